@@ -1,0 +1,56 @@
+"""Every error galaxy-notify raises on purpose.
+
+GalaxyNotifyError
+├── InvalidIntent              an intent was refused; names the field
+├── ConfigurationError         a setting is wrong, or does not fit the deployment (exit 78)
+├── Unavailable                Redis did not answer in time, or cannot serve just now
+├── Corrupt                    a stored record or state cannot be read
+├── StreamRefused              the gateway stream takes nothing (wrong type, ids exhausted, permission)
+└── TransientEncodingError     an encoder asks for another attempt
+"""
+
+from __future__ import annotations
+
+
+class GalaxyNotifyError(Exception):
+    """The base of all errors of this package."""
+
+
+class InvalidIntent(GalaxyNotifyError):
+    """An intent was refused; ``field`` says where, ``message`` why, ``code`` the kind.
+
+    ``code`` is ``invalid``, ``conflict`` or ``too_large``.
+    """
+
+    def __init__(self, field: str, message: str, code: str = "invalid") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+        self.message = message
+        self.code = code
+
+
+class ConfigurationError(GalaxyNotifyError):
+    """A setting is wrong, or does not fit the deployment it meets."""
+
+
+class Unavailable(GalaxyNotifyError):
+    """Redis did not answer in time, or cannot serve just now; nothing is known to be lost.
+
+    After an accept, ``notification_id`` is the id to repeat the accept with.
+    """
+
+    def __init__(self, message: str, notification_id: str | None = None) -> None:
+        super().__init__(message)
+        self.notification_id = notification_id
+
+
+class Corrupt(GalaxyNotifyError):
+    """A stored record or state cannot be read."""
+
+
+class StreamRefused(GalaxyNotifyError):
+    """The gateway stream takes nothing: wrong type, ids exhausted or no permission."""
+
+
+class TransientEncodingError(GalaxyNotifyError):
+    """An encoder raises it to ask for another attempt; any other exception is permanent."""
