@@ -1,0 +1,59 @@
+"""How long to wait: between the attempts of a route, and during an outage."""
+
+from __future__ import annotations
+
+from random import Random, SystemRandom
+from typing import Final, Literal
+
+Jitter = Literal["full", "none"]
+
+# Below the first delay nothing is gained by more spread, and a retry must not come at once.
+_LEAST_SHARE_OF_MINIMUM: Final = 2
+# With the default ceiling of 5 s the draws lie between 0.5 s and 5 s: never over two a second.
+_LEAST_SHARE_OF_CEILING: Final = 10
+
+
+def delay_ms(attempt: int, minimum: int, maximum: int, jitter: Jitter, rng: Random) -> int:
+    """Return the ms to wait after failed attempt number ``attempt`` (the first is 1).
+
+    ``none`` gives exactly ``min(maximum, minimum * 2**(attempt - 1))``. ``full`` draws evenly from
+    half the minimum up to that delay, so it is never longer, and a retry never comes at once.
+    """
+    delay = _doubled(max(1, minimum), max(1, maximum), attempt - 1)
+    if jitter == "none":
+        return delay
+    return rng.randint(_share(min(minimum, delay), _LEAST_SHARE_OF_MINIMUM), delay)
+
+
+class OutageBackoff:
+    """Grow the pause between tries while something we depend on is away, with full jitter."""
+
+    def __init__(
+        self, minimum_ms: int = 50, maximum_ms: int = 5000, rng: Random | None = None
+    ) -> None:
+        self._minimum = max(1, minimum_ms)
+        self._maximum = max(1, maximum_ms)
+        self._rng = rng or SystemRandom()
+        self._tries = 0
+
+    def next(self) -> int:
+        """Return the ms to pause before the next try; the range doubles with every call."""
+        ceiling = _doubled(self._minimum, self._maximum, self._tries)
+        if ceiling < self._maximum:
+            self._tries += 1
+        return self._rng.randint(_share(ceiling, _LEAST_SHARE_OF_CEILING), ceiling)
+
+    def reset(self) -> None:
+        """Start again from the shortest pause: the other side has answered."""
+        self._tries = 0
+
+
+def _doubled(minimum: int, maximum: int, doublings: int) -> int:
+    """Return ``min(maximum, minimum * 2**doublings)`` without ever making a huge number."""
+    if doublings >= maximum.bit_length():
+        return maximum
+    return min(maximum, minimum << max(0, doublings))
+
+
+def _share(delay: int, parts: int) -> int:
+    return max(1, delay // parts)
