@@ -1,0 +1,232 @@
+"""From a notification to the bytes of its event.
+
+The payload is packed once, when an intent is accepted, and stays closed from then on: the default
+encoder forwards those bytes. Other encoders read it, under limits, because whoever can write to
+Redis can forge it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, Final, Protocol, runtime_checkable
+
+import msgpack
+
+from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Route
+
+MAX_DEPTH: Final = 64
+MAX_BYTES: Final = 16 * 1024 * 1024
+_ALWAYS: Final = {"notification_id": str, "type": str, "producer": str, "created_at_ms": int}
+_SOMETIMES: Final = {"severity": str, "title": str, "body": str, "data": dict}
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_UNREADABLE: Final = (ValueError, RecursionError, OverflowError, MemoryError)
+
+
+class Content(Protocol):
+    """What of an intent goes into the payload."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def producer(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Makes ``payload_bytes`` of an event.
+
+    `TransientEncodingError` asks for another attempt; any other exception, and a result that is
+    not bytes, dead-letters the route. It runs on the event loop: it must not block or await.
+    """
+
+    def encode(self, notification: Notification, route: Route, /) -> bytes:
+        """Return the bytes to publish for this route of the notification."""
+
+
+class MsgpackEncoder:
+    """The default: the payload as it was packed at accept, untouched."""
+
+    def encode(self, notification: Notification, route: Route, /) -> bytes:
+        """Return the packed payload."""
+        return notification.packed
+
+
+class JsonEncoder:
+    """The payload as compact UTF-8 JSON, its keys in the order in which they were packed."""
+
+    def __init__(self) -> None:
+        # All routes of a notification share its payload and mostly come one after another.
+        self._last: tuple[bytes, bytes] = (b"", b"")
+
+    def encode(self, notification: Notification, route: Route, /) -> bytes:
+        """Return the payload as JSON; raise where JSON has no word for a value."""
+        packed, encoded = self._last
+        if packed is not notification.packed:
+            packed = notification.packed
+            text = json.dumps(
+                unpack_payload(packed), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            )
+            encoded = text.encode()
+            self._last = (packed, encoded)
+        return encoded
+
+
+def payload(notification: Notification) -> dict[str, Any]:
+    """Return the event's payload as a mapping; raise `Corrupt` where it cannot be read."""
+    return unpack_payload(notification.packed)
+
+
+def pack_payload(notification_id: str, content: Content, created_at_ms: int) -> bytes:
+    """Return the payload of an intent, packed; raise `InvalidIntent` if a value cannot be."""
+    fields: dict[str, Any] = {
+        "notification_id": notification_id,
+        "type": content.type,
+        "producer": content.producer,
+        "severity": content.severity,
+    }
+    if content.title:
+        fields["title"] = content.title
+    if content.body:
+        fields["body"] = content.body
+    if content.data:
+        fields["data"] = content.data
+    fields["created_at_ms"] = created_at_ms
+    try:
+        packed: bytes = msgpack.packb(fields)
+    except (TypeError, *_UNREADABLE) as error:
+        raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error
+    return packed
+
+
+def unpack_payload(packed: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """Read a packed payload; raise `Corrupt` on anything that `pack_payload` does not make."""
+    if len(packed) > max_bytes:
+        raise Corrupt(f"payload: {len(packed)} bytes, more than {max_bytes}")
+    try:
+        fields = msgpack.unpackb(
+            packed, raw=False, strict_map_key=True, max_ext_len=0, max_bin_len=0
+        )
+    except _UNREADABLE as error:
+        raise Corrupt(f"payload: {type(error).__name__}: {error}"[:200]) from error
+    _check_fields(fields)
+    _check_depth(fields)
+    return fields  # type: ignore[no-any-return]  # _check_fields has refused all but a dict
+
+
+def load_encoder(name: str) -> Encoder:
+    """Return the encoder that ``gateway.encoder`` names: ``msgpack``, ``json``, ``module:attr``."""
+    if name == "msgpack":
+        return MsgpackEncoder()
+    if name == "json":
+        return JsonEncoder()
+    return _CustomEncoder(_encode_function(name, _instance(name, _found(name))))
+
+
+class _CustomEncoder:
+    """Holds a stranger's encoder to its promise: it returns bytes."""
+
+    def __init__(self, encode: Callable[[Notification, Route], object]) -> None:
+        self._encode = encode
+
+    def encode(self, notification: Notification, route: Route, /) -> bytes:
+        """Return the encoder's bytes; raise `TypeError` where it returned something else."""
+        encoded = self._encode(notification, route)
+        if type(encoded) is bytes:
+            return encoded
+        if isinstance(encoded, bytes | bytearray | memoryview):
+            return bytes(encoded)
+        if inspect.iscoroutine(encoded):
+            encoded.close()
+        raise TypeError(f"the encoder returned {type(encoded).__name__}, not bytes")
+
+
+def _check_fields(fields: object) -> None:
+    if type(fields) is not dict:
+        raise Corrupt("payload: not a map")
+    for name, kind in _ALWAYS.items():
+        if type(fields.get(name)) is not kind:
+            raise Corrupt(f"payload: {name} is missing or of the wrong type")
+    for name, kind in _SOMETIMES.items():
+        if name in fields and type(fields[name]) is not kind:
+            raise Corrupt(f"payload: {name} is of the wrong type")
+
+
+def _check_depth(fields: object) -> None:
+    """Refuse values nested too deep, and kinds that no intent holds, such as extension types."""
+    level: list[object] = [fields]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[object] = []
+        for value in level:
+            if type(value) is dict:
+                inner.extend(value.values())
+            elif type(value) is list:
+                inner.extend(value)
+            elif type(value) not in _PLAIN:
+                raise Corrupt(f"payload: holds a {type(value).__name__}")
+        if not inner:
+            return
+        level = inner
+    raise Corrupt(f"payload: nested deeper than {MAX_DEPTH} levels")
+
+
+def _found(name: str) -> object:
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigurationError(
+            f'gateway.encoder: "{name}" is none of msgpack, json, module:attribute'
+        )
+    try:
+        found: object = import_module(module)
+        for step in attribute.split("."):
+            found = getattr(found, step)
+    except Exception as error:  # a stranger's module may raise anything while it is imported
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise ConfigurationError(f'gateway.encoder: cannot load "{name}": {reason}') from error
+    return found
+
+
+def _instance(name: str, found: object) -> object:
+    if not inspect.isclass(found):
+        return found
+    try:
+        return found()
+    except Exception as error:  # likewise a stranger's constructor
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise ConfigurationError(f'gateway.encoder: cannot make "{name}": {reason}') from error
+
+
+def _encode_function(name: str, found: object) -> Callable[[Notification, Route], object]:
+    encode = getattr(found, "encode", found)
+    if not callable(encode):
+        raise ConfigurationError(
+            f'gateway.encoder: "{name}" is no function and has no method encode'
+        )
+    for function in (encode, type(encode).__call__):  # an object's own call may be asynchronous
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(f'gateway.encoder: "{name}" is asynchronous')
+    if not _takes_two(encode):
+        raise ConfigurationError(f'gateway.encoder: "{name}" does not take (notification, route)')
+    return encode
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in may hide its signature
+        return True
+    return True

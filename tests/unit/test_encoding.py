@@ -1,0 +1,308 @@
+"""The payload of an event, and the encoders that make it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import msgpack
+import pytest
+
+from galaxy_notify.encoding import (
+    Encoder,
+    JsonEncoder,
+    MsgpackEncoder,
+    load_encoder,
+    pack_payload,
+    payload,
+    unpack_payload,
+)
+from galaxy_notify.errors import (
+    ConfigurationError,
+    Corrupt,
+    InvalidIntent,
+    TransientEncodingError,
+)
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Route, Status
+
+ID = "0" * 32
+NOW = 1_700_000_000_000
+ROUTE = Route(Status.PENDING, NOW, NOW)
+
+
+@dataclass(frozen=True)
+class Content:
+    """The part of an intent that a payload is made of."""
+
+    type: str = "game.turn.ready"
+    producer: str = "lobby"
+    severity: str = "info"
+    title: str = ""
+    body: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def notification(packed: bytes) -> Notification:
+    return Notification(ID, "t", "p", "", "", "", "", NOW, NOW, None, 1, packed)
+
+
+def minimal(**more: Any) -> bytes:
+    fields = {"notification_id": ID, "type": "t", "producer": "p", "created_at_ms": NOW, **more}
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+def test_payload__holds_what_the_intent_said() -> None:
+    """A payload is a map of the contract's fields in a fixed order."""
+    content = Content(title="Turn 12", body="Your move, Zoë", data={"turn": 12, "x": [None, 1.5]})
+    fields = unpack_payload(pack_payload(ID, content, NOW))
+    assert list(fields.items()) == [
+        ("notification_id", ID),
+        ("type", "game.turn.ready"),
+        ("producer", "lobby"),
+        ("severity", "info"),
+        ("title", "Turn 12"),
+        ("body", "Your move, Zoë"),
+        ("data", {"turn": 12, "x": [None, 1.5]}),
+        ("created_at_ms", NOW),
+    ]
+
+
+def test_payload__leaves_out_what_is_empty() -> None:
+    """Empty fields are absent; the four that identify the notification are always there."""
+    fields = unpack_payload(pack_payload(ID, Content(severity="info"), NOW))
+    assert set(fields) == {"notification_id", "type", "producer", "severity", "created_at_ms"}
+
+
+@pytest.mark.parametrize("value", [2**64, "\ud800", object()])
+def test_pack__refuses_what_msgpack_cannot_hold(value: object) -> None:
+    """A value that cannot be packed refuses the intent, naming the field."""
+    with pytest.raises(InvalidIntent, match="data: cannot be packed"):
+        pack_payload(ID, Content(data={"a": value}), NOW)
+
+
+@pytest.mark.parametrize(
+    ("packed", "reason"),
+    [
+        (b"", "ValueError"),
+        (b"\xc1", "FormatError"),
+        (b"\xdf\xff\xff\xff\xff", "ValueError"),
+        (minimal()[:-1], "ValueError"),
+        (minimal() + b"\x00", "ExtraData"),
+        (msgpack.packb([1]), "not a map"),
+        (msgpack.packb({1: 2}), "ValueError"),
+        (msgpack.packb({"type": "t"}), "notification_id"),
+        (minimal(created_at_ms="now"), "created_at_ms"),
+        (minimal(created_at_ms=True), "created_at_ms"),
+        (minimal(title=1), "title"),
+        (minimal(data=[1]), "data"),
+        (minimal(data={"a": b"bytes"}), "max_bin_len"),
+        (minimal(data={"a": b""}), "holds a bytes"),
+        (minimal(data={"a": msgpack.ExtType(5, b"")}), "holds a ExtType"),
+        (minimal(data={"a": msgpack.ExtType(5, b"x")}), "max_ext_len"),
+        (minimal(data={"a": msgpack.Timestamp(1)}), "max_ext_len"),
+        (minimal()[:-1].replace(b"producer", b"\xff\xff\xff\xff\xff\xff\xff\xff"), "UnicodeDecode"),
+        (b"\x91" * 100_000, "Stack"),
+    ],
+)
+def test_unpack__refuses_forged_bytes(packed: bytes, reason: str) -> None:
+    """Whatever bytes stand in Redis, reading them ends in `Corrupt` with a short reason."""
+    with pytest.raises(Corrupt, match=reason) as caught:
+        unpack_payload(packed)
+    assert len(str(caught.value)) <= 200
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_unpack__limits_depth_and_size() -> None:
+    """64 levels pass, one more does not; neither does one byte too many."""
+    assert unpack_payload(minimal(data=nested(63)))
+    with pytest.raises(Corrupt, match="deeper than 64"):
+        unpack_payload(minimal(data=nested(64)))
+    packed = minimal()
+    assert unpack_payload(packed, max_bytes=len(packed))
+    with pytest.raises(Corrupt, match="bytes, more than"):
+        unpack_payload(packed, max_bytes=len(packed) - 1)
+
+
+def test_msgpack__forwards_the_packed_bytes() -> None:
+    """The default encoder reads nothing: the very object that was stored is published."""
+    forged = b"not even msgpack"
+    assert MsgpackEncoder().encode(notification(forged), ROUTE) is forged
+
+
+def test_json__is_compact_utf8_in_packed_order() -> None:
+    """JSON is UTF-8 without spaces, and the same for every route and every run."""
+    packed = pack_payload(ID, Content(body="Zoë ✓", data={"b": 1, "a": [True, None]}), NOW)
+    encoded = JsonEncoder().encode(notification(packed), ROUTE)
+    assert (
+        encoded
+        == (
+            f'{{"notification_id":"{ID}","type":"game.turn.ready","producer":"lobby",'
+            f'"severity":"info","body":"Zoë ✓","data":{{"b":1,"a":[true,null]}},'
+            f'"created_at_ms":{NOW}}}'
+        ).encode()
+    )
+    assert json.loads(encoded) == payload(notification(packed))
+
+
+def test_json__encodes_a_notification_once() -> None:
+    """Routes of one notification share the work; another notification never gets its bytes."""
+    encoder = JsonEncoder()
+    one, two = notification(minimal(title="one")), notification(minimal(title="two"))
+    first = encoder.encode(one, ROUTE)
+    assert encoder.encode(one, ROUTE) is first
+    assert b"two" in encoder.encode(two, ROUTE)
+    assert encoder.encode(one, ROUTE) == first
+
+
+def test_json__refuses_what_json_has_no_word_for() -> None:
+    """NaN and unreadable payloads raise, which dead-letters the route."""
+    with pytest.raises(ValueError, match="JSON compliant"):
+        JsonEncoder().encode(notification(minimal(data={"a": float("nan")})), ROUTE)
+    with pytest.raises(Corrupt):
+        JsonEncoder().encode(notification(b"\xc1"), ROUTE)
+
+
+class Upper:
+    """An encoder as a class; it is made when it is loaded."""
+
+    def encode(self, notification: Notification, route: Route) -> bytes:
+        return notification.producer.upper().encode()
+
+
+class Needy(Upper):
+    """A class that cannot be made without arguments."""
+
+    def __init__(self, argument: str) -> None:
+        self.argument = argument
+
+
+class AsyncCall:
+    """An object whose call is asynchronous."""
+
+    async def __call__(self, notification: Notification, route: Route) -> bytes:
+        return b""
+
+
+class AsyncEncode:
+    """An encoder whose method is asynchronous."""
+
+    async def encode(self, notification: Notification, route: Route) -> bytes:
+        return b""
+
+
+def plain(notification: Notification, route: Route) -> bytes:
+    return f"{notification.producer} {route.attempts}".encode()
+
+
+async def later(notification: Notification, route: Route) -> bytes:
+    return b""
+
+
+def busy(notification: Notification, route: Route) -> bytes:
+    raise TransientEncodingError("later")
+
+
+@pytest.fixture
+def encoders() -> Iterator[None]:
+    """Provide the module ``some_encoders`` with encoders of every kind."""
+    module = ModuleType("some_encoders")
+    vars(module).update(
+        Upper=Upper,
+        Needy=Needy,
+        upper=Upper(),
+        holder=Upper,
+        plain=plain,
+        later=later,
+        busy=busy,
+        async_call=AsyncCall(),
+        AsyncEncode=AsyncEncode,
+        one_argument=lambda notification: b"",
+        number=7,
+        text=lambda notification, route: "text",
+        array=lambda notification, route: bytearray(b"array"),
+        view=lambda notification, route: memoryview(b"v-i-e-w")[::2],
+        hidden=lambda notification, route: later(notification, route),
+        none=lambda notification, route: None,
+    )
+    sys.modules["some_encoders"] = module
+    yield
+    del sys.modules["some_encoders"]
+
+
+@pytest.mark.usefixtures("encoders")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Upper", b"P"),
+        ("upper", b"P"),
+        ("upper.encode", b"P"),
+        ("plain", b"p 0"),
+        ("array", b"array"),
+        ("view", b"view"),
+    ],
+)
+def test_load__takes_classes_objects_and_functions(name: str, expected: bytes) -> None:
+    """Classes, objects with encode and functions will do; what is like bytes becomes bytes."""
+    encoder = load_encoder(f"some_encoders:{name}")
+    assert isinstance(encoder, Encoder)
+    encoded = encoder.encode(notification(minimal()), ROUTE)
+    assert type(encoded) is bytes
+    assert encoded == expected
+
+
+def test_load__knows_its_own_by_name() -> None:
+    """msgpack and json are names, not modules."""
+    assert isinstance(load_encoder("msgpack"), MsgpackEncoder)
+    assert isinstance(load_encoder("json"), JsonEncoder)
+
+
+@pytest.mark.usefixtures("encoders")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "none of msgpack, json, module:attribute"),
+        ("protobuf", "none of"),
+        ("some_encoders:", "none of"),
+        (":plain", "none of"),
+        ("no_such_module_here:x", "ModuleNotFoundError"),
+        ("some_encoders:missing", "AttributeError"),
+        ("some_encoders:Needy", "cannot make"),
+        ("some_encoders:number", "no method encode"),
+        ("some_encoders:later", "asynchronous"),
+        ("some_encoders:async_call", "asynchronous"),
+        ("some_encoders:AsyncEncode", "asynchronous"),
+        ("some_encoders:one_argument", "does not take"),
+    ],
+)
+def test_load__refuses_what_cannot_encode(name: str, reason: str) -> None:
+    """A bad encoder is a configuration error that names the setting and the reason."""
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        load_encoder(name)
+    assert str(caught.value).startswith("gateway.encoder: ")
+
+
+@pytest.mark.usefixtures("encoders")
+@pytest.mark.parametrize(("name", "kind"), [("text", "str"), ("none", "None"), ("hidden", "corou")])
+def test_custom__result_must_be_bytes(name: str, kind: str) -> None:
+    """A result that is not bytes is a permanent failure, also a hidden coroutine."""
+    with pytest.raises(TypeError, match=f"returned {kind}"):
+        load_encoder(f"some_encoders:{name}").encode(notification(minimal()), ROUTE)
+
+
+@pytest.mark.usefixtures("encoders")
+def test_custom__transient_error_passes_through() -> None:
+    """An encoder's wish for another attempt reaches the publisher unchanged."""
+    with pytest.raises(TransientEncodingError):
+        load_encoder("some_encoders:busy").encode(notification(minimal()), ROUTE)
