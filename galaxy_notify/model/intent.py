@@ -1,0 +1,178 @@
+"""What a producer submits: one intent, validated as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
+
+import msgpack
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    Strict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.model import json_data, moments, refusals
+from galaxy_notify.model.ids import CHANNEL, RECIPIENT
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+def _matching(pattern: str) -> StringConstraints:
+    return StringConstraints(strict=True, pattern=f"^(?:{pattern})$")
+
+
+def _list_of(item: object) -> GetPydanticSchema:
+    """Let a field be written as any sequence of text and hold a tuple of *item*."""
+
+    def schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        items = tuple[item, ...]  # type: ignore[valid-type]  # the item is known at run time only
+        return handler.generate_schema(Annotated[items, Field(min_length=1), FailFast()])
+
+    return GetPydanticSchema(schema)
+
+
+def _moment(value: object) -> int:
+    try:
+        return moments.to_ms(value)
+    except ValueError as error:
+        raise PydanticCustomError("moment", "{reason}", {"reason": str(error)}) from None
+
+
+def _data(value: object) -> dict[str, Any]:
+    try:
+        return json_data.copy_of(value)
+    except json_data.UnfitData as unfit:
+        context = {"reason": unfit.message, "path": unfit.path}
+        raise PydanticCustomError("data", "{reason}", context) from None
+
+
+def _traceparent(value: str) -> str:
+    if not _TRACEPARENT.fullmatch(value):
+        raise PydanticCustomError("traceparent", "not a W3C traceparent")
+    return value
+
+
+Name: TypeAlias = Annotated[str, _matching(NAME)]
+Channel: TypeAlias = Annotated[str, _matching(CHANNEL)]
+Recipient: TypeAlias = Annotated[str, _matching(RECIPIENT)]
+# A bound on the length makes pydantic look into the text, and so refuse lone surrogates.
+Text: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=0)]
+Key: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
+TraceText: TypeAlias = Annotated[str, _matching("[ -~]{1,128}")]
+Moment: TypeAlias = Annotated[datetime | str | int | float, PlainValidator(_moment)]
+Attempts: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1000)]
+Severity: TypeAlias = Literal["info", "notice", "warning", "critical"]
+
+
+class Intent(BaseModel):
+    """What to tell whom; raise ``InvalidIntent`` naming the first bad field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Name
+    producer: Name
+    recipients: Annotated[Sequence[str], _list_of(Recipient)]
+    channels: Annotated[Sequence[str], _list_of(Channel)] = ("push",)
+    severity: Severity = "info"
+    title: Text = ""
+    body: Text = ""
+    data: Annotated[Mapping[str, Any], PlainValidator(_data)] = Field(default_factory=dict)
+    idempotency_key: Key | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
+    max_attempts: Attempts | None = None
+    request_id: TraceText | None = None
+    trace_id: TraceText | None = None
+    traceparent: Annotated[str, Strict(), AfterValidator(_traceparent)] | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_plainly(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            intent = handler(value)
+        except ValidationError as error:
+            raise refusals.refusal(error) from None
+        if intent.expires_at is not None and intent.due_at is not None:
+            _check_order(cast("Any", intent.due_at), cast("Any", intent.expires_at))
+        return intent
+
+    @classmethod
+    def parse(cls, value: object) -> Intent:
+        """Return the intent that a mapping describes, or the intent itself."""
+        if isinstance(value, Intent):
+            return value
+        if not isinstance(value, Mapping):
+            raise InvalidIntent("", f"an intent is an object, not {json_data.kind_of(value)}")
+        return cls.model_validate(dict(value))
+
+    @property
+    def due_at_ms(self) -> int | None:
+        """Return when it is due, in epoch milliseconds, or None for at once."""
+        return cast("int | None", self.due_at)
+
+    @property
+    def expires_at_ms(self) -> int | None:
+        """Return when it expires, in epoch milliseconds, or None for never."""
+        return cast("int | None", self.expires_at)
+
+
+def _check_order(due_ms: int, expires_ms: int) -> None:
+    if expires_ms <= due_ms:
+        raise InvalidIntent("expires_at", "must be later than due_at")
+
+
+def check_intent(intent: Intent, *, channels: Collection[str], now_ms: int) -> None:
+    """Refuse an intent that does not fit this deployment or this moment."""
+    for index, channel in enumerate(intent.channels):
+        if channel not in channels:
+            known = ", ".join(sorted(channels))
+            message = f'unknown channel "{channel}" (known: {known})'
+            raise InvalidIntent(f"channels[{index}]", message)
+    if intent.expires_at_ms is not None and intent.expires_at_ms <= now_ms:
+        raise InvalidIntent("expires_at", "must be later than now")
+
+
+def canonical_content(intent: Intent) -> bytes:
+    """Return the same bytes for the same content, in every process and order of writing.
+
+    What identifies the sender or the trace of one request is no part of it.
+    """
+    content = (
+        intent.type,
+        sorted(set(intent.recipients)),
+        sorted(set(intent.channels)),
+        intent.severity,
+        intent.title,
+        intent.body,
+        _sorted(intent.data),
+        intent.due_at_ms,
+        intent.expires_at_ms,
+        intent.max_attempts,
+    )
+    return cast("bytes", msgpack.packb(content))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value

@@ -1,0 +1,150 @@
+"""The ``data`` of an intent: what JSON, msgpack and UTF-8 can all carry, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any
+
+MAX_DEPTH = 32
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
+_LONGEST_NAME = 60
+
+
+class UnfitData(Exception):
+    """A value cannot be carried; ``path`` leads to it from the outside in."""
+
+    def __init__(self, message: str, *steps: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.steps = list(steps)
+
+    @property
+    def path(self) -> str:
+        """Name the place within the data, such as ``.turns[2].at``."""
+        return "".join(reversed(self.steps))
+
+
+def copy_of(data: object) -> dict[str, Any]:
+    """Copy a mapping of plain JSON values, or raise ``UnfitData`` for the first that is not."""
+    if not isinstance(data, Mapping):
+        raise UnfitData(f"must be an object, not {kind_of(data)}")
+    return _copy_dict(data, 1)
+
+
+def is_carried(text: str) -> bool:
+    """Say whether UTF-8 can carry the text; a lone surrogate it cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: object) -> str:
+    """Show a name from outside in plain printable text of bounded length."""
+    # Neither the text of a stranger's object nor that of an endless number is asked for.
+    safe = isinstance(name, str) or (isinstance(name, int | float) and abs(name) <= _INT_MAX)
+    text = str(name if safe else type(name).__name__)[: _LONGEST_NAME + 1]
+    text = text.encode("utf-8", "backslashreplace").decode()
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
+
+
+def kind_of(value: object) -> str:
+    """Name the kind of a value in the words of JSON."""
+    if value is None:
+        return "null"
+    for kinds, word in _KINDS:
+        if isinstance(value, kinds):
+            return word
+    return printable(type(value).__name__)
+
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a truth value"),
+    ((int, float), "a number"),
+    (str, "text"),
+    ((bytes, bytearray, memoryview), "bytes"),
+    ((list, tuple), "a list"),
+    (Mapping, "an object"),
+)
+
+
+def _copy_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    if depth > MAX_DEPTH:
+        raise UnfitData(f"is nested deeper than {MAX_DEPTH} levels")
+    copied: dict[str, Any] = {}
+    for key, item in value.items():
+        name = key if type(key) is str and key.isascii() else _key(key)
+        # The short cut for what most values are.
+        if type(item) is str and item.isascii():
+            copied[name] = item
+            continue
+        try:
+            copied[name] = _copy(item, depth)
+        except UnfitData as unfit:
+            unfit.steps.append(f".{printable(name)}")
+            raise
+    return copied
+
+
+def _copy_list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+    if depth > MAX_DEPTH:
+        raise UnfitData(f"is nested deeper than {MAX_DEPTH} levels")
+    copied: list[Any] = []
+    for index, item in enumerate(value):
+        try:
+            copied.append(_copy(item, depth))
+        except UnfitData as unfit:
+            unfit.steps.append(f"[{index}]")
+            raise
+    return copied
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise UnfitData(f"has a name that is {kind_of(key)}, not text", f".{printable(key)}")
+    if not is_carried(key):
+        raise UnfitData("has a name with a lone surrogate", f".{printable(key)}")
+    return str.__str__(key)
+
+
+def _copy(value: object, depth: int) -> Any:
+    if value is None or value is True or value is False:
+        return value
+    for kinds, copy in _COPIES:
+        if isinstance(value, kinds):
+            return copy(value)
+    if isinstance(value, Mapping):
+        return _copy_dict(value, depth + 1)
+    if isinstance(value, list | tuple):
+        return _copy_list(value, depth + 1)
+    raise UnfitData(f"must be a JSON value, not {kind_of(value)}")
+
+
+def _copy_text(value: str) -> str:
+    if not is_carried(value):
+        raise UnfitData("contains a lone surrogate, which UTF-8 cannot carry")
+    return str.__str__(value)
+
+
+def _copy_int(value: int) -> int:
+    if not _INT_MIN <= value <= _INT_MAX:
+        raise UnfitData("must be a whole number of at most 64 bits")
+    return int(value)
+
+
+def _copy_float(value: float) -> float:
+    if not isfinite(value):
+        raise UnfitData("must be a finite number")
+    return float(value)
+
+
+_COPIES: tuple[tuple[type, Callable[[Any], object]], ...] = (
+    (str, _copy_text),
+    (int, _copy_int),
+    (float, _copy_float),
+)

@@ -1,0 +1,58 @@
+"""Points in time as producers write them, turned into epoch milliseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from galaxy_notify.model.json_data import kind_of
+
+# The milliseconds that have 13 digits: September 2001 to November 2286.
+EARLIEST_MS, LATEST_MS = 10**12, 10**13
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def to_ms(value: object) -> int:
+    """Return epoch milliseconds for RFC 3339 text, a number of them, or an aware datetime.
+
+    Raise ``ValueError`` with the reason for anything else.
+    """
+    if isinstance(value, str):
+        return _from_datetime(_parsed(value))
+    if isinstance(value, datetime):
+        return _from_datetime(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _from_number(value)
+    raise ValueError(f"must be RFC 3339 text or epoch milliseconds, not {kind_of(value)}")
+
+
+def _parsed(text: str) -> datetime:
+    if _RFC_3339.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text.upper())
+        except ValueError:
+            raise ValueError("is no date and time that exists") from None
+    raise ValueError("must be RFC 3339 with an offset, such as 2030-01-31T09:00:00Z")
+
+
+def _from_datetime(moment: datetime) -> int:
+    if moment.utcoffset() is None:
+        raise ValueError("needs a time zone: a naive datetime names no moment")
+    ms = (moment - _EPOCH) // _MS
+    if ms > LATEST_MS:
+        raise ValueError("must be before 20 November 2286")
+    # Any earlier moment is as long past as this one, and 13 digits stay 13.
+    return max(ms, EARLIEST_MS)
+
+
+def _from_number(number: float) -> int:
+    if isinstance(number, float) and not number.is_integer():
+        raise ValueError("must be a whole number of epoch milliseconds")
+    if not EARLIEST_MS <= number <= LATEST_MS:
+        raise ValueError("is outside 10^12..10^13: epoch milliseconds wanted, probably seconds")
+    return int(number)
