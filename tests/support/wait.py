@@ -29,11 +29,7 @@ async def until(
 ) -> T: ...
 @overload
 async def until(predicate: Callable[[], T], description: str, timeout: float = 10) -> T: ...
-async def until(
-    predicate: Callable[[], object],
-    description: str,
-    timeout: float = 10,  # noqa: ASYNC109 - a deadline that ends with a message, not a cancellation
-) -> object:
+async def until(predicate: Callable[[], object], description: str, timeout: float = 10) -> object:
     """Do as `wait_until` in a coroutine; the predicate may be a coroutine function."""
     deadline = time.monotonic() + timeout
     while True:

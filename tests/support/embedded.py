@@ -1,0 +1,58 @@
+"""Folders for embedded servers, and what is done to the servers in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.redis_state.embedded import connect_url
+from tests.support.wait import wait_until
+
+ONLY_BUNDLED = {"PATH": ""}
+
+
+@contextmanager
+def state_folder() -> Iterator[Path]:
+    """Give a short folder of one's own, and leave no server behind in it."""
+    root = Path(tempfile.mkdtemp(prefix="gn-"))
+    try:
+        yield root / "state"
+    finally:
+        if (root / "state" / "redis.sock").exists():
+            kill_server(root / "state")
+        shutil.rmtree(root)
+
+
+def client_of(url: str) -> redis.Redis:
+    """Connect to an embedded server; use it in `with`."""
+    return redis.Redis.from_url(url, decode_responses=True)
+
+
+def server_pid(folder: Path) -> int:
+    """Ask the living server of a folder for its process id."""
+    with client_of(connect_url(folder)) as client:
+        return int(client.info("server")["process_id"])
+
+
+def kill_server(folder: Path) -> None:
+    """Kill the server of a folder, if there is one, and wait until it is gone."""
+    if not is_down(folder):
+        os.kill(server_pid(folder), signal.SIGKILL)
+        wait_until(lambda: is_down(folder), "the killed server is gone")
+
+
+def is_down(folder: Path) -> bool:
+    """Tell whether the commands find no server in a folder."""
+    try:
+        connect_url(folder)
+    except Unavailable:
+        return True
+    return False
