@@ -1,0 +1,50 @@
+"""galaxy-notify: notifications carried from Redis to the gateway stream."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from galaxy_notify.errors import (
+    ConfigurationError,
+    GalaxyNotifyError,
+    InvalidIntent,
+    TransientEncodingError,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
+    from galaxy_notify.intake.receipts import Cancelled, Receipt
+    from galaxy_notify.model.intent import Intent
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncNotifier",
+    "Cancelled",
+    "ConfigurationError",
+    "GalaxyNotifyError",
+    "Intent",
+    "InvalidIntent",
+    "Notifier",
+    "Receipt",
+    "TransientEncodingError",
+    "Unavailable",
+    "__version__",
+]
+
+# Loaded on first use: an encoder or a consumer that imports this package need not wait for them.
+_HOMES = {
+    "AsyncNotifier": "galaxy_notify.intake.notifier",
+    "Notifier": "galaxy_notify.intake.notifier",
+    "Cancelled": "galaxy_notify.intake.receipts",
+    "Receipt": "galaxy_notify.intake.receipts",
+    "Intent": "galaxy_notify.model.intent",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,89 @@
+"""Ids: notifications, their parts, routes, members and events.
+
+A notification id is 32 lower-case hex digits; a large fan-out has the parts ``<id>``, ``<id>.2``, …
+A route id is ``<channel>:<recipient>``, a member ``<notification_id>/<route_id>``, an event id the
+member, followed by ``#<generation>`` from generation 2 on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import sha256
+from typing import NamedTuple
+from zlib import crc32
+
+CHANNEL = r"[a-z][a-z0-9_]{0,31}"
+RECIPIENT = r"[A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}"
+NOTIFICATION_ID = r"[0-9a-f]{32}(?:\.[1-9][0-9]{0,5})?"
+
+_MEMBER = re.compile(rf"({NOTIFICATION_ID})/({CHANNEL}):({RECIPIENT})")
+_TARGET = re.compile(
+    rf"(?P<notification>{NOTIFICATION_ID})"
+    rf"(?:/(?P<route>{CHANNEL}:{RECIPIENT})(?:#(?P<generation>[1-9][0-9]{{0,8}}))?)?"
+)
+
+
+class Member(NamedTuple):
+    """A route's name in every index, taken apart."""
+
+    notification_id: str
+    channel: str
+    recipient: str
+
+    @property
+    def route_id(self) -> str:
+        """Return ``<channel>:<recipient>``."""
+        return f"{self.channel}:{self.recipient}"
+
+
+class Target(NamedTuple):
+    """What an operator named: a notification, or one route of it."""
+
+    notification_id: str
+    route_id: str | None
+
+
+def random_id(now_ms: int) -> str:
+    """Return a new id; ids made later sort later, to the millisecond."""
+    return f"{now_ms:012x}{os.urandom(10).hex()}"
+
+
+def id_for_key(producer: str, key: str) -> str:
+    """Return the one id that *producer* gets for its idempotency *key*."""
+    return sha256(f"{producer}\0{key}".encode()).digest()[:16].hex()
+
+
+def part_id(notification_id: str, number: int) -> str:
+    """Return the id of part *number*, counted from 1, of a notification."""
+    return notification_id if number == 1 else f"{notification_id}.{number}"
+
+
+def first_part(notification_id: str) -> str:
+    """Return the id of the notification's first part."""
+    return notification_id.partition(".")[0]
+
+
+def shard_of(notification_id: str, shards: int) -> int:
+    """Return the shard that holds this notification or part."""
+    return crc32(notification_id.encode()) % shards
+
+
+def split_member(member: bytes) -> Member | None:
+    """Take a member apart, or return None where it is none that we could have written."""
+    try:
+        match = _MEMBER.fullmatch(member.decode("ascii"))
+    except UnicodeDecodeError:
+        return None
+    return Member(*match.groups()) if match else None
+
+
+def parse_target(text: str) -> Target | None:
+    """Read a notification, route or event id as an operator gives it, or return None."""
+    match = _TARGET.fullmatch(text.strip())
+    return Target(match["notification"], match["route"]) if match else None
+
+
+def event_id(member: str, generation: int) -> str:
+    """Return the id that gateways de-duplicate by."""
+    return member if generation == 1 else f"{member}#{generation}"

@@ -1,0 +1,244 @@
+"""The state of one route, and how it is kept in Redis.
+
+A stored state is ``1``, a status letter, the due time and the time of the last transition (13
+digits each, epoch ms), a msgpack body and, once published, the stream id. Redis decides times and
+stream ids, so a script fills in those parts; the body it moves without reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final
+
+import msgpack
+
+from galaxy_notify.errors import Corrupt
+
+FORMAT: Final = b"1"
+HISTORY_KEPT: Final = 20
+MESSAGE_KEPT: Final = 512
+MAX_STATE_BYTES: Final = 65_536
+_HEADER: Final = 28
+
+
+class Status(StrEnum):
+    """Where a route stands."""
+
+    #: Waits for its due time. Moved on by a worker, a cancel or its expiry.
+    PENDING = "pending"
+    #: An attempt failed and a retry is scheduled. Moved on as a pending route is.
+    FAILED = "failed"
+    #: The event is in the gateway stream. Final.
+    PUBLISHED = "published"
+    #: Rests with its reason and history until an operator replays or purges it.
+    DEAD_LETTER = "dead_letter"
+    #: Taken back before the event was in the stream. Final.
+    CANCELLED = "cancelled"
+    #: Not published before its ``expires_at``. Final.
+    EXPIRED = "expired"
+    #: A rule suppressed it at accept. Final.
+    SKIPPED = "skipped"
+    #: A dead letter that was given up. Final.
+    PURGED = "purged"
+
+
+_LETTER: Final = {
+    Status.PENDING: b"p",
+    Status.FAILED: b"f",
+    Status.PUBLISHED: b"P",
+    Status.DEAD_LETTER: b"d",
+    Status.CANCELLED: b"c",
+    Status.EXPIRED: b"e",
+    Status.SKIPPED: b"s",
+    Status.PURGED: b"x",
+}
+_STATUS: Final = {letter: status for status, letter in _LETTER.items()}
+PUBLISHABLE: Final = frozenset({Status.PENDING, Status.FAILED})
+
+#: Status before → statuses that may follow; ``None`` stands for a route that did not exist.
+TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
+    None: frozenset({Status.PENDING, Status.CANCELLED, Status.SKIPPED}),
+    Status.PENDING: frozenset(
+        {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+    ),
+    Status.FAILED: frozenset(
+        {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+    ),
+    Status.DEAD_LETTER: frozenset({Status.PENDING, Status.PURGED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: its class and a bounded message."""
+
+    failure_class: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One line of a route's history; ``at_ms`` 0 means the time in the state's own header."""
+
+    event: str
+    at_ms: int = 0
+    worker: str = ""
+    attempt: int = 0
+    failure_class: str = ""
+    message: str = ""
+    stream_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The state of one route; ``max_attempts`` 0 means the deployment's default."""
+
+    status: Status
+    due_at_ms: int
+    at_ms: int
+    generation: int = 1
+    attempts: int = 0
+    max_attempts: int = 0
+    history: tuple[Transition, ...] = ()
+    stream_id: str = ""
+
+    @property
+    def failure(self) -> Transition | None:
+        """Return the failure that the route suffers from now, if any."""
+        if self.status not in (Status.FAILED, Status.DEAD_LETTER):
+            return None
+        return next((line for line in reversed(self.history) if line.failure_class), None)
+
+    def published(self, worker: str) -> bytes:
+        """Return the state to store when the event is in the stream."""
+        line = Transition("published", worker=worker, attempt=self.attempts + 1)
+        return self._next(Status.PUBLISHED, line)
+
+    def failed(self, worker: str, failure: Failure) -> bytes:
+        """Return the state to store when this attempt failed and another follows."""
+        return self._next(Status.FAILED, self._failure("retried", worker, failure), attempt=True)
+
+    def buried(self, worker: str, failure: Failure, *, attempt: bool) -> bytes:
+        """Return the state of the dead letter; *attempt* says whether one was spent."""
+        line = self._failure("dead-lettered", worker, failure)
+        return self._next(Status.DEAD_LETTER, line, attempt=attempt)
+
+    def expired(self, worker: str) -> bytes:
+        """Return the state of a route that was not published in time."""
+        return self._next(Status.EXPIRED, Transition("expired", worker=worker))
+
+    def cancelled(self, actor: str) -> bytes:
+        """Return the state of a route that was taken back."""
+        return self._next(Status.CANCELLED, Transition("cancelled", worker=actor))
+
+    def purged(self, actor: str) -> bytes:
+        """Return the state of a dead letter that was given up."""
+        return self._next(Status.PURGED, Transition("purged", worker=actor))
+
+    def replayed(self, actor: str) -> bytes:
+        """Return the state of a dead letter sent on its way again, in its next generation."""
+        again = replace(self, generation=self.generation + 1, attempts=0)
+        return again._next(Status.PENDING, Transition("replayed", worker=actor))
+
+    def _failure(self, event: str, worker: str, failure: Failure) -> Transition:
+        return Transition(
+            event,
+            worker=worker,
+            attempt=self.attempts + 1,
+            failure_class=failure.failure_class,
+            message=bounded(failure.message),
+        )
+
+    def _next(self, status: Status, line: Transition, *, attempt: bool = False) -> bytes:
+        past = self.history
+        if past and past[-1].at_ms == 0:
+            past = (*past[:-1], replace(past[-1], at_ms=self.at_ms))
+        body = _pack_body(
+            self.generation,
+            self.attempts + attempt,
+            self.max_attempts,
+            (*past, line)[-HISTORY_KEPT:],
+        )
+        return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[status], self.due_at_ms, 0, body)
+
+
+def bounded(message: str) -> str:
+    """Return *message* trimmed, printable and no longer than is kept."""
+    text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
+    return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
+
+
+@lru_cache(maxsize=256)
+def accepted(max_attempts: int | None) -> bytes:
+    """Return the state of a new route; the script fills in its times."""
+    return b"%b%b%026d%b" % (
+        FORMAT,
+        _LETTER[Status.PENDING],
+        0,
+        _pack_body(1, 0, max_attempts or 0, ()),
+    )
+
+
+def decode_route(raw: bytes) -> Route:
+    """Read a stored state; raise `Corrupt` on anything that no version of ours wrote."""
+    try:
+        return _decode(raw)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise Corrupt(f"route state: {type(error).__name__}: {error}"[:200]) from error
+
+
+def newer_format(raw: bytes) -> bool:
+    """Tell whether a record or state was written by a later version than this one."""
+    return raw[:1].isdigit() and raw[:1] > FORMAT
+
+
+def _decode(raw: bytes) -> Route:
+    if raw[:1] != FORMAT or len(raw) > MAX_STATE_BYTES:
+        msg = "unknown format or size"
+        raise ValueError(msg)
+    status = _STATUS[raw[1:2]]
+    due, at = int(raw[2:15]), int(raw[15:_HEADER])
+    body, stream_id = raw[_HEADER:], ""
+    if status is Status.PUBLISHED:
+        unpacker = msgpack.Unpacker(max_buffer_size=MAX_STATE_BYTES)
+        unpacker.feed(body)
+        unpacker.skip()
+        end = unpacker.tell()
+        body, stream_id = body[:end], body[end:].decode("ascii")
+    generation, attempts, max_attempts, history = _unpack_body(body)
+    if history:
+        history = (*history[:-1], replace(history[-1], at_ms=at, stream_id=stream_id))
+    return Route(status, due, at, generation, attempts, max_attempts, history, stream_id)
+
+
+def _pack_body(
+    generation: int, attempts: int, max_attempts: int, history: Iterable[Transition]
+) -> bytes:
+    lines = [
+        [line.event, line.at_ms, line.worker, line.attempt, line.failure_class, line.message]
+        for line in history
+    ]
+    packed: bytes = msgpack.packb([generation, attempts, max_attempts, lines])
+    return packed
+
+
+@lru_cache(maxsize=2048)
+def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
+    generation, attempts, max_attempts, lines = msgpack.unpackb(body)
+    counts: list[Any] = [generation, attempts, max_attempts]
+    if not all(type(count) is int and 0 <= count < 2**31 for count in counts):
+        msg = "a count is no count"
+        raise ValueError(msg)
+    return generation, attempts, max_attempts, tuple(_line(*line) for line in lines)
+
+
+def _line(*values: Any) -> Transition:
+    event, at_ms, worker, attempt, failure_class, message = values
+    texts = (event, worker, failure_class, message)
+    if not all(type(text) is str for text in texts) or type(at_ms + attempt) is not int:
+        msg = "a line of the history is none"
+        raise ValueError(msg)
+    return Transition(event, at_ms, worker, attempt, failure_class, message)

@@ -1,0 +1,96 @@
+"""Connections: bounded in time, never re-sending by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+#: Bound of every call, in seconds; a blocking command must ask for less.
+SOCKET_TIMEOUT_S: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 1.0
+_ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
+
+
+class _Credentials(CredentialProvider):
+    """Reads the password anew for each connection, so that a rotated one is picked up."""
+
+    def __init__(self, username: str | None, password: Callable[[], str | None]) -> None:
+        self._username = username
+        self._password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self._password() or ""
+        return (self._username, password) if self._username else (password,)
+
+
+def async_client(
+    url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
+) -> redis.asyncio.Redis:
+    """Return a client for the daemon and the consumer; nothing is sent before its first call."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        _known_scheme(url),
+        max_connections=connections,
+        timeout=SOCKET_TIMEOUT_S,
+        retry=AsyncRetry(NoBackoff(), 0),
+        **_common(name, options),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def sync_client(
+    url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
+) -> redis.Redis:
+    """Return a client for producers and the CLI; nothing is sent before its first call."""
+    pool = redis.BlockingConnectionPool.from_url(
+        _known_scheme(url),
+        max_connections=connections,
+        timeout=SOCKET_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        **_common(name, options),
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def _common(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    common = {
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": 0,
+        "client_name": name,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "protocol": 3,
+    }
+    return common | options
+
+
+def access_options(
+    *,
+    username: str | None = None,
+    password: Callable[[], str | None] | None = None,
+    tls_ca: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
+) -> dict[str, Any]:
+    """Return the options that a client needs to log in and to trust the server."""
+    options: dict[str, Any] = {}
+    if password is not None:
+        options["credential_provider"] = _Credentials(username, password)
+    elif username:
+        options["username"] = username
+    tls = {"ssl_ca_certs": tls_ca, "ssl_certfile": tls_cert, "ssl_keyfile": tls_key}
+    return options | {field: value for field, value in tls.items() if value}
+
+
+def _known_scheme(url: str) -> str:
+    for alias, scheme in _ALIASES.items():
+        if url.startswith(alias):
+            return scheme + url.removeprefix(alias)
+    return url

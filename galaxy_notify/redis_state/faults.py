@@ -1,0 +1,84 @@
+"""Faults of Redis and of the network, sorted by what to do about them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from redis import exceptions
+
+#: What a call to Redis may raise; anything else is a defect of ours.
+REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+
+
+class Remedy(Enum):
+    """What to do about a fault."""
+
+    #: Back off and try again; it passes by itself.
+    RETRY = "retry"
+    #: The primary may be another one now: drop connections, look it up, try again.
+    RESOLVE = "resolve"
+    #: Credentials, permissions or the deployment are wrong: exit 78 at start, else wait long.
+    CONFIGURE = "configure"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault's short code, what to do, and a bounded text without arguments."""
+
+    code: str
+    remedy: Remedy
+    text: str
+
+
+_RESOLVE: Final = frozenset({"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED"})
+_CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT"})
+_CODES: Final = (
+    *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
+    *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),
+)
+# Redis 6.2 hides the code of an error inside a script behind "ERR Error running script".
+_IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
+_DENIED: Final = re.compile(r"can't (?:run|access)|no permissions|No permissions|ACL failure")
+
+
+def reply_code(text: str) -> str:
+    """Return the code of an error reply, also where a script wraps it."""
+    first = text.lstrip("-").split(" ", 1)[0]
+    if _DENIED.search(text):
+        return "NOPERM"
+    if first in _CODES:
+        return first
+    for match in _IN_SCRIPT.finditer(text):
+        if match[1] in _CODES:
+            return match[1]
+    return first if first.isupper() else "ERR"
+
+
+def classify(error: BaseException) -> Fault:
+    """Say what kind of fault *error* is."""
+    text = _bounded(error)
+    if isinstance(error, exceptions.AuthenticationError):
+        return Fault(_auth_code(text), Remedy.CONFIGURE, text)
+    if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
+        return Fault("timeout", Remedy.RETRY, text)
+    if isinstance(error, exceptions.BusyLoadingError):
+        return Fault("LOADING", Remedy.RETRY, text)
+    if isinstance(error, (exceptions.ConnectionError, OSError)):
+        return Fault("connection", Remedy.RETRY, text)
+    code = reply_code(str(error))
+    if code in _CONFIGURE:
+        return Fault(code, Remedy.CONFIGURE, text)
+    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
+
+
+def _auth_code(text: str) -> str:
+    code = reply_code(text)
+    return code if code in _CONFIGURE else "NOAUTH"
+
+
+def _bounded(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]

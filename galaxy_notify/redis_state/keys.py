@@ -1,0 +1,98 @@
+"""Every key of a shard. All share the hash tag ``{<prefix>:<shard>}``, so one shard is one slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one shard; *gateway_stream* empty means the shard's own stream."""
+
+    prefix: str
+    shard: int
+    gateway_stream: str = ""
+
+    @cached_property
+    def tag(self) -> str:
+        """Return what every key of the shard starts with."""
+        return f"{{{self.prefix}:{self.shard}}}:"
+
+    @property
+    def stream(self) -> str:
+        """Return the gateway stream."""
+        return self.gateway_stream or f"{self.tag}client-events"
+
+    @property
+    def parked(self) -> str:
+        """Return the stream of entries that consumers could not handle."""
+        return f"{self.tag}parked"
+
+    @property
+    def claims(self) -> str:
+        """Return the hash of each slot's last claim."""
+        return f"{self.tag}claims"
+
+    @property
+    def paused(self) -> str:
+        """Return the set of paused channels."""
+        return f"{self.tag}paused"
+
+    @property
+    def totals(self) -> str:
+        """Return the hash of counts since the beginning."""
+        return f"{self.tag}totals"
+
+    @property
+    def meta(self) -> str:
+        """Return the hash of what the whole deployment agrees on."""
+        return f"{self.tag}meta"
+
+    @property
+    def orphans(self) -> str:
+        """Return the stream of members that were removed because they could not be used."""
+        return f"{self.tag}orphans"
+
+    @property
+    def janitor(self) -> str:
+        """Return the lock of the shard's janitor."""
+        return f"{self.tag}janitor"
+
+    @property
+    def workers(self) -> str:
+        """Return the sorted set of workers by their last progress."""
+        return f"{self.tag}workers"
+
+    @property
+    def never(self) -> str:
+        """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
+        return f"{self.tag}never"
+
+    def notification(self, notification_id: str) -> str:
+        """Return the hash of a notification and its routes."""
+        return f"{self.tag}notification:{notification_id}"
+
+    def schedule(self, channel: str) -> str:
+        """Return the sorted set of members by when they are next due."""
+        return f"{self.tag}schedule:{channel}"
+
+    def leases(self, channel: str) -> str:
+        """Return the hash of leases."""
+        return f"{self.tag}leases:{channel}"
+
+    def dead(self, channel: str) -> str:
+        """Return the sorted set of dead letters by when they died."""
+        return f"{self.tag}dead:{channel}"
+
+    def wake(self, channel: str) -> str:
+        """Return the list that wakes a blocked worker."""
+        return f"{self.tag}wake:{channel}"
+
+    def worker(self, worker_id: str) -> str:
+        """Return the hash in which a worker tells that it is alive."""
+        return f"{self.tag}worker:{worker_id}"
+
+    def seen(self, group: str) -> str:
+        """Return the sorted set of events that a consumer group has handled."""
+        return f"{self.tag}seen:{group}"

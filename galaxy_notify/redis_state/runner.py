@@ -1,0 +1,105 @@
+"""Runs scripts: EVALSHA, with the source sent once to a server that does not know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import NoScriptError
+
+from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy, classify
+from galaxy_notify.redis_state.scripts import Call
+
+
+class RedisFault(GalaxyNotifyError):
+    """A call to Redis failed; whether it took effect is unknown, and its scripts may run twice."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"{fault.code}: {fault.text}")
+        self.fault = fault
+
+
+def fault_of(error: BaseException) -> RedisFault:
+    """Return the fault to raise in place of a Redis or network error."""
+    return RedisFault(classify(error))
+
+
+def unreadable(what: str, error: Exception) -> RedisFault:
+    """Return the fault to raise for a reply of a shape that no script of ours answers."""
+    text = f"{what} answered what cannot be read: {type(error).__name__}"
+    return RedisFault(Fault("reply", Remedy.RETRY, text))
+
+
+async def run(client: redis.asyncio.Redis, call: Call) -> Any:
+    """Run one script and return its reply."""
+    try:
+        try:
+            return await client.execute_command(*call.command)
+        except NoScriptError:
+            await client.script_load(call.script.source)
+            return await client.execute_command(*call.command)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+
+
+async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
+    """Run scripts in one round trip; each reply stands at its call's place, or its fault."""
+    try:
+        replies = await _pipeline(client, calls)
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            for source in {calls[i].script.source for i in unknown}:
+                await client.script_load(source)
+            again = await _pipeline(client, [calls[i] for i in unknown])
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+
+
+async def _pipeline(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        pipeline.execute_command(*call.command)
+    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    return replies
+
+
+def run_sync(client: redis.Redis, call: Call) -> Any:
+    """Run one script and return its reply."""
+    try:
+        try:
+            return client.execute_command(*call.command)
+        except NoScriptError:
+            client.script_load(call.script.source)
+            return client.execute_command(*call.command)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+
+
+def run_all_sync(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+    """Run scripts in one round trip; each reply stands at its call's place, or its fault."""
+    try:
+        replies = _pipeline_sync(client, calls)
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            for source in {calls[i].script.source for i in unknown}:
+                client.script_load(source)
+            again = _pipeline_sync(client, [calls[i] for i in unknown])
+            for i, reply in zip(unknown, again, strict=True):
+                replies[i] = reply
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+
+
+def _pipeline_sync(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        pipeline.execute_command(*call.command)
+    replies: list[Any] = pipeline.execute(raise_on_error=False)
+    return replies

@@ -1,0 +1,50 @@
+"""Lua sources: one file per transition, each run as a single EVALSHA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# A wheel carries lua/ inside the package; a checkout keeps it beside the package.
+LUA_DIR = next(d for d in (_PACKAGE / "lua", _PACKAGE.parent / "lua") if d.is_dir())
+
+Argument = bytes | str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's name, its source with the prelude, and the digest Redis knows it by."""
+
+    name: str
+    source: str
+    sha: str
+
+
+class Call(NamedTuple):
+    """One run of a script."""
+
+    script: Script
+    keys: list[str]
+    args: list[Argument]
+
+    @property
+    def command(self) -> list[Any]:
+        """Return the arguments of the EVALSHA command."""
+        return ["EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args]
+
+
+@cache
+def script(name: str) -> Script:
+    """Return ``lua/<name>.lua`` with the prelude in front."""
+    source = "\n".join((LUA_DIR / f"{part}.lua").read_text("utf-8") for part in ("_prelude", name))
+    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all scripts."""
+    return tuple(sorted(p.stem for p in LUA_DIR.glob("*.lua") if not p.stem.startswith("_")))

@@ -1,0 +1,96 @@
+"""The writes of a worker on one shard. Each method runs the script of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any, TypeVar
+
+import redis.asyncio
+
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import fault_of, run, unreadable
+from galaxy_notify.redis_state.scripts import Call
+
+T = TypeVar("T")
+_WORKER_TTL_MS = 30_000
+_FORGOTTEN_MS = 3_600_000
+
+
+class Store:
+    """One shard, as its workers write it; every method raises `RedisFault`.
+
+    *took* is told the name and the seconds of every script.
+    """
+
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, took: Callable[[str, float], None]
+    ) -> None:
+        self.keys = keys
+        self._client = client
+        self._took = took
+        self._now: int | None = None
+
+    async def claim(
+        self, channel: str, slot: calls.Slot, limits: calls.ClaimLimits, *, alone: bool = False
+    ) -> calls.Claim:
+        """Take due members under a lease; the same slot and token get the same again."""
+        call = calls.claim(self.keys, channel, slot, limits, alone=alone, now=self._now)
+        return await self._run(call, lambda reply: calls.read_claim(reply, slot.token))
+
+    async def settle(
+        self, channel: str, token: str, settlement: calls.Settlement
+    ) -> calls.Settled:
+        """End leases, each with its outcome, and answer for each in order."""
+        call = settlement.call(self.keys, channel, token, self._now)
+        return await self._run(call, calls.read_settled)
+
+    async def heal(
+        self, channel: str, token: str, corrections: Sequence[calls.Correction]
+    ) -> list[str]:
+        """Put misplaced members where their state says."""
+        return await self._run(
+            calls.heal(self.keys, channel, token, corrections), calls.words
+        )
+
+    async def lapse(self, channel: str, members: Iterable[bytes]) -> int:
+        """Make members due that a clock set back holds too long."""
+        return await self._run(calls.lapse(self.keys, channel, members), int)
+
+    async def trim(self, max_len: int, group_idle_ms: int) -> list[Any]:
+        """Shorten the gateway stream as far as its groups allow."""
+        return await self._run(calls.trim(self.keys, max_len, group_idle_ms), list)
+
+    async def woken(self, channels: Sequence[str], seconds: float) -> bool:
+        """Wait for a wake-up of one of the channels, for at most *seconds*."""
+        try:
+            popped = await self._client.blpop(
+                [self.keys.wake(channel) for channel in channels], timeout=seconds
+            )
+        except REDIS_ERRORS as error:
+            raise fault_of(error) from error
+        return popped is not None
+
+    async def beat(self, worker_id: str, fields: dict[str, str], now_ms: int) -> None:
+        """Tell that the worker makes progress; it is forgotten 30 s after the last time."""
+        pipeline = self._client.pipeline(transaction=True)
+        key = self.keys.worker(worker_id)
+        pipeline.hset(key, mapping={**fields, "progress_ms": str(now_ms)})
+        pipeline.pexpire(key, _WORKER_TTL_MS)
+        pipeline.zadd(self.keys.workers, {worker_id: now_ms})
+        pipeline.zremrangebyscore(self.keys.workers, "-inf", now_ms - _FORGOTTEN_MS)
+        try:
+            await pipeline.execute()
+        except REDIS_ERRORS as error:
+            raise fault_of(error) from error
+
+    async def _run(self, call: Call, read: Callable[[Any], T]) -> T:
+        started = perf_counter()
+        reply = await run(self._client, call)
+        self._took(call.script.name, perf_counter() - started)
+        try:
+            return read(reply)
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise unreadable(call.script.name, error) from error

@@ -1,0 +1,148 @@
+-- claim: pending | failed -> (leased)
+--
+-- Take due members under a lease: the score becomes the time at which the lease
+-- lapses, so the next claim sees the next members and an abandoned one is simply
+-- due again. Asked again with the token of its last claim, it gives back what it
+-- had given. A member abandoned twice is a suspect and is taken only when alone.
+--
+-- KEYS
+--   1 schedule   zset    members by when they are next due
+--   2 leases     hash    member -> abandoned:ttl_ms:token
+--   3 claims     hash    slot -> token and score of its last claim
+--   4 paused     set     paused channels
+--   5 stream     stream  gateway events
+--   6 totals     hash
+--   7 wake       list    wakes a blocked worker
+--   8 never      the guard against a moving slot
+-- ARGV
+--   1 tag        str  prefix of every key of the shard
+--   2 now        int  or '' for the server's clock
+--   3 slot       str  who claims
+--   4 token      str  new for each claim
+--   5 channel    str
+--   6 limit      int  members to take, at most 256
+--   7 ttl_ms     int  how long the lease lasts
+--   8 budget     int  bytes of records and states to answer with
+--   9 largest    int  a larger record is named, not read
+--   10 hold      int  stream length at which nothing is claimed; 0 = never
+--   11 alone     str  '1' takes one suspect instead
+-- RETURNS word, now, detail, suspects seen, members, records
+--   claimed      members: member, verdict, state, abandoned, …; records: id, record, …
+--   idle         the detail is when the next member is due, or ''
+--   paused       the channel is paused
+--   held         the detail is the length of the stream
+--   A verdict is '', 'vanished' (no hash), 'missing' (no record or state), 'corrupt'
+--   (wrong type) or 'oversized'.
+
+local tag, now, token, limit = ARGV[1], now_ms(ARGV[2]), ARGV[4], math.min(tonumber(ARGV[6]), 256)
+local alone, suspects, members, abandoned = ARGV[11] == '1', 0, {}, {}
+
+local function abandonments(lease)
+  return lease and (tonumber(lease:match('^(%d+):')) or 0) + 1 or 0
+end
+
+local function given_before(score)
+  local leased = redis.call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 1024)
+  if #leased == 0 then return end
+  for i, lease in ipairs(redis.call('HMGET', KEYS[2], unpack(leased))) do
+    if lease and lease:match('^%d+:%d+:(.*)$') == token then
+      members[#members + 1] = leased[i]
+      abandoned[#abandoned + 1] = abandonments(lease) - 1
+    end
+  end
+end
+
+local function choose()
+  local offset, want = 0, alone and 1 or limit
+  repeat
+    local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', offset, limit)
+    if #due == 0 then return end
+    for i, lease in ipairs(redis.call('HMGET', KEYS[2], unpack(due))) do
+      local times = abandonments(lease)
+      local suspect = times >= 2
+      if suspect then suspects = suspects + 1 end
+      if suspect == alone and #members < want then
+        members[#members + 1] = due[i]
+        abandoned[#abandoned + 1] = times
+      end
+    end
+    offset = offset + #due
+  until #members >= want or #due < limit or offset >= 1024
+end
+
+local function size_of(key, field)
+  local size = redis.pcall('HSTRLEN', key, field)
+  return fault(size) and -1 or size
+end
+
+local records, known, bytes, answers = {}, {}, 0, {}
+
+local function read(member)
+  local id, route = member:match('^([^/]*)/(.*)$')
+  if not id then return 'vanished', '' end
+  local key = tag .. 'notification:' .. id
+  local size = known[id] and 0 or size_of(key, 'record')
+  local state_size = size_of(key, route)
+  if size < 0 or state_size < 0 then return 'corrupt', '' end
+  if state_size > 65536 then return 'corrupt', '' end
+  if size > tonumber(ARGV[9]) then return 'oversized', redis.call('HGET', key, route) or '' end
+  bytes = bytes + size + state_size
+  if bytes > tonumber(ARGV[8]) and #answers > 0 then return nil end
+  local state = redis.call('HGET', key, route)
+  if not known[id] then
+    known[id] = redis.call('HGET', key, 'record')
+    if known[id] then
+      records[#records + 1] = id
+      records[#records + 1] = known[id]
+    end
+  end
+  if known[id] and state then return '', state end
+  return redis.call('EXISTS', key) == 0 and 'vanished' or 'missing', state or ''
+end
+
+if redis.call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
+local length = redis.pcall('XLEN', KEYS[5])
+if ARGV[10] ~= '0' and not fault(length) and length >= tonumber(ARGV[10]) then
+  return {'held', now, length, 0}
+end
+
+local last = redis.call('HGET', KEYS[3], ARGV[3])
+local score = last and last:match('^(%d+) ') or ''
+local again = last and last:sub(#score + 2) == token
+if again then given_before(score) else choose() end
+
+local taken = 0
+for i, member in ipairs(members) do
+  local verdict, state = read(member)
+  if not verdict then break end
+  taken = i
+  answers[#answers + 1] = member
+  answers[#answers + 1] = verdict
+  answers[#answers + 1] = state
+  answers[#answers + 1] = abandoned[i]
+end
+if taken == 0 then
+  local head = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  return {'idle', now, head[2] or '', suspects}
+end
+if again then return {'claimed', now, '', suspects, answers, records} end
+
+local lapse = now + tonumber(ARGV[7])
+local scores, leases, lost = {}, {}, 0
+for i = 1, taken do
+  scores[2 * i - 1], scores[2 * i] = digits(lapse), members[i]
+  leases[2 * i - 1] = members[i]
+  leases[2 * i] = abandoned[i] .. ':' .. ARGV[7] .. ':' .. token
+  if abandoned[i] > 0 then lost = lost + 1 end
+end
+redis.call('HSET', KEYS[3], ARGV[3], digits(lapse) .. ' ' .. token)
+redis.call('ZADD', KEYS[1], unpack(scores))
+local refused = redis.pcall('HSET', KEYS[2], unpack(leases))
+if fault(refused) then
+  for i = 1, #scores, 2 do scores[i] = digits(now) end
+  redis.pcall('ZADD', KEYS[1], unpack(scores))
+  return refused
+end
+count(KEYS[6], 'abandoned', lost)
+if taken == limit then wake(KEYS[7]) end
+return {'claimed', now, '', suspects, answers, records}

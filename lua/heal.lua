@@ -1,0 +1,35 @@
+-- heal: pending | failed | dead_letter -> (unchanged)
+--
+-- Put members that stand at a wrong place of an index where their state says, and
+-- end the lease under which they were found.
+--
+-- KEYS
+--   1 schedule   zset  where they were found
+--   2 leases     hash  member -> abandoned:ttl_ms:token
+--   3 never      the guard against a moving slot
+-- ARGV
+--   1 tag        str  prefix of every key of the shard
+--   2 token      str  from the claim
+--   3.. items    each: member, index ('schedule:<channel>' or 'dead:<channel>'), score
+-- RETURNS a word for each item
+--   healed       it stands where it belongs
+--   stale        the lease has moved on: nothing was written
+--   fault        nothing was written
+
+local tag, answers = ARGV[1], {}
+
+local function heal(member, index, score)
+  local lease = redis.call('HGET', KEYS[2], member)
+  if not lease or lease:match('^%d+:%d+:(.*)$') ~= ARGV[2] then return 'stale' end
+  local moved = tag .. index ~= KEYS[1]
+  local added = redis.pcall('ZADD', tag .. index, moved and 'NX' or 'XX', score, member)
+  if fault(added) then return 'fault' end
+  if moved then redis.pcall('ZREM', KEYS[1], member) end
+  redis.pcall('HDEL', KEYS[2], member)
+  return 'healed'
+end
+
+for at = 3, #ARGV, 3 do
+  answers[#answers + 1] = heal(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+end
+return answers
