@@ -8,7 +8,6 @@ from typing import Any
 
 MAX_DEPTH = 32
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
-_LONGEST_NAME = 60
 
 
 class UnfitData(Exception):
@@ -43,14 +42,14 @@ def is_carried(text: str) -> bool:
     return True
 
 
-def printable(name: object) -> str:
+def printable(name: object, longest: int = 60) -> str:
     """Show a name from outside in plain printable text of bounded length."""
     # Neither the text of a stranger's object nor that of an endless number is asked for.
     safe = isinstance(name, str) or (isinstance(name, int | float) and abs(name) <= _INT_MAX)
-    text = str(name if safe else type(name).__name__)[: _LONGEST_NAME + 1]
+    text = str(name if safe else type(name).__name__)[: longest + 1]
     text = text.encode("utf-8", "backslashreplace").decode()
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def kind_of(value: object) -> str:

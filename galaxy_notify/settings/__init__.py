@@ -1,0 +1,28 @@
+"""What an operator can set: the sections, where their values come from, and how they are shown."""
+
+from galaxy_notify.settings.loading import load_settings, settings_from
+from galaxy_notify.settings.sample import defaults_toml
+from galaxy_notify.settings.sections import (
+    GatewaySettings,
+    LimitsSettings,
+    LogSettings,
+    RedisSettings,
+    RetentionSettings,
+    RetrySettings,
+    Settings,
+    WorkerSettings,
+)
+
+__all__ = [
+    "GatewaySettings",
+    "LimitsSettings",
+    "LogSettings",
+    "RedisSettings",
+    "RetentionSettings",
+    "RetrySettings",
+    "Settings",
+    "WorkerSettings",
+    "defaults_toml",
+    "load_settings",
+    "settings_from",
+]

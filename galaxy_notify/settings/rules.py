@@ -1,0 +1,66 @@
+"""The rules between settings, and what this release does not support yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from galaxy_notify.settings.sections import Settings
+
+_NOT_YET = "is not supported in this release"
+
+
+class Broken(NamedTuple):
+    """A broken rule: the settings that break it together, the first to blame."""
+
+    fields: tuple[str, ...]
+    message: str
+
+
+def broken_rules(settings: Settings) -> Iterator[Broken]:
+    """Find every rule between settings that is broken."""
+    yield from _unsupported(settings)
+    yield from _tls(settings)
+    retry = settings.retry
+    if retry.backoff_min_ms > retry.backoff_max_ms:
+        fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
+        limit = f"must not exceed retry.backoff_max_ms, but {retry.backoff_min_ms} is more than"
+        yield Broken(fields, f"{limit} {retry.backoff_max_ms}")
+    if settings.gateway.stream and (settings.worker.shards > 1 or settings.redis.cluster):
+        cause = "redis.cluster" if settings.redis.cluster else "worker.shards"
+        yield Broken(
+            ("gateway.stream", cause),
+            "must be empty with several shards or a cluster: each shard then has its own stream",
+        )
+
+
+def _unsupported(settings: Settings) -> Iterator[Broken]:
+    redis = settings.redis
+    if redis.cluster:
+        yield Broken(("redis.cluster",), f"Redis Cluster {_NOT_YET}, set it to false")
+    if redis.sentinels:
+        yield Broken(("redis.sentinels",), f"Sentinel {_NOT_YET}, leave the list empty")
+    if redis.durability != "none":
+        message = f'"{redis.durability}" {_NOT_YET}, set it to "none"'
+        yield Broken(("redis.durability",), message)
+
+
+def _tls(settings: Settings) -> Iterator[Broken]:
+    redis = settings.redis
+    if (redis.tls_cert is None) != (redis.tls_key is None):
+        here, there = ("tls_cert", "tls_key") if redis.tls_cert else ("tls_key", "tls_cert")
+        yield Broken((f"redis.{here}", f"redis.{there}"), f"needs redis.{there} beside it")
+    plain = urlsplit(redis.url).scheme in ("redis", "valkey", "unix")
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        if plain and getattr(redis, name) is not None:
+            message = "needs a redis.url that begins with rediss:// or valkeys://"
+            yield Broken((f"redis.{name}", "redis.url"), message)
+        yield from _unreadable(f"redis.{name}", getattr(redis, name))
+
+
+def _unreadable(name: str, path: Path | None) -> Iterator[Broken]:
+    if path is not None and not os.access(path, os.R_OK):
+        yield Broken((name,), f"cannot read {path}")

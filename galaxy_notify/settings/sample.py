@@ -1,0 +1,60 @@
+"""The sample of the settings file, made from the settings themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from textwrap import wrap
+
+from pydantic.fields import FieldInfo
+
+from galaxy_notify.settings.loading import bounds
+from galaxy_notify.settings.sources import SECTIONS
+
+_HEADER = """\
+# galaxy-notify: every setting at its default.
+#
+# Read from the file that --config names, else $GALAXY_NOTIFY_CONFIG, else
+# /etc/galaxy-notify/galaxy_notify.toml. A file needs only what differs from these defaults.
+# Stronger than the file is a credential, a file <section>__<field> in $CREDENTIALS_DIRECTORY
+# (redis__password); stronger still the environment, GALAXY_NOTIFY_<SECTION>__<FIELD>
+# (GALAXY_NOTIFY_WORKER__SHARDS=4; a list as JSON or with commas). What is no setting is an error.
+#
+#   galaxy-notify config check      says everything that is wrong
+#   galaxy-notify config show       shows what holds, and where it came from
+#   galaxy-notify config defaults   prints this file
+#
+# Durations are in milliseconds. What has no default is commented out.
+"""
+_WIDTH = 98
+
+
+def defaults_toml() -> str:
+    """Return a settings file that holds every default, each with what it means."""
+    return _HEADER + "".join(_section(name) for name in SECTIONS)
+
+
+def _section(name: str) -> str:
+    model = SECTIONS[name]
+    lines = ["", *_comment(model.__doc__ or ""), f"[{name}]"]
+    for field, info in model.model_fields.items():
+        lines += _setting(field, info)
+    return "\n".join(lines) + "\n"
+
+
+def _setting(name: str, field: FieldInfo) -> Iterator[str]:
+    limits = bounds(field)
+    text = field.description or ""
+    yield from _comment(f"{text} {limits[0]} to {limits[1]}." if limits else text)
+    value = field.get_default(call_default_factory=True)
+    yield f'# {name} = ""' if value is None else f"{name} = {_toml(value)}"
+
+
+def _comment(text: str) -> Iterator[str]:
+    for line in wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield f"# {line}"
+
+
+def _toml(value: object) -> str:
+    # JSON and TOML write truth values, numbers, plain text and lists of it alike.
+    return json.dumps(value, ensure_ascii=False)

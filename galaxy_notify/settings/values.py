@@ -1,0 +1,109 @@
+"""The forms that single values must have. A broken form is a ``ValueError`` with the rule."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from pydantic import AfterValidator, Field
+
+from galaxy_notify.model.ids import CHANNEL
+
+EMBEDDED: Final = "embedded"
+MASK: Final = "********"
+SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
+DAY_MS: Final = 86_400_000
+YEAR_MS: Final = 365 * DAY_MS
+
+_URL_FORM = f"must be redis://HOST:PORT/DB, with one of {', '.join(SCHEMES)}, or {EMBEDDED}"
+
+
+def _form(pattern: str, rule: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(rule)
+        return value
+
+    return AfterValidator(check)
+
+
+def _url(value: str) -> str:
+    if value == EMBEDDED:
+        return value
+    # urlsplit would drop some of these without a word.
+    if not value.isprintable() or " " in value:
+        raise ValueError("must not hold blanks or control characters")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(_URL_FORM) from None
+    _check_parts(parts)
+    return value
+
+
+def _check_parts(parts: SplitResult) -> None:
+    if parts.scheme not in SCHEMES:
+        raise ValueError(_URL_FORM)
+    if "@" in parts.path + parts.query or parts.fragment:
+        raise ValueError("must have / ? # and @ inside a password percent-encoded")
+    if parts.scheme == "unix":
+        if not parts.path.strip("/"):
+            raise ValueError("must be unix:///PATH/OF/THE/SOCKET")
+    elif not parts.hostname or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+        raise ValueError(_URL_FORM)
+
+
+def _channels(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("needs at least one")
+    if len(set(value)) != len(value):
+        raise ValueError("must not name a channel twice")
+    return value
+
+
+def _stream(value: str) -> str:
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("must not begin or end with blanks, or hold control characters")
+    return value
+
+
+def masked_url(url: str) -> str:
+    """Show a URL without the password that may stand before its host or in its query."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    netloc = f"{name}:{MASK}{at}{host}" if colon else parts.netloc
+    query = urlencode(
+        [(key, MASK if "password" in key else text) for key, text in parse_qsl(parts.query)],
+        safe="*/",
+    )
+    return parts._replace(netloc=netloc, query=query).geturl() if colon or query else url
+
+
+def credential_text(path: Path) -> str:
+    """Read a credential file, without the line end that editors leave."""
+    return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+
+
+_MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+
+Url: TypeAlias = Annotated[str, AfterValidator(_url)]
+Prefix: TypeAlias = Annotated[
+    str,
+    _form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
+]
+Channel: TypeAlias = Annotated[str, _form(CHANNEL, f"must match {CHANNEL}")]
+Channels: TypeAlias = Annotated[tuple[Channel, ...], Field(strict=False), AfterValidator(_channels)]
+Durability: TypeAlias = Annotated[
+    str, _form(r"none|aof|replicas:[1-9][0-9]{0,2}", "must be none, replicas:N or aof")
+]
+Encoder: TypeAlias = Annotated[
+    str, _form(f"msgpack|json|{_MODULE}:{_MODULE}", "must be msgpack, json or module:attribute")
+]
+HostPort: TypeAlias = Annotated[str, _form(r"[^\s:,]+:[0-9]{1,5}", "must be HOST:PORT")]
+Stream: TypeAlias = Annotated[str, AfterValidator(_stream)]

@@ -1,0 +1,70 @@
+"""Settings in tests: the contract's table, files to load, and what loading fails with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings import load_settings
+
+YEAR_MS = 365 * 86_400_000
+# As the contract's table has them.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "redis": {
+        "url": "redis://127.0.0.1:6379/0", "prefix": "gn", "username": None, "password": None,
+        "cluster": False, "sentinels": [], "sentinel_master": "mymaster",
+        "sentinel_password": None, "tls_ca": None, "tls_cert": None, "tls_key": None,
+        "state_dir": None, "durability": "none",
+    },
+    "worker": {
+        "shards": 1, "channels": ["push"], "slots": 2, "batch_size": 128, "lease_ttl_ms": 30000,
+        "poll_interval_ms": 1000, "max_abandoned": 5,
+    },
+    "retry": {
+        "max_attempts": 8, "backoff_min_ms": 1000, "backoff_max_ms": 60000, "jitter": "full",
+    },
+    "gateway": {
+        "stream": "", "encoder": "msgpack", "max_len": 100000, "trim": "acknowledged",
+        "group_idle_ms": 86400000, "on_refused": "hold",
+    },
+    "retention": {
+        "settled_ms": 3600000, "idempotency_ms": 86400000, "dead_ms": 0, "dead_max": 0,
+    },
+    "limits": {"max_payload_bytes": 262144, "max_routes": 1000},
+    "log": {"level": "info", "format": "auto"},
+}  # fmt: skip
+NUMBERS = [
+    ("worker.shards", 1, 1024),
+    ("worker.slots", 1, 16),
+    ("worker.batch_size", 1, 256),
+    ("worker.lease_ttl_ms", 100, 86_400_000),
+    ("worker.poll_interval_ms", 10, 86_400_000),
+    ("worker.max_abandoned", 2, 1000),
+    ("retry.max_attempts", 1, 1000),
+    ("retry.backoff_min_ms", 1, YEAR_MS),
+    ("retry.backoff_max_ms", 1, YEAR_MS),
+    ("gateway.max_len", 1, 1_000_000_000),
+    ("gateway.group_idle_ms", 1, YEAR_MS),
+    ("retention.settled_ms", 1, YEAR_MS),
+    ("retention.idempotency_ms", 0, YEAR_MS),
+    ("retention.dead_ms", 0, YEAR_MS),
+    ("retention.dead_max", 0, 1_000_000_000),
+    ("limits.max_payload_bytes", 128, 4_194_304),
+    ("limits.max_routes", 1, 1000),
+]
+
+
+def written(path: Path, text: str | bytes) -> str:
+    """Write a file and return its name."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def problems(config: str | None, **environ: str) -> list[str]:
+    """Return the lines that loading fails with."""
+    with pytest.raises(ConfigurationError) as error:
+        load_settings(config, environ=environ)
+    return str(error.value).splitlines()
