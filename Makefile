@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: $(BIN)/ruff format .'; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache --no-logo 2>/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 bench: $(VENV)/.dev ## Measure throughput on this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
