@@ -1,0 +1,10 @@
+"""The command ``galaxy-notify``: one file per noun, each parses, calls and prints."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line of this process, and end it with the command's exit code."""
+    from galaxy_notify.cli.group import cli
+
+    cli()

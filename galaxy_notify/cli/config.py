@@ -1,0 +1,80 @@
+"""``config``: the settings that hold, what is wrong with them, and their defaults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.output import echo, echo_json, faint, good, note, table
+from galaxy_notify.errors import ConfigurationError
+
+
+@click.group("config")
+def command() -> None:
+    """Show and check the settings."""
+
+
+@command.command("show")
+@json_option
+@pass_application
+def show(app: Application, as_json: bool) -> None:
+    """Show every setting with its value and where it came from; secrets stay hidden."""
+    rows = list(_rows(app))
+    if as_json:
+        echo_json({name: {"value": value, "source": source} for name, value, source in rows})
+        return
+    shown = [
+        (name, printable(_toml(value)), faint(source) if source == "default" else printable(source))
+        for name, value, source in rows
+    ]
+    for line in table(("setting", "value", "from"), shown):
+        echo(line)
+
+
+@command.command("check")
+@json_option
+@pass_application
+def check(app: Application, as_json: bool) -> int:
+    """Say everything that is wrong with the settings; 78 when something is."""
+    problems: list[str] = []
+    try:
+        sources = app.settings.sources
+    except ConfigurationError as error:
+        problems = str(error).splitlines()
+    if as_json:
+        echo_json({"ok": not problems, "problems": problems})
+    elif problems:
+        for problem in problems:
+            note(printable(problem))
+    else:
+        given = sum(source != "default" for source in sources.values())
+        echo(f"{good('ok')}: {len(sources)} settings, {given} of them not at their default")
+    return Exit.CONFIG if problems else Exit.OK
+
+
+@command.command("defaults")
+@json_option
+def defaults(as_json: bool) -> None:
+    """Print a settings file that holds every default, each with what it means."""
+    from galaxy_notify.settings import Settings, defaults_toml
+
+    if as_json:
+        echo_json(Settings().masked())
+    else:
+        click.echo(defaults_toml(), nl=False)
+
+
+def _rows(app: Application) -> Iterator[tuple[str, object, str]]:
+    sources = app.settings.sources
+    for section, fields in app.settings.masked().items():
+        for field, value in fields.items():
+            name = f"{section}.{field}"
+            yield name, value, sources.get(name, "default")
+
+
+def _toml(value: object) -> str:
+    return "–" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,47 @@
+"""What a command works with: the settings and the connection, each made when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from galaxy_notify.redis_state.place import Place
+    from galaxy_notify.settings import Settings
+
+
+@dataclass
+class Application:
+    """The options before the command: which settings file, and whether embedded."""
+
+    config: str | None = None
+    embedded: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Load the settings; raise ``ConfigurationError`` naming everything wrong with them."""
+        from galaxy_notify.settings import load_settings
+
+        return load_settings(self.config, embedded=self.embedded)
+
+    @contextmanager
+    def open(self) -> Iterator[Place]:
+        """Connect to the deployment; raise ``Unavailable`` or ``RedisFault`` without Redis."""
+        from galaxy_notify.redis_state.place import open_place
+
+        place = open_place(self.settings)
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+pass_application = click.make_pass_decorator(Application)
+
+#: ``--json``, the same on every command.
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

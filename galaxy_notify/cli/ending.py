@@ -1,0 +1,134 @@
+"""How a command ends: exit codes, one line for each error, and output that nobody reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from enum import IntEnum
+from typing import TextIO
+
+import click
+
+from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, InvalidIntent
+
+
+class Exit(IntEnum):
+    """The exit codes, the same for every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOTHING = 3
+    PARTLY = 4
+    CONFIG = 78
+    INTERRUPTED = 130
+
+
+def complain(text: str) -> None:
+    """Say on standard error what went wrong, in one line."""
+    line = " ".join(text.split()) or "failed"
+    click.echo(f"galaxy-notify: {printable(line)}", err=True)
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal; line ends and tabs stay."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
+    """Tell the user what happened, in one line, and return the exit code it means."""
+    match error:
+        case SystemExit(code=int(code)) | click.exceptions.Exit(exit_code=code):
+            return code
+        case KeyboardInterrupt() | click.Abort():
+            return Exit.INTERRUPTED
+        case click.ClickException():
+            error.show()
+            return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code
+        case GalaxyNotifyError():
+            return _known(error)
+        case OSError() if _is_of_output(error):
+            return _output_lost(error)
+    return _internal(error, debug)
+
+
+def finish_output(code: int) -> int:
+    """Write out what is left of the output, so that no error waits for the interpreter's end."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+    except OSError as error:
+        return _output_lost(error, code)
+    return code
+
+
+def told_unavailable(error: GalaxyNotifyError) -> str:
+    """Say in one line that Redis is away, or what it refuses, without codes nobody knows."""
+    fault = getattr(error, "fault", None)
+    text = str(error) if fault is None else f"{fault.code}: {fault.text}"
+    if fault is not None and fault.code in ("connection", "timeout"):
+        text = fault.text
+    return f"redis is away: {text}"
+
+
+def is_misconfigured(error: GalaxyNotifyError) -> bool:
+    """Tell whether Redis refuses us until somebody changes a setting or a permission."""
+    fault = getattr(error, "fault", None)
+    return fault is not None and fault.remedy.value == "configure"
+
+
+def _known(error: GalaxyNotifyError) -> int:
+    if isinstance(error, ConfigurationError):
+        first, *more = str(error).splitlines() or [""]
+        hint = f" (and {len(more)} more: galaxy-notify config check)" if more else ""
+        complain(first + hint)
+        return Exit.CONFIG
+    if isinstance(error, InvalidIntent):
+        complain(str(error))
+        return Exit.FAILED
+    if is_misconfigured(error):
+        complain(f"redis refuses: {error}")
+        return Exit.CONFIG
+    complain(told_unavailable(error))
+    return Exit.FAILED
+
+
+def _internal(error: BaseException, debug: bool) -> int:
+    if debug:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    hint = "" if debug else " (--debug shows where: galaxy-notify --debug …)"
+    complain(f"internal error: {type(error).__name__}: {error}{hint}")
+    return Exit.FAILED
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Tell whether an error came from printing; what Redis does to us has its own errors."""
+    return isinstance(error, BrokenPipeError) or error.errno in (errno.ENOSPC, errno.EIO)
+
+
+def _output_lost(error: OSError, code: int = Exit.OK) -> int:
+    _discard_output()
+    if isinstance(error, BrokenPipeError):
+        return code
+    complain(f"cannot write the output: {error.strerror or error}")
+    return Exit.FAILED
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, else the interpreter complains about it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            _flush(stream)
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _flush(stream: TextIO | None) -> None:
+    if stream is not None:
+        stream.flush()

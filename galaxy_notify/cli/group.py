@@ -1,0 +1,118 @@
+"""The command itself: its options, and its subcommands, each loaded when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from importlib import import_module
+from typing import Any, Final, NoReturn, cast
+
+import click
+from click.shell_completion import shell_complete
+
+from galaxy_notify import __version__
+from galaxy_notify.cli.context import Application
+from galaxy_notify.cli.ending import Exit, exit_code_of, finish_output
+
+PROGRAM: Final = "galaxy-notify"
+COMPLETE_VARIABLE: Final = "_GALAXY_NOTIFY_COMPLETE"
+
+#: Section → command → what it does. A command lives in the module of its name, as ``command``.
+COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Serve": {
+        "run": "Run the daemon that publishes what is due.",
+        "demo": "Show everything once, on a server of its own.",
+    },
+    "Notify": {
+        "accept": "Accept notifications, one JSON object per line.",
+        "show": "Explain one notification: each route, its history, and why it waits.",
+        "cancel": "Take a notification, or one of its routes, back.",
+    },
+    "Operate": {
+        "status": "Show what waits, what is late, who works and who reads.",
+        "health": "Check that everything moves, for probes and alarms.",
+        "dead": "Look at, export, replay or purge dead letters.",
+        "stream": "Read the gateway stream and look after its groups.",
+        "pause": "Stop publishing one channel.",
+        "resume": "Publish a paused channel again.",
+    },
+    "Check": {
+        "doctor": "Find what endangers the guarantees, and say what to do.",
+        "fsck": "Compare every index with the routes, and mend it.",
+        "config": "Show and check the settings.",
+        "completion": "Print the shell completion script.",
+    },
+}
+# Where a file holds more than the command of its name.
+_HOMES: Final = {"resume": "pause"}
+_NAMES: Final = [name for section in COMMANDS.values() for name in section]
+
+
+class Cli(click.Group):
+    """A group that loads a subcommand when it is needed, and ends the process in our ways."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands, in the order of the help."""
+        return _NAMES
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in _NAMES:
+            return None
+        module = import_module(f"galaxy_notify.cli.{_HOMES.get(cmd_name, cmd_name)}")
+        name = cmd_name if cmd_name in _HOMES else "command"
+        return cast("click.Command", getattr(module, name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by section, loading none of them."""
+        width = max(len(name) for name in _NAMES)
+        for section, commands in COMMANDS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
+        """Run, and exit with the code that the command returns or that its error means."""
+        given = list(sys.argv[1:] if args is None else args)
+        try:
+            code = finish_output(self._run(given))
+        except BaseException as error:
+            code = finish_output(exit_code_of(error, debug="--debug" in given))
+        sys.exit(code)
+
+    def _run(self, arguments: list[str]) -> int:
+        # Not click's own main: it ends a command whose reader has left with exit code 1.
+        if instruction := os.environ.get(COMPLETE_VARIABLE):
+            return shell_complete(self, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
+        with self.make_context(PROGRAM, arguments) as ctx:
+            code = self.invoke(ctx)
+        return code if isinstance(code, int) else Exit.OK
+
+
+def _set_up(ctx: click.Context, environ: MutableMapping[str, str]) -> None:
+    # A file name or a message from outside may hold what the terminal's encoding does not.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        ctx.color = False
+
+
+@click.group(
+    cls=Cli,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="galaxy-notify %(version)s")
+@click.option("--config", metavar="FILE", help="The settings file to read.")
+@click.option("--embedded", is_flag=True, help="Use the server that `run --embedded` starts.")
+@click.option("--debug", is_flag=True, help="Show where an internal error came from.")
+@click.pass_context
+def cli(ctx: click.Context, config: str | None, embedded: bool, debug: bool) -> None:
+    """Carry notifications through Redis to the gateway stream.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 4 partly done,
+    78 bad configuration.
+    """
+    del debug  # read from the arguments, where an error finds it
+    _set_up(ctx, os.environ)
+    ctx.obj = Application(config, embedded)
