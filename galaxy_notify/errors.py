@@ -11,6 +11,9 @@ GalaxyNotifyError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class GalaxyNotifyError(Exception):
     """The base of all errors of this package."""
@@ -36,12 +39,19 @@ class ConfigurationError(GalaxyNotifyError):
 class Unavailable(GalaxyNotifyError):
     """Redis did not answer in time, or cannot serve just now; nothing is known to be lost.
 
-    After an accept, ``notification_id`` is the id to repeat the accept with.
+    After an accept, ``notification_id`` is the id to repeat it with. After an accept of many,
+    ``receipts`` has one entry for each intent, None where the outcome is unknown.
     """
 
-    def __init__(self, message: str, notification_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        notification_id: str | None = None,
+        receipts: Sequence[Any] = (),
+    ) -> None:
         super().__init__(message)
         self.notification_id = notification_id
+        self.receipts = receipts
 
 
 class Corrupt(GalaxyNotifyError):

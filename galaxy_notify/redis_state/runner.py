@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy, classify
-from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_state.scripts import Call, Read
 
 
 class RedisFault(GalaxyNotifyError):
@@ -45,13 +45,13 @@ async def run(client: redis.asyncio.Redis, call: Call) -> Any:
         raise fault_of(error) from error
 
 
-async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
+async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call | Read]) -> list[Any]:
     """Run scripts in one round trip; each reply stands at its call's place, or its fault."""
     try:
         replies = await _pipeline(client, calls)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            for source in {calls[i].script.source for i in unknown}:
+            for source in _sources(calls, unknown):
                 await client.script_load(source)
             again = await _pipeline(client, [calls[i] for i in unknown])
             for i, reply in zip(unknown, again, strict=True):
@@ -61,12 +61,17 @@ async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[An
     return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
 
-async def _pipeline(client: redis.asyncio.Redis, calls: Sequence[Call]) -> list[Any]:
+async def _pipeline(client: redis.asyncio.Redis, calls: Sequence[Call | Read]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for call in calls:
         pipeline.execute_command(*call.command)
     replies: list[Any] = await pipeline.execute(raise_on_error=False)
     return replies
+
+
+def _sources(calls: Sequence[Call | Read], places: Sequence[int]) -> set[str]:
+    found = (calls[place] for place in places)
+    return {call.script.source for call in found if isinstance(call, Call)}
 
 
 def run_sync(client: redis.Redis, call: Call) -> Any:
@@ -81,13 +86,13 @@ def run_sync(client: redis.Redis, call: Call) -> Any:
         raise fault_of(error) from error
 
 
-def run_all_sync(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]:
     """Run scripts in one round trip; each reply stands at its call's place, or its fault."""
     try:
         replies = _pipeline_sync(client, calls)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            for source in {calls[i].script.source for i in unknown}:
+            for source in _sources(calls, unknown):
                 client.script_load(source)
             again = _pipeline_sync(client, [calls[i] for i in unknown])
             for i, reply in zip(unknown, again, strict=True):
@@ -97,7 +102,7 @@ def run_all_sync(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
     return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
 
-def _pipeline_sync(client: redis.Redis, calls: Sequence[Call]) -> list[Any]:
+def _pipeline_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for call in calls:
         pipeline.execute_command(*call.command)

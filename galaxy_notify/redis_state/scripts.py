@@ -37,6 +37,12 @@ class Call(NamedTuple):
         return ["EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args]
 
 
+class Read(NamedTuple):
+    """One reading command, to run beside scripts in one round trip."""
+
+    command: list[Any]
+
+
 @cache
 def script(name: str) -> Script:
     """Return ``lua/<name>.lua`` with the prelude in front."""

@@ -13,6 +13,7 @@ from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 
 T = TypeVar("T")
 _WORKER_TTL_MS = 30_000
@@ -22,11 +23,11 @@ _FORGOTTEN_MS = 3_600_000
 class Store:
     """One shard, as its workers write it; every method raises `RedisFault`.
 
-    *took* is told the name and the seconds of every script.
+    *took* is told the name, the seconds and the number of items of every script.
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, took: Callable[[str, float], None]
+        self, client: redis.asyncio.Redis, keys: Keys, took: Callable[[str, float, int], None]
     ) -> None:
         self.keys = keys
         self._client = client
@@ -41,11 +42,11 @@ class Store:
         return await self._run(call, lambda reply: calls.read_claim(reply, slot.token))
 
     async def settle(
-        self, channel: str, token: str, settlement: calls.Settlement
-    ) -> calls.Settled:
+        self, channel: str, token: str, settlement: Settlement
+    ) -> Settled:
         """End leases, each with its outcome, and answer for each in order."""
         call = settlement.call(self.keys, channel, token, self._now)
-        return await self._run(call, calls.read_settled)
+        return await self._run(call, read_settled, len(settlement))
 
     async def heal(
         self, channel: str, token: str, corrections: Sequence[calls.Correction]
@@ -86,10 +87,10 @@ class Store:
         except REDIS_ERRORS as error:
             raise fault_of(error) from error
 
-    async def _run(self, call: Call, read: Callable[[Any], T]) -> T:
+    async def _run(self, call: Call, read: Callable[[Any], T], items: int = 0) -> T:
         started = perf_counter()
         reply = await run(self._client, call)
-        self._took(call.script.name, perf_counter() - started)
+        self._took(call.script.name, perf_counter() - started, items)
         try:
             return read(reply)
         except (ValueError, TypeError, IndexError, AttributeError) as error:

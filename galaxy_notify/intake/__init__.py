@@ -1,0 +1,1 @@
+"""Hands intents in: accepted once, or refused with the field that is wrong."""

@@ -1,0 +1,225 @@
+"""The producer's side: accept intents, and take them back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, Self, TypeVar
+
+from galaxy_notify.errors import InvalidIntent, Unavailable
+from galaxy_notify.intake.accepting import Flow, accept_flow
+from galaxy_notify.intake.cancelling import cancel_flow
+from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
+from galaxy_notify.model.ids import parse_target, random_id
+from galaxy_notify.model.intent import Intent
+from galaxy_notify.redis_state.client import AsyncClient, SyncClient
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.settings import Settings, settings_from
+from galaxy_notify.telemetry.tracing import current_traceparent
+
+T = TypeVar("T")
+IntentLike = Intent | Mapping[str, Any]
+
+_CHUNK: Final = 500
+
+
+class Notifier:
+    """Accepts intents; safe to share between threads.
+
+    Every call ends within seconds: it raises `Unavailable` when Redis is away, and
+    `ConfigurationError` when the deployment is another one than the settings say.
+    """
+
+    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+        """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
+        self._client = SyncClient(settings, adopt=adopt)
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
+        """Return a notifier that reads shards, channels and limits from the deployment.
+
+        Further arguments are settings of the section ``redis``, such as ``password``.
+        """
+        return cls(settings_from({"redis": {"url": url, "prefix": prefix, **redis}}), adopt=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
+        """Accept one intent, or say what is wrong with it.
+
+        After `Unavailable`, repeat it with the ``notification_id`` that the error carries: it is
+        accepted once, whichever of the calls got through.
+        """
+        named = _name(intent, notification_id)
+        try:
+            layout = self._client.layout()
+            planned = _plan(intent, layout.deployment, named)
+            (receipt,) = self._drive(accept_flow(layout, [planned]))
+        except RedisFault as error:
+            raise Unavailable(str(error), named) from error
+        return _known(receipt, planned, named)
+
+    def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
+        """Accept intents in few round trips; a refused one does not hold up its neighbours.
+
+        `Unavailable` carries the receipts so far, with None where the outcome is unknown.
+        """
+        receipts: list[Receipt | None] = []
+        rest = iter(intents)
+        while chunk := list(islice(rest, _CHUNK)):
+            try:
+                layout = self._client.layout()
+                plans = [_plan(intent, layout.deployment) for intent in chunk]
+                receipts += self._drive(accept_flow(layout, plans))
+            except RedisFault as error:
+                raise _interrupted(receipts, chunk, rest, str(error)) from error
+        return _all_known(receipts)
+
+    def cancel(
+        self, notification_id: str, *, route: str | None = None, actor: str = "client"
+    ) -> Cancelled:
+        """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
+        target = _target(notification_id, route)
+        if target is None:
+            return Cancelled(0, 0, unknown=True)
+        try:
+            return self._drive(cancel_flow(self._client.layout(), *target, actor))
+        except RedisFault as error:
+            raise Unavailable(str(error), notification_id) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _drive(self, flow: Flow[T]) -> T:
+        try:
+            calls = next(flow)
+            while True:
+                calls = flow.send(self._client.run_all(calls))
+        except StopIteration as stop:
+            return _result(stop)
+
+
+class AsyncNotifier:
+    """`Notifier` for asyncio: the same promises, with await."""
+
+    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+        """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
+        self._client = AsyncClient(settings, adopt=adopt)
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
+        """Return a notifier that reads shards, channels and limits from the deployment."""
+        return cls(settings_from({"redis": {"url": url, "prefix": prefix, **redis}}), adopt=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
+        """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
+        named = _name(intent, notification_id)
+        try:
+            layout = await self._client.layout()
+            planned = _plan(intent, layout.deployment, named)
+            (receipt,) = await self._drive(accept_flow(layout, [planned]))
+        except RedisFault as error:
+            raise Unavailable(str(error), named) from error
+        return _known(receipt, planned, named)
+
+    async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
+        """Accept intents in few round trips; see `Notifier.accept_many`."""
+        receipts: list[Receipt | None] = []
+        rest = iter(intents)
+        while chunk := list(islice(rest, _CHUNK)):
+            try:
+                layout = await self._client.layout()
+                plans = [_plan(intent, layout.deployment) for intent in chunk]
+                receipts += await self._drive(accept_flow(layout, plans))
+            except RedisFault as error:
+                raise _interrupted(receipts, chunk, rest, str(error)) from error
+        return _all_known(receipts)
+
+    async def cancel(
+        self, notification_id: str, *, route: str | None = None, actor: str = "client"
+    ) -> Cancelled:
+        """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
+        target = _target(notification_id, route)
+        if target is None:
+            return Cancelled(0, 0, unknown=True)
+        try:
+            return await self._drive(cancel_flow(await self._client.layout(), *target, actor))
+        except RedisFault as error:
+            raise Unavailable(str(error), notification_id) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _drive(self, flow: Flow[T]) -> T:
+        try:
+            calls = next(flow)
+            while True:
+                calls = flow.send(await self._client.run_all(calls))
+        except StopIteration as stop:
+            return _result(stop)
+
+
+def _result(stop: StopIteration) -> Any:
+    return stop.value
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _name(intent: IntentLike, notification_id: str | None) -> str | None:
+    """Name the notification before anything is sent, so that a repeat finds it."""
+    keyed = intent.idempotency_key if isinstance(intent, Intent) else intent.get("idempotency_key")
+    return notification_id or (None if keyed else random_id(_now_ms()))
+
+
+def _plan(
+    intent: IntentLike, deployment: Deployment, notification_id: str | None = None
+) -> Plan | Receipt:
+    try:
+        parsed = Intent.parse(intent)
+        return plan(parsed, deployment, _now_ms(), current_traceparent(), notification_id)
+    except InvalidIntent as error:
+        return refused(error)
+
+
+def _known(receipt: Receipt | None, planned: Plan | Receipt, named: str | None) -> Receipt:
+    if receipt is None:
+        given = planned.notification_id or named
+        raise Unavailable("Redis could not store the notification", given)
+    return receipt
+
+
+def _interrupted(
+    receipts: list[Receipt | None], chunk: Sequence[object], rest: Iterator[object], text: str
+) -> Unavailable:
+    unknown = len(chunk) + sum(1 for _ in rest)
+    return Unavailable(text, receipts=[*receipts, *[None] * unknown])
+
+
+def _all_known(receipts: list[Receipt | None]) -> list[Receipt]:
+    known = [receipt for receipt in receipts if receipt is not None]
+    if len(known) < len(receipts):
+        raise Unavailable("Redis could not store every notification", receipts=receipts)
+    return known
+
+
+def _target(notification_id: str, route: str | None) -> tuple[str, str | None] | None:
+    """Read what is to be cancelled; an id may name a route or an event as well."""
+    target = parse_target(notification_id)
+    return target and (target.notification_id, route or target.route_id)

@@ -1,0 +1,56 @@
+"""What a producer is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from galaxy_notify.errors import InvalidIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an intent was refused; ``code`` is ``invalid``, ``conflict`` or ``too_large``."""
+
+    code: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an intent; ``routes`` and ``parts`` are 0 where it was refused."""
+
+    notification_id: str | None
+    status: Literal["accepted", "duplicate", "refused"]
+    routes: int = 0
+    parts: int = 0
+    error: Refusal | None = None
+
+    def as_json(self, line: int) -> dict[str, Any]:
+        """Return the receipt as the contract shapes it."""
+        refusal = self.error
+        return {
+            "line": line,
+            "notification_id": self.notification_id,
+            "status": self.status,
+            "routes": self.routes,
+            "parts": self.parts,
+            "error": refusal
+            and {"code": refusal.code, "field": refusal.field, "message": refusal.message},
+        }
+
+
+def refused(error: InvalidIntent, notification_id: str | None = None) -> Receipt:
+    """Return the receipt of an intent that was refused."""
+    refusal = Refusal(error.code, error.field, error.message)
+    return Receipt(notification_id, "refused", error=refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a cancel did: routes taken back (earlier ones included), and routes too late for it."""
+
+    cancelled: int
+    too_late: int
+    unknown: bool = False

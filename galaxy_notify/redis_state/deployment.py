@@ -1,0 +1,194 @@
+"""What a whole deployment agrees on, kept in Redis and compared by whoever connects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.model.ids import shard_of
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import fault_of
+from galaxy_notify.settings import Settings
+
+#: The layout of the keys and values; a daemon refuses to work on another one.
+STATE_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The settings that producers, workers and consumers must share."""
+
+    format: int = STATE_FORMAT
+    shards: int = 1
+    stream: str = ""
+    channels: tuple[str, ...] = ("push",)
+    max_payload_bytes: int = 262_144
+    max_routes: int = 1000
+    max_len: int = 100_000
+    trim: str = "acknowledged"
+    max_attempts: int = 8
+    settled_ms: int = 3_600_000
+    idempotency_ms: int = 86_400_000
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Deployment:
+        """Return what these settings ask of the deployment."""
+        return cls(
+            shards=settings.worker.shards,
+            stream=settings.gateway.stream,
+            channels=tuple(settings.worker.channels),
+            max_payload_bytes=settings.limits.max_payload_bytes,
+            max_routes=settings.limits.max_routes,
+            max_len=settings.gateway.max_len,
+            trim=settings.gateway.trim,
+            max_attempts=settings.retry.max_attempts,
+            settled_ms=settings.retention.settled_ms,
+            idempotency_ms=settings.retention.idempotency_ms,
+        )
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[bytes, bytes]) -> Deployment:
+        """Read what Redis holds; a field that is absent has its default."""
+        given = {name.decode("utf-8", "replace"): value for name, value in meta.items()}
+        default = cls()
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            if (raw := given.get(field.name)) is not None:
+                values[field.name] = _read(field.name, raw, getattr(default, field.name))
+        return replace(default, **values)
+
+    def as_meta(self) -> dict[str, str]:
+        """Return the fields to store."""
+        stored = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in stored.items()
+        }
+
+    def keep_ms(self, *, keyed: bool) -> int:
+        """Return how long a notification is kept once no route needs it."""
+        return max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
+
+    def check_against(self, found: Deployment) -> None:
+        """Refuse to share a deployment whose keys lie elsewhere."""
+        if found.format != self.format:
+            raise ConfigurationError(
+                f"this deployment has state format {found.format}, this version writes"
+                f" {self.format}: run the version that wrote it"
+            )
+        if found.shards != self.shards:
+            raise ConfigurationError(
+                f"worker.shards: {self.shards}, but this deployment has {found.shards}:"
+                f" set it to {found.shards}, or choose another redis.prefix"
+            )
+
+
+def _read(name: str, raw: bytes, default: Any) -> Any:
+    text = raw.decode("utf-8", "replace")
+    if isinstance(default, tuple):
+        return tuple(text.split(","))
+    if isinstance(default, int):
+        if not text.isascii() or not text.isdigit():
+            raise ConfigurationError(f"the deployment's meta field {name} is not a number")
+        return int(text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything of a deployment lies."""
+
+    prefix: str
+    deployment: Deployment
+
+    def keys(self, shard: int) -> Keys:
+        """Return the keys of one shard."""
+        return Keys(self.prefix, shard, self.deployment.stream)
+
+    def keys_for(self, notification_id: str) -> Keys:
+        """Return the keys of the shard that holds this notification or part."""
+        return self.keys(shard_of(notification_id, self.deployment.shards))
+
+    @property
+    def all_keys(self) -> list[Keys]:
+        """Return the keys of every shard."""
+        return [self.keys(shard) for shard in range(self.deployment.shards)]
+
+
+async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
+    """Return what the deployment agreed on, or None where nobody has been yet."""
+    try:
+        meta = await client.hgetall(Keys(prefix, 0).meta)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    return Deployment.from_meta(meta) if meta else None
+
+
+async def join_deployment(
+    client: redis.asyncio.Redis, prefix: str, mine: Deployment, *, lead: bool = False
+) -> Deployment:
+    """Agree with the deployment, or found it; return what holds.
+
+    Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
+    change reaches producers and consumers when the daemons restart with it.
+    """
+    found = await read_deployment(client, prefix)
+    if found is not None:
+        mine.check_against(found)
+        if not lead:
+            return found
+    pipeline = client.pipeline(transaction=False)
+    _write(pipeline, prefix, mine, lead=lead)
+    try:
+        await pipeline.execute()
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    held = await read_deployment(client, prefix)
+    mine.check_against(held or mine)
+    return held or mine
+
+
+def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
+    """Return what the deployment agreed on, or None where nobody has been yet."""
+    try:
+        meta = client.hgetall(Keys(prefix, 0).meta)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    return Deployment.from_meta(meta) if meta else None
+
+
+def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
+    """Agree with the deployment, or found it; return what holds."""
+    found = read_deployment_sync(client, prefix)
+    if found is not None:
+        mine.check_against(found)
+        return found
+    pipeline = client.pipeline(transaction=False)
+    _write(pipeline, prefix, mine, lead=False)
+    try:
+        pipeline.execute()
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    held = read_deployment_sync(client, prefix)
+    mine.check_against(held or mine)
+    return held or mine
+
+
+def _write(pipeline: Any, prefix: str, mine: Deployment, *, lead: bool) -> None:
+    meta = mine.as_meta()
+    for shard in range(mine.shards):
+        key = Keys(prefix, shard).meta
+        # What decides where keys lie is written once; two founders cannot disagree unseen.
+        for field in ("format", "shards") if lead else meta:
+            pipeline.hsetnx(key, field, meta[field])
+        if lead:
+            pipeline.hset(key, mapping={k: v for k, v in meta.items() if k not in _FOUNDING})
+
+
+_FOUNDING: Final = frozenset({"format", "shards"})
