@@ -1,0 +1,84 @@
+"""What the rest of the package tells telemetry; as it stands here it costs a method call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: What a batch did to a route: notification type, result, failure class ("" where none).
+#: Results: published, retried, dead_lettered, expired, conflict (a lost race).
+Settled = tuple[str, str, str]
+
+#: What happened to routes outside of a settled batch.
+Verb = Literal["abandoned", "cancelled", "orphaned", "purged", "replayed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits and what rests in one channel of one shard."""
+
+    scheduled: int = 0
+    overdue: int = 0
+    oldest_overdue_s: float = 0.0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of the shards a process looks after, as far as it could be read."""
+
+    #: (shard, channel) → backlog
+    backlogs: Mapping[tuple[int, str], Backlog] = field(default_factory=dict)
+    #: shard → entries in its gateway stream
+    streams: Mapping[int, int] = field(default_factory=dict)
+    #: (shard, group) → entries not yet delivered; None where the server cannot tell
+    lags: Mapping[tuple[int, str], int | None] = field(default_factory=dict)
+    #: (shard, outcome) → routes since the beginning, over all processes
+    totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
+
+
+class Telemetry:
+    """Takes note of what happens. This base notes nothing; `start_telemetry` may give more."""
+
+    @classmethod
+    def off(cls) -> Telemetry:
+        """Return telemetry that costs nothing and tells nobody."""
+        return Telemetry()
+
+    def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
+        """Count accepted notifications, their routes by channel, and repeated ones."""
+
+    def refused(self, code: str, count: int = 1) -> None:
+        """Count refused intents by the code of their receipt."""
+
+    def batch_settled(
+        self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]
+    ) -> None:
+        """Count what a stored batch did, and note how late its published routes were."""
+
+    def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
+        """Count routes that an operator or the healing moved."""
+
+    def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
+        """Note how long a script took over the wire, and the size of its batch if it had one."""
+
+    def redis_error(self, code: str) -> None:
+        """Count an error by its code, such as OOM, READONLY or timeout."""
+
+    def progressed(self, shard: int) -> None:
+        """Note that the loop of this shard is alive, just now."""
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Replace what the gauges show."""
+
+    def publish_span(
+        self, stream: str, routes: int, traceparents: Iterable[str]
+    ) -> AbstractContextManager[object]:
+        """Return a span around one batch, linked to where its notifications came from."""
+        return nullcontext()
+
+    def shutdown(self, timeout_s: float = 3.0) -> bool:
+        """Send what is left, for at most this long; False where that was not enough."""
+        return True

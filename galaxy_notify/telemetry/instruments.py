@@ -1,0 +1,124 @@
+"""Every metric there is. Instruments are made from this table, and the docs are checked by it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal["counter", "histogram", "gauge", "observable counter"]
+
+
+class Instrument(NamedTuple):
+    """One metric: its name without the prefix, kind, unit, attributes and meaning."""
+
+    short_name: str
+    kind: Kind
+    unit: str
+    attributes: tuple[str, ...]
+    description: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the name as it is exported."""
+        return f"galaxy_notify.{self.short_name}"
+
+
+_SECONDS_LATE: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+    *(2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0),
+)
+_SECONDS_BUSY: Final = (
+    *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
+)
+_ITEMS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1000.0)
+
+_CHANNEL: Final = ("channel",)
+_BACKLOG: Final = ("shard", "channel")
+
+INSTRUMENTS: Final = (
+    Instrument(
+        "notifications.accepted",
+        "counter",
+        "{notification}",
+        ("status",),
+        "Intents taken in; status is accepted or duplicate",
+    ),
+    Instrument(
+        "notifications.refused", "counter", "{notification}", ("code",), "Intents refused, by code"
+    ),
+    Instrument("routes.accepted", "counter", "{route}", _CHANNEL, "Routes of accepted intents"),
+    Instrument(
+        "routes.attempts",
+        "counter",
+        "{attempt}",
+        ("channel", "type", "result", "class"),
+        "Attempts whose result is stored: published, retried or dead_lettered",
+    ),
+    Instrument(
+        "routes.published", "counter", "{route}", ("channel", "type"), "Events in the stream"
+    ),
+    Instrument("routes.retried", "counter", "{route}", ("channel", "type"), "Retries scheduled"),
+    Instrument(
+        "routes.dead_lettered",
+        "counter",
+        "{route}",
+        ("channel", "type", "class"),
+        "Routes that now rest as dead letters",
+    ),
+    Instrument("routes.expired", "counter", "{route}", _CHANNEL, "Routes not published in time"),
+    Instrument(
+        "routes.conflicts", "counter", "{route}", _CHANNEL, "Lost races: the lease had moved on"
+    ),
+    Instrument("routes.abandoned", "counter", "{route}", _CHANNEL, "Leases that lapsed unsettled"),
+    Instrument("routes.cancelled", "counter", "{route}", _CHANNEL, "Routes taken back"),
+    Instrument("routes.skipped", "counter", "{route}", _CHANNEL, "Routes suppressed at accept"),
+    Instrument("routes.replayed", "counter", "{route}", _CHANNEL, "Dead letters sent again"),
+    Instrument("routes.purged", "counter", "{route}", _CHANNEL, "Dead letters given up"),
+    Instrument(
+        "routes.orphaned", "counter", "{route}", _CHANNEL, "Index entries without a usable record"
+    ),
+    Instrument(
+        "routes.lateness",
+        "histogram",
+        "s",
+        _CHANNEL,
+        "Publish time minus due time; up to 8 routes of each batch are measured",
+        _SECONDS_LATE,
+    ),
+    Instrument(
+        "batch.size", "histogram", "{item}", ("script",), "Items in one call of a script", _ITEMS
+    ),
+    Instrument(
+        "script.duration",
+        "histogram",
+        "s",
+        ("script",),
+        "One call of a script, as the caller waits for it",
+        _SECONDS_BUSY,
+    ),
+    Instrument("redis.errors", "counter", "{error}", ("code",), "Errors of Redis, by code"),
+    Instrument(
+        "deployment.routes",
+        "observable counter",
+        "{route}",
+        ("shard", "outcome"),
+        "Routes since the beginning by outcome, over all processes",
+    ),
+    Instrument("routes.scheduled", "gauge", "{route}", _BACKLOG, "Scheduled, leased ones included"),
+    Instrument("routes.overdue", "gauge", "{route}", _BACKLOG, "Due for more than a second"),
+    Instrument(
+        "routes.oldest_overdue", "gauge", "s", _BACKLOG, "How long the oldest of them is overdue"
+    ),
+    Instrument("routes.dead", "gauge", "{route}", _BACKLOG, "Dead letters that rest"),
+    Instrument("stream.length", "gauge", "{event}", ("shard",), "Events in the gateway stream"),
+    Instrument(
+        "stream.group.lag",
+        "gauge",
+        "{event}",
+        ("shard", "group"),
+        "Events a consumer group has not been given; absent where the server cannot tell",
+    ),
+    Instrument(
+        "loop.idle", "gauge", "s", ("shard",), "Heartbeat: time since the loop last made a round"
+    ),
+)

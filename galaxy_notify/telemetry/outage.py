@@ -1,0 +1,76 @@
+"""Tell of an outage at its edges, not with every try."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+REMIND_S: Final = 60.0
+_CODES_KEPT: Final = 20
+
+
+class EdgeLog:
+    """Logs when something goes down, when the reason changes, once a minute, and when it is back.
+
+    A reason that was told already in this outage is not told again before the next reminder.
+    """
+
+    def __init__(
+        self,
+        logger: FilteringBoundLogger,
+        down_event: str = "redis unavailable",
+        up_event: str = "redis available again",
+        remind_s: float = REMIND_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger
+        self._down_event = down_event
+        self._up_event = up_event
+        self._remind_s = remind_s
+        self._clock = clock
+        self._since: float | None = None
+        self._told_at = 0.0
+        self._told: set[str] = set()
+        self._failures = 0
+
+    @property
+    def is_down(self) -> bool:
+        """Tell whether the outage goes on."""
+        return self._since is not None
+
+    def down(self, code: str, reason: str = "") -> bool:
+        """Note a failure; True if it was logged."""
+        now = self._clock()
+        self._failures += 1
+        if self._since is None:
+            self._since = now
+        elif not self._worth_telling(code, now):
+            return False
+        self._told_at = now
+        self._told.add(code)
+        self._logger.warning(
+            self._down_event,
+            code=code,
+            reason=reason,
+            down_s=round(now - self._since, 3),
+            failures=self._failures,
+        )
+        return True
+
+    def up(self) -> float | None:
+        """Note a success; return how many seconds the outage took if it ended one."""
+        if self._since is None:
+            return None
+        down_s = round(self._clock() - self._since, 3)
+        self._logger.info(self._up_event, down_s=down_s, failures=self._failures)
+        self._since = None
+        self._told.clear()
+        self._failures = 0
+        return down_s
+
+    def _worth_telling(self, code: str, now: float) -> bool:
+        new = code not in self._told and len(self._told) < _CODES_KEPT
+        return new or now - self._told_at >= self._remind_s

@@ -1,0 +1,207 @@
+"""Telemetry that is exported: counters, histograms, gauges and spans of OpenTelemetry."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+from opentelemetry.trace import Tracer
+
+from galaxy_notify.telemetry.base import Settled, Snapshot, Telemetry, Verb
+from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
+from galaxy_notify.telemetry.labels import CappedLabels
+from galaxy_notify.telemetry.spans import publish_span
+
+MAX_TYPES: Final = 200
+MAX_CODES: Final = 50
+MAX_GROUPS: Final = 50
+SNAPSHOT_KEPT_S: Final = 60.0
+LATENESS_SAMPLED: Final = 8
+_ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
+
+Clock = Callable[[], float]
+
+
+class Recorder(Telemetry):
+    """Notes what happens on the instruments of a meter; ``stops`` end the exporters."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        tracer: Tracer | None = None,
+        stops: Sequence[Callable[[], object]] = (),
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._counters = dict(_counters(meter))
+        self._histograms = dict(_histograms(meter))
+        self._gauges = Gauges(meter, clock)
+        self._tracer = tracer
+        self._stops = stops
+        self._types = CappedLabels(MAX_TYPES)
+        self._codes = CappedLabels(MAX_CODES)
+
+    def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
+        """Count accepted notifications, their routes by channel, and repeated ones."""
+        taken = self._counters["notifications.accepted"]
+        if notifications:
+            taken.add(notifications, {"status": "accepted"})
+        if duplicates:
+            taken.add(duplicates, {"status": "duplicate"})
+        for channel, count in routes.items():
+            self._counters["routes.accepted"].add(count, {"channel": channel})
+
+    def refused(self, code: str, count: int = 1) -> None:
+        """Count refused intents by the code of their receipt."""
+        self._counters["notifications.refused"].add(count, {"code": code})
+
+    def batch_settled(
+        self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]
+    ) -> None:
+        """Count what a stored batch did, and note how late its published routes were."""
+        for (kind, result, failure_class), count in counts.items():
+            self._settled(channel, (self._types.label(kind), result, failure_class), count)
+        # A record costs microseconds: 128 of them would take as long as publishing the batch.
+        stride = -(-len(lateness_s) // LATENESS_SAMPLED) or 1
+        for seconds in lateness_s[::stride]:
+            self._histograms["routes.lateness"].record(max(0.0, seconds), {"channel": channel})
+
+    def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
+        """Count routes that an operator or the healing moved."""
+        self._counters[f"routes.{verb}"].add(count, {"channel": channel})
+
+    def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
+        """Note how long a script took over the wire, and the size of its batch if it had one."""
+        self._histograms["script.duration"].record(seconds, {"script": script})
+        if items:
+            self._histograms["batch.size"].record(items, {"script": script})
+
+    def redis_error(self, code: str) -> None:
+        """Count an error by its code, such as OOM, READONLY or timeout."""
+        self._counters["redis.errors"].add(1, {"code": self._codes.label(code)})
+
+    def progressed(self, shard: int) -> None:
+        """Note that the loop of this shard is alive, just now."""
+        self._gauges.progressed(shard)
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Replace what the gauges show."""
+        self._gauges.observe(snapshot)
+
+    def publish_span(
+        self, stream: str, routes: int, traceparents: Iterable[str]
+    ) -> AbstractContextManager[object]:
+        """Return a span around one batch, linked to where its notifications came from."""
+        if self._tracer is None:
+            return nullcontext()
+        return publish_span(self._tracer, stream, routes, traceparents)
+
+    def shutdown(self, timeout_s: float = 3.0) -> bool:
+        """Send what is left, for at most this long; False where that was not enough."""
+        # The SDK keeps no deadline when a collector is dead, so its threads are left behind.
+        threads = [threading.Thread(target=stop, daemon=True) for stop in self._stops]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + timeout_s
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _settled(self, channel: str, settled: Settled, count: int) -> None:
+        kind, result, failure_class = settled
+        attributes = {"channel": channel, "type": kind}
+        if result in {"published", "retried"}:
+            self._counters[f"routes.{result}"].add(count, attributes)
+        elif result == "dead_lettered":
+            by_class = attributes | {"class": failure_class}
+            self._counters["routes.dead_lettered"].add(count, by_class)
+        elif result == "expired":
+            self._counters["routes.expired"].add(count, {"channel": channel})
+        elif result == "conflict":
+            self._counters["routes.conflicts"].add(count, {"channel": channel})
+        if result in _ATTEMPTS:
+            attempt = attributes | {"result": result, "class": failure_class}
+            self._counters["routes.attempts"].add(count, attempt)
+
+
+class Gauges:
+    """Shows the last snapshot while it is fresh: an old number is worse than none."""
+
+    def __init__(self, meter: Meter, clock: Clock) -> None:
+        self._clock = clock
+        self._groups = CappedLabels(MAX_GROUPS)
+        self._snapshot = Snapshot()
+        self._observed_at = clock()
+        self._progress: dict[int, float] = {}
+        for instrument in INSTRUMENTS:
+            self._register(meter, instrument)
+
+    def progressed(self, shard: int) -> None:
+        """Note that the loop of this shard is alive, just now."""
+        self._progress[shard] = self._clock()
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Replace what the gauges show."""
+        self._snapshot, self._observed_at = snapshot, self._clock()
+
+    def read(self, short_name: str) -> Iterator[Observation]:
+        """Yield what one gauge shows just now."""
+        if short_name == "loop.idle":
+            now = self._clock()
+            for shard, at in self._progress.copy().items():
+                yield Observation(max(0.0, now - at), {"shard": shard})
+        elif self._clock() - self._observed_at <= SNAPSHOT_KEPT_S:
+            yield from self._from_snapshot(short_name, self._snapshot)
+
+    def _from_snapshot(self, short_name: str, snapshot: Snapshot) -> Iterator[Observation]:
+        if short_name == "stream.length":
+            for shard, length in snapshot.streams.items():
+                yield Observation(length, {"shard": shard})
+        elif short_name == "stream.group.lag":
+            yield from self._lags(snapshot)
+        elif short_name == "deployment.routes":
+            for (shard, outcome), count in snapshot.totals.items():
+                yield Observation(count, {"shard": shard, "outcome": outcome})
+        else:
+            field = short_name.removeprefix("routes.")
+            field = "oldest_overdue_s" if field == "oldest_overdue" else field
+            for (shard, channel), backlog in snapshot.backlogs.items():
+                yield Observation(getattr(backlog, field), {"shard": shard, "channel": channel})
+
+    def _lags(self, snapshot: Snapshot) -> Iterator[Observation]:
+        for (shard, group), lag in snapshot.lags.items():
+            if lag is not None:
+                yield Observation(lag, {"shard": shard, "group": self._groups.label(group)})
+
+    def _register(self, meter: Meter, instrument: Instrument) -> None:
+        def read(_options: CallbackOptions) -> Iterator[Observation]:
+            return self.read(instrument.short_name)
+
+        texts = (instrument.unit, instrument.description)
+        if instrument.kind == "gauge":
+            meter.create_observable_gauge(instrument.name, [read], *texts)
+        elif instrument.kind == "observable counter":
+            meter.create_observable_counter(instrument.name, [read], *texts)
+
+
+def _counters(meter: Meter) -> Iterator[tuple[str, Counter]]:
+    for one in INSTRUMENTS:
+        if one.kind == "counter":
+            yield one.short_name, meter.create_counter(one.name, one.unit, one.description)
+
+
+def _histograms(meter: Meter) -> Iterator[tuple[str, Histogram]]:
+    for one in INSTRUMENTS:
+        if one.kind == "histogram":
+            yield (
+                one.short_name,
+                meter.create_histogram(
+                    one.name,
+                    one.unit,
+                    one.description,
+                    explicit_bucket_boundaries_advisory=one.buckets,
+                ),
+            )
