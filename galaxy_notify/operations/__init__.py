@@ -1,0 +1,1 @@
+"""What operators ask for and do: dead letters, status, doctor, fsck."""

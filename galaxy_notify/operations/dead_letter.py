@@ -1,0 +1,160 @@
+"""One dead letter, as operators see it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from galaxy_notify.encoding import payload
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.route import Transition
+from galaxy_notify.redis_state.dead_rows import DeadRow
+
+RECORD_MISSING: Final = "record_missing"
+RECORD_CORRUPT: Final = "record_corrupt"
+_NOTHING: Final = Transition("")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A dead letter with what can still be read of it; what cannot is empty."""
+
+    row: DeadRow
+
+    @property
+    def id(self) -> str:
+        """Return ``<notification_id>/<route_id>``."""
+        return self.row.entry.member.decode("utf-8", "backslashreplace")
+
+    @property
+    def channel(self) -> str:
+        """Return the channel."""
+        return self.row.entry.channel
+
+    @property
+    def recipient(self) -> str:
+        """Return the recipient."""
+        return self.row.entry.name.recipient if self.row.entry.name else ""
+
+    @property
+    def type(self) -> str:
+        """Return the notification's type."""
+        return self.row.notification.type if self.row.notification else ""
+
+    @property
+    def producer(self) -> str:
+        """Return the notification's producer."""
+        return self.row.notification.producer if self.row.notification else ""
+
+    @property
+    def dead_at_ms(self) -> int:
+        """Return when it died."""
+        return self.row.entry.dead_at_ms
+
+    @property
+    def generation(self) -> int:
+        """Return the generation that died, 0 where its state is gone."""
+        return self.row.route.generation if self.row.route else 0
+
+    @property
+    def attempts(self) -> int:
+        """Return how many attempts it took."""
+        return self.row.route.attempts if self.row.route else 0
+
+    @property
+    def history(self) -> tuple[Transition, ...]:
+        """Return what happened to it, the oldest first."""
+        return self.row.route.history if self.row.route else ()
+
+    @cached_property
+    def failure(self) -> Transition:
+        """Return why it died; damage found only now outweighs what killed it."""
+        row = self.row
+        if damage := _damage(row):
+            return damage
+        failure = row.route.failure if row.route else None
+        return failure or _NOTHING
+
+    @property
+    def failure_class(self) -> str:
+        """Return the class of the failure."""
+        return self.failure.failure_class
+
+    def as_json(self) -> dict[str, object]:
+        """Return what ``dead ls --json`` prints."""
+        return {
+            "id": self.id,
+            "channel": self.channel,
+            "recipient": self.recipient,
+            "type": self.type,
+            "producer": self.producer,
+            "class": self.failure_class,
+            "message": self.failure.message,
+            "attempts": self.attempts,
+            "generation": self.generation,
+            "dead_at_ms": self.dead_at_ms,
+            "worker": self.failure.worker,
+        }
+
+    def explained(self) -> dict[str, object]:
+        """Return what ``dead show --json`` prints: the same with its history."""
+        found = self.row.notification
+        return self.as_json() | {
+            "created_at_ms": found.created_at_ms if found else None,
+            "expires_at_ms": found.expires_at_ms if found else None,
+            "request_id": found.request_id if found else "",
+            "trace_id": found.trace_id if found else "",
+            "history": [told(line) for line in self.history],
+        }
+
+    def exported(self) -> dict[str, object]:
+        """Return everything: also the payload, or its raw bytes where it cannot be read."""
+        return self.explained() | _payload(self.row)
+
+
+def told(line: Transition) -> dict[str, object]:
+    """Return a line of the history as JSON shows it."""
+    return {
+        "at_ms": line.at_ms,
+        "event": line.event,
+        "worker": line.worker,
+        "attempt": line.attempt,
+        "class": line.failure_class,
+        "message": line.message,
+        "stream_id": line.stream_id,
+    }
+
+
+def _damage(row: DeadRow) -> Transition | None:
+    if row.entry.name is None:
+        return _found(RECORD_CORRUPT, "it names no route of this channel")
+    if row.state is None or row.record is None:
+        return _found(RECORD_MISSING, "its record is gone")
+    if row.route is None:
+        return _found(RECORD_CORRUPT, "its state cannot be read")
+    if row.misplaced:
+        return _found(RECORD_CORRUPT, f"its state says {row.route.status}")
+    if row.notification is None:
+        return _found(RECORD_CORRUPT, "its record cannot be read")
+    return None
+
+
+def _found(failure_class: str, message: str) -> Transition:
+    return Transition("dead-lettered", failure_class=failure_class, message=message)
+
+
+def _payload(row: DeadRow) -> dict[str, object]:
+    if row.notification is None:
+        return {"payload": None, "raw_base64": _base64(row.record)}
+    try:
+        content: Mapping[str, Any] = payload(row.notification)
+    except Corrupt as error:
+        return {"payload": None, "raw_base64": _base64(row.record), "error": str(error)}
+    return {"payload": content}
+
+
+def _base64(raw: bytes | None) -> str | None:
+    return None if raw is None else base64.b64encode(raw).decode()

@@ -1,0 +1,130 @@
+"""Dead letters for operators: look, count, export, replay, purge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final, NamedTuple
+
+from galaxy_notify.model.ids import Member, parse_target
+from galaxy_notify.operations.dead_filter import DeadFilter
+from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.operations.dead_moves import Action, Mover, Outcome, Purge, Replay, Run
+from galaxy_notify.redis_state.dead_letters import DeadLetterIndex, Span
+from galaxy_notify.redis_state.place import Place
+
+_CHUNK: Final = 64
+_FOR_EVER: Final = 10**13
+
+
+class Found(NamedTuple):
+    """An id that was asked for, with its dead letter or None."""
+
+    id: str
+    letter: DeadLetter | None
+
+
+@dataclass
+class DeadStats:
+    """How many dead letters there are, of which kinds, and since when."""
+
+    total: int = 0
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+    classes: Counter[str] = field(default_factory=Counter)
+    channels: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    producers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count one; they come in the order in which they died."""
+        self.total += 1
+        self.oldest_ms = letter.dead_at_ms if self.oldest_ms is None else self.oldest_ms
+        self.newest_ms = letter.dead_at_ms
+        self.classes[letter.failure_class] += 1
+        self.channels[letter.channel] += 1
+        self.types[letter.type] += 1
+        self.producers[letter.producer] += 1
+
+
+class DeadLetters:
+    """The dead letters of a deployment; every method raises `RedisFault` or `Unavailable`.
+
+    What is returned as an iterator is read as it goes, a few at a time, the oldest first.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._index = DeadLetterIndex(place)
+
+    def now_ms(self) -> int:
+        """Return the server's time, by which dead letters die."""
+        return self._index.now_ms()
+
+    def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
+        """Yield the dead letters that a filter means."""
+        channels = wanted.channels or self._index.deployment.channels
+        until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
+        rows = self._index.rows(channels, Span(wanted.since_ms or 0, until))
+        return wanted.of(DeadLetter(row) for row in rows)
+
+    def find(self, ids: Iterable[str]) -> Iterator[Found]:
+        """Yield the dead letter of each id; a notification's id stands for all of its own."""
+        source = iter(ids)
+        while chunk := list(islice(source, _CHUNK)):
+            asked = list(self._named(chunk))
+            names = [name for _, name in asked if name is not None]
+            rows = dict(zip(names, self._index.find(names), strict=True))
+            for text, name in asked:
+                row = rows[name] if name else None
+                yield Found(text, DeadLetter(row) if row else None)
+
+    def stats(self, wanted: DeadFilter) -> DeadStats:
+        """Count the dead letters that a filter means."""
+        stats = DeadStats()
+        for letter in self.matching(wanted):
+            stats.add(letter)
+        return stats
+
+    def replay(self, chosen: DeadFilter | Iterable[str], run: Run) -> Outcome:
+        """Send dead letters on their way again; those that die meanwhile are left alone."""
+        return self._move(Replay(self._index, run.actor), chosen, run)
+
+    def purge(self, chosen: DeadFilter | Iterable[str], run: Run) -> Outcome:
+        """Give dead letters up; those that die meanwhile are left alone."""
+        return self._move(Purge(self._index, run.actor), chosen, run)
+
+    def as_of_now(self, wanted: DeadFilter) -> DeadFilter:
+        """Return the filter without what dies from now on."""
+        # Not the server's time: after its clock was set back, some died later than now.
+        newest = self._index.newest_ms(wanted.channels or self._index.deployment.channels)
+        until = newest if wanted.until_ms is None else min(newest, wanted.until_ms)
+        return replace(wanted, until_ms=until)
+
+    def _move(self, action: Action, chosen: DeadFilter | Iterable[str], run: Run) -> Outcome:
+        mover = Mover(self._index, action, run)
+        if isinstance(chosen, DeadFilter):
+            return mover.move(self.matching(self.as_of_now(chosen)))
+        return mover.move(found.letter for found in self.find(chosen))
+
+    def _named(self, texts: Iterable[str]) -> Iterator[tuple[str, Member | None]]:
+        for text in texts:
+            target = parse_target(text)
+            if target is None:
+                yield text, None
+            elif target.route_id is not None:
+                yield text, Member(target.notification_id, *target.route_id.split(":", 1))
+            else:
+                yield from self._dead_of(target.notification_id)
+
+    def _dead_of(self, notification_id: str) -> Iterator[tuple[str, Member | None]]:
+        none = True
+        names = self._index.names_of(notification_id)
+        while chunk := list(islice(names, _CHUNK)):
+            for name, row in zip(chunk, self._index.find(chunk), strict=True):
+                if row is not None:
+                    none = False
+                    yield f"{name.notification_id}/{name.route_id}", name
+        if none:
+            yield notification_id, None

@@ -1,0 +1,262 @@
+"""Moves dead letters, batch by batch: an end at any point loses nothing and repeats nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import Final, Protocol
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.model.route import Route, Status
+from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
+from galaxy_notify.redis_state.dead_rows import (
+    BATCH,
+    DeadRow,
+    keep_ms_of,
+    purge_of,
+    replay_of,
+    why_no_purge,
+    why_no_replay,
+)
+from galaxy_notify.redis_state.runner import RedisFault
+
+_TRIES: Final = 3
+_STEPS_PER_SECOND: Final = 10
+_PAUSE_S: Final = 0.2
+GONE: Final = "no dead letter (any more)"
+
+
+@dataclass
+class Outcome:
+    """What became of the dead letters that were asked for, so far."""
+
+    matched: int = 0
+    moved: int = 0
+    gone: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+    fault: str = ""
+
+    @property
+    def unknown(self) -> int:
+        """Return how many were asked for while Redis went away: they are dead, or moved."""
+        return self.matched - self.moved - self.gone - self.failed.total()
+
+
+def _tell_nobody(_: Outcome) -> None:
+    """Keep quiet."""
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to move: who asks, at which pace, and who is told.
+
+    *pause* waits for so many seconds and returns True to stop before the next batch.
+    """
+
+    actor: str
+    rate: float | None = None
+    dry_run: bool = False
+    progress: Callable[[Outcome], None] = _tell_nobody
+    pause: Callable[[float], bool] = _sleep
+
+
+class Action(Protocol):
+    """One way to move dead letters."""
+
+    def refusal(self, row: DeadRow) -> str:
+        """Say why it cannot be moved; empty where it can."""
+
+    def send(self, rows: Sequence[DeadRow]) -> list[str]:
+        """Move dead letters of one shard and answer a word for each."""
+
+    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
+        """Tell whether what is stored now of one that is no longer dead is this run's doing."""
+
+
+class Replay:
+    """Sends dead letters on their way again."""
+
+    def __init__(self, index: DeadLetterIndex, actor: str) -> None:
+        self._index = index
+        self._actor = actor
+
+    def refusal(self, row: DeadRow) -> str:
+        """Say why it cannot be replayed."""
+        return why_no_replay(row)
+
+    def send(self, rows: Sequence[DeadRow]) -> list[str]:
+        """Replay dead letters of one shard."""
+        changes = [replay_of(row, self._actor) for row in rows]
+        return self._index.replay(rows[0].keys, changes)
+
+    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
+        """Tell whether it is in the generation that this run wrote, replayed by this actor."""
+        was, now = before.route, after.route
+        if was is None or now is None or now.generation <= was.generation:
+            return False
+        return _did(now, "replayed", self._actor, before.entry.dead_at_ms)
+
+
+class Purge:
+    """Gives dead letters up."""
+
+    def __init__(self, index: DeadLetterIndex, actor: str) -> None:
+        self._index = index
+        self._actor = actor
+
+    def refusal(self, row: DeadRow) -> str:
+        """Say why it cannot be purged."""
+        return why_no_purge(row)
+
+    def send(self, rows: Sequence[DeadRow]) -> list[str]:
+        """Purge dead letters of one shard."""
+        words: dict[int, str] = {}
+        deployment = self._index.deployment
+        places = sorted(range(len(rows)), key=lambda i: keep_ms_of(rows[i], deployment))
+        for keep_ms, group in groupby(places, key=lambda i: keep_ms_of(rows[i], deployment)):
+            words |= self._send([*group], rows, keep_ms)
+        return [words[i] for i in range(len(rows))]
+
+    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
+        """Tell whether this actor purged it, or nothing is left that could say who did."""
+        if after.route is None:
+            return True
+        purged = after.route.status is Status.PURGED
+        return purged and _did(after.route, "purged", self._actor, before.entry.dead_at_ms)
+
+    def _send(self, places: list[int], rows: Sequence[DeadRow], keep_ms: int) -> dict[int, str]:
+        changes = {i: change for i in places if (change := purge_of(rows[i], self._actor))}
+        words = {i: self._index.forget(rows[i]) for i in places if i not in changes}
+        if changes:
+            told = self._index.purge(rows[places[0]].keys, changes.values(), keep_ms)
+            words |= zip(changes, told, strict=True)
+        return words
+
+
+class Mover:
+    """Moves dead letters with one action and counts what became of them."""
+
+    def __init__(self, index: DeadLetterIndex, action: Action, run: Run) -> None:
+        self.outcome = Outcome()
+        self._index = index
+        self._action = action
+        self._run = run
+
+    def move(self, letters: Iterable[DeadLetter | None]) -> Outcome:
+        """Move them all; None stands for one that was asked for and is no dead letter.
+
+        Raises `Unavailable` where nothing at all could be read; a fault later on is told in the
+        outcome, because the counts up to it hold.
+        """
+        outcome, source = self.outcome, iter(letters)
+        try:
+            while batch := self._next(source):
+                self._move(batch)
+                self._run.progress(outcome)
+        except RedisFault as error:
+            if not outcome.matched:
+                raise Unavailable(str(error)) from error
+            outcome.fault = str(error)
+        return outcome
+
+    def _next(self, source: Iterator[DeadLetter | None]) -> list[DeadLetter | None]:
+        """Return the next batch once the pace allows it; none when asked to stop."""
+        size = self._step()
+        rest = size / self._run.rate if self._run.rate and self.outcome.moved else 0
+        if not self._run.dry_run and self._run.pause(rest):
+            self.outcome.stopped = True
+            return []
+        return list(islice(source, size))
+
+    def _step(self) -> int:
+        rate = self._run.rate
+        if not rate or self._run.dry_run:
+            return BATCH
+        return max(1, min(BATCH, int(rate / _STEPS_PER_SECOND)))
+
+    def _move(self, batch: Sequence[DeadLetter | None]) -> None:
+        self.outcome.matched += len(batch)
+        rows = [letter.row for letter in batch if letter is not None]
+        self.outcome.gone += len(batch) - len(rows)
+        movable = [row for row in rows if not self._refused(row)]
+        if self._run.dry_run:
+            self.outcome.moved += len(movable)
+            return
+        by_shard = sorted(movable, key=lambda row: row.keys.shard)
+        for _, group in groupby(by_shard, key=lambda row: row.keys.shard):
+            self._move_shard([*group])
+
+    def _refused(self, row: DeadRow) -> bool:
+        reason = self._action.refusal(row)
+        if reason:
+            self.outcome.failed[reason] += 1
+        return bool(reason)
+
+    def _move_shard(self, rows: list[DeadRow]) -> None:
+        doubtful = False
+        for _ in range(_TRIES):
+            try:
+                rows = self._try(rows, doubtful=doubtful)
+            except RedisFault:
+                doubtful = True
+                self._run.pause(_PAUSE_S)
+                rows = self._still_dead(rows, doubtful=doubtful)
+            if not rows:
+                return
+        reason = "redis did not answer" if doubtful else "it kept changing"
+        self.outcome.failed[reason] += len(rows)
+
+    def _try(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
+        """Move dead letters of one shard; return what changed meanwhile, read again."""
+        words = self._action.send(rows)
+        told = Counter(words)
+        self.outcome.moved += told["replayed"] + told["purged"]
+        if told["fault"]:
+            self.outcome.failed["redis could not write it"] += told["fault"]
+        left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
+        return self._still_dead(left, doubtful=doubtful)
+
+    def _still_dead(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
+        """Read again what may have moved; count what has, return what has not.
+
+        After a call whose answer was lost, a member that left the index counts as moved where its
+        state is in the generation that this run wrote, by a line of this actor in its history. So
+        the count is never higher than what was moved, unless the same person moved the same one
+        elsewhere at the same time. One that died anew since was moved too: it is left alone.
+        """
+        still: list[DeadRow] = []
+        for before in rows:
+            row = self._index.again(before)
+            if row is not None and _is_same_death(before, row):
+                still += [] if self._refused(row) else [row]
+            elif doubtful and self._action.is_mine(before, self._index.stored([before])[0]):
+                self.outcome.moved += 1
+            else:
+                self.outcome.gone += 1
+        return still
+
+
+def _is_same_death(before: DeadRow, after: DeadRow) -> bool:
+    same_time = before.entry.dead_at_ms == after.entry.dead_at_ms
+    return same_time and _generation(before) == _generation(after)
+
+
+def _generation(row: DeadRow) -> int:
+    return row.route.generation if row.route else 0
+
+
+def _did(route: Route, event: str, actor: str, since_ms: int) -> bool:
+    return any(
+        line.event == event and line.worker == actor and line.at_ms >= since_ms
+        for line in route.history
+    )

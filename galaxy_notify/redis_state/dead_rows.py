@@ -1,0 +1,171 @@
+"""Dead letters as they lie in Redis: what to read, how the replies read, what to write back.
+
+Pure functions, shared by the operators' tools (synchronous) and the janitor (asynchronous).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import Member, split_member
+from galaxy_notify.model.notification import Notification, decode_notification
+from galaxy_notify.model.route import Route, Status, decode_route
+from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.scripts import Read
+
+#: Members that one call of replay or purge may name.
+BATCH: Final = 256
+
+
+class DeadEntry(NamedTuple):
+    """A line of the index of dead letters; entries sort by when they died."""
+
+    dead_at_ms: int
+    member: bytes
+    channel: str
+    shard: int
+
+    @property
+    def name(self) -> Member | None:
+        """Return the route that it names, or None where it is foreign to this index."""
+        name = split_member(self.member)
+        return name if name and name.channel == self.channel else None
+
+
+@dataclass(frozen=True)
+class DeadRow:
+    """An entry of the index with what is stored of its route; None is what has vanished."""
+
+    keys: Keys
+    entry: DeadEntry
+    record: bytes | None = None
+    state: bytes | None = None
+
+    @cached_property
+    def route(self) -> Route | None:
+        """Return the route's state, or None where it cannot be read."""
+        try:
+            return decode_route(self.state) if self.state is not None else None
+        except Corrupt:
+            return None
+
+    @cached_property
+    def notification(self) -> Notification | None:
+        """Return the notification, or None where it cannot be read."""
+        name = self.entry.name
+        if name is None or self.record is None:
+            return None
+        try:
+            return decode_notification(name.notification_id, self.record)
+        except Corrupt:
+            return None
+
+    @property
+    def misplaced(self) -> bool:
+        """Tell whether its state says that it is no dead letter."""
+        return self.route is not None and self.route.status is not Status.DEAD_LETTER
+
+
+def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Read]:
+    """Return one reading for each notification among the entries, by shard tag and id."""
+    wanted: dict[tuple[str, str], Read] = {}
+    for keys, entry in rows:
+        if (name := entry.name) is None:
+            continue
+        key = keys.notification(name.notification_id)
+        read = wanted.setdefault((keys.tag, name.notification_id), Read(["HMGET", key, "record"]))
+        read.command.append(name.route_id)
+    return wanted
+
+
+def read_rows(
+    rows: Sequence[tuple[Keys, DeadEntry]],
+    asked: dict[tuple[str, str], Read],
+    replies: Sequence[Any],
+) -> Iterator[DeadRow]:
+    """Put entries and the replies to their readings together, in order."""
+    stored = {
+        where: dict(zip(read.command[2:], _fields(reply, len(read.command) - 2), strict=True))
+        for (where, read), reply in zip(asked.items(), replies, strict=True)
+    }
+    for keys, entry in rows:
+        if (name := entry.name) is None:
+            yield DeadRow(keys, entry)
+            continue
+        fields = stored[keys.tag, name.notification_id]
+        yield DeadRow(keys, entry, fields["record"], fields[name.route_id])
+
+
+def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
+    """Read members with their scores."""
+    return [DeadEntry(_ms(score), member, channel, shard) for member, score in sound(reply)]
+
+
+def sound(reply: Any) -> Any:
+    """Return a reply, or raise the fault that stands in its place."""
+    if isinstance(reply, RedisFault):
+        raise reply
+    return reply
+
+
+def why_no_replay(row: DeadRow) -> str:
+    """Say why a dead letter cannot be sent again; empty where it can."""
+    if row.state is None or row.record is None:
+        return "its record is gone: it can only be purged"
+    if row.route is None:
+        return "its state cannot be read: it can only be purged"
+    return _misplaced(row)
+
+
+def why_no_purge(row: DeadRow) -> str:
+    """Say why an entry cannot be purged; empty where it can, whatever is left of it."""
+    return _misplaced(row)
+
+
+def replay_of(row: DeadRow, actor: str) -> DeadChange:
+    """Return the change that sends a dead letter on its way again, in its next generation."""
+    name, route = row.entry.name, row.route
+    if name is None or route is None or row.state is None:
+        raise ValueError(why_no_replay(row))
+    return DeadChange(name.notification_id, name.route_id, row.state, route.replayed(actor))
+
+
+def purge_of(row: DeadRow, actor: str) -> DeadChange | None:
+    """Return the change that gives a dead letter up; None where the entry names no route."""
+    name, at_ms = row.entry.name, row.entry.dead_at_ms
+    if name is None:
+        return None
+    # Of a state that cannot be read, nothing but its end can be told.
+    route = row.route or Route(Status.DEAD_LETTER, due_at_ms=at_ms, at_ms=at_ms)
+    return DeadChange(name.notification_id, name.route_id, row.state or b"", route.purged(actor))
+
+
+def keep_ms_of(row: DeadRow, deployment: Deployment) -> int:
+    """Return how long the notification is kept once no route needs it."""
+    keyed = row.notification is None or bool(row.notification.idempotency_key)
+    return deployment.keep_ms(keyed=keyed)
+
+
+def _misplaced(row: DeadRow) -> str:
+    if not row.misplaced or row.route is None:
+        return ""
+    return f"its state says {row.route.status}: galaxy-notify fsck puts it right"
+
+
+def _fields(reply: Any, count: int) -> Sequence[bytes | None]:
+    # A key of another type holds no record: what it stands for has vanished.
+    if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
+        return [None] * count
+    fields: Sequence[bytes | None] = sound(reply)
+    return fields
+
+
+def _ms(score: float) -> int:
+    return int(score) if 0 <= score < 10**13 else 0
