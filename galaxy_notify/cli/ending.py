@@ -72,7 +72,7 @@ def told_unavailable(error: GalaxyNotifyError) -> str:
     text = str(error) if fault is None else f"{fault.code}: {fault.text}"
     if fault is not None and fault.code in ("connection", "timeout"):
         text = fault.text
-    return f"redis is away: {text}"
+    return f"redis is away: {text.rstrip('.')}"
 
 
 def is_misconfigured(error: GalaxyNotifyError) -> bool:

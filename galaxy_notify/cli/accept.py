@@ -1,0 +1,192 @@
+"""``accept``: intents in as JSON lines, a receipt for each out, in order."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import click
+
+from galaxy_notify.cli.asking import Progress
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, told_unavailable
+from galaxy_notify.cli.intent_lines import Line, batches, parse
+from galaxy_notify.cli.output import echo, note, plural
+from galaxy_notify.errors import GalaxyNotifyError, InvalidIntent, Unavailable
+
+if TYPE_CHECKING:
+    from galaxy_notify.intake.receipts import Receipt
+
+    Outcome: TypeAlias = Receipt | None
+    Accept: TypeAlias = Callable[[list[Any]], Sequence[Outcome]]
+
+
+@click.command("accept")
+@click.argument("file", default="-", metavar="[FILE|-]")
+@click.option("--check", is_flag=True, help="Only validate; nothing is sent to Redis.")
+@json_option
+@pass_application
+def command(app: Application, file: str, check: bool, as_json: bool) -> int:
+    """Accept notifications, one JSON object per line.
+
+    For each line that is not blank a receipt is printed, as JSON, in order. When Redis goes away
+    in the middle, standard error tells which lines are unknown; it is safe to run the same file
+    again where the intents have idempotency keys.
+
+    Exit codes: 0 all accepted or duplicate, 4 some refused, 1 all refused or Redis away,
+    2 the file cannot be read.
+    """
+    del as_json  # receipts are JSON lines anyhow
+    with _opened(file) as stream, _acceptor(app, check=check) as accept:
+        run = _Run(accept)
+        with Progress("lines read:") as progress:
+            for batch in _batches(stream, file):
+                run.take(batch)
+                progress.advance(len(batch))
+                if run.failure is not None:
+                    return run.give_up(run.failure)
+    if sys.stderr.isatty():
+        note(run.summary("valid" if check else "accepted"))
+    return run.exit_code
+
+
+class _Run:
+    """Accepts batch after batch, prints the receipts, and counts what became of the lines."""
+
+    def __init__(self, accept: Accept) -> None:
+        self._accept = accept
+        self._by_status: Counter[str] = Counter()
+        self._unknown: list[int] = []
+        self.failure: Unavailable | None = None
+
+    def take(self, batch: Sequence[Line]) -> None:
+        """Accept the lines of a batch and print a receipt for each whose outcome is known."""
+        receipts: list[str] = []
+        for line, outcome in zip(batch, self._outcomes(batch), strict=True):
+            if outcome is None:
+                self._unknown.append(line.number)
+            else:
+                self._by_status[outcome.status] += 1
+                receipts.append(json.dumps(outcome.as_json(line.number), separators=(",", ":")))
+        if receipts:
+            echo("\n".join(receipts))
+
+    def _outcomes(self, batch: Sequence[Line]) -> list[Outcome]:
+        from galaxy_notify.intake.receipts import refused
+
+        values: list[Any] = []
+        unread: dict[int, Receipt] = {}
+        for place, line in enumerate(batch):
+            try:
+                values.append(parse(line))
+            except InvalidIntent as error:
+                unread[place] = refused(error)
+        receipts = iter(self._receipts(values))
+        places = range(len(batch))
+        return [unread[place] if place in unread else next(receipts) for place in places]
+
+    def _receipts(self, values: list[Any]) -> Sequence[Outcome]:
+        try:
+            return self._accept(values) if values else []
+        except Unavailable as error:
+            self.failure = error
+            return error.receipts or [None] * len(values)
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code that the receipts mean."""
+        refused = self._by_status["refused"]
+        if not refused:
+            return Exit.OK
+        return Exit.FAILED if refused == self._by_status.total() else Exit.PARTLY
+
+    def give_up(self, failure: Unavailable) -> int:
+        """Tell which lines are unknown, and return the exit code."""
+        cause = failure.__cause__ if isinstance(failure.__cause__, GalaxyNotifyError) else failure
+        complain(
+            f"{told_unavailable(cause)}; unknown: {_ranges(self._unknown)}; later lines were not"
+            " sent; running it again is safe for lines with an idempotency_key"
+        )
+        return Exit.CONFIG if is_misconfigured(cause) else Exit.FAILED
+
+    def summary(self, done: str) -> str:
+        """Say in one line what became of all lines."""
+        words = {"accepted": done, "duplicate": "duplicate", "refused": "refused"}
+        counted = [f"{self._by_status[word]:,} {shown}" for word, shown in words.items()]
+        return f"{plural(self._by_status.total(), 'line')}: {', '.join(counted)}"
+
+
+@contextmanager
+def _acceptor(app: Application, *, check: bool) -> Iterator[Accept]:
+    if check:
+        yield _checker(app)
+        return
+    from galaxy_notify.intake.notifier import Notifier
+
+    with Notifier(app.settings) as notifier:
+        yield notifier.accept_many
+
+
+def _checker(app: Application) -> Accept:
+    """Return what judges intents as an accept would, by the settings and without Redis."""
+    from galaxy_notify.intake.planning import plan
+    from galaxy_notify.intake.receipts import Receipt, refused
+    from galaxy_notify.model.intent import Intent
+    from galaxy_notify.redis_state.deployment import Deployment
+
+    deployment = Deployment.from_settings(app.settings)
+
+    def judge(value: Any) -> Receipt:
+        try:
+            planned = plan(Intent.parse(value), deployment, time.time_ns() // 1_000_000, "")
+            planned.part(1)
+        except InvalidIntent as error:
+            return refused(error)
+        named = planned.notification_id if planned.intent.idempotency_key else None
+        return Receipt(named, "accepted", len(planned.routes), planned.parts)
+
+    return lambda values: [judge(value) for value in values]
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin.isatty():
+            note("reading intents from the terminal, one JSON object per line; Ctrl-D ends")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = io.BufferedReader(io.FileIO(file))
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    with stream:
+        yield stream
+
+
+def _batches(stream: BinaryIO, file: str) -> Iterator[list[Line]]:
+    try:
+        yield from batches(stream)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: str, error: OSError) -> click.ClickException:
+    return click.FileError(file, error.strerror or str(error))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Name lines in few words: ``lines 3-7, 9``."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    named = [f"{a}" if a == b else f"{a}-{b}" for a, b in spans]
+    return ("line " if len(numbers) == 1 else "lines ") + ", ".join(named)

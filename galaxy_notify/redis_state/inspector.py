@@ -1,0 +1,150 @@
+"""What waits in a channel: counts by index, and what is late by the state of its routes.
+
+While a route is leased its score is when the lease lapses, so a schedule alone hides how late the
+leased ones are. Their states tell; of each kind at most a page is read, and beyond it estimated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import split_member
+from galaxy_notify.model.route import decode_route
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import read_all
+
+LATE_MS: Final = 1000
+_PAGE: Final = 1000
+_MOST_LEASES: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits and rests in a channel; ``oldest_overdue_ms`` is 0 where nothing is overdue."""
+
+    scheduled: int = 0
+    due: int = 0
+    overdue: int = 0
+    oldest_overdue_ms: int = 0
+    leased: int = 0
+    dead: int = 0
+    paused: bool = False
+
+    def __add__(self, other: Backlog) -> Backlog:
+        """Return both shards' backlog as one."""
+        return Backlog(
+            self.scheduled + other.scheduled,
+            self.due + other.due,
+            self.overdue + other.overdue,
+            max(self.oldest_overdue_ms, other.oldest_overdue_ms),
+            self.leased + other.leased,
+            self.dead + other.dead,
+            self.paused or other.paused,
+        )
+
+
+def read_backlogs(place: Place, channels: Iterable[str], now_ms: int) -> dict[str, Backlog]:
+    """Return each channel's backlog over all shards; raise `RedisFault`."""
+    page = max(20, _PAGE // place.deployment.shards)
+    shards = [
+        _Shard(keys, channel, now_ms, page) for channel in channels for keys in place.all_keys
+    ]
+    for step in (_Shard.counts, _Shard.leased_members, _Shard.states):
+        plans = [step(shard) for shard in shards]
+        replies = iter(read_all(place, (command for plan in plans for command in plan)))
+        for shard, plan in zip(shards, plans, strict=True):
+            shard.replies.append([next(replies) for _ in plan])
+    found: dict[str, Backlog] = {}
+    for shard in shards:
+        found[shard.channel] = found.get(shard.channel, Backlog()) + shard.backlog()
+    return found
+
+
+class _Shard:
+    """One shard's part of a backlog, read in three steps that all shards share."""
+
+    def __init__(self, keys: Keys, channel: str, now_ms: int, page: int) -> None:
+        self.channel = channel
+        self.replies: list[list[Any]] = []
+        self._keys = keys
+        self._now = now_ms
+        self._page = page
+        self._read: dict[bytes, int | None] = {}
+
+    def counts(self) -> list[list[Any]]:
+        """Count every index, and name what became due just now."""
+        schedule, late = self._keys.schedule(self.channel), self._now - LATE_MS
+        return [
+            ["ZCARD", schedule],
+            ["ZCOUNT", schedule, "-inf", self._now],
+            ["ZCOUNT", schedule, "-inf", f"({late}"],
+            ["ZCARD", self._keys.dead(self.channel)],
+            ["SISMEMBER", self._keys.paused, self.channel],
+            ["HLEN", self._keys.leases(self.channel)],
+            ["ZRANGEBYSCORE", schedule, "-inf", self._now, "WITHSCORES", "LIMIT", 0, 1],
+            ["ZRANGEBYSCORE", schedule, late, self._now, "LIMIT", 0, self._page],
+        ]
+
+    def leased_members(self) -> list[list[Any]]:
+        """Name the leased members, as many as workers can hold."""
+        few = 0 < self.replies[0][5] <= _MOST_LEASES
+        return [["HKEYS", self._keys.leases(self.channel)]] if few else []
+
+    def states(self) -> list[list[Any]]:
+        """Ask when the leases lapse, and read the states that tell who is late."""
+        leased = self._leased
+        head = [member for member, _ in self.replies[0][6]]
+        wanted = dict.fromkeys([*head, *self.replies[0][7], *leased[: self._page]])
+        self._read = {member: None for member in wanted if split_member(member)}
+        lapses = [["ZMSCORE", self._keys.schedule(self.channel), *leased]] if leased else []
+        return [*lapses, *(self._state(member) for member in self._read)]
+
+    def backlog(self) -> Backlog:
+        """Put together what was read."""
+        scheduled, due, late, dead, paused, leases, head, window = self.replies[0]
+        lapses, states = self._split_states()
+        for member, state in zip(self._read, states, strict=True):
+            self._read[member] = _due_ms(state)
+        held = [m for m, at in zip(self._leased, lapses, strict=True) if at and at > self._now]
+        oldest = [at for at in self._read.values() if at is not None]
+        oldest += [int(score) for member, score in head if self._read.get(member) is None]
+        oldest_ms = self._now - min(oldest, default=self._now)
+        return Backlog(
+            scheduled,
+            due,
+            late + self._late(window, due - late) + self._late(held, len(held)),
+            oldest_ms if oldest_ms > LATE_MS else 0,
+            len(held) if self.replies[1] or not leases else leases,
+            dead,
+            bool(paused),
+        )
+
+    @property
+    def _leased(self) -> list[bytes]:
+        return self.replies[1][0] if self.replies[1] else []
+
+    def _split_states(self) -> tuple[list[float | None], list[bytes | None]]:
+        replies = self.replies[2]
+        return (replies[0], replies[1:]) if self._leased else ([], replies)
+
+    def _state(self, member: bytes) -> list[Any]:
+        named = split_member(member)
+        assert named is not None
+        return ["HGET", self._keys.notification(named.notification_id), named.route_id]
+
+    def _late(self, members: Sequence[bytes], total: int) -> int:
+        """Return how many of *total* are late, judged by those that were read."""
+        known = [at for member in members if (at := self._read.get(member)) is not None]
+        late = sum(at < self._now - LATE_MS for at in known)
+        return round(late * max(total, len(known)) / len(known)) if known else 0
+
+
+def _due_ms(state: bytes | None) -> int | None:
+    try:
+        return decode_route(state).due_at_ms if state else None
+    except Corrupt:
+        return None

@@ -1,0 +1,153 @@
+"""One notification as it lies in Redis: its record, its routes, and where the indexes have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import Target, first_part, part_id
+from galaxy_notify.model.notification import Notification, decode_notification
+from galaxy_notify.model.route import Route, decode_route
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import number, read_all, text
+
+_LEASE: Final = re.compile(r"(\d+):(\d+):([^:]*)(?::.*)?")
+_PARTS_A_TIME: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One worker's hold on a route."""
+
+    worker: str
+    lapses_at_ms: int
+    abandoned: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRoute:
+    """A route with its place in the indexes; *route* is None where the state cannot be read."""
+
+    part: str
+    route_id: str
+    route: Route | None
+    scheduled_ms: int | None
+    dead_ms: int | None
+    lease: Lease | None
+    ahead: int | None
+
+    @property
+    def member(self) -> str:
+        """Return its name in every index."""
+        return f"{self.part}/{self.route_id}"
+
+    @property
+    def channel(self) -> str:
+        """Return its channel."""
+        return self.route_id.partition(":")[0]
+
+
+@dataclass(slots=True)
+class StoredNotification:
+    """A notification over all its parts; *record* is None where it cannot be read."""
+
+    notification_id: str
+    record: Notification | None
+    open: int
+    ttl_ms: int | None
+    routes: list[StoredRoute] = field(default_factory=list)
+
+
+def read_notification(place: Place, target: Target) -> StoredNotification | None:
+    """Return a notification, with one route of it or all; None where there is none."""
+    named = target.notification_id
+    (first,) = _hashes(place, [named], target.route_id)
+    if b"digest" not in first:
+        return None
+    record = _record(named, first)
+    (ttl,) = read_all(place, [["PTTL", place.keys_for(named).notification(named)]])
+    found = StoredNotification(named, record, 0, ttl if ttl >= 0 else None)
+    whole = first_part(named) == named
+    _add(place, found, named, first, target.route_id)
+    count = record.parts if record and whole else 1
+    parts = [part_id(named, at) for at in range(2, count + 1)]
+    for start in range(0, len(parts), _PARTS_A_TIME):
+        chunk = parts[start : start + _PARTS_A_TIME]
+        for part, fields in zip(chunk, _hashes(place, chunk, target.route_id), strict=True):
+            _add(place, found, part, fields, target.route_id)
+    return found
+
+
+def _hashes(
+    place: Place, parts: Iterable[str], route_id: str | None
+) -> Iterator[dict[bytes, bytes]]:
+    names = ["digest", "record", "open", route_id or ""]
+    keys = [place.keys_for(part).notification(part) for part in parts]
+    if route_id is None:
+        yield from read_all(place, (["HGETALL", key] for key in keys))
+        return
+    for values in read_all(place, (["HMGET", key, *names] for key in keys)):
+        pairs = zip(names, values, strict=True)
+        yield {name.encode(): value for name, value in pairs if value is not None}
+
+
+def _add(
+    place: Place,
+    found: StoredNotification,
+    part: str,
+    fields: Mapping[bytes, bytes],
+    route_id: str | None,
+) -> None:
+    found.open += number(fields.get(b"open"))
+    names = sorted(name for raw in fields if ":" in (name := text(raw)))
+    names = [name for name in names if route_id in (None, name)]
+    found.routes += _routes(place, part, {name: fields[name.encode()] for name in names})
+
+
+def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[StoredRoute]:
+    keys = place.keys_for(part)
+    commands: list[list[Any]] = []
+    for name in states:
+        channel, member = name.partition(":")[0], f"{part}/{name}"
+        commands += [
+            ["ZSCORE", keys.schedule(channel), member],
+            ["ZSCORE", keys.dead(channel), member],
+            ["HGET", keys.leases(channel), member],
+            ["ZRANK", keys.schedule(channel), member],
+        ]
+    replies = iter(read_all(place, commands))
+    rows = zip(states.items(), zip(*[replies] * 4, strict=True), strict=True)
+    return [
+        StoredRoute(
+            part,
+            name,
+            _route(state),
+            None if score is None else int(score),
+            None if died is None else int(died),
+            _lease(lease, score),
+            ahead,
+        )
+        for (name, state), (score, died, lease, ahead) in rows
+    ]
+
+
+def _lease(raw: bytes | None, score: float | None) -> Lease | None:
+    match = _LEASE.fullmatch(text(raw)) if raw else None
+    return Lease(match[3], int(score or 0), int(match[1])) if match else None
+
+
+def _record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:
+    try:
+        return decode_notification(notification_id, fields.get(b"record", b""))
+    except Corrupt:
+        return None
+
+
+def _route(state: bytes) -> Route | None:
+    try:
+        return decode_route(state)
+    except Corrupt:
+        return None
