@@ -31,8 +31,8 @@
 --   idle         the detail is when the next member is due, or ''
 --   paused       the channel is paused
 --   held         the detail is the length of the stream
---   A verdict is '', 'vanished' (no hash), 'missing' (no record or state), 'corrupt'
---   (wrong type) or 'oversized'.
+--   A verdict is '', 'vanished' (no hash), 'missing' (no record or state), 'wrong_type',
+--   'oversized' (the record) or 'bloated' (the state).
 
 local tag, now, token, limit = ARGV[1], now_ms(ARGV[2]), ARGV[4], math.min(tonumber(ARGV[6]), 256)
 local alone, suspects, members, abandoned = ARGV[11] == '1', 0, {}, {}
@@ -83,8 +83,8 @@ local function read(member)
   local key = tag .. 'notification:' .. id
   local size = known[id] and 0 or size_of(key, 'record')
   local state_size = size_of(key, route)
-  if size < 0 or state_size < 0 then return 'corrupt', '' end
-  if state_size > 65536 then return 'corrupt', '' end
+  if size < 0 or state_size < 0 then return 'wrong_type', '' end
+  if state_size > 65536 then return 'bloated', '' end
   if size > tonumber(ARGV[9]) then return 'oversized', redis.call('HGET', key, route) or '' end
   bytes = bytes + size + state_size
   if bytes > tonumber(ARGV[8]) and #answers > 0 then return nil end

@@ -191,7 +191,7 @@ function outcomes.release(n, member, at)
 end
 
 function outcomes.drop(n, _, at)
-  if ARGV[at + 1] == 'record_missing' then tally('purged', 1) end
+  if ARGV[at + 1]:find('^record_') then tally('purged', 1) end
   orphan(n, 'dropped', ARGV[at + 1])
 end
 

@@ -64,6 +64,10 @@ class Store:
         """Shorten the gateway stream as far as its groups allow."""
         return await self._run(calls.trim(self.keys, max_len, group_idle_ms), list)
 
+    async def reconnect(self) -> None:
+        """Drop idle connections, so that the next call looks the primary up again."""
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+
     async def woken(self, channels: Sequence[str], seconds: float) -> bool:
         """Wait for a wake-up of one of the channels, for at most *seconds*."""
         try:

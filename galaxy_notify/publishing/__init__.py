@@ -1,0 +1,1 @@
+"""Carries due routes to the gateway stream: claim, encode, settle."""

@@ -1,0 +1,228 @@
+"""Decides what becomes of each member of one claim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from galaxy_notify.errors import Corrupt, TransientEncodingError
+from galaxy_notify.model import ids
+from galaxy_notify.model.notification import Notification, decode_notification
+from galaxy_notify.model.route import (
+    PUBLISHABLE,
+    Failure,
+    Route,
+    Status,
+    decode_route,
+    newer_format,
+)
+from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.redis_state.calls import Claim, ClaimedMember, Correction
+from galaxy_notify.redis_state.settlement import Delivery, Event, Settlement
+
+#: How long a record of a newer format rests before somebody looks at it again.
+NEWER_FORMAT_DELAY_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Item:
+    """One member of a settlement: what was decided about it and what it was about."""
+
+    member: bytes
+    outcome: str
+    notification: Notification | None = None
+    route: Route | None = None
+    failure: Failure | None = None
+    detail: str = ""
+
+
+class Batch:
+    """The outcomes of one claim, member by member. It talks to nobody."""
+
+    def __init__(self, policy: Policy, channel: str, claim: Claim) -> None:
+        self.settlement = Settlement()
+        self.corrections: list[Correction] = []
+        self.items: list[Item] = []
+        self._policy = policy
+        self._channel = channel
+        self._claim = claim
+        self._notifications: dict[str, Notification] = {}
+
+    def add(self, claimed: ClaimedMember) -> None:
+        """Decide about one member. Nothing of it stops its neighbours."""
+        member = ids.split_member(claimed.member)
+        if member is None:
+            self.drop(claimed.member, "malformed")
+        elif newer_format(claimed.state) or newer_format(self._record(member)):
+            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, "newer format")
+        elif claimed.abandoned >= self._policy.max_abandoned:
+            text = f"left behind {claimed.abandoned} times by workers that died or hung"
+            self._bury_unread(claimed, Failure("lease_abandoned", text))
+        elif claimed.verdict:
+            self._unusable(claimed)
+        else:
+            self._usable(claimed, member)
+
+    def release(self, member: bytes, delay_ms: int = 0, detail: str = "") -> None:
+        """Give a member back untouched."""
+        self.settlement.release(member, delay_ms)
+        self.items.append(Item(member, "release", detail=detail))
+
+    def drop(self, member: bytes, reason: str) -> None:
+        """Take a member that can't be used off the schedule."""
+        self.settlement.drop(member, reason)
+        self.items.append(Item(member, "drop", detail=reason))
+
+    def retry_or_bury(
+        self, member: bytes, notification: Notification, route: Route, failure: Failure
+    ) -> None:
+        """Spend an attempt: another follows, or the route is dead, or it would be too late."""
+        attempt = route.attempts + 1
+        if attempt >= (route.max_attempts or self._policy.deployment.max_attempts):
+            self._bury(member, notification, route, failure, attempt=True)
+            return
+        delay = self._policy.delay_ms(attempt)
+        expires = _expires(notification, route)
+        if expires is not None and self._claim.now_ms + delay >= expires:
+            self.expire(member, notification, route)
+            return
+        state = route.failed(self._policy.worker_id, failure)
+        self.settlement.retry(member, state, delay)
+        self.items.append(Item(member, "retry", notification, route, failure))
+
+    def expire(self, member: bytes, notification: Notification, route: Route) -> None:
+        """End a route that can't be published in time any more."""
+        state = route.expired(self._policy.worker_id)
+        self.settlement.expire(member, state, self._keep_ms(notification))
+        self.items.append(Item(member, "expire", notification, route))
+
+    def settle_again(self, item: Item, now_ms: int, refusal: Failure | None) -> None:
+        """Decide once more about a route that was not published: it came too late, or was refused.
+
+        A refusal of None means that the stream takes nothing at all: nobody pays for that.
+        """
+        self._claim = replace(self._claim, now_ms=now_ms)
+        if item.notification is None or item.route is None or refusal is None:
+            self.release(item.member, detail="stream refused")
+        else:
+            self.retry_or_bury(item.member, item.notification, item.route, refusal)
+
+    def _usable(self, claimed: ClaimedMember, member: ids.Member) -> None:
+        try:
+            route = decode_route(claimed.state)
+            if self._misplaced(claimed.member, member, route):
+                return
+            notification = self._notification(member.notification_id)
+        except Corrupt as error:
+            self._bury_unread(claimed, Failure("record_corrupt", str(error)))
+            return
+        expires = _expires(notification, route)
+        if expires is not None and expires <= self._claim.now_ms:
+            self.expire(claimed.member, notification, route)
+        else:
+            self._publish(claimed.member, member, notification, route)
+
+    def _publish(
+        self, raw: bytes, member: ids.Member, notification: Notification, route: Route
+    ) -> None:
+        try:
+            payload = self._policy.encoder.encode(notification, route)
+        except TransientEncodingError as error:
+            failure = Failure("payload_encoding_failed", str(error) or type(error).__name__)
+            self.retry_or_bury(raw, notification, route, failure)
+            return
+        except Exception as error:  # an encoder is a stranger's code: only this route pays for it
+            failure = Failure("payload_encoding_failed", f"{type(error).__name__}: {error}")
+            self._bury(raw, notification, route, failure, attempt=False)
+            return
+        limit = self._policy.deployment.max_payload_bytes
+        if len(payload) > limit:
+            text = f"the payload has {len(payload)} bytes, the limit is {limit}"
+            failure = Failure("payload_too_large", text)
+            self._bury(raw, notification, route, failure, attempt=False)
+            return
+        event = Event(
+            member.notification_id,
+            self._keep_ms(notification),
+            _expires(notification, route),
+            notification.type,
+            payload,
+            notification.request_id,
+            notification.trace_id,
+            notification.traceparent,
+        )
+        delivery = Delivery(
+            member.route_id,
+            member.recipient,
+            ids.event_id(raw.decode("ascii"), route.generation),
+            route.published(self._policy.worker_id),
+        )
+        self.settlement.publish(raw, event, delivery)
+        self.items.append(Item(raw, "publish", notification, route))
+
+    def _misplaced(self, raw: bytes, member: ids.Member, route: Route) -> bool:
+        """Deal with a member that does not belong here; tell whether it was one."""
+        if route.status is Status.DEAD_LETTER:
+            self.corrections.append(Correction(raw, f"dead:{member.channel}", route.at_ms))
+        elif route.status not in PUBLISHABLE:
+            self.drop(raw, "final")
+        elif member.channel != self._channel or route.due_at_ms > self._claim.now_ms:
+            index = f"schedule:{member.channel}"
+            self.corrections.append(Correction(raw, index, route.due_at_ms))
+        else:
+            return False
+        return True
+
+    def _unusable(self, claimed: ClaimedMember) -> None:
+        if claimed.verdict == "vanished":
+            self.drop(claimed.member, "record_missing")
+        elif claimed.verdict == "wrong_type":
+            self.drop(claimed.member, "record_corrupt")
+        elif claimed.verdict == "oversized":
+            text = f"the record is larger than the limit of {self._policy.deployment.max_payload_bytes}"
+            self._bury_unread(claimed, Failure("payload_too_large", text))
+        elif claimed.verdict == "missing":
+            text = "the notification has no record, or the route no state"
+            self._bury_unread(claimed, Failure("record_missing", text))
+        else:
+            self._bury_unread(claimed, Failure("record_corrupt", "the state is far too large"))
+
+    def _bury_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
+        """Bury a route of which nothing but its own state may be decoded."""
+        try:
+            route = decode_route(claimed.state)
+        except Corrupt:
+            now = self._claim.now_ms
+            route = Route(Status.PENDING, due_at_ms=now, at_ms=now)
+        self._bury(claimed.member, None, route, failure, attempt=False)
+
+    def _bury(
+        self,
+        member: bytes,
+        notification: Notification | None,
+        route: Route,
+        failure: Failure,
+        *,
+        attempt: bool,
+    ) -> None:
+        state = route.buried(self._policy.worker_id, failure, attempt=attempt)
+        self.settlement.bury(member, state)
+        self.items.append(Item(member, "bury", notification, route, failure))
+
+    def _record(self, member: ids.Member) -> bytes:
+        return self._claim.records.get(member.notification_id.encode(), b"")
+
+    def _notification(self, notification_id: str) -> Notification:
+        known = self._notifications.get(notification_id)
+        if known is None:
+            raw = self._claim.records.get(notification_id.encode(), b"")
+            known = self._notifications[notification_id] = decode_notification(notification_id, raw)
+        return known
+
+    def _keep_ms(self, notification: Notification) -> int:
+        return self._policy.deployment.keep_ms(keyed=bool(notification.idempotency_key))
+
+
+def _expires(notification: Notification, route: Route) -> int | None:
+    """Return when the route ends; a replay has dropped that."""
+    return notification.expires_at_ms if route.generation == 1 else None

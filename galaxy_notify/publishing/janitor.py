@@ -1,0 +1,117 @@
+"""The slow loop of a shard: trimming, retention, clocks set back. One at a time per shard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from galaxy_notify.redis_state.dead_retention import DeadRules
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.upkeep import Upkeep
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+
+_EVERY_S: Final = 1.0
+_AT_LEAST_S: Final = 0.05
+
+
+class Rules(NamedTuple):
+    """How long dead letters are kept, and when a group that was not seen stops to count."""
+
+    dead: DeadRules
+    group_idle_ms: int
+
+
+class Janitor:
+    """Keeps one shard tidy; what it deletes is counted and logged."""
+
+    def __init__(
+        self,
+        upkeep: Upkeep,
+        worker_id: str,
+        channels: Sequence[str],
+        rules: Rules,
+        telemetry: Telemetry,
+        trimmed: Callable[[], None],
+    ) -> None:
+        """Prepare; *trimmed* is told when entries went, because claiming may have waited for it."""
+        self.rules = rules
+        self._upkeep = upkeep
+        self._worker_id = worker_id
+        self._channels = channels
+        self._telemetry = telemetry
+        self._trimmed = trimmed
+        self._log = get_logger("janitor").bind(worker=worker_id, shard=upkeep.keys.shard)
+        self._outage = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._passed: set[str] = set()
+
+    async def run(self) -> None:
+        """Tidy up each second, and sooner when a stream has grown too long."""
+        while not self._stop.is_set():
+            try:
+                await self.run_once()
+                self._outage.up()
+            except RedisFault as error:
+                self._outage.down(error.fault.code, error.fault.text)
+            await self._rest()
+        try:
+            await self._upkeep.drop_lock(self._worker_id)
+        except RedisFault as error:
+            self._log.debug("janitor lock left to lapse", code=error.fault.code)
+
+    async def run_once(self) -> bool:
+        """Tidy up once if no other worker does; tell whether it was our turn."""
+        if not await self._upkeep.take_lock(self._worker_id):
+            return False
+        await self._trim()
+        for channel in self._channels:
+            if lapsed := await self._upkeep.lapse(channel):
+                self._log.warning("leases made due after clock step", channel=channel, routes=lapsed)
+            await self._expire_dead(channel)
+        await self._upkeep.forget_claims(await self._upkeep.now_ms())
+        return True
+
+    def hurry(self) -> None:
+        """Tidy up now: a stream has grown too long."""
+        self._hurry.set()
+
+    def stop(self) -> None:
+        """End after the step in hand."""
+        self._stop.set()
+        self._hurry.set()
+
+    async def _trim(self) -> None:
+        trimmed = await self._upkeep.trim(self.rules.group_idle_ms)
+        if trimmed.gone:
+            self._log.debug("stream trimmed", entries=trimmed.gone, length=trimmed.length)
+            self._trimmed()
+        for group, (holds, idle_ms) in trimmed.groups.items():
+            if holds:
+                self._passed.discard(group)
+            elif group not in self._passed:
+                self._passed.add(group)
+                self._log.warning("idle group no longer holds trimming", group=group, idle_ms=idle_ms)
+
+    async def _expire_dead(self, channel: str) -> None:
+        if not (self.rules.dead.dead_ms or self.rules.dead.dead_max):
+            return
+        expired = await self._upkeep.expire_dead(channel, self.rules.dead)
+        if gone := expired.aged + expired.excess:
+            self._telemetry.routes("purged", channel, gone)
+            counts = {"aged": expired.aged, "excess": expired.excess}
+            self._log.info("dead letters expired", channel=channel, **counts)
+        if expired.more:
+            self.hurry()
+
+    async def _rest(self) -> None:
+        if self._hurry.is_set():
+            self._hurry.clear()
+            await asyncio.sleep(_AT_LEAST_S)
+            return
+        hurried = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({hurried}, timeout=_EVERY_S)
+        hurried.cancel()

@@ -1,0 +1,64 @@
+"""What a shard does while Redis or its stream takes nothing: wait longer and longer, say so once."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from galaxy_notify.backoff import OutageBackoff
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.outage import EdgeLog
+
+_MISCONFIGURED_S: Final = 30.0
+
+
+class Outage:
+    """The pauses of one shard; ``reason`` is empty while all is well."""
+
+    def __init__(self, log: FilteringBoundLogger, telemetry: Telemetry) -> None:
+        self.reason = ""
+        self.rest_until = 0.0
+        self._telemetry = telemetry
+        self._backoff = OutageBackoff()
+        self._redis = EdgeLog(log)
+        self._stream = EdgeLog(log, "stream refused", "stream accepted again")
+        self._answered = False
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether something is amiss."""
+        return bool(self.reason)
+
+    def redis(self, error: RedisFault) -> None:
+        """Note that Redis could not serve; raise `ConfigurationError` if it never did so."""
+        fault = error.fault
+        self._telemetry.redis_error(fault.code)
+        if fault.remedy is Remedy.CONFIGURE and not self._answered:
+            raise ConfigurationError(f"redis: {fault.text}") from error
+        self._redis.down(fault.code, fault.text)
+        self.reason = f"redis: {fault.code}"
+        wrong = fault.remedy is Remedy.CONFIGURE
+        self.rest_until = monotonic() + (_MISCONFIGURED_S if wrong else self._backoff.next() / 1000)
+
+    def stream(self, reason: str) -> None:
+        """Note that the stream takes nothing."""
+        self._answered = True
+        self._redis.up()
+        self._stream.down("refused", reason)
+        self.reason = f"stream refused: {reason}"
+        self.rest_until = monotonic() + self._backoff.next() / 1000
+
+    def over(self) -> None:
+        """Note that a pass went through."""
+        self._answered = True
+        if not self.reason:
+            return
+        self._redis.up()
+        self._stream.up()
+        self.reason = ""
+        self._backoff.reset()

@@ -1,0 +1,116 @@
+"""Tells logs and telemetry what became of a batch: one line for it, one for each failure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from galaxy_notify.publishing.batch import Item
+from galaxy_notify.redis_state.calls import Answer, Correction
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.settlement import Settled
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+
+#: The answer to an item → the result that is counted.
+_RESULTS: Final = {
+    "published": "published",
+    "retried": "retried",
+    "buried": "dead_lettered",
+    "expired": "expired",
+    "stale": "conflict",
+}
+_TRACED: Final = 16
+
+
+class Reporter:
+    """Reports what one shard's worker did, after it was stored."""
+
+    def __init__(self, telemetry: Telemetry, keys: Keys, worker_id: str) -> None:
+        self._telemetry = telemetry
+        self._stream = keys.stream
+        fields = {"worker": worker_id, "shard": keys.shard, "stream": keys.stream}
+        self.log = get_logger("publisher").bind(**fields)
+        self._each_route = self.log.is_enabled_for(10)
+
+    def span(self, items: Sequence[Item]) -> AbstractContextManager[object]:
+        """Return the span around a settlement, linked to where its notifications came from."""
+        parents = [i.notification.traceparent for i in items[:_TRACED] if i.notification]
+        return self._telemetry.publish_span(self._stream, len(items), parents)
+
+    def settled(self, channel: str, items: Sequence[Item], settled: Settled) -> None:
+        """Count and log what settle answered."""
+        words = Counter(answer.word for answer in settled.answers)
+        counts: Counter[tuple[str, str, str]] = Counter()
+        lateness: list[float] = []
+        for item, answer in zip(items, settled.answers, strict=True):
+            if (result := _result(item, answer)) is None:
+                self._odd(channel, item, answer)
+                continue
+            kind = item.notification.type if item.notification else "unknown"
+            failed = item.failure.failure_class if item.failure else ""
+            counts[kind, result, failed] += 1
+            if result == "published" and item.route:
+                lateness.append((settled.now_ms - item.route.due_at_ms) / 1000)
+            if item.failure or self._each_route:
+                self._route(channel, item, answer, result)
+        self._telemetry.batch_settled(channel, counts, lateness)
+        late = max(lateness, default=0.0)
+        self.log.info("batch settled", channel=channel, latest_s=late, **words)
+
+    def healed(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
+        """Log members that were put where they belong."""
+        for item, word in zip(items, words, strict=True):
+            fields = {"member": item.member, "index": item.index, "answer": word}
+            self.log.warning("member healed", channel=channel, **fields)
+
+    def abandoned(self, channel: str, count: int) -> None:
+        """Count leases that lapsed without an outcome and were taken over."""
+        self._telemetry.routes("abandoned", channel, count)
+        self.log.warning("abandoned leases taken over", channel=channel, routes=count)
+
+    def _odd(self, channel: str, item: Item, answer: Answer) -> None:
+        if answer.word in ("released", "refused") and not item.detail:
+            return
+        if answer.word in ("dropped", "missing"):
+            self._telemetry.routes("orphaned", channel)
+        reason = item.detail or answer.detail
+        event = "route released" if answer.word == "released" else "route set aside"
+        fields = {"member": item.member, "answer": answer.word, "reason": reason}
+        self.log.warning(event, channel=channel, **fields)
+
+    def _route(self, channel: str, item: Item, answer: Answer, result: str) -> None:
+        fields = _fields(item) | {"channel": channel}
+        if item.failure is None:
+            self.log.debug("route settled", result=result, stream_id=answer.detail, **fields)
+            return
+        fields["failure_classification"] = item.failure.failure_class
+        fields["failure_message"] = item.failure.message
+        if result == "retried":
+            self.log.warning("route retried", next_attempt_at_ms=answer.detail, **fields)
+        elif result == "dead_lettered":
+            self.log.warning("route dead-lettered", **fields)
+
+
+def _result(item: Item, answer: Answer) -> str | None:
+    # A publish that came too late is counted when its expiry has been settled.
+    if item.outcome == "publish" and answer.word == "expired":
+        return None
+    return _RESULTS.get(answer.word)
+
+
+def _fields(item: Item) -> dict[str, Any]:
+    fields: dict[str, Any] = {"member": item.member}
+    if item.route:
+        fields["attempt_number"] = item.route.attempts + 1
+        fields["max_attempts"] = item.route.max_attempts
+        fields["generation"] = item.route.generation
+    if item.notification:
+        fields["notification_type"] = item.notification.type
+        fields["producer"] = item.notification.producer
+        fields["idempotency_key"] = item.notification.idempotency_key
+        fields["request_id"] = item.notification.request_id
+        fields["trace_id"] = item.notification.trace_id
+    return fields

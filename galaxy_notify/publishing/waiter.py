@@ -1,0 +1,50 @@
+"""Rests until there may be work: a wake-up from an accept, a poke, the stop, or the time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from galaxy_notify.redis_state.store import Store
+
+#: A blocking command must end before the bound of a call, and a stop waits for it.
+LISTEN_S = 1.0
+
+
+class Waiter:
+    """Waits for a shard. A call in flight is never cancelled: the next wait goes on with it."""
+
+    def __init__(self, store: Store, channels: Sequence[str]) -> None:
+        self._store = store
+        self._channels = channels
+        self._listening: asyncio.Task[bool] | None = None
+        self._poked: asyncio.Future[None] | None = None
+
+    def poke(self) -> None:
+        """End the wait that is going on, if one is."""
+        if self._poked is not None and not self._poked.done():
+            self._poked.set_result(None)
+
+    async def wait(self, seconds: float, *, listen: bool) -> bool:
+        """Wait for at most *seconds*; tell whether something came. Raises `RedisFault`."""
+        self._poked = asyncio.get_running_loop().create_future()
+        if listen and self._listening is None:
+            self._listening = asyncio.create_task(self._store.woken(self._channels, LISTEN_S))
+        awaited: set[asyncio.Future[None] | asyncio.Task[bool]] = {self._poked}
+        if self._listening is not None:
+            awaited.add(self._listening)
+        await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return self._poked.done() or self._heard()
+
+    async def close(self) -> None:
+        """Wait for the call in flight, if there is one."""
+        if self._listening is not None:
+            await asyncio.wait({self._listening})
+            self._listening.exception()
+            self._listening = None
+
+    def _heard(self) -> bool:
+        if self._listening is None or not self._listening.done():
+            return False
+        listening, self._listening = self._listening, None
+        return listening.result()

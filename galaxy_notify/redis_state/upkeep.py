@@ -1,0 +1,115 @@
+"""What the janitor of a shard reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis.asyncio
+
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import fault_of, run, unreadable
+
+_LOCK_MS: Final = 10_000
+_PAGE: Final = 200
+_CLAIMS_KEPT_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """How many entries went, how many are left, and the groups that held or were passed by."""
+
+    gone: int
+    length: int
+    groups: Mapping[str, tuple[bool, int]]
+
+
+class Upkeep:
+    """The janitor's side of one shard; every method raises `RedisFault`."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, deployment: Deployment) -> None:
+        self.keys = keys
+        self._client = client
+        self._deployment = deployment
+        self._cursors: dict[str, int] = {}
+
+    async def take_lock(self, worker_id: str) -> bool:
+        """Become the shard's janitor, or stay it; False while another one is."""
+        taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", _LOCK_MS)
+        if taken:
+            return True
+        if await self._ask("GET", self.keys.janitor) != worker_id.encode():
+            return False
+        # Whoever took it in between trims as safely as we do: each step is safe to run twice.
+        await self._ask("PEXPIRE", self.keys.janitor, _LOCK_MS)
+        return True
+
+    async def drop_lock(self, worker_id: str) -> None:
+        """Let another worker be the janitor at once."""
+        if await self._ask("GET", self.keys.janitor) == worker_id.encode():
+            await self._ask("DEL", self.keys.janitor)
+
+    async def trim(self, group_idle_ms: int) -> Trimmed:
+        """Shorten the gateway stream as far as the policy and its groups allow."""
+        keep = self._deployment.max_len
+        if self._deployment.trim == "none":
+            return Trimmed(0, 0, {})
+        if self._deployment.trim == "always":
+            gone = await self._ask("XTRIM", self.keys.stream, "MAXLEN", "~", keep)
+            return Trimmed(int(gone), 0, {})
+        reply = await run(self._client, calls.trim(self.keys, keep, group_idle_ms))
+        try:
+            gone, length, *groups = reply
+            steps = iter(groups)
+            seen = {
+                name.decode("utf-8", "replace"): (word == b"holds", int(idle))
+                for name, word, idle in zip(steps, steps, steps, strict=True)
+            }
+            return Trimmed(int(gone), int(length), seen)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise unreadable("trim", error) from error
+
+    async def lapse(self, channel: str) -> int:
+        """Look through a page of leases for those that a clock set back holds too long."""
+        cursor = self._cursors.get(channel, 0)
+        leases = self.keys.leases(channel)
+        cursor, page = await self._ask("HSCAN", leases, cursor, "COUNT", _PAGE)
+        self._cursors[channel] = int(cursor)
+        members = list(page) if isinstance(page, dict) else page[::2]
+        if not members:
+            return 0
+        return int(await run(self._client, calls.lapse(self.keys, channel, members[:256])))
+
+    async def forget_claims(self, now_ms: int) -> int:
+        """Forget the claims of slots whose worker has long been gone."""
+        cursor = self._cursors.get("", 0)
+        cursor, page = await self._ask("HSCAN", self.keys.claims, cursor, "COUNT", _PAGE)
+        self._cursors[""] = int(cursor)
+        pairs = page.items() if isinstance(page, dict) else zip(page[::2], page[1::2], strict=True)
+        old = [slot for slot, claim in pairs if _lapse_of(claim) < now_ms - _CLAIMS_KEPT_MS]
+        return int(await self._ask("HDEL", self.keys.claims, *old)) if old else 0
+
+    async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
+        """Purge dead letters that are too old or too many, one batch at most."""
+        return await expire_dead(self._client, self.keys, channel, rules, self._deployment)
+
+    async def now_ms(self) -> int:
+        """Return the server's clock."""
+        reply = await self._ask("TIME")
+        return int(reply[0]) * 1000 + int(reply[1]) // 1000
+
+    async def _ask(self, *command: Any) -> Any:
+        try:
+            return await self._client.execute_command(*command)
+        except REDIS_ERRORS as error:
+            raise fault_of(error) from error
+
+
+def _lapse_of(claim: bytes) -> int:
+    lapse = claim.split(b" ", 1)[0]
+    return int(lapse) if lapse.isdigit() else 0
