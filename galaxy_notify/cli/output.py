@@ -10,11 +10,29 @@ from typing import Final
 import click
 
 from galaxy_notify.cli.ending import printable
+from galaxy_notify.operations.wording import ago, duration
+
+__all__ = [
+    "Cell",
+    "ago",
+    "bad",
+    "clock",
+    "count",
+    "duration",
+    "echo",
+    "echo_json",
+    "faint",
+    "good",
+    "note",
+    "plural",
+    "shortened",
+    "strong",
+    "table",
+    "warn",
+]
 
 Cell = str | int | float | None
 
-_SECOND: Final = 1000
-_UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (_SECOND, "s"))
 _GAP: Final = "  "
 
 
@@ -81,28 +99,6 @@ def count(number: int) -> str:
 def plural(number: int, one: str, many: str = "") -> str:
     """Count things: ``1 route``, ``2 routes``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def duration(ms: float) -> str:
-    """Say a duration as people do, in its two largest units: ``2 min 5 s``, ``40 ms``."""
-    rest = abs(round(ms))
-    if rest < _SECOND:
-        return f"{rest} ms"
-    largest = next(i for i, (size, _) in enumerate(_UNITS) if rest >= size)
-    parts: list[str] = []
-    for size, name in _UNITS[largest : largest + 2]:
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(f"{number} {name}")
-    return " ".join(parts)
-
-
-def ago(at_ms: int, now_ms: int) -> str:
-    """Say when something happened or will: ``3 s ago``, ``in 4 min``, ``now``."""
-    distance = now_ms - at_ms
-    if abs(distance) < _SECOND:
-        return "now"
-    return f"{duration(distance)} ago" if distance > 0 else f"in {duration(distance)}"
 
 
 def clock(at_ms: int) -> str:

@@ -1,0 +1,49 @@
+"""``health``: whether everything moves, as an exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit, is_misconfigured, printable, told_unavailable
+from galaxy_notify.cli.output import bad, echo, echo_json, good, plural
+from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.health import Health
+
+
+@click.command("health")
+@json_option
+@pass_application
+def command(app: Application, as_json: bool) -> int:
+    """Check that everything moves, for probes and alarms.
+
+    Exit code 0 when a write reaches Redis and back, a worker made progress within 30 seconds and
+    nothing is overdue by more than 60; else 1 and the reason.
+    """
+    health = _checked(app)
+    if as_json:
+        echo_json(health.as_json())
+    elif health.ok:
+        workers = plural(len(health.status.workers) if health.status else 0, "worker")
+        echo(f"{good('healthy')}: a write took {health.write_ms:.1f} ms, {workers} alive")
+    else:
+        echo(f"{bad('unhealthy')}: {printable('; '.join(health.reasons))}")
+    return Exit.OK if health.ok else Exit.FAILED
+
+
+def _checked(app: Application) -> Health:
+    from galaxy_notify.operations.health import Health, check_health
+
+    try:
+        with app.open() as place:
+            return check_health(place)
+    except ConfigurationError:
+        raise
+    except GalaxyNotifyError as error:
+        if is_misconfigured(error):
+            raise
+        return Health(None, None, (told_unavailable(error),))

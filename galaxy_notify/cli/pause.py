@@ -1,0 +1,55 @@
+"""``pause`` and ``resume``: stop publishing one channel, and go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.output import echo, echo_json
+
+if TYPE_CHECKING:
+    from galaxy_notify.redis_state.place import Place
+
+
+@click.command("pause")
+@click.argument("channel")
+@json_option
+@pass_application
+def command(app: Application, channel: str, as_json: bool) -> None:
+    """Stop publishing one channel.
+
+    Its notifications are still accepted and wait; what a worker holds already is published.
+    """
+    from galaxy_notify.operations.pausing import pause
+
+    already = _on_all_shards(app, channel, pause)
+    if as_json:
+        echo_json({"channel": channel, "paused": True, "already": already})
+    else:
+        echo(f"{channel} is {'already ' * already}paused; `galaxy-notify resume {channel}` goes on")
+
+
+@click.command("resume")
+@click.argument("channel")
+@json_option
+@pass_application
+def resume(app: Application, channel: str, as_json: bool) -> None:
+    """Publish a paused channel again."""
+    from galaxy_notify.operations.pausing import resume as resume_channel
+
+    already = _on_all_shards(app, channel, resume_channel)
+    if as_json:
+        echo_json({"channel": channel, "paused": False, "already": already})
+    else:
+        echo(f"{channel} {'was not paused' if already else 'is published again'}")
+
+
+def _on_all_shards(app: Application, channel: str, act: Callable[[Place, str], bool]) -> bool:
+    with app.open() as place:
+        known = place.deployment.channels
+        if channel not in known:
+            raise click.UsageError(f'unknown channel "{channel}" (known: {", ".join(known)})')
+        return not act(place, channel)

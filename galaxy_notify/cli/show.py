@@ -1,0 +1,124 @@
+"""``show``: one notification explained."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.output import (
+    ago,
+    bad,
+    clock,
+    duration,
+    echo,
+    echo_json,
+    faint,
+    good,
+    note,
+    plural,
+    strong,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.show import Shown
+
+_ROUTES_SHOWN: Final = 20
+_COLOURS: Final = {"published": good, "dead_letter": bad, "corrupt": bad, "failed": warn}
+
+
+@click.command("show")
+@click.argument("name", metavar="ID")
+@click.option("--payload", is_flag=True, help="Show what it says, too: title, body and data.")
+@json_option
+@pass_application
+def command(app: Application, name: str, payload: bool, as_json: bool) -> int:
+    """Explain one notification: each route, its history, and why it waits.
+
+    ID names a notification, a route (ID/push:user-7) or an event. Exit code 3 when it is unknown.
+    """
+    from galaxy_notify.model.ids import parse_target
+
+    target = parse_target(name)
+    shown = None
+    if target is not None:
+        from galaxy_notify.operations.show import show
+
+        with app.open() as place:
+            shown = show(place, target)
+    if shown is None:
+        note(f"unknown: {printable(name)}" + ("" if target else " is no id of ours"))
+        return Exit.NOTHING
+    if as_json:
+        echo_json(shown.as_json(payload=payload))
+    else:
+        echo("\n".join(_lines(shown, shown.as_json(payload=payload))))
+    return Exit.OK
+
+
+def _lines(shown: Shown, told: dict[str, Any]) -> Iterator[str]:
+    now, routes = shown.around.now_ms, told["routes"]
+    yield strong(told["notification_id"])
+    for name, value in _facts(told, now):
+        yield f"  {name:<9} {printable(value)}"
+    if "payload" in told:
+        yield from _payload(told["payload"])
+    for route in routes[:_ROUTES_SHOWN]:
+        yield ""
+        yield from _route(route, now)
+    if len(routes) > _ROUTES_SHOWN:
+        yield ""
+        yield faint(
+            f"{len(routes) - _ROUTES_SHOWN:,} more routes: --json shows all,"
+            f" `galaxy-notify show {told['notification_id']}/ROUTE` one"
+        )
+
+
+def _facts(told: dict[str, Any], now: int) -> Iterator[tuple[str, str]]:
+    yield "what", f"{told['type']} by {told['producer']}, {told['severity']}"
+    if told["created_at_ms"] is not None:
+        yield "accepted", f"{clock(told['created_at_ms'])} ({ago(told['created_at_ms'], now)})"
+        if told["due_at_ms"] > told["created_at_ms"]:
+            yield "due", f"{clock(told['due_at_ms'])} ({ago(told['due_at_ms'], now)})"
+    if told["expires_at_ms"] is not None:
+        yield "expires", f"{clock(told['expires_at_ms'])} ({ago(told['expires_at_ms'], now)})"
+    for name, key in (("request", "request_id"), ("trace", "trace_id")):
+        if told[key]:
+            yield name, told[key]
+    states = Counter(route["status"] for route in told["routes"])
+    counted = ", ".join(f"{number:,} {status}" for status, number in states.most_common())
+    parts = f" in {plural(told['parts'], 'part')}" if told["parts"] > 1 else ""
+    yield "routes", f"{counted}{parts}"
+    if told["ttl_ms"] is not None:
+        yield "kept", f"for another {duration(told['ttl_ms'])}"
+
+
+def _payload(payload: dict[str, Any] | None) -> Iterator[str]:
+    shown = json.dumps(payload, indent=2, ensure_ascii=False)
+    yield from ("  " + line for line in printable(shown).splitlines())
+
+
+def _route(route: dict[str, Any], now: int) -> Iterator[str]:
+    colour = _COLOURS.get(route["status"], str)
+    again = f", generation {route['generation']}" if route["generation"] > 1 else ""
+    yield f"{strong(route['route_id'])}  {colour(route['status'])}{again}"
+    yield f"  {printable(route['why'])}"
+    for line in route["history"]:
+        yield f"  {faint(clock(line['at_ms']))}  {_event(line)}"
+
+
+def _event(line: dict[str, Any]) -> str:
+    details = [
+        line["event"],
+        f"attempt {line['attempt']}" if line["attempt"] else "",
+        f"{line['class']}: {line['message']}" if line["class"] else "",
+        line["stream_id"],
+        f"by {line['worker']}" if line["worker"] else "",
+    ]
+    return printable("  ".join(detail for detail in details if detail))

@@ -1,0 +1,139 @@
+"""How ``status`` looks: first what needs somebody, then the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from galaxy_notify.cli.output import (
+    Cell,
+    ago,
+    bad,
+    clock,
+    count,
+    duration,
+    faint,
+    good,
+    plural,
+    strong,
+    table,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.status import Status
+    from galaxy_notify.redis_state.inspector import Backlog
+    from galaxy_notify.redis_state.streams import StreamReport
+
+_INDENT = "  "
+
+
+def lines(status: Status) -> Iterator[str]:
+    """Lay a status out for a person."""
+    server = f"{status.server.flavour} {status.server.version}"
+    yield f"{server}, {plural(status.shards, 'shard')}, {clock(status.at_ms)}"
+    yield from _alarms(status)
+    yield from _section("channels", _channels(status))
+    yield from _section("streams", _streams(status))
+    yield from _section("workers", _workers(status))
+    yield from _section("since the beginning", _totals(status))
+
+
+def _section(title: str, body: list[str]) -> Iterator[str]:
+    yield ""
+    yield strong(title)
+    yield from body or [_INDENT + faint("none")]
+
+
+def _alarms(status: Status) -> Iterator[str]:
+    if not status.workers:
+        yield bad("! no worker is alive") + ": start one with `galaxy-notify run`"
+    for name, backlog in status.channels.items():
+        if backlog.paused:
+            yield warn(f"! channel {name} is paused") + f": `galaxy-notify resume {name}`"
+    for stream in status.streams:
+        yield from _stream_alarms(stream)
+
+
+def _stream_alarms(stream: StreamReport) -> Iterator[str]:
+    if stream.fault:
+        yield bad(f"! stream {stream.key} takes nothing") + f": {stream.fault}"
+    elif stream.holding:
+        yield bad(f"! stream {stream.key} holds, nothing is published") + (
+            f": {count(stream.length)} entries, twice its length of {count(stream.max_len)}"
+        )
+        for name, group in stream.groups.items():
+            if group["pending"] or group["lag"]:
+                yield f"  group {name} must read, or go: `galaxy-notify stream drop-group {name}`"
+    for name, group in stream.groups.items():
+        if group["lost"]:
+            yield warn(f"! group {name} lost {plural(group['lost'], 'entry', 'entries')}") + (
+                f" of {stream.key} to trimming"
+            )
+
+
+def _channels(status: Status) -> list[str]:
+    header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
+    return table(header, (_channel(n, b) for n, b in status.channels.items()), indent=_INDENT)
+
+
+def _channel(name: str, backlog: Backlog) -> list[Cell]:
+    late = backlog.oldest_overdue_ms
+    return [
+        name,
+        backlog.scheduled,
+        backlog.due,
+        warn(count(backlog.overdue)) if backlog.overdue else 0,
+        warn(duration(late)) if late else None,
+        backlog.leased,
+        warn(count(backlog.dead)) if backlog.dead else 0,
+        warn("paused") if backlog.paused else good("open"),
+    ]
+
+
+def _streams(status: Status) -> list[str]:
+    header = ("stream", "length", "group", "lag", "pending", "oldest", "lost", "")
+    rows = (row for stream in status.streams for row in _stream(stream))
+    return table(header, rows, indent=_INDENT)
+
+
+def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
+    state = bad("holds") if stream.holding else ""
+    if not stream.groups:
+        yield [stream.key, stream.length, faint("no group"), None, None, None, None, state]
+    for name, group in stream.groups.items():
+        oldest = group["oldest_pending_s"]
+        yield [
+            stream.key,
+            stream.length,
+            name,
+            group["lag"],
+            group["pending"],
+            None if oldest is None else duration(oldest * 1000),
+            group["lost"],
+            state,
+        ]
+
+
+def _workers(status: Status) -> list[str]:
+    header = ("worker", "host", "pid", "version", "started", "progress")
+    rows = (
+        [
+            worker.id,
+            worker.host,
+            str(worker.pid),
+            worker.version,
+            ago(worker.started_ms, status.at_ms) if worker.started_ms else None,
+            ago(worker.progress_ms, status.at_ms),
+        ]
+        for worker in status.workers
+    )
+    return table(header, rows, indent=_INDENT)
+
+
+def _totals(status: Status) -> list[str]:
+    told = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
+    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+
+
+_ALWAYS = frozenset({"accepted", "published", "dead_lettered"})

@@ -1,0 +1,92 @@
+"""Whether everything moves: one answer for probes and alarms, with the reasons against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter, time_ns
+from typing import Final
+
+from galaxy_notify.model.ids import random_id
+from galaxy_notify.operations.status import Status, read_status
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
+
+LATEST_MS: Final = 60_000
+_MARK_MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a deployment is well; *reasons* say what is not."""
+
+    write_ms: float | None
+    status: Status | None
+    reasons: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing is wrong."""
+        return not self.reasons
+
+    def as_json(self) -> dict[str, object]:
+        """Return what ``health --json`` prints."""
+        return {
+            "ok": self.ok,
+            "reasons": list(self.reasons),
+            "write_ms": self.write_ms,
+            "workers": len(self.status.workers) if self.status else None,
+        }
+
+
+def check_health(place: Place) -> Health:
+    """Write, and look for workers and for what is late; raise `RedisFault` without Redis."""
+    reasons: list[str] = []
+    write_ms: float | None = None
+    try:
+        write_ms = round(write_round_trip(place) * 1000, 3)
+    except RedisFault as fault:
+        if fault.fault.code in ("connection", "timeout"):
+            raise
+        reasons.append(f"redis takes no writes: {fault.fault.text}")
+    status = read_status(place)
+    reasons += _stands_still(status)
+    # A stream that takes nothing explains why routes are late; alone it harms nobody yet.
+    reasons += _streams(status) if reasons else ()
+    return Health(write_ms, status, tuple(reasons))
+
+
+def write_round_trip(place: Place) -> float:
+    """Run a writing script on every shard and return the seconds; raise `RedisFault`.
+
+    It marks a notification that does not exist as cancelled, for a second.
+    """
+    unknown = random_id(time_ns() // 1_000_000)
+    started = perf_counter()
+    replies = run_all_sync(
+        place.client,
+        [calls.cancel(keys, unknown, (), keep_ms=_MARK_MS, mark=True) for keys in place.all_keys],
+    )
+    for reply in replies:
+        if isinstance(reply, RedisFault):
+            raise reply
+    return perf_counter() - started
+
+
+def _stands_still(status: Status) -> Iterator[str]:
+    if not status.workers:
+        yield "no worker made progress within 30 s"
+    for name, backlog in status.channels.items():
+        if backlog.oldest_overdue_ms > LATEST_MS:
+            paused = " (the channel is paused)" if backlog.paused else ""
+            seconds = backlog.oldest_overdue_ms // 1000
+            yield f"channel {name} has routes overdue by up to {seconds:,} s{paused}"
+
+
+def _streams(status: Status) -> Iterator[str]:
+    for stream in status.streams:
+        if stream.fault:
+            yield f"the gateway stream {stream.key} takes nothing: {stream.fault}"
+        elif stream.holding:
+            yield f"the gateway stream {stream.key} holds: its groups do not read"

@@ -1,0 +1,32 @@
+"""Stopping and going on with a channel, on every shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
+from galaxy_notify.redis_state.scripts import Call
+
+
+def pause(place: Place, channel: str) -> bool:
+    """Stop claiming a channel; return whether that changed anything. Raises `RedisFault`."""
+    return "paused" in _on_all(place, channel, calls.pause)
+
+
+def resume(place: Place, channel: str) -> bool:
+    """Claim a channel again; return whether that changed anything. Raises `RedisFault`."""
+    return "resumed" in _on_all(place, channel, calls.resume)
+
+
+def _on_all(place: Place, channel: str, call: Callable[[Keys, str], Call]) -> list[str]:
+    replies: list[Any] = run_all_sync(
+        place.client, [call(keys, channel) for keys in place.all_keys]
+    )
+    for reply in replies:
+        if isinstance(reply, RedisFault):
+            raise reply
+    return calls.words(replies)

@@ -1,0 +1,149 @@
+"""One notification explained: every route, its history, and why it is where it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import Target, shard_of
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import HISTORY_KEPT, Route, Transition
+from galaxy_notify.operations.dead_letter import told
+from galaxy_notify.operations.why import Surroundings, why
+from galaxy_notify.redis_state.notifications import (
+    StoredNotification,
+    StoredRoute,
+    read_notification,
+)
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import read_all, server_now
+from galaxy_notify.redis_state.servers import read_workers
+from galaxy_notify.redis_state.streams import read_streams
+
+_UNKNOWN: Final = {"type": "", "producer": "", "severity": "", "request_id": "", "trace_id": ""}
+_NO_TIMES: Final = {"created_at_ms": None, "due_at_ms": None, "expires_at_ms": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A notification with what surrounds it."""
+
+    found: StoredNotification
+    around: Surroundings
+    shards: int
+
+    def as_json(self, *, payload: bool = False) -> dict[str, object]:
+        """Return what ``show --json`` prints; the data only where it is asked for."""
+        found, record = self.found, self.found.record
+        told_of_record = _record(record) if record else {**_UNKNOWN, **_NO_TIMES}
+        document: dict[str, object] = {
+            "notification_id": found.notification_id,
+            **told_of_record,
+            "open": found.open,
+            "ttl_ms": found.ttl_ms,
+            "parts": record.parts if record else 1,
+            "routes": [self._route(stored) for stored in found.routes],
+        }
+        if payload:
+            document["payload"] = _payload(record)
+        return document
+
+    def _route(self, stored: StoredRoute) -> dict[str, object]:
+        route = stored.route
+        failure = route.failure if route else None
+        return {
+            "route_id": stored.route_id,
+            "status": str(route.status) if route else "corrupt",
+            "generation": route.generation if route else 0,
+            "attempts": route.attempts if route else 0,
+            "max_attempts": (route and route.max_attempts) or self.around.max_attempts,
+            "due_at_ms": route.due_at_ms if route else None,
+            "lease": asdict(stored.lease) if stored.lease else None,
+            "failure": failure
+            and {
+                "class": failure.failure_class,
+                "message": failure.message,
+                "at_ms": failure.at_ms,
+            },
+            "stream_id": route.stream_id if route else "",
+            "why": why(stored, shard_of(stored.part, self.shards), self.around),
+            "history": [told(line) for line in self._history(route)],
+        }
+
+    def _history(self, route: Route | None) -> list[Transition]:
+        """Return the transitions kept, and the accept before them where it is not pushed out."""
+        lines = list(route.history) if route else []
+        record = self.found.record
+        if route is None or len(lines) >= HISTORY_KEPT:
+            return lines
+        accepted_ms = record.created_at_ms if record else 0
+        if not lines:
+            accepted_ms = route.at_ms
+        return [Transition("accepted", accepted_ms), *lines]
+
+
+def show(place: Place, target: Target) -> Shown | None:
+    """Read a notification, or one route of it; None where it is unknown. Raises `RedisFault`."""
+    found = read_notification(place, target)
+    if found is None or (target.route_id is not None and not found.routes):
+        return None
+    return Shown(found, _surroundings(place, found), place.deployment.shards)
+
+
+def _surroundings(place: Place, found: StoredNotification) -> Surroundings:
+    now_ms = server_now(place)
+    shards = place.deployment.shards
+    spots = {(shard_of(stored.part, shards), stored.channel) for stored in found.routes}
+    asked = sorted(spots)
+    paused = read_all(
+        place, (["SISMEMBER", place.keys(shard).paused, channel] for shard, channel in asked)
+    )
+    around = Surroundings(
+        now_ms,
+        frozenset(worker.id for worker in read_workers(place, now_ms)),
+        frozenset(spot for spot, yes in zip(asked, paused, strict=True) if yes),
+        {},
+        place.deployment.max_attempts,
+        found.record.expires_at_ms if found.record else None,
+    )
+    return replace(around, holds=_holds(place))
+
+
+def _holds(place: Place) -> dict[int, str]:
+    held: dict[int, str] = {}
+    for stream in read_streams(place):
+        if stream.fault:
+            held[stream.shard] = f"stream {stream.key} takes nothing: {stream.fault}"
+        elif stream.holding:
+            behind = [name for name, group in stream.groups.items() if group["lag"] != 0]
+            who = f"group {', '.join(behind)} has not read" if behind else "a group has to read"
+            held[stream.shard] = f"stream {stream.key} holds at {stream.length:,} entries: {who}"
+    return held
+
+
+def _record(record: Notification) -> dict[str, object]:
+    return {
+        "type": record.type,
+        "producer": record.producer,
+        "severity": _severity(record),
+        "created_at_ms": record.created_at_ms,
+        "due_at_ms": record.due_at_ms,
+        "expires_at_ms": record.expires_at_ms,
+        "request_id": record.request_id,
+        "trace_id": record.trace_id,
+    }
+
+
+def _severity(record: Notification) -> str:
+    try:
+        return record.severity
+    except Corrupt:
+        return ""
+
+
+def _payload(record: Notification | None) -> dict[str, Any] | None:
+    try:
+        return record.payload if record else None
+    except Corrupt:
+        return None

@@ -1,0 +1,86 @@
+"""The state of a deployment at one moment: what waits, what is late, who works, who reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from galaxy_notify.redis_state.inspector import Backlog, read_backlogs
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import server_now
+from galaxy_notify.redis_state.servers import (
+    ServerName,
+    Worker,
+    read_server_name,
+    read_totals,
+    read_workers,
+)
+from galaxy_notify.redis_state.streams import StreamReport, read_streams
+
+#: The totals that are always told, in the order in which routes come by them.
+TOTALS: Final = (
+    *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
+    *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What holds in a deployment now."""
+
+    at_ms: int
+    server: ServerName
+    shards: int
+    channels: dict[str, Backlog]
+    totals: dict[str, int]
+    streams: list[StreamReport]
+    workers: list[Worker]
+
+    def as_json(self) -> dict[str, object]:
+        """Return what ``status --json`` prints."""
+        return {
+            "at_ms": self.at_ms,
+            "server": {"flavour": self.server.flavour, "version": self.server.version},
+            "shards": self.shards,
+            "channels": {name: _channel(backlog) for name, backlog in self.channels.items()},
+            "totals": self.totals,
+            "streams": {stream.key: _stream(stream) for stream in self.streams},
+            "workers": [asdict(worker) for worker in self.workers],
+        }
+
+
+def read_status(place: Place) -> Status:
+    """Read the state of a deployment; raise `RedisFault`."""
+    now_ms = server_now(place)
+    totals = read_totals(place)
+    return Status(
+        now_ms,
+        read_server_name(place),
+        place.deployment.shards,
+        read_backlogs(place, place.deployment.channels, now_ms),
+        {name: totals.get(name, 0) for name in TOTALS},
+        read_streams(place),
+        read_workers(place, now_ms),
+    )
+
+
+def _channel(backlog: Backlog) -> dict[str, object]:
+    return {
+        "scheduled": backlog.scheduled,
+        "due": backlog.due,
+        "overdue": backlog.overdue,
+        "oldest_overdue_s": backlog.oldest_overdue_ms / 1000,
+        "leased": backlog.leased,
+        "dead": backlog.dead,
+        "paused": backlog.paused,
+    }
+
+
+def _stream(stream: StreamReport) -> dict[str, object]:
+    told: dict[str, object] = {
+        "length": stream.length,
+        "max_len": stream.max_len,
+        "holding": stream.holding,
+        "groups": stream.groups,
+    }
+    return told | ({"error": stream.fault} if stream.fault else {})

@@ -1,0 +1,101 @@
+"""Why a route is where it is, in words for the person who looks for a late notification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from galaxy_notify.model.route import PUBLISHABLE, Route, Status
+from galaxy_notify.operations.wording import ago, duration
+from galaxy_notify.redis_state.notifications import Lease, StoredRoute
+
+_FSCK: Final = "run `galaxy-notify fsck --fix`"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides about routes besides themselves; *holds* says why a shard's stream holds."""
+
+    now_ms: int
+    workers: frozenset[str]
+    paused: frozenset[tuple[int, str]]
+    holds: dict[int, str]
+    max_attempts: int
+    expires_at_ms: int | None
+
+
+def why(stored: StoredRoute, shard: int, around: Surroundings) -> str:
+    """Say why a route is where it is, and what to do where somebody must."""
+    route = stored.route
+    if route is None:
+        return "its state cannot be read: the next claim dead-letters it as record_corrupt"
+    if route.status in PUBLISHABLE:
+        return "; ".join(_waits(stored, route, shard, around))
+    return _rests(stored, route, around.now_ms)
+
+
+def _rests(stored: StoredRoute, route: Route, now_ms: int) -> str:
+    when = ago(route.at_ms, now_ms)
+    if route.status is Status.DEAD_LETTER:
+        failure = route.failure
+        reason = f", {failure.failure_class}: {failure.message}" if failure else ""
+        return f"dead letter since {when}{reason}; `galaxy-notify dead replay {stored.member}`"
+    if route.status is Status.PUBLISHED:
+        return f"published {when} as {route.stream_id}"
+    actor = route.history[-1].worker if route.history else ""
+    return f"{route.status} {when}" + (f" by {actor}" if actor else "")
+
+
+def _waits(stored: StoredRoute, route: Route, shard: int, around: Surroundings) -> Iterator[str]:
+    score, now = stored.scheduled_ms, around.now_ms
+    if score is None:
+        yield f"no schedule names it, so no worker will find it: {_FSCK}"
+        return
+    if stored.lease is not None and score > now:
+        yield _leased(stored.lease, around)
+        return
+    if score > now:
+        yield _waits_for(route, score, around)
+    else:
+        yield from _late(stored, route, around)
+    yield from _obstacles(stored, shard, around)
+
+
+def _leased(lease: Lease, around: Surroundings) -> str:
+    left = duration(lease.lapses_at_ms - around.now_ms)
+    dead = "" if lease.worker in around.workers else ", which is not alive any more"
+    times = f", abandoned {lease.abandoned} times before" if lease.abandoned else ""
+    return f"leased by {lease.worker}{dead} for another {left}{times}"
+
+
+def _waits_for(route: Route, score: int, around: Surroundings) -> str:
+    if route.status is Status.FAILED:
+        most = route.max_attempts or around.max_attempts
+        failure = route.failure
+        reason = f" after {failure.failure_class}" if failure else ""
+        return f"attempt {route.attempts + 1} of {most} {ago(score, around.now_ms)}{reason}"
+    return f"due {ago(score, around.now_ms)}"
+
+
+def _late(stored: StoredRoute, route: Route, around: Surroundings) -> Iterator[str]:
+    expires = around.expires_at_ms
+    if expires is not None and expires <= around.now_ms and route.generation == 1:
+        yield f"expired {ago(expires, around.now_ms)}, ended by the next worker that claims it"
+    yield f"due for {duration(around.now_ms - route.due_at_ms)}"
+    if stored.lease is not None:
+        yield f"the lease of {stored.lease.worker} lapsed"
+        if stored.lease.abandoned:
+            yield f"abandoned {stored.lease.abandoned + 1} times, so it is tried alone"
+    if stored.ahead:
+        yield f"{stored.ahead:,} routes of the channel are due before it"
+
+
+def _obstacles(stored: StoredRoute, shard: int, around: Surroundings) -> Iterator[str]:
+    channel = stored.channel
+    if (shard, channel) in around.paused:
+        yield f"channel {channel} is paused: `galaxy-notify resume {channel}`"
+    if shard in around.holds:
+        yield around.holds[shard]
+    if not around.workers:
+        yield "no worker is alive: start `galaxy-notify run`"

@@ -1,0 +1,44 @@
+"""The gateway streams of a deployment: their length, whether they hold, how their groups stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from galaxy_notify.redis_state.group_report import GroupReport, group_report
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import number, try_all
+from galaxy_notify.redis_state.runner import RedisFault
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """A gateway stream; *fault* tells why it takes nothing, where it is no stream at all."""
+
+    shard: int
+    key: str
+    length: int
+    max_len: int
+    holding: bool
+    groups: dict[str, GroupReport] = field(default_factory=dict)
+    fault: str = ""
+
+
+def read_streams(place: Place) -> list[StreamReport]:
+    """Return a report for each shard's stream; raise `RedisFault` where Redis is away."""
+    shards = place.all_keys
+    lengths = try_all(place, (["XLEN", keys.stream] for keys in shards))
+    undone = try_all(place, (["HGET", keys.totals, "undone"] for keys in shards))
+    rows = zip(shards, lengths, undone, strict=True)
+    return [_report(place, keys, length, number(count)) for keys, length, count in rows]
+
+
+def _report(place: Place, keys: Keys, length: int | RedisFault, undone: int) -> StreamReport:
+    max_len, trim = place.deployment.max_len, place.deployment.trim
+    if isinstance(length, RedisFault):
+        text = length.fault.text
+        return StreamReport(keys.shard, keys.stream, 0, max_len, holding=True, fault=text)
+    # As a claim decides it: past twice its length a stream takes nothing until somebody reads.
+    holding = trim == "acknowledged" and length >= 2 * max_len
+    groups = group_report(place.client, keys, undone)
+    return StreamReport(keys.shard, keys.stream, length, max_len, holding, groups)
