@@ -1,0 +1,86 @@
+"""``run``: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from galaxy_notify import __version__
+from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from galaxy_notify.redis_state.embedded import EmbeddedServer
+
+
+@click.command()
+@pass_application
+def command(application: Application) -> None:
+    """Run the daemon that publishes what is due.
+
+    It is ready at once, also while Redis is away. SIGTERM or SIGINT drains and ends it with 0, a
+    second one ends it at once; SIGHUP reads the settings again.
+    """
+    from galaxy_notify.telemetry.logs import configure_logs
+
+    settings = application.settings
+    # A watchdog that fires ends the process with SIGABRT: then the stacks are worth having.
+    faulthandler.enable()
+    configure_logs(settings.log.level, settings.log.format)
+    if settings.redis.url != "embedded":
+        _serve(application, settings, None)
+        return
+    server = _start_embedded(application, settings)
+    try:
+        _serve(application, settings, server.start)
+    finally:
+        server.stop()
+
+
+def _serve(
+    application: Application, settings: Settings, revive: Callable[[], object] | None
+) -> None:
+    from galaxy_notify.daemon import Daemon
+    from galaxy_notify.settings import load_settings
+    from galaxy_notify.telemetry.export import start_telemetry
+    from galaxy_notify.telemetry.logs import get_logger
+
+    def read_settings() -> Settings:
+        return load_settings(application.config, embedded=application.embedded)
+
+    telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
+
+    async def main() -> None:
+        await Daemon(settings, telemetry, read_settings, revive).run()
+
+    try:
+        asyncio.run(main())
+    except ConfigurationError:
+        raise
+    except Exception:
+        # The supervisor starts it anew; what was leased lapses and is claimed again.
+        get_logger("daemon").exception("daemon failed")
+        sys.exit(1)
+
+
+def _start_embedded(application: Application, settings: Settings) -> EmbeddedServer:
+    from galaxy_notify.redis_state.embedded import EmbeddedServer
+    from galaxy_notify.redis_state.state_dir import resolve_state_dir
+
+    server = EmbeddedServer(resolve_state_dir(settings.redis.state_dir or "", os.environ))
+    server.start()
+    found = "Adopted the running" if server.adopted else "Started an"
+    options = ["--config", application.config] if application.config else []
+    options += ["--embedded"] if application.embedded else []
+    hint = shlex.join(["galaxy-notify", *options, "accept"])
+    click.echo(f"{found} embedded server in {server.folder}", err=True)
+    click.echo(f"In a second terminal: {hint} FILE", err=True)
+    return server

@@ -1,0 +1,200 @@
+"""The daemon's life: ready at once, join the deployment, work, drain, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from galaxy_notify import __version__
+from galaxy_notify.backoff import OutageBackoff
+from galaxy_notify.daemon.reload import reloadable, restart_needed
+from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.status import StatusLine
+from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.redis_state.deployment import Layout, join_deployment
+from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.place import open_async
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.settings import Settings
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import configure_logs, get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+
+DRAIN_S: Final = 10.0
+_SLICE_S: Final = 1.0
+
+
+class Daemon:
+    """One worker process for all shards of a deployment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        telemetry: Telemetry,
+        read_settings: Callable[[], Settings],
+        revive: Callable[[], object] | None = None,
+    ) -> None:
+        """Prepare; *read_settings* gives the settings again after SIGHUP.
+
+        *revive* starts an embedded server again that has died; it may block.
+
+        Raises `ConfigurationError`, for instance for an encoder that can't be loaded.
+        """
+        self.worker_id = _worker_id()
+        self._settings = settings
+        self._read_settings = read_settings
+        self._telemetry = telemetry
+        self._revive = revive
+        self._policy = Policy.from_settings(settings, self.worker_id)
+        self._supervisor = environ_supervisor()
+        self._pulse = Pulse(self._supervisor)
+        self._log = get_logger("daemon").bind(worker=self.worker_id)
+        self._stop = asyncio.Event()
+        self._shards: list[Shard] = []
+        self._client = open_async(
+            settings, connections=_connections(settings), name=f"galaxy-notify-{self.worker_id}"
+        )
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain; a second signal leaves at once.
+
+        Redis being away never ends it. Raises `ConfigurationError` for a deployment that does not
+        fit, and whatever a defect raised.
+        """
+        self._handle_signals()
+        about = {"version": __version__, "shards": self._settings.worker.shards}
+        self._log.info("daemon started", pid=os.getpid(), **about)
+        self._supervisor.ready()
+        try:
+            if await self._join():
+                await self._work()
+        finally:
+            await self._client.aclose()
+            self._telemetry.shutdown()
+        self._log.info("daemon stopped")
+
+    def stop(self) -> None:
+        """Begin the drain."""
+        self._stop.set()
+
+    async def _join(self) -> bool:
+        """Agree with the deployment; wait for Redis as long as it takes. False when stopped."""
+        edge, backoff = EdgeLog(self._log), OutageBackoff()
+        prefix, mine = self._settings.redis.prefix, self._policy.deployment
+        while not self._stop.is_set():
+            self._pulse.progressed(-1)
+            try:
+                await join_deployment(self._client, prefix, mine, lead=True)
+            except RedisFault as error:
+                if error.fault.remedy is Remedy.CONFIGURE:
+                    raise ConfigurationError(f"redis: {error.fault.text}") from error
+                edge.down(error.fault.code, error.fault.text)
+                self._telemetry.redis_error(error.fault.code)
+                self._supervisor.status(f"waiting for redis: {error.fault.code}")
+                await self._pause(backoff.next() / 1000)
+            else:
+                edge.up()
+                break
+        self._pulse.forget(-1)
+        return not self._stop.is_set()
+
+    async def _work(self) -> None:
+        layout = Layout(self._settings.redis.prefix, self._policy.deployment)
+        shared = Shared(
+            client=self._client,
+            settings=self._settings,
+            policy=self._policy,
+            telemetry=self._telemetry,
+            gate=Gate(),
+            about=_about(),
+            progressed=self._pulse.progressed,
+        )
+        self._shards = [Shard(shared, keys) for keys in layout.all_keys]
+        running = [asyncio.create_task(shard.run()) for shard in self._shards]
+        status = StatusLine(shared, self._shards, self._supervisor, self._revive)
+        telling = asyncio.create_task(status.run(self._stop))
+        stopped = asyncio.create_task(self._stop.wait())
+        self._log.info("daemon working", channels=list(self._settings.worker.channels))
+        await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
+        self._stop.set()
+        await self._drain(running)
+        await telling
+
+    async def _drain(self, running: list[asyncio.Task[None]]) -> None:
+        self._supervisor.stopping()
+        self._log.info("daemon draining", at_most_s=DRAIN_S)
+        for shard in self._shards:
+            shard.stop()
+        done, late = await asyncio.wait(running, timeout=DRAIN_S)
+        if late:
+            # Their leases lapse and another worker takes over; nothing is lost.
+            self._log.warning("drain ended at its bound", shards=len(late))
+        for task in done:
+            task.result()
+
+    async def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
+            self._pulse.progressed(-1)
+            await asyncio.sleep(min(left, _SLICE_S / 10))
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _asked_to_stop(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self._stop.is_set():
+            self._log.warning("daemon leaves at once", signal=name)
+            os._exit(1)
+        self._log.info("daemon asked to stop", signal=name)
+        self._stop.set()
+
+    def _reload(self) -> None:
+        """Take over what can change in a running process, and name what can't."""
+        self._supervisor.reloading()
+        try:
+            settings = self._read_settings()
+        except ConfigurationError as error:
+            self._log.error("settings not reloaded", reason=str(error))
+        else:
+            needed = restart_needed(self._settings, settings)
+            self._settings = reloadable(self._settings, settings)
+            configure_logs(self._settings.log.level, self._settings.log.format)
+            self._policy = Policy.from_settings(self._settings, self.worker_id)
+            for shard in self._shards:
+                shard.reload(self._settings, self._policy)
+            self._log.info("settings reloaded", restart_needed_for=needed)
+        self._supervisor.ready()
+
+
+def _connections(settings: Settings) -> int:
+    """Return how many calls can be in flight: slots, a listener and a janitor for each shard."""
+    return settings.worker.shards * (settings.worker.slots + 2) + 2
+
+
+def _worker_id() -> str:
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "host"
+    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _about() -> dict[str, str]:
+    started = time.time_ns() // 1_000_000
+    return {
+        "host": socket.gethostname(),
+        "pid": str(os.getpid()),
+        "version": __version__,
+        "started_ms": str(started),
+    }

@@ -1,0 +1,97 @@
+"""The daemon's own view of its shards: one line for systemd, gauges for metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.supervisor import Supervisor
+from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.redis_state.gauges import ShardGauge, read_gauges
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.telemetry import Backlog, Snapshot
+
+_EVERY_S: Final = 10.0
+_TROUBLED_S: Final = 1.0
+
+
+class StatusLine:
+    """Looks at all shards now and then and tells what it saw."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        shards: Sequence[Shard],
+        supervisor: Supervisor,
+        revive: Callable[[], object] | None,
+    ) -> None:
+        self._revive = revive
+        self._shared = shared
+        self._shards = shards
+        self._supervisor = supervisor
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tell every ten seconds, until stopped."""
+        stopped = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            await self.run_once()
+            await asyncio.wait({stopped}, timeout=_EVERY_S if not self._troubles() else _TROUBLED_S)
+
+    async def run_once(self) -> None:
+        """Look once."""
+        if troubles := self._troubles():
+            self._supervisor.status("; ".join(sorted(troubles)))
+            await self._try_to_revive()
+            return
+        channels = self._shared.settings.worker.channels
+        gauges: dict[int, ShardGauge] = {}
+        for shard in self._shards:
+            try:
+                gauges[shard.keys.shard] = await read_gauges(
+                    self._shared.client, shard.keys, channels
+                )
+            except RedisFault as error:
+                self._supervisor.status(f"redis: {error.fault.code}")
+                return
+        self._supervisor.status(_line(gauges))
+        self._shared.telemetry.observe(_snapshot(gauges))
+
+    def _troubles(self) -> set[str]:
+        return {shard.worker.outage.reason for shard in self._shards} - {""}
+
+    async def _try_to_revive(self) -> None:
+        if self._revive is None:
+            return
+        try:
+            await asyncio.to_thread(self._revive)
+        except GalaxyNotifyError as error:
+            self._supervisor.status(f"embedded server: {error}")
+
+
+def _line(gauges: dict[int, ShardGauge]) -> str:
+    channels = [channel for gauge in gauges.values() for channel in gauge.channels.values()]
+    published = sum(gauge.totals.get("published", 0) for gauge in gauges.values())
+    counts = {
+        "published": published,
+        "scheduled": sum(channel.scheduled for channel in channels),
+        "overdue": sum(channel.overdue for channel in channels),
+        "dead": sum(channel.dead for channel in channels),
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _snapshot(gauges: dict[int, ShardGauge]) -> Snapshot:
+    return Snapshot(
+        backlogs={
+            (shard, name): Backlog(
+                channel.scheduled, channel.overdue, channel.oldest_overdue_s, channel.dead
+            )
+            for shard, gauge in gauges.items()
+            for name, channel in gauge.channels.items()
+        },
+        streams={shard: gauge.stream_length for shard, gauge in gauges.items()},
+        lags={(s, name): lag for s, gauge in gauges.items() for name, lag in gauge.lags.items()},
+        totals={(s, name): n for s, gauge in gauges.items() for name, n in gauge.totals.items()},
+    )

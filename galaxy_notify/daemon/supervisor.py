@@ -1,0 +1,84 @@
+"""What the process tells its supervisor (systemd's sd_notify), and when it is alive."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from time import monotonic
+from typing import Final
+
+_FEED_EVERY_S: Final = 1.0
+#: A shard that made no progress for so long is stuck: every wait of the loop is far shorter.
+STUCK_S: Final = 15.0
+
+
+class Supervisor:
+    """Sends messages to ``$NOTIFY_SOCKET``; without one it keeps silent."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._last_status = ""
+
+    def ready(self) -> None:
+        """Say that the start is over: Redis may still be away."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """Say that the stop has begun."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Feed the watchdog."""
+        self._send("WATCHDOG=1")
+
+    def reloading(self) -> None:
+        """Say that settings are read again; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1_000_000)}")
+
+    def status(self, text: str) -> None:
+        """Say in one line what the process does; an unchanged line is not repeated."""
+        if text != self._last_status:
+            self._last_status = text
+            self._send(f"STATUS={' '.join(text.split())[:200]}")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+                out.setblocking(False)
+                out.sendto(message.encode(), self._address)
+        except OSError:
+            # A supervisor that does not listen must not stop publishing.
+            return
+
+
+class Pulse:
+    """Feeds the watchdog from the progress of the loops, never from a timer.
+
+    It is fed while every shard has made progress lately, so one that hangs starves it.
+    """
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._progress: dict[int, float] = {}
+        self._fed_at = 0.0
+
+    def progressed(self, shard: int) -> None:
+        """Note that a shard's loop has come round."""
+        now = monotonic()
+        self._progress[shard] = now
+        if now - self._fed_at >= _FEED_EVERY_S and now - min(self._progress.values()) < STUCK_S:
+            self._fed_at = now
+            self._supervisor.alive()
+
+    def forget(self, shard: int) -> None:
+        """Expect nothing more of a shard: its loop has ended."""
+        self._progress.pop(shard, None)
+
+
+def environ_supervisor() -> Supervisor:
+    """Return the supervisor that started this process."""
+    return Supervisor(os.environ)

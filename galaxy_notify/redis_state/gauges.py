@@ -1,0 +1,90 @@
+"""One cheap reading of a shard's backlog, for metrics and the status line of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis.asyncio
+
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import fault_of
+
+_OVERDUE_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGauge:
+    """What waits and what rests in one channel; overdue by the score, leased ones not counted."""
+
+    scheduled: int
+    overdue: int
+    oldest_overdue_s: float
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardGauge:
+    """One shard at one moment."""
+
+    channels: dict[str, ChannelGauge]
+    stream_length: int
+    lags: dict[str, int | None]
+    totals: dict[str, int]
+
+
+async def read_gauges(
+    client: redis.asyncio.Redis, keys: Keys, channels: Sequence[str]
+) -> ShardGauge:
+    """Read the gauges of a shard in two round trips; raises `RedisFault`."""
+    try:
+        seconds, micros = await client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        pipeline = client.pipeline(transaction=False)
+        pipeline.xlen(keys.stream)
+        pipeline.xinfo_groups(keys.stream)
+        pipeline.hgetall(keys.totals)
+        for channel in channels:
+            pipeline.zcard(keys.schedule(channel))
+            pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
+            pipeline.zrange(keys.schedule(channel), 0, 0, withscores=True)
+            pipeline.zcard(keys.dead(channel))
+        length, groups, totals, *rest = await pipeline.execute(raise_on_error=False)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    gauges = {
+        channel: _channel_gauge(rest[4 * i : 4 * i + 4], now_ms)
+        for i, channel in enumerate(channels)
+    }
+    return ShardGauge(gauges, _number(length), _lags(groups), _totals(totals))
+
+
+def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
+    scheduled, overdue, head, dead = replies
+    late = 0.0
+    if isinstance(head, list) and head and _number(overdue):
+        late = max(0.0, (now_ms - float(head[0][1])) / 1000)
+    return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead))
+
+
+def _lags(groups: Any) -> dict[str, int | None]:
+    if not isinstance(groups, list):
+        return {}
+    return {_text(group["name"]): group.get("lag") for group in groups}
+
+
+def _totals(totals: Any) -> dict[str, int]:
+    if not isinstance(totals, dict):
+        return {}
+    return {_text(name): int(value) for name, value in totals.items() if value.isdigit()}
+
+
+def _number(reply: Any) -> int:
+    """Return a count, 0 where the key is of a wrong type: that is told elsewhere."""
+    return reply if isinstance(reply, int) else 0
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
