@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,18 +19,11 @@ from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.sources import (
     CREDENTIALS_VARIABLE,
     SECTIONS,
-    Found,
-    Layer,
-    Place,
-    Problems,
-    all_layers,
-    field_of,
+    Reading,
     is_secret,
-    read_mapping,
+    settings_file,
 )
 from galaxy_notify.settings.values import EMBEDDED
-
-Values = dict[Place, Found]
 
 
 def load_settings(
@@ -41,69 +34,62 @@ def load_settings(
     Raise ``ConfigurationError`` with one line per problem, each naming setting and source.
     """
     environ = os.environ if environ is None else environ
-    layers = all_layers(config, environ)
-    if embedded:
-        layers.append(Layer({("redis", "url"): Found(EMBEDDED, "--embedded")}, []))
-    settings = _settings(layers)
-    _remember_password_file(settings, environ)
+    given = {"redis": {"url": EMBEDDED}} if embedded else {}
+    settings = _settings(Reading(settings_file(config, environ), environ, given, "--embedded"))
+    directory = environ.get(CREDENTIALS_VARIABLE)
+    path = Path(directory or "", "redis__password")
+    if directory and settings.sources["redis.password"] == str(path):
+        settings.redis._password_file = path
     return settings
 
 
 def settings_from(values: Mapping[str, Mapping[str, Any]], *, source: str = "argument") -> Settings:
     """Make settings of tables given by a program, under the same checks as a file's."""
-    return _settings([read_mapping(values, source)])
+    return _settings(Reading(given=values, giver=source))
 
 
-def _settings(layers: Iterable[Layer]) -> Settings:
-    values: Values = {}
-    problems: Problems = []
-    for layer in layers:
-        values.update(layer.values)
-        problems += layer.problems
-    settings, wrong = _validated(values, problems)
+def _settings(reading: Reading) -> Settings:
+    settings, wrong = _validated(reading)
     for broken in broken_rules(settings):
         if wrong.isdisjoint(broken.fields):
-            problems.append(_told(broken, values))
-    if problems:
-        raise ConfigurationError("\n".join(problems))
-    settings._sources.update(_sources(values))
+            reading.problems.append(_told(broken, reading.origins))
+    if reading.problems:
+        raise ConfigurationError("\n".join(reading.problems))
+    names = (
+        f"{section}.{field}" for section in SECTIONS for field in SECTIONS[section].model_fields
+    )
+    settings._sources.update(dict.fromkeys(names, "default") | reading.origins)
     return settings
 
 
-def _validated(values: Values, problems: Problems) -> tuple[Settings, set[str]]:
+def _validated(reading: Reading) -> tuple[Settings, set[str]]:
     """Validate each value; what is wrong is told, and left at its default for the other rules."""
     try:
-        return Settings.model_validate(_tables(values)), set()
+        return Settings.model_validate({"reading": reading}), set()
     except ValidationError as error:
         faults = error.errors(include_url=False)
-    wrong: set[Place] = set()
+    wrong: set[str] = set()
     for fault in faults:
-        section, field, *rest = fault["loc"]
-        place = (str(section), str(field))
-        wrong.add(place)
-        name = ".".join(place) + "".join(f"[{step}]" for step in rest)
-        problems.append(f"{name}: {_rule(place, fault)} (from {values[place].source})")
-    good = {place: found for place, found in values.items() if place not in wrong}
-    return Settings.model_validate(_tables(good)), {".".join(place) for place in wrong}
+        section, field, *rest = map(str, fault["loc"])
+        name = f"{section}.{field}"
+        wrong.add(name)
+        reading.tables[section].pop(field, None)
+        place = name + "".join(f"[{step}]" for step in rest)
+        rule = _rule(name, SECTIONS[section].model_fields[field], fault)
+        reading.problems.append(f"{place}: {rule} (from {reading.origins[name]})")
+    return Settings.model_validate(reading.tables), wrong
 
 
-def _tables(values: Values) -> dict[str, dict[str, object]]:
-    tables: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
-    for (section, field), found in values.items():
-        tables[section][field] = found.value
-    return tables
-
-
-def _rule(place: Place, fault: Mapping[str, Any]) -> str:
+def _rule(name: str, field: FieldInfo, fault: Mapping[str, Any]) -> str:
     """Say which rule a value breaks, and the value where it may be shown."""
-    field, kind, value = field_of(place), fault["type"], fault["input"]
+    kind, value = fault["type"], fault["input"]
     if kind == "value_error":
         rule = str(fault["ctx"]["error"])
     else:
         rule = _KINDS.get(kind) or _expected(field)
     if kind == "value_error" and isinstance(value, list | tuple):
         return rule
-    if is_secret(field) or place == ("redis", "url"):
+    if is_secret(field) or name == "redis.url":
         return rule if isinstance(value, str) else f"{rule}, not {kind_of(value)}"
     return f"{rule}, not {shown(value)}"
 
@@ -133,25 +119,6 @@ def _expected(field: FieldInfo) -> str:
     return "must be one of " + ", ".join(f'"{choice}"' for choice in get_args(field.annotation))
 
 
-def _told(broken: Broken, values: Values) -> str:
-    places = [tuple(name.split(".", 1)) for name in broken.fields]
-    sources = [values[(a, b)].source for a, b in places if (a, b) in values]
-    origin = " and ".join(dict.fromkeys(sources))
-    return f"{broken.fields[0]}: {broken.message} (from {origin})"
-
-
-def _sources(values: Values) -> dict[str, str]:
-    return {
-        f"{section}.{field}": values[section, field].source
-        if (section, field) in values
-        else "default"
-        for section, model in SECTIONS.items()
-        for field in model.model_fields
-    }
-
-
-def _remember_password_file(settings: Settings, environ: Mapping[str, str]) -> None:
-    directory = environ.get(CREDENTIALS_VARIABLE)
-    path = Path(directory or "") / "redis__password"
-    if directory and settings.sources["redis.password"] == str(path):
-        settings.redis._password_file = path
+def _told(broken: Broken, origins: Mapping[str, str]) -> str:
+    named = dict.fromkeys(origins[name] for name in broken.fields if name in origins)
+    return f"{broken.fields[0]}: {broken.message} (from {' and '.join(named)})"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.sections import Settings
 
 _NOT_YET = "is not supported in this release"
@@ -62,5 +63,6 @@ def _tls(settings: Settings) -> Iterator[Broken]:
 
 
 def _unreadable(name: str, path: Path | None) -> Iterator[Broken]:
-    if path is not None and not os.access(path, os.R_OK):
-        yield Broken((name,), f"cannot read {path}")
+    # os.access alone raises for a text that no path can be.
+    if path is not None and not (os.path.exists(path) and os.access(path, os.R_OK)):
+        yield Broken((name,), f"cannot read {printable(str(path), 4096)}")

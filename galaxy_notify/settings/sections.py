@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from galaxy_notify.settings.display import shown_value
 from galaxy_notify.settings.values import (
@@ -202,7 +203,7 @@ class LogSettings(Section):
     )
 
 
-class Settings(Section):
+class Settings(BaseSettings, frozen=True, extra="forbid", hide_input_in_errors=True):
     """All settings of a deployment, checked, with where each one came from."""
 
     redis: RedisSettings = Field(default_factory=RedisSettings)
@@ -214,6 +215,19 @@ class Settings(Section):
     log: LogSettings = Field(default_factory=LogSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the sources of the reading that is passed; without one, the arguments only."""
+        # The usual sources read the process's environment unasked and skip what they do not know.
+        reading = cast("InitSettingsSource", init_settings).init_kwargs.pop("reading", None)
+        return (init_settings,) if reading is None else reading.sources(settings_cls)
 
     @property
     def sources(self) -> dict[str, str]:

@@ -6,13 +6,16 @@ import json
 import os
 import re
 import tomllib
+from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, cast, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, InitSettingsSource
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import is_carried, printable
@@ -27,63 +30,152 @@ DEFAULT_FILE = Path("/etc/galaxy-notify/galaxy_notify.toml")
 SECTIONS: Mapping[str, type[Section]] = {
     name: cast("type[Section]", field.annotation) for name, field in Settings.model_fields.items()
 }
-_TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | {
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
+_TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
+    ("false", "no", "off", "0"), False
+)
 
 
-class Found(NamedTuple):
-    """A value as it was found, and where."""
+@dataclass(repr=False)
+class Reading:
+    """What to read the settings from, and what was found: the strongest values, and problems."""
 
-    value: object
-    source: str
+    file: Path | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    giver: str = ""
+    tables: dict[str, dict[str, object]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
-
-Place: TypeAlias = tuple[str, str]
-Problems: TypeAlias = list[str]
-
-
-class Layer(NamedTuple):
-    """What one source holds: values by section and field, and what is wrong with it."""
-
-    values: dict[Place, Found]
-    problems: Problems
-
-
-def all_layers(config: str | None, environ: Mapping[str, str]) -> list[Layer]:
-    """Read every source, the weakest first."""
-    path = _settings_file(config, environ)
-    file = [read_file(path)] if path else []
-    return [*file, read_credentials(environ), read_environment(environ)]
+    def sources(self, settings_cls: type[BaseSettings]) -> tuple[InitSettingsSource, ...]:
+        """Read every source, the weakest first; return them with the strongest first."""
+        kinds = (FileSource, CredentialsSource, EnvironmentSource, GivenSource)
+        return tuple(kind(settings_cls, self) for kind in kinds)[::-1]
 
 
-def field_of(place: Place) -> FieldInfo:
-    """Return the declaration of a setting that exists."""
-    return SECTIONS[place[0]].model_fields[place[1]]
+class Table(dict[str, object]):
+    """The values of a section, shown by name only: pydantic-settings may log what it merges."""
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
-def read_mapping(values: Mapping[str, Any], source: str) -> Layer:
-    """Read tables of sections, as a TOML file holds them."""
-    layer = Layer({}, [])
-    for section, table in values.items():
-        if section not in SECTIONS:
-            layer.problems.append(_unknown(section, "section", SECTIONS, source))
-        elif not isinstance(table, Mapping):
-            layer.problems.append(f"{section}: must be a table, [{section}] (from {source})")
+class Source(InitSettingsSource):
+    """A source, read when it is made: values for ``Settings``, and what is wrong with others."""
+
+    def __init__(self, settings_cls: type[BaseSettings], reading: Reading) -> None:
+        super().__init__(settings_cls, {})
+        self.reading = reading
+        self.refuse = reading.problems.append
+        self.read()
+
+    @abstractmethod
+    def read(self) -> None:
+        """Take every value that the source holds."""
+
+    def take_tables(self, values: Mapping[str, Any], source: str) -> None:
+        """Take tables of sections, as a TOML file holds them."""
+        for section, table in values.items():
+            if section not in SECTIONS:
+                self.refuse(_unknown(section, "section", SECTIONS, source))
+            elif not isinstance(table, Mapping):
+                self.refuse(f"{section}: must be a table, [{section}] (from {source})")
+            else:
+                for name, value in table.items():
+                    self.take(section, name, value, source)
+
+    def take_text(self, section: str, name: str, text: str, source: str) -> None:
+        """Take a text as the kind of value that the setting wants."""
+        if is_carried(text):
+            field = SECTIONS[section].model_fields.get(name)
+            self.take(section, name, _value_of(text, field.annotation) if field else text, source)
         else:
-            for field, value in table.items():
-                _put(layer, (section, field), value, source)
-    return layer
+            self.refuse(f"{printable(f'{section}.{name}')}: must be UTF-8 text (from {source})")
+
+    def take(self, section: str, name: str, value: object, source: str) -> None:
+        """Take a value of a section that exists; an empty text may unset it."""
+        known = SECTIONS[section].model_fields
+        if name not in known:
+            self.refuse(_unknown(f"{section}.{name}", "setting", known, source))
+            return
+        value = None if value == "" and known[name].default is None else value
+        for tables in (self.init_kwargs, self.reading.tables):
+            tables.setdefault(section, Table())[name] = value
+        self.reading.origins[f"{section}.{name}"] = source
 
 
-def read_file(path: Path) -> Layer:
-    """Read a settings file; raise ``ConfigurationError`` when it cannot be read as TOML."""
+class GivenSource(Source):
+    """What a program or the command line gives."""
+
+    def read(self) -> None:
+        self.take_tables(self.reading.given, self.reading.giver)
+
+
+class FileSource(Source):
+    """The settings file; ``ConfigurationError`` when it cannot be read as TOML."""
+
+    def read(self) -> None:
+        if path := self.reading.file:
+            self.take_tables(_toml(path), str(path))
+
+
+class CredentialsSource(Source):
+    """The credential files named after a setting; others are not ours."""
+
+    def read(self) -> None:
+        directory = self.reading.environ.get(CREDENTIALS_VARIABLE)
+        for path in _files_in(directory) if directory else []:
+            section, separator, name = path.name.partition("__")
+            if separator and section in SECTIONS:
+                self._take_file(section, name, path)
+
+    def _take_file(self, section: str, name: str, path: Path) -> None:
+        try:
+            self.take_text(section, name, credential_text(path), str(path))
+        except OSError as error:
+            self.refuse(f"{section}.{name}: cannot be read: {error.strerror} (from {path})")
+        except UnicodeDecodeError:
+            self.refuse(f"{section}.{name}: must be UTF-8 text (from {path})")
+
+
+class EnvironmentSource(Source):
+    """The variables with our prefix; one that names no setting is a problem."""
+
+    def read(self) -> None:
+        for variable, text in sorted(self.reading.environ.items()):
+            if variable.startswith(VARIABLE_PREFIX) and variable != FILE_VARIABLE:
+                self._take_variable(variable, text)
+
+    def _take_variable(self, variable: str, text: str) -> None:
+        name = variable.removeprefix(VARIABLE_PREFIX)
+        section, separator, setting = name.lower().partition("__")
+        if not separator or name != name.upper():
+            form = f"{VARIABLE_PREFIX}<SECTION>__<FIELD>"
+            self.refuse(f"{printable(variable)}: unknown variable, none is {form}")
+        elif section not in SECTIONS:
+            self.refuse(_unknown(section, "section", SECTIONS, variable))
+        else:
+            self.take_text(section, setting, text, variable)
+
+
+def settings_file(config: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file to read: the one named, or else the usual one if it exists."""
+    named = config if config is not None else environ.get(FILE_VARIABLE) or None
+    if named is not None:
+        return Path(named)
+    # Path.exists raises where a directory above may not be searched.
+    return DEFAULT_FILE if os.path.exists(DEFAULT_FILE) else None
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Say whether a setting must never be shown."""
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return read_mapping(tomllib.load(file), str(path))
+            return tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -93,76 +185,12 @@ def read_file(path: Path) -> Layer:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
 
 
-def read_credentials(environ: Mapping[str, str]) -> Layer:
-    """Read the credential files named after a setting; others are not ours."""
-    layer = Layer({}, [])
-    directory = environ.get(CREDENTIALS_VARIABLE)
-    for path in _files_in(directory) if directory else []:
-        section, separator, field = path.name.partition("__")
-        if separator and section in SECTIONS:
-            _read_credential(layer, (section, field), path)
-    return layer
-
-
-def read_environment(environ: Mapping[str, str]) -> Layer:
-    """Read the variables with our prefix; one that names no setting is a problem."""
-    layer = Layer({}, [])
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(VARIABLE_PREFIX) or variable == FILE_VARIABLE:
-            continue
-        name = variable.removeprefix(VARIABLE_PREFIX)
-        section, separator, field = name.lower().partition("__")
-        if not separator or name != name.upper():
-            form = f"{VARIABLE_PREFIX}<SECTION>__<FIELD>"
-            layer.problems.append(f"{printable(variable)}: unknown variable, none is {form}")
-        elif section not in SECTIONS:
-            layer.problems.append(_unknown(section, "section", SECTIONS, variable))
-        else:
-            _put_text(layer, (section, field), text, variable)
-    return layer
-
-
-def _settings_file(config: str | None, environ: Mapping[str, str]) -> Path | None:
-    named = config if config is not None else environ.get(FILE_VARIABLE) or None
-    if named is not None:
-        return Path(named)
-    # Path.exists raises where a directory above may not be searched.
-    return DEFAULT_FILE if os.path.exists(DEFAULT_FILE) else None
-
-
 def _files_in(directory: str) -> list[Path]:
     try:
         return sorted(Path(directory).iterdir())
     except OSError as error:
         name = f"{directory} (${CREDENTIALS_VARIABLE})"
         raise ConfigurationError(f"{name}: cannot be read: {error.strerror}") from None
-
-
-def _read_credential(layer: Layer, place: Place, path: Path) -> None:
-    try:
-        _put_text(layer, place, credential_text(path), str(path))
-    except OSError as error:
-        layer.problems.append(f"{'.'.join(place)}: cannot be read: {error.strerror} (from {path})")
-    except UnicodeDecodeError:
-        layer.problems.append(f"{'.'.join(place)}: must be UTF-8 text (from {path})")
-
-
-def _put(layer: Layer, place: Place, value: object, source: str) -> None:
-    section, field = place
-    if field not in SECTIONS[section].model_fields:
-        known = SECTIONS[section].model_fields
-        layer.problems.append(_unknown(f"{section}.{field}", "setting", known, source))
-        return
-    unset = value == "" and field_of(place).default is None
-    layer.values[place] = Found(None if unset else value, source)
-
-
-def _put_text(layer: Layer, place: Place, text: str, source: str) -> None:
-    if not is_carried(text):
-        layer.problems.append(f"{printable('.'.join(place))}: must be UTF-8 text (from {source})")
-        return
-    known = place[1] in SECTIONS[place[0]].model_fields
-    _put(layer, place, _value_of(text, field_of(place).annotation) if known else text, source)
 
 
 def _value_of(text: str, wanted: object) -> object:
@@ -189,8 +217,3 @@ def _unknown(name: str, kind: str, known: Mapping[str, object], source: str) -> 
     near = get_close_matches(name.rpartition(".")[2], known, n=1)
     hint = f", did you mean {near[0]}?" if near else ""
     return f"{printable(name)}: unknown {kind}{hint} (from {printable(source, 4096)})"
-
-
-def is_secret(field: FieldInfo) -> bool:
-    """Say whether a setting must never be shown."""
-    return SecretStr in (field.annotation, *get_args(field.annotation))

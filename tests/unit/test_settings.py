@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,39 @@ def test_settings__cannot_be_changed() -> None:
     settings = load_settings(None, environ={})
     with pytest.raises(ValidationError, match="frozen"):
         settings.worker.slots = 3  # type: ignore[misc]  # that it is refused is the point
+
+
+@pytest.mark.parametrize("path", ["/no\nsuch", "a\0b", "\ud800"])
+def test_rules__name_any_path(path: str) -> None:
+    """A text that is no path of a readable file is told on one line that can be printed."""
+    with pytest.raises(ConfigurationError) as error:
+        settings_from({"redis": {"url": "rediss://h", "tls_ca": path}}, source="here")
+    (line,) = str(error.value).splitlines()
+    assert line.isprintable()
+    assert line.startswith("redis.tls_ca: cannot read ")
+
+
+def test_settings__read_nothing_unasked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process's own environment counts only where none is passed."""
+    (tmp_path / "redis__username").write_text("credential")
+    monkeypatch.setenv("GALAXY_NOTIFY_REDIS__PREFIX", "mine")
+    monkeypatch.setenv("REDIS", '{"prefix": "other"}')
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert Settings().masked() == settings_from({}).masked() == DEFAULTS
+    assert load_settings(None, environ={}).masked() == DEFAULTS
+    redis = load_settings(None).redis
+    assert (redis.prefix, redis.username) == ("mine", "credential")
+
+
+def test_settings__are_not_in_the_log_of_sources(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What pydantic-settings can be told to log of its sources holds no secret."""
+    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+    caplog.set_level(logging.DEBUG)
+    settings_from({"redis": {"url": "redis://:s3cr3t@h", "password": "s3cr3t"}})
+    assert "GivenSource" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
