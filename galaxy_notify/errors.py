@@ -5,7 +5,7 @@ GalaxyNotifyError
 ├── ConfigurationError         a setting is wrong, or does not fit the deployment (exit 78)
 ├── Unavailable                Redis did not answer in time, or cannot serve just now
 ├── Corrupt                    a stored record or state cannot be read
-├── StreamRefused              the gateway stream takes nothing (wrong type, ids exhausted, permission)
+├── StreamRefused              the stream takes nothing (wrong type, ids exhausted, permission)
 └── TransientEncodingError     an encoder asks for another attempt
 """
 

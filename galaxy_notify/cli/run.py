@@ -75,7 +75,7 @@ def _start_embedded(application: Application, settings: Settings) -> EmbeddedSer
     from galaxy_notify.redis_state.embedded import EmbeddedServer
     from galaxy_notify.redis_state.state_dir import resolve_state_dir
 
-    server = EmbeddedServer(resolve_state_dir(settings.redis.state_dir or "", os.environ))
+    server = EmbeddedServer(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
     server.start()
     found = "Adopted the running" if server.adopted else "Started an"
     options = ["--config", application.config] if application.config else []

@@ -29,7 +29,7 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
 
 def reloadable(old: Settings, new: Settings) -> Settings:
     """Return the old settings with those changes that need no restart."""
-    sections = {}
+    sections: dict[str, dict[str, object]] = {}
     for name in _changed(old, new) & RELOADABLE:
         section, field = name.split(".")
         update = sections.setdefault(section, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
 from galaxy_notify.intake.accepting import Flow, accept_flow
@@ -104,7 +104,7 @@ class Notifier:
             while True:
                 calls = flow.send(self._client.run_all(calls))
         except StopIteration as stop:
-            return _result(stop)
+            return cast("T", stop.value)
 
 
 class AsyncNotifier:
@@ -171,11 +171,7 @@ class AsyncNotifier:
             while True:
                 calls = flow.send(await self._client.run_all(calls))
         except StopIteration as stop:
-            return _result(stop)
-
-
-def _result(stop: StopIteration) -> Any:
-    return stop.value
+            return cast("T", stop.value)
 
 
 def _now_ms() -> int:

@@ -81,7 +81,9 @@ def plan(
     check_intent(intent, channels=deployment.channels, now_ms=now_ms)
     key = intent.idempotency_key
     named = id_for_key(intent.producer, key) if key is not None else notification_id
-    routes = {f"{channel}:{recipient}" for channel in intent.channels for recipient in intent.recipients}
+    routes = {
+        f"{channel}:{recipient}" for channel in intent.channels for recipient in intent.recipients
+    }
     return Plan(
         intent=intent,
         notification_id=named or random_id(now_ms),

@@ -96,11 +96,10 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
     """Read a stored record; raise `Corrupt` on anything that no version of ours wrote."""
     try:
         fields = msgpack.unpackb(memoryview(raw)[1:])
-        if raw[:1] != FORMAT or not _well_typed(fields):
-            msg = "unknown format or fields"
-            raise ValueError(msg)
     except (ValueError, TypeError, RecursionError) as error:
         raise Corrupt(f"record: {type(error).__name__}: {error}"[:200]) from error
+    if raw[:1] != FORMAT or not _well_typed(fields):
+        raise Corrupt("record: unknown format or fields")
     return Notification(notification_id, *fields)
 
 

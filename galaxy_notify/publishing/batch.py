@@ -179,7 +179,8 @@ class Batch:
         elif claimed.verdict == "wrong_type":
             self.drop(claimed.member, "record_corrupt")
         elif claimed.verdict == "oversized":
-            text = f"the record is larger than the limit of {self._policy.deployment.max_payload_bytes}"
+            limit = self._policy.deployment.max_payload_bytes
+            text = f"the record is larger than a payload of {limit} bytes may make it"
             self._bury_unread(claimed, Failure("payload_too_large", text))
         elif claimed.verdict == "missing":
             text = "the notification has no record, or the route no state"

@@ -70,7 +70,9 @@ class Janitor:
         await self._trim()
         for channel in self._channels:
             if lapsed := await self._upkeep.lapse(channel):
-                self._log.warning("leases made due after clock step", channel=channel, routes=lapsed)
+                self._log.warning(
+                    "leases made due after clock step", channel=channel, routes=lapsed
+                )
             await self._expire_dead(channel)
         await self._upkeep.forget_claims(await self._upkeep.now_ms())
         return True
@@ -94,7 +96,9 @@ class Janitor:
                 self._passed.discard(group)
             elif group not in self._passed:
                 self._passed.add(group)
-                self._log.warning("idle group no longer holds trimming", group=group, idle_ms=idle_ms)
+                self._log.warning(
+                    "idle group no longer holds trimming", group=group, idle_ms=idle_ms
+                )
 
     async def _expire_dead(self, channel: str) -> None:
         if not (self.rules.dead.dead_ms or self.rules.dead.dead_max):

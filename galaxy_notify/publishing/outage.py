@@ -1,4 +1,4 @@
-"""What a shard does while Redis or its stream takes nothing: wait longer and longer, say so once."""
+"""What a shard does while Redis or its stream takes nothing: wait ever longer, say it once."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Reporter:
     def healed(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
         """Log members that were put where they belong."""
         for item, word in zip(items, words, strict=True):
-            fields = {"member": item.member, "index": item.index, "answer": word}
+            fields = {"member": item.member, "index": item.target, "answer": word}
             self.log.warning("member healed", channel=channel, **fields)
 
     def abandoned(self, channel: str, count: int) -> None:

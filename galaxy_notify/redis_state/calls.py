@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.scripts import Argument, Call, script
+
+# A score beyond every date, such as +inf, is never due.
+_NEVER_MS: Final = 1e15
 
 
 class NewNotification(NamedTuple):
@@ -126,7 +129,7 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
     if word == "idle":
         due = float(detail) if detail else float("inf")
-        next_due = int(due) if due < 1e15 else None
+        next_due = int(due) if due < _NEVER_MS else None
         return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
     if word != "claimed":
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
@@ -145,7 +148,7 @@ class Correction(NamedTuple):
     """Where a misplaced member belongs: ``schedule:<channel>`` or ``dead:<channel>``."""
 
     member: bytes
-    index: str
+    target: str
     score: int
 
 

@@ -53,7 +53,7 @@ class Deployment:
         )
 
     @classmethod
-    def from_meta(cls, meta: Mapping[bytes, bytes]) -> Deployment:
+    def from_meta(cls, meta: Mapping[Any, Any]) -> Deployment:
         """Read what Redis holds; a field that is absent has its default."""
         given = {name.decode("utf-8", "replace"): value for name, value in meta.items()}
         default = cls()

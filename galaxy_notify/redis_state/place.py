@@ -79,7 +79,7 @@ def redis_url(settings: Settings) -> str:
     """Return the URL to connect to; for an embedded server it must be living."""
     if settings.redis.url != "embedded":
         return settings.redis.url
-    return embedded.connect_url(resolve_state_dir(settings.redis.state_dir or "", os.environ))
+    return embedded.connect_url(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
 
 
 def redis_access(settings: Settings) -> dict[str, Any]:

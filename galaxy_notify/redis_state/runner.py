@@ -33,14 +33,22 @@ def unreadable(what: str, error: Exception) -> RedisFault:
     return RedisFault(Fault("reply", Remedy.RETRY, text))
 
 
+async def _execute(client: redis.asyncio.Redis, call: Call) -> Any:
+    return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+
+
+def _execute_sync(client: redis.Redis, call: Call) -> Any:
+    return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+
+
 async def run(client: redis.asyncio.Redis, call: Call) -> Any:
     """Run one script and return its reply."""
     try:
         try:
-            return await client.execute_command(*call.command)
+            return await _execute(client, call)
         except NoScriptError:
             await client.script_load(call.script.source)
-            return await client.execute_command(*call.command)
+            return await _execute(client, call)
     except REDIS_ERRORS as error:
         raise fault_of(error) from error
 
@@ -78,10 +86,10 @@ def run_sync(client: redis.Redis, call: Call) -> Any:
     """Run one script and return its reply."""
     try:
         try:
-            return client.execute_command(*call.command)
+            return _execute_sync(client, call)
         except NoScriptError:
             client.script_load(call.script.source)
-            return client.execute_command(*call.command)
+            return _execute_sync(client, call)
     except REDIS_ERRORS as error:
         raise fault_of(error) from error
 
@@ -105,6 +113,6 @@ def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]
 def _pipeline_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for call in calls:
-        pipeline.execute_command(*call.command)
+        pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
     replies: list[Any] = pipeline.execute(raise_on_error=False)
     return replies

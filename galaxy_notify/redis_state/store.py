@@ -41,9 +41,7 @@ class Store:
         call = calls.claim(self.keys, channel, slot, limits, alone=alone, now=self._now)
         return await self._run(call, lambda reply: calls.read_claim(reply, slot.token))
 
-    async def settle(
-        self, channel: str, token: str, settlement: Settlement
-    ) -> Settled:
+    async def settle(self, channel: str, token: str, settlement: Settlement) -> Settled:
         """End leases, each with its outcome, and answer for each in order."""
         call = settlement.call(self.keys, channel, token, self._now)
         return await self._run(call, read_settled, len(settlement))
@@ -52,9 +50,7 @@ class Store:
         self, channel: str, token: str, corrections: Sequence[calls.Correction]
     ) -> list[str]:
         """Put misplaced members where their state says."""
-        return await self._run(
-            calls.heal(self.keys, channel, token, corrections), calls.words
-        )
+        return await self._run(calls.heal(self.keys, channel, token, corrections), calls.words)
 
     async def lapse(self, channel: str, members: Iterable[bytes]) -> int:
         """Make members due that a clock set back holds too long."""
@@ -82,7 +78,8 @@ class Store:
         """Tell that the worker makes progress; it is forgotten 30 s after the last time."""
         pipeline = self._client.pipeline(transaction=True)
         key = self.keys.worker(worker_id)
-        pipeline.hset(key, mapping={**fields, "progress_ms": str(now_ms)})
+        pipeline.hset(key, items=[x for pair in fields.items() for x in pair])
+        pipeline.hset(key, "progress_ms", str(now_ms))
         pipeline.pexpire(key, _WORKER_TTL_MS)
         pipeline.zadd(self.keys.workers, {worker_id: now_ms})
         pipeline.zremrangebyscore(self.keys.workers, "-inf", now_ms - _FORGOTTEN_MS)

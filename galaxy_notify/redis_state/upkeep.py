@@ -105,7 +105,7 @@ class Upkeep:
 
     async def _ask(self, *command: Any) -> Any:
         try:
-            return await self._client.execute_command(*command)
+            return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS as error:
             raise fault_of(error) from error
 

@@ -1,0 +1,36 @@
+"""``demo``: the main job from end to end, on a real server of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from galaxy_notify.cli.output import echo, good, strong
+
+
+@click.command()
+def command() -> None:
+    """Show everything once, on a server of its own: accept, publish, retry, dead letter, replay.
+
+    Nothing outside a temporary directory is touched. Takes about ten seconds.
+    """
+    from galaxy_notify.cli.demo_stage import Stage
+    from galaxy_notify.cli.demo_story import tell
+    from galaxy_notify.redis_state.embedded import EmbeddedServer
+
+    with tempfile.TemporaryDirectory(prefix="gn-demo-") as folder:
+        server = EmbeddedServer(Path(folder) / "server")
+        url = server.start()
+        try:
+            with Stage(Path(folder), url, os.environ) as stage:
+                server_name = stage.server_name()
+                echo(strong(f"galaxy-notify demo, on a real {server_name} started for it"))
+                tell(stage)
+        finally:
+            server.stop()
+    echo()
+    echo(good("Everything above happened on a real server, which has been stopped and removed."))
+    echo("Next: galaxy-notify --embedded run, and the README for the rest.")

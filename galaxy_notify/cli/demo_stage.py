@@ -1,0 +1,159 @@
+"""What the demo's story plays on: settings, daemons and commands, all of them real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import click
+
+from galaxy_notify.cli.demo_encoder import REPAIRED_VARIABLE
+from galaxy_notify.cli.output import echo, faint
+from galaxy_notify.gateway import Event, GatewayConsumer
+from galaxy_notify.intake.notifier import Notifier
+from galaxy_notify.model.ids import Target
+from galaxy_notify.operations.show import show
+from galaxy_notify.operations.status import read_status
+from galaxy_notify.redis_state.place import Place, open_place
+from galaxy_notify.settings import load_settings
+
+_PATIENCE_S: Final = 20.0
+_LOOK_EVERY_S: Final = 0.02
+_STOP_S: Final = 15.0
+_SETTINGS: Final = """\
+[redis]
+url = "{url}"
+
+[worker]
+lease_ttl_ms = 2000
+
+[retry]
+backoff_min_ms = 300
+jitter = "none"
+
+[gateway]
+encoder = "galaxy_notify.cli.demo_encoder:encode"
+"""
+
+
+class Stage:
+    """Runs daemons and commands against the demo's server; on exit the daemons are stopped."""
+
+    def __init__(self, folder: Path, url: str, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._config = folder / "galaxy_notify.toml"
+        self._config.write_text(_SETTINGS.format(url=url))
+        self._url = url
+        self._repaired = folder / "repaired"
+        # Whatever the user has set for a deployment of his own must not reach the demo.
+        own = {k: v for k, v in environ.items() if not k.startswith("GALAXY_NOTIFY_")}
+        self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
+        settings = load_settings(str(self._config), environ=self._environ)
+        self.notifier = Notifier(settings)
+        self.place: Place = open_place(settings, join=True)
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for daemon in self._daemons:
+            daemon.terminate()
+        for daemon in self._daemons:
+            try:
+                daemon.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        self.notifier.close()
+        self.place.close()
+
+    def server_name(self) -> str:
+        """Return flavour and version of the server."""
+        server = read_status(self.place).as_json()["server"]
+        assert isinstance(server, dict)
+        return f"{server['flavour']} {server['version']}"
+
+    def start_daemon(self) -> subprocess.Popen[bytes]:
+        """Start one more daemon; its log goes to a file of its own."""
+        log = self._folder / f"daemon-{len(self._daemons) + 1}.log"
+        with log.open("wb") as out:
+            daemon = subprocess.Popen(
+                self._command("run"), env=self._environ, stdout=out, stderr=out
+            )
+        self._daemons.append(daemon)
+        return daemon
+
+    def repair(self) -> None:
+        """Make the broken template work."""
+        self._repaired.touch()
+
+    def run(self, *arguments: str, ends: int = 0) -> None:
+        """Show a command, run it as a process and show what it printed."""
+        echo(faint("  $ galaxy-notify " + " ".join(arguments)))
+        done = subprocess.run(
+            self._command(*arguments), env=self._environ, capture_output=True, check=False
+        )
+        for line in (done.stdout + done.stderr).decode(errors="replace").splitlines():
+            echo(f"  {line}")
+        if done.returncode != ends:
+            raise click.ClickException(f"demo: {arguments[0]} ended with {done.returncode}")
+
+    def shown(self, notification_id: str | None) -> dict[str, Any]:
+        """Return what ``show --json`` says of the only route of a notification."""
+        assert notification_id is not None
+        found = show(self.place, Target(notification_id, None))
+        assert found is not None
+        routes = found.as_json()["routes"]
+        assert isinstance(routes, list)
+        return dict(routes[0])
+
+    async def read_stream(self, events: int) -> Counter[str]:
+        """Read the stream as a gateway does; return how often each event was handed over."""
+        seen: Counter[str] = Counter()
+        consumer = GatewayConsumer.from_url(self._url, group="demo", consumer="demo-1")
+
+        async def handle(event: Event) -> None:
+            seen[event.event_id] += 1
+            if seen.total() >= events:
+                consumer.stop()
+
+        async with consumer:
+            await consumer.run(handle)
+        return seen
+
+    def totals(self) -> dict[str, int]:
+        """Return the counts of routes since the beginning."""
+        totals = read_status(self.place).as_json()["totals"]
+        assert isinstance(totals, dict)
+        return totals
+
+    def wait_for(self, what: str, condition: Callable[[], bool]) -> float:
+        """Wait until a condition holds and return the seconds it took."""
+        started = time.monotonic()
+        while not condition():
+            if time.monotonic() - started > _PATIENCE_S:
+                raise click.ClickException(f"demo: waited {_PATIENCE_S:.0f} s in vain: {what}")
+            time.sleep(_LOOK_EVERY_S)
+        return time.monotonic() - started
+
+    def wait_total(self, name: str, at_least: int) -> float:
+        """Wait until so many routes have come to an outcome."""
+        return self.wait_for(
+            f"{at_least} routes {name}", lambda: self.totals().get(name, 0) >= at_least
+        )
+
+    def write_intents(self, *intents: dict[str, Any]) -> str:
+        """Write a file of intents, one a line, and return its path."""
+        path = self._folder / "intents.jsonl"
+        path.write_text("".join(json.dumps(intent) + "\n" for intent in intents))
+        return str(path)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "galaxy_notify", "--config", str(self._config), *arguments]
