@@ -40,7 +40,8 @@ def command(app: Application, as_json: bool) -> int:
     if as_json:
         echo_json({"ok": not errors, "findings": [asdict(finding) for finding in findings]})
     else:
-        echo(f"\n{plural(errors, 'error')}, {plural(warnings, 'warning')}")
+        echo()
+        echo(f"{plural(errors, 'error')}, {plural(warnings, 'warning')}")
     return Exit.FAILED if errors else Exit.OK
 
 

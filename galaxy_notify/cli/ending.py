@@ -67,12 +67,13 @@ def finish_output(code: int) -> int:
 
 
 def told_unavailable(error: GalaxyNotifyError) -> str:
-    """Say in one line that Redis is away, or what it refuses, without codes nobody knows."""
+    """Say in one line that Redis is away, and how."""
     fault = getattr(error, "fault", None)
-    text = str(error) if fault is None else f"{fault.code}: {fault.text}"
-    if fault is not None and fault.code in ("connection", "timeout"):
-        text = fault.text
-    return f"redis is away: {text.rstrip('.')}"
+    if fault is None:
+        return f"redis is away: {error}"
+    from galaxy_notify.operations.refusal import refusal
+
+    return f"redis is away: {refusal(fault)}"
 
 
 def is_misconfigured(error: GalaxyNotifyError) -> bool:

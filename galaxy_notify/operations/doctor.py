@@ -11,6 +11,7 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.operations.finding import Finding
 from galaxy_notify.operations.health import LATEST_MS, write_round_trip
+from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.server_checks import server_findings
 from galaxy_notify.operations.status import Status, read_status
 from galaxy_notify.operations.wording import duration
@@ -39,7 +40,7 @@ def examine(place: Place, settings: Settings) -> Iterator[Finding]:
     try:
         status = read_status(place)
     except RedisFault as fault:
-        yield Finding("error", "status", f"the indexes cannot be read: {fault.fault.text}")
+        yield Finding("error", "status", f"the indexes cannot be read: {refusal(fault.fault)}")
         return
     yield from _work(status)
     yield from _streams(status)
@@ -47,17 +48,20 @@ def examine(place: Place, settings: Settings) -> Iterator[Finding]:
 
 def unreachable(error: GalaxyNotifyError) -> Finding:
     """Return the finding for a deployment that cannot be opened."""
-    text = error.fault.text if isinstance(error, RedisFault) else str(error)
+    text = refusal(error.fault) if isinstance(error, RedisFault) else str(error)
     if isinstance(error, ConfigurationError):
         means = "the daemon and producers with these settings refuse to work"
         return Finding("error", "settings", text, means, "`galaxy-notify config show`")
+    check = "connection"
+    if isinstance(error, RedisFault) and error.fault.code == "NOPERM":
+        check = "permissions"
     return Finding(
         "error",
-        "connection",
+        check,
         text,
         "nothing is accepted or published; what was accepted before waits",
-        "check that the server runs, and redis.url, redis.username and the password"
-        " (`galaxy-notify config show`)",
+        "look at redis.url, redis.username and the password (`galaxy-notify config show`), at"
+        " what the user may do, and whether the server runs",
     )
 
 
@@ -136,7 +140,7 @@ def _write(place: Place) -> Finding:
         return Finding(
             "error",
             "write",
-            f"a writing script failed: {fault.fault.text}",
+            f"a writing script failed: {refusal(fault.fault)}",
             "nothing is accepted, published or cancelled; what was accepted waits",
             "see the message; OOM: memory, MISCONF: disk, READONLY: a replica, NOPERM: +evalsha"
             " +script|load",

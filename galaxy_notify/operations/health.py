@@ -8,6 +8,7 @@ from time import perf_counter, time_ns
 from typing import Final
 
 from galaxy_notify.model.ids import random_id
+from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import Status, read_status
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.place import Place
@@ -49,7 +50,7 @@ def check_health(place: Place) -> Health:
     except RedisFault as fault:
         if fault.fault.code in ("connection", "timeout"):
             raise
-        reasons.append(f"redis takes no writes: {fault.fault.text}")
+        reasons.append(f"redis takes no writes: {refusal(fault.fault)}")
     status = read_status(place)
     reasons += _stands_still(status)
     # A stream that takes nothing explains why routes are late; alone it harms nobody yet.

@@ -87,12 +87,12 @@ def _memory(info: Told) -> Iterator[Finding]:
     if not limit:
         return
     share = used / limit
-    what = f"{share:.0%} of maxmemory is used"
+    what = f"{min(share, 1):.0%} of maxmemory is used"
     if share < _FULL:
         yield Finding("ok", "memory", what)
         return
     yield Finding(
-        "warning",
+        "warning" if share < 1 else "error",
         "memory",
         what,
         "when it is full, nothing is accepted or published until there is room",

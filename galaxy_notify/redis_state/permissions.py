@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
@@ -127,10 +125,6 @@ def _may_use_transactions(place: Place) -> bool:
         with place.client.pipeline(transaction=True) as pipeline:
             pipeline.ping()
             pipeline.execute()
-    except RedisError as error:
-        if (fault := fault_of(error)).fault.code == "NOPERM":
-            return False
-        raise fault from error
     except REDIS_ERRORS as error:
-        raise fault_of(error) from error
+        return fault_of(error).fault.code != "NOPERM"
     return True
