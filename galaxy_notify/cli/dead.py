@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -11,31 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.dead_moves import move, moving
+from galaxy_notify.cli.dead_moves import move, moving, to_move
 from galaxy_notify.cli.dead_options import Chosen, choosing, chosen
+from galaxy_notify.cli.dead_view import explain, show_stats, show_table, stats_as_json
 from galaxy_notify.cli.ending import Exit, printable
-from galaxy_notify.cli.output import (
-    ago,
-    bad,
-    clock,
-    count,
-    echo,
-    echo_json,
-    faint,
-    note,
-    shortened,
-    strong,
-    table,
-)
+from galaxy_notify.cli.output import count, echo_json, note
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.dead_letter import DeadLetter
-    from galaxy_notify.operations.dead_letters import DeadLetters, DeadStats
+    from galaxy_notify.operations.dead_letters import DeadLetters
 
 _SHOWN: Final = 100
 _CHUNK: Final = 500
 _TOP: Final = 20
-_HEADER: Final = ("died", "class", "attempts", "type", "producer", "id", "message")
 
 
 @click.group("dead")
@@ -60,7 +46,7 @@ def ls(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -
         shown = 0
         while chunk := list(islice(found, _CHUNK)):
             shown += len(chunk)
-            _print(chunk, now_ms, as_json=as_json)
+            show_table(chunk, now_ms, as_json=as_json)
     if choice.is_bulk and shown == wanted.limit:
         note(f"{count(shown)} shown, there may be more: --limit N, --all")
     return _ended(shown, missing)
@@ -80,7 +66,7 @@ def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
             if as_json:
                 echo_json(letter.explained())
             else:
-                _explain(letter, now_ms)
+                explain(letter, now_ms)
     return _ended(shown, missing)
 
 
@@ -98,9 +84,9 @@ def stats(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any
             counted.add(letter)
         now_ms = letters.now_ms()
     if as_json:
-        echo_json(_as_json(counted))
+        echo_json(stats_as_json(counted))
     else:
-        _print_stats(counted, now_ms)
+        show_stats(counted, now_ms)
     return _ended(counted.total, missing) if missing else Exit.OK
 
 
@@ -129,8 +115,9 @@ def replay(app: Application, /, ids: tuple[str, ...], **given: Any) -> int:
 
     It is safe to stop it at any point and to run it again: each moves once.
     """
+    choice = to_move("replay", ids, given)
     with opened(app) as letters:
-        return move("replay", letters, chosen(ids, given))
+        return move("replay", letters, choice)
 
 
 @command.command("purge")
@@ -140,8 +127,9 @@ def replay(app: Application, /, ids: tuple[str, ...], **given: Any) -> int:
 @pass_application
 def purge(app: Application, /, ids: tuple[str, ...], **given: Any) -> int:
     """Give dead letters up for good; `dead export` keeps a copy."""
+    choice = to_move("purge", ids, given)
     with opened(app) as letters:
-        return move("purge", letters, chosen(ids, given))
+        return move("purge", letters, choice)
 
 
 @contextmanager
@@ -168,88 +156,3 @@ def _ended(shown: int, missing: list[str]) -> int:
             note("nothing matched")
         return Exit.NOTHING
     return Exit.PARTLY if missing else Exit.OK
-
-
-def _print(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> None:
-    if as_json:
-        for letter in letters:
-            echo_json(letter.as_json())
-        return
-    rows = [
-        (
-            ago(letter.dead_at_ms, now_ms),
-            bad(printable(letter.failure_class or "?")),
-            letter.attempts,
-            printable(letter.type or "?"),
-            printable(letter.producer or "?"),
-            printable(letter.id),
-            shortened(letter.failure.message, 60),
-        )
-        for letter in letters
-    ]
-    for line in table(_HEADER, rows):
-        echo(line)
-
-
-def _explain(letter: DeadLetter, now_ms: int) -> None:
-    echo(strong(printable(letter.id)))
-    facts = (
-        ("died", f"{clock(letter.dead_at_ms)}, {ago(letter.dead_at_ms, now_ms)}"),
-        ("why", f"{bad(printable(letter.failure_class or '?'))} {_line(letter.failure.message)}"),
-        ("type", printable(letter.type or "?")),
-        ("producer", printable(letter.producer or "?")),
-        ("attempts", f"{letter.attempts} in generation {letter.generation}"),
-        ("worker", printable(letter.failure.worker or "?")),
-    )
-    for name, value in facts:
-        echo(f"  {name:<10}{value}")
-    rows = [
-        (
-            clock(line.at_ms),
-            line.event,
-            line.attempt or None,
-            printable(line.worker),
-            _line(f"{line.failure_class} {line.message}"),
-        )
-        for line in letter.history
-    ]
-    for text in table(("at", "event", "attempt", "by", "why"), rows, indent="  "):
-        echo(text)
-
-
-def _line(text: str) -> str:
-    return printable(text).replace("\n", " ").strip()
-
-
-def _as_json(counted: DeadStats) -> dict[str, object]:
-    return {
-        "total": counted.total,
-        "oldest_ms": counted.oldest_ms,
-        "newest_ms": counted.newest_ms,
-        "classes": dict(counted.classes.most_common()),
-        "channels": dict(counted.channels.most_common()),
-        "types": dict(counted.types.most_common()),
-        "producers": dict(counted.producers.most_common()),
-    }
-
-
-def _print_stats(counted: DeadStats, now_ms: int) -> None:
-    echo(f"{strong(count(counted.total))} dead")
-    if counted.oldest_ms is not None and counted.newest_ms is not None:
-        oldest, newest = ago(counted.oldest_ms, now_ms), ago(counted.newest_ms, now_ms)
-        echo(f"the oldest died {oldest}, the newest {newest}")
-    _print_counts("class", counted.classes)
-    _print_counts("channel", counted.channels)
-    _print_counts("type", counted.types)
-    _print_counts("producer", counted.producers)
-
-
-def _print_counts(what: str, counts: Counter[str]) -> None:
-    rows = [(number, printable(name or "?")) for name, number in counts.most_common(_TOP)]
-    if not rows:
-        return
-    echo()
-    for line in table(("count", what), rows):
-        echo(line)
-    if len(counts) > _TOP:
-        echo(faint(f"and {count(len(counts) - _TOP)} more"))

@@ -15,7 +15,7 @@ import click
 
 from galaxy_notify.cli.actor import actor
 from galaxy_notify.cli.asking import Progress, confirm, yes_option
-from galaxy_notify.cli.dead_options import Chosen
+from galaxy_notify.cli.dead_options import Chosen, chosen
 from galaxy_notify.cli.ending import Exit, complain, printable
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, shortened
 
@@ -42,13 +42,21 @@ def moving(command: Command) -> Command:
     return command
 
 
+def to_move(verb: str, ids: tuple[str, ...], given: dict[str, Any]) -> Chosen:
+    """Return what to move; refuse what nobody could mean, before anything is asked of Redis."""
+    choice = chosen(ids, given)
+    if choice.is_bulk and not (choice.narrows or choice.everything):
+        raise click.UsageError(f"say which to {verb}: ids, a filter such as --class, or --all")
+    if choice.is_bulk and not (given["yes"] or given["dry_run"] or _somebody_is_here()):
+        confirm(f"{verb} of many dead letters", yes=False)
+    return choice
+
+
 def move(verb: str, letters: DeadLetters, choice: Chosen) -> int:
     """Move what was chosen, tell what became of it, and return the exit code."""
     from galaxy_notify.operations.dead_moves import Run
 
     given = choice.given
-    if choice.is_bulk and not (choice.narrows or choice.everything):
-        raise click.UsageError(f"say which to {verb}: ids, a filter such as --class, or --all")
     target = _agreed(verb, letters, choice)
     action = letters.replay if verb == "replay" else letters.purge
     with _stoppable() as pause, Progress("moved") as progress:
@@ -87,8 +95,6 @@ def _agreed(verb: str, letters: DeadLetters, choice: Chosen) -> DeadFilter | Ite
     wanted = letters.as_of_now(choice.filter(letters))
     if given["yes"] or given["dry_run"]:
         return wanted
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        confirm(f"{verb} of many dead letters", yes=False)
     found = letters.matching(wanted)
     sample = list(islice(found, _SAMPLE))
     number = len(sample) + sum(1 for _ in found)
@@ -100,6 +106,10 @@ def _agreed(verb: str, letters: DeadLetters, choice: Chosen) -> DeadFilter | Ite
             note(f"  and {count(number - len(sample))} more")
         confirm(f"{verb} {plural(number, 'dead letter')}?", yes=False)
     return wanted
+
+
+def _somebody_is_here() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 @contextmanager

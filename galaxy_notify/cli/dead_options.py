@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -99,11 +100,9 @@ def choosing(command: Command) -> Command:
         click.option("--channel", multiple=True, callback=_channels, help="Channel." + repeat),
         click.argument("ids", nargs=-1, metavar="[ID...|-]"),
     ]
-    decorated: Any = command
     for option in options:
-        decorated = option(decorated)
-    chooser: Command = decorated
-    return chooser
+        command = option(command)
+    return command
 
 
 def chosen(ids: tuple[str, ...], given: dict[str, Any]) -> Chosen:
@@ -123,7 +122,7 @@ def chosen(ids: tuple[str, ...], given: dict[str, Any]) -> Chosen:
 
 def _from_stdin() -> Iterator[str]:
     """Yield ids, one in a line, or what `dead ls --json` and `dead export` print."""
-    for line in click.get_binary_stream("stdin"):
+    for line in sys.stdin.buffer:
         text = line.decode("utf-8", "replace").strip()
         if text:
             yield _id_in(text) if text.startswith("{") else text

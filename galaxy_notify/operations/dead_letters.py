@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from galaxy_notify.model.ids import Member, parse_target
+from galaxy_notify.operations.dead_actions import Action, Purge, Replay
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.dead_moves import Action, Mover, Outcome, Purge, Replay, Run
+from galaxy_notify.operations.dead_moves import Mover, Outcome, Run
 from galaxy_notify.redis_state.dead_letters import DeadLetterIndex, Span
 from galaxy_notify.redis_state.place import Place
 

@@ -68,7 +68,8 @@ class DeadLetterIndex:
         walks = [self._walk(keys, channel, span) for keys, channel in self._places(channels)]
         merged = heapq.merge(*walks)
         while chunk := list(islice(merged, _ROWS)):
-            yield from self._rows([(self._layout.keys(entry.shard), entry) for entry in chunk])
+            rows = self._rows([(self._layout.keys(entry.shard), entry) for entry in chunk])
+            yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
         """Return the dead letters of these names, None for each that is none (any more)."""
@@ -153,12 +154,32 @@ class DeadLetterIndex:
             pairs = [] if sound(score) is None else [(member.encode(), float(score))]
             found = read_entries(pairs, name.channel, keys.shard)
             entries.append((keys, found[0]) if found else None)
-        rows = iter(self._rows([entry for entry in entries if entry]))
+        rows = iter(self._sure(self._rows([entry for entry in entries if entry])))
         return [next(rows) if entry else None for entry in entries]
 
     def _rows(self, entries: Sequence[tuple[Keys, DeadEntry]]) -> list[DeadRow]:
         asked = readings(entries)
         return list(read_rows(entries, asked, self._read(list(asked.values()))))
+
+    def _sure(self, rows: Sequence[DeadRow]) -> list[DeadRow | None]:
+        """Tell damage from a move by others between reading the index and the state.
+
+        One whose state is the same before and after the index has it is damaged; any other has
+        moved: None.
+        """
+        sure: list[DeadRow | None] = list(rows)
+        places = [place for place, row in enumerate(rows) if row.suspect]
+        suspects = [rows[place] for place in places]
+        scores = self._read(
+            [
+                Read(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
+                for row in suspects
+            ]
+        )
+        for place, score, after in zip(places, scores, self.stored(suspects), strict=True):
+            if sound(score) is None or after.state != rows[place].state:
+                sure[place] = None
+        return sure
 
     def _read(self, commands: Sequence[Read]) -> list[Any]:
         return run_all_sync(self._client, commands) if commands else []

@@ -72,6 +72,11 @@ class DeadRow:
         """Tell whether its state says that it is no dead letter."""
         return self.route is not None and self.route.status is not Status.DEAD_LETTER
 
+    @property
+    def suspect(self) -> bool:
+        """Tell whether it is damaged, unless it was moved while it was read."""
+        return self.entry.name is not None and (self.state is None or self.misplaced)
+
 
 def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Read]:
     """Return one reading for each notification among the entries, by shard tag and id."""

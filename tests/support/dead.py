@@ -57,11 +57,12 @@ PLAIN = Kind()
 class Graveyard:
     """A deployment on a test server, with the means to let routes die in it."""
 
-    def __init__(self, client: redis.Redis, deployment: Deployment) -> None:
+    def __init__(self, client: redis.Redis, deployment: Deployment, *, first: int = 0) -> None:
+        """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
         self.layout = Layout("gn", deployment)
         self.place = Place(client, self.layout)
-        self._number = 0
+        self._number = first
 
     def bury(
         self, routes: Sequence[str] = ROUTES, *, kind: Kind = PLAIN, number: int = 1
@@ -178,6 +179,16 @@ def graveyard(
         client.hset(keys.meta, mapping=deployment.as_meta())  # type: ignore[arg-type]  # invariant
     try:
         yield made
+    finally:
+        client.close()
+
+
+@contextmanager
+def beside(yard: Graveyard, server: Server) -> Iterator[Graveyard]:
+    """Work on the same deployment with a connection of one's own, as another process does."""
+    client = sync_client(server.url)
+    try:
+        yield Graveyard(client, yard.layout.deployment, first=1_000_000)
     finally:
         client.close()
 

@@ -1,0 +1,117 @@
+"""What ``dead`` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from galaxy_notify.cli.ending import printable
+from galaxy_notify.cli.output import (
+    ago,
+    bad,
+    clock,
+    count,
+    echo,
+    echo_json,
+    faint,
+    shortened,
+    strong,
+    table,
+)
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.dead_letter import DeadLetter
+    from galaxy_notify.operations.dead_letters import DeadStats
+
+_TOP: Final = 20
+_HEADER: Final = ("died", "class", "attempts", "type", "producer", "id", "message")
+
+
+def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> None:
+    """Print a line for each, as columns or as JSON."""
+    if as_json:
+        for letter in letters:
+            echo_json(letter.as_json())
+        return
+    rows = [
+        (
+            ago(letter.dead_at_ms, now_ms),
+            bad(printable(letter.failure_class or "?")),
+            letter.attempts,
+            printable(letter.type or "?"),
+            printable(letter.producer or "?"),
+            printable(letter.id),
+            shortened(letter.failure.message, 60),
+        )
+        for letter in letters
+    ]
+    for line in table(_HEADER, rows):
+        echo(line)
+
+
+def explain(letter: DeadLetter, now_ms: int) -> None:
+    """Tell why one died, and its history."""
+    echo(strong(printable(letter.id)))
+    facts = (
+        ("died", f"{clock(letter.dead_at_ms)}, {ago(letter.dead_at_ms, now_ms)}"),
+        ("why", f"{bad(printable(letter.failure_class or '?'))} {_line(letter.failure.message)}"),
+        ("type", printable(letter.type or "?")),
+        ("producer", printable(letter.producer or "?")),
+        ("attempts", f"{letter.attempts} in generation {letter.generation}"),
+        ("worker", printable(letter.failure.worker or "?")),
+    )
+    for name, value in facts:
+        echo(f"  {name:<10}{value}")
+    rows = [
+        (
+            clock(line.at_ms),
+            line.event,
+            line.attempt or None,
+            printable(line.worker),
+            _line(f"{line.failure_class} {line.message}"),
+        )
+        for line in letter.history
+    ]
+    for text in table(("at", "event", "attempt", "by", "why"), rows, indent="  "):
+        echo(text)
+
+
+def _line(text: str) -> str:
+    return printable(text).replace("\n", " ").strip()
+
+
+def stats_as_json(counted: DeadStats) -> dict[str, object]:
+    """Return the counts as one document."""
+    return {
+        "total": counted.total,
+        "oldest_ms": counted.oldest_ms,
+        "newest_ms": counted.newest_ms,
+        "classes": dict(counted.classes.most_common()),
+        "channels": dict(counted.channels.most_common()),
+        "types": dict(counted.types.most_common()),
+        "producers": dict(counted.producers.most_common()),
+    }
+
+
+def show_stats(counted: DeadStats, now_ms: int) -> None:
+    """Print the counts, the largest first."""
+    echo(f"{strong(count(counted.total))} dead")
+    if counted.oldest_ms is not None and counted.newest_ms is not None:
+        oldest, newest = ago(counted.oldest_ms, now_ms), ago(counted.newest_ms, now_ms)
+        echo(f"the oldest died {oldest}, the newest {newest}")
+    _print_counts("class", counted.classes)
+    _print_counts("channel", counted.channels)
+    _print_counts("type", counted.types)
+    _print_counts("producer", counted.producers)
+
+
+def _print_counts(what: str, counts: Counter[str]) -> None:
+    rows = [(number, printable(name or "?")) for name, number in counts.most_common(_TOP)]
+    if not rows:
+        return
+    echo()
+    for line in table(("count", what), rows):
+        echo(line)
+    if len(counts) > _TOP:
+        echo(faint(f"and {count(len(counts) - _TOP)} more"))
