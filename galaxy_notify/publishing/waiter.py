@@ -21,12 +21,12 @@ class Waiter:
         self._poked: asyncio.Future[None] | None = None
 
     def poke(self) -> None:
-        """End the wait that is going on, if one is."""
+        """End the wait that is going on, if one is: there is something to reconsider."""
         if self._poked is not None and not self._poked.done():
             self._poked.set_result(None)
 
     async def wait(self, seconds: float, *, listen: bool) -> bool:
-        """Wait for at most *seconds*; tell whether something came. Raises `RedisFault`."""
+        """Wait for at most *seconds*; tell whether a wake-up came. Raises `RedisFault`."""
         self._poked = asyncio.get_running_loop().create_future()
         if listen and self._listening is None:
             self._listening = asyncio.create_task(self._store.woken(self._channels, LISTEN_S))
@@ -34,7 +34,7 @@ class Waiter:
         if self._listening is not None:
             awaited.add(self._listening)
         await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return self._poked.done() or self._heard()
+        return self._heard()
 
     async def close(self) -> None:
         """Wait for the call in flight, if there is one."""

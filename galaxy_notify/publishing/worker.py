@@ -76,6 +76,8 @@ class Worker:
         """Settle what is due now, one batch of it, and return how many routes moved on."""
         async with self._gate.shared():
             taken = await self._claimer.claim(slot)
+            # Whoever rests meanwhile has to know until when.
+            self._waiter.poke()
             moved = await self._settle(taken)
         self._hooks.progressed()
         if taken.suspects and not self._stopping:
@@ -112,11 +114,13 @@ class Worker:
     async def _settle(self, taken: Taken) -> int:
         if not taken.claim.members:
             return 0
-        self._waiter.poke()
         outcome = await self._publisher.settle(taken.channel, taken.claim)
         self._hooks.stream_length(outcome.stream_length)
         if outcome.refused:
             raise StreamRefused(outcome.refused)
+        if outcome.settled:
+            # A retry may be due before what the other slots rest for.
+            self.poke()
         return outcome.settled
 
     async def _settle_suspect(self, slot: int, channel: str) -> int:
