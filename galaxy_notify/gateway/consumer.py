@@ -1,0 +1,166 @@
+"""Reads the gateway streams of a deployment as one consumer of a group."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Self
+
+import galaxy_notify
+from galaxy_notify.errors import ConfigurationError, Unavailable
+from galaxy_notify.gateway.handling import Handler, Handling
+from galaxy_notify.gateway.options import ConsumerOptions, checked_name
+from galaxy_notify.gateway.persistence import Outages, Persistence, StopFlag, Stopped, together
+from galaxy_notify.gateway.shard import ShardReader
+from galaxy_notify.redis_state.deployment import STATE_FORMAT
+from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.group import GroupMember
+from galaxy_notify.redis_state.group_place import GroupPlace
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.stream import GroupReport
+from galaxy_notify.settings import Settings, settings_from
+from galaxy_notify.telemetry.logs import get_logger
+
+_UNKNOWN: Final = GroupReport(lag=None, pending=0, oldest_pending_s=None, lost=None)
+
+
+class GatewayConsumer:
+    """Delivers every event of the gateway streams to a handler, at least once each.
+
+    The group is made at the beginning of each shard's stream. An event is acknowledged after its
+    handler, together with a mark of its ``event_id`` in Redis, so that a repeated one is not
+    handled twice; only a crash between a handler's end and that mark repeats an event, therefore
+    handlers de-duplicate what must not happen twice. A handler that raises is tried again later,
+    while its neighbours go on; what fails ten times, or can't be read, is parked with the reason.
+    Consumers of a group share its events; each living one needs a name of its own, best one that
+    it keeps over restarts. Within a shard events come in the order of publishing, see
+    `ConsumerOptions`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        group: str,
+        consumer: str,
+        options: ConsumerOptions | None = None,
+    ) -> None:
+        """Prepare; nothing is sent before `run` or `report`."""
+        self.group = checked_name("group", group)
+        self.consumer = checked_name("consumer", consumer)
+        self._settings = settings
+        self._options = options or ConsumerOptions()
+        self._place: GroupPlace | None = None
+        self._stop = StopFlag()
+        self._handling: Handling | None = None
+        self._log = get_logger("gateway", group=group, consumer=consumer)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        group: str,
+        consumer: str,
+        prefix: str = "gn",
+        options: ConsumerOptions | None = None,
+        **redis: Any,
+    ) -> Self:
+        """Return a consumer that reads shards and streams from the deployment.
+
+        Further arguments are settings of the section ``redis``, such as ``password``.
+        """
+        settings = settings_from({"redis": {"url": url, "prefix": prefix, **redis}})
+        return cls(settings, group=group, consumer=consumer, options=options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        if self._place is not None:
+            await self._place.close()
+            self._place = None
+
+    async def run(self, handler: Handler) -> None:
+        """Deliver events to the handler until `stop`; wait out outages of Redis.
+
+        A stop, and likewise a cancellation, first lets the handlers in hand end, within
+        ``stop_within_s``. Raises `ConfigurationError` where Redis refuses us at the start, or the
+        deployment is of another format; anything else that it raises is a defect.
+        """
+        self._handling = Handling(handler, self._options.timeout_s)
+        work = asyncio.ensure_future(self._run(self._handling))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait([work])
+            raise
+
+    def stop(self) -> None:
+        """End `run` soon; call it from the thread of its event loop."""
+        self._stop.set()
+        if self._handling is not None:
+            self._handling.stop_within(self._options.stop_within_s)
+
+    async def report(self) -> dict[int, GroupReport]:
+        """Return how the group stands on each shard; raise `Unavailable` when Redis is away."""
+        try:
+            place = self._place or await self._open()
+            if place is None:
+                raise Unavailable("nothing was accepted in this deployment yet")
+            reports = await place.reports()
+        except RedisFault as error:
+            raise Unavailable(str(error)) from error
+        return {shard: groups.get(self.group, _UNKNOWN) for shard, groups in reports.items()}
+
+    async def _run(self, handling: Handling) -> None:
+        outages = Outages(self.group)
+        try:
+            place = await self._opened(outages)
+        except Stopped:
+            return
+        readers = [
+            ShardReader(
+                GroupMember(place.client, keys, self.group, self.consumer),
+                self._options,
+                handling,
+                self._stop,
+                outages,
+            )
+            for keys in place.all_keys
+        ]
+        self._log.info("consumer started", shards=len(readers))
+        await together(self._stop, *(reader.run() for reader in readers))
+        self._log.info("consumer stopped")
+
+    async def _opened(self, outages: Outages) -> GroupPlace:
+        """Connect as soon as there is a deployment to read."""
+        insist = Persistence(self._stop, outages, _refused_at_start)
+        told = False
+        while True:
+            place = self._place or await insist(self._open)
+            if place is not None:
+                return place
+            if not told:
+                self._log.info("waiting: nothing was accepted in this deployment yet")
+                told = True
+            if await self._stop.wait(1.0):
+                raise Stopped
+
+    async def _open(self) -> GroupPlace | None:
+        place = await GroupPlace.open(self._settings, f"galaxy-notify/{galaxy_notify.__version__}")
+        if place is not None and place.deployment.format != STATE_FORMAT:
+            await place.close()
+            raise ConfigurationError(
+                f"this deployment has state format {place.deployment.format}, this version reads"
+                f" {STATE_FORMAT}: run the version that wrote it"
+            )
+        self._place = place
+        return place
+
+
+async def _refused_at_start(fault: Fault) -> bool:
+    if fault.remedy is Remedy.CONFIGURE:
+        raise ConfigurationError(f"redis refuses: {fault.code}: {fault.text}")
+    return False

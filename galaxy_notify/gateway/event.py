@@ -1,0 +1,110 @@
+"""An event as a gateway gets it, read from the fields of its stream entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import msgpack
+
+from galaxy_notify.encoding import MAX_BYTES, unpack_payload
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import parse_target
+
+_UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event for one user.
+
+    ``event_id`` is the same whenever the event is delivered again. ``deliveries`` counts this
+    delivery too. ``request_id``, ``trace_id`` and ``traceparent`` are empty where there is none.
+    """
+
+    event_id: str
+    user_id: str
+    event_type: str
+    payload_bytes: bytes
+    request_id: str
+    trace_id: str
+    traceparent: str
+    stream: str
+    stream_id: str
+    shard: int
+    deliveries: int
+
+    @cached_property
+    def payload(self) -> dict[str, Any]:
+        """Read the payload of the ``msgpack`` or ``json`` encoder; raise `Corrupt` if it is none.
+
+        A handler lets `Corrupt` pass: the entry is then parked at once.
+        """
+        return decode_payload(self.payload_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an entry stands, and which delivery of it this is."""
+
+    stream: str
+    stream_id: str
+    shard: int
+    deliveries: int
+
+
+def decode_event(fields: Mapping[bytes, bytes], position: Position) -> Event:
+    """Read the fields of an entry; raise `Corrupt` naming the one that no daemon wrote."""
+    event_id = _text(fields, "event_id", required=True)
+    target = parse_target(event_id)
+    if target is None or target.route_id is None or event_id != event_id.strip():
+        raise Corrupt("event_id: not the id of an event")
+    payload = fields.get(b"payload_bytes")
+    if payload is None:
+        raise Corrupt("payload_bytes: missing")
+    return Event(
+        event_id=event_id,
+        user_id=_text(fields, "user_id", required=True),
+        event_type=_text(fields, "event_type", required=True),
+        payload_bytes=payload,
+        request_id=_text(fields, "request_id"),
+        trace_id=_text(fields, "trace_id"),
+        traceparent=_text(fields, "traceparent"),
+        stream=position.stream,
+        stream_id=position.stream_id,
+        shard=position.shard,
+        deliveries=position.deliveries,
+    )
+
+
+def decode_payload(raw: bytes) -> dict[str, Any]:
+    """Read a payload, packed or JSON, under the same rules; raise `Corrupt`."""
+    # A packed map never begins with this byte.
+    return unpack_payload(_packed(raw) if raw[:1] == b"{" else raw)
+
+
+def _packed(raw: bytes) -> bytes:
+    if len(raw) > MAX_BYTES:
+        raise Corrupt(f"payload: {len(raw)} bytes, more than {MAX_BYTES}")
+    try:
+        packed: bytes = msgpack.packb(json.loads(raw, parse_constant=_refuse))
+    except _UNREADABLE as error:
+        raise Corrupt(f"payload: {type(error).__name__}: {error}"[:200]) from error
+    return packed
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _text(fields: Mapping[bytes, bytes], name: str, *, required: bool = False) -> str:
+    raw = fields.get(name.encode(), b"")
+    if required and not raw:
+        raise Corrupt(f"{name}: missing")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"{name}: not UTF-8") from error

@@ -1,0 +1,85 @@
+"""What a consumer may be told beyond where to read and who it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Final
+
+from galaxy_notify.errors import ConfigurationError
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """How a consumer reads, retries and remembers.
+
+    - ``concurrency``: handlers at a time on each shard. With 1 they run in the order of the
+      stream; with more, in order for each user. A retried event comes late, out of order.
+    - ``batch``: entries asked for in one read.
+    - ``reclaim_idle_s``: what another consumer has left untouched so long is taken over.
+    - ``handler_timeout_s``: a handler that takes longer has failed; at most, and by default, half
+      of ``reclaim_idle_s``, so that nobody else is given what is still in hand.
+    - ``retry_min_s``, ``retry_max_s``: the pause before a failed event is delivered again
+      doubles from one to the other.
+    - ``max_deliveries``: an event that failed so often is parked with the reason.
+    - ``marks_ttl_s``, ``marks_max``: how long, and how many on each shard, handled events are
+      remembered, so that a repeated one is not handled twice.
+    - ``parked_max``: entries kept in the parked stream of each shard.
+    - ``stop_within_s``: how long a stop waits for the handlers in hand.
+    """
+
+    concurrency: int = 1
+    batch: int = 64
+    reclaim_idle_s: float = 60.0
+    handler_timeout_s: float | None = None
+    retry_min_s: float = 1.0
+    retry_max_s: float = 30.0
+    max_deliveries: int = 10
+    marks_ttl_s: float = 86_400.0
+    marks_max: int = 100_000
+    parked_max: int = 10_000
+    stop_within_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"{field.name}: {value} is not greater than 0")
+        if self.handler_timeout_s and self.handler_timeout_s > self.reclaim_idle_s / 2:
+            raise ConfigurationError("handler_timeout_s: more than half of reclaim_idle_s")
+
+    @property
+    def reclaim_idle_ms(self) -> int:
+        """Return after how long an entry of another consumer is taken over."""
+        return round(self.reclaim_idle_s * 1000)
+
+    @property
+    def in_hand_s(self) -> float:
+        """Return how long an entry may be in hand before its handler must have begun."""
+        return self.reclaim_idle_s / 2
+
+    @property
+    def timeout_s(self) -> float:
+        """Return how long a handler may take."""
+        return self.handler_timeout_s or self.reclaim_idle_s / 2
+
+    @property
+    def retry_min_ms(self) -> int:
+        """Return the pause after a first failure."""
+        return max(1, round(self.retry_min_s * 1000))
+
+    @property
+    def retry_max_ms(self) -> int:
+        """Return the longest pause; the consumer itself retries before others take over."""
+        return max(self.retry_min_ms, min(round(self.retry_max_s * 1000), self.reclaim_idle_ms))
+
+
+def checked_name(field: str, name: str) -> str:
+    """Return a group's or a consumer's name, or refuse it."""
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f'{field}: "{name[:128]}" is no name (letters, digits, . _ : @ - and at most 128)'
+        )
+    return name

@@ -1,0 +1,65 @@
+"""The connection of a consumer to all shards of a deployment."""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import redis.asyncio
+
+from galaxy_notify.redis_state.connection import async_client
+from galaxy_notify.redis_state.deployment import Deployment, Layout, read_deployment
+from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import redis_access, redis_url
+from galaxy_notify.settings import Settings
+
+# A shard blocks one connection to read; what it sends meanwhile shares few more.
+_PER_SHARD: Final = 4
+
+
+class GroupPlace:
+    """A client with connections enough for every shard, and where everything lies."""
+
+    def __init__(self, client: redis.asyncio.Redis, layout: Layout) -> None:
+        self.client = client
+        self._layout = layout
+
+    @classmethod
+    async def open(cls, settings: Settings, name: str) -> Self | None:
+        """Connect, or return None where there is no deployment yet; raises `RedisFault`."""
+        found = await _found(settings, name)
+        if found is None:
+            return None
+        connections = found.shards * _PER_SHARD
+        return cls(_client(settings, connections, name), Layout(settings.redis.prefix, found))
+
+    @property
+    def deployment(self) -> Deployment:
+        """Return what the deployment agreed on."""
+        return self._layout.deployment
+
+    @property
+    def all_keys(self) -> list[Keys]:
+        """Return the keys of every shard."""
+        return self._layout.all_keys
+
+    async def reports(self) -> dict[int, dict[str, GroupReport]]:
+        """Return how every group stands on each shard; raises `RedisFault`."""
+        return {keys.shard: await group_report_async(self.client, keys) for keys in self.all_keys}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
+
+async def _found(settings: Settings, name: str) -> Deployment | None:
+    client = _client(settings, 1, name)
+    try:
+        return await read_deployment(client, settings.redis.prefix)
+    finally:
+        await client.aclose()
+
+
+def _client(settings: Settings, connections: int, name: str) -> redis.asyncio.Redis:
+    access = redis_access(settings)
+    return async_client(redis_url(settings), connections=connections, name=name, **access)

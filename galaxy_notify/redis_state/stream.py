@@ -1,0 +1,121 @@
+"""The gateway stream as operators see it: its newest entries, its groups, what they lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.group_report import (
+    GroupReport,
+    StreamId,
+    group_report,
+    group_report_async,
+    has_no_key,
+    order_of,
+    sound,
+)
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import fault_of, run_all_sync
+from galaxy_notify.redis_state.scripts import Read
+
+__all__ = [
+    "GroupReport",
+    "StreamEntry",
+    "drop_group",
+    "follow",
+    "group_report",
+    "group_report_async",
+    "newest",
+    "parked_length",
+]
+
+_READ: Final = 100
+_BLOCK_MS: Final = 1000
+
+
+class StreamEntry(NamedTuple):
+    """An entry of a gateway stream."""
+
+    shard: int
+    stream: str
+    stream_id: str
+    fields: Mapping[bytes, bytes]
+
+
+def parked_length(client: redis.Redis, keys: Keys) -> int:
+    """Return how many entries rest in the parked stream of a shard."""
+    (length,) = run_all_sync(client, [Read(["XLEN", keys.parked])])
+    return int(sound(length))
+
+
+def newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[StreamEntry]:
+    """Return the newest *count* entries over all shards, oldest first."""
+    return _merged(_newest(client, all_keys, count), count) if count > 0 else []
+
+
+def follow(
+    client: redis.Redis, all_keys: Sequence[Keys], count: int
+) -> Iterator[StreamEntry | None]:
+    """Give the newest *count* entries, then every later one as it arrives.
+
+    None stands for a second in which nothing came, so that the caller may end.
+    """
+    found = _newest(client, all_keys, max(1, count))
+    yield from _merged(found, count)
+    by_stream = {keys.stream: keys for keys in all_keys}
+    # Values of Any: the commands' own types are wider than what stands here.
+    positions: dict[Any, Any] = dict.fromkeys(by_stream, "0-0")
+    positions |= {entries[0].stream: entries[0].stream_id for entries in found if entries}
+    while True:
+        try:
+            reply: Any = client.xread(positions, count=_READ, block=_BLOCK_MS)
+        except REDIS_ERRORS as error:
+            raise fault_of(error) from error
+        if not reply:
+            yield None
+            continue
+        for name, rows in reply.items() if isinstance(reply, dict) else reply:
+            stream = name.decode()
+            for row in rows[0] if rows and isinstance(rows[0], list) else rows:
+                entry = _entry(by_stream[stream], row)
+                positions[stream] = entry.stream_id
+                yield entry
+
+
+def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:
+    """Forget a group and its marks on every shard; return on how many shards it was."""
+    dropped = 0
+    for keys in all_keys:
+        destroyed, forgotten = run_all_sync(
+            client,
+            [Read(["XGROUP", "DESTROY", keys.stream, group]), Read(["UNLINK", keys.seen(group)])],
+        )
+        if not has_no_key(destroyed):
+            dropped += int(sound(destroyed))
+        sound(forgotten)
+    return dropped
+
+
+def _newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[list[StreamEntry]]:
+    asked = [Read(["XREVRANGE", keys.stream, "+", "-", "COUNT", count]) for keys in all_keys]
+    replies = run_all_sync(client, asked)
+    return [
+        [_entry(keys, row) for row in sound(rows)]
+        for keys, rows in zip(all_keys, replies, strict=True)
+    ]
+
+
+def _merged(found: Sequence[Sequence[StreamEntry]], count: int) -> list[StreamEntry]:
+    everything = sorted((entry for entries in found for entry in entries), key=_order)
+    return everything[-count:] if count > 0 else []
+
+
+def _entry(keys: Keys, row: Any) -> StreamEntry:
+    return StreamEntry(keys.shard, keys.stream, row[0].decode(), row[1])
+
+
+def _order(entry: StreamEntry) -> tuple[StreamId, int]:
+    return order_of(entry.stream_id), entry.shard

@@ -1,0 +1,118 @@
+"""Gateway events for tests: a deployment to read, entries as a daemon writes them, a consumer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgpack
+import redis
+
+from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
+from galaxy_notify.gateway.handling import Handler
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.keys import Keys
+from tests.support.servers import Server
+
+QUICK = ConsumerOptions(
+    reclaim_idle_s=0.5, retry_min_s=0.05, retry_max_s=0.1, max_deliveries=3, stop_within_s=1
+)
+KEYS = Keys("gn", 0)
+
+
+def found(client: redis.Redis, **fields: Any) -> Deployment:
+    """Found a deployment with these fields."""
+    deployment = Deployment(**fields)
+    meta: dict[Any, Any] = {**deployment.as_meta()}
+    for shard in range(deployment.shards):
+        client.hset(Keys("gn", shard).meta, mapping=meta)
+    return deployment
+
+
+def notification_id(number: int) -> str:
+    """Return the id of a test's notification."""
+    return f"{number:032x}"
+
+
+def event_id(number: int, user: str = "u1") -> str:
+    """Return the id of the event of a test's notification."""
+    return f"{notification_id(number)}/push:{user}"
+
+
+def event_fields(number: int, user: str = "u1", **changed: bytes | str) -> dict[Any, Any]:
+    """Return the fields of an event as the daemon writes them."""
+    payload = {
+        "notification_id": notification_id(number),
+        "type": "game.ready",
+        "producer": "lobby",
+        "severity": "info",
+        "data": {"number": number},
+        "created_at_ms": 1_900_000_000_000,
+    }
+    return {
+        "user_id": user,
+        "event_type": "game.ready",
+        "event_id": event_id(number, user),
+        "payload_bytes": msgpack.packb(payload),
+        **changed,
+    }
+
+
+def publish(client: redis.Redis, *numbers: int, keys: Keys = KEYS, user: str = "u1") -> list[str]:
+    """Add events to a shard's stream and return their stream ids."""
+    ids: list[Any] = [client.xadd(keys.stream, event_fields(n, user)) for n in numbers]
+    return [stream_id.decode() for stream_id in ids]
+
+
+def pending(client: redis.Redis, group: str = "gateway", keys: Keys = KEYS) -> int:
+    """Return how many entries a group has not acknowledged, -1 where there is no group."""
+    try:
+        summary: Any = client.xpending(keys.stream, group)
+    except redis.ResponseError:
+        return -1
+    return int(summary["pending"])
+
+
+class Seen:
+    """A handler that writes down what it was given, and fails as told."""
+
+    def __init__(self, *failing: int) -> None:
+        self.events: list[Event] = []
+        self.failing = set(failing)
+
+    async def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        if int(event.event_id[:32], 16) in self.failing:
+            raise ValueError("no such user")
+
+    def has(self, number: int) -> bool:
+        """Tell whether the event of this number was handled."""
+        return number in self.numbers
+
+    @property
+    def numbers(self) -> list[int]:
+        """Return the numbers of the events, in the order of their handling."""
+        return [int(event.event_id[:32], 16) for event in self.events]
+
+
+@asynccontextmanager
+async def consuming(
+    server: Server | str,
+    handler: Handler,
+    *,
+    consumer: str = "gw-1",
+    options: ConsumerOptions = QUICK,
+) -> AsyncIterator[GatewayConsumer]:
+    """Run a consumer while the block runs, then stop it and let what broke it be raised."""
+    url = server if isinstance(server, str) else server.url
+    async with GatewayConsumer.from_url(
+        url, group="gateway", consumer=consumer, options=options
+    ) as gateway:
+        running = asyncio.ensure_future(gateway.run(handler))
+        try:
+            yield gateway
+        finally:
+            gateway.stop()
+            await running
