@@ -74,10 +74,11 @@ class Cli(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run, and exit with the code that the command returns or that its error means."""
         given = list(sys.argv[1:] if args is None else args)
+        debug = "--debug" in given
         try:
             code = finish_output(self._run(given))
         except BaseException as error:
-            code = finish_output(exit_code_of(error, debug="--debug" in given))
+            code = finish_output(exit_code_of(error, debug=debug))
         sys.exit(code)
 
     def _run(self, arguments: list[str]) -> int:

@@ -1,0 +1,274 @@
+"""``status``, ``health``, ``pause`` and ``resume``: the numbers, and who must do something."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.command import NOWHERE, Command
+from tests.support.dead import PLAIN, Graveyard, graveyard
+from tests.support.intents import PLAIN as INTENT
+from tests.support.servers import Server
+from tests.support.wait import wait_until
+
+CHANNEL_KEYS = ["scheduled", "due", "overdue", "oldest_overdue_s", "leased", "dead", "paused"]
+TOTALS = ["accepted", "published", "retried", "dead_lettered", "replayed", "purged"]
+TOTALS += ["cancelled", "expired", "skipped", "abandoned"]
+LONG_AGO_MS = 120_000
+
+
+@pytest.fixture
+def yard(any_server: Server) -> Iterator[Graveyard]:
+    """Give a deployment of one shard."""
+    with graveyard(any_server) as made:
+        yield made
+
+
+@pytest.fixture
+def command(any_server: Server) -> Command:
+    """Give its command line."""
+    return Command(any_server.url)
+
+
+def channel(command: Command) -> Any:
+    """Return what status tells of the one channel."""
+    return command.told("status")["channels"]["push"]
+
+
+def age(yard: Graveyard, member: str, ms: int) -> None:
+    """Let a route have been due for so long: its state, and its place in the schedule."""
+    key, route_id = yard.record(member)
+    before = yard.route(member).due_at_ms
+    due = before - ms
+    state = (yard.state(member) or b"").replace(b"%d" % before, b"%d" % due)
+    yard.client.hset(key, route_id, state)
+    yard.client.zadd(yard.layout.keys(0).schedule("push"), {member: due})
+
+
+def alive(yard: Graveyard, progress_ms: int | None = None) -> None:
+    """Let a worker tell that it lives."""
+    keys = yard.layout.keys(0)
+    seconds: Any = yard.client.time()
+    now = progress_ms or seconds[0] * 1000
+    fields: Any = {"host": "h", "pid": "7", "version": "0.1.0", "progress_ms": str(now)}
+    yard.client.hset(keys.worker("h-7-abcd"), mapping=fields)
+    yard.client.zadd(keys.workers, {"h-7-abcd": now})
+
+
+def test_status__has_exactly_the_agreed_shape(command: Command, yard: Graveyard) -> None:
+    """Every agreed key is there; what more there is stands beside them."""
+    yard.client.xadd(yard.layout.keys(0).stream, {"a": "b"})
+    yard.client.xgroup_create(yard.layout.keys(0).stream, "g", "0")
+    alive(yard)
+    told = command.told("status")
+    assert list(told) == [
+        *("at_ms", "server", "shards", "channels", "totals", "streams", "workers")
+    ]
+    assert list(told["server"]) == ["flavour", "version"]
+    assert list(told["channels"]["push"]) == CHANNEL_KEYS
+    assert list(told["totals"])[: len(TOTALS)] == TOTALS
+    (stream,) = told["streams"].values()
+    assert list(stream) == ["length", "max_len", "holding", "groups"]
+    assert list(stream["groups"]["g"]) == ["lag", "pending", "oldest_pending_s", "lost"]
+    (worker,) = told["workers"]
+    assert {"id", "host", "pid", "version", "progress_ms"} <= set(worker)
+    assert worker["pid"] == 7
+
+
+def test_status__of_nothing_is_all_zero(command: Command, any_server: Server) -> None:
+    """An empty server is told as one, and nothing is written to it."""
+    assert channel(command) == dict(zip(CHANNEL_KEYS, [0, 0, 0, 0.0, 0, 0, False], strict=True))
+    with any_server.client() as client:
+        assert client.dbsize() == 0
+
+
+def test_status__counts_due_leased_and_dead(command: Command, yard: Graveyard) -> None:
+    """Scheduled includes the leased; due does not; the dead are apart."""
+    yard.bury(number=2)
+    for _ in range(3):
+        yard.accept()
+    assert yard.claim("push", 0)
+    yard.accept()
+    told = channel(command)
+    assert (told["scheduled"], told["leased"], told["due"], told["dead"]) == (4, 3, 1, 2)
+
+
+def test_status__a_lapsed_lease_is_due_again(command: Command, yard: Graveyard) -> None:
+    """A lease that lapsed counts as none, and its route as late by the due time in its state."""
+    made = yard.accept()
+    assert yard.claim("push", 0)
+    age(yard, f"{made}/push:u1", 5000)
+    told = channel(command)
+    assert (told["leased"], told["due"], told["overdue"]) == (0, 1, 1)
+    assert 5 <= told["oldest_overdue_s"] < 60
+
+
+def test_status__a_leased_route_is_late_by_its_state(command: Command, yard: Graveyard) -> None:
+    """A lease does not hide how long its route has been due."""
+    made = yard.accept()
+    age(yard, f"{made}/push:u1", LONG_AGO_MS)
+    assert yard.claim("push", 0)
+    told = channel(command)
+    assert (told["scheduled"], told["leased"], told["due"], told["overdue"]) == (1, 1, 0, 1)
+    assert told["oldest_overdue_s"] >= 120
+
+
+def test_status__estimates_beyond_a_page(
+    command: Command, yard: Graveyard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a page of states is read; the rest is judged by it."""
+    monkeypatch.setattr("galaxy_notify.redis_state.inspector._PAGE", 20)
+    for _ in range(60):
+        age(yard, f"{yard.accept()}/push:u1", LONG_AGO_MS)
+    assert yard.claim("push", 0)
+    told = channel(command)
+    assert (told["leased"], told["overdue"]) == (60, 60)
+
+
+def test_status__survives_what_lies_wrong(command: Command, yard: Graveyard) -> None:
+    """A member that names nothing, a state nobody can read, a stream that is none."""
+    keys = yard.layout.keys(0)
+    made = yard.accept()
+    yard.client.hset(*yard.record(f"{made}/push:u1"), "rubbish")
+    yard.client.zadd(keys.schedule("push"), {"\xff nonsense": 5, "0" * 32 + "/push:u": 6})
+    yard.client.set(keys.stream, "no stream")
+    told = command.told("status")
+    assert told["channels"]["push"]["overdue"] == 2
+    assert told["streams"][keys.stream]["holding"] is True
+    assert "takes nothing" in command.run("status").stdout
+
+
+def test_status__sums_over_shards(any_server: Server) -> None:
+    """With several shards a channel is told as one, and each stream on its own."""
+    with graveyard(any_server, shards=4) as yard:
+        for _ in range(20):
+            yard.accept()
+        told = Command(any_server.url, {"WORKER__SHARDS": "4"}).told("status")
+    assert told["shards"] == 4
+    assert told["channels"]["push"]["scheduled"] == 20
+    assert told["totals"]["accepted"] == 20
+    assert len(told["streams"]) == 4
+
+
+def test_status__tells_a_person_what_to_do(command: Command, yard: Graveyard) -> None:
+    """What needs somebody stands first, with the command that helps."""
+    yard.accept()
+    assert command.run("pause", "push").exit_code == 0
+    lines = command.run("status").stdout.splitlines()
+    assert lines[1] == "! no worker is alive: start one with `galaxy-notify run`"
+    assert lines[2] == "! channel push is paused: `galaxy-notify resume push`"
+
+
+def test_status__a_full_stream_names_who_must_read(any_server: Server, yard: Graveyard) -> None:
+    """A stream that holds names the group that does not read, and how to drop it."""
+    keys = yard.layout.keys(0)
+    yard.client.hset(keys.meta, "max_len", "5")
+    for _ in range(10):
+        yard.client.xadd(keys.stream, {"a": "b"})
+    yard.client.xgroup_create(keys.stream, "slow", "0")
+    command = Command(any_server.url)
+    assert command.told("status")["streams"][keys.stream]["holding"] is True
+    shown = command.run("status").stdout
+    assert "holds, nothing is published" in shown
+    if any_server.binary.version.startswith("6."):
+        return  # this server does not tell what a group has still to read
+    assert "galaxy-notify stream drop-group slow" in shown
+
+
+def test_watch__shows_it_again(command: Command, yard: Graveyard) -> None:
+    """``--watch`` tells again and again, as JSON lines into a pipe, until it is interrupted."""
+    yard.accept()
+    with command.start("status", "--watch", "--json", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first, second = (json.loads(process.stdout.readline()) for _ in range(2))
+        process.send_signal(2)
+        assert process.wait(timeout=30) == 130
+    assert second["at_ms"] > first["at_ms"]
+
+
+def test_health__needs_a_worker_that_moves(command: Command, yard: Graveyard) -> None:
+    """Without a worker that made progress within 30 s nothing is healthy."""
+    done = command.run("health")
+    assert done.exit_code == 1
+    assert "no worker made progress within 30 s" in done.stdout
+    alive(yard, progress_ms=1)
+    assert command.run("health").exit_code == 1
+    alive(yard)
+    done = command.run("health")
+    assert (done.exit_code, done.stdout[:7]) == (0, "healthy")
+    told = command.told("health")
+    assert told["ok"] is True
+    assert told["reasons"] == []
+
+
+def test_health__nothing_may_be_overdue_by_a_minute(command: Command, yard: Graveyard) -> None:
+    """A route that is late by over 60 s is a reason, a young one is not."""
+    alive(yard)
+    made = yard.accept()
+    age(yard, f"{made}/push:u1", 50_000)
+    assert command.run("health").exit_code == 0
+    age(yard, f"{made}/push:u1", 20_000)
+    done = command.run("health")
+    assert done.exit_code == 1
+    assert "channel push has routes overdue" in done.stdout
+
+
+def test_health__needs_writes(command: Command, yard: Graveyard) -> None:
+    """A server that takes no writes is unhealthy; the check itself leaves nothing behind."""
+    alive(yard)
+    assert command.run("health").exit_code == 0
+    wait_until(lambda: not yard.client.keys("*notification*"), "the mark is gone")
+    yard.client.config_set("maxmemory", 1)
+    try:
+        done = command.run("health")
+    finally:
+        yard.client.config_set("maxmemory", 0)
+    assert done.exit_code == 1
+    assert "redis takes no writes" in done.stdout
+
+
+def test_health__without_redis_is_told_as_json() -> None:
+    """Also a Redis that is away is an answer, not only an error."""
+    told = Command(NOWHERE).told("health")
+    assert told["ok"] is False
+    assert "redis is away" in told["reasons"][0]
+
+
+def test_pause__holds_a_channel_until_resume(command: Command, yard: Graveyard) -> None:
+    """Both are 0 when asked twice; an unknown channel is a usage error."""
+    yard.accept()
+    for already in (False, True):
+        told = command.told("pause", "push")
+        assert told == {"channel": "push", "paused": True, "already": already}
+    assert channel(command)["paused"] is True
+    assert yard.claim("push", 0) is None
+    for already in (False, True):
+        told = command.told("resume", "push")
+        assert told == {"channel": "push", "paused": False, "already": already}
+    assert channel(command)["paused"] is False
+    assert yard.claim("push", 0)
+    done = command.run("pause", "psuh")
+    assert done.exit_code == 2
+    assert 'unknown channel "psuh" (known: push)' in done.stderr
+
+
+def test_cancel__exit_codes(command: Command, yard: Graveyard) -> None:
+    """0 cancelled and again, 3 unknown, 4 some too late, 1 all too late."""
+    (made,) = command.accept({**INTENT, "recipients": ["u1", "u2"]})
+    assert command.run("cancel", made, "--route", "push:u1").stdout == "cancelled 1 of 1 route\n"
+    for _ in range(2):
+        done = command.run("cancel", made)
+        assert (done.exit_code, done.stdout) == (0, "cancelled 2 of 2 routes\n")
+    for unknown in ("0" * 32, "nonsense", f"{made}/push:u9"):
+        assert command.run("cancel", unknown).exit_code == 3
+    dead, mixed = yard.bury(), yard.accept(("push:u1", "push:u2"))
+    assert command.run("cancel", dead[0]).exit_code == 1
+    assert command.run("cancel", mixed, "--route", "push:u1").exit_code == 0
+    yard.die("push", 0, PLAIN.failure)
+    told = command.told("cancel", mixed)
+    assert (told["cancelled"], told["too_late"]) == (1, 1)
+    assert command.run("cancel", mixed).exit_code == 4
