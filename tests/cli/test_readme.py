@@ -1,0 +1,208 @@
+"""The README: every command and every program in it does what it says, on a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galaxy_notify.model.intent import Intent
+from galaxy_notify.redis_state.permissions import ESSENTIAL, FURTHER
+from galaxy_notify.settings import settings_from
+from tests.support.documents import commands, names, runnable, text_of
+from tests.support.program import ROOT, daemon, environment, program
+from tests.support.servers import Server
+from tests.support.wait import wait_until
+
+README = "README.md"
+URL = "redis://localhost:6379/0"
+STREAM = "{gn:0}:client-events"
+PRODUCER, CONSUMER = (block.text for block in runnable(README, "python"))
+# A function that can't encode anything: whoever meets it is a dead letter.
+BROKEN = {"GALAXY_NOTIFY_GATEWAY__ENCODER": "operator:truediv"}
+INTENT = """{"type":"game.turn.ready","producer":"lobby","recipients":["user-7"],
+ "request_id":"r1","trace_id":"t1","data":{"turn":12},
+ "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}""".replace("\n", "")
+
+
+@pytest.fixture
+def path_with_program(tmp_path: Path) -> str:
+    """Give a PATH on which the program is called as it is when installed."""
+    script = tmp_path / "galaxy-notify"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m galaxy_notify "$@"\n')
+    script.chmod(0o755)
+    return f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+
+
+def accepted(server: Server, tmp_path: Path) -> str:
+    """Accept one notification on the command line and return its id."""
+    file = tmp_path / "intent.jsonl"
+    file.write_text(INTENT + "\n")
+    done = program(server, "accept", str(file))
+    assert done.returncode == 0, done.stderr
+    return str(re.findall(r'"notification_id":"(\w+)"', done.stdout)[0])
+
+
+def dead_letter(server: Server, tmp_path: Path) -> str:
+    """Have one notification die and return its id."""
+    notification_id = accepted(server, tmp_path)
+    with server.client() as client, daemon(server, **BROKEN):
+        wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
+    return notification_id
+
+
+def test_readme__shows_commands_that_work(
+    server: Server, tmp_path: Path, path_with_program: str
+) -> None:
+    """Each command of the operator's questions ends with 0 where all is well."""
+    notification_id = dead_letter(server, tmp_path)
+    with daemon(server), server.client() as client:
+        wait_until(lambda: client.zcard("{gn:0}:workers"), "the worker is seen")
+        for command in commands(README):
+            done = subprocess.run(
+                re.sub(r"\bID\b", notification_id, command),
+                shell=True,
+                cwd=ROOT,
+                env=environment(server, PATH=path_with_program),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            assert done.stdout, command
+        wait_until(lambda: client.xlen(STREAM) == 1, "what was replayed is published")
+        (entry,) = _entries(server)
+    assert entry[b"event_id"].decode() == f"{notification_id}/push:user-7#2"
+
+
+def _entries(server: Server) -> list[dict[bytes, bytes]]:
+    with server.client() as client:
+        entries: Any = client.xrange(STREAM)
+    return [fields for _, fields in entries]
+
+
+def test_readme__shows_a_producer_that_works(server: Server) -> None:
+    """The producer's program accepts once, and says so the second time."""
+    for word in ("accepted", "duplicate"):
+        done = subprocess.run(
+            [sys.executable, "-c", PRODUCER.replace(URL, server.url)],
+            env=environment(server),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(f"{word} "), done.stdout
+
+
+def test_readme__shows_a_gateway_that_works(server: Server, tmp_path: Path) -> None:
+    """The gateway's program is handed what was published."""
+    accepted(server, tmp_path)
+    with (
+        daemon(server),
+        subprocess.Popen(
+            [sys.executable, "-u", "-c", CONSUMER.replace(URL, server.url)],
+            env=environment(server),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as gateway,
+    ):
+        assert gateway.stdout is not None
+        delivered = next(line for line in gateway.stdout if line.startswith("user-7"))
+        gateway.terminate()
+    assert delivered == "user-7 game.turn.ready {'turn': 12}\n"
+
+
+def test_readme__names_the_fields_of_the_stream(server: Server, tmp_path: Path) -> None:
+    """The table has every field of an event, and no other."""
+    accepted(server, tmp_path)
+    with server.client() as client, daemon(server):
+        wait_until(lambda: client.xlen(STREAM) == 1, "it is published")
+    (entry,) = _entries(server)
+    assert [name.decode() for name in entry] == names(README, "fields")
+
+
+def test_readme__names_the_fields_of_an_intent() -> None:
+    """The table has every field of an intent, and no other."""
+    assert set(names(README, "intent")) == set(Intent.model_fields)
+
+
+def test_readme__names_settings_that_exist() -> None:
+    """What looks like a setting is one."""
+    settings = settings_from({})
+    known = {f"{s}.{f}" for s in type(settings).model_fields for f in _fields(settings, s)}
+    sections = "|".join(type(settings).model_fields)
+    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)`", text_of(README)))
+    assert named <= known
+    assert named
+
+
+def _fields(settings: Any, section: str) -> list[str]:
+    return list(type(getattr(settings, section)).model_fields)
+
+
+def _rights() -> list[str]:
+    """Return the words of the README's ACL SETUSER, with the password of this test."""
+    block = text_of(README).partition("<!-- acl -->\n```sh\n")[2].partition("```")[0]
+    words = shlex.split(block.replace("\\\n", " "))
+    assert words[:3] == ["redis-cli", "ACL", "SETUSER"]
+    return words[3:]
+
+
+def test_readme__gives_every_right_that_doctor_asks_for() -> None:
+    """The user of the README may run all that the program needs."""
+    granted = {word[1:].lower() for word in _rights() if word.startswith("+")}
+    needed = {command.lower().replace(" ", "|") for command in [*ESSENTIAL, *FURTHER]}
+    assert {one for one in needed if not {one, one.split("|")[0]} & granted} == set()
+
+
+def test_readme__gives_rights_that_suffice(any_server: Server, tmp_path: Path) -> None:
+    """Accept, publish, die, replay, look and consume as the user of the README, on any server."""
+    with any_server.client() as client:
+        client.execute_command("ACL", "SETUSER", *_rights())
+        try:
+            login = {
+                "GALAXY_NOTIFY_REDIS__USERNAME": "galaxy-notify",
+                "GALAXY_NOTIFY_REDIS__PASSWORD": "SECRET",
+            }
+            _live(any_server, client, tmp_path, login)
+            denied: Any = client.execute_command("ACL", "LOG")
+        finally:
+            client.execute_command("ACL", "DELUSER", "galaxy-notify")
+    assert denied == []
+
+
+def _live(server: Server, client: Any, tmp_path: Path, login: dict[str, str]) -> None:
+    client.execute_command("ACL", "LOG", "RESET")
+    file = tmp_path / "intent.jsonl"
+    file.write_text(INTENT + "\n")
+    assert program(server, "accept", str(file), **login).returncode == 0
+    with daemon(server, **login, **BROKEN):
+        wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
+    with daemon(server, **login):
+        for command in ("dead ls", "dead replay --all --yes", "health", "status", "doctor", "fsck"):
+            done = program(server, *command.split(), **login)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        wait_until(lambda: client.xlen(STREAM) == 1, "it is published")
+        _consume(server)
+    assert program(server, "pause", "push", **login).returncode == 0
+
+
+def _consume(server: Server) -> None:
+    url = server.url.replace("unix://", "unix://galaxy-notify:SECRET@")
+    with subprocess.Popen(
+        [sys.executable, "examples/gateway.py", "--url", url],
+        cwd=ROOT,
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as gateway:
+        assert gateway.stdout is not None
+        assert gateway.stdout.readline() == "user-7: game.turn.ready\n"
+        gateway.terminate()
+        assert gateway.wait(20) == 0
