@@ -64,7 +64,7 @@ def _waits(stored: StoredRoute, route: Route, shard: int, around: Surroundings) 
 
 def _leased(lease: Lease, around: Surroundings) -> str:
     left = duration(lease.lapses_at_ms - around.now_ms)
-    dead = "" if lease.worker in around.workers else ", which is not alive any more"
+    dead = "" if lease.worker in around.workers else " (not alive any more)"
     times = f", abandoned {lease.abandoned} times before" if lease.abandoned else ""
     return f"leased by {lease.worker}{dead} for another {left}{times}"
 

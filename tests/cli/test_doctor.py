@@ -1,0 +1,145 @@
+"""``doctor``: every danger is found, told with what it means, and nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from galaxy_notify.redis_state.permissions import ESSENTIAL, FURTHER
+from galaxy_notify.redis_state.scripts import names, script
+from tests.support.command import NOWHERE, Command
+from tests.support.dead import graveyard, snapshot
+from tests.support.servers import Server
+
+
+@pytest.fixture
+def command(any_server: Server) -> Command:
+    """Give the command line for a server."""
+    return Command(any_server.url)
+
+
+def findings(command: Command) -> dict[str, Any]:
+    """Return the gravest finding of each check."""
+    grave = {"ok": 0, "warning": 1, "error": 2}
+    found = command.told("doctor")["findings"]
+    return {each["check"]: each for each in sorted(found, key=lambda one: grave[one["level"]])}
+
+
+@contextmanager
+def configured(client: redis.Redis, option: str, value: str) -> Iterator[None]:
+    """Change an option of the server for a while."""
+    before: Any = client.config_get(option)
+    client.config_set(option, value)
+    try:
+        yield
+    finally:
+        (kept,) = before.values()
+        client.config_set(option, kept)
+
+
+def test_doctor__a_good_server_has_no_errors(command: Command, any_server: Server) -> None:
+    """A plain server is no error; each finding has its parts, and nothing is left behind."""
+    told = command.told("doctor")
+    with any_server.client() as client:
+        assert all(key.startswith(b"{gn:0}:") for key in snapshot(client))
+    assert told["ok"] is True
+    assert command.run("doctor").exit_code == 0
+    for finding in told["findings"]:
+        assert list(finding) == ["level", "check", "what", "means", "todo"]
+        if finding["level"] != "ok":
+            assert finding["means"]
+            assert finding["todo"]
+
+
+def test_doctor__changes_nothing_of_a_deployment(command: Command, any_server: Server) -> None:
+    """Every probe of a permission is harmless."""
+    with graveyard(any_server) as yard:
+        yard.bury()
+        yard.accept()
+        yard.client.xadd(yard.layout.keys(0).stream, {"a": "b"})
+        before = snapshot(yard.client)
+        assert findings(command)["permissions"]["level"] == "ok"
+        after = snapshot(yard.client)
+    mark = [key for key in after if key not in before]
+    assert {key: value for key, value in after.items() if key not in mark} == before
+    assert len(mark) <= 1  # the write round trip's, for a second
+
+
+def test_doctor__without_redis_is_an_error() -> None:
+    """A Redis that is away is a finding."""
+    told = Command(NOWHERE).told("doctor")
+    assert told["ok"] is False
+    assert told["findings"][0]["check"] == "connection"
+    assert Command(NOWHERE).run("doctor").exit_code == 1
+
+
+def test_doctor__finds_eviction(command: Command, any_server: Server) -> None:
+    """A policy that deletes keys is a warning, and an error once memory is limited."""
+    with any_server.client() as client, configured(client, "maxmemory-policy", "allkeys-lru"):
+        assert findings(command)["eviction"]["level"] == "warning"
+        with configured(client, "maxmemory", "1gb"):
+            assert findings(command)["eviction"]["level"] == "error"
+            assert command.run("doctor").exit_code == 1
+
+
+def test_doctor__finds_full_memory(command: Command, any_server: Server) -> None:
+    """A full server is an error: nothing can be written."""
+    with any_server.client() as client, configured(client, "maxmemory", "1"):
+        found = findings(command)
+    assert found["memory"]["level"] == "error"
+    assert found["write"]["level"] == "error"
+
+
+def test_doctor__finds_missing_persistence(command: Command, any_server: Server) -> None:
+    """Without the append-only file a restart loses what was accepted."""
+    assert findings(command)["persistence"]["level"] == "warning"
+
+
+def test_doctor__finds_a_replica(command: Command, any_server: Server) -> None:
+    """A replica takes no writes."""
+    with any_server.client() as client:
+        client.replicaof("127.0.0.1", "1")
+        try:
+            found = findings(command)
+        finally:
+            client.replicaof("NO", "ONE")
+    assert found["role"]["level"] == found["write"]["level"] == "error"
+
+
+def test_doctor__finds_another_deployment(command: Command, any_server: Server) -> None:
+    """Settings that differ are a warning, another number of shards an error."""
+    with graveyard(any_server, channels=("push", "email")):
+        assert "channels is push,email, here push" in findings(command)["settings"]["what"]
+    with graveyard(any_server, shards=3):
+        found = findings(command)["settings"]
+    assert found["level"] == "error"
+    assert "this deployment has 3" in found["what"]
+
+
+def test_doctor__finds_what_is_not_allowed(any_server: Server) -> None:
+    """A missing permission is named with the rule that grants it."""
+    denied = ["-xadd", "-hset", "-xgroup"]
+    with graveyard(any_server) as yard:
+        yard.client.acl_setuser(
+            "ann", enabled=True, nopass=True, commands=["+@all", *denied], keys=["{gn:*}:*"]
+        )
+        told = Command(any_server.url, {"REDIS__USERNAME": "ann"}).told("doctor")
+        yard.client.acl_deluser("ann")
+    missing = [each for each in told["findings"] if each["check"] == "permissions"]
+    assert [each["level"] for each in missing] == ["error", "warning"]
+    assert missing[0]["todo"].endswith("+hset +xadd")
+    assert "XGROUP CREATE" in missing[1]["what"]
+
+
+def test_permissions__cover_every_command_of_the_scripts() -> None:
+    """What a script runs is probed, so that a new command cannot be forgotten."""
+    used = set()
+    for name in names():
+        found = re.findall(r"redis\.p?call\('([A-Z]+)'(?:, '([A-Z]+)')?", script(name).source)
+        used |= {f"{a} {b}" if a in ("XINFO", "XGROUP") else a for a, b in found}
+    assert used <= {*ESSENTIAL, *FURTHER}
