@@ -37,9 +37,11 @@ local function schedule(id, due, routes)
     list[#list + 1] = id .. '/' .. route
   end
   for channel, list in pairs(entries) do
-    local refused = fault(redis.pcall('ZADD', tag .. 'schedule:' .. channel, unpack(list)))
+    local refused = fault(try('ZADD', tag .. 'schedule:' .. channel, unpack(list)))
     if refused then return refused, entries end
-    if due < (earliest[channel] or math.huge) then earliest[channel] = due end
+  end
+  for channel in pairs(entries) do
+    earliest[channel] = math.min(due, earliest[channel] or due)
   end
 end
 
@@ -56,19 +58,19 @@ local function create(id, digest, record, state, due, keep, born, routes)
     fields[#fields + 1] = route
     fields[#fields + 1] = stored
   end
-  local refused = fault(redis.pcall('HSET', key, unpack(fields)))
+  local refused = fault(try('HSET', key, unpack(fields)))
   if refused then return answer('fault', refused) end
   if born then
-    redis.pcall('PEXPIRE', key, keep)
+    try('PEXPIRE', key, keep)
     cancelled = cancelled + #routes
   else
     local entries
     refused, entries = schedule(id, due, routes)
     if refused then
       for channel, list in pairs(entries) do
-        for i = 2, #list, 2 do redis.pcall('ZREM', tag .. 'schedule:' .. channel, list[i]) end
+        for i = 2, #list, 2 do try('ZREM', tag .. 'schedule:' .. channel, list[i]) end
       end
-      redis.pcall('DEL', key)
+      try('DEL', key)
       return answer('fault', refused)
     end
   end
@@ -80,7 +82,7 @@ local at = 3
 while ARGV[at] do
   local id, digest, record, state = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local due, keep, born, size = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
-  local known = redis.pcall('HMGET', tag .. 'notification:' .. id, 'digest', 'cancelled')
+  local known = try('HMGET', tag .. 'notification:' .. id, 'digest', 'cancelled')
   if fault(known) then
     answer('fault', known.err)
   elseif known[1] then
@@ -96,7 +98,7 @@ end
 count(totals, 'accepted', accepted)
 count(totals, 'cancelled', cancelled)
 for channel, due in pairs(earliest) do
-  local head = redis.pcall('ZRANGE', tag .. 'schedule:' .. channel, 0, 0, 'WITHSCORES')
+  local head = try('ZRANGE', tag .. 'schedule:' .. channel, 0, 0, 'WITHSCORES')
   if due <= now or (not fault(head) and tonumber(head[2]) >= due) then
     wake(tag .. 'wake:' .. channel)
   end

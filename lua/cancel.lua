@@ -23,29 +23,29 @@
 --   fault        nothing was written
 
 local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
-local known = redis.call('HEXISTS', KEYS[1], 'digest') == 1
+local known = call('HEXISTS', KEYS[1], 'digest') == 1
 local answers, cancelled = {known and 'known' or 'unknown'}, 0
 
 local function cancel(route, before, after)
-  if redis.call('HGET', KEYS[1], route) ~= before then return 'changed' end
+  if call('HGET', KEYS[1], route) ~= before then return 'changed' end
   local channel, member = route:match('^[^:]*'), id .. '/' .. route
-  if fault(redis.pcall('HDEL', tag .. 'leases:' .. channel, member)) then return 'fault' end
-  if fault(redis.pcall('HSET', KEYS[1], route, stamp(after, nil, now))) then return 'fault' end
-  redis.pcall('ZREM', tag .. 'schedule:' .. channel, member)
+  if fault(try('HDEL', tag .. 'leases:' .. channel, member)) then return 'fault' end
+  if fault(try('HSET', KEYS[1], route, stamp(after, nil, now))) then return 'fault' end
+  try('ZREM', tag .. 'schedule:' .. channel, member)
   cancelled = cancelled + 1
   return 'cancelled'
 end
 
 if ARGV[5] == '1' then
-  redis.call('HSET', KEYS[1], 'cancelled', '1')
-  if not known then redis.pcall('PEXPIRE', KEYS[1], ARGV[4]) end
+  call('HSET', KEYS[1], 'cancelled', '1')
+  if not known then try('PEXPIRE', KEYS[1], ARGV[4]) end
 end
 for at = 6, #ARGV, 3 do
   answers[#answers + 1] = cancel(ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 if cancelled > 0 then
   count(KEYS[2], 'cancelled', cancelled)
-  local left = redis.pcall('HINCRBY', KEYS[1], 'open', -cancelled)
-  if not fault(left) and left <= 0 then redis.pcall('PEXPIRE', KEYS[1], ARGV[4]) end
+  local left = try('HINCRBY', KEYS[1], 'open', -cancelled)
+  if not fault(left) and left <= 0 then try('PEXPIRE', KEYS[1], ARGV[4]) end
 end
 return answers

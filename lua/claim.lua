@@ -42,9 +42,9 @@ local function abandonments(lease)
 end
 
 local function given_before(score)
-  local leased = redis.call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 1024)
+  local leased = call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 1024)
   if #leased == 0 then return end
-  for i, lease in ipairs(redis.call('HMGET', KEYS[2], unpack(leased))) do
+  for i, lease in ipairs(call('HMGET', KEYS[2], unpack(leased))) do
     if lease and lease:match('^%d+:%d+:(.*)$') == token then
       members[#members + 1] = leased[i]
       abandoned[#abandoned + 1] = abandonments(lease) - 1
@@ -55,9 +55,9 @@ end
 local function choose()
   local offset, want = 0, alone and 1 or limit
   repeat
-    local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', offset, limit)
+    local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', offset, limit)
     if #due == 0 then return end
-    for i, lease in ipairs(redis.call('HMGET', KEYS[2], unpack(due))) do
+    for i, lease in ipairs(call('HMGET', KEYS[2], unpack(due))) do
       local times = abandonments(lease)
       local suspect = times >= 2
       if suspect then suspects = suspects + 1 end
@@ -70,43 +70,52 @@ local function choose()
   until #members >= want or #due < limit or offset >= 1024
 end
 
-local function size_of(key, field)
-  local size = redis.pcall('HSTRLEN', key, field)
-  return fault(size) and -1 or size
-end
-
 local records, known, bytes, answers = {}, {}, 0, {}
+local budget, largest = tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local function read(member)
-  local id, route = member:match('^([^/]*)/(.*)$')
-  if not id then return 'vanished', '' end
-  local key = tag .. 'notification:' .. id
-  local size = known[id] and 0 or size_of(key, 'record')
-  local state_size = size_of(key, route)
-  if size < 0 or state_size < 0 then return 'wrong_type', '' end
-  if state_size > 65536 then return 'bloated', '' end
-  if size > tonumber(ARGV[9]) then return 'oversized', redis.call('HGET', key, route) or '' end
-  bytes = bytes + size + state_size
-  if bytes > tonumber(ARGV[8]) and #answers > 0 then return nil end
-  local state = redis.call('HGET', key, route)
-  if not known[id] then
-    known[id] = redis.call('HGET', key, 'record')
-    if known[id] then
-      records[#records + 1] = id
-      records[#records + 1] = known[id]
-    end
+local function read_first(id, key, route)
+  local size = try('HSTRLEN', key, 'record')
+  if fault(size) then return 'wrong_type', '' end
+  if size > largest then return 'oversized', call('HGET', key, route) or '' end
+  bytes = bytes + size
+  if bytes > budget and #answers > 0 then return nil end
+  local found = call('HMGET', key, 'record', route)
+  if found[1] then
+    known[id] = true
+    records[#records + 1] = id
+    records[#records + 1] = found[1]
   end
-  if known[id] and state then return '', state end
-  return redis.call('EXISTS', key) == 0 and 'vanished' or 'missing', state or ''
+  return '', found[2]
 end
 
-if redis.call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
-local length = redis.pcall('XLEN', KEYS[5])
+-- Read one member's state, and the record where no member before it had the same.
+local function read(member)
+  local slash = member:find('/', 1, true)
+  if not slash then return 'vanished', '' end
+  local id, route, verdict, state = member:sub(1, slash - 1), member:sub(slash + 1), '', nil
+  local key = tag .. 'notification:' .. id
+  if known[id] then
+    state = call('HGET', key, route)
+  else
+    verdict, state = read_first(id, key, route)
+    if verdict ~= '' then return verdict, state end
+  end
+  if not (known[id] and state) then
+    return call('EXISTS', key) == 0 and 'vanished' or 'missing', state or ''
+  end
+  if #state > 65536 then return 'bloated', '' end
+  bytes = bytes + #state
+  if bytes > budget and #answers > 0 then return nil end
+  return '', state
+end
+
+if call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
+local length = try('XLEN', KEYS[5])
 if ARGV[10] ~= '0' and not fault(length) and length >= tonumber(ARGV[10]) then
   return {'held', now, length, 0}
 end
 
-local last = redis.call('HGET', KEYS[3], ARGV[3])
+local last = call('HGET', KEYS[3], ARGV[3])
 local score = last and last:match('^(%d+) ') or ''
 local again = last and last:sub(#score + 2) == token
 if again then given_before(score) else choose() end
@@ -122,25 +131,29 @@ for i, member in ipairs(members) do
   answers[#answers + 1] = abandoned[i]
 end
 if taken == 0 then
-  local head = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local head = call('ZRANGEBYSCORE', KEYS[1], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return {'idle', now, head[2] or '', suspects}
 end
 if again then return {'claimed', now, '', suspects, answers, records} end
 
 local lapse = now + tonumber(ARGV[7])
-local scores, leases, lost = {}, {}, 0
+local scores, leases, lost, score_text = {}, {}, 0, digits(lapse)
+local lease = ':' .. ARGV[7] .. ':' .. token
+local first_lease = '0' .. lease
 for i = 1, taken do
-  scores[2 * i - 1], scores[2 * i] = digits(lapse), members[i]
-  leases[2 * i - 1] = members[i]
-  leases[2 * i] = abandoned[i] .. ':' .. ARGV[7] .. ':' .. token
-  if abandoned[i] > 0 then lost = lost + 1 end
+  scores[2 * i - 1], scores[2 * i] = score_text, members[i]
+  leases[2 * i - 1], leases[2 * i] = members[i], first_lease
+  if abandoned[i] > 0 then
+    leases[2 * i] = abandoned[i] .. lease
+    lost = lost + 1
+  end
 end
-redis.call('HSET', KEYS[3], ARGV[3], digits(lapse) .. ' ' .. token)
-redis.call('ZADD', KEYS[1], unpack(scores))
-local refused = redis.pcall('HSET', KEYS[2], unpack(leases))
+call('HSET', KEYS[3], ARGV[3], score_text .. ' ' .. token)
+call('ZADD', KEYS[1], unpack(scores))
+local refused = try('HSET', KEYS[2], unpack(leases))
 if fault(refused) then
   for i = 1, #scores, 2 do scores[i] = digits(now) end
-  redis.pcall('ZADD', KEYS[1], unpack(scores))
+  try('ZADD', KEYS[1], unpack(scores))
   return refused
 end
 count(KEYS[6], 'abandoned', lost)

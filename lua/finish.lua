@@ -23,8 +23,8 @@ for at = 5, #ARGV, 2 do
   marks[#marks + 1] = digits(now)
   marks[#marks + 1] = ARGV[at + 1]
 end
-redis.call('ZREMRANGEBYSCORE', seen, '-inf', '(' .. digits(now - ttl))
-redis.call('ZADD', seen, unpack(marks))
-redis.call('ZREMRANGEBYRANK', seen, 0, -tonumber(ARGV[4]) - 1)
-redis.call('PEXPIRE', seen, digits(ttl))
-return redis.call('XACK', KEYS[2], ARGV[1], unpack(ids))
+call('ZREMRANGEBYSCORE', seen, '-inf', '(' .. digits(now - ttl))
+call('ZADD', seen, unpack(marks))
+call('ZREMRANGEBYRANK', seen, 0, -tonumber(ARGV[4]) - 1)
+call('PEXPIRE', seen, digits(ttl))
+return call('XACK', KEYS[2], ARGV[1], unpack(ids))

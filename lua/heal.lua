@@ -19,13 +19,13 @@
 local tag, answers = ARGV[1], {}
 
 local function heal(member, index, score)
-  local lease = redis.call('HGET', KEYS[2], member)
+  local lease = call('HGET', KEYS[2], member)
   if not lease or lease:match('^%d+:%d+:(.*)$') ~= ARGV[2] then return 'stale' end
   local moved = tag .. index ~= KEYS[1]
-  local added = redis.pcall('ZADD', tag .. index, moved and 'NX' or 'XX', score, member)
+  local added = try('ZADD', tag .. index, moved and 'NX' or 'XX', score, member)
   if fault(added) then return 'fault' end
-  if moved then redis.pcall('ZREM', KEYS[1], member) end
-  redis.pcall('HDEL', KEYS[2], member)
+  if moved then try('ZREM', KEYS[1], member) end
+  try('HDEL', KEYS[2], member)
   return 'healed'
 end
 

@@ -14,13 +14,13 @@
 
 local now, lapsed = now_ms(ARGV[1]), 0
 for at = 2, #ARGV do
-  local lease = redis.call('HGET', KEYS[2], ARGV[at])
-  local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[at]) or '')
+  local lease = call('HGET', KEYS[2], ARGV[at])
+  local score = tonumber(call('ZSCORE', KEYS[1], ARGV[at]) or '')
   local ttl = lease and tonumber(lease:match('^%d+:(%d+):'))
   if not score and lease then
-    redis.pcall('HDEL', KEYS[2], ARGV[at])
+    try('HDEL', KEYS[2], ARGV[at])
   elseif score and ttl and score > now + ttl then
-    redis.call('ZADD', KEYS[1], digits(now), ARGV[at])
+    call('ZADD', KEYS[1], digits(now), ARGV[at])
     lapsed = lapsed + 1
   end
 end

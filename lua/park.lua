@@ -23,10 +23,10 @@
 local stream, parked, group, id = KEYS[1], KEYS[2], ARGV[1], ARGV[3]
 local most_fields = 100
 
-if #redis.call('XPENDING', stream, group, id, id, 1) == 0 then return 'stale' end
-local entry = redis.call('XRANGE', stream, id, id)[1]
+if #call('XPENDING', stream, group, id, id, 1) == 0 then return 'stale' end
+local entry = call('XRANGE', stream, id, id)[1]
 if not entry then
-  redis.call('XACK', stream, group, id)
+  call('XACK', stream, group, id)
   return 'gone'
 end
 
@@ -36,11 +36,11 @@ for at = 1, math.min(#entry[2], 2 * most_fields), 2 do
   fields[#fields + 1] = 'entry.' .. entry[2][at]
   fields[#fields + 1] = entry[2][at + 1]
 end
-redis.call('XTRIM', parked, 'MAXLEN', '~', ARGV[6])
-local copy = redis.call('XADD', parked, '*', unpack(fields))
-local acknowledged = redis.pcall('XACK', stream, group, id)
+call('XTRIM', parked, 'MAXLEN', '~', ARGV[6])
+local copy = call('XADD', parked, '*', unpack(fields))
+local acknowledged = try('XACK', stream, group, id)
 if fault(acknowledged) then
-  redis.pcall('XDEL', parked, copy)
+  try('XDEL', parked, copy)
   return acknowledged
 end
 return 'parked'

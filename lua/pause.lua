@@ -11,4 +11,4 @@
 --   paused       it was not paused before
 --   already      it was
 
-return redis.call('SADD', KEYS[1], ARGV[1]) == 1 and 'paused' or 'already'
+return call('SADD', KEYS[1], ARGV[1]) == 1 and 'paused' or 'already'

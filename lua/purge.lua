@@ -22,20 +22,20 @@ local tag, now, purged = ARGV[1], now_ms(ARGV[2]), 0
 local function purge(id, route, before, after)
   local key, channel, member = tag .. 'notification:' .. id, route:match('^[^:]*'), id .. '/' .. route
   local dead = tag .. 'dead:' .. channel
-  local died = redis.pcall('ZSCORE', dead, member)
+  local died = try('ZSCORE', dead, member)
   if not died then return 'gone' end
   if fault(died) then return 'fault' end
-  local state = redis.pcall('HGET', key, route)
+  local state = try('HGET', key, route)
   if fault(state) or (state or '') ~= before then return 'changed' end
-  if fault(redis.pcall('ZREM', dead, member)) then return 'fault' end
+  if fault(try('ZREM', dead, member)) then return 'fault' end
   if state then
-    if fault(redis.pcall('HSET', key, route, stamp(after, nil, now))) then
-      redis.pcall('ZADD', dead, died, member)
+    if fault(try('HSET', key, route, stamp(after, nil, now))) then
+      try('ZADD', dead, died, member)
       return 'fault'
     end
-    redis.pcall('HDEL', tag .. 'leases:' .. channel, member)
-    local left = redis.pcall('HINCRBY', key, 'open', -1)
-    if not fault(left) and left <= 0 then redis.pcall('PEXPIRE', key, ARGV[3]) end
+    try('HDEL', tag .. 'leases:' .. channel, member)
+    local left = try('HINCRBY', key, 'open', -1)
+    if not fault(left) and left <= 0 then try('PEXPIRE', key, ARGV[3]) end
   end
   purged = purged + 1
   return 'purged'

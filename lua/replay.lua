@@ -22,20 +22,20 @@ local tag, now, replayed, woken = ARGV[1], now_ms(ARGV[2]), 0, {}
 local function replay(id, route, before, after)
   local key, channel, member = tag .. 'notification:' .. id, route:match('^[^:]*'), id .. '/' .. route
   local dead = tag .. 'dead:' .. channel
-  local died = redis.pcall('ZSCORE', dead, member)
+  local died = try('ZSCORE', dead, member)
   if not died then return 'gone' end
   if fault(died) then return 'fault' end
-  if redis.pcall('HGET', key, route) ~= before then return 'changed' end
-  if fault(redis.pcall('HSET', key, route, stamp(after, now, now))) then return 'fault' end
-  redis.pcall('HDEL', tag .. 'leases:' .. channel, member)
-  local failure = fault(redis.pcall('ZADD', tag .. 'schedule:' .. channel, digits(now), member))
-  failure = failure or fault(redis.pcall('ZREM', dead, member))
+  if try('HGET', key, route) ~= before then return 'changed' end
+  if fault(try('HSET', key, route, stamp(after, now, now))) then return 'fault' end
+  try('HDEL', tag .. 'leases:' .. channel, member)
+  local failure = fault(try('ZADD', tag .. 'schedule:' .. channel, digits(now), member))
+  failure = failure or fault(try('ZREM', dead, member))
   if failure then
-    redis.pcall('HSET', key, route, before)
-    redis.pcall('ZREM', tag .. 'schedule:' .. channel, member)
+    try('HSET', key, route, before)
+    try('ZREM', tag .. 'schedule:' .. channel, member)
     return 'fault'
   end
-  redis.pcall('PERSIST', key)
+  try('PERSIST', key)
   replayed = replayed + 1
   woken[channel] = true
   return 'replayed'

@@ -12,6 +12,6 @@
 --   resumed      it was paused
 --   already      it was not
 
-local removed = redis.call('SREM', KEYS[1], ARGV[1])
+local removed = call('SREM', KEYS[1], ARGV[1])
 wake(KEYS[2])
 return removed == 1 and 'resumed' or 'already'

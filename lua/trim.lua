@@ -15,7 +15,7 @@
 -- passed by: its name, 'holds' or 'idle', and how long it was not seen, in ms
 
 local stream, keep, now = KEYS[1], tonumber(ARGV[1]), now_ms(ARGV[3])
-local length = redis.call('XLEN', stream)
+local length = call('XLEN', stream)
 if length <= keep then return {0, length} end
 
 local function pairs_of(flat)
@@ -33,17 +33,17 @@ end
 
 local function unseen(name, delivered)
   local seen
-  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, name)) do
+  for _, consumer in ipairs(call('XINFO', 'CONSUMERS', stream, name)) do
     local idle = pairs_of(consumer).idle
     if not seen or idle < seen then seen = idle end
   end
   if seen then return seen end
-  local last = delivered == '0-0' and redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1] or delivered
+  local last = delivered == '0-0' and call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1] or delivered
   return now - tonumber(last:match('%d+'))
 end
 
 local safe, report, groups = nil, {}, 0
-for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+for _, flat in ipairs(call('XINFO', 'GROUPS', stream)) do
   local group = pairs_of(flat)
   local idle = unseen(group.name, group['last-delivered-id'])
   local holds = idle <= tonumber(ARGV[2])
@@ -52,7 +52,7 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   report[#report + 1] = holds and 'holds' or 'idle'
   report[#report + 1] = idle
   if holds then
-    local pending = redis.call('XPENDING', stream, group.name)
+    local pending = call('XPENDING', stream, group.name)
     local reached = pending[1] > 0 and pending[2] or group['last-delivered-id']
     if not safe or before(reached, safe) then safe = reached end
   end
@@ -60,15 +60,15 @@ end
 
 local gone
 if safe then
-  gone = redis.call('XTRIM', stream, 'MINID', '~', safe, 'LIMIT', length - keep)
+  gone = call('XTRIM', stream, 'MINID', '~', safe, 'LIMIT', length - keep)
 else
-  gone = redis.call('XTRIM', stream, 'MAXLEN', '~', keep)
+  gone = call('XTRIM', stream, 'MAXLEN', '~', keep)
 end
 local over = length - gone - keep
 if over > 0 and over * 10 > keep then
-  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(over, 1000) + 1)
+  local first = call('XRANGE', stream, '-', '+', 'COUNT', math.min(over, 1000) + 1)
   local cut = first[#first][1]
   if safe and before(safe, cut) then cut = safe end
-  gone = gone + redis.call('XTRIM', stream, 'MINID', '=', cut)
+  gone = gone + call('XTRIM', stream, 'MINID', '=', cut)
 end
 return {gone, length - gone, unpack(report)}

@@ -41,6 +41,7 @@ class Plan:
         packed = pack_payload(part, intent, self.created_at_ms)
         if len(packed) > self.deployment.max_payload_bytes:
             raise _too_large(intent, len(packed), self.deployment.max_payload_bytes)
+        routes = self.routes[(number - 1) * size : number * size]
         record = Notification(
             notification_id=part,
             type=intent.type,
@@ -53,6 +54,7 @@ class Plan:
             due_at_ms=intent.due_at_ms or self.created_at_ms,
             expires_at_ms=intent.expires_at_ms,
             parts=self.parts,
+            routes=len(routes),
             packed=packed,
         )
         return NewNotification(
@@ -62,7 +64,7 @@ class Plan:
             accepted(intent.max_attempts),
             intent.due_at_ms,
             self.deployment.keep_ms(keyed=intent.idempotency_key is not None),
-            self.routes[(number - 1) * size : number * size],
+            routes,
         )
 
     def later_parts(self) -> Iterator[NewNotification]:

@@ -86,4 +86,9 @@ def parse_target(text: str) -> Target | None:
 
 def event_id(member: str, generation: int) -> str:
     """Return the id that gateways de-duplicate by."""
-    return member if generation == 1 else f"{member}#{generation}"
+    return member + event_suffix(generation)
+
+
+def event_suffix(generation: int) -> str:
+    """Return what tells the events of a replayed route from those before."""
+    return "" if generation == 1 else f"#{generation}"

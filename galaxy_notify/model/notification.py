@@ -15,7 +15,7 @@ import msgpack
 from galaxy_notify.errors import Corrupt
 
 FORMAT: Final = b"1"
-_FIELDS: Final = 11
+_FIELDS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Notification:
     """An accepted intent, or one part of it: immutable, shared by all its routes.
 
     ``packed`` is the event's payload as the ``msgpack`` encoder forwards it; ``severity``,
-    ``title``, ``body`` and ``data`` are read from it on demand. Times are epoch ms.
+    ``title``, ``body`` and ``data`` are read from it on demand. Times are epoch ms. ``parts`` are
+    those of the whole notification, ``routes`` those of this part.
     """
 
     notification_id: str
@@ -37,6 +38,7 @@ class Notification:
     due_at_ms: int
     expires_at_ms: int | None
     parts: int
+    routes: int
     packed: bytes
 
     @cached_property
@@ -86,6 +88,7 @@ def encode_notification(notification: Notification) -> bytes:
             notification.due_at_ms,
             notification.expires_at_ms,
             notification.parts,
+            notification.routes,
             notification.packed,
         )
     )
@@ -106,12 +109,13 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
 def _well_typed(fields: Any) -> bool:
     if type(fields) is not list or len(fields) != _FIELDS:
         return False
-    *texts, created, due, expires, parts, packed = fields
+    *texts, created, due, expires, parts, routes, packed = fields
     return (
         all(type(text) is str for text in texts)
         and type(created) is int
         and type(due) is int
         and (expires is None or type(expires) is int)
         and type(parts) is int
+        and type(routes) is int
         and type(packed) is bytes
     )

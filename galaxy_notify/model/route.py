@@ -1,6 +1,6 @@
 """The state of one route, and how it is kept in Redis.
 
-A stored state is ``1``, a status letter, the due time and the time of the last transition (13
+A stored state is ``1``, a status letter, the time of the last transition and the due time (13
 digits each, epoch ms), a msgpack body and, once published, the stream id. Redis decides times and
 stream ids, so a script fills in those parts; the body it moves without reading.
 """
@@ -21,6 +21,7 @@ FORMAT: Final = b"1"
 HISTORY_KEPT: Final = 20
 MESSAGE_KEPT: Final = 512
 MAX_STATE_BYTES: Final = 65_536
+_DUE: Final = 15
 _HEADER: Final = 28
 
 
@@ -162,7 +163,7 @@ class Route:
             self.max_attempts,
             (*past, line)[-HISTORY_KEPT:],
         )
-        return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[status], self.due_at_ms, 0, body)
+        return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[status], 0, self.due_at_ms, body)
 
 
 def bounded(message: str) -> str:
@@ -200,7 +201,7 @@ def _decode(raw: bytes) -> Route:
         msg = "unknown format or size"
         raise ValueError(msg)
     status = _STATUS[raw[1:2]]
-    due, at = int(raw[2:15]), int(raw[15:_HEADER])
+    at, due = int(raw[2:_DUE]), int(raw[_DUE:_HEADER])
     body, stream_id = raw[_HEADER:], ""
     if status is Status.PUBLISHED:
         unpacker = msgpack.Unpacker(max_buffer_size=MAX_STATE_BYTES)

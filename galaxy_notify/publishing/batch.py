@@ -18,7 +18,7 @@ from galaxy_notify.model.route import (
 )
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.calls import Claim, ClaimedMember, Correction
-from galaxy_notify.redis_state.settlement import Delivery, Event, Settlement
+from galaxy_notify.redis_state.settlement import Event, Settlement
 
 #: How long a record of a newer format rests before somebody looks at it again.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
@@ -42,11 +42,17 @@ class Batch:
     def __init__(self, policy: Policy, channel: str, claim: Claim) -> None:
         self.settlement = Settlement()
         self.corrections: list[Correction] = []
-        self.items: list[Item] = []
+        self._published: list[Item] = []
+        self._others: list[Item] = []
         self._policy = policy
         self._channel = channel
         self._claim = claim
         self._notifications: dict[str, Notification] = {}
+
+    @property
+    def items(self) -> list[Item]:
+        """Return what was decided, in the order in which settle answers."""
+        return self._published + self._others
 
     def add(self, claimed: ClaimedMember) -> None:
         """Decide about one member. Nothing of it stops its neighbours."""
@@ -66,12 +72,12 @@ class Batch:
     def release(self, member: bytes, delay_ms: int = 0, detail: str = "") -> None:
         """Give a member back untouched."""
         self.settlement.release(member, delay_ms)
-        self.items.append(Item(member, "release", detail=detail))
+        self._others.append(Item(member, "release", detail=detail))
 
     def drop(self, member: bytes, reason: str) -> None:
         """Take a member that can't be used off the schedule."""
         self.settlement.drop(member, reason)
-        self.items.append(Item(member, "drop", detail=reason))
+        self._others.append(Item(member, "drop", detail=reason))
 
     def retry_or_bury(
         self, member: bytes, notification: Notification, route: Route, failure: Failure
@@ -88,13 +94,13 @@ class Batch:
             return
         state = route.failed(self._policy.worker_id, failure)
         self.settlement.retry(member, state, delay)
-        self.items.append(Item(member, "retry", notification, route, failure))
+        self._others.append(Item(member, "retry", notification, route, failure))
 
     def expire(self, member: bytes, notification: Notification, route: Route) -> None:
         """End a route that can't be published in time any more."""
         state = route.expired(self._policy.worker_id)
         self.settlement.expire(member, state, self._keep_ms(notification))
-        self.items.append(Item(member, "expire", notification, route))
+        self._others.append(Item(member, "expire", notification, route))
 
     def settle_again(self, item: Item, now_ms: int, refusal: Failure | None) -> None:
         """Decide once more about a route that was not published: it came too late, or was refused.
@@ -141,24 +147,22 @@ class Batch:
             failure = Failure("payload_too_large", text)
             self._bury(raw, notification, route, failure, attempt=False)
             return
+        expires = _expires(notification, route)
         event = Event(
             member.notification_id,
             self._keep_ms(notification),
-            _expires(notification, route),
+            "" if expires is None else expires,
+            "1" if notification.routes == 1 else "",
             notification.type,
             payload,
             notification.request_id,
             notification.trace_id,
             notification.traceparent,
-        )
-        delivery = Delivery(
-            member.route_id,
-            member.recipient,
-            ids.event_id(raw.decode("ascii"), route.generation),
+            ids.event_suffix(route.generation),
             route.published(self._policy.worker_id),
         )
-        self.settlement.publish(raw, event, delivery)
-        self.items.append(Item(raw, "publish", notification, route))
+        self.settlement.publish(raw, event, member.route_id)
+        self._published.append(Item(raw, "publish", notification, route))
 
     def _misplaced(self, raw: bytes, member: ids.Member, route: Route) -> bool:
         """Deal with a member that does not belong here; tell whether it was one."""
@@ -208,7 +212,7 @@ class Batch:
     ) -> None:
         state = route.buried(self._policy.worker_id, failure, attempt=attempt)
         self.settlement.bury(member, state)
-        self.items.append(Item(member, "bury", notification, route, failure))
+        self._others.append(Item(member, "bury", notification, route, failure))
 
     def _record(self, member: ids.Member) -> bytes:
         return self._claim.records.get(member.notification_id.encode(), b"")

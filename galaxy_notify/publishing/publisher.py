@@ -67,14 +67,15 @@ class Publisher:
         return batch
 
     async def _settle(self, channel: str, claim: Claim, batch: Batch) -> Outcome:
-        if not batch.items:
+        items = batch.items
+        if not items:
             return Outcome()
-        with self._reporter.span(batch.items):
+        with self._reporter.span(items):
             settled = await self._store.settle(channel, claim.token, batch.settlement)
-        self._reporter.settled(channel, batch.items, settled)
+        self._reporter.settled(channel, items, settled)
         words = Counter(answer.word for answer in settled.answers)
-        refused = await self._settle_again(channel, claim, batch.items, settled)
-        done = len(batch.items) - words["stale"] - words["fault"] - words["released"]
+        refused = await self._settle_again(channel, claim, items, settled)
+        done = len(items) - words["stale"] - words["fault"] - words["released"]
         return Outcome(0 if refused else done, settled.stream_length, refused)
 
     async def _settle_again(

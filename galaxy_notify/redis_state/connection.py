@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import redis
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.credentials import CredentialProvider
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -16,6 +18,7 @@ from redis.retry import Retry
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 1.0
+_PACK: Final = HiredisRespSerializer().pack
 _ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
@@ -31,6 +34,32 @@ class _Credentials(CredentialProvider):
         return (self._username, password) if self._username else (password,)
 
 
+class _PacksFast(AbstractConnection):
+    """Packs commands in C; redis-py does so for its synchronous connections only."""
+
+    def pack_command(self, *args: Any) -> Any:
+        return _PACK(*args)
+
+
+class _Tcp(_PacksFast, redis.asyncio.Connection):
+    pass
+
+
+class _Tls(_PacksFast, redis.asyncio.SSLConnection):
+    pass
+
+
+class _Unix(_PacksFast, redis.asyncio.UnixDomainSocketConnection):
+    pass
+
+
+_FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+    redis.asyncio.Connection: _Tcp,
+    redis.asyncio.SSLConnection: _Tls,
+    redis.asyncio.UnixDomainSocketConnection: _Unix,
+}
+
+
 def async_client(
     url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
 ) -> redis.asyncio.Redis:
@@ -42,6 +71,7 @@ def async_client(
         retry=AsyncRetry(NoBackoff(), 0),
         **_common(name, options),
     )
+    pool.connection_class = _FAST[pool.connection_class]
     return redis.asyncio.Redis.from_pool(pool)
 
 

@@ -11,47 +11,59 @@ from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 
 class Event(NamedTuple):
-    """The part of a gateway event that the routes of one notification share."""
+    """What a gateway event shares with those of other routes of its notification.
+
+    ``sole`` is "1" where the notification has no other route; ``suffix`` ends the event id;
+    ``state`` is what `Route.published` returns.
+    """
 
     notification_id: str
     keep_ms: int
-    expires_at_ms: int | None
+    expires_at_ms: int | str
+    sole: str
     event_type: str
     payload: bytes
     request_id: str
     trace_id: str
     traceparent: str
-
-
-class Delivery(NamedTuple):
-    """The part of a gateway event that is one route's own, and its state once published."""
-
-    route_id: str
-    user_id: str
-    event_id: str
+    suffix: str
     state: bytes
 
 
 class Settlement:
-    """The outcomes of one claim's members, in the order in which settle answers them."""
+    """The outcomes of one claim's members; those to publish come first in ``members``."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._args: list[Argument] = []
-        self._open: tuple[Event, list[Delivery]] | None = None
-        self.members: list[bytes] = []
+        self._groups: list[Argument] = []
+        self._count = 0
+        self._open: Event | None = None
+        self._size_at = 0
+        self._published: list[bytes] = []
+        self._others: list[Argument] = []
+        self._rest: list[bytes] = []
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self._published) + len(self._rest)
 
-    def publish(self, member: bytes, event: Event, delivery: Delivery) -> None:
+    @property
+    def members(self) -> list[bytes]:
+        """Return the members in the order in which settle answers them."""
+        return self._published + self._rest
+
+    def publish(self, member: bytes, event: Event, route_id: str) -> None:
         """Publish a route; consecutive routes with an equal event share its arguments."""
-        self.members.append(member)
-        if self._open and self._open[0] == event:
-            self._open[1].append(delivery)
+        self._published.append(member)
+        groups = self._groups
+        if event == self._open:
+            groups[self._size_at] += 1  # type: ignore[operator]  # the number of routes
+            groups.append(route_id)
             return
-        self._close()
-        self._open = (event, [delivery])
+        self._open = event
+        self._count += 1
+        groups += event
+        self._size_at = len(groups)
+        groups += (1, route_id)
 
     def retry(self, member: bytes, state: bytes, delay_ms: int) -> None:
         """Schedule another attempt."""
@@ -75,26 +87,14 @@ class Settlement:
 
     def call(self, keys: Keys, channel: str, token: str, now: int | None = None) -> Call:
         """Return the call that settles everything added so far."""
-        self._close()
         names = [keys.schedule(channel), keys.leases(channel), keys.dead(channel), keys.stream]
         names += [keys.totals, keys.orphans, keys.never]
-        return Call(script("settle"), names, [keys.tag, time_argument(now), token, *self._args])
+        args = [keys.tag, time_argument(now), token, channel, self._count]
+        return Call(script("settle"), names, [*args, *self._groups, *self._others])
 
     def _add(self, member: bytes, outcome: str, *values: Argument) -> None:
-        self._close()
-        self.members.append(member)
-        self._args += (outcome, member, *values)
-
-    def _close(self) -> None:
-        if self._open is None:
-            return
-        event, deliveries = self._open
-        expires = "" if event.expires_at_ms is None else event.expires_at_ms
-        self._args += ("publish", event.notification_id, event.keep_ms, expires, *event[3:])
-        self._args.append(len(deliveries))
-        for delivery in deliveries:
-            self._args += delivery
-        self._open = None
+        self._rest.append(member)
+        self._others += (outcome, member, *values)
 
 
 class Settled(NamedTuple):

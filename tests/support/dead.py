@@ -92,6 +92,7 @@ class Graveyard:
                 due_at_ms=now,
                 expires_at_ms=None,
                 parts=1,
+                routes=1,
                 packed=kind.packed,
             )
         )

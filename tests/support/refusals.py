@@ -8,7 +8,7 @@ from galaxy_notify.model.route import Status, decode_route
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange, RouteChange
 from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.settlement import Delivery, Event, Settlement
+from galaxy_notify.redis_state.settlement import Event, Settlement
 from tests.support.dead import PLAIN, Graveyard
 
 
@@ -49,9 +49,9 @@ def _failed(yard: Graveyard, member: str) -> str:
 def _published(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     made, _, route_id = member.partition("/")
-    event = Event(made, 60_000, None, "game.ready", b"payload", "", "", "")
     state = yard.route(member).published("worker")
-    settlement.publish(member.encode(), event, Delivery(route_id, "u1", member + "#2", state))
+    event = Event(made, 60_000, "", "", "game.ready", b"payload", "", "", "", "#2", state)
+    settlement.publish(member.encode(), event, route_id)
     run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
     assert yard.route(member).status is Status.PUBLISHED
     return "gone"

@@ -1,0 +1,1 @@
+"""Benchmarks: real servers, processes measured from outside, ratios within one run."""
