@@ -45,7 +45,7 @@ def command(app: Application, file: str, check: bool, as_json: bool) -> int:
     del as_json  # receipts are JSON lines anyhow
     with _opened(file) as stream, _acceptor(app, check=check) as accept:
         run = _Run(accept)
-        with Progress("lines read:") as progress:
+        with Progress("lines read:", beside=False) as progress:
             for batch in _batches(stream, file):
                 run.take(batch)
                 progress.advance(len(batch))

@@ -42,13 +42,16 @@ def _forced() -> str:
 
 
 class Progress:
-    """A line on standard error that counts, shown on a terminal only; use it in ``with``."""
+    """A line on standard error that counts, shown on a terminal only; use it in ``with``.
 
-    def __init__(self, verb: str, total: int | None = None) -> None:
+    *beside* leaves it out where the results go to a terminal too, and would tear it apart.
+    """
+
+    def __init__(self, verb: str, total: int | None = None, *, beside: bool = True) -> None:
         self._verb = verb
         self._total = total
         self._done = 0
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() and (beside or not sys.stdout.isatty())
         self._drawn_at = 0.0
 
     def __enter__(self) -> Progress:

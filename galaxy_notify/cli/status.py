@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable
 from typing import Final
 
 import click
 
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, is_misconfigured, told_unavailable
-from galaxy_notify.cli.output import bad, echo, echo_json
+from galaxy_notify.cli.output import bad, echo
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
 _EVERY_S: Final = 2.0
@@ -29,33 +29,32 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
     overdue has been due for over a second. Exit code 1 when Redis is away.
     """
     if not watch:
-        _show(app, as_json=as_json)
+        echo(_shown(app, as_json=as_json))
         return Exit.OK
-    _watch(lambda: _show(app, as_json=as_json), clear=not as_json and sys.stdout.isatty())
-    return Exit.OK
+    clear = not as_json and sys.stdout.isatty()
+    while True:
+        text = _shown_or_away(app, as_json=as_json)
+        echo(f"{_CLEAR if clear else ''}{text}")
+        time.sleep(_EVERY_S)
 
 
-def _show(app: Application, *, as_json: bool) -> None:
+def _shown(app: Application, *, as_json: bool) -> str:
     from galaxy_notify.operations.status import read_status
 
     with app.open() as place:
         status = read_status(place)
     if as_json:
-        echo_json(status.as_json())
-        return
+        return json.dumps(status.as_json(), separators=(",", ":"))
     from galaxy_notify.cli.status_view import lines
 
-    echo("\n".join(lines(status)))
+    return "\n".join(lines(status))
 
 
-def _watch(show: Callable[[], None], *, clear: bool) -> None:
-    while True:
-        if clear:
-            click.echo(_CLEAR, nl=False)
-        try:
-            show()
-        except GalaxyNotifyError as error:
-            if isinstance(error, ConfigurationError) or is_misconfigured(error):
-                raise
-            click.echo(bad(told_unavailable(error)), err=not clear)
-        time.sleep(_EVERY_S)
+def _shown_or_away(app: Application, *, as_json: bool) -> str:
+    try:
+        return _shown(app, as_json=as_json)
+    except GalaxyNotifyError as error:
+        if isinstance(error, ConfigurationError) or is_misconfigured(error):
+            raise
+        away = told_unavailable(error)
+        return json.dumps({"error": away}) if as_json else bad(away)
