@@ -42,7 +42,7 @@ class Content:
 
 
 def notification(packed: bytes) -> Notification:
-    return Notification(ID, "t", "p", "", "", "", "", NOW, NOW, None, 1, packed)
+    return Notification(ID, "t", "p", "", "", "", "", NOW, NOW, None, 1, 1, packed)
 
 
 def minimal(**more: Any) -> bytes:

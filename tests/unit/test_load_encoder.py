@@ -31,7 +31,7 @@ def minimal() -> Notification:
     packed: bytes = msgpack.packb(
         {"notification_id": ID, "type": "t", "producer": "p", "created_at_ms": NOW}
     )
-    return Notification(ID, "t", "p", "", "", "", "", NOW, NOW, None, 1, packed)
+    return Notification(ID, "t", "p", "", "", "", "", NOW, NOW, None, 1, 1, packed)
 
 
 class Upper:
