@@ -41,6 +41,8 @@ _CODES: Final = (
 )
 # Redis 6.2 hides the code of an error inside a script behind "ERR Error running script".
 _IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
+# redis-py repeats the command with its arguments, which belong neither into a log nor on a screen.
+_IN_PIPELINE: Final = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ")
 _DENIED: Final = re.compile(r"can't (?:run|access)|no permissions|No permissions|ACL failure")
 
 
@@ -68,7 +70,9 @@ def classify(error: BaseException) -> Fault:
         return Fault("LOADING", Remedy.RETRY, text)
     if isinstance(error, (exceptions.ConnectionError, OSError)):
         return Fault("connection", Remedy.RETRY, text)
-    code = reply_code(str(error))
+    # redis-py takes the code off the text of the errors it knows, and keeps it beside.
+    known = str(getattr(error, "status_code", None))
+    code = known if known in _CODES else reply_code(str(error))
     if code in _CONFIGURE:
         return Fault(code, Remedy.CONFIGURE, text)
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
@@ -81,4 +85,4 @@ def _auth_code(text: str) -> str:
 
 def _bounded(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text[:200]
+    return _IN_PIPELINE.sub("", text)[:200]
