@@ -15,7 +15,7 @@ import click
 
 from galaxy_notify.cli.asking import Progress
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, told_unavailable
+from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, is_terminal, told_unavailable
 from galaxy_notify.cli.intent_lines import Line, batches, parse
 from galaxy_notify.cli.output import echo, note, plural
 from galaxy_notify.errors import GalaxyNotifyError, InvalidIntent, Unavailable
@@ -51,7 +51,7 @@ def command(app: Application, file: str, check: bool, as_json: bool) -> int:
                 progress.advance(len(batch))
                 if run.failure is not None:
                     return run.give_up(run.failure)
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         note(run.summary("valid" if check else "accepted"))
     return run.exit_code
 
@@ -157,7 +157,9 @@ def _checker(app: Application) -> Accept:
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
     if file == "-":
-        if sys.stdin.isatty():
+        if sys.stdin is None:
+            raise click.FileError("standard input", "it is closed")
+        if is_terminal(sys.stdin):
             note("reading intents from the terminal, one JSON object per line; Ctrl-D ends")
         yield sys.stdin.buffer
         return

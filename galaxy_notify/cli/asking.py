@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.ending import Exit
+from galaxy_notify.cli.ending import Exit, is_terminal
 from galaxy_notify.cli.output import count, note
 
 _REDRAW_S: Final = 0.2
@@ -26,7 +26,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise click.UsageError(f"{question}\nNobody is here to ask; to do it: {_forced()}")
     if not click.confirm(question, err=True):
         note("nothing was changed")
@@ -51,7 +51,7 @@ class Progress:
         self._verb = verb
         self._total = total
         self._done = 0
-        self._shown = sys.stderr.isatty() and (beside or not sys.stdout.isatty())
+        self._shown = is_terminal(sys.stderr) and (beside or not is_terminal(sys.stdout))
         self._drawn_at = 0.0
 
     def __enter__(self) -> Progress:

@@ -32,6 +32,11 @@ def complain(text: str) -> None:
     click.echo(f"galaxy-notify: {printable(line)}", err=True)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person sits at a standard stream; a closed one has none."""
+    return stream is not None and stream.isatty()
+
+
 def printable(text: str) -> str:
     """Return text that cannot steer a terminal; line ends and tabs stay."""
     return "".join(

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, is_misconfigured, told_unavailable
+from galaxy_notify.cli.ending import Exit, is_misconfigured, is_terminal, told_unavailable
 from galaxy_notify.cli.output import bad, echo
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
@@ -31,7 +31,7 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
     if not watch:
         echo(_shown(app, as_json=as_json))
         return Exit.OK
-    clear = not as_json and sys.stdout.isatty()
+    clear = not as_json and is_terminal(sys.stdout)
     while True:
         text = _shown_or_away(app, as_json=as_json)
         echo(f"{_CLEAR if clear else ''}{text}")

@@ -149,6 +149,26 @@ def test_full_disk__is_1_in_one_line(server: Server) -> None:
     assert errors == "galaxy-notify: cannot write the output: No space left on device\n"
 
 
+def test_closed_streams__are_no_defect(server: Server) -> None:
+    """A process without standard streams fails plainly, or works in silence."""
+    command = command_for(server)
+    with command.start("accept", stderr=subprocess.PIPE, preexec_fn=_without_input) as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "standard input" in errors
+    with command.start("status", preexec_fn=_without_output) as process:
+        assert process.wait(timeout=30) == 0
+
+
+def _without_input() -> None:
+    os.close(0)
+
+
+def _without_output() -> None:
+    os.close(1)
+    os.close(2)
+
+
 def test_colours__only_for_a_terminal_that_wants_them(server: Server) -> None:
     """No escape sequence gets into a pipe, and NO_COLOR keeps a terminal plain."""
     command = command_for(server)
