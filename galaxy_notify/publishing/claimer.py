@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from time import monotonic
 from typing import Final
@@ -20,10 +20,14 @@ _BEAT_EVERY_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a claim took, of which channel; ``suspects`` are due but must be taken alone."""
+    """What a claim took, of which channel; ``suspects`` are due but must be taken alone.
+
+    ``since`` (of the monotonic clock) is when it was asked for: no lease of it is older.
+    """
 
     channel: str
     claim: Claim
+    since: float
 
     @property
     def suspects(self) -> int:
@@ -38,6 +42,7 @@ class _Asked:
     channel: str
     token: str
     alone: bool = False
+    since: float = field(default_factory=monotonic)
 
 
 class Claimer:
@@ -85,7 +90,7 @@ class Claimer:
         await self._beat()
         if (lost := self._unanswered.get(slot)) is not None:
             if lost.alone:
-                return Taken(lost.channel, Claim("idle", lost.token, 0, suspects=1))
+                return Taken(lost.channel, Claim("idle", lost.token, 0, suspects=1), lost.since)
             return await self._claim(slot, lost)
         waits: list[Claim] = []
         taken = None
@@ -125,7 +130,7 @@ class Claimer:
             self.rest_until = 0.0
         if abandoned := sum(1 for member in claim.members if member.abandoned):
             self._reporter.abandoned(asked.channel, abandoned)
-        return Taken(asked.channel, claim)
+        return Taken(asked.channel, claim, asked.since)
 
     def _rest_after(self, waits: Sequence[Claim]) -> None:
         """Rest until the next route is due, at most for the poll interval."""

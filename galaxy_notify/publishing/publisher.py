@@ -37,28 +37,27 @@ class Publisher:
         patience_s: float,
         stopping: Callable[[], bool],
     ) -> None:
-        """Prepare; encoding ends after *patience_s* or once *stopping* says so."""
+        """Prepare; encoding ends *patience_s* after the claim or once *stopping* says so."""
         self._store = store
         self.policy = policy
         self._reporter = reporter
         self._patience_s = patience_s
         self._stopping = stopping
 
-    async def settle(self, channel: str, claim: Claim) -> Outcome:
-        """Encode and settle a claim; what there is no time for is released.
+    async def settle(self, channel: str, claim: Claim, since: float) -> Outcome:
+        """Encode and settle a claim made at *since*; what there is no time for is released.
 
         Raises `RedisFault`; the leases then lapse, and the next claim reads what is true.
         """
-        batch = self._encode(channel, claim)
+        batch = self._encode(channel, claim, since + self._patience_s)
         outcome = await self._settle(channel, claim, batch)
         if batch.corrections:
             words = await self._store.heal(channel, claim.token, batch.corrections)
             self._reporter.healed(channel, batch.corrections, words)
         return outcome
 
-    def _encode(self, channel: str, claim: Claim) -> Batch:
+    def _encode(self, channel: str, claim: Claim, end: float) -> Batch:
         batch = Batch(self.policy, channel, claim)
-        end = monotonic() + self._patience_s
         for claimed in claim.members:
             if self._stopping() or monotonic() > end:
                 batch.release(claimed.member, detail="no time left")

@@ -114,7 +114,7 @@ class Worker:
     async def _settle(self, taken: Taken) -> int:
         if not taken.claim.members:
             return 0
-        outcome = await self._publisher.settle(taken.channel, taken.claim)
+        outcome = await self._publisher.settle(taken.channel, taken.claim, taken.since)
         self._hooks.stream_length(outcome.stream_length)
         if outcome.refused:
             raise StreamRefused(outcome.refused)
