@@ -140,6 +140,11 @@ class ShardReader:
         if entry is None:
             await self._tell_if_trimmed(waiting)
             return
+        if self._stop:
+            await self._repeating(
+                lambda: self._member.release([waiting.stream_id], self._options.reclaim_idle_ms)
+            )
+            return
         self._in_hand.add(entry.stream_id)
         try:
             for delivery in await self._decode([entry], self._repeating):
@@ -197,7 +202,8 @@ class ShardReader:
         elif failure.final or event.deliveries >= self._options.max_deliveries:
             await self._settling.park(entry, failure.reason)
         else:
-            self._log.warning(
+            tell = self._log.info if self._stop else self._log.warning
+            tell(
                 "handler failed",
                 event_id=event.event_id,
                 deliveries=event.deliveries,

@@ -478,7 +478,7 @@ def test_consumer__refused_by_redis(server: Server) -> None:
             await gateway.run(Seen())
 
     with server.client() as client:
-        client.acl_setuser("mute", enabled=True, passwords=["+secret"], commands=["+ping"])
+        client.acl_setuser("mute", enabled=True, passwords=["+secret"], commands=["+client"])
         try:
             with pytest.raises(ConfigurationError, match="NOPERM"):
                 asyncio.run(scenario())

@@ -1,0 +1,191 @@
+"""``stream``: read the gateway stream and look after its groups."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galaxy_notify.cli.asking import confirm, yes_option
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit
+from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
+from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
+
+if TYPE_CHECKING:
+    from galaxy_notify.gateway import Event, GatewayConsumer
+
+_SHOWN: Final = 10
+_GROUPS: Final = (*("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost"),)
+
+payload_option = click.option("--payload", is_flag=True, help="Show what the events carry, too.")
+
+
+@click.group("stream")
+def command() -> None:
+    """Read the gateway stream and look after its groups."""
+
+
+@command.command("tail")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option(
+    "--count",
+    "-n",
+    "wanted",
+    type=click.IntRange(0, 100_000),
+    default=_SHOWN,
+    show_default=True,
+    help="How many of the newest events to begin with.",
+)
+@payload_option
+@json_option
+@pass_application
+def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bool) -> None:
+    """Show the newest events over all shards, the oldest of them first.
+
+    It reads beside the groups and takes nothing away from them.
+    """
+    from galaxy_notify.redis_state import stream
+
+    with app.open() as place:
+        if follow:
+            entries = iter(stream.follow(place.client, place.all_keys, wanted))
+        else:
+            entries = iter(stream.newest(place.client, place.all_keys, wanted))
+        for entry in entries:
+            if entry is None:
+                continue
+            if as_json:
+                echo_json(entry_as_json(entry, payload=payload))
+            else:
+                echo(entry_line(entry, payload=payload))
+
+
+@command.command("groups")
+@json_option
+@pass_application
+def groups(app: Application, as_json: bool) -> None:
+    """Show who reads each shard's stream, how far behind, and what they lost.
+
+    Lag and loss are unknown below Redis 7.0. Parked entries are those that a group could not
+    handle; they rest in the stream that ends in :parked.
+    """
+    from galaxy_notify.redis_state.stream import parked_length
+    from galaxy_notify.redis_state.streams import read_streams
+
+    with app.open() as place:
+        rows = [
+            (report, parked_length(place.client, place.keys(report.shard)))
+            for report in read_streams(place)
+        ]
+    if not as_json:
+        for line in table(
+            _GROUPS, (row for report, parked in rows for row in group_rows(report, parked))
+        ):
+            echo(line)
+        return
+    for report, parked in rows:
+        for name, group in report.groups.items():
+            head = {"stream": report.key, "shard": report.shard, "length": report.length}
+            echo_json({**head, "parked": parked, "group": name, **group})
+
+
+@command.command("consume")
+@click.option("--group", required=True, help="The consumer group; made if it is not there.")
+@click.option("--consumer", required=True, help="This consumer's own name in the group.")
+@click.option("--count", "wanted", type=click.IntRange(1), help="Stop after so many events.")
+@payload_option
+@pass_application
+def consume(app: Application, group: str, consumer: str, wanted: int | None, payload: bool) -> None:
+    """Take events from the stream as a group does, and print each as a line of JSON.
+
+    An event is acknowledged once it is printed. It waits out outages; Ctrl-C ends it.
+    """
+    from galaxy_notify.gateway import GatewayConsumer
+    from galaxy_notify.telemetry.logs import configure_logs
+
+    configure_logs("warning", app.settings.log.format)
+
+    async def main() -> None:
+        async with GatewayConsumer(app.settings, group=group, consumer=consumer) as gateway:
+            printer = _Printer(gateway, wanted, payload=payload)
+            _stop_at_signals(gateway)
+            await gateway.run(printer)
+        if printer.broken is not None:
+            raise printer.broken
+
+    asyncio.run(main())
+
+
+@command.command("drop-group")
+@click.argument("group")
+@yes_option
+@json_option
+@pass_application
+def drop_group(app: Application, group: str, yes: bool, as_json: bool) -> int:
+    """Forget a group on all shards, so that it no longer holds up trimming.
+
+    What it has not read or acknowledged, and which events it has handled, is forgotten, too. Stop
+    its consumers first: they make it again, and are given all events in the stream anew.
+    """
+    from galaxy_notify.redis_state import stream
+    from galaxy_notify.redis_state.streams import read_streams
+
+    with app.open() as place:
+        reports = [r.groups[group] for r in read_streams(place) if group in r.groups]
+        if reports:
+            confirm(_question(group, reports), yes=yes)
+        dropped = stream.drop_group(place.client, place.all_keys, group)
+    if as_json:
+        echo_json({"group": group, "shards": dropped})
+    elif dropped:
+        echo(f"dropped group {group} on {plural(dropped, 'shard')}")
+    else:
+        note(f"no group {group}")
+    return Exit.OK if dropped else Exit.NOTHING
+
+
+def _question(group: str, reports: list[Any]) -> str:
+    pending = sum(report["pending"] for report in reports)
+    lags = [report["lag"] for report in reports]
+    lag = "an unknown number of" if None in lags else count(sum(lags))
+    return (
+        f"Drop group {group} on {plural(len(reports), 'shard')}, with {count(pending)} pending"
+        f" and {lag} unread events?"
+    )
+
+
+class _Printer:
+    """A handler that prints events, and stops the consumer after enough or without a reader."""
+
+    def __init__(self, gateway: GatewayConsumer, wanted: int | None, *, payload: bool) -> None:
+        self._gateway = gateway
+        self._wanted = wanted
+        self._payload = payload
+        self._printed = 0
+        self.broken: OSError | None = None
+
+    async def __call__(self, event: Event) -> None:
+        document = event_as_json(event, payload=self._payload)
+        try:
+            echo_json(document)
+        except OSError as error:
+            self.broken = error
+            self._gateway.stop()
+            raise
+        self._printed += 1
+        if self._printed == self._wanted:
+            self._gateway.stop()
+
+
+def _stop_at_signals(gateway: GatewayConsumer) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        loop.remove_signal_handler(number)  # the second one ends the process at once
+        gateway.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)

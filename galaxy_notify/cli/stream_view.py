@@ -1,0 +1,104 @@
+"""What the stream commands print of entries, events and groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from galaxy_notify.cli.output import Cell, bad, clock, count, duration, faint, shortened, warn
+from galaxy_notify.errors import Corrupt
+
+if TYPE_CHECKING:
+    from galaxy_notify.gateway import Event
+    from galaxy_notify.redis_state.stream import StreamEntry
+    from galaxy_notify.redis_state.streams import StreamReport
+
+_WIDE = 200
+
+
+def event_as_json(event: Event, *, payload: bool) -> dict[str, Any]:
+    """Return an event for programs; a payload that can't be read has its reason in its place."""
+    document: dict[str, Any] = {
+        "event_id": event.event_id,
+        "user_id": event.user_id,
+        "event_type": event.event_type,
+        "request_id": event.request_id or None,
+        "trace_id": event.trace_id or None,
+        "traceparent": event.traceparent or None,
+        "stream": event.stream,
+        "stream_id": event.stream_id,
+        "shard": event.shard,
+        "at_ms": _at_ms(event.stream_id),
+        "payload_length": len(event.payload_bytes),
+        "deliveries": event.deliveries,
+    }
+    if payload:
+        try:
+            document["payload"] = event.payload
+        except Corrupt as error:
+            document |= {"payload": None, "payload_error": str(error)}
+    return document
+
+
+def entry_as_json(entry: StreamEntry, *, payload: bool) -> dict[str, Any]:
+    """Return an entry for programs; what can't be read has an ``error`` in its place."""
+    try:
+        document = event_as_json(_event(entry), payload=payload)
+    except Corrupt as error:
+        place = {"stream": entry.stream, "stream_id": entry.stream_id, "shard": entry.shard}
+        return {**place, "at_ms": _at_ms(entry.stream_id), "error": str(error)}
+    del document["deliveries"]
+    return document
+
+
+def entry_line(entry: StreamEntry, *, payload: bool) -> str:
+    """Return an entry as people read it."""
+    when = f"{clock(_at_ms(entry.stream_id))}  {faint(entry.stream_id)}"
+    try:
+        event = _event(entry)
+    except Corrupt as error:
+        return f"{when}  {bad('unreadable')}: {shortened(str(error), _WIDE)}"
+    told = (event.event_type, event.user_id, event.event_id)
+    line = "  ".join([when, *(shortened(text, _WIDE) for text in told)])
+    return f"{line}\n    {_content(event)}" if payload else line
+
+
+def group_rows(report: StreamReport, parked: int) -> Iterator[list[Cell]]:
+    """Lay out the groups of a stream."""
+    head: list[Cell] = [report.key, report.length, warn(count(parked)) if parked else 0]
+    if report.fault:
+        yield [*head, bad(shortened(report.fault, 60)), None, None, None, None]
+    elif not report.groups:
+        yield [*head, faint("no group"), None, None, None, None]
+    for name, group in report.groups.items():
+        oldest = group["oldest_pending_s"]
+        lost = group["lost"]
+        yield [
+            *head,
+            shortened(name, 60),
+            group["lag"],
+            group["pending"],
+            None if oldest is None else duration(oldest * 1000),
+            bad(count(lost)) if lost else lost,
+        ]
+
+
+def _event(entry: StreamEntry) -> Event:
+    from galaxy_notify.gateway.event import Position, decode_event
+
+    return decode_event(
+        entry.fields, Position(entry.stream, entry.stream_id, entry.shard, deliveries=0)
+    )
+
+
+def _content(event: Event) -> str:
+    try:
+        # Its escapes keep it to one line that cannot steer a terminal.
+        return json.dumps(event.payload)
+    except Corrupt as error:
+        return f"{bad('unreadable')}: {shortened(str(error), _WIDE)}"
+
+
+def _at_ms(stream_id: str) -> int:
+    return int(stream_id.partition("-")[0])

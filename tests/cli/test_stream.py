@@ -1,0 +1,228 @@
+"""The stream commands: what they print, what they refuse, and how they end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from galaxy_notify.redis_state.keys import Keys
+from tests.support.command import NOWHERE, Command, command_for
+from tests.support.events import KEYS, event_fields, event_id, found, pending, publish
+from tests.support.program import PROGRAM, ROOT, environment, program
+from tests.support.servers import Server
+from tests.support.wait import wait_until
+
+HOSTILE = "u\x1b[2J"
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    """Give a client of a deployment of two shards."""
+    with server.client() as client:
+        found(client, shards=2)
+        yield client
+
+
+@pytest.fixture
+def command(server: Server) -> Command:
+    return command_for(server, WORKER__SHARDS="2")
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def consume(server: Server, *arguments: str) -> list[str]:
+    """Return the command line of a consumer."""
+    return [*PROGRAM, "stream", "consume", "--group", "g", "--consumer", "c", *arguments]
+
+
+def start(server: Server, arguments: list[str], **options: Any) -> subprocess.Popen[str]:
+    env = environment(server, GALAXY_NOTIFY_WORKER__SHARDS="2")
+    return subprocess.Popen(
+        arguments, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_tail__for_people(client: redis.Redis, command: Command) -> None:
+    """tail shows the newest events of all shards; their data only when asked."""
+    publish(client, 1, 2)
+    client.xadd(Keys("gn", 1).stream, event_fields(3), id="9999999999999-0")
+    done = command.run("stream", "tail", "--count", "2")
+    assert done.exit_code == 0
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == [event_id(2), event_id(3)]
+    assert "number" not in done.stdout
+    assert '"number": 3' in command.run("stream", "tail", "--payload").stdout
+
+
+def test_tail__json(client: redis.Redis, command: Command) -> None:
+    """tail --json prints a line for each event, the payload only when asked."""
+    (stream_id,) = publish(client, 1)
+    (event,) = lines(command.run("stream", "tail", "--json").stdout)
+    assert event == {
+        "event_id": event_id(1),
+        "user_id": "u1",
+        "event_type": "game.ready",
+        "request_id": None,
+        "trace_id": None,
+        "traceparent": None,
+        "stream": KEYS.stream,
+        "stream_id": stream_id,
+        "shard": 0,
+        "at_ms": int(stream_id.split("-")[0]),
+        "payload_length": len(event_fields(1)["payload_bytes"]),
+    }
+    (event,) = lines(command.run("stream", "tail", "--json", "--payload").stdout)
+    assert event["payload"]["data"] == {"number": 1}
+
+
+def test_tail__what_cannot_be_read(client: redis.Redis, command: Command) -> None:
+    """Entries and payloads that nobody can read are shown as such, and steer no terminal."""
+    client.xadd(KEYS.stream, {"x": "y"})
+    client.xadd(KEYS.stream, event_fields(1, user_id=HOSTILE, payload_bytes=b"\xc1"))
+    done = command.run("stream", "tail", "--payload")
+    assert done.exit_code == 0
+    assert done.stdout.count("unreadable") == 2
+    assert "\x1b" not in done.stdout
+    broken, other = lines(command.run("stream", "tail", "--json", "--payload").stdout)
+    assert broken["error"] == "event_id: missing"
+    assert other["payload"] is None
+    assert other["payload_error"].startswith("payload: ")
+
+
+def test_tail__without_events(client: redis.Redis, command: Command) -> None:
+    """An empty stream is no error."""
+    done = command.run("stream", "tail")
+    assert (done.exit_code, done.stdout) == (0, "")
+
+
+def test_tail__follows_until_interrupted(client: redis.Redis, server: Server) -> None:
+    """tail --follow prints events as they come; Ctrl-C ends it."""
+    publish(client, 1)
+    with start(server, [*PROGRAM, "stream", "tail", "-f", "--json"]) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event_id"] == event_id(1)
+        publish(client, 2, keys=Keys("gn", 1))
+        assert json.loads(process.stdout.readline())["event_id"] == event_id(2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+
+
+def test_tail__closed_pipe(client: redis.Redis, server: Server) -> None:
+    """A reader that leaves ends tail --follow without a word."""
+    publish(client, 1)
+    follow = [*PROGRAM, "stream", "tail", "-f", "--json"]
+    with start(server, follow, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        publish(client, 2)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_groups__tables_and_json(client: redis.Redis, command: Command) -> None:
+    """groups tells how each group of each shard stands, and what rests parked."""
+    publish(client, 1, 2, 3)
+    client.xgroup_create(KEYS.stream, "gateway", "0")
+    client.xreadgroup("gateway", "gw-1", {KEYS.stream: ">"}, count=2)
+    client.xadd(KEYS.parked, {"reason": "x"})
+    (group,) = lines(command.run("stream", "groups", "--json").stdout)
+    assert group.pop("oldest_pending_s") >= 0
+    assert group == {
+        "stream": KEYS.stream,
+        "shard": 0,
+        "length": 3,
+        "parked": 1,
+        "group": "gateway",
+        "lag": None,  # the bundled server is older than 7.0
+        "pending": 2,
+        "lost": None,
+    }
+    shown = command.run("stream", "groups")
+    assert shown.exit_code == 0
+    assert "gateway" in shown.stdout
+    assert "no group" in shown.stdout
+
+
+def test_drop_group__asks(client: redis.Redis, command: Command) -> None:
+    """drop-group needs --yes without a terminal, and says how many pending events go."""
+    publish(client, 1)
+    client.xgroup_create(KEYS.stream, "gateway", "0")
+    client.xreadgroup("gateway", "gw-1", {KEYS.stream: ">"})
+    done = command.run("stream", "drop-group", "gateway")
+    assert done.exit_code == 2
+    assert "1 pending" in done.stderr
+    assert pending(client) == 1
+    assert command.told("stream", "drop-group", "gateway", "--yes") == {
+        "group": "gateway",
+        "shards": 1,
+    }
+    assert pending(client) == -1
+
+
+def test_drop_group__unknown(client: redis.Redis, command: Command) -> None:
+    """A group that is nowhere is exit code 3."""
+    assert command.run("stream", "drop-group", "nobody", "--yes").exit_code == 3
+
+
+def test_consume__prints_acknowledges_and_counts(client: redis.Redis, server: Server) -> None:
+    """consume --count prints so many events, acknowledges them, and ends."""
+    publish(client, 1, 2, 3)
+    with start(server, consume(server, "--count", "2", "--payload")) as process:
+        out, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+    events = lines(out)
+    assert [event["event_id"] for event in events] == [event_id(1), event_id(2)]
+    assert events[0]["payload"]["data"] == {"number": 1}
+    assert events[0]["deliveries"] == 1
+    assert pending(client, "g") == 1
+    with start(server, consume(server, "--count", "1")) as process:
+        out, _ = process.communicate(timeout=20)
+    (event,) = lines(out)
+    assert event["event_id"] == event_id(3)
+    assert "payload" not in event
+    assert pending(client, "g") == 0
+
+
+def test_consume__sigterm(client: redis.Redis, server: Server) -> None:
+    """SIGTERM ends consume with 0."""
+    publish(client, 1)
+    with start(server, consume(server)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        wait_until(lambda: pending(client, "g") == 0, "the event is acknowledged")
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_consume__closed_pipe(client: redis.Redis, server: Server) -> None:
+    """A reader that leaves ends consume without a word; what it did not get is not acknowledged."""
+    publish(client, 1)
+    with start(server, consume(server), stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        wait_until(lambda: pending(client, "g") == 0, "the event is acknowledged")
+        process.stdout.close()
+        publish(client, 2)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+    assert pending(client, "g") == 1
+
+
+def test_stream__refused(server: Server, command: Command) -> None:
+    """Names that make no key are a configuration error; a Redis that is away is 1."""
+    done = program(server, "stream", "consume", "--group", "a b", "--consumer", "c")
+    assert done.returncode == 78
+    away = Command(NOWHERE)
+    for arguments in (["tail"], ["groups"], ["drop-group", "g", "--yes"]):
+        assert away.run("stream", *arguments).exit_code == 1
+    assert command.run("stream", "consume").exit_code == 2
