@@ -20,14 +20,16 @@
 --   unknown      it does not
 --   cancelled    the route was taken back
 --   changed      its state is not the one that was read: read it again
---   fault        nothing was written
+--   fault        it is as it was, but its lease may have ended
 
 local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
 local known = call('HEXISTS', KEYS[1], 'digest') == 1
 local answers, cancelled = {known and 'known' or 'unknown'}, 0
 
 local function cancel(route, before, after)
-  if call('HGET', KEYS[1], route) ~= before then return 'changed' end
+  local state = try('HGET', KEYS[1], route)
+  if fault(state) then return 'fault' end
+  if state ~= before then return 'changed' end
   local channel, member = route:match('^[^:]*'), id .. '/' .. route
   if fault(try('HDEL', tag .. 'leases:' .. channel, member)) then return 'fault' end
   if fault(try('HSET', KEYS[1], route, stamp(after, nil, now))) then return 'fault' end

@@ -27,14 +27,15 @@
 --   10 hold      int  stream length at which nothing is claimed; 0 = never
 --   11 alone     str  '1' takes one suspect instead
 -- RETURNS word, now, detail, suspects seen, members, records
---   claimed      members: member, verdict, state, abandoned, …; records: id, record, …
+--   claimed      members: member, verdict, state, abandoned, ...; records: id, record, ...
 --   idle         the detail is when the next member is due, or ''
 --   paused       the channel is paused
 --   held         the detail is the length of the stream
 --   A verdict is '', 'vanished' (no hash), 'missing' (no record or state), 'wrong_type',
 --   'oversized' (the record) or 'bloated' (the state).
 
-local tag, now, token, limit = ARGV[1], now_ms(ARGV[2]), ARGV[4], math.min(tonumber(ARGV[6]), 256)
+local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[4]
+local limit = math.max(1, math.min(tonumber(ARGV[6]), 256))
 local alone, suspects, members, abandoned = ARGV[11] == '1', 0, {}, {}
 
 local function abandonments(lease)
@@ -75,7 +76,9 @@ local budget, largest = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local function read_first(id, key, route)
   local size = try('HSTRLEN', key, 'record')
-  if fault(size) then return 'wrong_type', '' end
+  local reason = fault(size)
+  if reason and not reason:find('WRONGTYPE', 1, true) then error(reason, 0) end
+  if reason then return 'wrong_type', '' end
   if size > largest then return 'oversized', call('HGET', key, route) or '' end
   bytes = bytes + size
   if bytes > budget and #answers > 0 then return nil end
@@ -109,16 +112,18 @@ local function read(member)
   return '', state
 end
 
-if call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
-local length = try('XLEN', KEYS[5])
-if ARGV[10] ~= '0' and not fault(length) and length >= tonumber(ARGV[10]) then
-  return {'held', now, length, 0}
-end
-
 local last = call('HGET', KEYS[3], ARGV[3])
 local score = last and last:match('^(%d+) ') or ''
-local again = last and last:sub(#score + 2) == token
-if again then given_before(score) else choose() end
+if last and last:sub(#score + 2) == token then given_before(score) end
+local again = #members > 0
+if not again then
+  if call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
+  local length = try('XLEN', KEYS[5])
+  if ARGV[10] ~= '0' and not fault(length) and length >= tonumber(ARGV[10]) then
+    return {'held', now, length, 0}
+  end
+  choose()
+end
 
 local taken = 0
 for i, member in ipairs(members) do

@@ -19,7 +19,8 @@
 local tag, answers = ARGV[1], {}
 
 local function heal(member, index, score)
-  local lease = call('HGET', KEYS[2], member)
+  local lease = try('HGET', KEYS[2], member)
+  if fault(lease) then return 'fault' end
   if not lease or lease:match('^%d+:%d+:(.*)$') ~= ARGV[2] then return 'stale' end
   local moved = tag .. index ~= KEYS[1]
   local added = try('ZADD', tag .. index, moved and 'NX' or 'XX', score, member)

@@ -1,7 +1,8 @@
--- lapse: (leased) -> pending | failed
+-- lapse: (leased) -> (due)
 --
 -- Make leased members due that a clock set back holds longer than their lease may
--- last. The lease stays, so that its holder can still settle in time.
+-- last. The lease stays, so that its holder can still settle in time. A lease on
+-- what is not scheduled any more is forgotten.
 --
 -- KEYS
 --   1 schedule   zset  members by when they are next due
@@ -13,15 +14,19 @@
 -- RETURNS how many were made due
 
 local now, lapsed = now_ms(ARGV[1]), 0
-for at = 2, #ARGV do
-  local lease = call('HGET', KEYS[2], ARGV[at])
-  local score = tonumber(call('ZSCORE', KEYS[1], ARGV[at]) or '')
-  local ttl = lease and tonumber(lease:match('^%d+:(%d+):'))
-  if not score and lease then
-    try('HDEL', KEYS[2], ARGV[at])
-  elseif score and ttl and score > now + ttl then
-    call('ZADD', KEYS[1], digits(now), ARGV[at])
-    lapsed = lapsed + 1
+
+local function lapse(member)
+  local lease = try('HGET', KEYS[2], member)
+  local score = try('ZSCORE', KEYS[1], member)
+  if not lease or fault(lease) or fault(score) then return end
+  local ttl = tonumber(lease:match('^%d+:(%d+):'))
+  if not score then
+    try('HDEL', KEYS[2], member)
+  elseif ttl and tonumber(score) > now + ttl then
+    local added = try('ZADD', KEYS[1], digits(now), member)
+    if not fault(added) then lapsed = lapsed + 1 end
   end
 end
+
+for at = 2, #ARGV do lapse(ARGV[at]) end
 return lapsed

@@ -21,8 +21,8 @@
 --   5 groups     int  how many publish groups follow
 --   6.. items    publish groups: id, keep_ms, expires ('' = never), sole ('1': the
 --                notification has no other route), event_type, payload, request_id,
---                trace_id, traceparent ('' = none), suffix of the event ids, state,
---                number of routes, route ids
+--                trace_id, traceparent ('' = none), suffix of the event ids, the state
+--                from its due time on, number of routes, route ids
 --                then, each: retry, member, state, delay_ms; bury, member, state;
 --                expire, member, state, keep_ms; release, member, delay_ms;
 --                drop, member, reason

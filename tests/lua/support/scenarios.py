@@ -1,0 +1,183 @@
+"""One busy call of each script, prepared to the point where it only has to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from galaxy_notify.redis_state import calls, group
+from galaxy_notify.redis_state.calls import Correction
+from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_state.settlement import Settlement
+from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
+from tests.lua.support.seeds import SEEDS, abandon
+from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, Shard, new, split
+
+_SLOT = calls.Slot(MINE.rpartition(":")[0], MINE)
+_ROUTES = ("email:u1", "push:u1", "push:u2")
+
+
+def _accept(shard: Shard) -> Call:
+    """New, due later in two channels, known, in conflict, cancelled before, born cancelled."""
+    shard.accept(1)
+    shard.run(calls.cancel(shard.keys, f"{2:032x}", (), keep_ms=KEEP, mark=True))
+    items = [
+        new(1),
+        new(1)._replace(digest=b"another"),
+        new(2, ("push:u1", "push:u2")),
+        new(3, _ROUTES, due=NOW + 5_000),
+        new(4, _ROUTES),
+        new(5, born_cancelled=True),
+    ]
+    shard.journal |= {f"{item.notification_id}/{r}" for item in items for r in item.routes}
+    return calls.accept(shard.keys, items)
+
+
+def _claim(shard: Shard) -> Call:
+    """Fresh routes, abandoned ones, a suspect, one whose notification has vanished."""
+    shard.accept(1)
+    abandon(shard, 2)
+    shard.accept(2)
+    SEEDS["lapsed"](shard, 3)
+    shard.accept(4, "push:u1", "push:u2")
+    shard.client.delete(shard.keys.notification(f"{2:032x}"))
+    shard.now += 1000
+    return calls.claim(shard.keys, "push", _SLOT, LIMITS, alone=False, now=shard.now)
+
+
+def _claim_again(shard: Shard) -> Call:
+    """The answer of a claim was lost."""
+    call = _claim(shard)
+    shard.run(call)
+    return call
+
+
+def _settle(shard: Shard) -> Call:
+    """Every outcome, groups of routes, one too late, one stale, one whose hash has vanished."""
+    members = [shard.accept(number)[0] for number in range(1, 7)]
+    group_of = shard.accept(7, "push:u1", "push:u2", "push:u3")
+    late, stale, gone = (shard.accept(number)[0] for number in (8, 9, 10))
+    shard.client.delete(shard.hash_of(members[-1]))
+    assert len(shard.claim().members) == 12
+    shard.client.hset(shard.keys.leases("push"), stale, "0:30000:another")
+    settlement = Settlement()
+    for word, member in zip(OUTCOMES, members, strict=True):
+        if word == "drop":
+            settlement.drop(member.encode(), "record_missing")
+        else:
+            outcome(shard, word, member, settlement)
+    publishing(shard, *group_of[:2], settlement=settlement)
+    publishing(shard, late, expires=NOW, settlement=settlement)
+    publishing(shard, stale, gone, settlement=settlement)
+    shard.client.delete(shard.hash_of(gone))
+    outcome(shard, "release", group_of[2], settlement)
+    return settlement.call(shard.keys, "push", MINE)
+
+
+def _heal(shard: Shard) -> Call:
+    """A dead letter, a route of another channel, one not due yet, a stale one."""
+    dead = SEEDS["dead_letter"](shard, 1)
+    (elsewhere,) = shard.accept(2, "email:u1")
+    (early,) = shard.accept(3, due=NOW + 9_000)
+    schedule = shard.keys.schedule("push")
+    shard.client.zrem(shard.keys.schedule("email"), elsewhere)
+    shard.client.zadd(schedule, {dead: NOW, elsewhere: NOW, early: NOW})
+    assert len(shard.claim().members) == 3
+    items = [
+        Correction(dead.encode(), "dead:push", NOW),
+        Correction(elsewhere.encode(), "schedule:email", NOW),
+        Correction(early.encode(), "schedule:push", NOW + 9_000),
+        Correction(b"nobody/push:u1", "dead:push", NOW),
+    ]
+    return calls.heal(shard.keys, "push", MINE, items)
+
+
+def _cancel(shard: Shard) -> Call:
+    """A leased route, one that waits, and the mark."""
+    members = shard.accept(1, *_ROUTES[1:])
+    assert shard.claim(limits=LIMITS).members
+    return shard.cancelling(*members, mark=True)
+
+
+def _replay(shard: Shard) -> Call:
+    """Two dead letters and one that is none any more."""
+    members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
+    changes = [shard.dead_change(member, "replay") for member in members]
+    gone = changes[0]._replace(notification_id=split(f"{9:032x}/")[0])
+    return calls.replay(shard.keys, [*changes, gone])
+
+
+def _purge(shard: Shard) -> Call:
+    """Two dead letters and one that is none any more."""
+    members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
+    changes = [shard.dead_change(member, "purge") for member in members]
+    return calls.purge(shard.keys, [*changes, changes[0]._replace(notification_id="gone")], KEEP)
+
+
+def _pause(shard: Shard) -> Call:
+    return calls.pause(shard.keys, "push")
+
+
+def _resume(shard: Shard) -> Call:
+    shard.run(_pause(shard))
+    return calls.resume(shard.keys, "push")
+
+
+def _lapse(shard: Shard) -> Call:
+    """A lease held too long, one that is not, one on what is not scheduled."""
+    long, fine = (shard.accept(number)[0] for number in (1, 2))
+    assert shard.claim().members
+    shard.client.zadd(shard.keys.schedule("push"), {long: NOW + 10**9})
+    shard.client.hset(shard.keys.leases("push"), "nobody/push:u1", f"0:30000:{MINE}")
+    members = [long.encode(), fine.encode(), b"nobody/push:u1"]
+    return calls.lapse(shard.keys, "push", members)
+
+
+def _trim(shard: Shard) -> Call:
+    """A stream far too long, with a group that has read half of it."""
+    for number in range(40):
+        shard.client.xadd(shard.keys.stream, {"n": number})
+    shard.client.xgroup_create(shard.keys.stream, "gateway", "0")
+    _read_half(shard)
+    return calls.trim(shard.keys, 5, 10**12)
+
+
+def _finish(shard: Shard) -> Call:
+    """Two events that the group has handled."""
+    return group.finish(shard.keys, "gateway", _delivered(shard), group.MarkLimits(60_000, 10))
+
+
+def _park(shard: Shard) -> Call:
+    """An event that the group cannot handle."""
+    stream_id = next(iter(_delivered(shard)))
+    item = group.Parking(stream_id, 10, "cannot be decoded")
+    return group.park(shard.keys, "gateway", "gw-1", item, 100)
+
+
+def _delivered(shard: Shard) -> dict[str, str]:
+    ids = [str(shard.client.xadd(shard.keys.stream, {"n": n}), "ascii") for n in range(2)]  # type: ignore[arg-type]  # these are bytes
+    shard.client.xgroup_create(shard.keys.stream, "gateway", "0")
+    shard.client.xreadgroup("gateway", "gw-1", {shard.keys.stream: ">"})
+    return {made: f"event-{made}" for made in ids}
+
+
+def _read_half(shard: Shard) -> None:
+    shard.client.xreadgroup("gateway", "gw-1", {shard.keys.stream: ">"}, count=20)
+
+
+#: Name → what brings a shard to where the call is sent. The part before the space is the script.
+SCENARIOS: dict[str, Callable[[Shard], Call]] = {
+    "accept": _accept,
+    "claim": _claim,
+    "claim again": _claim_again,
+    "settle": _settle,
+    "heal": _heal,
+    "cancel": _cancel,
+    "replay": _replay,
+    "purge": _purge,
+    "pause": _pause,
+    "resume": _resume,
+    "lapse": _lapse,
+    "trim": _trim,
+    "finish": _finish,
+    "park": _park,
+}

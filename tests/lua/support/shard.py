@@ -1,0 +1,233 @@
+"""One shard for tests of the scripts: routes seeded in every state, time passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import msgpack
+import redis
+
+from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.route import Failure, Route, accepted, decode_route
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_state.settlement import (
+    Settled,
+    Settlement,
+    read_settled,
+)
+from tests.support.servers import Server
+
+NOW = 1_900_000_000_000
+TTL = 30_000
+KEEP = 60_000
+WORKER = "host-1-abcd"
+MINE = f"{WORKER}:0:1"
+FAILURE = Failure("payload_encoding_failed", "no such codec")
+LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
+_TIME_AT = {"lapse": 0, "trim": 2}
+
+
+def at(call: Call, now: int) -> Call:
+    """Return the call as if the server's clock said *now*."""
+    if call.script.name in ("heal", "pause", "resume", "park"):
+        return call
+    args = list(call.args)
+    args[_TIME_AT.get(call.script.name, 1)] = now
+    return Call(call.script, call.keys, args)
+
+
+@cache
+def packed_record(notification_id: str, expires: int | None, filler: int) -> bytes:
+    """Return a record as accept stores it; *filler* bytes make it larger."""
+    payload = {
+        "notification_id": notification_id,
+        "type": "game.ready",
+        "producer": "lobby",
+        "data": {"text": "x" * filler},
+        "created_at_ms": NOW,
+    }
+    return encode_notification(
+        Notification(
+            notification_id=notification_id,
+            type="game.ready",
+            producer="lobby",
+            idempotency_key="",
+            request_id="r-1",
+            trace_id="",
+            traceparent="",
+            created_at_ms=NOW,
+            due_at_ms=NOW,
+            expires_at_ms=expires,
+            parts=1,
+            routes=1,
+            packed=msgpack.packb(payload),
+        )
+    )
+
+
+def new(
+    number: int,
+    routes: Sequence[str] = ("push:u1",),
+    *,
+    due: int | None = None,
+    expires: int | None = None,
+    filler: int = 0,
+    born_cancelled: bool = False,
+) -> calls.NewNotification:
+    """Return notification *number*, ready to be accepted."""
+    made = f"{number:032x}"
+    record = packed_record(made, expires, filler)
+    digest = b"%016d" % number
+    state = accepted(None)
+    return calls.NewNotification(made, digest, record, state, due, KEEP, routes, born_cancelled)
+
+
+def split(member: str) -> tuple[str, str]:
+    """Return a member's notification id and route id."""
+    notification_id, _, route_id = member.partition("/")
+    return notification_id, route_id
+
+
+@dataclass
+class Shard:
+    """A shard with its own clock; it remembers every member that was accepted."""
+
+    client: redis.Redis
+    keys: Keys = field(default_factory=lambda: Keys("gn", 0))
+    now: int = NOW
+    journal: set[str] = field(default_factory=set)
+    claims: int = 0
+
+    def run(self, call: Call) -> Any:
+        """Run a script at the shard's time."""
+        return run_sync(self.client, at(call, self.now))
+
+    def answers(self, *items: calls.NewNotification) -> list[Answer]:
+        """Run accept."""
+        found = calls.answers(self.run(calls.accept(self.keys, items)))
+        for item, answer in zip(items, found, strict=True):
+            if answer.word == "accepted":
+                self.journal |= {f"{item.notification_id}/{route}" for route in item.routes}
+        return found
+
+    def accept(self, number: int, *routes: str, due: int | None = None) -> list[str]:
+        """Accept notification *number* and return its members."""
+        item = new(number, routes or ("push:u1",), due=due)
+        assert [answer.word for answer in self.answers(item)] == ["accepted"]
+        return [f"{item.notification_id}/{route}" for route in item.routes]
+
+    def claim(
+        self,
+        token: str = MINE,
+        *,
+        channel: str = "push",
+        limits: ClaimLimits = LIMITS,
+        alone: bool = False,
+    ) -> Claim:
+        """Run claim; each token belongs to a slot of its own."""
+        slot = calls.Slot(token.rpartition(":")[0], token)
+        call = calls.claim(self.keys, channel, slot, limits, alone=alone, now=self.now)
+        return calls.read_claim(self.run(call), token)
+
+    def settled(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> Settled:
+        """Run settle."""
+        return read_settled(self.run(settlement.call(self.keys, channel, token)))
+
+    def settle(
+        self, settlement: Settlement, token: str = MINE, channel: str = "push"
+    ) -> list[Answer]:
+        """Run settle and return its answers."""
+        return self.settled(settlement, token, channel).answers
+
+    def words(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> list[str]:
+        """Run settle and return the words of its answers."""
+        return [answer.word for answer in self.settle(settlement, token, channel)]
+
+    def heal(self, *items: calls.Correction, token: str = MINE) -> list[str]:
+        """Run heal."""
+        return calls.words(self.run(calls.heal(self.keys, "push", token, items)))
+
+    def cancel(self, *members: str, before: bytes | None = None, mark: bool = False) -> list[str]:
+        """Run cancel on members of one notification."""
+        return calls.words(self.run(self.cancelling(*members, before=before, mark=mark)))
+
+    def cancelling(self, *members: str, before: bytes | None = None, mark: bool = False) -> Call:
+        """Return the call that cancels members of one notification."""
+        changes = []
+        for member in members:
+            state = before or self.state(member)
+            after = decode_route(state).cancelled("cli:ann") if state else b""
+            changes.append(RouteChange(split(member)[1], state, after))
+        made = split(members[0])[0]
+        return calls.cancel(self.keys, made, changes, keep_ms=KEEP, mark=mark)
+
+    def dead_change(self, member: str, verb: str) -> DeadChange:
+        """Return the change that replays or purges a dead letter."""
+        state = self.state(member)
+        route = decode_route(state)
+        after = route.replayed("cli:ann") if verb == "replay" else route.purged("cli:ann")
+        return DeadChange(*split(member), state, after)
+
+    def state(self, member: str) -> bytes:
+        """Return what is stored of a route, empty where nothing is."""
+        made, route_id = split(member)
+        stored: Any = self.client.hget(self.keys.notification(made), route_id)
+        return stored or b""
+
+    def route(self, member: str) -> Route:
+        """Return a route."""
+        return decode_route(self.state(member))
+
+    def hash_of(self, member: str) -> str:
+        """Return the key of a member's notification."""
+        return self.keys.notification(split(member)[0])
+
+    def open(self, member: str) -> int:
+        """Return how many routes still need the member's notification."""
+        stored: Any = self.client.hget(self.hash_of(member), "open")
+        return int(stored)
+
+    def schedule(self, channel: str = "push") -> dict[str, float]:
+        """Return the schedule of a channel."""
+        return self._scores(self.keys.schedule(channel))
+
+    def dead(self, channel: str = "push") -> dict[str, float]:
+        """Return the dead letters of a channel."""
+        return self._scores(self.keys.dead(channel))
+
+    def leases(self, channel: str = "push") -> dict[str, str]:
+        """Return the leases of a channel."""
+        rows: Any = self.client.hgetall(self.keys.leases(channel))
+        return {member.decode(): lease.decode() for member, lease in rows.items()}
+
+    def events(self) -> list[tuple[str, dict[str, bytes]]]:
+        """Return the entries of the gateway stream."""
+        rows: Any = self.client.xrange(self.keys.stream)
+        return [
+            (made.decode(), {name.decode(): value for name, value in fields.items()})
+            for made, fields in rows
+        ]
+
+    def total(self, name: str) -> int:
+        """Return one of the totals."""
+        stored: Any = self.client.hget(self.keys.totals, name)
+        return int(stored or 0)
+
+    def _scores(self, key: str) -> dict[str, float]:
+        rows: Any = self.client.zrange(key, 0, -1, withscores=True)
+        return {member.decode(): score for member, score in rows}
+
+
+@contextmanager
+def shard_on(server: Server) -> Iterator[Shard]:
+    """Give an empty shard on a server."""
+    with server.client() as client:
+        yield Shard(client)
