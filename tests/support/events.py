@@ -75,6 +75,18 @@ def pending(client: redis.Redis, group: str = "gateway", keys: Keys = KEYS) -> i
     return int(summary["pending"])
 
 
+def parked(client: redis.Redis, keys: Keys = KEYS) -> list[dict[bytes, bytes]]:
+    """Return the fields of the entries that were parked."""
+    rows: Any = client.xrange(keys.parked)
+    return [fields for _, fields in rows]
+
+
+def pending_entries(client: redis.Redis) -> list[dict[str, Any]]:
+    """Return what the group has not acknowledged, entry by entry."""
+    rows: Any = client.xpending_range(KEYS.stream, "gateway", "-", "+", 100)
+    return list(rows)
+
+
 class Seen:
     """A handler that writes down what it was given, and fails as told."""
 
