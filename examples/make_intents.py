@@ -158,7 +158,11 @@ def mistakes() -> Iterator[str]:
 def lines(due_within_s: float | None = None) -> Iterator[str]:
     """Yield every line of the file: intents, some of them twice, and mistakes among them."""
     rng = Random(SEED)
-    intents = [_due(rng, intent, due_within_s) for intent in _intents(rng)]
+    now_ms = time.time_ns() // 1_000_000
+    intents = [
+        intent if due_within_s is None else _due(rng, intent, now_ms, due_within_s)
+        for intent in _intents(rng)
+    ]
     written = [_line(intent) for intent in intents]
     keyed = [intent for intent in intents if "idempotency_key" in intent]
     again = [intent | {"request_id": "asked-again"} for intent in rng.sample(keyed, 25)]
@@ -176,11 +180,12 @@ def _intents(rng: Random) -> Iterator[Intent]:
         yield kind(rng, number)
 
 
-def _due(rng: Random, intent: Intent, within_s: float | None) -> Intent:
-    if within_s is None:
-        return intent
-    now_ms = time.time_ns() // 1_000_000
-    return intent | {"due_at": now_ms + int(rng.random() * within_s * 1000)}
+def _due(rng: Random, intent: Intent, now_ms: int, within_s: float) -> Intent:
+    """Return the intent due soon; a key then belongs to this run, another run says other times."""
+    soon = intent | {"due_at": now_ms + int(rng.random() * within_s * 1000)}
+    if key := intent.get("idempotency_key"):
+        soon["idempotency_key"] = f"{key}@{now_ms}"
+    return soon
 
 
 def _user(rng: Random) -> str:

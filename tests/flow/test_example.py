@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.documents import text_of
 from tests.support.program import ROOT, daemon, environment, program
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -163,3 +164,12 @@ def test_gateway__delivers_each_event_once(server: Server) -> None:
             assert gateway.wait(20) == 0
     assert rest == ""
     assert all(line.startswith(("user-", "+49")) for line in read)
+
+
+def test_example_readme__counts_right() -> None:
+    """The numbers that examples/README.md tells are those of the file."""
+    text = text_of("examples/README.md")
+    for number in (ACCEPTED, DUPLICATES, CONFLICTS, INVALID):
+        assert f"| {number:,} | " in text
+    assert f"{ROUTES:,} routes" in text
+    assert f"{len(text_of(FILE).splitlines()):,} lines" in text
