@@ -6,8 +6,7 @@ intent is accepted, and stays closed in it, so that forwarding it decodes nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
@@ -15,12 +14,15 @@ import msgpack
 from galaxy_notify.errors import Corrupt
 
 FORMAT: Final = b"1"
-_FIELDS: Final = 12
+# The types of a record's fields; it may have no expiry.
+_FIELDS: Final = (*(str,) * 6, int, int, int, int, int, bytes)
+_ENDLESS: Final = (*(str,) * 6, int, int, type(None), int, int, bytes)
+_SHAPES: Final = frozenset({_FIELDS, _ENDLESS})
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Notification:
-    """An accepted intent, or one part of it: immutable, shared by all its routes.
+    """An accepted intent, or one part of it: shared by all its routes, never to be changed.
 
     ``packed`` is the event's payload as the ``msgpack`` encoder forwards it; ``severity``,
     ``title``, ``body`` and ``data`` are read from it on demand. Times are epoch ms. ``parts`` are
@@ -40,10 +42,16 @@ class Notification:
     parts: int
     routes: int
     packed: bytes
+    _payload: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def payload(self) -> dict[str, Any]:
         """Return the event's payload as a mapping; raise `Corrupt` where it is none."""
+        if self._payload is None:
+            self._payload = self._unpack()
+        return self._payload
+
+    def _unpack(self) -> dict[str, Any]:
         try:
             payload = msgpack.unpackb(self.packed)
         except (ValueError, RecursionError) as error:
@@ -101,21 +109,6 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
         fields = msgpack.unpackb(memoryview(raw)[1:])
     except (ValueError, TypeError, RecursionError) as error:
         raise Corrupt(f"record: {type(error).__name__}: {error}"[:200]) from error
-    if raw[:1] != FORMAT or not _well_typed(fields):
+    if raw[:1] != FORMAT or type(fields) is not list or tuple(map(type, fields)) not in _SHAPES:
         raise Corrupt("record: unknown format or fields")
     return Notification(notification_id, *fields)
-
-
-def _well_typed(fields: Any) -> bool:
-    if type(fields) is not list or len(fields) != _FIELDS:
-        return False
-    *texts, created, due, expires, parts, routes, packed = fields
-    return (
-        all(type(text) is str for text in texts)
-        and type(created) is int
-        and type(due) is int
-        and (expires is None or type(expires) is int)
-        and type(parts) is int
-        and type(routes) is int
-        and type(packed) is bytes
-    )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -93,8 +93,7 @@ class Transition:
     stream_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The state of one route; ``max_attempts`` 0 means the deployment's default."""
 
     status: Status
@@ -114,9 +113,12 @@ class Route:
         return next((line for line in reversed(self.history) if line.failure_class), None)
 
     def published(self, worker: str) -> bytes:
-        """Return the state to store when the event is in the stream."""
-        line = Transition("published", worker=worker, attempt=self.attempts + 1)
-        return self._next(Status.PUBLISHED, line)
+        """Return the part of the state that follows its time once the event is in the stream."""
+        if self.history:
+            line = Transition("published", worker=worker, attempt=self.attempts + 1)
+            return self._next(Status.PUBLISHED, line)[_DUE:]
+        body = _published_at_once(self.generation, self.attempts, self.max_attempts, worker)
+        return b"%013d%b" % (self.due_at_ms, body)
 
     def failed(self, worker: str, failure: Failure) -> bytes:
         """Return the state to store when this attempt failed and another follows."""
@@ -141,7 +143,7 @@ class Route:
 
     def replayed(self, actor: str) -> bytes:
         """Return the state of a dead letter sent on its way again, in its next generation."""
-        again = replace(self, generation=self.generation + 1, attempts=0)
+        again = self._replace(generation=self.generation + 1, attempts=0)
         return again._next(Status.PENDING, Transition("replayed", worker=actor))
 
     def _failure(self, event: str, worker: str, failure: Failure) -> Transition:
@@ -170,6 +172,12 @@ def bounded(message: str) -> str:
     """Return *message* trimmed, printable and no longer than is kept."""
     text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
+
+
+@lru_cache(maxsize=256)
+def _published_at_once(generation: int, attempts: int, max_attempts: int, worker: str) -> bytes:
+    line = Transition("published", worker=worker, attempt=attempts + 1)
+    return _pack_body(generation, attempts, max_attempts, (line,))
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from galaxy_notify.errors import Corrupt, TransientEncodingError
 from galaxy_notify.model import ids
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import (
+    FORMAT,
     PUBLISHABLE,
     Failure,
     Route,
@@ -47,7 +48,8 @@ class Batch:
         self._policy = policy
         self._channel = channel
         self._claim = claim
-        self._notifications: dict[str, Notification] = {}
+        self._prefix = f"{channel}:".encode()
+        self._notifications: dict[bytes, Notification] = {}
 
     @property
     def items(self) -> list[Item]:
@@ -56,18 +58,26 @@ class Batch:
 
     def add(self, claimed: ClaimedMember) -> None:
         """Decide about one member. Nothing of it stops its neighbours."""
-        member = ids.split_member(claimed.member)
-        if member is None:
-            self.drop(claimed.member, "malformed")
-        elif newer_format(claimed.state) or newer_format(self._record(member)):
-            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, "newer format")
-        elif claimed.abandoned >= self._policy.max_abandoned:
-            text = f"left behind {claimed.abandoned} times by workers that died or hung"
-            self._bury_unread(claimed, Failure("lease_abandoned", text))
-        elif claimed.verdict:
-            self._unusable(claimed)
+        raw, verdict, state, abandoned = claimed
+        notification_id, _, route_id = raw.partition(b"/")
+        usual = not verdict and state[:1] == FORMAT and route_id.startswith(self._prefix)
+        if not usual or abandoned >= self._policy.max_abandoned:
+            self._unusual(claimed)
+            return
+        try:
+            route = decode_route(state)
+            if route.status not in PUBLISHABLE or route.due_at_ms > self._claim.now_ms:
+                self._misplaced(raw, route)
+                return
+            notification = self._notification(notification_id)
+        except Corrupt as error:
+            self._unreadable(claimed, error)
+            return
+        expires = _expires(notification, route)
+        if expires is not None and expires <= self._claim.now_ms:
+            self.expire(raw, notification, route)
         else:
-            self._usable(claimed, member)
+            self._publish(raw, notification, route, route_id)
 
     def release(self, member: bytes, delay_ms: int = 0, detail: str = "") -> None:
         """Give a member back untouched."""
@@ -113,23 +123,8 @@ class Batch:
         else:
             self.retry_or_bury(item.member, item.notification, item.route, refusal)
 
-    def _usable(self, claimed: ClaimedMember, member: ids.Member) -> None:
-        try:
-            route = decode_route(claimed.state)
-            if self._misplaced(claimed.member, member, route):
-                return
-            notification = self._notification(member.notification_id)
-        except Corrupt as error:
-            self._bury_unread(claimed, Failure("record_corrupt", str(error)))
-            return
-        expires = _expires(notification, route)
-        if expires is not None and expires <= self._claim.now_ms:
-            self.expire(claimed.member, notification, route)
-        else:
-            self._publish(claimed.member, member, notification, route)
-
     def _publish(
-        self, raw: bytes, member: ids.Member, notification: Notification, route: Route
+        self, raw: bytes, notification: Notification, route: Route, route_id: bytes
     ) -> None:
         try:
             payload = self._policy.encoder.encode(notification, route)
@@ -149,7 +144,7 @@ class Batch:
             return
         expires = _expires(notification, route)
         event = Event(
-            member.notification_id,
+            notification.notification_id,
             self._keep_ms(notification),
             "" if expires is None else expires,
             "1" if notification.routes == 1 else "",
@@ -161,21 +156,46 @@ class Batch:
             ids.event_suffix(route.generation),
             route.published(self._policy.worker_id),
         )
-        self.settlement.publish(raw, event, member.route_id)
+        self.settlement.publish(raw, event, route_id)
         self._published.append(Item(raw, "publish", notification, route))
 
-    def _misplaced(self, raw: bytes, member: ids.Member, route: Route) -> bool:
-        """Deal with a member that does not belong here; tell whether it was one."""
-        if route.status is Status.DEAD_LETTER:
+    def _unusual(self, claimed: ClaimedMember) -> None:
+        """Deal with all that is not simply to be published."""
+        member = ids.split_member(claimed.member)
+        if member is None:
+            self.drop(claimed.member, "malformed")
+        elif newer_format(claimed.state) or newer_format(self._record(member)):
+            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, "newer format")
+        elif claimed.abandoned >= self._policy.max_abandoned:
+            text = f"left behind {claimed.abandoned} times by workers that died or hung"
+            self._bury_unread(claimed, Failure("lease_abandoned", text))
+        elif claimed.verdict:
+            self._unusable(claimed)
+        else:
+            try:
+                self._misplaced(claimed.member, decode_route(claimed.state))
+            except Corrupt as error:
+                self._unreadable(claimed, error)
+
+    def _misplaced(self, raw: bytes, route: Route) -> None:
+        """Deal with a member that does not belong here, or not yet."""
+        member = ids.split_member(raw)
+        if member is None:
+            self.drop(raw, "malformed")
+        elif route.status is Status.DEAD_LETTER:
             self.corrections.append(Correction(raw, f"dead:{member.channel}", route.at_ms))
         elif route.status not in PUBLISHABLE:
             self.drop(raw, "final")
-        elif member.channel != self._channel or route.due_at_ms > self._claim.now_ms:
-            index = f"schedule:{member.channel}"
-            self.corrections.append(Correction(raw, index, route.due_at_ms))
         else:
-            return False
-        return True
+            target = f"schedule:{member.channel}"
+            self.corrections.append(Correction(raw, target, route.due_at_ms))
+
+    def _unreadable(self, claimed: ClaimedMember, error: Corrupt) -> None:
+        member = ids.split_member(claimed.member)
+        if member is not None and newer_format(self._record(member)):
+            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, "newer format")
+        else:
+            self._bury_unread(claimed, Failure("record_corrupt", str(error)))
 
     def _unusable(self, claimed: ClaimedMember) -> None:
         if claimed.verdict == "vanished":
@@ -217,11 +237,12 @@ class Batch:
     def _record(self, member: ids.Member) -> bytes:
         return self._claim.records.get(member.notification_id.encode(), b"")
 
-    def _notification(self, notification_id: str) -> Notification:
+    def _notification(self, notification_id: bytes) -> Notification:
         known = self._notifications.get(notification_id)
         if known is None:
-            raw = self._claim.records.get(notification_id.encode(), b"")
-            known = self._notifications[notification_id] = decode_notification(notification_id, raw)
+            raw = self._claim.records.get(notification_id, b"")
+            known = decode_notification(notification_id.decode("ascii", "replace"), raw)
+            self._notifications[notification_id] = known
         return known
 
     def _keep_ms(self, notification: Notification) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
 from redis.credentials import CredentialProvider
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -18,7 +18,6 @@ from redis.retry import Retry
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 1.0
-_PACK: Final = HiredisRespSerializer().pack
 _ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
@@ -37,8 +36,10 @@ class _Credentials(CredentialProvider):
 class _PacksFast(AbstractConnection):
     """Packs commands in C; redis-py does so for its synchronous connections only."""
 
-    def pack_command(self, *args: Any) -> Any:
-        return _PACK(*args)
+    def pack_command(self, *args: Any) -> list[bytes]:
+        # redis-py writes commands of two words, such as "CONFIG GET", as one argument.
+        name = args[0].split() if isinstance(args[0], str) else args[:1]
+        return [hiredis.pack_command((*name, *args[1:]))]
 
 
 class _Tcp(_PacksFast, redis.asyncio.Connection):

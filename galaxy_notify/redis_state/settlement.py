@@ -51,7 +51,7 @@ class Settlement:
         """Return the members in the order in which settle answers them."""
         return self._published + self._rest
 
-    def publish(self, member: bytes, event: Event, route_id: str) -> None:
+    def publish(self, member: bytes, event: Event, route_id: bytes | str) -> None:
         """Publish a route; consecutive routes with an equal event share its arguments."""
         self._published.append(member)
         groups = self._groups
