@@ -20,6 +20,7 @@ from galaxy_notify.publishing.worker import Hooks, Worker
 from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import Settings
@@ -51,7 +52,7 @@ class Shard:
         self._shared = shared
         settings, policy = shared.settings, shared.policy
         channels = settings.worker.channels
-        store = Store(shared.client, keys, shared.telemetry.script_ran)
+        store = self._store = Store(shared.client, keys, shared.telemetry.script_ran)
         reporter = Reporter(shared.telemetry, keys, policy.worker_id)
         claimer = Claimer(
             store, reporter, channels, _limits(settings), settings.worker.poll_interval_ms
@@ -88,6 +89,7 @@ class Shard:
         await asyncio.wait({tidying, working}, return_when=asyncio.FIRST_COMPLETED)
         self.stop()
         await asyncio.gather(working, tidying)
+        await self._retire()
 
     def stop(self) -> None:
         """Settle what is encoded, release the rest, and end."""
@@ -98,6 +100,13 @@ class Shard:
         """Go on with other rules."""
         self._publisher.policy = replace(policy, deployment=self._publisher.policy.deployment)
         self._janitor.rules = _rules(settings)
+
+    async def _retire(self) -> None:
+        try:
+            await self._store.retire(self._shared.policy.worker_id)
+        except RedisFault:
+            # It is forgotten 30 s after its last progress.
+            return
 
     def _progressed(self) -> None:
         self._shared.progressed(self.keys.shard)

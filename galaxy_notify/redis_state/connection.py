@@ -32,6 +32,9 @@ class _Credentials(CredentialProvider):
         password = self._password() or ""
         return (self._username, password) if self._username else (password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
 
 class _PacksFast(AbstractConnection):
     """Packs commands in C; redis-py does so for its synchronous connections only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeGuard
 
 from redis import exceptions
 
@@ -61,6 +61,9 @@ def reply_code(text: str) -> str:
 
 def classify(error: BaseException) -> Fault:
     """Say what kind of fault *error* is."""
+    # While it connects, redis-py's asyncio client hides what the server said in the cause.
+    if type(error) is exceptions.ConnectionError and _told_by_server(error.__cause__):
+        return classify(error.__cause__)
     text = _bounded(error)
     if isinstance(error, exceptions.AuthenticationError):
         return Fault(_auth_code(text), Remedy.CONFIGURE, text)
@@ -76,6 +79,10 @@ def classify(error: BaseException) -> Fault:
     if code in _CONFIGURE:
         return Fault(code, Remedy.CONFIGURE, text)
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
+
+
+def _told_by_server(cause: BaseException | None) -> TypeGuard[BaseException]:
+    return isinstance(cause, (exceptions.ResponseError, exceptions.AuthenticationError))
 
 
 def _auth_code(text: str) -> str:

@@ -88,6 +88,16 @@ class Store:
         except REDIS_ERRORS as error:
             raise fault_of(error) from error
 
+    async def retire(self, worker_id: str) -> None:
+        """Tell that the worker has left, so that nobody takes it for a living one."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.delete(self.keys.worker(worker_id))
+        pipeline.zrem(self.keys.workers, worker_id)
+        try:
+            await pipeline.execute()
+        except REDIS_ERRORS as error:
+            raise fault_of(error) from error
+
     async def _run(self, call: Call, read: Callable[[Any], T], items: int = 0) -> T:
         started = perf_counter()
         reply = await run(self._client, call)
