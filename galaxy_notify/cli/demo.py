@@ -20,7 +20,10 @@ def command() -> None:
     from galaxy_notify.cli.demo_stage import Stage
     from galaxy_notify.cli.demo_story import tell
     from galaxy_notify.redis_state.embedded import EmbeddedServer
+    from galaxy_notify.telemetry.logs import configure_logs
 
+    # The story tells what happens; what is logged beside it would only disturb.
+    configure_logs("error")
     with tempfile.TemporaryDirectory(prefix="gn-demo-") as folder:
         server = EmbeddedServer(Path(folder) / "server")
         url = server.start()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Final, NamedTuple
 
+from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.runner import RedisFault
-from galaxy_notify.redis_state.upkeep import Upkeep
+from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
+_LAPSE_EVERY_S: Final = 2.0
+_FORGET_EVERY_S: Final = 60.0
 
 
 class Rules(NamedTuple):
@@ -48,6 +52,10 @@ class Janitor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._passed: set[str] = set()
+        self._backoff = OutageBackoff(minimum_ms=int(_EVERY_S * 1000))
+        self._pause_s = _EVERY_S
+        self._locked_until = 0.0
+        self._due = {"lapse": 0.0, "forget": 0.0}
 
     async def run(self) -> None:
         """Tidy up each second, and sooner when a stream has grown too long."""
@@ -55,8 +63,12 @@ class Janitor:
             try:
                 await self.run_once()
                 self._outage.up()
+                self._backoff.reset()
+                self._pause_s = _EVERY_S
             except RedisFault as error:
                 self._outage.down(error.fault.code, error.fault.text)
+                self._pause_s = self._backoff.next() / 1000
+                self._hurry.clear()
             await self._rest()
         try:
             await self._upkeep.drop_lock(self._worker_id)
@@ -65,16 +77,15 @@ class Janitor:
 
     async def run_once(self) -> bool:
         """Tidy up once if no other worker does; tell whether it was our turn."""
-        if not await self._upkeep.take_lock(self._worker_id):
+        if not await self._lock():
             return False
         await self._trim()
         for channel in self._channels:
-            if lapsed := await self._upkeep.lapse(channel):
-                self._log.warning(
-                    "leases made due after clock step", channel=channel, routes=lapsed
-                )
             await self._expire_dead(channel)
-        await self._upkeep.forget_claims(await self._upkeep.now_ms())
+        if self._is_due("lapse", _LAPSE_EVERY_S):
+            await self._lapse()
+        if self._is_due("forget", _FORGET_EVERY_S):
+            await self._upkeep.forget_claims(await self._upkeep.now_ms())
         return True
 
     def hurry(self) -> None:
@@ -85,6 +96,27 @@ class Janitor:
         """End after the step in hand."""
         self._stop.set()
         self._hurry.set()
+
+    async def _lock(self) -> bool:
+        """Be the shard's janitor; an idle shard is not asked for it every second."""
+        if monotonic() < self._locked_until:
+            return True
+        if not await self._upkeep.take_lock(self._worker_id):
+            return False
+        self._locked_until = monotonic() + LOCK_MS / 2000
+        return True
+
+    def _is_due(self, chore: str, every_s: float) -> bool:
+        if monotonic() < self._due[chore]:
+            return False
+        self._due[chore] = monotonic() + every_s
+        return True
+
+    async def _lapse(self) -> None:
+        for channel in self._channels:
+            if lapsed := await self._upkeep.lapse(channel):
+                fields = {"channel": channel, "routes": lapsed}
+                self._log.warning("leases made due after clock step", **fields)
 
     async def _trim(self) -> None:
         trimmed = await self._upkeep.trim(self.rules.group_idle_ms)
@@ -117,5 +149,5 @@ class Janitor:
             await asyncio.sleep(_AT_LEAST_S)
             return
         hurried = asyncio.ensure_future(self._hurry.wait())
-        await asyncio.wait({hurried}, timeout=_EVERY_S)
+        await asyncio.wait({hurried}, timeout=self._pause_s)
         hurried.cancel()

@@ -39,6 +39,12 @@ _CODES: Final = (
     *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
     *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),
 )
+# The first that fits counts: a timeout and a loading server are connection errors as well.
+_PASSING: Final = (
+    ((exceptions.TimeoutError, TimeoutError), "timeout"),
+    ((exceptions.BusyLoadingError,), "LOADING"),
+    ((exceptions.ConnectionError, OSError), "connection"),
+)
 # Redis 6.2 hides the code of an error inside a script behind "ERR Error running script".
 _IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
 # redis-py repeats the command with its arguments, which belong neither into a log nor on a screen.
@@ -67,12 +73,9 @@ def classify(error: BaseException) -> Fault:
     text = _bounded(error)
     if isinstance(error, exceptions.AuthenticationError):
         return Fault(_auth_code(text), Remedy.CONFIGURE, text)
-    if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
-        return Fault("timeout", Remedy.RETRY, text)
-    if isinstance(error, exceptions.BusyLoadingError):
-        return Fault("LOADING", Remedy.RETRY, text)
-    if isinstance(error, (exceptions.ConnectionError, OSError)):
-        return Fault("connection", Remedy.RETRY, text)
+    for kinds, code in _PASSING:
+        if isinstance(error, kinds):
+            return Fault(code, Remedy.RETRY, text)
     # redis-py takes the code off the text of the errors it knows, and keeps it beside.
     known = str(getattr(error, "status_code", None))
     code = known if known in _CODES else reply_code(str(error))

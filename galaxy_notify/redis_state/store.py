@@ -78,8 +78,8 @@ class Store:
         """Tell that the worker makes progress; it is forgotten 30 s after the last time."""
         pipeline = self._client.pipeline(transaction=True)
         key = self.keys.worker(worker_id)
-        pipeline.hset(key, items=[x for pair in fields.items() for x in pair])
-        pipeline.hset(key, "progress_ms", str(now_ms))
+        told = {**fields, "progress_ms": str(now_ms)}
+        pipeline.hset(key, items=[part for pair in told.items() for part in pair])
         pipeline.pexpire(key, _WORKER_TTL_MS)
         pipeline.zadd(self.keys.workers, {worker_id: now_ms})
         pipeline.zremrangebyscore(self.keys.workers, "-inf", now_ms - _FORGOTTEN_MS)

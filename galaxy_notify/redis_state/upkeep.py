@@ -15,7 +15,7 @@ from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 
-_LOCK_MS: Final = 10_000
+LOCK_MS: Final = 6000
 _PAGE: Final = 200
 _CLAIMS_KEPT_MS: Final = 3_600_000
 
@@ -40,13 +40,13 @@ class Upkeep:
 
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is."""
-        taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", _LOCK_MS)
+        taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", LOCK_MS)
         if taken:
             return True
         if await self._ask("GET", self.keys.janitor) != worker_id.encode():
             return False
         # Whoever took it in between trims as safely as we do: each step is safe to run twice.
-        await self._ask("PEXPIRE", self.keys.janitor, _LOCK_MS)
+        await self._ask("PEXPIRE", self.keys.janitor, LOCK_MS)
         return True
 
     async def drop_lock(self, worker_id: str) -> None:
