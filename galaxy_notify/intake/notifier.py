@@ -12,7 +12,7 @@ from galaxy_notify.intake.accepting import Flow, accept_flow
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
-from galaxy_notify.model.ids import parse_target, random_id
+from galaxy_notify.model.ids import id_for_key, parse_target, random_id
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
 from galaxy_notify.redis_state.deployment import Deployment
@@ -60,10 +60,10 @@ class Notifier:
         named = _name(intent, notification_id)
         try:
             layout = self._client.layout()
-            planned = _plan(intent, layout.deployment, named)
+            planned = _plan(intent, layout.deployment, named, repeats=notification_id is not None)
             (receipt,) = self._drive(accept_flow(layout, [planned]))
         except RedisFault as error:
-            raise Unavailable(str(error), named) from error
+            raise Unavailable(str(error), _repeat_with(intent, named)) from error
         return _known(receipt, planned, named)
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
@@ -130,10 +130,10 @@ class AsyncNotifier:
         named = _name(intent, notification_id)
         try:
             layout = await self._client.layout()
-            planned = _plan(intent, layout.deployment, named)
+            planned = _plan(intent, layout.deployment, named, repeats=notification_id is not None)
             (receipt,) = await self._drive(accept_flow(layout, [planned]))
         except RedisFault as error:
-            raise Unavailable(str(error), named) from error
+            raise Unavailable(str(error), _repeat_with(intent, named)) from error
         return _known(receipt, planned, named)
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
@@ -184,12 +184,28 @@ def _name(intent: IntentLike, notification_id: str | None) -> str | None:
     return notification_id or (None if keyed else random_id(_now_ms()))
 
 
+def _repeat_with(intent: IntentLike, named: str | None) -> str | None:
+    """Return the id under which a repeat finds the notification."""
+    if named is not None:
+        return named
+    try:
+        parsed = Intent.parse(intent)
+    except InvalidIntent:
+        return None
+    return id_for_key(parsed.producer, parsed.idempotency_key or "")
+
+
 def _plan(
-    intent: IntentLike, deployment: Deployment, notification_id: str | None = None
+    intent: IntentLike,
+    deployment: Deployment,
+    named: str | None = None,
+    *,
+    repeats: bool = False,
 ) -> Plan | Receipt:
     try:
         parsed = Intent.parse(intent)
-        return plan(parsed, deployment, _now_ms(), current_traceparent(), notification_id)
+        planned = plan(parsed, deployment, _now_ms(), current_traceparent(), named)
+        return planned.repeated() if repeats else planned
     except InvalidIntent as error:
         return refused(error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from galaxy_notify.encoding import pack_payload
@@ -67,6 +67,10 @@ class Plan:
             routes,
         )
 
+    def repeated(self) -> Plan:
+        """Return the plan for an intent that may have been handed in before under this id."""
+        return replace(self, repeatable=True)
+
     def later_parts(self) -> Iterator[NewNotification]:
         """Return every part after the first."""
         return (self.part(number) for number in range(2, self.parts + 1))
@@ -94,7 +98,7 @@ def plan(
         created_at_ms=now_ms,
         traceparent=intent.traceparent or traceparent,
         deployment=deployment,
-        repeatable=named is not None,
+        repeatable=key is not None,
     )
 
 
