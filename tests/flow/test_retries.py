@@ -1,0 +1,232 @@
+"""What an attempt costs: delays, the last attempt, and failures that no attempt mends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from galaxy_notify.errors import TransientEncodingError
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import HISTORY_KEPT, MESSAGE_KEPT, Route, Status
+from tests.support.servers import Server
+from tests.support.site import Site, member_of
+from tests.support.wait import wait_until
+from tests.support.worker import Station
+
+Found = Callable[..., Site]
+
+
+def transient(_: Notification, route: Route) -> bytes:
+    """Ask for another attempt, always."""
+    raise TransientEncodingError(f"attempt {route.attempts + 1}")
+
+
+def permanent(_: Notification, route: Route) -> bytes:
+    """Fail as a broken encoder does."""
+    raise KeyError("no such field")
+
+
+def step_when_due(site: Site, station: Station, member: str) -> None:
+    """Let the server's clock reach a route's due time, then run a pass."""
+    wait_until(lambda: site.now() >= site.due()[member], "it is due")
+    station.step()
+
+
+def test_retry__comes_after_exactly_its_delay(any_server: Server, found: Found) -> None:
+    """Without jitter attempt n is followed by min·2^(n-1), never more than the maximum."""
+    site = found(
+        any_server, retry__jitter="none", retry__backoff_min_ms=10, retry__backoff_max_ms=35
+    )
+    member = member_of(site.notify("u1"), "u1")
+    station = site.station(transient)
+    for attempt, delay in enumerate((10, 20, 35, 35), 1):
+        step_when_due(site, station, member)
+        route = site.route(member)
+        assert (route.status, route.attempts) == (Status.FAILED, attempt)
+        assert route.due_at_ms - route.at_ms == delay
+        assert site.due() == {member: route.due_at_ms}
+        assert site.leases() == {}
+        assert route.failure is not None
+        assert route.failure.failure_class == "payload_encoding_failed"
+        assert route.failure.message == f"attempt {attempt}"
+    assert site.total("retried") == 4
+
+
+def test_retry__is_published_once_the_encoder_can(any_server: Server, found: Found) -> None:
+    """A route that failed for a while is published by a later attempt, as soon as it is due."""
+    site = found(
+        any_server, retry__jitter="none", retry__backoff_min_ms=50, worker__poll_interval_ms=10_000
+    )
+
+    def third(notification: Notification, route: Route) -> bytes:
+        if route.attempts < 2:
+            raise TransientEncodingError("not yet")
+        return notification.packed
+
+    member = member_of(site.notify("u1"), "u1")
+    with site.station(third).running():
+        wait_until(site.entries, "it is published")
+    route = site.route(member)
+    assert (route.status, route.attempts) == (Status.PUBLISHED, 2)
+    assert [line.event for line in route.history] == ["retried", "retried", "published"]
+    # 50 ms, then 100 ms: each pass comes when the retry is due, not when the poll interval ends.
+    assert 0 <= route.at_ms - route.due_at_ms < 100
+    assert route.due_at_ms - route.history[0].at_ms < 350
+
+
+def test_jitter__spreads_retries_within_the_delay(any_server: Server, found: Found) -> None:
+    """With full jitter routes that failed together do not become due together again."""
+    site = found(any_server, retry__backoff_min_ms=10_000)
+    site.notify(*(f"u{n}" for n in range(50)))
+    station = site.station(transient)
+    station.step()
+    delays = [route.due_at_ms - route.at_ms for route in site.routes().values()]
+    assert len(set(delays)) > 25
+    assert all(5000 <= delay <= 10_000 for delay in delays)
+
+
+@pytest.mark.parametrize("given", [None, 2])
+def test_attempts__end_in_a_dead_letter(
+    any_server: Server, found: Found, given: int | None
+) -> None:
+    """After the last attempt, by the intent or else by the setting, the route rests as dead."""
+    site = found(any_server, retry__max_attempts=3, retry__backoff_min_ms=1, retry__jitter="none")
+    attempts = given or 3
+    member = member_of(site.notify("u1", max_attempts=given), "u1")
+    station = site.station(transient)
+    for _ in range(attempts):
+        step_when_due(site, station, member)
+    route = site.route(member)
+    assert (route.status, route.attempts) == (Status.DEAD_LETTER, attempts)
+    assert route.failure is not None
+    assert route.failure.failure_class == "payload_encoding_failed"
+    assert route.failure.message == f"attempt {attempts}"
+    assert [line.attempt for line in route.history] == list(range(1, attempts + 1))
+    assert site.dead() == {member: route.at_ms}
+    assert site.due() == {}
+    assert site.entries() == []
+
+
+def test_history__and_messages_are_bounded(any_server: Server, found: Found) -> None:
+    """However often and however wordily a route fails, its state stays small and printable."""
+    site = found(
+        any_server, retry__max_attempts=40, retry__backoff_min_ms=1, retry__backoff_max_ms=1
+    )
+    number = itertools.count(1)
+
+    def wordy(_: Notification, __: Route) -> bytes:
+        raise TransientEncodingError(f"{next(number)}\n\x1b[31m" + "é" * 5000)
+
+    member = member_of(site.notify("u1"), "u1")
+    station = site.station(wordy)
+    for _ in range(40):
+        step_when_due(site, station, member)
+    route = site.route(member)
+    assert (route.status, route.attempts) == (Status.DEAD_LETTER, 40)
+    assert len(route.history) == HISTORY_KEPT
+    assert route.history[-1].message.startswith("40 ")
+    assert all(len(line.message) <= MESSAGE_KEPT for line in route.history)
+    assert all(line.message.isprintable() for line in route.history)
+    assert len(site.state(member) or b"") < 32_768
+
+
+def test_permanent_failure__is_buried_at_once(any_server: Server, found: Found) -> None:
+    """An encoder's own error spends no attempt: the route is dead at once, its neighbours pass."""
+    site = found(any_server)
+    site.notify("good")
+    broken = member_of(site.notify("bad", title="break"), "bad")
+
+    def encode(notification: Notification, route: Route) -> bytes:
+        return permanent(notification, route) if notification.title else notification.packed
+
+    assert site.station(encode).step() == 2
+    route = site.route(broken)
+    assert (route.status, route.attempts) == (Status.DEAD_LETTER, 0)
+    assert route.failure is not None
+    assert route.failure.failure_class == "payload_encoding_failed"
+    assert route.failure.message == "KeyError: 'no such field'"
+    assert [entry["user_id"] for entry in site.entries()] == [b"good"]
+    assert site.total("dead_lettered") == 1
+
+
+def test_payload__larger_than_the_limit_is_buried(any_server: Server, found: Found) -> None:
+    """What an encoder blew up beyond the limit does not enter the stream; at the limit it does."""
+    site = found(any_server, limits__max_payload_bytes=500)
+    site.notify("fits")
+    large = member_of(site.notify("large"), "large")
+    sizes = iter((500, 501))
+    site.station(lambda *_: b"x" * next(sizes)).step()
+    failure = site.route(large).failure
+    assert failure is not None
+    assert failure.failure_class == "payload_too_large"
+    assert failure.message == "the payload has 501 bytes, the limit is 500"
+    assert [len(entry["payload_bytes"]) for entry in site.entries()] == [500]
+
+
+def test_payload__larger_than_the_limit_is_refused_at_accept(
+    any_server: Server, found: Found
+) -> None:
+    """An intent whose payload is too large is refused with its field, and nothing is stored."""
+    site = found(any_server, limits__max_payload_bytes=500)
+    receipt = site.notifier.accept(
+        {"type": "t", "producer": "p", "recipients": ["u1"], "data": {"text": "x" * 500}}
+    )
+    assert (receipt.status, receipt.notification_id) == ("refused", None)
+    assert receipt.error is not None
+    assert (receipt.error.code, receipt.error.field) == ("too_large", "data")
+    assert site.routes() == {}
+
+
+def test_retry__that_would_come_too_late_expires(any_server: Server, found: Found) -> None:
+    """A route whose next attempt would fall after its end ends now, not later."""
+    site = found(any_server, retry__backoff_min_ms=60_000, retry__jitter="none")
+    member = member_of(site.notify("u1", expires_at=site.now() + 30_000), "u1")
+    site.station(transient).step()
+    route = site.route(member)
+    assert (route.status, route.attempts) == (Status.EXPIRED, 0)
+    assert site.total("expired") == 1
+
+
+def test_route__claimed_late_expires(any_server: Server, found: Found) -> None:
+    """A route that nobody claimed in time is not published; one without an end always is."""
+    site = found(any_server)
+    end = site.now() + 60
+    late = member_of(site.notify("late", expires_at=end), "late")
+    site.notify("endless")
+    wait_until(lambda: site.now() >= end, "its end has come")
+    assert site.station().step() == 2
+    assert site.route(late).status is Status.EXPIRED
+    assert [entry["user_id"] for entry in site.entries()] == [b"endless"]
+
+
+def test_route__that_expires_between_claim_and_settle_is_not_published(
+    any_server: Server, found: Found
+) -> None:
+    """The end of a route is checked by the server's clock when its event would be appended."""
+    site = found(any_server)
+    end = site.now() + 120
+    late = member_of(site.notify("late", expires_at=end), "late")
+    site.notify("endless")
+
+    def dawdle(notification: Notification, _: Route) -> bytes:
+        wait_until(lambda: site.now() >= end, "its end has come")
+        return notification.packed
+
+    site.station(dawdle).step()
+    assert site.route(late).status is Status.EXPIRED
+    assert [entry["user_id"] for entry in site.entries()] == [b"endless"]
+    assert (site.total("expired"), site.total("published")) == (1, 1)
+
+
+def test_replayed_route__has_no_end(any_server: Server, found: Found) -> None:
+    """A replay drops the end: an operator wants it published although it is late."""
+    site = found(any_server)
+    end = site.now() + 100
+    member = member_of(site.notify("u1", expires_at=end), "u1")
+    site.station(permanent).step()
+    wait_until(lambda: site.now() >= end, "its end has come")
+    site.replay(member)
+    site.station().step()
+    assert site.route(member).status is Status.PUBLISHED

@@ -1,0 +1,43 @@
+"""Encoders as a deployment might bring them, for daemons that run as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from galaxy_notify.errors import TransientEncodingError
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Route
+
+
+def upper(notification: Notification, route: Route) -> bytes:
+    """Publish who the notification is for, in capitals."""
+    return b"U1"
+
+
+def killer(notification: Notification, route: Route) -> bytes:
+    """Kill the process for the notification titled so."""
+    if notification.title == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return notification.packed
+
+
+def stuck(notification: Notification, route: Route) -> bytes:
+    """Never return for the notification titled so."""
+    while notification.title == "hang":
+        time.sleep(1)
+    return notification.packed
+
+
+def slow(notification: Notification, route: Route) -> bytes:
+    """Take a twentieth of a second."""
+    time.sleep(0.05)
+    return notification.packed
+
+
+def flaky(notification: Notification, route: Route) -> bytes:
+    """Ask for other attempts before the third."""
+    if route.attempts < 2:
+        raise TransientEncodingError("not yet")
+    return notification.packed

@@ -1,0 +1,143 @@
+"""A TCP proxy in front of a test server: it loses replies, stalls, resets and refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from galaxy_notify.redis_state.scripts import script
+
+#: What becomes of the reply to a request: its connection is reset, or it never comes.
+Loss = Literal["reset", "silence"]
+
+
+class Proxy:
+    """Forwards TCP connections to a server's UNIX socket, as far as the test lets it."""
+
+    def __init__(self, upstream: Path) -> None:
+        self.connections = 0
+        self.lost = 0
+        self._upstream = upstream
+        self._lock = threading.Lock()
+        self._losses: list[tuple[bytes, Loss]] = []
+        self._open: set[socket.socket] = set()
+        self._refusing = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Return the URL that leads through the proxy."""
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def lose_reply(self, name: str, how: Loss = "reset") -> None:
+        """Let the next run of a script be executed, and lose its reply."""
+        with self._lock:
+            self._losses.append((script(name).sha.encode(), how))
+
+    def reset_all(self) -> None:
+        """Reset all connections; new ones are welcome."""
+        with self._lock:
+            doomed = list(self._open)
+        for one in doomed:
+            _reset(one)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Reset all connections, and each new one at once, while the block runs."""
+        self._refusing = True
+        self.reset_all()
+        try:
+            yield
+        finally:
+            self._refusing = False
+
+    def close(self) -> None:
+        """Close the proxy and all its connections."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.reset_all()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            if self._refusing:
+                _reset(client)
+            else:
+                _Connection(self, client).start()
+
+    def _loss_for(self, request: bytes) -> Loss | None:
+        with self._lock:
+            for place, (sha, how) in enumerate(self._losses):
+                if sha in request:
+                    del self._losses[place]
+                    self.lost += 1
+                    return how
+        return None
+
+
+class _Connection:
+    """One connection, with a thread for each direction."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._server = socket.socket(socket.AF_UNIX)
+        self._loss: Loss | None = None
+
+    def start(self) -> None:
+        self._server.connect(str(self._proxy._upstream))
+        self._proxy._open |= {self._client, self._server}
+        threading.Thread(target=self._requests, daemon=True).start()
+        threading.Thread(target=self._replies, daemon=True).start()
+
+    def _requests(self) -> None:
+        with contextlib.suppress(OSError):
+            while request := self._client.recv(1 << 16):
+                self._loss = self._loss or self._proxy._loss_for(request)
+                self._server.sendall(request)
+        self._end()
+
+    def _replies(self) -> None:
+        with contextlib.suppress(OSError):
+            while reply := self._server.recv(1 << 16):
+                if self._loss == "reset":
+                    break
+                if self._loss is None:
+                    self._client.sendall(reply)
+        self._end()
+
+    def _end(self) -> None:
+        with self._proxy._lock:
+            self._proxy._open -= {self._client, self._server}
+        _reset(self._client)
+        _reset(self._server)
+
+
+def _reset(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
+@contextmanager
+def proxied(upstream: Path) -> Iterator[Proxy]:
+    """Run a proxy while the block runs."""
+    proxy = Proxy(upstream)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,118 @@
+"""Workers in the test's own process: stepped by the test, or running beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Route
+from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.place import open_async
+from galaxy_notify.settings import Settings
+from galaxy_notify.telemetry import Telemetry
+
+Encode = Callable[[Notification, Route], bytes]
+_STOP_SECONDS = 15
+
+
+def packed(notification: Notification, _: Route) -> bytes:
+    """Encode as the default encoder does."""
+    return notification.packed
+
+
+class _Encoder:
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+
+    def encode(self, notification: Notification, route: Route, /) -> bytes:
+        return self._encode(notification, route)
+
+
+class Station:
+    """What a daemon consists of, without its process: all shards of a deployment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        encode: Encode | None = None,
+        *,
+        name: str = "host-2-abcd",
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """Prepare; *encode* stands in for the encoder, and is where a test may interfere."""
+        policy = Policy.from_settings(settings, name)
+        if encode is not None:
+            policy = replace(policy, encoder=_Encoder(encode))
+        self._runner = asyncio.Runner()
+        worker = settings.worker
+        connections = worker.shards * (worker.slots + 2) + 2
+        shared = Shared(
+            client=open_async(settings, connections=connections, name=name),
+            settings=settings,
+            policy=policy,
+            telemetry=telemetry or Telemetry.off(),
+            gate=Gate(),
+            about={"host": "host", "pid": "2", "version": "0", "started_ms": "1"},
+            progressed=lambda shard: None,
+        )
+        self._client = shared.client
+        layout = Layout(settings.redis.prefix, policy.deployment)
+        self.shards = [Shard(shared, keys) for keys in layout.all_keys]
+
+    def step(self, shard: int = 0, slot: int = 0) -> int:
+        """Run one pass: claim, encode, settle; return how many routes moved on."""
+        done: int = self.run(self.shards[shard].worker.run_once(slot))
+        return done
+
+    def tidy(self, shard: int = 0) -> bool:
+        """Run one pass of the janitor."""
+        ours: bool = self.run(self.shards[shard]._janitor.run_once())
+        return ours
+
+    def run(self, coroutine: Any) -> Any:
+        """Run a coroutine on the station's loop."""
+        return self._runner.run(coroutine)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let all shards work in a thread while the block runs, then drain."""
+        broken: list[BaseException] = []
+        loop = self._runner.get_loop()
+
+        def work() -> None:
+            try:
+                self._runner.run(self._work())
+            except BaseException as error:
+                broken.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(self.stop)
+            thread.join(_STOP_SECONDS)
+        assert not thread.is_alive(), "the station did not drain"
+        if broken:
+            raise broken[0]
+
+    def stop(self) -> None:
+        """Begin the drain; to be called on the station's loop."""
+        for shard in self.shards:
+            shard.stop()
+
+    def close(self) -> None:
+        """Close the connections and the loop."""
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+
+    async def _work(self) -> None:
+        await asyncio.gather(*(shard.run() for shard in self.shards))
