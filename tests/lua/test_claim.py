@@ -27,7 +27,7 @@ def test_claim__leases_what_is_due(shard: Shard) -> None:
     assert shard.schedule() == dict.fromkeys(members, NOW + TTL)
     assert shard.leases() == dict.fromkeys(members, f"0:{TTL}:{MINE}")
     assert {m.state for m in claim.members} == {shard.state(members[0])}
-    assert claim.records == {members[0][:32].encode(): new(1).record}
+    assert claim.records == {members[0][:32].encode(): new(1, ("push:u1", "push:u2")).record}
     assert [(m.verdict, m.abandoned) for m in claim.members] == [("", 0)] * 2
     assert shard.total("abandoned") == 0
 

@@ -45,7 +45,7 @@ def at(call: Call, now: int) -> Call:
 
 
 @cache
-def packed_record(notification_id: str, expires: int | None, filler: int) -> bytes:
+def packed_record(notification_id: str, routes: int, expires: int | None, filler: int) -> bytes:
     """Return a record as accept stores it; *filler* bytes make it larger."""
     payload = {
         "notification_id": notification_id,
@@ -67,7 +67,7 @@ def packed_record(notification_id: str, expires: int | None, filler: int) -> byt
             due_at_ms=NOW,
             expires_at_ms=expires,
             parts=1,
-            routes=1,
+            routes=routes,
             packed=msgpack.packb(payload),
         )
     )
@@ -84,7 +84,7 @@ def new(
 ) -> calls.NewNotification:
     """Return notification *number*, ready to be accepted."""
     made = f"{number:032x}"
-    record = packed_record(made, expires, filler)
+    record = packed_record(made, len(routes), expires, filler)
     digest = b"%016d" % number
     state = accepted(None)
     return calls.NewNotification(made, digest, record, state, due, KEEP, routes, born_cancelled)

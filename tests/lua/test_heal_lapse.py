@@ -1,0 +1,135 @@
+"""heal and lapse: what stands at a wrong place, or is held too long, is put right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.calls import Correction
+from tests.lua.support.invariants import assert_consistent, assert_counted
+from tests.lua.support.outcomes import publishing
+from tests.lua.support.seeds import SEEDS
+from tests.lua.support.shard import NOW, TTL, Shard
+from tests.lua.support.snapshot import snapshot
+
+
+def _lapse(shard: Shard, members: Sequence[str]) -> int:
+    call = calls.lapse(shard.keys, "push", [member.encode() for member in members])
+    return int(shard.run(call))
+
+
+def test_heal__returns_a_dead_letter_to_the_dead(shard: Shard) -> None:
+    """A dead letter that stands in the schedule leaves it; when it died stays."""
+    member = SEEDS["dead_letter"](shard, 1)
+    shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
+    shard.now += 50
+    shard.claim()
+    assert shard.heal(Correction(member.encode(), "dead:push", NOW + 7)) == ["healed"]
+    assert shard.dead() == {member: NOW}
+    assert not shard.schedule()
+    assert not shard.leases()
+    assert_counted(shard)
+
+
+def test_heal__moves_a_route_to_its_own_channel(shard: Shard) -> None:
+    """A member in another channel's schedule goes to its own."""
+    (member,) = shard.accept(1, "email:u1")
+    shard.client.zrem(shard.keys.schedule("email"), member)
+    shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
+    shard.claim()
+    assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["healed"]
+    assert shard.schedule("email") == {member: NOW}
+    assert not shard.schedule()
+    assert not shard.leases()
+
+
+def test_heal__does_not_bring_another_lease_forward(shard: Shard) -> None:
+    """A route that is leased in its own channel stays so when a copy elsewhere is healed."""
+    (member,) = shard.accept(1, "email:u1")
+    shard.claim("host-2-ffff:0:1", channel="email")
+    shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
+    shard.claim()
+    assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["healed"]
+    assert shard.schedule("email") == {member: NOW + TTL}
+    assert member in shard.leases("email")
+
+
+def test_heal__puts_off_what_is_not_due_yet(shard: Shard) -> None:
+    """A member that stands too early waits for the due time of its state."""
+    (member,) = shard.accept(1, due=NOW + 9_000)
+    shard.client.zadd(shard.keys.schedule("push"), {member: 0})
+    shard.claim()
+    assert shard.heal(Correction(member.encode(), "schedule:push", NOW + 9_000)) == ["healed"]
+    assert shard.schedule() == {member: NOW + 9_000}
+    assert not shard.leases()
+
+
+def test_heal__schedules_nothing_that_has_left(shard: Shard) -> None:
+    """Putting off what is not in the schedule any more does not bring it back."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    shard.client.zrem(shard.keys.schedule("push"), member)
+    shard.heal(Correction(member.encode(), "schedule:push", NOW))
+    assert not shard.schedule()
+
+
+def test_heal__twice_is_stale(shard: Shard) -> None:
+    """The same call sent again changes nothing."""
+    member = SEEDS["dead_letter"](shard, 1)
+    shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
+    shard.claim()
+    correction = Correction(member.encode(), "dead:push", NOW)
+    shard.heal(correction)
+    before = snapshot(shard)
+    assert shard.heal(correction) == ["stale"]
+    assert snapshot(shard) == before
+
+
+@pytest.mark.parametrize(("held_for", "lapsed"), [(TTL, 0), (TTL + 1, 1), (10**9, 1)])
+def test_lapse__frees_what_is_held_too_long(held_for: int, lapsed: int, shard: Shard) -> None:
+    """After a clock was set back, no lease lasts longer than it may."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    shard.client.zadd(shard.keys.schedule("push"), {member: NOW + held_for})
+    assert _lapse(shard, [member]) == lapsed
+    assert shard.schedule() == {member: NOW if lapsed else NOW + held_for}
+
+
+def test_lapse__leaves_the_lease_to_its_holder(shard: Shard) -> None:
+    """Whoever holds the lease may still settle, until another worker takes it."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    shard.now -= 3_600_000
+    assert _lapse(shard, [member]) == 1
+    assert shard.words(publishing(shard, member)) == ["published"]
+    assert_counted(shard)
+
+
+def test_lapse__leaves_what_waits(shard: Shard) -> None:
+    """A route that nobody holds waits for its due time, however far away."""
+    (member,) = shard.accept(1, due=NOW + 10**10)
+    before = snapshot(shard)
+    assert _lapse(shard, [member, "nobody/push:u1"]) == 0
+    assert snapshot(shard) == before
+
+
+def test_lapse__forgets_leases_on_nothing(shard: Shard) -> None:
+    """A lease on what is not scheduled any more is no use to anybody."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    shard.client.zrem(shard.keys.schedule("push"), member)
+    assert _lapse(shard, [member]) == 0
+    assert not shard.leases()
+
+
+def test_lapse__looks_at_many(shard: Shard) -> None:
+    """A page of leases is one call."""
+    for number in range(300):
+        shard.accept(number)
+    members = list(shard.schedule())[:256]
+    shard.claim()
+    shard.now -= 3_600_000
+    assert _lapse(shard, members) == 256
+    assert_consistent(shard)
