@@ -16,7 +16,7 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.permissions import ESSENTIAL, FURTHER
 from galaxy_notify.settings import settings_from
 from tests.support.documents import commands, names, runnable, text_of
-from tests.support.program import ROOT, daemon, environment, program
+from tests.support.program import ROOT, daemon, delivered, environment, program
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -40,28 +40,24 @@ def path_with_program(tmp_path: Path) -> str:
     return f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
 
 
-def accepted(server: Server, tmp_path: Path) -> str:
+def accepted(server: Server) -> str:
     """Accept one notification on the command line and return its id."""
-    file = tmp_path / "intent.jsonl"
-    file.write_text(INTENT + "\n")
-    done = program(server, "accept", str(file))
+    done = program(server, "accept", stdin=INTENT)
     assert done.returncode == 0, done.stderr
     return str(re.findall(r'"notification_id":"(\w+)"', done.stdout)[0])
 
 
-def dead_letter(server: Server, tmp_path: Path) -> str:
+def dead_letter(server: Server) -> str:
     """Have one notification die and return its id."""
-    notification_id = accepted(server, tmp_path)
+    notification_id = accepted(server)
     with server.client() as client, daemon(server, **BROKEN):
         wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
     return notification_id
 
 
-def test_readme__shows_commands_that_work(
-    server: Server, tmp_path: Path, path_with_program: str
-) -> None:
+def test_readme__shows_commands_that_work(server: Server, path_with_program: str) -> None:
     """Each command of the operator's questions ends with 0 where all is well."""
-    notification_id = dead_letter(server, tmp_path)
+    notification_id = dead_letter(server)
     with daemon(server), server.client() as client:
         wait_until(lambda: client.zcard("{gn:0}:workers"), "the worker is seen")
         for command in commands(README):
@@ -100,9 +96,9 @@ def test_readme__shows_a_producer_that_works(server: Server) -> None:
         assert done.stdout.startswith(f"{word} "), done.stdout
 
 
-def test_readme__shows_a_gateway_that_works(server: Server, tmp_path: Path) -> None:
+def test_readme__shows_a_gateway_that_works(server: Server) -> None:
     """The gateway's program is handed what was published."""
-    accepted(server, tmp_path)
+    accepted(server)
     with (
         daemon(server),
         subprocess.Popen(
@@ -118,9 +114,9 @@ def test_readme__shows_a_gateway_that_works(server: Server, tmp_path: Path) -> N
     assert delivered == "user-7 game.turn.ready {'turn': 12}\n"
 
 
-def test_readme__names_the_fields_of_the_stream(server: Server, tmp_path: Path) -> None:
+def test_readme__names_the_fields_of_the_stream(server: Server) -> None:
     """The table has every field of an event, and no other."""
-    accepted(server, tmp_path)
+    accepted(server)
     with server.client() as client, daemon(server):
         wait_until(lambda: client.xlen(STREAM) == 1, "it is published")
     (entry,) = _entries(server)
@@ -161,7 +157,7 @@ def test_readme__gives_every_right_that_doctor_asks_for() -> None:
     assert {one for one in needed if not {one, one.split("|")[0]} & granted} == set()
 
 
-def test_readme__gives_rights_that_suffice(any_server: Server, tmp_path: Path) -> None:
+def test_readme__gives_rights_that_suffice(any_server: Server) -> None:
     """Accept, publish, die, replay, look and consume as the user of the README, on any server."""
     with any_server.client() as client:
         client.execute_command("ACL", "SETUSER", *_rights())
@@ -170,39 +166,24 @@ def test_readme__gives_rights_that_suffice(any_server: Server, tmp_path: Path) -
                 "GALAXY_NOTIFY_REDIS__USERNAME": "galaxy-notify",
                 "GALAXY_NOTIFY_REDIS__PASSWORD": "SECRET",
             }
-            _live(any_server, client, tmp_path, login)
+            _live(any_server, client, login)
             denied: Any = client.execute_command("ACL", "LOG")
         finally:
             client.execute_command("ACL", "DELUSER", "galaxy-notify")
-    assert denied == []
+    # redis-py tells its name and version where it may, and goes on where it may not.
+    assert [entry for entry in denied if not entry[b"object"].startswith(b"client")] == []
 
 
-def _live(server: Server, client: Any, tmp_path: Path, login: dict[str, str]) -> None:
+def _live(server: Server, client: Any, login: dict[str, str]) -> None:
     client.execute_command("ACL", "LOG", "RESET")
-    file = tmp_path / "intent.jsonl"
-    file.write_text(INTENT + "\n")
-    assert program(server, "accept", str(file), **login).returncode == 0
+    assert program(server, "accept", stdin=INTENT, **login).returncode == 0
     with daemon(server, **login, **BROKEN):
         wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
     with daemon(server, **login):
-        for command in ("dead ls", "dead replay --all --yes", "health", "status", "doctor", "fsck"):
+        for command in ("dead ls", "dead replay --all --yes", "health", "status", "doctor"):
             done = program(server, *command.split(), **login)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         wait_until(lambda: client.xlen(STREAM) == 1, "it is published")
-        _consume(server)
+        login_url = server.url.replace("unix://", "unix://galaxy-notify:SECRET@")
+        assert delivered(server, 1, login_url) == ["user-7: game.turn.ready\n"]
     assert program(server, "pause", "push", **login).returncode == 0
-
-
-def _consume(server: Server) -> None:
-    url = server.url.replace("unix://", "unix://galaxy-notify:SECRET@")
-    with subprocess.Popen(
-        [sys.executable, "examples/gateway.py", "--url", url],
-        cwd=ROOT,
-        env=environment(server),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as gateway:
-        assert gateway.stdout is not None
-        assert gateway.stdout.readline() == "user-7: game.turn.ready\n"
-        gateway.terminate()
-        assert gateway.wait(20) == 0

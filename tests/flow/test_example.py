@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.documents import text_of
-from tests.support.program import ROOT, daemon, environment, program
+from tests.support.program import ROOT, daemon, delivered, environment, program, status
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -22,12 +22,6 @@ SCRIPTS = {
     "Greek": "αρτ", "Cyrillic": "ход", "Arabic": "دور", "Hebrew": "תור", "Devanagari": "अब",
     "Chinese": "轮到", "Japanese": "あなた", "Korean": "당신", "emoji": "🚀🪐",
 }  # fmt: skip
-
-
-def status(server: Server) -> dict[str, Any]:
-    """Ask the program for the status."""
-    told: dict[str, Any] = json.loads(program(server, "status", "--json").stdout)
-    return told
 
 
 def test_example__is_what_its_script_writes() -> None:
@@ -150,19 +144,7 @@ def test_gateway__delivers_each_event_once(server: Server) -> None:
     with server.client() as client, daemon(server):
         program(server, "accept", FILE)
         wait_until(lambda: client.xlen("{gn:0}:client-events") == ROUTES, "published", 60)
-        with subprocess.Popen(
-            [sys.executable, "examples/gateway.py", "--url", server.url],
-            cwd=ROOT,
-            env=environment(server),
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as gateway:
-            assert gateway.stdout is not None
-            read = [gateway.stdout.readline() for _ in range(ROUTES)]
-            gateway.terminate()
-            rest = gateway.stdout.read()
-            assert gateway.wait(20) == 0
-    assert rest == ""
+        read = delivered(server, ROUTES)
     assert all(line.startswith(("user-", "+49")) for line in read)
 
 

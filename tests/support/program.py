@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.support.servers import Server
 
@@ -24,17 +26,53 @@ def environment(server: Server, **variables: str) -> dict[str, str]:
     return inherited | ours | variables
 
 
-def program(server: Server, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def program(
+    server: Server, *arguments: str, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in the root of the repository."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         cwd=ROOT,
         env=environment(server, **variables),
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def accept(server: Server, *recipients: str, **fields: Any) -> dict[str, Any]:
+    """Accept a notification for these users and return its receipt."""
+    intent = {"type": "t", "producer": "p", "recipients": recipients, **fields}
+    done = program(server, "accept", stdin=json.dumps(intent))
+    assert done.returncode == 0, done.stderr
+    receipt: dict[str, Any] = json.loads(done.stdout)
+    return receipt
+
+
+def status(server: Server) -> dict[str, Any]:
+    """Ask the program for the status."""
+    told: dict[str, Any] = json.loads(program(server, "status", "--json").stdout)
+    return told
+
+
+def delivered(server: Server, number: int, url: str = "") -> list[str]:
+    """Run the example gateway until it was handed so many events; return its lines."""
+    with subprocess.Popen(
+        [sys.executable, "examples/gateway.py", "--url", url or server.url],
+        cwd=ROOT,
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as gateway:
+        assert gateway.stdout is not None
+        read = [gateway.stdout.readline() for _ in range(number)]
+        gateway.terminate()
+        rest = gateway.stdout.read()
+        assert gateway.wait(_STOP_SECONDS) == 0
+    assert rest == "", "an event came twice"
+    return read
 
 
 @contextmanager
