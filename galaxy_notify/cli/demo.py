@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,4 +37,14 @@ def command() -> None:
             server.stop()
     echo()
     echo(good("Everything above happened on a real server, which has been stopped and removed."))
-    echo("Next: galaxy-notify --embedded run, and the README for the rest.")
+    program = sys.argv[0] if sys.argv[0].endswith("galaxy-notify") else "galaxy-notify"
+    echo(f"Next: {_near(program)} --embedded run, and the README for the rest.")
+
+
+def _near(program: str) -> str:
+    """Return the program as one would type it here."""
+    here = Path.cwd()
+    path = Path(program)
+    return (
+        str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else program
+    )

@@ -53,7 +53,9 @@ class Shard:
         settings, policy = shared.settings, shared.policy
         channels = settings.worker.channels
         store = self._store = Store(shared.client, keys, shared.telemetry.script_ran)
-        reporter = Reporter(shared.telemetry, keys, policy.worker_id)
+        reporter = Reporter(
+            shared.telemetry, keys, policy.worker_id, policy.deployment.max_attempts
+        )
         claimer = Claimer(
             store, reporter, channels, _limits(settings), settings.worker.poll_interval_ms
         )

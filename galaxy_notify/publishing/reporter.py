@@ -28,8 +28,10 @@ _TRACED: Final = 16
 class Reporter:
     """Reports what one shard's worker did, after it was stored."""
 
-    def __init__(self, telemetry: Telemetry, keys: Keys, worker_id: str) -> None:
+    def __init__(self, telemetry: Telemetry, keys: Keys, worker_id: str, max_attempts: int) -> None:
+        """Prepare; *max_attempts* is the deployment's, for routes that have none of their own."""
         self._telemetry = telemetry
+        self._max_attempts = max_attempts
         self._stream = keys.stream
         fields = {"worker": worker_id, "shard": keys.shard, "stream": keys.stream}
         self.log = get_logger("publisher").bind(**fields)
@@ -83,6 +85,8 @@ class Reporter:
 
     def _route(self, channel: str, item: Item, answer: Answer, result: str) -> None:
         fields = _fields(item) | {"channel": channel}
+        if item.route:
+            fields["max_attempts"] = item.route.max_attempts or self._max_attempts
         if item.failure is None:
             self.log.debug("route settled", result=result, stream_id=answer.detail, **fields)
             return
@@ -105,7 +109,6 @@ def _fields(item: Item) -> dict[str, Any]:
     fields: dict[str, Any] = {"member": item.member}
     if item.route:
         fields["attempt_number"] = item.route.attempts + 1
-        fields["max_attempts"] = item.route.max_attempts
         fields["generation"] = item.route.generation
     if item.notification:
         fields["notification_type"] = item.notification.type

@@ -82,7 +82,11 @@ def masked_url(url: str) -> str:
         [(key, MASK if "password" in key else text) for key, text in parse_qsl(parts.query)],
         safe="*/",
     )
-    return parts._replace(netloc=netloc, query=query).geturl() if colon or query else url
+    if not (colon or query):
+        return url
+    # geturl() would write unix:///path with one slash only.
+    shown = parts._replace(netloc=netloc, query=query).geturl()
+    return shown if "://" in shown else shown.replace(":", "://", 1)
 
 
 def credential_text(path: Path) -> str:

@@ -44,8 +44,21 @@ def configure_logs(
 
 
 def get_logger(component: str, **bound: Any) -> FilteringBoundLogger:
-    """Return the logger of a component; bind it once where it is used often."""
-    return cast(FilteringBoundLogger, structlog.get_logger(component=component, **bound))
+    """Return the logger of a component; bind it once where it is used often.
+
+    In a program that has not set structlog up, lines go to the standard logger
+    ``galaxy_notify``, which shows warnings only and never writes to standard output.
+    """
+    if structlog.is_configured():
+        return cast(FilteringBoundLogger, structlog.get_logger(component=component, **bound))
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        logging.getLogger("galaxy_notify"),
+        processors=[structlog.processors.KeyValueRenderer(key_order=["event", "component"])],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        component=component,
+        **bound,
+    )
+    return logger
 
 
 class Sink:

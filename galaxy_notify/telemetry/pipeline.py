@@ -23,8 +23,6 @@ from galaxy_notify.telemetry.export import Signal, Wish
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.recorder import Recorder
 
-_log = get_logger("telemetry")
-
 SCOPE: Final = "galaxy_notify"
 _TRANSPORTS: Final = {"http/protobuf": "http", "grpc": "grpc"}
 _OTLP: Final = {
@@ -41,7 +39,9 @@ def build(wishes: Sequence[Wish], attributes: Mapping[str, str]) -> Telemetry:
         if readers or processors:
             return recorder(readers, processors, attributes)
     except Exception as error:  # the SDK reads many variables, and says no in many ways
-        _log.warning("telemetry unusable", reason=f"{type(error).__name__}: {error}")
+        get_logger("telemetry").warning(
+            "telemetry unusable", reason=f"{type(error).__name__}: {error}"
+        )
     return Telemetry.off()
 
 
@@ -106,7 +106,7 @@ def _console(signal: Signal) -> Any:
 
 
 def _unusable(wish: Wish, reason: str) -> None:
-    _log.warning(
+    get_logger("telemetry").warning(
         "telemetry exporter unusable",
         signal=wish.signal.lower(),
         exporter=wish.exporter,
