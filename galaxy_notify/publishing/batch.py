@@ -119,7 +119,7 @@ class Batch:
         """
         self._claim = replace(self._claim, now_ms=now_ms)
         if item.notification is None or item.route is None or refusal is None:
-            self.release(item.member, detail="stream refused")
+            self.release(item.member)
         else:
             self.retry_or_bury(item.member, item.notification, item.route, refusal)
 

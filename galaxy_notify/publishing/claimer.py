@@ -16,6 +16,8 @@ from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BEAT_EVERY_S: Final = 5.0
+#: Faults after which a claim may have been made all the same.
+_UNHEARD: Final = frozenset({"timeout", "connection", "reply"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Claimer:
     async def recover(self, error: RedisFault) -> None:
         """Prepare for the next try: smaller batches after a timeout, a new primary if need be."""
         self.rest_until = 0.0
+        # A server that only reads would pass for a working one while nothing is due.
+        self._beat_at = 0.0
         if error.fault.code == "timeout":
             self._limits = replace(self._limits, members=max(1, self._limits.members // 2))
         if error.fault.remedy is Remedy.RESOLVE:
@@ -121,7 +125,12 @@ class Claimer:
     async def _claim(self, slot: int, asked: _Asked) -> Taken:
         self._unanswered[slot] = asked
         who = Slot(f"{self._worker_id}:{slot}", asked.token)
-        claim = await self._store.claim(asked.channel, who, self._limits, alone=asked.alone)
+        try:
+            claim = await self._store.claim(asked.channel, who, self._limits, alone=asked.alone)
+        except RedisFault as error:
+            if error.fault.code not in _UNHEARD:
+                del self._unanswered[slot]
+            raise
         del self._unanswered[slot]
         self._limits = replace(self._limits, members=self._members)
         self._clock_ms = claim.now_ms - monotonic() * 1000

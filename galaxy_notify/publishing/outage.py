@@ -18,16 +18,22 @@ _MISCONFIGURED_S: Final = 30.0
 
 
 class Outage:
-    """The pauses of one shard; ``reason`` is empty while all is well."""
+    """The pauses of one shard."""
 
     def __init__(self, log: FilteringBoundLogger, telemetry: Telemetry) -> None:
-        self.reason = ""
         self.rest_until = 0.0
+        self._redis_reason = ""
+        self._stream_reason = ""
         self._telemetry = telemetry
         self._backoff = OutageBackoff()
         self._redis = EdgeLog(log)
         self._stream = EdgeLog(log, "stream refused", "stream accepted again")
         self._answered = False
+
+    @property
+    def reason(self) -> str:
+        """Return what is amiss; empty while all is well."""
+        return self._redis_reason or self._stream_reason
 
     @property
     def is_on(self) -> bool:
@@ -41,24 +47,28 @@ class Outage:
         if fault.remedy is Remedy.CONFIGURE and not self._answered:
             raise ConfigurationError(f"redis: {fault.text}") from error
         self._redis.down(fault.code, fault.text)
-        self.reason = f"redis: {fault.code}"
+        self._redis_reason = f"redis: {fault.code}"
         wrong = fault.remedy is Remedy.CONFIGURE
         self.rest_until = monotonic() + (_MISCONFIGURED_S if wrong else self._backoff.next() / 1000)
 
     def stream(self, reason: str) -> None:
         """Note that the stream takes nothing."""
-        self._answered = True
-        self._redis.up()
+        self._redis_works()
         self._stream.down("refused", reason)
-        self.reason = f"stream refused: {reason}"
+        self._stream_reason = f"stream refused: {reason}"
         self.rest_until = monotonic() + self._backoff.next() / 1000
 
-    def over(self) -> None:
-        """Note that a pass went through."""
+    def over(self, moved: int) -> None:
+        """Note that a pass went through; only one that moved routes speaks for the stream."""
+        self._redis_works()
+        if moved and self._stream_reason:
+            self._stream.up()
+            self._stream_reason = ""
+        if not self._stream_reason:
+            self._backoff.reset()
+
+    def _redis_works(self) -> None:
         self._answered = True
-        if not self.reason:
-            return
-        self._redis.up()
-        self._stream.up()
-        self.reason = ""
-        self._backoff.reset()
+        if self._redis_reason:
+            self._redis.up()
+            self._redis_reason = ""

@@ -60,7 +60,7 @@ class Publisher:
         batch = Batch(self.policy, channel, claim)
         for claimed in claim.members:
             if self._stopping() or monotonic() > end:
-                batch.release(claimed.member, detail="no time left")
+                batch.release(claimed.member)
             else:
                 batch.add(claimed)
         return batch

@@ -90,11 +90,10 @@ class Worker:
                 async with self._turn:
                     await self._rest()
                 if not self._stopping:
-                    await self.run_once(slot)
-                    self.outage.over()
+                    self.outage.over(await self.run_once(slot))
             except RedisFault as error:
-                await self._claimer.recover(error)
                 self.outage.redis(error)
+                await self._claimer.recover(error)
             except StreamRefused as error:
                 self.outage.stream(str(error))
 
