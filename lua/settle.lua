@@ -100,7 +100,10 @@ local function server_fault(reason)
   end
 end
 
+local UNTRACED = {}
+
 local function traced(at)
+  if ARGV[at + 6] == '' and ARGV[at + 7] == '' and ARGV[at + 8] == '' then return UNTRACED end
   local fields = {}
   for i, name in ipairs({'request_id', 'trace_id', 'traceparent'}) do
     if ARGV[at + 5 + i] ~= '' then

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from secrets import token_hex
 from time import monotonic
 from typing import Final
 
@@ -16,6 +16,9 @@ from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BEAT_EVERY_S: Final = 5.0
+# So long that Redis keeps the leases in a table from the first on: in its compact form for short
+# values it would look through all of them for each one.
+_NONCE_BYTES: Final = 32
 #: Faults after which a claim may have been made all the same.
 _UNHEARD: Final = frozenset({"timeout", "connection", "reply"})
 
@@ -72,7 +75,6 @@ class Claimer:
         self._poll_s = poll_interval_ms / 1000
         self._next_channel = 0
         self._unanswered: dict[int, _Asked] = {}
-        self._numbers = count(1)
         self._beat_at = 0.0
         self._clock_ms: float | None = None
         self._worker_id = ""
@@ -163,4 +165,4 @@ class Claimer:
         self._beat_at = monotonic() + _BEAT_EVERY_S
 
     def _token(self, slot: int) -> str:
-        return f"{self._worker_id}:{slot}:{next(self._numbers)}"
+        return f"{self._worker_id}:{slot}:{token_hex(_NONCE_BYTES)}"
