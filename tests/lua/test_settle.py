@@ -42,6 +42,7 @@ def test_bury__lays_it_to_rest(shard: Shard) -> None:
     assert shard.words(outcome(shard, "bury", member)) == ["buried"]
     assert shard.route(member).status is Status.DEAD_LETTER
     assert shard.dead() == {member: NOW}
+    assert shard.total("dead_lettered") == 1
     assert not shard.schedule()
     assert not shard.leases()
     assert shard.open(member) == 1

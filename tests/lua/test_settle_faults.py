@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state.runner import RedisFault
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.settlement import Settlement, read_settled
+from tests.lua.support.injection import refuse_all
 from tests.lua.support.invariants import assert_at_rest, assert_consistent, converge
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.scenarios import SCENARIOS
-from tests.lua.support.shard import Shard, shard_on
+from tests.lua.support.shard import MINE, Shard, shard_on
 from tests.lua.support.snapshot import snapshot
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -165,3 +167,44 @@ def test_settle__without_a_permission_loses_nothing(command: str, any_server: Se
         converge(shard)
         assert_at_rest(shard, exact=command in ("xadd", "hdel", "hmget"), undone=undone)
         _command(shard.client, "ACL", "DELUSER", name)
+
+
+@pytest.mark.parametrize("word", ["retry", "bury", "release"])
+def test_settle__that_cannot_index_says_so(word: str, shard: Shard) -> None:
+    """What could not be put into its index is a fault, counts for nothing, and comes up again."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    call = outcome(shard, word, member).call(shard.keys, "push", MINE)
+    injected = refuse_all(shard, call, "ZADD")
+    assert read_settled(injected.reply).answers == [("fault", "ERR injected")]
+    assert shard.route(member).status is not Status.DEAD_LETTER
+    assert member in shard.schedule()
+    assert shard.total("retried") == shard.total("dead_lettered") == 0
+
+
+@pytest.mark.parametrize("word", ["publish", "retry", "bury", "expire"])
+def test_settle__that_cannot_write_a_state_says_so(word: str, shard: Shard) -> None:
+    """A state that was not written is a fault, whatever the outcome; no event is left of it."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    before = shard.state(member)
+    call = outcome(shard, word, member).call(shard.keys, "push", MINE)
+    injected = refuse_all(shard, call, "HSET")
+    assert read_settled(injected.reply).answers == [("fault", "ERR injected")]
+    assert shard.state(member) == before
+    assert shard.events() == []
+    assert member in shard.schedule()
+    assert shard.total("undone") == int(word == "publish")
+
+
+@pytest.mark.parametrize("broken", ["schedule", "dead", "leases"])
+def test_settle__into_a_broken_index_changes_nothing(broken: str, shard: Shard) -> None:
+    """Nothing is published that could not leave the schedule: the call fails before it writes."""
+    settlement = _all_outcomes(shard)
+    key = getattr(shard.keys, broken)("push")
+    shard.client.delete(key)
+    shard.client.set(key, "foreign")
+    before = snapshot(shard)
+    with pytest.raises(RedisFault, match="WRONGTYPE"):
+        shard.settle(settlement)
+    assert snapshot(shard) == before
