@@ -58,7 +58,7 @@ class Daemon:
         self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
         self._pulse = Pulse(self._supervisor)
-        self._log = get_logger("daemon").bind(worker=self.worker_id)
+        self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
         self._shards: list[Shard] = []
         self._client = open_async(

@@ -47,7 +47,7 @@ class Janitor:
         self._channels = channels
         self._telemetry = telemetry
         self._trimmed = trimmed
-        self._log = get_logger("janitor").bind(worker=worker_id, shard=upkeep.keys.shard)
+        self._log = get_logger("janitor", worker=worker_id, shard=upkeep.keys.shard)
         self._outage = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()

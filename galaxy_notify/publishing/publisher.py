@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Final
 
 from galaxy_notify.model.route import Failure
 from galaxy_notify.publishing.batch import Batch, Item
@@ -14,6 +16,8 @@ from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Claim
 from galaxy_notify.redis_state.settlement import Settled
 from galaxy_notify.redis_state.store import Store
+
+_BREATH_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +53,22 @@ class Publisher:
 
         Raises `RedisFault`; the leases then lapse, and the next claim reads what is true.
         """
-        batch = self._encode(channel, claim, since + self._patience_s)
+        batch = await self._encode(channel, claim, since + self._patience_s)
         outcome = await self._settle(channel, claim, batch)
         if batch.corrections:
             words = await self._store.heal(channel, claim.token, batch.corrections)
             self._reporter.healed(channel, batch.corrections, words)
         return outcome
 
-    def _encode(self, channel: str, claim: Claim, end: float) -> Batch:
+    async def _encode(self, channel: str, claim: Claim, end: float) -> Batch:
         batch = Batch(self.policy, channel, claim)
+        breath = monotonic() + _BREATH_S
         for claimed in claim.members:
-            if self._stopping() or monotonic() > end:
+            if (now := monotonic()) > breath:
+                # A slow encoder holds up signals and the other slots no longer than this.
+                await asyncio.sleep(0)
+                breath = monotonic() + _BREATH_S
+            if now > end or self._stopping():
                 batch.release(claimed.member)
             else:
                 batch.add(claimed)

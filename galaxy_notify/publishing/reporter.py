@@ -23,6 +23,7 @@ _RESULTS: Final = {
     "stale": "conflict",
 }
 _TRACED: Final = 16
+_DEBUG: Final = 10
 
 
 class Reporter:
@@ -34,8 +35,7 @@ class Reporter:
         self._max_attempts = max_attempts
         self._stream = keys.stream
         fields = {"worker": worker_id, "shard": keys.shard, "stream": keys.stream}
-        self.log = get_logger("publisher").bind(**fields)
-        self._each_route = self.log.is_enabled_for(10)
+        self.log = get_logger("publisher", **fields)
 
     def span(self, items: Sequence[Item]) -> AbstractContextManager[object]:
         """Return the span around a settlement, linked to where its notifications came from."""
@@ -47,6 +47,7 @@ class Reporter:
         words = Counter(answer.word for answer in settled.answers)
         counts: Counter[tuple[str, str, str]] = Counter()
         lateness: list[float] = []
+        each_route = self.log.is_enabled_for(_DEBUG)
         for item, answer in zip(items, settled.answers, strict=True):
             if (result := _result(item, answer)) is None:
                 self._odd(channel, item, answer)
@@ -56,7 +57,7 @@ class Reporter:
             counts[kind, result, failed] += 1
             if result == "published" and item.route:
                 lateness.append((settled.now_ms - item.route.due_at_ms) / 1000)
-            if item.failure or self._each_route:
+            if item.failure or each_route:
                 self._route(channel, item, answer, result)
         self._telemetry.batch_settled(channel, counts, lateness)
         late = max(lateness, default=0.0)

@@ -44,7 +44,7 @@ def configure_logs(
 
 
 def get_logger(component: str, **bound: Any) -> FilteringBoundLogger:
-    """Return the logger of a component; bind it once where it is used often.
+    """Return the logger of a component; it follows a reload, one made of it by `bind` does not.
 
     In a program that has not set structlog up, lines go to the standard logger
     ``galaxy_notify``, which shows warnings only and never writes to standard output.
