@@ -1,0 +1,212 @@
+"""The daemon as a process: how it starts, how it stops, what keeps it going."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.daemons import DaemonProcess, Supervisor, daemon_on, supervisor
+from tests.support.servers import Server, running, the_bundled_server
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+Found = Callable[..., Site]
+Run = Callable[..., DaemonProcess]
+
+
+@pytest.fixture
+def run(server: Server) -> Iterator[Run]:
+    """Run a daemon on the server: ``run(section__field=value)``; it is killed after the test."""
+    with ExitStack() as stack:
+        yield lambda *options, **given: stack.enter_context(daemon_on(server, *options, **given))
+
+
+@pytest.fixture
+def listener() -> Iterator[Supervisor]:
+    """Be a supervisor that listens."""
+    with supervisor() as made:
+        yield made
+
+
+def test_daemon__is_ready_without_redis(listener: Supervisor) -> None:
+    """It says READY at once, says what it waits for, and works as soon as Redis is there."""
+    with running(the_bundled_server()) as server:
+        server.stop()
+        variables = {"NOTIFY_SOCKET": listener.address}
+        with daemon_on(server, variables=variables) as daemon:
+            wait_until(lambda: "READY=1" in listener.heard, "it is ready")
+            waits = "STATUS=waiting for redis: connection"
+            wait_until(lambda: waits in listener.heard, "it tells what it waits for")
+            wait_until(lambda: "WATCHDOG=1" in listener.heard, "it lives")
+            server.start()
+            daemon.wait_for("daemon working")
+            working = "STATUS=0 published, 0 scheduled, 0 overdue, 0 dead"
+            wait_until(lambda: working in listener.heard, "it tells that it works")
+            daemon.signal(signal.SIGTERM)
+            assert daemon.ended() == 0
+            assert len(daemon.lines("redis unavailable")) == 1
+            assert len(daemon.lines("redis available again")) == 1
+    assert "STOPPING=1" in listener.heard
+    assert listener.heard.count("READY=1") == 1
+
+
+def test_watchdog__is_fed_by_progress(run: Run, listener: Supervisor) -> None:
+    """An idle daemon feeds its watchdog; one whose loop hangs starves it and dies with stacks."""
+    daemon = run(
+        variables={"NOTIFY_SOCKET": listener.address},
+        gateway__encoder="tests.support.encoders:stuck",
+    )
+    daemon.wait_for("daemon working")
+    wait_until(lambda: len(listener.told("WATCHDOG")) >= 2, "it is fed")
+    _accept(daemon, title="hang")
+    wait_until(lambda: _leased(daemon), "it hangs")
+    fed, since = len(listener.told("WATCHDOG")), time.monotonic()
+    wait_until(lambda: time.monotonic() - since > 2.5, "time passes")
+    assert len(listener.told("WATCHDOG")) <= fed + 1
+    daemon.signal(signal.SIGABRT)
+    assert daemon.ended() == -signal.SIGABRT
+    assert "tests/support/encoders.py" in daemon.log.read_text()
+
+
+def test_sigterm__ends_an_idle_daemon(run: Run) -> None:
+    """An idle daemon drains and ends with 0 within a second or so."""
+    daemon = run()
+    daemon.wait_for("daemon working")
+    asked = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.ended() == 0
+    assert time.monotonic() - asked < 3
+    events = [line["event"] for line in daemon.lines()]
+    assert events[-3:] == ["daemon asked to stop", "daemon draining", "daemon stopped"]
+
+
+def test_sigterm__in_the_middle_of_a_batch(server: Server, found: Found, run: Run) -> None:
+    """What is encoded is settled, the rest is due at once; the next daemon publishes it."""
+    site = found(server)
+    site.notify(*(f"u{n:03}" for n in range(128)))
+    daemon = run(gateway__encoder="tests.support.encoders:slow")
+    wait_until(site.leases, "it has claimed")
+    asked = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    assert daemon.ended() == 0
+    assert time.monotonic() - asked < 3
+    done = len(site.entries())
+    assert 0 < done < 128
+    assert site.leases() == {}
+    assert len(site.due()) == 128 - done
+    assert all(due <= site.now() for due in site.due().values())
+    run()
+    wait_until(lambda: not site.due(), "the rest is published")
+    assert site.totals() == {"accepted": 128, "published": 128}
+
+
+@pytest.mark.parametrize("away", [Server.kill, Server.pause])
+def test_sigterm__during_an_outage(away: Callable[[Server], None]) -> None:
+    """A daemon whose Redis is gone, or answers nothing, still ends with 0 in time."""
+    with running(the_bundled_server()) as server, daemon_on(server) as daemon:
+        daemon.wait_for("daemon working")
+        away(server)
+        daemon.wait_for("redis unavailable")
+        asked = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended() == 0
+        assert time.monotonic() - asked < 15
+        if away is Server.kill:
+            server.start()
+
+
+def test_second_signal__ends_it_at_once() -> None:
+    """Whoever asks twice does not wait for the drain; the exit code tells."""
+    with running(the_bundled_server()) as server, daemon_on(server) as daemon:
+        daemon.wait_for("daemon working")
+        server.pause()
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for("daemon draining")
+        asked = time.monotonic()
+        daemon.signal(signal.SIGINT)
+        assert daemon.ended() == 1
+        assert time.monotonic() - asked < 1
+        assert daemon.lines("daemon leaves at once")
+
+
+def test_sighup__takes_over_what_it_can(
+    server: Server, found: Found, run: Run, listener: Supervisor
+) -> None:
+    """A reload applies what needs no restart and names what does; a wrong file changes nothing."""
+    site = found(server)
+    daemon = run(variables={"NOTIFY_SOCKET": listener.address}, log__level="info")
+    daemon.wait_for("daemon working")
+    daemon.write_config(log__level="debug", worker__slots=3)
+    daemon.signal(signal.SIGHUP)
+    line = daemon.wait_for("settings reloaded")
+    assert line["restart_needed_for"] == ["worker.slots"]
+    site.notify("u1")
+    assert daemon.wait_for("route settled")["result"] == "published"
+    daemon.write_config(log__level="loud")
+    daemon.signal(signal.SIGHUP)
+    assert "log.level" in daemon.wait_for("settings not reloaded")["reason"]
+    wait_until(lambda: len(listener.told("RELOADING")) == 2, "the supervisor is told")
+    wait_until(lambda: listener.heard.count("READY=1") == 3, "and that it is over")
+    site.notify("u2")
+    wait_until(lambda: len(site.entries()) == 2, "it goes on")
+
+
+def test_blocked_log__does_not_stop_it(server: Server, found: Found) -> None:
+    """A log that nobody reads costs lines, not routes, nor the orderly end."""
+    site = found(server)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        with daemon_on(server, stderr=writer, log__level="debug") as daemon:
+            for n in range(50):
+                site.notify(*(f"u{n}-{k}" for k in range(4)))
+            wait_until(lambda: not site.due(), "all are published", 20)
+            daemon.signal(signal.SIGTERM)
+            assert daemon.ended() == 0
+    finally:
+        os.close(writer)
+        os.close(reader)
+    assert site.total("published") == 200
+
+
+def test_daemon__refuses_a_deployment_of_other_shards(run: Run) -> None:
+    """Two daemons that disagree about the shards do not both work: the second ends with 78."""
+    first = run(worker__shards=2)
+    first.wait_for("daemon working")
+    second = run(worker__shards=3)
+    assert second.ended() == 78
+    assert "worker.shards: 3, but this deployment has 2" in second.log.read_text()
+    assert first.process.poll() is None
+
+
+def test_daemon__refuses_a_wrong_password(server: Server, run: Run) -> None:
+    """A password that the first answer refuses is bad configuration, not an outage; 78."""
+    with server.client() as client:
+        client.config_set("requirepass", "right")
+        try:
+            daemon = run(redis__password="wrong")
+            assert daemon.ended() == 78
+            right = run(redis__password="right")
+            right.wait_for("daemon working")
+        finally:
+            client.config_set("requirepass", "")
+    text = daemon.log.read_text()
+    assert "WRONGPASS" in text or "invalid" in text
+    assert "right" not in text.replace("copyright", "")
+
+
+def _accept(daemon: DaemonProcess, **fields: object) -> None:
+    site = Site(daemon.server.url)
+    site.notify("u1", **fields)
+    site.close()
+
+
+def _leased(daemon: DaemonProcess) -> bool:
+    with daemon.server.client() as client:
+        return bool(client.hlen("{gn:0}:leases:push"))

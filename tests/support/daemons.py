@@ -1,0 +1,145 @@
+"""Daemons as processes, with what they log, and a supervisor that listens to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.program import PROGRAM, ROOT, environment
+from tests.support.servers import Server
+from tests.support.wait import wait_until
+
+STOP_SECONDS = 15
+
+
+class DaemonProcess:
+    """A daemon on a server; settings are given as ``section__field=value``."""
+
+    def __init__(
+        self,
+        server: Server,
+        *options: str,
+        variables: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+        **settings: object,
+    ) -> None:
+        """Start the process; *stderr* takes its log where it is not to go to the file."""
+        self.folder = Path(tempfile.mkdtemp(prefix="gn-"))
+        self.config = self.folder / "settings.toml"
+        self.settings = settings
+        self.write_config()
+        self.server = server
+        self._options = options
+        self._variables = variables or {}
+        self._stderr = stderr
+        self.log = self.folder / "log"
+        self.start()
+
+    def write_config(self, **changed: object) -> None:
+        """Write the settings, with these changed, to the file that the daemon reads."""
+        self.settings = self.settings | changed
+        sections: dict[str, list[str]] = {}
+        for name, value in self.settings.items():
+            section, field = name.split("__")
+            sections.setdefault(section, []).append(f"{field} = {json.dumps(value)}")
+        text = "\n".join(f"[{name}]\n" + "\n".join(sections[name]) for name in sections)
+        self.config.write_text(text)
+
+    def start(self) -> None:
+        """Start the process, again if need be."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*PROGRAM, "--config", str(self.config), *self._options, "run"],
+                cwd=ROOT,
+                env=environment(self.server, **self._variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log if self._stderr is None else self._stderr,
+            )
+
+    def lines(self, event: str = "") -> list[dict[str, Any]]:
+        """Return what it has logged, or the lines of one event."""
+        found = [
+            json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")
+        ]
+        return [line for line in found if event in ("", line["event"])]
+
+    def wait_for(self, event: str, timeout: float = 15) -> dict[str, Any]:
+        """Wait until it has logged an event."""
+
+        def logged() -> list[dict[str, Any]]:
+            assert self.process.poll() is None or self.lines(event), self.log.read_text()
+            return self.lines(event)
+
+        return wait_until(logged, f"it logs: {event}", timeout)[0]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def ended(self, timeout: float = STOP_SECONDS) -> int:
+        """Wait for its end and return its exit code."""
+        return self.process.wait(timeout)
+
+
+@contextmanager
+def daemon_on(server: Server, *options: str, **settings: Any) -> Iterator[DaemonProcess]:
+    """Run a daemon while the block runs; whatever is left of it then is killed."""
+    made = DaemonProcess(server, *options, **settings)
+    try:
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(made.folder)
+
+
+class Supervisor:
+    """What systemd is to a daemon: a datagram socket that hears READY, STATUS and WATCHDOG."""
+
+    def __init__(self) -> None:
+        """Listen; `address` is what NOTIFY_SOCKET has to be."""
+        self.address = str(Path(tempfile.mkdtemp(prefix="gn-")) / "notify")
+        self.heard: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def told(self, word: str) -> list[str]:
+        """Return the messages of one kind, such as ``STATUS``."""
+        return [text for text in self.heard if text.startswith(f"{word}=")]
+
+    def close(self) -> None:
+        """Stop listening."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+            out.sendto(b"", self.address)
+
+    def _listen(self) -> None:
+        with self._socket:
+            while message := self._socket.recv(4096):
+                self.heard += message.decode().split("\n")
+        os.unlink(self.address)
+
+
+@contextmanager
+def supervisor() -> Iterator[Supervisor]:
+    """Listen while the block runs."""
+    made = Supervisor()
+    try:
+        yield made
+    finally:
+        made.close()
