@@ -39,8 +39,10 @@ class Plan:
         intent, size = self.intent, self.deployment.max_routes
         part = part_id(self.notification_id, number)
         packed = pack_payload(part, intent, self.created_at_ms)
-        if len(packed) > self.deployment.max_payload_bytes:
-            raise _too_large(intent, len(packed), self.deployment.max_payload_bytes)
+        # The last part has the longest id: if any is too large, the first one is refused already.
+        largest = len(packed) - len(part) + len(part_id(self.notification_id, self.parts))
+        if largest > self.deployment.max_payload_bytes:
+            raise _too_large(intent, largest, self.deployment.max_payload_bytes)
         routes = self.routes[(number - 1) * size : number * size]
         record = Notification(
             notification_id=part,

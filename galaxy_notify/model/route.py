@@ -23,6 +23,11 @@ MESSAGE_KEPT: Final = 512
 MAX_STATE_BYTES: Final = 65_536
 _DUE: Final = 15
 _HEADER: Final = 28
+# What is cut short is no ValueError of msgpack's where the length is found by skipping.
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, KeyError, IndexError, RecursionError),
+    msgpack.UnpackException,
+)
 
 
 class Status(StrEnum):
@@ -195,7 +200,7 @@ def decode_route(raw: bytes) -> Route:
     """Read a stored state; raise `Corrupt` on anything that no version of ours wrote."""
     try:
         return _decode(raw)
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Corrupt(f"route state: {type(error).__name__}: {error}"[:200]) from error
 
 

@@ -129,11 +129,11 @@ class Batch:
         try:
             payload = self._policy.encoder.encode(notification, route)
         except TransientEncodingError as error:
-            failure = Failure("payload_encoding_failed", str(error) or type(error).__name__)
+            failure = Failure("payload_encoding_failed", _told(error) or type(error).__name__)
             self.retry_or_bury(raw, notification, route, failure)
             return
         except Exception as error:  # an encoder is a stranger's code: only this route pays for it
-            failure = Failure("payload_encoding_failed", f"{type(error).__name__}: {error}")
+            failure = Failure("payload_encoding_failed", f"{type(error).__name__}: {_told(error)}")
             self._bury(raw, notification, route, failure, attempt=False)
             return
         limit = self._policy.deployment.max_payload_bytes
@@ -247,6 +247,14 @@ class Batch:
 
     def _keep_ms(self, notification: Notification) -> int:
         return self._policy.deployment.keep_ms(keyed=bool(notification.idempotency_key))
+
+
+def _told(error: Exception) -> str:
+    """Return what a stranger's error says; asking it may fail as well."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def _expires(notification: Notification, route: Route) -> int | None:
