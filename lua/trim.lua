@@ -64,11 +64,14 @@ if safe then
 else
   gone = call('XTRIM', stream, 'MAXLEN', '~', keep)
 end
+-- What could still go stands in one node with what must stay, so these entries are few and
+-- small. Beyond what is safe, where they may be large, none is read.
 local over = length - gone - keep
 if over > 0 and over * 10 > keep then
-  local first = call('XRANGE', stream, '-', '+', 'COUNT', math.min(over, 1000) + 1)
-  local cut = first[#first][1]
-  if safe and before(safe, cut) then cut = safe end
-  gone = gone + call('XTRIM', stream, 'MINID', '=', cut)
+  local most = math.min(over, 1000) + 1
+  local first = call('XRANGE', stream, '-', safe or '+', 'COUNT', most)
+  if #first > 0 then
+    gone = gone + call('XTRIM', stream, 'MINID', '=', first[most] and first[most][1] or safe)
+  end
 end
 return {gone, length - gone, unpack(report)}

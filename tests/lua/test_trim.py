@@ -119,3 +119,24 @@ def test_trim__compares_ids_as_numbers(shard: Shard) -> None:
     shard.client.xack(shard.keys.stream, "a", "9-0", "9-10")
     _trim(shard, 1)
     assert _ids(shard) == [10, 10, 100]
+
+
+_COUNTING = """
+local real = redis
+local redis = setmetatable({}, {__index = real})
+function redis.call(command, ...)
+  local reply = real.call(command, ...)
+  if command == 'XRANGE' then real.call('RPUSH', 'read', #reply) end
+  return reply
+end
+"""
+
+
+@pytest.mark.parametrize(("read", "most"), [(0, 1), (95, 6), (300, 10)])
+def test_trim__reads_no_more_than_can_go(read: int, most: int, stream: Any, shard: Shard) -> None:
+    """Entries that must stay may be large and many: a trim that waits for a group leaves them."""
+    _group(shard, "gateway", read, read)
+    call = at(calls.trim(shard.keys, 15, _IDLE_MS), 1_000)
+    stream.eval(_COUNTING + call.script.source, 2, *call.keys, *call.args)
+    assert all(int(number) <= most for number in stream.lrange("read", 0, -1))
+    assert _ids(shard)[0] == min(max(read, 1), 286)
