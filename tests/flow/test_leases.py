@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
@@ -139,6 +140,24 @@ def test_workers__share_the_work_without_conflicts(any_server: Server, found: Fo
     assert site.totals() == {"accepted": 1000, "published": 1000}
 
 
+def test_idle_workers__pass_a_wake_up_on(any_server: Server, found: Found) -> None:
+    """One wake-up is enough: a worker whose claim came back full wakes the next one."""
+    site = found(any_server, worker__batch_size=5, worker__poll_interval_ms=60_000)
+
+    def slow(notification: Notification, _: Route) -> bytes:
+        time.sleep(0.002)
+        return notification.packed
+
+    first, second = site.station(slow), site.station(slow)
+    with first.running(), second.running():
+        clients = site.client.info
+        wait_until(lambda: clients("clients")["blocked_clients"] == 2, "both listen")
+        site.notify(*(f"u{n:03}" for n in range(200)))
+        wait_until(lambda: not site.due(), "all are published")
+    workers = {route.history[-1].worker for route in site.routes().values()}
+    assert workers == {"host-2-0000", "host-2-0001"}
+
+
 def test_clock__set_back_frees_what_is_leased(any_server: Server, found: Found) -> None:
     """A lease that a clock step prolonged far beyond its time is made due by the janitor."""
     site = found(any_server)
@@ -176,6 +195,32 @@ def test_janitor__is_one_at_a_time(any_server: Server, found: Found) -> None:
     with first.running():
         wait_until(lambda: site.client.exists(site.keys.janitor), "it tidies")
     assert second.tidy()
+
+
+def test_janitor__forgets_claims_of_old(any_server: Server, found: Found) -> None:
+    """The claims of slots whose worker is long gone do not pile up; those of the living stay."""
+    site = found(any_server)
+    site.notify("u1")
+    station = site.station()
+    station.step()
+    (living,) = site.client.hkeys(site.keys.claims)
+    site.client.hset(site.keys.claims, "gone:0", f"{site.now() - 7_200_000} gone:0:1")
+    station.tidy()
+    assert site.client.hkeys(site.keys.claims) == [living]
+
+
+def test_worker__tells_that_it_lives(any_server: Server, found: Found) -> None:
+    """A working worker shows itself with its progress, and is forgotten soon after its end."""
+    site = found(any_server)
+    station = site.station(name="host-9-beef")
+    station.step()
+    station.step()
+    key = site.keys.worker("host-9-beef")
+    shown: Any = site.client.hgetall(key)
+    assert set(shown) == {b"host", b"pid", b"version", b"started_ms", b"progress_ms"}
+    assert 0 <= site.now() - int(shown[b"progress_ms"]) < 5000
+    assert 0 < site.client.pttl(key) <= 30_000
+    assert site.client.zrange(site.keys.workers, 0, -1) == [b"host-9-beef"]
 
 
 def test_suspect__is_taken_alone(any_server: Server, found: Found) -> None:

@@ -18,7 +18,6 @@ from tests.support.site import Site
 from tests.support.wait import wait_until
 
 Found = Callable[..., Site]
-LOSSES: list[Loss] = ["reset", "silence"]
 
 
 @pytest.fixture
@@ -28,12 +27,28 @@ def proxy(any_server: Server) -> Iterator[Proxy]:
         yield made
 
 
-@pytest.mark.parametrize("how", LOSSES)
+@pytest.fixture
+def bundled(server: Server) -> Iterator[Proxy]:
+    """Put a proxy in front of the bundled server, for what takes as long as a call may."""
+    with proxied(server.socket) as made:
+        yield made
+
+
 def test_claim__whose_reply_was_lost_gives_the_same_again(
-    any_server: Server, found: Found, proxy: Proxy, how: Loss
+    any_server: Server, found: Found, proxy: Proxy
 ) -> None:
     """A worker that did not hear what it took asks again and gets it: nothing waits for a lease."""
-    site = found(any_server)
+    _lose_a_claim(found(any_server), proxy, "reset")
+
+
+def test_claim__that_was_never_answered_gives_the_same_again(
+    server: Server, found: Found, bundled: Proxy
+) -> None:
+    """So does one whose connection stays open, and silent."""
+    _lose_a_claim(found(server), bundled, "silence")
+
+
+def _lose_a_claim(site: Site, proxy: Proxy, how: Loss) -> None:
     site.load_scripts()
     site.notify("u1", "u2", "u3")
     with site.station(url=proxy.url).running():
@@ -45,12 +60,21 @@ def test_claim__whose_reply_was_lost_gives_the_same_again(
     assert site.totals() == {"accepted": 6, "published": 6}
 
 
-@pytest.mark.parametrize("how", LOSSES)
 def test_settle__whose_reply_was_lost_published_once(
-    any_server: Server, found: Found, proxy: Proxy, how: Loss
+    any_server: Server, found: Found, proxy: Proxy
 ) -> None:
     """A settle that ran is not run again: each event stands once in the stream."""
-    site = found(any_server, worker__lease_ttl_ms=300)
+    _lose_a_settle(found(any_server, worker__lease_ttl_ms=300), proxy, "reset")
+
+
+def test_settle__that_was_never_answered_published_once(
+    server: Server, found: Found, bundled: Proxy
+) -> None:
+    """Nor is one whose connection stays open, and silent."""
+    _lose_a_settle(found(server, worker__lease_ttl_ms=300), bundled, "silence")
+
+
+def _lose_a_settle(site: Site, proxy: Proxy, how: Loss) -> None:
     site.load_scripts()
     with site.station(url=proxy.url).running():
         proxy.lose_reply("settle", how)
@@ -81,16 +105,16 @@ def test_settle__that_never_ran_is_made_good(
 
 
 def test_claim__that_timed_out_takes_half_until_one_succeeds(
-    any_server: Server, found: Found, proxy: Proxy
+    server: Server, found: Found, bundled: Proxy
 ) -> None:
     """After a claim without an answer the next new ones are smaller, then as large as before."""
-    site = found(any_server, worker__batch_size=8, worker__slots=1)
+    site = found(server, worker__batch_size=8, worker__slots=1)
     site.load_scripts()
-    station = site.station(url=proxy.url)
+    station = site.station(url=bundled.url)
     claimer = station.shards[0].worker._claimer
     site.notify(*(f"u{n}" for n in range(24)))
     assert station.step() == 8
-    proxy.lose_reply("claim", "silence")
+    bundled.lose_reply("claim", "silence")
     with pytest.raises(RedisFault) as error:
         station.step()
     assert error.value.fault.code == "timeout"
@@ -133,13 +157,13 @@ def test_accept__whose_reply_was_reset_is_sent_again_by_itself(
 
 
 def test_accept__without_an_answer_is_repeated_with_its_id(
-    any_server: Server, found: Found, proxy: Proxy
+    server: Server, found: Found, bundled: Proxy
 ) -> None:
     """A producer that did not hear repeats with the id it is given: there is one notification."""
-    site = found(any_server)
+    site = found(server)
     site.load_scripts()
-    proxy.lose_reply("accept", "silence")
-    with Notifier.from_url(proxy.url) as notifier:
+    bundled.lose_reply("accept", "silence")
+    with Notifier.from_url(bundled.url) as notifier:
         with pytest.raises(Unavailable) as error:
             notifier.accept(PLAIN)
         receipt = notifier.accept(PLAIN, notification_id=error.value.notification_id)

@@ -117,12 +117,12 @@ def test_settle__refused_by_the_server_writes_nothing(
 
 
 def test_paused_server__is_waited_for(server: Server, found: Found, lines: Lines) -> None:
-    """A server that answers nothing for longer than a call may take is no reason to lose a route."""
+    """A server that answers nothing for longer than a call may take costs nothing but time."""
     site = found(server, worker__lease_ttl_ms=500)
     with site.station().running():
         site.notify("u0")
         wait_until(site.entries, "it works")
-        site.client.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
+        site.client.client_pause(3000, all=False)
         wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
         site.notify("u1")

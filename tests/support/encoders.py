@@ -41,3 +41,9 @@ def flaky(notification: Notification, route: Route) -> bytes:
     if route.attempts < 2:
         raise TransientEncodingError("not yet")
     return notification.packed
+
+
+def brisk(notification: Notification, route: Route) -> bytes:
+    """Take two milliseconds, so that a batch is worth interrupting."""
+    time.sleep(0.002)
+    return notification.packed

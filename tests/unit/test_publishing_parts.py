@@ -1,0 +1,139 @@
+"""The small parts of a worker: who may be inside together, and what an outage does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+from redis import exceptions
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.outage import Outage
+from galaxy_notify.redis_state.runner import RedisFault, fault_of
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+from tests.support.telemetry import Lines, json_logs
+
+REFUSED = exceptions.AuthenticationError("WRONGPASS invalid username-password pair")
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Send JSON logs to memory and return a function that reads them all."""
+    with json_logs() as read:
+        yield read
+
+
+@pytest.fixture
+def outage(lines: Lines) -> Outage:
+    """Make the outage of a shard where all is well."""
+    return Outage(get_logger("publisher"), Telemetry.off())
+
+
+def test_gate__lets_many_in_or_one_alone() -> None:
+    """Who is to be alone waits for those inside, and those who come then wait for it."""
+    order: list[str] = []
+
+    async def together(name: str, gate: Gate, leave: asyncio.Event) -> None:
+        async with gate.shared():
+            order.append(f"{name} in")
+            await leave.wait()
+            order.append(f"{name} out")
+
+    async def alone(name: str, gate: Gate) -> None:
+        async with gate.alone():
+            order.append(f"{name} in")
+            await asyncio.sleep(0)
+            order.append(f"{name} out")
+
+    async def main() -> None:
+        gate, leave = Gate(), asyncio.Event()
+        tasks = [asyncio.create_task(together(name, gate, leave)) for name in ("a", "b")]
+        await asyncio.sleep(0)
+        tasks += [asyncio.create_task(alone(name, gate)) for name in ("x", "y")]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(together("c", gate, leave)))
+        await asyncio.sleep(0)
+        leave.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert sorted(order[:4]) == ["a in", "a out", "b in", "b out"]
+    for name in ("x", "y"):
+        at = order.index(f"{name} in")
+        assert order[at + 1] == f"{name} out"
+    assert order.index("c in") > order.index("x out")
+
+
+def test_gate__is_left_by_those_that_fail() -> None:
+    """An error inside does not keep the others out."""
+
+    async def main() -> None:
+        gate = Gate()
+        for inside in (gate.shared, gate.alone):
+            with pytest.raises(KeyError):
+                async with inside():
+                    raise KeyError
+        async with gate.alone():
+            pass
+
+    asyncio.run(asyncio.wait_for(main(), 5))
+
+
+def test_outage__of_configuration_ends_it_at_the_first_answer_only(
+    outage: Outage, lines: Lines
+) -> None:
+    """A password refused at start is an error; refused later, it is waited for, half a minute."""
+    with pytest.raises(ConfigurationError, match="WRONGPASS"):
+        outage.redis(fault_of(REFUSED))
+    outage.over(0)
+    outage.redis(fault_of(REFUSED))
+    assert outage.reason == "redis: WRONGPASS"
+    assert 25 < outage.rest_until - monotonic() <= 30
+    assert [line["code"] for line in lines()] == ["WRONGPASS"]
+
+
+def test_outage__rests_longer_and_longer(outage: Outage) -> None:
+    """The pauses grow from 50 ms to 5 s, drawn at random, and start anew after a pass."""
+    rests = [_rest(outage) for _ in range(200)]
+    assert max(rests[:1]) <= 0.06
+    assert 4 < max(rests) <= 5.1
+    assert min(rests[20:]) >= 0.4
+    outage.over(0)
+    assert outage.reason == ""
+    assert _rest(outage) <= 0.06
+
+
+def test_outage__of_the_stream_ends_when_routes_move(outage: Outage, lines: Lines) -> None:
+    """A pass that had nothing to do says nothing about a stream that refused; one that moved does.
+
+    Redis may go away and come back in between: each is told at its own edges.
+    """
+    outage.stream("WRONGTYPE")
+    outage.over(0)
+    assert outage.reason == "stream refused: WRONGTYPE"
+    outage.redis(_away())
+    assert outage.reason == "redis: connection"
+    outage.over(0)
+    assert outage.reason == "stream refused: WRONGTYPE"
+    outage.stream("WRONGTYPE")
+    outage.over(3)
+    assert not outage.is_on
+    assert [line["event"] for line in lines()] == [
+        "stream refused",
+        "redis unavailable",
+        "redis available again",
+        "stream accepted again",
+    ]
+
+
+def _away() -> RedisFault:
+    return fault_of(exceptions.ConnectionError("refused"))
+
+
+def _rest(outage: Outage) -> float:
+    outage.redis(_away())
+    return outage.rest_until - monotonic()
