@@ -7,8 +7,9 @@ import faulthandler
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,6 +20,8 @@ from galaxy_notify.settings import Settings
 
 if TYPE_CHECKING:
     from galaxy_notify.redis_state.embedded import EmbeddedServer
+
+_LINGER_S: Final = 1.0
 
 
 @click.command()
@@ -58,8 +61,14 @@ def _serve(
 
     telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
 
+    # All is done by then, but asyncio waits for a name look-up however long that hangs.
+    leaving = threading.Timer(_LINGER_S, os._exit, (0,))
+    leaving.daemon = True
+
     async def main() -> None:
         await Daemon(settings, telemetry, read_settings, revive).run()
+        if revive is None:
+            leaving.start()
 
     try:
         asyncio.run(main())
@@ -69,6 +78,8 @@ def _serve(
         # The supervisor starts it anew; what was leased lapses and is claimed again.
         get_logger("daemon").exception("daemon failed")
         sys.exit(1)
+    finally:
+        leaving.cancel()
 
 
 def _start_embedded(application: Application, settings: Settings) -> EmbeddedServer:

@@ -10,10 +10,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from galaxy_notify import __version__
 from galaxy_notify.backoff import OutageBackoff
+from galaxy_notify.daemon.last_resort import LastResort
 from galaxy_notify.daemon.reload import reloadable, restart_needed
 from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.daemon.status import StatusLine
@@ -22,7 +24,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.deployment import Layout, join_deployment
-from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
 from galaxy_notify.redis_state.place import open_async
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings
@@ -32,6 +34,7 @@ from galaxy_notify.telemetry.outage import EdgeLog
 
 DRAIN_S: Final = 10.0
 _SLICE_S: Final = 1.0
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Daemon:
@@ -60,6 +63,7 @@ class Daemon:
         self._pulse = Pulse(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
+        self._last_resort = LastResort()
         self._shards: list[Shard] = []
         self._client = open_async(
             settings, connections=_connections(settings), name=f"galaxy-notify-{self.worker_id}"
@@ -79,8 +83,10 @@ class Daemon:
             if await self._join():
                 await self._work()
         finally:
-            await self._client.aclose()
+            with suppress(*REDIS_ERRORS):
+                await self._client.aclose()
             self._telemetry.shutdown()
+            self._last_resort.call_off()
         self._log.info("daemon stopped")
 
     def stop(self) -> None:
@@ -150,8 +156,9 @@ class Daemon:
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             loop.add_signal_handler(number, self._asked_to_stop, number)
+        self._last_resort.watch(_ENDING)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _asked_to_stop(self, number: int) -> None:

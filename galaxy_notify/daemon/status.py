@@ -66,7 +66,7 @@ class StatusLine:
             return
         try:
             await asyncio.to_thread(self._revive)
-        except GalaxyNotifyError as error:
+        except (GalaxyNotifyError, OSError) as error:
             self._supervisor.status(f"embedded server: {error}")
 
 

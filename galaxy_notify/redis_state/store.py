@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -62,7 +63,9 @@ class Store:
 
     async def reconnect(self) -> None:
         """Drop idle connections, so that the next call looks the primary up again."""
-        await self._client.connection_pool.disconnect(inuse_connections=False)
+        # One that can't even be closed in time is no loss.
+        with suppress(*REDIS_ERRORS):
+            await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def woken(self, channels: Sequence[str], seconds: float) -> bool:
         """Wait for a wake-up of one of the channels, for at most *seconds*."""

@@ -1,0 +1,82 @@
+"""A daemon that is told to end while something in it hangs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.daemons import daemon_on
+from tests.support.program import ROOT, environment
+from tests.support.servers import Server
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+Found = Callable[..., Site]
+
+_HANGS = """
+import signal, sys, time
+from galaxy_notify.daemon.last_resort import LastResort
+LastResort(0.3).watch([signal.SIGTERM])
+print("ready", flush=True)
+while True:
+    time.sleep(1)
+"""
+# The interpreter runs this before the program: names are looked up, and no answer comes.
+_MUTE_RESOLVER = """
+import socket, time
+def hang(*_, **__):
+    time.sleep(30)
+    raise socket.gaierror(-3, "no answer")
+socket.getaddrinfo = hang
+"""
+
+
+def test_hung_process__ends_with_its_stacks(server: Server) -> None:
+    """What does not end in time after the first signal is ended, and shows where it hung."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HANGS],
+        cwd=ROOT,
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        _, shown = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "most recent call first" in shown
+
+
+def test_hung_encoder__does_not_survive_the_second_signal(server: Server, found: Found) -> None:
+    """A loop that hears nothing does not keep anybody from ending the process."""
+    site = found(server)
+    with daemon_on(server, gateway__encoder="tests.support.encoders:stuck") as daemon:
+        daemon.wait_for("daemon working")
+        site.notify("u1", title="hang")
+        wait_until(lambda: site.leases(), "it hangs")
+        asked = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        daemon.signal(signal.SIGINT)
+        assert daemon.ended() == 1
+        assert time.monotonic() - asked < 10
+
+
+def test_name_lookup__that_hangs_does_not_delay_the_end(server: Server, tmp_path: Path) -> None:
+    """The end of the process waits for no name server."""
+    (tmp_path / "sitecustomize.py").write_text(_MUTE_RESOLVER)
+    variables = {
+        "GALAXY_NOTIFY_REDIS__URL": "redis://redis.example:6379/0",
+        "PYTHONPATH": f"{tmp_path}:{ROOT}",
+    }
+    with daemon_on(server, variables=variables) as daemon:
+        daemon.wait_for("redis unavailable")
+        asked = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended() == 0
+        assert time.monotonic() - asked < 10
