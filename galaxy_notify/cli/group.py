@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Check": {
         "doctor": "Find what endangers the guarantees, and say what to do.",
+        "fsck": "Compare every index with the routes, and mend it.",
         "config": "Show and check the settings.",
         "completion": "Print the shell completion script.",
     },

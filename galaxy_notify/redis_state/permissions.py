@@ -65,7 +65,9 @@ ESSENTIAL: Final[Mapping[str, tuple[Any, ...]]] = {
 FURTHER: Final[Mapping[str, tuple[Any, ...]]] = {
     "HKEYS": ("never",),
     "HLEN": ("never",),
+    "HSCAN": ("never", "0"),
     "PTTL": ("never",),
+    "SCAN": ("0", "COUNT", "1"),
     "UNLINK": ("never",),
     "XAUTOCLAIM": ("never", "g", "c", "1", "0"),
     "XGROUP CREATE": ("never", "g", "0"),
@@ -77,6 +79,7 @@ FURTHER: Final[Mapping[str, tuple[Any, ...]]] = {
     "ZCOUNT": ("never", "1", "0"),
     "ZMSCORE": ("never", "x"),
     "ZRANK": ("never", "x"),
+    "ZSCAN": ("never", "0"),
 }
 # Without the deployment's hash these would create a key instead of meeting one of another type.
 _NEED_META: Final = frozenset({"HSETNX", "RPUSH", "SADD"})

@@ -180,7 +180,7 @@ def _live(server: Server, client: Any, login: dict[str, str]) -> None:
     with daemon(server, **login, **BROKEN):
         wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
     with daemon(server, **login):
-        for command in ("dead ls", "dead replay --all --yes", "health", "status", "doctor"):
+        for command in ("dead ls", "dead replay --all --yes", "health", "status", "doctor", "fsck"):
             done = program(server, *command.split(), **login)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         wait_until(lambda: client.xlen(STREAM) == 1, "it is published")

@@ -57,6 +57,7 @@ def test_restore__repeats_what_was_published_and_forgets_what_was_accepted(
     shutil.copy(copy, own_server.folder / "dump.rdb")
     own_server.start()
 
+    assert program(own_server, "fsck").returncode == 0
     assert program(own_server, "show", after["notification_id"]).returncode == 3
     assert accept(own_server, "waiting", idempotency_key="waiting")["status"] == "duplicate"
     assert accept(own_server, "after", idempotency_key="after")["status"] == "accepted"

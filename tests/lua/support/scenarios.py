@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from galaxy_notify.redis_state import calls, group
 from galaxy_notify.redis_state.calls import Correction
+from galaxy_notify.redis_state.fsck_notifications import balance, recount
+from galaxy_notify.redis_state.fsck_routes import mend
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
+from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.seeds import SEEDS, abandon
 from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, Shard, new, split
@@ -132,6 +136,42 @@ def _lapse(shard: Shard) -> Call:
     return calls.lapse(shard.keys, "push", members)
 
 
+def _mend(shard: Shard) -> Call:
+    """A route of each kind in a wrong place, one without a record, one that moved meanwhile."""
+    early, held, listed = (shard.accept(number, due=NOW + 9_000)[0] for number in (1, 2, 3))
+    ended, dead = SEEDS["cancelled"](shard, 4), SEEDS["dead_letter"](shard, 5)
+    (elsewhere,) = shard.accept(6, "email:u1")
+    (unread,) = shard.accept(7)
+    moved = shard.accept(8)[0]
+    shard.client.hdel(shard.hash_of(unread), "record")
+    shard.client.zrem(shard.keys.schedule("email"), elsewhere)
+    shard.client.zrem(shard.keys.dead("push"), dead)
+    scores = {early: NOW, held: NOW + 10**9, ended: NOW, dead: NOW, elsewhere: NOW}
+    shard.client.zadd(shard.keys.schedule("push"), scores)
+    shard.client.hset(shard.keys.leases("push"), held, f"0:30000:{MINE}")
+    shard.client.zadd(shard.keys.dead("push"), {listed: NOW})
+    items = faults_of(shard, early, held, listed, ended, dead, elsewhere, unread)
+    items += [(replace(items[0][0], member=moved.encode()), items[0][1])]
+    return mend(shard.keys, items, fix=True)
+
+
+def _recount(shard: Shard) -> Call:
+    """One that counts too many, one that would expire, one that never would, one that moved."""
+    many, endless, fine = (shard.accept(number)[0] for number in (1, 3, 4))
+    shard.client.hset(shard.hash_of(many), "open", 5)
+    shard.cancel(endless)
+    shard.client.persist(shard.hash_of(endless))
+    names = [split(member)[0] for member in (many, endless, fine)]
+    return recount(shard.keys, counted(shard, *names), KEEP, fix=True)
+
+
+def _balance(shard: Shard) -> Call:
+    """More were accepted than are there."""
+    shard.accept(1)
+    shard.client.hincrby(shard.keys.totals, "accepted", 2)
+    return balance(shard.keys, ("push", "email"), 2)
+
+
 def _trim(shard: Shard) -> Call:
     """A stream far too long, with a group that has read half of it."""
     for number in range(40):
@@ -177,6 +217,9 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "pause": _pause,
     "resume": _resume,
     "lapse": _lapse,
+    "mend": _mend,
+    "recount": _recount,
+    "balance": _balance,
     "trim": _trim,
     "finish": _finish,
     "park": _park,

@@ -37,7 +37,7 @@ _TIME_AT = {"lapse": 0, "trim": 2}
 
 def at(call: Call, now: int) -> Call:
     """Return the call as if the server's clock said *now*."""
-    if call.script.name in ("heal", "pause", "resume", "park"):
+    if call.script.name in ("heal", "pause", "resume", "park", "recount", "balance"):
         return call
     args = list(call.args)
     args[_TIME_AT.get(call.script.name, 1)] = now

@@ -1,0 +1,108 @@
+"""``fsck``: compare every index with the routes, and mend what differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galaxy_notify.cli.actor import actor
+from galaxy_notify.cli.asking import Progress
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.output import bad, count, echo, echo_json, faint, good, plural, warn
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.fsck import Fsck
+    from galaxy_notify.operations.fsck_looks import Fault
+
+_SHOWN_OF_A_KIND: Final = 20
+_MARKS: Final = {"found": warn, "mended": good, "left": bad}
+
+
+@click.command("fsck")
+@click.option("--fix", is_flag=True, help="Mend what is wrong; without it nothing is written.")
+@json_option
+@pass_application
+def command(app: Application, fix: bool, as_json: bool) -> int:
+    """Compare every index with the routes, and mend it.
+
+    It may run beside working daemons: what they move meanwhile is no fault, and each fault is seen
+    twice. It reads everything, in small pages. Exit code 0 when nothing is wrong, or all of it
+    was mended; 1 when something is wrong and --fix was not given; 4 when some of it is left.
+    """
+    from galaxy_notify.operations.fsck import Fsck
+
+    faults: list[Fault] = []
+    kinds: Counter[str] = Counter()
+    became: Counter[str] = Counter()
+    with app.open() as place, Progress("looked at", beside=False) as progress:
+        run = Fsck(place, actor(), fix=fix, progress=progress.advance)
+        for fault in run.run():
+            kinds[fault.code] += 1
+            if as_json:
+                faults.append(fault)
+            elif kinds[fault.code] <= _SHOWN_OF_A_KIND:
+                echo(_line(fault))
+            became[fault.became] += 1
+    if as_json:
+        echo_json(_document(run, faults, became))
+    else:
+        _sum_up(run, kinds, became)
+    return _exit_code(became)
+
+
+def _line(fault: Fault) -> str:
+    mark = _MARKS[fault.became](f"{fault.became:<6}")
+    mends = f" → {fault.mends}" if fault.mends else ""
+    return f"{mark}  {fault.code:<14}  {printable(fault.subject)}\n{'':24}{fault.what}{mends}"
+
+
+def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:
+    for code, number in kinds.items():
+        if number > _SHOWN_OF_A_KIND:
+            echo(faint(f"and {count(number - _SHOWN_OF_A_KIND)} more {code}: --json has all"))
+    looked = run.looked
+    echo(
+        f"{plural(looked.notifications, 'notification')} with {plural(looked.routes, 'route')},"
+        f" {plural(looked.members, 'entry', 'entries')} of indexes: {_verdict(became)}"
+    )
+
+
+def _verdict(became: Counter[str]) -> str:
+    if not became:
+        return good("all agree")
+    words = [
+        f"{count(became[word])} {word}" for word in ("found", "mended", "left") if became[word]
+    ]
+    hint = "; mend it: galaxy-notify fsck --fix" if became["found"] else ""
+    return ", ".join(words) + hint
+
+
+def _document(run: Fsck, faults: list[Fault], became: Counter[str]) -> dict[str, Any]:
+    return {
+        "ok": not became["found"] and not became["left"],
+        "fix": run.fix,
+        "looked_at": asdict(run.looked),
+        "found": became.total(),
+        "mended": became["mended"],
+        "left": became["found"] + became["left"],
+        "findings": [
+            {
+                "code": fault.code,
+                "subject": fault.subject,
+                "what": fault.what,
+                "mends": fault.mends,
+                "mended": fault.became == "mended",
+            }
+            for fault in faults
+        ],
+    }
+
+
+def _exit_code(became: Counter[str]) -> int:
+    if became["found"]:
+        return Exit.FAILED
+    return Exit.PARTLY if became["left"] else Exit.OK

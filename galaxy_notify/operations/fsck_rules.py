@@ -1,0 +1,175 @@
+"""What is wrong with one route's places, and where it belongs. Pure: it talks to nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from galaxy_notify.model.route import PUBLISHABLE, Failure, Route, Status, newer_format
+from galaxy_notify.operations.wording import duration
+from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted
+
+# A worker gives a route back for a minute at most; until then its score says more than its state.
+_HELD_BACK_MS: Final = 60_000
+# A score may be infinite.
+_FOR_EVER_MS: Final = 10**13
+_ON_TIME: Final = "scheduled for when it is due"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A fault: its code, what is wrong, what mending does, and where the route then stands."""
+
+    code: str
+    what: str
+    mends: str
+    wanted: Wanted
+
+
+def judge(seen: SeenRoute, actor: str) -> Verdict | None:
+    """Say what is wrong with a route; None where nothing is, or where a worker is at it."""
+    route, live = seen.route, _is_leased(seen)
+    if newer_format(seen.state):
+        return None
+    if seen.is_home and route is not None and route.status in PUBLISHABLE:
+        return _waiting(seen, route, actor, live=live)
+    if live:
+        return None
+    if seen.name is None:
+        return _malformed()
+    if not seen.state:
+        return _stateless(seen, actor)
+    return _unreadable(seen, actor) if route is None else _resting(seen, route)
+
+
+def _is_leased(seen: SeenRoute) -> bool:
+    ttl = seen.lease_ttl_ms
+    return (
+        ttl is not None and seen.score is not None and seen.now_ms < seen.score <= seen.now_ms + ttl
+    )
+
+
+def _malformed() -> Verdict:
+    return Verdict(
+        "malformed",
+        "no route of ours can have this name",
+        "removed and noted among the orphans",
+        Wanted(reason="malformed"),
+    )
+
+
+def _stateless(seen: SeenRoute, actor: str) -> Verdict | None:
+    if seen.score is None and seen.died is None:
+        return _stray_lease() if seen.lease is not None else None
+    if seen.record and seen.score is not None:
+        return _record_missing(seen, actor, "its notification has no state for it")
+    return Verdict(
+        "vanished",
+        "an index names it, but its notification has vanished"
+        if not seen.record
+        else "it is listed as a dead letter, but its notification has no state for it",
+        "removed, counted as purged, noted among the orphans",
+        Wanted(reason="record_missing"),
+    )
+
+
+def _stray_lease() -> Verdict:
+    return Verdict("stray-lease", "leased, but no schedule has it", "lease removed", Wanted())
+
+
+def _record_missing(seen: SeenRoute, actor: str, what: str) -> Verdict:
+    return _bury(seen, actor, "record-missing", Failure("record_missing", what))
+
+
+def _unreadable(seen: SeenRoute, actor: str) -> Verdict | None:
+    if seen.score is None and seen.died is not None:
+        return None  # it rests where an operator sees it
+    failure = Failure("record_corrupt", "its state cannot be read")
+    return _bury(seen, actor, "unreadable", failure)
+
+
+def _bury(seen: SeenRoute, actor: str, code: str, failure: Failure) -> Verdict:
+    route = seen.route or Route(Status.PENDING, due_at_ms=seen.now_ms, at_ms=seen.now_ms)
+    state = route.buried(actor, failure, attempt=False)
+    wanted = Wanted(f"dead:{_home(seen)}", state=state)
+    return Verdict(code, failure.message, f"dead-lettered as {failure.failure_class}", wanted)
+
+
+def _waiting(seen: SeenRoute, route: Route, actor: str, *, live: bool) -> Verdict | None:
+    on_time = Wanted(f"schedule:{seen.channel}", route.due_at_ms)
+    if not seen.record and not live:
+        return _record_missing(seen, actor, "its notification has no record")
+    if seen.score is None:
+        what = f"{route.status}, but no schedule names it"
+        return Verdict("not-scheduled", what, _ON_TIME, on_time)
+    if seen.lease is None:
+        found = _untimely(seen.score, route.due_at_ms, seen.now_ms, on_time)
+    else:
+        found = _wrong_lease(seen, seen.score, on_time)
+    if found is None and seen.died is not None:
+        what = f"{route.status}, but also listed as a dead letter"
+        stay = Wanted(on_time.target, int(seen.score), keep_lease=True)
+        found = Verdict("not-dead", what, "taken off the dead letters", stay)
+    return found
+
+
+def _untimely(score: float, due: int, now_ms: int, on_time: Wanted) -> Verdict | None:
+    if score < due:
+        what = f"scheduled {_distance(due, score)} before it is due"
+        return Verdict("early", what, _ON_TIME, on_time)
+    if score > max(due, now_ms + _HELD_BACK_MS):
+        what = f"scheduled {_distance(score, due)} after it is due"
+        return Verdict("late", what, _ON_TIME, on_time)
+    return None
+
+
+def _wrong_lease(seen: SeenRoute, score: float, on_time: Wanted) -> Verdict | None:
+    ttl = seen.lease_ttl_ms
+    if ttl is None:
+        return Verdict("malformed-lease", "its lease is none of ours", "lease removed", on_time)
+    if score <= seen.now_ms + ttl:
+        return None
+    what = f"leased for another {_distance(score, seen.now_ms)}, longer than its lease may last"
+    return Verdict("long-lease", what, "made due", on_time._replace(score=None, keep_lease=True))
+
+
+def _resting(seen: SeenRoute, route: Route) -> Verdict | None:
+    dead, home = route.status is Status.DEAD_LETTER, seen.is_home
+    if seen.score is None and seen.died is None and not (dead and home):
+        return _stray_lease() if seen.lease is not None else None
+    if dead and home:
+        return _dead(seen, route)
+    if dead or route.status in PUBLISHABLE:
+        index = f"{'dead' if dead else 'schedule'}:{_home(seen)}"
+        wanted = Wanted(index, route.at_ms if dead else route.due_at_ms)
+        what = f"{route.status} of channel {_home(seen)}, but an index of {seen.channel} has it"
+        return Verdict("wrong-channel", what, "moved to the index of its channel", wanted)
+    what = f"{route.status}, but {_where(seen)} still has it"
+    return Verdict("already-ended", what, "removed", Wanted())
+
+
+def _dead(seen: SeenRoute, route: Route) -> Verdict | None:
+    wanted = Wanted(f"dead:{seen.channel}", route.at_ms)
+    if seen.died is None:
+        return Verdict("not-listed", "a dead letter that is listed nowhere", "listed", wanted)
+    if seen.score is not None:
+        what, mends = "a dead letter that is scheduled, too", "taken off the schedule"
+        return Verdict("scheduled-dead", what, mends, wanted)
+    if seen.lease is not None:
+        return Verdict("stray-lease", "a dead letter under lease", "lease removed", wanted)
+    if seen.died != route.at_ms:
+        what = "listed as a dead letter of another time than its state says"
+        return Verdict("wrong-time", what, "listed at its time", wanted)
+    return None
+
+
+def _where(seen: SeenRoute) -> str:
+    return f"the schedule of {seen.channel}" if seen.score is not None else "the dead letters"
+
+
+def _distance(later: float, earlier: float) -> str:
+    return duration(max(-_FOR_EVER_MS, min(later - earlier, _FOR_EVER_MS)))
+
+
+def _home(seen: SeenRoute) -> str:
+    return seen.name.channel if seen.name else seen.channel

@@ -1,0 +1,173 @@
+"""One route in all its places: what is read of it, and what would put it right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import Member, split_member
+from galaxy_notify.model.route import Route, decode_route
+from galaxy_notify.redis_state.calls import words
+from galaxy_notify.redis_state.fsck_pages import is_foreign
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import Command, try_all
+from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.scripts import Argument, Call, script
+
+# A dozen commands each: well under a few milliseconds.
+_MENDED_AT_ONCE: Final = 64
+_LEASE: Final = re.compile(rb"\d{1,9}:(\d{1,15}):.+", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class SeenRoute:
+    """A member with all that the indexes of one channel, and its notification, say of it.
+
+    *now_ms* is the server's time just after it was read.
+    """
+
+    member: bytes
+    channel: str
+    score: float | None
+    lease: bytes | None
+    died: float | None
+    record: bool
+    state: bytes
+    now_ms: int
+
+    @cached_property
+    def name(self) -> Member | None:
+        """Return the route that it names, or None where it names none."""
+        return split_member(self.member)
+
+    @cached_property
+    def route(self) -> Route | None:
+        """Return the route, or None where its state cannot be read."""
+        try:
+            return decode_route(self.state)
+        except Corrupt:
+            return None
+
+    @property
+    def is_home(self) -> bool:
+        """Tell whether it was looked for in the indexes of its own channel."""
+        return self.name is not None and self.name.channel == self.channel
+
+    @property
+    def lease_ttl_ms(self) -> int | None:
+        """Return how long its lease may last, or None where the lease is absent or malformed."""
+        match = _LEASE.fullmatch(self.lease or b"")
+        return int(match[1]) if match else None
+
+    @property
+    def place(self) -> str:
+        """Return the first index that has it; each member is looked at in that one alone."""
+        if self.score is not None:
+            return "schedule"
+        if self.lease is not None:
+            return "leases"
+        return "none" if self.died is None else "dead"
+
+
+class Wanted(NamedTuple):
+    """Where a route belongs: an index (``schedule:<channel>``, ``dead:<channel>``) or none.
+
+    A score of None means now; *state* empty leaves the state; *reason* sets the member aside.
+    """
+
+    target: str = ""
+    score: int | None = None
+    keep_lease: bool = False
+    state: bytes = b""
+    reason: str = ""
+
+
+def read_routes(
+    place: Place, keys: Keys, channel: str, members: Sequence[bytes]
+) -> list[SeenRoute]:
+    """Read all about at most a page of members."""
+    stored = _notifications(keys, members)
+    commands: list[Command] = [
+        ["ZMSCORE", keys.schedule(channel), *members],
+        ["HMGET", keys.leases(channel), *members],
+        ["ZMSCORE", keys.dead(channel), *members],
+        *stored.commands,
+        ["TIME"],  # last: a claim or a release before it cannot seem to lie too far ahead
+    ]
+    scores, leases, died, *known, time = try_all(place, commands)
+    states = stored.read(known)
+    seconds, micros = _sound(time)
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    rows = zip(members, _sound(scores), _sound(leases), _sound(died), strict=True)
+    return [
+        SeenRoute(member, channel, score, lease, when, *states[member], now_ms)
+        for member, score, lease, when in rows
+    ]
+
+
+def mend_routes(
+    place: Place, keys: Keys, items: Sequence[tuple[SeenRoute, Wanted]], *, fix: bool
+) -> list[str]:
+    """Look again, each in one piece, and mend if *fix*; answer a word for each."""
+    answers: list[str] = []
+    for at in range(0, len(items), _MENDED_AT_ONCE):
+        call = mend(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)
+        answers += words(run_sync(place.client, call))
+    return answers
+
+
+def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) -> Call:
+    """Compare routes with what was read and, if *fix*, put them where they belong."""
+    args: list[Argument] = [keys.tag, "", "1" if fix else ""]
+    for seen, wanted in items:
+        args += (seen.member, seen.channel, _number(seen.score), seen.lease or "")
+        args += (_number(seen.died), "1" if seen.record else "", seen.state)
+        args += (wanted.state, wanted.target, _number(wanted.score))
+        args += ("1" if wanted.keep_lease else "", wanted.reason)
+    return Call(script("mend"), [keys.totals, keys.orphans, keys.never], args)
+
+
+class _Stored(NamedTuple):
+    """The readings of notifications, and how their replies belong to members."""
+
+    commands: list[Command]
+    members: dict[bytes, list[bytes]]
+
+    def read(self, replies: Sequence[Any]) -> dict[bytes, tuple[bool, bytes]]:
+        """Return of each member whether it has a record, and its state."""
+        found: dict[bytes, tuple[bool, bytes]] = {}
+        pairs = zip(replies[::2], replies[1::2], strict=True)
+        for members, (record, states) in zip(self.members.values(), pairs, strict=True):
+            if is_foreign(record) or is_foreign(states):
+                found |= dict.fromkeys(members, (False, b""))
+                continue
+            for member, state in zip(members, states, strict=True):
+                found[member] = (bool(record), state or b"")
+        return found
+
+
+def _notifications(keys: Keys, members: Iterable[bytes]) -> _Stored:
+    named: dict[bytes, list[bytes]] = {}
+    for member in members:
+        named.setdefault(member.partition(b"/")[0], []).append(member)
+    commands: list[Command] = []
+    for name, routes in named.items():
+        key = keys.notification("").encode() + name
+        commands.append(["HEXISTS", key, "record"])
+        commands.append(["HMGET", key, *(route.partition(b"/")[2] for route in routes)])
+    return _Stored(commands, named)
+
+
+def _sound(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.17g}"

@@ -1,0 +1,41 @@
+"""Faults of a shard, read and judged as fsck does, at the shard's own time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from galaxy_notify.operations.fsck_rules import judge
+from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.fsck_notifications import SeenNotification, read_notifications
+from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted, read_routes
+from galaxy_notify.redis_state.place import Place
+from tests.lua.support.shard import Shard
+
+ACTOR = "cli:ann@desk"
+
+
+def place_of(shard: Shard) -> Place:
+    """Return the shard as operators' tools see it."""
+    return Place(shard.client, Layout("gn", Deployment(channels=("push", "email"))))
+
+
+def seen_of(shard: Shard, *members: str, channel: str = "push") -> list[SeenRoute]:
+    """Read members in the indexes of a channel."""
+    names = [member.encode() for member in members]
+    seen = read_routes(place_of(shard), shard.keys, channel, names)
+    return [replace(one, now_ms=shard.now) for one in seen]
+
+
+def faults_of(shard: Shard, *members: str, channel: str = "push") -> list[tuple[SeenRoute, Wanted]]:
+    """Return members, each of which has a fault, with what would mend it."""
+    found = []
+    for seen in seen_of(shard, *members, channel=channel):
+        verdict = judge(seen, ACTOR)
+        assert verdict is not None, seen
+        found.append((seen, verdict.wanted))
+    return found
+
+
+def counted(shard: Shard, *names: str) -> list[SeenNotification]:
+    """Read notifications as fsck counts them."""
+    return read_notifications(place_of(shard), shard.keys, names)
