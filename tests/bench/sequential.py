@@ -13,6 +13,9 @@ from typing import Any
 import msgpack
 import redis
 
+from tests.bench.texts import texts
+
+STREAM = "seq:client-events"
 _LEASE_MS = 30_000
 _BATCH = 64
 
@@ -27,11 +30,13 @@ return 1
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
-def seed(client: redis.Redis, routes: int, payload: bytes) -> None:
+def seed(client: redis.Redis, routes: int, text_bytes: int) -> None:
     """Make so many notifications with one route each, all due."""
+    bodies = texts(text_bytes)
     for start in range(0, routes, 1000):
         pipeline = client.pipeline(transaction=False)
         for number in range(start, min(start + 1000, routes)):
+            payload = bodies[number % len(bodies)].encode()
             record = msgpack.packb({"type": "bench", "producer": "bench", "payload": payload})
             key = f"seq:notification:{number}"
             pipeline.hset(key, mapping={"record": record, "push:user-1": "pending"})
@@ -65,7 +70,7 @@ def _publish(client: redis.Redis, scripts: tuple[Any, Any], member: str, token: 
     fields = ["user_id", "user-1", "event_type", record["type"], "event_id", member]
     fields += ["payload_bytes", record["payload"]]
     complete, release = scripts
-    keys = [lease, "seq:client-events", key, "seq:schedule"]
+    keys = [lease, STREAM, key, "seq:schedule"]
     done = complete(keys=keys, args=[token, route, member, *fields])
     release(keys=[lease], args=[token])
     return int(done)

@@ -1,0 +1,111 @@
+"""Processes under measurement, seen from outside: their processor time, memory and end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+_TICKS = os.sysconf("SC_CLK_TCK")
+_END_S = 20
+# A stream that is trimmed while its entries are counted would be counted wrongly.
+_COUNTABLE = {"GATEWAY__MAX_LEN": "100000000"}
+
+
+class Running:
+    """A process of ours; its output goes to a file, as a daemon's does."""
+
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str], output: IO[bytes]
+    ) -> None:
+        self._command = command
+        self._output = output
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    def alive(self) -> None:
+        """Raise where the process ended otherwise than well."""
+        if self._process.poll() not in (None, 0):
+            self._output.seek(0)
+            told = self._output.read().decode(errors="replace")[-500:]
+            raise RuntimeError(f"{' '.join(self._command[1:4])} ended: {told}")
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a good end."""
+        code = self._process.wait(seconds)
+        self.alive()
+        if code:
+            raise RuntimeError(f"{' '.join(self._command[1:4])} ended with {code}")
+
+    def cpu_s(self) -> float:
+        """Return the seconds of processor time so far."""
+        return cpu_s(self.pid)
+
+    def rss_mb(self) -> float:
+        """Return the resident memory in MB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+
+    def end(self) -> None:
+        """Stop the process, at last by force."""
+        try:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGTERM)
+                self._process.wait(_END_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of processor time that a process took so far; 0 where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@contextmanager
+def running(*command: str, **settings: str) -> Iterator[Running]:
+    """Run a Python module as a process; *settings* are ``REDIS__URL="..."`` and the like."""
+    named = {f"GALAXY_NOTIFY_{name}": value for name, value in settings.items()}
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("GALAXY_NOTIFY_", "OTEL_"))}
+    with tempfile.TemporaryFile() as output:
+        process = Running([sys.executable, "-m", *command], own | named, output)
+        try:
+            yield process
+        finally:
+            process.end()
+
+
+@contextmanager
+def daemons(
+    url: str, settings: Mapping[str, str] | None = None, count: int = 1
+) -> Iterator[list[Running]]:
+    """Run so many daemons."""
+    with ExitStack() as stack:
+        own = _COUNTABLE | dict(settings or {})
+        yield [
+            stack.enter_context(running("galaxy_notify", "run", REDIS__URL=url, **own))
+            for _ in range(count)
+        ]

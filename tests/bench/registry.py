@@ -1,0 +1,52 @@
+"""All workloads, in the order in which they run, with the time that each may take."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+from tests.bench.figures import Figures
+from tests.bench.site import Site
+
+
+class Workload(NamedTuple):
+    """A workload: its limits in seconds, and the unit of what its plot shows."""
+
+    name: str
+    title: str
+    limit_s: int
+    quick_s: int
+    unit: str
+    in_quick: bool = True
+
+    def text(self) -> str:
+        """Return what its module says of itself."""
+        return " ".join((import_module(self.module).__doc__ or "").split())
+
+    def measure(self, site: Site, figures: Figures) -> None:
+        """Measure it."""
+        import_module(self.module).measure(site, figures)
+
+    @property
+    def module(self) -> str:
+        """Return the name of its module."""
+        return f"tests.bench.workloads.{self.name}"
+
+
+WORKLOADS = (
+    Workload("drain", "Draining a backlog", 900, 60, "routes/s"),
+    Workload("peers", "Peers", 3600, 600, "jobs/s", in_quick=False),
+    Workload("durability", "Append-only files", 900, 60, "routes/s"),
+    Workload("steady", "Steady arrivals, accepted beforehand", 2400, 90, "ms"),
+    Workload("live", "Steady arrivals, a living producer", 1500, 60, "ms"),
+    Workload("same_ms", "The same millisecond", 300, 30, "ms"),
+    Workload("latency", "Accepted now", 300, 30, "ms"),
+    Workload("failures", "Retries and dead letters", 600, 45, "routes/s"),
+    Workload("accept", "Accepting", 600, 30, "notifications/s"),
+    Workload("replay", "Replay", 600, 30, "dead letters/s"),
+    Workload("consumers", "Consumers", 600, 45, "events/s"),
+    Workload("workers", "Workers", 600, 45, "routes/s"),
+    Workload("shards", "Shards", 600, 45, "routes/s"),
+    Workload("idle", "Idle", 900, 60, "% of a core"),
+    Workload("waiting", "Schedules that wait", 3600, 75, "µs/route"),
+)

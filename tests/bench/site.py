@@ -1,0 +1,68 @@
+"""Where a workload runs: how much it does, on which server, against which deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from galaxy_notify.redis_state.place import Place, open_place
+from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.settings import settings_from
+from tests.support.servers import Server, running
+
+STREAM = "{gn:0}:client-events"
+SCHEDULE = "{gn:0}:schedule:push"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all workloads of a run share."""
+
+    binary: ServerBinary
+    quick: bool
+    runs: int
+
+    def size(self, full: int, quick: int) -> int:
+        """Return how much to do."""
+        return quick if self.quick else full
+
+    def server(self, **options: str) -> AbstractContextManager[Server]:
+        """Run a server of the workload's own; everybody reaches it over TCP, as usual."""
+        fixed = {"auto_aof_rewrite_percentage": "0"}
+        return running(self.binary, tcp=True, **fixed | options)
+
+
+@contextmanager
+def patient(server: Server) -> Iterator[redis.Redis]:
+    """Open a client of the watcher's own, which a busy server does not frighten."""
+    with redis.Redis(unix_socket_path=str(server.socket), socket_timeout=300) as client:
+        yield client
+
+
+@contextmanager
+def deployment(url: str, shards: int = 1) -> Iterator[Place]:
+    """Found a deployment, or join it."""
+    settings = settings_from({"redis": {"url": url}, "worker": {"shards": shards}})
+    place = open_place(settings, join=True)
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def entries(client: redis.Redis, shards: int = 1) -> int:
+    """Count the events of a deployment."""
+    pipeline = client.pipeline(transaction=False)
+    for shard in range(shards):
+        pipeline.xlen(f"{{gn:{shard}}}:client-events")
+    return int(sum(pipeline.execute()))
+
+
+def total(client: redis.Redis, *fields: str) -> int:
+    """Return what a deployment of one shard has counted."""
+    counts: Any = client.hmget("{gn:0}:totals", list(fields))
+    return sum(int(value or 0) for value in counts)

@@ -1,0 +1,1 @@
+"""The workloads: a module each, whose ``measure`` returns named figures."""

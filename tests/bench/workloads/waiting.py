@@ -1,0 +1,135 @@
+"""Schedules that wait: what a claim costs beside them, and how much memory each route takes.
+
+Two servers take turns, one with a small schedule and one with a growing one.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.runner import run_sync
+from tests.bench.drain import drain_filled
+from tests.bench.figures import Figures
+from tests.bench.fill import Load, fill
+from tests.bench.processes import daemons
+from tests.bench.site import SCHEDULE, Site, deployment, patient
+from tests.bench.watch import commands
+from tests.bench.workloads.idle import watch_rest
+from tests.support.servers import Server
+from tests.support.wait import wait_until
+
+_DAY_MS = 86_400_000
+_BATCH = 128
+_CLAIMS = 40
+# More than a route was ever seen to take; the memory is for server and all else.
+_ROUTE_BYTES = 1000
+
+
+def measure(site: Site, figures: Figures) -> None:
+    """Grow the schedule step by step; at each, claim and drain beside it."""
+    small = site.size(10_000, 1_000)
+    levels = {
+        "medium": site.size(1_000_000, 20_000),
+        "largest": _bounded(site.size(10_000_000, 100_000), figures),
+    }
+    with site.server() as little, site.server() as large:
+        _grow(little, small)
+        figures.add("smallest schedule", small, "routes")
+        for name, level in levels.items():
+            took = _grow(large, level)
+            figures.add(f"{name} schedule", level, "routes")
+            figures.add(f"{name} schedule: memory", took, "B/route")
+            for _ in range(site.runs):
+                _beside(site, figures, little, f"smallest, beside the {name}")
+                _beside(site, figures, large, name)
+        _rest(site, figures, large, "idle, largest")
+    with site.server() as server:
+        _recipients(site, figures, server)
+
+
+def _beside(site: Site, figures: Figures, server: Server, name: str) -> None:
+    figures.add(f"claim, {name}", _claim_us(server), "µs/route")
+    routes = site.size(30_000, 5_000)
+    fill(server.tcp_url, Load(routes))
+    work = drain_filled(server, routes + _BATCH * _CLAIMS)
+    figures.add(f"drain, {name}", work.rate, "routes/s")
+    figures.add(f"drain, {name}: server", work.server_us, "µs/route")
+
+
+def _claim_us(server: Server) -> float:
+    """Claim what is due under leases that lapse at once; a daemon publishes it afterwards."""
+    fill(server.tcp_url, Load(_BATCH * _CLAIMS))
+    limits = calls.ClaimLimits(_BATCH, 60_000, 4 << 20, 300_000, 0)
+    with deployment(server.tcp_url) as place, patient(server) as client:
+        before = _script_us(client)
+        for number in range(_CLAIMS):
+            slot = calls.Slot("bench:0", f"bench:0:{time.time_ns()}{number}")
+            call = calls.claim(place.keys(0), "push", slot, limits, alone=False, now=None)
+            claim = calls.read_claim(run_sync(place.client, call), slot.token)
+            if len(claim.members) != _BATCH:
+                raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")
+        took = (_script_us(client) - before) / (_BATCH * _CLAIMS)
+        _lapse(client, place.keys(0).leases("push"))
+    return took
+
+
+def _lapse(client: redis.Redis, leases: str) -> None:
+    """End the leases as if they had never been."""
+    members: Any = client.hkeys(leases)
+    client.zadd(SCHEDULE, dict.fromkeys(members, 1))
+    client.delete(leases)
+
+
+def _grow(server: Server, waiting: int) -> float:
+    """Fill up to so many waiting routes; return the bytes that each new one takes."""
+    with patient(server) as client:
+        have, before = int(str(client.zcard(SCHEDULE))), _memory(client)
+        due = int(time.time() * 1000) + _DAY_MS
+        fill(server.tcp_url, Load(waiting - have, due_ms=due, span_ms=_DAY_MS))
+        return (_memory(client) - before) / (waiting - have)
+
+
+def _rest(site: Site, figures: Figures, server: Server, name: str) -> None:
+    with patient(server) as client, daemons(server.tcp_url) as (worker,):
+        client.delete("{gn:0}:workers")
+        wait_until(lambda: client.zcard("{gn:0}:workers"), "the daemon works", 30)
+        watch_rest(figures, client, worker, site.size(30, 5), name)
+
+
+def _recipients(site: Site, figures: Figures, server: Server) -> None:
+    """Compare notifications of 1 and of 101 recipients."""
+    due, many = int(time.time() * 1000) + _DAY_MS, site.size(2000, 500)
+    takes: dict[int, float] = {}
+    for fan_out, number in ((1, many * 50), (101, many)):
+        server.flush()
+        fill(server.tcp_url, Load(10, due_ms=due))
+        with patient(server) as client:
+            before = _memory(client)
+            fill(server.tcp_url, Load(number, fan_out=fan_out, due_ms=due, span_ms=_DAY_MS))
+            takes[fan_out] = (_memory(client) - before) / number
+    figures.add("memory, single recipient", takes[1], "B")
+    figures.add("memory, each further recipient", (takes[101] - takes[1]) / 100, "B")
+
+
+def _bounded(wanted: int, figures: Figures) -> int:
+    """Return as many routes as half the memory holds, at most *wanted*."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free_kb = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    fits = free_kb * 1024 // 2 // _ROUTE_BYTES
+    if fits < wanted:
+        figures.note(f"half of the memory holds {fits:,} routes, not {wanted:,}")
+    return min(wanted, fits // 100_000 * 100_000)
+
+
+def _memory(client: redis.Redis) -> int:
+    memory: Any = client.info("memory")
+    return int(memory["used_memory"])
+
+
+def _script_us(client: redis.Redis) -> int:
+    return int(commands(client).get("evalsha", {"usec": 0})["usec"])
