@@ -7,6 +7,7 @@ import pytest
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.runner import RedisFault
+from tests.lua.support.injection import refuse_all
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import publishing
 from tests.lua.support.seeds import SEEDS
@@ -105,3 +106,12 @@ def test_cancel__at_maxmemory(mark: bool, shard: Shard) -> None:
     finally:
         shard.client.config_set("maxmemory", "0")
     assert_consistent(shard)
+
+
+def test_cancel__that_cannot_read_the_state_says_so(shard: Shard) -> None:
+    """Not being allowed to read is a fault, no reason to read again and again."""
+    (member,) = shard.accept(1)
+    before = snapshot(shard)
+    injected = refuse_all(shard, shard.cancelling(member), "HGET")
+    assert injected.reply == [b"known", b"fault"]
+    assert snapshot(shard) == before

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from galaxy_notify.redis_state import calls
-from tests.lua.support.injection import refuse_all
+from tests.lua.support.injection import refuse_all, refuse_on
 from tests.lua.support.seeds import SEEDS, abandon
 from tests.lua.support.shard import LIMITS, MINE, NOW, TTL, Shard, new
 from tests.lua.support.snapshot import snapshot
@@ -87,6 +87,34 @@ def test_claim__asked_again_gives_the_same(paused: bool, shard: Shard) -> None:
     assert sorted(again.members) == sorted(first.members)
     assert again.records == first.records
     assert snapshot(shard) == before
+
+
+def test_claim__asked_again_for_fewer_gives_the_rest_back(shard: Shard) -> None:
+    """An answer too large to arrive is not sent again as it was: the rest is due, and uncounted."""
+    shard.accept(1)
+    abandon(shard, 1)
+    members = [*shard.schedule(), *(shard.accept(number)[0] for number in (2, 3, 4))]
+    assert len(shard.claim().members) == 4
+    shard.now += 10
+    kept = _names(shard.claim(limits=replace(LIMITS, members=1)))
+    assert kept == members[:1]
+    assert shard.schedule() == dict.fromkeys(members[1:], shard.now) | {kept[0]: NOW + TTL}
+    assert shard.leases() == {kept[0]: f"1:{TTL}:{MINE}"}
+    again = shard.claim(SECOND)
+    assert [member.abandoned for member in again.members] == [0, 0, 0]
+    assert shard.total("abandoned") == 1
+
+
+def test_claim__asked_again_for_fewer_keeps_the_count_of_the_rest(shard: Shard) -> None:
+    """What others had left behind before is no less suspect for having been given back."""
+    shard.accept(1)
+    shard.accept(2)
+    abandon(shard, 1)
+    assert [member.abandoned for member in shard.claim().members] == [1, 1]
+    (kept,) = _names(shard.claim(limits=replace(LIMITS, members=1)))
+    claim = shard.claim(SECOND)
+    assert kept not in _names(claim)
+    assert [member.abandoned for member in claim.members] == [1]
 
 
 def test_claim__asked_again_after_others_took_it_takes_anew(shard: Shard) -> None:
@@ -191,3 +219,13 @@ def test_claim__that_cannot_read_takes_nothing(shard: Shard) -> None:
         if injected.command:
             assert injected.failed
             assert snapshot(shard) == before
+
+
+def test_claim__that_cannot_write_its_leases_leaves_all_due(shard: Shard) -> None:
+    """A route without a lease does not wait for one to lapse."""
+    for number in (1, 2, 3):
+        shard.accept(number)
+    call = calls.claim(shard.keys, "push", calls.Slot("s", MINE), LIMITS, alone=False, now=NOW)
+    assert refuse_on(shard, call, "HSET", shard.keys.leases("push")).failed
+    assert set(shard.schedule().values()) == {NOW}
+    assert shard.claim().word == "claimed"

@@ -102,7 +102,9 @@ def test_claim__keeps_to_its_bytes(budget: int, taken: int, shard: Shard) -> Non
     members = list(shard.schedule())
     before = snapshot(shard)
     limits = replace(LIMITS, bytes=budget, record_bytes=2 * _BIG)
-    assert list(_verdicts(shard.claim(limits=limits))) == members[:taken]
+    claim = shard.claim(limits=limits)
+    assert list(_verdicts(claim)) == members[:taken]
+    assert len(claim.records) == taken
     assert shard.leases().keys() == set(members[:taken])
     assert all(shard.schedule()[member] == shard.now for member in members[taken:])
     assert before.keys() < snapshot(shard).keys()
@@ -116,6 +118,15 @@ def test_claim__counts_a_shared_record_once(shard: Shard) -> None:
     claim = shard.claim(limits=limits)
     assert len(claim.members) == 100
     assert len(claim.records) == 1
+
+
+def test_claim__counts_the_bytes_of_states(shard: Shard) -> None:
+    """States count too: many long histories do not make an answer without bounds."""
+    shard.answers(new(1, [f"push:user-{n}" for n in range(8)]))
+    for member in shard.schedule():
+        shard.client.hset(shard.hash_of(member), member[33:], "1p" + "x" * 60_000)
+    claim = shard.claim(limits=replace(LIMITS, bytes=200_000))
+    assert len(claim.members) == len(shard.leases()) == 3
 
 
 @pytest.mark.parametrize("asked", [256, 257, 100_000])

@@ -15,7 +15,7 @@ REFUSED = "refused"
 _WRAPPER = """
 local real, calls_made = redis, 0
 local redis = setmetatable({}, {__index = real})
-local function refuse(command)
+local function refuse(command, key)
   calls_made = calls_made + 1
   if %s then
     real.call('SET', 'refused', command)
@@ -23,11 +23,11 @@ local function refuse(command)
   end
 end
 function redis.call(...)
-  if refuse((...)) then error('ERR injected', 0) end
+  if refuse(...) then error('ERR injected', 0) end
   return real.call(...)
 end
 function redis.pcall(...)
-  if refuse((...)) then return {err = 'ERR injected'} end
+  if refuse(...) then return {err = 'ERR injected'} end
   return real.pcall(...)
 end
 """
@@ -50,6 +50,11 @@ def refuse_nth(shard: Shard, call: Call, number: int) -> Injected:
 def refuse_all(shard: Shard, call: Call, command: str) -> Injected:
     """Run the script with every call of *command* refused."""
     return _run(shard, call, f"command == '{command}'")
+
+
+def refuse_on(shard: Shard, call: Call, command: str, key: str) -> Injected:
+    """Run the script with every call of *command* on one key refused."""
+    return _run(shard, call, f"command == '{command}' and key == '{key}'")
 
 
 def _run(shard: Shard, call: Call, condition: str) -> Injected:
