@@ -42,12 +42,11 @@ local function unseen(name, delivered)
   return now - tonumber(last:match('%d+'))
 end
 
-local safe, report, groups = nil, {}, 0
+local safe, report = nil, {}
 for _, flat in ipairs(call('XINFO', 'GROUPS', stream)) do
   local group = pairs_of(flat)
   local idle = unseen(group.name, group['last-delivered-id'])
   local holds = idle <= tonumber(ARGV[2])
-  groups = groups + 1
   report[#report + 1] = group.name
   report[#report + 1] = holds and 'holds' or 'idle'
   report[#report + 1] = idle

@@ -140,3 +140,11 @@ def test_trim__reads_no_more_than_can_go(read: int, most: int, stream: Any, shar
     stream.eval(_COUNTING + call.script.source, 2, *call.keys, *call.args)
     assert all(int(number) <= most for number in stream.lrange("read", 0, -1))
     assert _ids(shard)[0] == min(max(read, 1), 286)
+
+
+def test_trim__holds_for_a_group_whose_consumer_is_there(stream: Any, shard: Shard) -> None:
+    """However old what it reads is, a group with a living consumer is no idle one."""
+    _group(shard, "gateway", 10, 0)
+    gone, _, name, word, idle = _trim(shard, 5, now=_IDLE_MS * 1_000)
+    assert (gone, name, word) == (0, b"gateway", b"holds")
+    assert idle < _IDLE_MS
