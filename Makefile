@@ -20,7 +20,7 @@ NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no 
 .PHONY: help demo test check bench bench-check clean
 
 help: ## What can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried, buried and replayed
 	@$(BIN)/galaxy-notify demo

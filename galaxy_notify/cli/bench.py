@@ -1,0 +1,135 @@
+"""``bench``: what this server and one process make of it, in a prefix that is thrown away."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.output import echo, echo_json, faint, note, plural, table
+
+if TYPE_CHECKING:
+    from galaxy_notify.cli.bench_measure import Measured
+    from galaxy_notify.redis_state.place import Place
+    from galaxy_notify.settings import Settings
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALLED: Final = 128
+
+
+@click.command("bench")
+@click.option(
+    "--routes",
+    type=click.IntRange(100, 1_000_000),
+    default=20_000,
+    show_default=True,
+    help="How many routes to accept and to publish.",
+)
+@json_option
+@pass_application
+def command(app: Application, routes: int, as_json: bool) -> None:
+    """Measure this server in a throw-away prefix.
+
+    Accepts notifications with 200 bytes of text, publishes them with one worker in this process,
+    and compares with what the server can do at all. Everything is written below a prefix of its
+    own, which is removed at the end, also when the command is interrupted; about a kilobyte of
+    memory for each route is needed meanwhile.
+    """
+    from galaxy_notify.operations.bench import check_empty, throwaway_settings
+    from galaxy_notify.redis_state.place import open_place
+    from galaxy_notify.telemetry.logs import configure_logs
+
+    configure_logs("error")
+    settings = throwaway_settings(app.settings)
+    place = open_place(settings)
+    try:
+        check_empty(place)
+        measured, removed = _measured(settings, place, routes)
+        server = _server(place)
+    finally:
+        place.close()
+    if as_json:
+        echo_json(_document(measured, server, routes) | {"removed_keys": removed})
+    else:
+        _show(measured, server, routes)
+        echo(faint(f"{plural(removed, 'key')} below {settings.redis.prefix} removed"))
+
+
+def _measured(settings: Settings, place: Place, routes: int) -> tuple[Measured, int]:
+    """Measure, and remove all that was written, however it ends."""
+    from galaxy_notify.cli.bench_measure import measure
+    from galaxy_notify.operations.bench import remove
+
+    note(f"measuring below the prefix {settings.redis.prefix}, with {plural(routes, 'route')}")
+    removed = 0
+    with _ending_cleanly():
+        try:
+            measured = measure(settings, place, routes)
+        finally:
+            with _undisturbed():
+                removed = remove(place)
+    return measured, removed
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Let the signals that would end the process at once end it in order."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(_SIGNALLED + number)
+
+    before = {number: signal.signal(number, end) for number in _ENDING[1:]}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore all of them: what follows is short, and must be done."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _server(place: Place) -> dict[str, str]:
+    from galaxy_notify.operations.status import read_status
+
+    server = read_status(place).as_json()["server"]
+    assert isinstance(server, dict)
+    return server
+
+
+def _document(measured: Measured, server: dict[str, str], routes: int) -> dict[str, object]:
+    trip = measured.round_trip
+    return {
+        "server": server,
+        "routes": routes,
+        "round_trip_ms": {"p50": round(trip.p50, 3), "p99": round(trip.p99, 3)},
+        "xadd_per_s": round(measured.floor),
+        "accepted_per_s": round(measured.accepted),
+        "published_per_s": round(measured.published),
+    }
+
+
+def _show(measured: Measured, server: dict[str, str], routes: int) -> None:
+    trip = measured.round_trip
+    echo(f"{server['flavour']} {server['version']}, one process, {plural(routes, 'route')}")
+    share = measured.published / measured.floor
+    rows = [
+        ("accept, in batches", f"{measured.accepted:,.0f} /s", ""),
+        ("publish, one worker", f"{measured.published:,.0f} /s", f"{share:.0%} of XADD alone"),
+        ("XADD alone", f"{measured.floor:,.0f} /s", "nothing can publish faster"),
+        ("a bare write", f"{trip.p50:.3f} ms", f"p99 {trip.p99:.3f} ms"),
+    ]
+    for line in table(("", "measured", ""), rows):
+        echo(line)

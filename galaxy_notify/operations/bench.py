@@ -1,0 +1,101 @@
+"""A throw-away prefix on an operator's server: what the server can do, and nothing left of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha1
+from time import perf_counter
+from typing import Any, Final
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import read_all
+from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.scripts import Argument, Call, Script
+from galaxy_notify.settings import Settings
+
+_PREFIX: Final = "gn-bench-"
+_SCAN: Final = 1000
+_ROUND_TRIPS: Final = 500
+_BATCH: Final = 128
+_ADD: Final = """
+for i = 1, #ARGV, 8 do redis.call('XADD', KEYS[1], '*', unpack(ARGV, i, i + 7)) end
+return #ARGV
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """What a bare write takes there and back, in ms."""
+
+    p50: float
+    p99: float
+
+
+def throwaway_settings(settings: Settings) -> Settings:
+    """Return settings for the same server that write to a prefix nobody else has."""
+    redis = settings.redis.model_copy(update={"prefix": _PREFIX + secrets.token_hex(6)})
+    worker = settings.worker.model_copy(update={"shards": 1, "channels": ("push",)})
+    gateway = settings.gateway.model_copy(
+        update={"stream": "", "encoder": "msgpack", "max_len": 10_000_000}
+    )
+    return settings.model_copy(update={"redis": redis, "worker": worker, "gateway": gateway})
+
+
+def check_empty(place: Place) -> None:
+    """Refuse a prefix that is not ours alone; raise `ConfigurationError` and `RedisFault`."""
+    if not place.layout.prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
+    if found := next(_keys(place), []):
+        raise ConfigurationError(f"the prefix {place.layout.prefix} is in use: {found[0]!r}")
+
+
+def remove(place: Place) -> int:
+    """Remove every key of the throw-away prefix and return how many there were."""
+    if not place.layout.prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
+    removed = 0
+    for keys in _keys(place):
+        (gone,) = read_all(place, [["UNLINK", *keys]])
+        removed += int(gone)
+    return removed
+
+
+def round_trip(place: Place) -> RoundTrip:
+    """Time bare writes, one after the other."""
+    key, took = f"{place.keys(0).tag}round-trip", []
+    for number in range(_ROUND_TRIPS):
+        started = perf_counter()
+        read_all(place, [["SET", key, number]])
+        took.append((perf_counter() - started) * 1000)
+    took.sort()
+    return RoundTrip(took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100])
+
+
+def floor_rate(place: Place, events: int, payload: bytes) -> float:
+    """Append events and do nothing else, batched in Lua; return how many a second."""
+    digest = sha1(_ADD.encode(), usedforsecurity=False).hexdigest()
+    script, stream = Script("floor", _ADD, digest), f"{place.keys(0).tag}floor"
+    started = perf_counter()
+    for first in range(0, events, _BATCH):
+        args: list[Argument] = []
+        for number in range(first, min(first + _BATCH, events)):
+            args += ("user_id", f"user-{number}", "event_type", "bench.turn", "event_id")
+            args += (f"{number:032x}/push:user-{number}", "payload_bytes", payload)
+        run_sync(place.client, Call(script, [stream], args))
+    return events / (perf_counter() - started)
+
+
+def _keys(place: Place) -> Iterator[list[Any]]:
+    """Find every key of the prefix, page by page; pages without any are left out."""
+    cursor: Any = 0
+    while True:
+        ((cursor, page),) = read_all(
+            place, [["SCAN", cursor, "MATCH", f"{{{place.layout.prefix}:*", "COUNT", _SCAN]]
+        )
+        if page:
+            yield page
+        if int(cursor) == 0:
+            return
