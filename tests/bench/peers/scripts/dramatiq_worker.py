@@ -1,0 +1,20 @@
+"""dramatiq, in its own environment."""
+# mypy: ignore-errors
+# The peer is installed in its own environment only, where mypy does not look.
+
+import dramatiq
+from common import JOBS, URL, done, payload
+from dramatiq.brokers.redis import RedisBroker
+
+dramatiq.set_broker(RedisBroker(url=URL))
+
+
+@dramatiq.actor
+def job(text):
+    done()
+
+
+def fill():
+    text = payload().decode()
+    for _ in range(JOBS):
+        job.send(text)
