@@ -1,4 +1,4 @@
-"""The notifier: accepted once, in parts where it is large, and what a producer is told."""
+"""The notifier: accepted once, and what a producer is told."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from tests.support.servers import Server
 from tests.support.site import Site, member_of
 
 Found = Callable[..., Site]
-LARGE = [f"u{n:04}" for n in range(2500)]
 
 
 @pytest.fixture
@@ -92,79 +91,6 @@ def test_accept__makes_a_route_for_each_recipient_and_channel(
         member_of(made, "u1", "email"),
         member_of(made, "u2", "email"),
     }
-
-
-def test_large_intent__becomes_parts_over_the_shards(any_server: Server, found: Found) -> None:
-    """2,500 recipients are three parts; all of them are published, and a repeat is a duplicate."""
-    site = found(any_server, worker__shards=4)
-    keyed = {**PLAIN, "recipients": LARGE, "idempotency_key": "k"}
-    receipt = site.notifier.accept(keyed)
-    assert (receipt.status, receipt.routes, receipt.parts) == ("accepted", 2500, 3)
-    parts = sorted({member.partition("/")[0] for member in site.routes()})
-    assert parts == [
-        receipt.notification_id,
-        f"{receipt.notification_id}.2",
-        f"{receipt.notification_id}.3",
-    ]
-    assert site.notifier.accept(keyed).status == "duplicate"
-    station = site.station()
-    while site.due():
-        for shard in range(4):
-            station.step(shard)
-    assert sorted(entry["user_id"].decode() for entry in site.entries()) == LARGE
-
-
-def test_large_intent__interrupted_between_parts_is_completed_by_a_repeat(
-    any_server: Server, found: Found
-) -> None:
-    """Parts that a dying producer did not hand in are handed in by its repeat, and only those."""
-    site = found(any_server, worker__shards=4)
-    keyed = {**PLAIN, "recipients": LARGE, "idempotency_key": "k"}
-    made = id_for_key("lobby", "k")
-    site.notifier.accept(keyed)
-    # As if the second part had never been sent.
-    lost = f"{made}.2"
-    keys = site.layout.keys_for(lost)
-    routes = [member for member in site.due() if member.startswith(f"{lost}/")]
-    site.client.delete(keys.notification(lost))
-    site.client.zrem(keys.schedule("push"), *routes)
-    site.client.hincrby(keys.totals, "accepted", -len(routes))
-    repeat = site.notifier.accept(keyed)
-    assert (repeat.status, repeat.routes, repeat.parts) == ("duplicate", 2500, 3)
-    assert len(site.due()) == 2500
-    assert site.total("accepted") == 2500
-
-
-def test_large_intent__cancelled_between_parts_is_born_cancelled(
-    any_server: Server, found: Found
-) -> None:
-    """Parts that arrive after the cancel are never published."""
-    site = found(any_server, worker__shards=4)
-    keyed = {**PLAIN, "recipients": LARGE, "idempotency_key": "k"}
-    made = id_for_key("lobby", "k")
-    site.notifier.accept(keyed)
-    lost = f"{made}.3"
-    keys = site.layout.keys_for(lost)
-    routes = [member for member in site.due() if member.startswith(f"{lost}/")]
-    site.client.delete(keys.notification(lost))
-    site.client.zrem(keys.schedule("push"), *routes)
-    site.client.hincrby(keys.totals, "accepted", -len(routes))
-    assert site.notifier.cancel(made).cancelled == 2000
-    assert site.notifier.accept(keyed).status == "duplicate"
-    assert set(site.statuses().values()) == {"cancelled"}
-    assert site.due() == {}
-    assert site.total("cancelled") == 2500
-
-
-def test_large_intent__is_cancelled_as_a_whole(any_server: Server, found: Found) -> None:
-    """Cancel acts on all parts; naming a part takes back that part alone."""
-    site = found(any_server, worker__shards=4)
-    receipt = site.notifier.accept({**PLAIN, "recipients": LARGE})
-    assert receipt.notification_id is not None
-    assert site.notifier.cancel(f"{receipt.notification_id}.2").cancelled == 1000
-    done = site.notifier.cancel(receipt.notification_id)
-    assert (done.cancelled, done.too_late) == (2500, 0)
-    assert site.due() == {}
 
 
 def test_accept_many__refuses_only_what_is_wrong(any_server: Server, found: Found) -> None:

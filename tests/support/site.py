@@ -14,6 +14,7 @@ from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.scripts import names, script
 from galaxy_notify.settings import Settings, settings_from
+from galaxy_notify.telemetry import Telemetry
 from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
 from tests.support.worker import Encode, Station
@@ -48,11 +49,18 @@ class Site(Graveyard):
         return self.layout.keys(0)
 
     def station(
-        self, encode: Encode | None = None, *, url: str = "", name: str = "", **settings: Any
+        self,
+        encode: Encode | None = None,
+        *,
+        url: str = "",
+        name: str = "",
+        telemetry: Telemetry | None = None,
+        **settings: Any,
     ) -> Station:
         """Make a station; it is closed with the site."""
         given = self.settings_at(url or self.settings.redis.url, **settings)
-        made = Station(given, encode, name=name or f"host-2-{len(self.stations):04x}")
+        named = name or f"host-2-{len(self.stations):04x}"
+        made = Station(given, encode, name=named, telemetry=telemetry)
         self.stations.append(made)
         return made
 

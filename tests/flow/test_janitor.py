@@ -1,0 +1,62 @@
+"""The slow loop: one at a time, freeing what a clock holds and forgetting what is past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.servers import Server
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+Found = Callable[..., Site]
+
+
+def test_clock__set_back_frees_what_is_leased(any_server: Server, found: Found) -> None:
+    """A lease that a clock step prolonged far beyond its time is made due by the janitor."""
+    site = found(any_server)
+    site.notify("u1", "u2")
+    site.notify("later", due_at=site.now() + 60_000)
+    assert site.claim("push", 0)
+    hour = site.now() + 3_600_000
+    leased = list(site.leases())
+    site.client.zadd(site.keys.schedule("push"), dict.fromkeys(leased, hour))
+    station = site.station()
+    assert station.step() == 0
+    assert station.tidy()
+    assert all(site.due()[member] <= site.now() for member in leased)
+    assert station.step() == 2
+    assert site.statuses() == {"u1": "published", "u2": "published", "later": "pending"}
+
+
+def test_clock__that_is_right_leaves_leases_alone(any_server: Server, found: Found) -> None:
+    """The janitor frees nothing that is leased no longer than it should be."""
+    site = found(any_server)
+    site.notify("u1")
+    assert site.claim("push", 0)
+    due = site.due()
+    assert site.station().tidy()
+    assert site.due() == due
+
+
+def test_janitor__is_one_at_a_time(any_server: Server, found: Found) -> None:
+    """Only one worker tidies a shard; when it stops, another one may at once."""
+    site = found(any_server)
+    first, second = site.station(), site.station()
+    assert first.tidy()
+    assert first.tidy()
+    assert not second.tidy()
+    with first.running():
+        wait_until(lambda: site.client.exists(site.keys.janitor), "it tidies")
+    assert second.tidy()
+
+
+def test_janitor__forgets_claims_of_old(any_server: Server, found: Found) -> None:
+    """The claims of slots whose worker is long gone do not pile up; those of the living stay."""
+    site = found(any_server)
+    site.notify("u1")
+    station = site.station()
+    station.step()
+    (living,) = site.client.hkeys(site.keys.claims)
+    site.client.hset(site.keys.claims, "gone:0", f"{site.now() - 7_200_000} gone:0:1")
+    station.tidy()
+    assert site.client.hkeys(site.keys.claims) == [living]
