@@ -19,7 +19,7 @@ _FALL = 0.8
 _ROUTES = 20_000
 
 #: What is guarded: a figure over another one; all of them are the better the higher they are.
-_RATIOS = {
+RATIOS = {
     "drain, single: × the sequential loop": ("single", "sequential loop"),
     "drain, fan-out of 100: × single": ("fan-out", "single"),
     "server time of XADD alone: × of a route": ("floor: server", "single: server"),
@@ -53,7 +53,7 @@ def check(site: Site, *, accept: bool) -> int:
 def _ratios(figures: Figures) -> dict[str, float]:
     return {
         name: float(f"{ratio(figures[over], figures[under]):.3g}")
-        for name, (over, under) in _RATIOS.items()
+        for name, (over, under) in RATIOS.items()
     }
 
 
