@@ -128,6 +128,19 @@ def test_claim__that_timed_out_takes_half_until_one_succeeds(
     assert site.total("abandoned") == 0
 
 
+def test_claim__that_took_half_its_lease_to_arrive_is_given_back(
+    any_server: Server, found: Found, proxy: Proxy
+) -> None:
+    """Half a lease counts from the claim: of what arrives later one route at most is encoded."""
+    site = found(any_server, worker__lease_ttl_ms=1000)
+    site.load_scripts()
+    site.notify(*(f"u{n}" for n in range(10)))
+    proxy.delay_reply("claim", 0.6)
+    done = site.station(url=proxy.url).step()
+    assert done <= 1
+    assert (len(site.entries()), len(site.due()), site.leases()) == (done, 10 - done, {})
+
+
 def test_scripts__that_the_server_forgets_are_sent_again(any_server: Server, found: Found) -> None:
     """SCRIPT FLUSH at any time costs a round trip and nothing else."""
     site = found(any_server)

@@ -23,9 +23,13 @@ class Proxy:
     def __init__(self, upstream: Path) -> None:
         self.connections = 0
         self.lost = 0
+        #: A reply that is longer never arrives whole, as over a link too slow for the bound of
+        #: a call.
+        self.longest_reply = 1 << 30
         self._upstream = upstream
         self._lock = threading.Lock()
         self._losses: list[tuple[bytes, Loss]] = []
+        self._delays: dict[bytes, float] = {}
         self._open: set[socket.socket] = set()
         self._refusing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -40,6 +44,11 @@ class Proxy:
         """Let the next run of a script be executed, and lose its reply."""
         with self._lock:
             self._losses.append((script(name).sha.encode(), how))
+
+    def delay_reply(self, name: str, seconds: float) -> None:
+        """Let the reply to the next run of a script take so long."""
+        with self._lock:
+            self._delays[script(name).sha.encode()] = seconds
 
     def reset_all(self) -> None:
         """Reset all connections; new ones are welcome."""
@@ -86,6 +95,11 @@ class Proxy:
                     return how
         return None
 
+    def _delay_for(self, request: bytes) -> float:
+        with self._lock:
+            named = next((sha for sha in self._delays if sha in request), b"")
+            return self._delays.pop(named, 0.0)
+
 
 class _Connection:
     """One connection, with a thread for each direction."""
@@ -95,6 +109,8 @@ class _Connection:
         self._client = client
         self._server = socket.socket(socket.AF_UNIX)
         self._loss: Loss | None = None
+        self._delay = 0.0
+        self._replied = 0
 
     def start(self) -> None:
         self._server.connect(str(self._proxy._upstream))
@@ -106,6 +122,8 @@ class _Connection:
         with contextlib.suppress(OSError):
             while request := self._client.recv(1 << 16):
                 self._loss = self._loss or self._proxy._loss_for(request)
+                self._delay = self._proxy._delay_for(request)
+                self._replied = 0
                 self._server.sendall(request)
         self._end()
 
@@ -114,7 +132,9 @@ class _Connection:
             while reply := self._server.recv(1 << 16):
                 if self._loss == "reset":
                     break
-                if self._loss is None:
+                threading.Event().wait(self._delay)
+                self._replied += len(reply)
+                if self._loss is None and self._replied <= self._proxy.longest_reply:
                     self._client.sendall(reply)
         self._end()
 
