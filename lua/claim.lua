@@ -2,8 +2,9 @@
 --
 -- Take due members under a lease: the score becomes the time at which the lease
 -- lapses, so the next claim sees the next members and an abandoned one is simply
--- due again. Asked again with the token of its last claim, it gives back what it
--- had given. A member abandoned twice is a suspect and is taken only when alone.
+-- due again. Asked again with the token of its last claim, it gives the same again,
+-- as far as the limit allows now, and the rest is due again. A member abandoned twice
+-- is a suspect and is taken only when alone.
 --
 -- KEYS
 --   1 schedule   zset    members by when they are next due
@@ -42,15 +43,37 @@ local function abandonments(lease)
   return lease and (tonumber(lease:match('^(%d+):')) or 0) + 1 or 0
 end
 
+-- Find what the last claim gave; return what of it is too much now.
 local function given_before(score)
-  local leased = call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 1024)
+  local rest, leased = {}, call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 1024)
   if #leased == 0 then return end
   for i, lease in ipairs(call('HMGET', KEYS[2], unpack(leased))) do
     if lease and lease:match('^%d+:%d+:(.*)$') == token then
-      members[#members + 1] = leased[i]
-      abandoned[#abandoned + 1] = abandonments(lease) - 1
+      local times = abandonments(lease) - 1
+      if #members < limit then
+        members[#members + 1], abandoned[#abandoned + 1] = leased[i], times
+      else
+        rest[#rest + 1] = {member = leased[i], abandoned = times}
+      end
     end
   end
+  return rest
+end
+
+-- Asked again for fewer than were given, keep those and give the rest back, uncounted.
+local function give_back(rest)
+  local given, leases, due = {}, {}, {}
+  for i, item in ipairs(rest) do
+    given[i], due[2 * i - 1], due[2 * i] = item.member, digits(now), item.member
+    if item.abandoned > 0 then
+      leases[#leases + 1] = item.member
+      leases[#leases + 1] = item.abandoned - 1 .. ':' .. ARGV[7] .. ':'
+    end
+  end
+  if #rest == 0 then return end
+  call('HDEL', KEYS[2], unpack(given))
+  if #leases > 0 then try('HSET', KEYS[2], unpack(leases)) end
+  try('ZADD', KEYS[1], unpack(due))
 end
 
 local function choose()
@@ -74,12 +97,14 @@ end
 local records, known, bytes, answers = {}, {}, 0, {}
 local budget, largest = tonumber(ARGV[8]), tonumber(ARGV[9])
 
+local function small(state) return state and #state <= 65536 and state or '' end
+
 local function read_first(id, key, route)
   local size = try('HSTRLEN', key, 'record')
   local reason = fault(size)
   if reason and not reason:find('WRONGTYPE', 1, true) then error(reason, 0) end
   if reason then return 'wrong_type', '' end
-  if size > largest then return 'oversized', call('HGET', key, route) or '' end
+  if size > largest then return 'oversized', small(call('HGET', key, route)) end
   bytes = bytes + size
   if bytes > budget and #answers > 0 then return nil end
   local found = call('HMGET', key, 'record', route)
@@ -113,8 +138,8 @@ local function read(member)
 end
 
 local last = call('HGET', KEYS[3], ARGV[3])
-local score = last and last:match('^(%d+) ') or ''
-if last and last:sub(#score + 2) == token then given_before(score) end
+local score, rest = last and last:match('^(%d+) ') or '', nil
+if last and last:sub(#score + 2) == token then rest = given_before(score) end
 local again = #members > 0
 if not again then
   if call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
@@ -139,7 +164,10 @@ if taken == 0 then
   local head = call('ZRANGEBYSCORE', KEYS[1], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return {'idle', now, head[2] or '', suspects}
 end
-if again then return {'claimed', now, '', suspects, answers, records} end
+if again then
+  give_back(rest)
+  return {'claimed', now, '', suspects, answers, records}
+end
 
 local lapse = now + tonumber(ARGV[7])
 local scores, leases, lost, score_text = {}, {}, 0, digits(lapse)

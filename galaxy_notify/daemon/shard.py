@@ -13,7 +13,7 @@ from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.janitor import Janitor, Rules
 from galaxy_notify.publishing.outage import Outage
 from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.publishing.publisher import Publisher
+from galaxy_notify.publishing.publisher import Pace, Publisher
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.waiter import Waiter
 from galaxy_notify.publishing.worker import Hooks, Worker
@@ -64,8 +64,11 @@ class Shard:
             store,
             policy,
             reporter,
-            patience_s=settings.worker.lease_ttl_ms / 2000,
-            stopping=lambda: self.worker.stopping,
+            Pace(
+                patience_s=settings.worker.lease_ttl_ms / 2000,
+                stopping=lambda: self.worker.stopping,
+                progressed=self._progressed,
+            ),
         )
         self.worker = Worker(
             claimer,

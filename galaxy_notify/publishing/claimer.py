@@ -114,6 +114,16 @@ class Claimer:
         asked = self._unanswered.get(slot) or _Asked(channel, self._token(slot), alone=True)
         return await self._claim(slot, asked)
 
+    def is_unheard(self, slot: int) -> bool:
+        """Tell whether the slot may hold routes of which it never heard."""
+        return slot in self._unanswered
+
+    def widen(self) -> None:
+        """Take larger batches again, now that one came through."""
+        if self._limits.members < self._members:
+            members = min(2 * self._limits.members, self._members)
+            self._limits = replace(self._limits, members=members)
+
     async def recover(self, error: RedisFault) -> None:
         """Prepare for the next try: smaller batches after a timeout, a new primary if need be."""
         self.rest_until = 0.0
@@ -134,7 +144,6 @@ class Claimer:
                 del self._unanswered[slot]
             raise
         del self._unanswered[slot]
-        self._limits = replace(self._limits, members=self._members)
         self._clock_ms = claim.now_ms - monotonic() * 1000
         self._note_hold(claim)
         if claim.members or claim.suspects:

@@ -75,6 +75,7 @@ class Worker:
     async def run_once(self, slot: int) -> int:
         """Settle what is due now, one batch of it, and return how many routes moved on."""
         async with self._gate.shared():
+            await self._publisher.give_back()
             taken = await self._claimer.claim(slot)
             # Whoever rests meanwhile has to know until when.
             self._waiter.poke()
@@ -88,20 +89,23 @@ class Worker:
         while not self._stopping:
             try:
                 async with self._turn:
-                    await self._rest()
+                    await self._rest(slot)
                 if not self._stopping:
                     self.outage.over(await self.run_once(slot))
             except RedisFault as error:
                 self.outage.redis(error)
                 await self._claimer.recover(error)
+                # Whoever rests gives way to a claim that has to be asked again.
+                self._waiter.poke()
             except StreamRefused as error:
                 self.outage.stream(str(error))
 
-    async def _rest(self) -> None:
+    async def _rest(self, slot: int) -> None:
         """Wait until there may be work, in slices, so that the loop is seen to live."""
         while not self._stopping:
             self._hooks.progressed()
-            pause = max(self._claimer.rest_until, self.outage.rest_until) - monotonic()
+            resting = 0.0 if self._claimer.is_unheard(slot) else self._claimer.rest_until
+            pause = max(resting, self.outage.rest_until) - monotonic()
             if pause <= 0:
                 break
             listen = self._claimer.listen and not self.outage.is_on
@@ -118,6 +122,7 @@ class Worker:
         if outcome.refused:
             raise StreamRefused(outcome.refused)
         if outcome.settled:
+            self._claimer.widen()
             # A retry may be due before what the other slots rest for.
             self.poke()
         return outcome.settled

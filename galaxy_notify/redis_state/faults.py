@@ -32,9 +32,18 @@ class Fault:
     remedy: Remedy
     text: str
 
+    @property
+    def is_refusal(self) -> bool:
+        """Tell whether Redis said that it takes nothing now, whatever it was handed."""
+        return self.code in _REFUSALS
+
 
 _RESOLVE: Final = frozenset({"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED"})
 _CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT"})
+_REFUSALS: Final = frozenset(
+    {"OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "CLUSTERDOWN"}
+    | {"TRYAGAIN", "NOPERM", "NOAUTH", "WRONGPASS"}
+)
 _CODES: Final = (
     *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
     *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),

@@ -55,6 +55,13 @@ def _claim_again(shard: Shard) -> Call:
     return call
 
 
+def _claim_again_fewer(shard: Shard) -> Call:
+    """The answer of a claim was lost, and the next is to be a smaller one."""
+    shard.run(_claim(shard))
+    few = replace(LIMITS, members=2)
+    return calls.claim(shard.keys, "push", _SLOT, few, alone=False, now=shard.now)
+
+
 def _settle(shard: Shard) -> Call:
     """Every outcome, groups of routes, one too late, one stale, one whose hash has vanished."""
     members = [shard.accept(number)[0] for number in range(1, 7)]
@@ -209,6 +216,7 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "accept": _accept,
     "claim": _claim,
     "claim again": _claim_again,
+    "claim again, fewer": _claim_again_fewer,
     "settle": _settle,
     "heal": _heal,
     "cancel": _cancel,
