@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
+from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.store import Store
 
 #: A blocking command must end before the bound of a call, and a stop waits for it.
@@ -37,11 +39,17 @@ class Waiter:
         return self._heard()
 
     async def close(self) -> None:
-        """Wait for the call in flight, if there is one."""
+        """Wait for the call in flight, if there is one, and wake another worker in our stead.
+
+        We may have taken the wake-up for a route that we do not publish any more.
+        """
         if self._listening is not None:
             await asyncio.wait({self._listening})
             self._listening.exception()
             self._listening = None
+        # Redis away: then others look for themselves when it is back.
+        with suppress(RedisFault):
+            await self._store.rouse(self._channels)
 
     def _heard(self) -> bool:
         if self._listening is None or not self._listening.done():

@@ -104,7 +104,10 @@ class Worker:
         """Wait until there may be work, in slices, so that the loop is seen to live."""
         while not self._stopping:
             self._hooks.progressed()
-            resting = 0.0 if self._claimer.is_unheard(slot) else self._claimer.rest_until
+            # What a slot may hold without having heard of it does not wait for the next poll; but
+            # while Redis is away, one try at a time is enough.
+            at_once = self._claimer.is_unheard(slot) and not self.outage.is_on
+            resting = 0.0 if at_once else self._claimer.rest_until
             pause = max(resting, self.outage.rest_until) - monotonic()
             if pause <= 0:
                 break

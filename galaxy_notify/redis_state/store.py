@@ -77,6 +77,16 @@ class Store:
             raise fault_of(error) from error
         return popped is not None
 
+    async def rouse(self, channels: Sequence[str]) -> None:
+        """Wake a worker for each of the channels, unless that has been done already."""
+        lists = [self.keys.wake(channel) for channel in channels]
+        try:
+            for name in lists:
+                if not await self._client.llen(name):
+                    await self._client.rpush(name, "1")
+        except REDIS_ERRORS as error:
+            raise fault_of(error) from error
+
     async def beat(self, worker_id: str, fields: dict[str, str], now_ms: int) -> None:
         """Tell that the worker makes progress; it is forgotten 30 s after the last time."""
         pipeline = self._client.pipeline(transaction=True)

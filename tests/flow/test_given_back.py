@@ -83,3 +83,23 @@ def test_slow_encoder__is_progress(any_server: Server, found: Found) -> None:
     site.stations.append(station)
     assert station.step() == 4
     assert {1, 2, 3} <= set(beats)
+
+
+def test_wake_up__taken_by_a_worker_that_leaves_wakes_another(
+    any_server: Server, found: Found
+) -> None:
+    """A route accepted while a worker ends does not wait until the others look by themselves."""
+    site = found(any_server, worker__poll_interval_ms=60_000)
+    leaves, stays = site.station(), site.station()
+    with leaves.running():
+        wait_until(lambda: _listening(site) == 1, "the first listens")
+        with stays.running():
+            wait_until(lambda: _listening(site) == 2, "the second listens")
+            leaves._runner.get_loop().call_soon_threadsafe(leaves.stop)
+            site.notify("u1")
+            wait_until(lambda: not site.due(), "it is published")
+
+
+def _listening(site: Site) -> int:
+    clients: Any = site.client.client_list()
+    return sum(client["cmd"] == "blpop" and "b" in client["flags"] for client in clients)
