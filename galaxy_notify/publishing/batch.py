@@ -23,6 +23,7 @@ from galaxy_notify.redis_state.settlement import Event, Settlement
 
 #: How long a record of a newer format rests before somebody looks at it again.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
+NEWER_FORMAT: Final = "newer format"
 
 
 @dataclass(slots=True)
@@ -165,7 +166,7 @@ class Batch:
         if member is None:
             self.drop(claimed.member, "malformed")
         elif newer_format(claimed.state) or newer_format(self._record(member)):
-            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, "newer format")
+            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         elif claimed.abandoned >= self._policy.max_abandoned:
             text = f"left behind {claimed.abandoned} times by workers that died or hung"
             self._bury_unread(claimed, Failure("lease_abandoned", text))
@@ -193,7 +194,7 @@ class Batch:
     def _unreadable(self, claimed: ClaimedMember, error: Corrupt) -> None:
         member = ids.split_member(claimed.member)
         if member is not None and newer_format(self._record(member)):
-            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, "newer format")
+            self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         else:
             self._bury_unread(claimed, Failure("record_corrupt", str(error)))
 

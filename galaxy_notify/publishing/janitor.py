@@ -83,6 +83,7 @@ class Janitor:
         for channel in self._channels:
             await self._expire_dead(channel)
         if self._is_due("lapse", _LAPSE_EVERY_S):
+            await self._upkeep.assert_meta()
             await self._lapse()
         if self._is_due("forget", _FORGET_EVERY_S):
             await self._upkeep.forget_claims(await self._upkeep.now_ms())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from galaxy_notify.publishing.batch import Item
+from galaxy_notify.publishing.batch import NEWER_FORMAT, Item
 from galaxy_notify.redis_state.calls import Answer, Correction
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.settlement import Settled
@@ -79,6 +79,8 @@ class Reporter:
             return
         if answer.word in ("dropped", "missing"):
             self._telemetry.routes("orphaned", channel)
+        if item.detail == NEWER_FORMAT:
+            self._telemetry.routes("postponed", channel)
         reason = item.detail or answer.detail
         event = "route released" if answer.word == "released" else "route set aside"
         fields = {"member": item.member, "answer": answer.word, "reason": reason}

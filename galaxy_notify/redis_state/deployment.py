@@ -154,6 +154,18 @@ async def join_deployment(
     return held or mine
 
 
+async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deployment) -> None:
+    """Write down again what holds on a shard where it is gone, as after an empty restart."""
+    try:
+        if not await client.exists(keys.meta):
+            pipeline = client.pipeline(transaction=True)
+            for field, value in mine.as_meta().items():
+                pipeline.hsetnx(keys.meta, field, value)
+            await pipeline.execute()
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+
+
 def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
     """Return what the deployment agreed on, or None where nobody has been yet."""
     try:

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, assert_deployment
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
@@ -97,6 +97,10 @@ class Upkeep:
     async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
         """Purge dead letters that are too old or too many, one batch at most."""
         return await expire_dead(self._client, self.keys, channel, rules, self._deployment)
+
+    async def assert_meta(self) -> None:
+        """Keep what the deployment agreed on, even if the server has restarted empty."""
+        await assert_deployment(self._client, self.keys, self._deployment)
 
     async def now_ms(self) -> int:
         """Return the server's clock."""

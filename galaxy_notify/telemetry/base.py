@@ -12,7 +12,7 @@ from typing import Literal
 Settled = tuple[str, str, str]
 
 #: What happened to routes outside of a settled batch.
-Verb = Literal["abandoned", "cancelled", "orphaned", "purged", "replayed", "skipped"]
+Verb = Literal["abandoned", "cancelled", "orphaned", "postponed", "purged", "replayed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)

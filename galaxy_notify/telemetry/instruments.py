@@ -78,6 +78,9 @@ INSTRUMENTS: Final = (
         "routes.orphaned", "counter", "{route}", _CHANNEL, "Index entries without a usable record"
     ),
     Instrument(
+        "routes.postponed", "counter", "{route}", _CHANNEL, "Routes that only a newer version reads"
+    ),
+    Instrument(
         "routes.lateness",
         "histogram",
         "s",

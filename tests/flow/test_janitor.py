@@ -60,3 +60,15 @@ def test_janitor__forgets_claims_of_old(any_server: Server, found: Found) -> Non
     site.client.hset(site.keys.claims, "gone:0", f"{site.now() - 7_200_000} gone:0:1")
     station.tidy()
     assert site.client.hkeys(site.keys.claims) == [living]
+
+
+def test_server__that_restarts_empty_is_told_again_what_was_agreed(
+    any_server: Server, found: Found
+) -> None:
+    """A producer that asks an emptied server learns the shards, not a default of its own."""
+    site = found(any_server)
+    agreed = site.client.hgetall(site.keys.meta)
+    assert agreed
+    site.client.delete(site.keys.meta)
+    assert site.station().tidy()
+    assert site.client.hgetall(site.keys.meta) == agreed

@@ -87,7 +87,8 @@ def everything(telemetry: Telemetry) -> None:
         },
         [0.002, 0.3],
     )
-    for verb in ("abandoned", "cancelled", "orphaned", "purged", "replayed", "skipped"):
+    verbs = ("abandoned", "cancelled", "orphaned", "postponed", "purged", "replayed", "skipped")
+    for verb in verbs:
         telemetry.routes(verb, "push", 7)
     telemetry.script_ran("claim", 0.001, 128)
     telemetry.redis_error("OOM")
