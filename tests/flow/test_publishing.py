@@ -79,14 +79,15 @@ def test_encoder__decides_the_payload(any_server: Server, found: Found, encoder:
 
 def test_route__is_never_early(any_server: Server, found: Found) -> None:
     """An event enters the stream at its due time by the server's clock, or after it."""
-    site = found(any_server, worker__poll_interval_ms=5000)
+    site = found(any_server, worker__poll_interval_ms=30_000)
     dues = [site.now() + delay for delay in (150, 260, 261, 400)]
     for due in dues:
         site.notify(f"u{due}", due_at=due)
     with site.station().running():
         wait_until(lambda: len(site.entries()) == len(dues), "all are published")
     entered = [int(entry["stream_id"].partition(b"-")[0]) for entry in site.entries()]
-    assert all(0 <= at - due < 100 for at, due in zip(entered, dues, strict=True)), (entered, dues)
+    # Far below the poll interval: each was waited for, however busy the machine is.
+    assert all(0 <= at - due < 5000 for at, due in zip(entered, dues, strict=True)), (entered, dues)
 
 
 def test_route__wakes_an_idle_worker(any_server: Server, found: Found) -> None:
@@ -99,7 +100,7 @@ def test_route__wakes_an_idle_worker(any_server: Server, found: Found) -> None:
             site.notify(f"u{number}")
             wait_until(lambda: not site.due(), "it is published")
             at = int(site.entries()[-1]["stream_id"].partition(b"-")[0])
-            assert at - before < 250
+            assert at - before < 20_000
 
 
 def test_route__due_sooner_than_the_head_wakes_the_worker(any_server: Server, found: Found) -> None:
@@ -112,7 +113,7 @@ def test_route__due_sooner_than_the_head_wakes_the_worker(any_server: Server, fo
         site.notify("sooner", due_at=due)
         wait_until(site.entries, "it is published")
     (entry,) = site.entries()
-    assert 0 <= int(entry["stream_id"].partition(b"-")[0]) - due < 100
+    assert 0 <= int(entry["stream_id"].partition(b"-")[0]) - due < 20_000
 
 
 def test_worker__polls_for_what_nobody_announced(any_server: Server, found: Found) -> None:
