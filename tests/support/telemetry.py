@@ -7,12 +7,12 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from galaxy_notify.telemetry import Backlog, Snapshot, Telemetry
+from galaxy_notify.telemetry import Backlog, Snapshot, Telemetry, Verb
 from galaxy_notify.telemetry.logs import LibraryHandler, configure_logs
 from galaxy_notify.telemetry.pipeline import recorder
 
@@ -87,8 +87,7 @@ def everything(telemetry: Telemetry) -> None:
         },
         [0.002, 0.3],
     )
-    verbs = ("abandoned", "cancelled", "orphaned", "postponed", "purged", "replayed", "skipped")
-    for verb in verbs:
+    for verb in get_args(Verb):
         telemetry.routes(verb, "push", 7)
     telemetry.script_ran("claim", 0.001, 128)
     telemetry.redis_error("OOM")
