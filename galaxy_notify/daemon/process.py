@@ -180,7 +180,8 @@ class Daemon:
             needed = restart_needed(self._settings, settings)
             self._settings = reloadable(self._settings, settings)
             configure_logs(self._settings.log.level, self._settings.log.format)
-            self._policy = Policy.from_settings(self._settings, self.worker_id)
+            encoder = self._policy.encoder
+            self._policy = Policy.from_settings(self._settings, self.worker_id, encoder)
             for shard in self._shards:
                 shard.reload(self._settings, self._policy)
             self._log.info("settings reloaded", restart_needed_for=needed)

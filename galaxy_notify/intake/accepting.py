@@ -7,7 +7,7 @@ stands in its place.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.planning import Plan
@@ -27,12 +27,17 @@ _PARTS_PER_ROUND: Final = 32
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
-def accept_flow(layout: Layout, plans: Sequence[Plan | Receipt]) -> Flow[list[Receipt | None]]:
-    """Accept what was planned; None stands where the outcome is unknown.
+class Unknown(NamedTuple):
+    """Stands for the receipt of an intent of which nothing is known, with the reason."""
 
-    First parts go first: they decide what is accepted, a duplicate or a conflict.
-    """
-    receipts: list[Receipt | None] = [p if isinstance(p, Receipt) else None for p in plans]
+    reason: str
+
+
+def accept_flow(layout: Layout, plans: Sequence[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
+    """Accept what was planned. First parts go first: they decide what becomes of the whole."""
+    receipts: list[Receipt | Unknown] = [
+        p if isinstance(p, Receipt) else Unknown("") for p in plans
+    ]
     planned: list[tuple[int, Plan]] = []
     firsts: list[NewNotification] = []
     for place, intent_plan in enumerate(plans):
@@ -45,24 +50,22 @@ def accept_flow(layout: Layout, plans: Sequence[Plan | Receipt]) -> Flow[list[Re
                 planned.append((place, intent_plan))
     answers = yield from _accept_all(layout, firsts)
     for (place, intent_plan), answer in zip(planned, answers, strict=True):
-        if (yield from _complete(layout, intent_plan, answer)):
-            receipts[place] = _receipt(intent_plan, answer)
+        unknown = yield from _complete(layout, intent_plan, answer)
+        receipts[place] = unknown or _receipt(intent_plan, answer)
     return receipts
 
 
-def _complete(layout: Layout, planned: Plan, first: calls.Answer | None) -> Flow[bool]:
-    """Accept what follows a first part; tell whether the outcome of the whole is known."""
-    if first is None or first.word == "fault":
-        return False
+def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Unknown | None]:
+    """Accept what follows a first part; return why the outcome of the whole is unknown, if so."""
+    if first.word == "fault":
+        return Unknown(first.detail)
     if planned.parts == 1 or first.word == "conflict":
-        return True
+        return None
     return (yield from _accept_later(layout, planned, first.detail == "cancelled"))
 
 
-def _accept_all(
-    layout: Layout, parts: Sequence[NewNotification]
-) -> Flow[list[calls.Answer | None]]:
-    answers: list[calls.Answer | None] = [None] * len(parts)
+def _accept_all(layout: Layout, parts: Sequence[NewNotification]) -> Flow[list[calls.Answer]]:
+    answers: list[calls.Answer] = [calls.Answer("fault", "")] * len(parts)
     batches = list(_batches(layout, parts))
     if not batches:
         return answers
@@ -71,9 +74,12 @@ def _accept_all(
         for batch in batches
     ]
     for batch, reply in zip(batches, replies, strict=True):
-        if not isinstance(reply, RedisFault):
-            for place, answer in zip(batch, calls.answers(reply), strict=True):
-                answers[place] = answer
+        if isinstance(reply, RedisFault):
+            found = [calls.Answer("fault", str(reply))] * len(batch)
+        else:
+            found = calls.answers(reply)
+        for place, answer in zip(batch, found, strict=True):
+            answers[place] = answer
     return answers
 
 
@@ -93,18 +99,19 @@ def _batches(layout: Layout, parts: Sequence[NewNotification]) -> Iterator[list[
     yield from waiting.values()
 
 
-def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[bool]:
+def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[Unknown | None]:
     parts = [part._replace(born_cancelled=cancelled) for part in planned.later_parts()]
     for start in range(0, len(parts), _PARTS_PER_ROUND):
         chunk = parts[start : start + _PARTS_PER_ROUND]
         answers = yield from _accept_all(layout, chunk)
-        if any(answer is None or answer.word == "fault" for answer in answers):
-            return False
-    return True
+        for answer in answers:
+            if answer.word == "fault":
+                return Unknown(answer.detail)
+    return None
 
 
-def _receipt(planned: Plan, answer: calls.Answer | None) -> Receipt:
-    word = answer.word if answer else ""
+def _receipt(planned: Plan, answer: calls.Answer) -> Receipt:
+    word = answer.word
     if word == "conflict":
         error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
         return refused(error, planned.notification_id)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, Self, TypeVar, cast
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
-from galaxy_notify.intake.accepting import Flow, accept_flow
+from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
@@ -71,7 +71,7 @@ class Notifier:
 
         `Unavailable` carries the receipts so far, with None where the outcome is unknown.
         """
-        receipts: list[Receipt | None] = []
+        receipts: list[Receipt | Unknown] = []
         rest = iter(intents)
         while chunk := list(islice(rest, _CHUNK)):
             try:
@@ -138,7 +138,7 @@ class AsyncNotifier:
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; see `Notifier.accept_many`."""
-        receipts: list[Receipt | None] = []
+        receipts: list[Receipt | Unknown] = []
         rest = iter(intents)
         while chunk := list(islice(rest, _CHUNK)):
             try:
@@ -210,25 +210,35 @@ def _plan(
         return refused(error)
 
 
-def _known(receipt: Receipt | None, planned: Plan | Receipt, named: str | None) -> Receipt:
-    if receipt is None:
+def _known(receipt: Receipt | Unknown, planned: Plan | Receipt, named: str | None) -> Receipt:
+    if isinstance(receipt, Unknown):
         given = planned.notification_id or named
-        raise Unavailable("Redis could not store the notification", given)
+        raise Unavailable(_reason("Redis could not store the notification", receipt), given)
     return receipt
 
 
 def _interrupted(
-    receipts: list[Receipt | None], chunk: Sequence[object], rest: Iterator[object], text: str
+    receipts: list[Receipt | Unknown], chunk: Sequence[object], rest: Iterator[object], text: str
 ) -> Unavailable:
     unknown = len(chunk) + sum(1 for _ in rest)
-    return Unavailable(text, receipts=[*receipts, *[None] * unknown])
+    return Unavailable(text, receipts=[*_as_told(receipts), *[None] * unknown])
 
 
-def _all_known(receipts: list[Receipt | None]) -> list[Receipt]:
-    known = [receipt for receipt in receipts if receipt is not None]
-    if len(known) < len(receipts):
-        raise Unavailable("Redis could not store every notification", receipts=receipts)
+def _all_known(receipts: list[Receipt | Unknown]) -> list[Receipt]:
+    known = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
+    unknown = [receipt for receipt in receipts if isinstance(receipt, Unknown)]
+    if unknown:
+        text = _reason("Redis could not store every notification", unknown[0])
+        raise Unavailable(text, receipts=_as_told(receipts))
     return known
+
+
+def _as_told(receipts: Sequence[Receipt | Unknown]) -> list[Receipt | None]:
+    return [receipt if isinstance(receipt, Receipt) else None for receipt in receipts]
+
+
+def _reason(text: str, unknown: Unknown) -> str:
+    return f"{text}: {unknown.reason[:200]}" if unknown.reason else text
 
 
 def _target(notification_id: str, route: str | None) -> tuple[str, str | None] | None:

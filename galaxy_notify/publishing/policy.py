@@ -27,11 +27,16 @@ class Policy:
     rng: Random = field(default_factory=SystemRandom)
 
     @classmethod
-    def from_settings(cls, settings: Settings, worker_id: str) -> Policy:
-        """Return the rules that *settings* ask for; raise `ConfigurationError`."""
+    def from_settings(
+        cls, settings: Settings, worker_id: str, encoder: Encoder | None = None
+    ) -> Policy:
+        """Return the rules that *settings* ask for, with their encoder or the one in use.
+
+        Raises `ConfigurationError` for an encoder that can't be loaded.
+        """
         return cls(
             worker_id=worker_id,
-            encoder=load_encoder(settings.gateway.encoder),
+            encoder=encoder or load_encoder(settings.gateway.encoder),
             deployment=Deployment.from_settings(settings),
             backoff_min_ms=settings.retry.backoff_min_ms,
             backoff_max_ms=settings.retry.backoff_max_ms,

@@ -15,6 +15,7 @@ from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.model.intent import Intent
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import Proxy, proxied
+from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
 from tests.support.site import Site, member_of
 
@@ -228,3 +229,18 @@ def test_async_notifier__promises_the_same(any_server: Server, found: Found, pro
 def commands(site: Site) -> int:
     """Return how many scripts the server was sent."""
     return int(site.client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+def test_accept__says_why_redis_stored_nothing(any_server: Server, found: Found) -> None:
+    """A producer is told what the server said, and nothing of the intent is left behind."""
+    site = found(any_server)
+    with Notifier(site.settings) as notifier:
+        notifier.accept(PLAIN)
+        before = site.totals()
+        with out_of_memory(any_server), pytest.raises(Unavailable, match="OOM") as told:
+            notifier.accept(PLAIN)
+        assert told.value.notification_id
+        with out_of_memory(any_server), pytest.raises(Unavailable, match="OOM") as many:
+            notifier.accept_many([PLAIN, {}])
+    assert [receipt and receipt.status for receipt in many.value.receipts] == [None, "refused"]
+    assert site.totals() == before
