@@ -65,15 +65,15 @@ def test_libraries__are_logged_in_our_form(lines: Lines) -> None:
     """What libraries log is JSON as well; debug chatter and repetitions stay out."""
     root = logging.getLogger()
     root.handlers[:] = [one for one in root.handlers if isinstance(one, LibraryHandler)]
-    library = logging.getLogger("some.library")
+    library = logging.getLogger("some.package")
     for attempt in range(5):
         library.warning("cannot export, attempt %d", attempt)
     library.info("chatter")
     library.error("wrong %d arguments", "text")
     told = [(line["event"], line["component"], line["level"]) for line in lines()]
     assert told == [
-        ("cannot export, attempt 0", "some.library", "warning"),
-        ("wrong %d arguments", "some.library", "error"),
+        ("cannot export, attempt 0", "some.package", "warning"),
+        ("wrong %d arguments", "some.package", "error"),
     ]
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class Environment(Protocol):
         """Return the command that runs an installed module."""
 
 
-class _Installed:
+class _Installed(ABC):
     """An installation that is brought up to date once per process, and used as it is offline."""
 
     def __init__(self, name: str, *requirements: str) -> None:
@@ -65,8 +66,9 @@ class _Installed:
     def _complete(self) -> Path:
         return self.folder / "complete"
 
+    @abstractmethod
     def _install(self) -> None:
-        raise NotImplementedError
+        """Install the newest release; raise `PeerError` with the reason where that fails."""
 
 
 class PythonEnvironment(_Installed):
