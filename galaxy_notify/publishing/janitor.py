@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
-from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
@@ -17,6 +16,7 @@ from galaxy_notify.telemetry.outage import EdgeLog
 
 _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
+_OUTAGE_PAUSE_S: Final = 5.0
 _LAPSE_EVERY_S: Final = 2.0
 _FORGET_EVERY_S: Final = 60.0
 
@@ -52,7 +52,6 @@ class Janitor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._passed: set[str] = set()
-        self._backoff = OutageBackoff(minimum_ms=int(_EVERY_S * 1000))
         self._pause_s = _EVERY_S
         self._locked_until = 0.0
         self._due = {"lapse": 0.0, "forget": 0.0}
@@ -63,11 +62,11 @@ class Janitor:
             try:
                 await self.run_once()
                 self._outage.up()
-                self._backoff.reset()
                 self._pause_s = _EVERY_S
             except RedisFault as error:
                 self._outage.down(error.fault.code, error.fault.text)
-                self._pause_s = self._backoff.next() / 1000
+                # The worker tries often enough to notice that Redis is back.
+                self._pause_s = _OUTAGE_PAUSE_S
                 self._hurry.clear()
             await self._rest()
         try:
