@@ -1,8 +1,8 @@
 -- cancel: pending | failed -> cancelled
 --
--- Take routes back. The lease goes first, so that no worker can settle a route
--- that was told to be cancelled; a route that changed since it was read is left as
--- it is. The mark stays for parts that arrive later: they are born cancelled.
+-- Take routes back. A route leaves the schedule, and with it its lease, first, so that
+-- no worker can settle what was told to be cancelled; one that changed since it was
+-- read is left as it is. The mark stays for parts that arrive later: they are born cancelled.
 --
 -- KEYS
 --   1 notification hash
@@ -20,7 +20,7 @@
 --   unknown      it does not
 --   cancelled    the route was taken back
 --   changed      its state is not the one that was read: read it again
---   fault        it is as it was, but its lease may have ended
+--   fault        it is as it was
 
 local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
 local known = call('HEXISTS', KEYS[1], 'digest') == 1
@@ -31,9 +31,14 @@ local function cancel(route, before, after)
   if fault(state) then return 'fault' end
   if state ~= before then return 'changed' end
   local channel, member = route:match('^[^:]*'), id .. '/' .. route
-  if fault(try('HDEL', tag .. 'leases:' .. channel, member)) then return 'fault' end
-  if fault(try('HSET', KEYS[1], route, stamp(after, nil, now))) then return 'fault' end
-  try('ZREM', tag .. 'schedule:' .. channel, member)
+  local schedule = tag .. 'schedule:' .. channel
+  local score = try('ZSCORE', schedule, member)
+  if fault(score) or fault(try('ZREM', schedule, member)) then return 'fault' end
+  if fault(try('HSET', KEYS[1], route, stamp(after, nil, now))) then
+    if score then try('ZADD', schedule, score, member) end
+    return 'fault'
+  end
+  try('HDEL', tag .. 'abandoned:' .. channel, member)
   cancelled = cancelled + 1
   return 'cancelled'
 end

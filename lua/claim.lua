@@ -1,15 +1,16 @@
 -- claim: pending | failed -> (leased)
 --
--- Take due members under a lease: the score becomes the time at which the lease
--- lapses, so the next claim sees the next members and an abandoned one is simply
--- due again. Asked again with the token of its last claim, it gives the same again,
--- as far as the limit allows now, and the rest is due again. A member abandoned twice
--- is a suspect and is taken only when alone.
+-- Take due members under a lease: their score becomes the time at which it lapses,
+-- so the next claim sees the next members and an abandoned one is simply due again.
+-- A lease that has lapsed ends here, and what it left behind is counted. A member
+-- abandoned twice is a suspect and is taken only when alone. Asked again with its
+-- token, a claim gives the same again, as far as the limit allows now, and the rest
+-- is due again.
 --
 -- KEYS
 --   1 schedule   zset    members by when they are next due
---   2 leases     hash    member -> abandoned:ttl_ms:token
---   3 claims     hash    slot -> token and score of its last claim
+--   2 leases     zset    token -> when the lease lapses, the score of its members
+--   3 abandoned  hash    member -> how often it was left behind
 --   4 paused     set     paused channels
 --   5 stream     stream  gateway events
 --   6 totals     hash
@@ -18,135 +19,162 @@
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
---   3 slot       str  who claims
---   4 token      str  new for each claim
---   5 channel    str
---   6 limit      int  members to take, at most 256
---   7 ttl_ms     int  how long the lease lasts
---   8 budget     int  bytes of records and states to answer with
---   9 largest    int  a larger record is named, not read
---   10 hold      int  stream length at which nothing is claimed; 0 = never
---   11 alone     str  '1' takes one suspect instead
--- RETURNS word, now, detail, suspects seen, members, records
---   claimed      members: member, verdict, state, abandoned, ...; records: id, record, ...
+--   3 token      str  new for each claim
+--   4 channel    str
+--   5 limit      int  members to take, at most 256
+--   6 ttl_ms     int  how long the lease lasts
+--   7 budget     int  bytes of records and states to answer with
+--   8 largest    int  a larger record is named, not answered
+--   9 hold       int  stream length at which nothing is claimed; 0 = never
+--   10 alone     str  '1' takes one suspect instead
+-- RETURNS word, now, detail, suspects seen, members, records, oddities
+--   claimed      members: member, state, ...; records: id, record, ...; oddities: place
+--                among the members, verdict, how often it was left behind, ...
 --   idle         the detail is when the next member is due, or ''
 --   paused       the channel is paused
 --   held         the detail is the length of the stream
 --   A verdict is '', 'vanished' (no hash), 'missing' (no record or state), 'wrong_type',
 --   'oversized' (the record) or 'bloated' (the state).
 
-local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[4]
-local limit = math.max(1, math.min(tonumber(ARGV[6]), 256))
-local alone, suspects, members, abandoned = ARGV[11] == '1', 0, {}, {}
+local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[3]
+local limit, ttl = math.max(1, math.min(tonumber(ARGV[5]), 256)), tonumber(ARGV[6])
+local alone, suspects = ARGV[10] == '1', 0
+local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
 
-local function abandonments(lease)
-  return lease and (tonumber(lease:match('^(%d+):')) or 0) + 1 or 0
+-- A lease lapses at a time of its own, just before it may last no longer: the fraction
+-- tells it from others, and its members from those that are due at a whole millisecond.
+local function free_score(lapse)
+  local score
+  repeat
+    lapse = lapse - 1 / 4096
+    score = string.format('%.17g', lapse)
+  until lapse % 1 ~= 0 and call('ZCOUNT', KEYS[2], score, score) == 0
+  return score
 end
 
--- Find what the last claim gave; return what of it is too much now.
-local function given_before(score)
-  local rest, leased = {}, call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 1024)
-  if #leased == 0 then return end
-  for i, lease in ipairs(call('HMGET', KEYS[2], unpack(leased))) do
-    if lease and lease:match('^%d+:%d+:(.*)$') == token then
-      local times = abandonments(lease) - 1
-      if #members < limit then
-        members[#members + 1], abandoned[#abandoned + 1] = leased[i], times
-      else
-        rest[#rest + 1] = {member = leased[i], abandoned = times}
-      end
-    end
-  end
-  return rest
+local function leased_at(score)
+  return call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256)
 end
 
--- Asked again for fewer than were given, keep those and give the rest back, uncounted.
-local function give_back(rest)
-  local given, leases, due = {}, {}, {}
-  for i, item in ipairs(rest) do
-    given[i], due[2 * i - 1], due[2 * i] = item.member, digits(now), item.member
-    if item.abandoned > 0 then
-      leases[#leases + 1] = item.member
-      leases[#leases + 1] = item.abandoned - 1 .. ':' .. ARGV[7] .. ':'
+-- Return how often each of some members was left behind before.
+local function counts_of(names)
+  if not counted or #names == 0 then return {} end
+  return call('HMGET', KEYS[3], unpack(names))
+end
+
+-- What lapsed leases left behind: their tokens, the members with the new counts, and
+-- up to where the schedule was looked through for them.
+local lapsed, left, horizon = {}, {}, digits(now)
+
+local function look_for_lapsed()
+  local found, names = call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 64), {}
+  for i = 1, #found, 2 do
+    for _, member in ipairs(leased_at(found[i + 1])) do names[#names + 1] = member end
+    lapsed[#lapsed + 1] = found[i]
+    if #names >= 512 or i == 127 then
+      horizon = found[i + 1]
+      break
     end
   end
-  if #rest == 0 then return end
-  call('HDEL', KEYS[2], unpack(given))
-  if #leases > 0 then try('HSET', KEYS[2], unpack(leases)) end
-  try('ZADD', KEYS[1], unpack(due))
+  local before = counts_of(names)
+  for i, member in ipairs(names) do left[member] = (tonumber(before[i]) or 0) + 1 end
+end
+
+local function end_lapsed()
+  if #lapsed == 0 then return end
+  local entries = {}
+  for member, count in pairs(left) do
+    entries[#entries + 1] = member
+    entries[#entries + 1] = count
+  end
+  if #entries > 0 then
+    local refused = try('HSET', KEYS[3], unpack(entries))
+    if fault(refused) then return refused end
+  end
+  try('ZREM', KEYS[2], unpack(lapsed))
+  count(KEYS[6], 'abandoned', #entries / 2)
 end
 
 local function choose()
   local offset, want = 0, alone and 1 or limit
   repeat
-    local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', offset, limit)
-    if #due == 0 then return end
-    for i, lease in ipairs(call('HMGET', KEYS[2], unpack(due))) do
-      local times = abandonments(lease)
-      local suspect = times >= 2
+    local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', horizon, 'LIMIT', offset, limit)
+    local before = counts_of(due)
+    for i, member in ipairs(due) do
+      local behind = left[member] or tonumber(before[i] or 0) or 0
+      local suspect = behind >= 2
       if suspect then suspects = suspects + 1 end
       if suspect == alone and #members < want then
-        members[#members + 1] = due[i]
-        abandoned[#abandoned + 1] = times
+        members[#members + 1], times[#times + 1] = member, behind
       end
     end
     offset = offset + #due
   until #members >= want or #due < limit or offset >= 1024
 end
 
-local records, known, bytes, answers = {}, {}, 0, {}
-local budget, largest = tonumber(ARGV[8]), tonumber(ARGV[9])
+-- Take what this claim was given before; what is too much now is due again, uncounted.
+local function given_before(score)
+  local due = {}
+  local given = leased_at(score)
+  local before = counts_of(given)
+  for i, member in ipairs(given) do
+    if i <= limit then
+      members[i], times[i] = member, tonumber(before[i] or 0) or 0
+    else
+      due[#due + 1] = digits(now)
+      due[#due + 1] = member
+    end
+  end
+  return due
+end
+
+local records, known, bytes, answers, oddities = {}, {}, 0, {}, {}
+local budget, largest = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local function small(state) return state and #state <= 65536 and state or '' end
 
-local function read_first(id, key, route)
-  local size = try('HSTRLEN', key, 'record')
-  local reason = fault(size)
-  if reason and not reason:find('WRONGTYPE', 1, true) then error(reason, 0) end
-  if reason then return 'wrong_type', '' end
-  if size > largest then return 'oversized', small(call('HGET', key, route)) end
-  bytes = bytes + size
-  if bytes > budget and #answers > 0 then return nil end
-  local found = call('HMGET', key, 'record', route)
-  if found[1] then
-    known[id] = true
-    records[#records + 1] = id
-    records[#records + 1] = found[1]
-  end
-  return '', found[2]
+local function look_up(key, id, route)
+  if known[id] then return nil, call('HGET', key, route) end
+  local found = try('HMGET', key, 'record', route)
+  local reason = fault(found)
+  if not reason then return found[1], found[2] end
+  if not reason:find('WRONGTYPE', 1, true) then error(reason, 0) end
+  return nil, nil, 'wrong_type'
 end
 
 -- Read one member's state, and the record where no member before it had the same.
 local function read(member)
   local slash = member:find('/', 1, true)
   if not slash then return 'vanished', '' end
-  local id, route, verdict, state = member:sub(1, slash - 1), member:sub(slash + 1), '', nil
+  local id, route = member:sub(1, slash - 1), member:sub(slash + 1)
   local key = tag .. 'notification:' .. id
-  if known[id] then
-    state = call('HGET', key, route)
-  else
-    verdict, state = read_first(id, key, route)
-    if verdict ~= '' then return verdict, state end
+  local record, state, verdict = look_up(key, id, route)
+  if verdict then return verdict, '' end
+  if record and #record > largest then return 'oversized', small(state) end
+  bytes = bytes + (record and #record or 0) + #small(state)
+  if bytes > budget and #answers > 0 then return nil end
+  if record then
+    known[id] = true
+    records[#records + 1] = id
+    records[#records + 1] = record
   end
   if not (known[id] and state) then
-    return call('EXISTS', key) == 0 and 'vanished' or 'missing', state or ''
+    return call('EXISTS', key) == 0 and 'vanished' or 'missing', small(state)
   end
   if #state > 65536 then return 'bloated', '' end
-  bytes = bytes + #state
-  if bytes > budget and #answers > 0 then return nil end
   return '', state
 end
 
-local last = call('HGET', KEYS[3], ARGV[3])
-local score, rest = last and last:match('^(%d+) ') or '', nil
-if last and last:sub(#score + 2) == token then rest = given_before(score) end
+local before, due = call('ZSCORE', KEYS[2], token), {}
+if before then due = given_before(before) end
 local again = #members > 0
 if not again then
-  if call('SISMEMBER', KEYS[4], ARGV[5]) == 1 then return {'paused', now, '', 0} end
+  if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then return {'paused', now, '', 0} end
   local length = try('XLEN', KEYS[5])
-  if ARGV[10] ~= '0' and not fault(length) and length >= tonumber(ARGV[10]) then
+  if ARGV[9] ~= '0' and not fault(length) and length >= tonumber(ARGV[9]) then
     return {'held', now, length, 0}
   end
+  look_for_lapsed()
   choose()
 end
 
@@ -155,40 +183,32 @@ for i, member in ipairs(members) do
   local verdict, state = read(member)
   if not verdict then break end
   taken = i
-  answers[#answers + 1] = member
-  answers[#answers + 1] = verdict
-  answers[#answers + 1] = state
-  answers[#answers + 1] = abandoned[i]
+  answers[2 * i - 1], answers[2 * i] = member, state
+  if verdict ~= '' or times[i] > 0 then
+    oddities[#oddities + 1] = i
+    oddities[#oddities + 1] = verdict
+    oddities[#oddities + 1] = times[i]
+  end
 end
 if taken == 0 then
-  local head = call('ZRANGEBYSCORE', KEYS[1], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local refused = end_lapsed()
+  if refused then return refused end
+  local head = call('ZRANGEBYSCORE', KEYS[1], '(' .. horizon, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return {'idle', now, head[2] or '', suspects}
 end
 if again then
-  give_back(rest)
-  return {'claimed', now, '', suspects, answers, records}
+  if #due > 0 then call('ZADD', KEYS[1], unpack(due)) end
+  return {'claimed', now, '', suspects, answers, records, oddities}
 end
 
-local lapse = now + tonumber(ARGV[7])
-local scores, leases, lost, score_text = {}, {}, 0, digits(lapse)
-local lease = ':' .. ARGV[7] .. ':' .. token
-local first_lease = '0' .. lease
-for i = 1, taken do
-  scores[2 * i - 1], scores[2 * i] = score_text, members[i]
-  leases[2 * i - 1], leases[2 * i] = members[i], first_lease
-  if abandoned[i] > 0 then
-    leases[2 * i] = abandoned[i] .. lease
-    lost = lost + 1
-  end
-end
-call('HSET', KEYS[3], ARGV[3], score_text .. ' ' .. token)
-call('ZADD', KEYS[1], unpack(scores))
-local refused = try('HSET', KEYS[2], unpack(leases))
+local score, scores = free_score(now + ttl), {}
+for i = 1, taken do scores[2 * i - 1], scores[2 * i] = score, members[i] end
+call('ZADD', KEYS[2], score, token)
+local refused = try('ZADD', KEYS[1], unpack(scores))
 if fault(refused) then
-  for i = 1, #scores, 2 do scores[i] = digits(now) end
-  try('ZADD', KEYS[1], unpack(scores))
+  try('ZREM', KEYS[2], token)
   return refused
 end
-count(KEYS[6], 'abandoned', lost)
+end_lapsed()
 if taken == limit then wake(KEYS[7]) end
-return {'claimed', now, '', suspects, answers, records}
+return {'claimed', now, '', suspects, answers, records, oddities}

@@ -1,12 +1,13 @@
 -- heal: pending | failed | dead_letter -> (unchanged)
 --
--- Put members that stand at a wrong place of an index where their state says, and
--- end the lease under which they were found.
+-- Put members that stand at a wrong place of an index where their state says. That
+-- ends their lease.
 --
 -- KEYS
 --   1 schedule   zset  where they were found
---   2 leases     hash  member -> abandoned:ttl_ms:token
---   3 never      the guard against a moving slot
+--   2 leases     zset  token -> when the lease lapses, the score of its members
+--   3 abandoned  hash  member -> how often it was left behind
+--   4 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 token      str  from the claim
@@ -16,21 +17,22 @@
 --   stale        the lease has moved on: nothing was written
 --   fault        nothing was written
 
-local tag, answers = ARGV[1], {}
+local tag, answers, lapses = ARGV[1], {}, call('ZSCORE', KEYS[2], ARGV[2])
 
 local function heal(member, index, score)
-  local lease = try('HGET', KEYS[2], member)
-  if fault(lease) then return 'fault' end
-  if not lease or lease:match('^%d+:%d+:(.*)$') ~= ARGV[2] then return 'stale' end
+  local leased = try('ZSCORE', KEYS[1], member)
+  if fault(leased) then return 'fault' end
+  if not lapses or leased ~= lapses then return 'stale' end
   local moved = tag .. index ~= KEYS[1]
   local added = try('ZADD', tag .. index, moved and 'NX' or 'XX', score, member)
   if fault(added) then return 'fault' end
   if moved then try('ZREM', KEYS[1], member) end
-  try('HDEL', KEYS[2], member)
+  try('HDEL', KEYS[3], member)
   return 'healed'
 end
 
 for at = 3, #ARGV, 3 do
   answers[#answers + 1] = heal(ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
+if lapses and try('ZCOUNT', KEYS[1], lapses, lapses) == 0 then try('ZREM', KEYS[2], ARGV[2]) end
 return answers

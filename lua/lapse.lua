@@ -1,32 +1,41 @@
--- lapse: (leased) -> (due)
+-- lapse: (leased) -> (leased)
 --
--- Make leased members due that a clock set back holds longer than their lease may
--- last. The lease stays, so that its holder can still settle in time. A lease on
--- what is not scheduled any more is forgotten.
+-- Shorten leases that a clock set back lets last longer than they may. Their members
+-- move along, so that the holder can still settle in time.
 --
 -- KEYS
 --   1 schedule   zset  members by when they are next due
---   2 leases     hash  member -> abandoned:ttl_ms:token
+--   2 leases     zset  token -> when the lease lapses, the score of its members
 --   3 never      the guard against a moving slot
 -- ARGV
 --   1 now        int  or '' for the server's clock
---   2.. members
--- RETURNS how many were made due
+-- RETURNS how many leases were shortened
 
-local now, lapsed = now_ms(ARGV[1]), 0
+local now, shortened = now_ms(ARGV[1]), 0
 
-local function lapse(member)
-  local lease = try('HGET', KEYS[2], member)
-  local score = try('ZSCORE', KEYS[1], member)
-  if not lease or fault(lease) or fault(score) then return end
-  local ttl = tonumber(lease:match('^%d+:(%d+):'))
-  if not score then
-    try('HDEL', KEYS[2], member)
-  elseif ttl and tonumber(score) > now + ttl then
-    local added = try('ZADD', KEYS[1], digits(now), member)
-    if not fault(added) then lapsed = lapsed + 1 end
+local function shorten(token, score, ttl)
+  local members, taken = try('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256), nil
+  local there, back, lapse, to = {}, {}, tonumber(score) - math.ceil(score - now - ttl), nil
+  repeat -- a whole number of ms earlier, as its fraction tells it from what is merely due
+    to, lapse = string.format('%.17g', lapse), lapse - 1
+    taken = try('ZCOUNT', KEYS[2], to, to)
+    if fault(members) or fault(taken) then return end
+  until taken == 0
+  for i, member in ipairs(members) do
+    there[2 * i - 1], there[2 * i] = to, member
+    back[2 * i - 1], back[2 * i] = score, member
   end
+  if #members > 0 and fault(try('ZADD', KEYS[1], unpack(there))) then return end
+  if fault(try('ZADD', KEYS[2], to, token)) then
+    if #members > 0 then try('ZADD', KEYS[1], unpack(back)) end
+    return
+  end
+  shortened = shortened + 1
 end
 
-for at = 2, #ARGV do lapse(ARGV[at]) end
-return lapsed
+local leases = call('ZRANGEBYSCORE', KEYS[2], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 64)
+for i = 1, #leases, 2 do
+  local ttl = tonumber(leases[i]:match(':%d+:(%d+):[^:]+$'))
+  if ttl and tonumber(leases[i + 1]) > now + ttl then shorten(leases[i], leases[i + 1], ttl) end
+end
+return shortened

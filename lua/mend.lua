@@ -14,10 +14,10 @@
 --   2 now        int  or '' for the server's clock
 --   3 fix        str  '1' writes; '' only looks
 --   4.. items    each: member, the channel whose indexes have it; as read ('' = none):
---                score, lease, time of death, '1' where there is a record, state; as
---                wanted: state ('' = as it is), index ('schedule:<channel>',
---                'dead:<channel>', '' = none), score there ('' = now), '1' keeps the
---                lease, why it is set aside ('' = it is not)
+--                score, how often it was left behind, time of death, '1' where there
+--                is a record, state; as wanted: state ('' = as it is), index
+--                ('schedule:<channel>', 'dead:<channel>', '' = none), score there ('' =
+--                now), '1' keeps lease and count, why it is set aside ('' = it is not)
 -- RETURNS a word for each item
 --   found        it is as it was read; nothing was written
 --   mended       it stands where it belongs, and nowhere else
@@ -41,14 +41,23 @@ local function same_bytes(read, given)
   return (read or '') == given
 end
 
-local function as_read(at, schedule, leases, dead, key, route)
+local function as_read(at, schedule, abandoned, dead, key, route)
   local member = ARGV[at]
   local known = try('HEXISTS', key, 'record')
   return same_number(try('ZSCORE', schedule, member), ARGV[at + 2])
-    and same_bytes(try('HGET', leases, member), ARGV[at + 3])
+    and same_bytes(try('HGET', abandoned, member), ARGV[at + 3])
     and same_number(try('ZSCORE', dead, member), ARGV[at + 4])
     and same_bytes(known == 1 and '1' or known ~= 0 and known, ARGV[at + 5])
     and same_bytes(try('HGET', key, route), ARGV[at + 6])
+end
+
+-- End the lease under which a route may be: at a whole millisecond it has none.
+local function strip(at, schedule, abandoned)
+  local member, score = ARGV[at], tonumber(ARGV[at + 2])
+  if ARGV[at + 10] ~= '' then return true end
+  if ARGV[at + 3] ~= '' and fault(try('HDEL', abandoned, member)) then return false end
+  if not score or score % 1 == 0 then return true end
+  return not fault(try('ZADD', schedule, 'XX', digits(math.ceil(score)), member))
 end
 
 -- Enter the route where it belongs, with its new state; answer whether that was done.
@@ -76,12 +85,13 @@ end
 
 local function mend(at)
   local member, channel, target = ARGV[at], ARGV[at + 1], ARGV[at + 8]
-  local schedule, leases, dead = tag .. 'schedule:' .. channel, tag .. 'leases:' .. channel, tag .. 'dead:' .. channel
+  local schedule, abandoned = tag .. 'schedule:' .. channel, tag .. 'abandoned:' .. channel
+  local dead = tag .. 'dead:' .. channel
   local key = tag .. 'notification:' .. member:match('^[^/]*')
   local route, place = member:match('/(.*)$') or '', target ~= '' and tag .. target
-  if not as_read(at, schedule, leases, dead, key, route) then return 'moved' end
+  if not as_read(at, schedule, abandoned, dead, key, route) then return 'moved' end
   if not fix then return 'found' end
-  if ARGV[at + 3] ~= '' and ARGV[at + 10] == '' and fault(try('HDEL', leases, member)) then return 'fault' end
+  if not strip(at, schedule, abandoned) then return 'fault' end
   local ours = place == schedule or place == dead
   if place and not enter(at, place, key, route, ours) then return 'fault' end
   local refused

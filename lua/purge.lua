@@ -33,7 +33,7 @@ local function purge(id, route, before, after)
       try('ZADD', dead, died, member)
       return 'fault'
     end
-    try('HDEL', tag .. 'leases:' .. channel, member)
+    try('ZREM', tag .. 'schedule:' .. channel, member)
     local left = try('HINCRBY', key, 'open', -1)
     if not fault(left) and left <= 0 then try('PEXPIRE', key, ARGV[3]) end
   end

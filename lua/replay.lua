@@ -27,7 +27,7 @@ local function replay(id, route, before, after)
   if fault(died) then return 'fault' end
   if try('HGET', key, route) ~= before then return 'changed' end
   if fault(try('HSET', key, route, stamp(after, now, now))) then return 'fault' end
-  try('HDEL', tag .. 'leases:' .. channel, member)
+  try('HDEL', tag .. 'abandoned:' .. channel, member)
   local failure = fault(try('ZADD', tag .. 'schedule:' .. channel, digits(now), member))
   failure = failure or fault(try('ZREM', dead, member))
   if failure then

@@ -1,28 +1,31 @@
 -- settle: pending | failed -> published | failed | dead_letter | expired
 --
--- End leases, each with its outcome. The token is the only fence. The first write
--- is the first XADD, so a server that takes no writes refuses the whole call; the
--- second drops all tokens, so a re-run finds every item stale. A state that can't
--- be written takes its event back.
+-- End leases, each member with its outcome. The lease is the only fence: its token
+-- must be known, and the member's score still its own. The first write is the first
+-- XADD, so a server that takes no writes refuses the whole call; the second drops the
+-- lease, so a re-run finds every item stale. A state that can't be written takes its
+-- event back. The lease returns at the end if it still has members.
 --
 -- KEYS
 --   1 schedule   zset    members by when they are next due
---   2 leases     hash    member -> abandoned:ttl_ms:token
---   3 dead       zset    dead letters by when they died
---   4 stream     stream  gateway events
---   5 totals     hash
---   6 orphans    stream  what was removed because its record could not be used
---   7 never      the guard against a moving slot
+--   2 leases     zset    token -> when the lease lapses, the score of its members
+--   3 abandoned  hash    member -> how often it was left behind
+--   4 dead       zset    dead letters by when they died
+--   5 stream     stream  gateway events
+--   6 totals     hash
+--   7 orphans    stream  what was removed because its record could not be used
+--   8 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
 --   3 token      str  from the claim
 --   4 channel    str  of every route to publish
---   5 groups     int  how many publish groups follow
---   6.. items    publish groups: id, keep_ms, expires ('' = never), sole ('1': the
---                notification has no other route), event_type, payload, request_id,
---                trace_id, traceparent ('' = none), suffix of the event ids, the state
---                from its due time on, number of routes, route ids
+--   5 kinds      int  how many kinds of events to publish follow
+--   6.. items    kinds: keep_ms, expires ('' = never), sole ('1': its notifications have
+--                no other route), event_type, request_id, trace_id, traceparent ('' =
+--                none), suffix of the event ids, the state behind its due time, number of
+--                notifications; these, each: id, payload, due time of 13 digits, number
+--                of routes, route ids
 --                then, each: retry, member, state, delay_ms; bury, member, state;
 --                expire, member, state, keep_ms; release, member, delay_ms;
 --                drop, member, reason
@@ -39,15 +42,21 @@
 --   fault        not done; the detail is the error
 
 local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[3]
-local GROUP, SIZE = 12, {retry = 4, bury = 3, expire = 4, release = 3, drop = 3}
+local KIND, SIZE = 10, {retry = 4, bury = 3, expire = 4, release = 3, drop = 3}
 local published, user_at = '1P' .. digits(now), #ARGV[4] + 2
-local members, leases, words, details, held = {}, {}, {}, {}, {}
-local removed, refused, counts, fenced = {}, {}, {}, false
-local groups, others = {}, {}
+local answers, removed, moved, faulty, counts, n = {now, 0}, {}, {}, {}, {}, 0
 
-local function answer(n, word, detail)
-  words[n], details[n] = word, detail or ''
+-- Guard: whose members are still under this lease?
+local lapses, ours, left, fenced = call('ZSCORE', KEYS[2], token), {}, 0, false
+if lapses then
+  for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[1], lapses, lapses)) do
+    ours[member], left = true, left + 1
+  end
 end
+local counted = call('HLEN', KEYS[3]) > 0
+call('ZCARD', KEYS[4])
+
+local function answer(word, detail) answers[#answers + 1], answers[#answers + 2] = word, detail or '' end
 
 local function tally(field, by) counts[field] = (counts[field] or 0) + by end
 
@@ -56,40 +65,45 @@ local function key_of(member) return tag .. 'notification:' .. member:match('^[^
 local function route_of(member) return member:match('/(.*)$') or '' end
 
 local function drop_fence()
-  if fenced or #held == 0 then return end
+  if fenced then return end
   fenced = true
-  return fault(try('HDEL', KEYS[2], unpack(held)))
+  return fault(try('ZREM', KEYS[2], token))
+end
+
+-- What could not be done lapses without being counted: no route is to blame for it.
+local function failed(member, reason)
+  faulty[#faulty + 1] = digits(math.ceil(lapses))
+  faulty[#faulty + 1] = member
+  answer('fault', reason)
 end
 
 local function close(key, routes, keep)
-  local left = try('HINCRBY', key, 'open', -routes)
-  if not fault(left) and left <= 0 then try('PEXPIRE', key, keep) end
+  local open = try('HINCRBY', key, 'open', -routes)
+  if not fault(open) and open <= 0 then try('PEXPIRE', key, keep) end
 end
 
-local function orphan(n, word, reason)
-  removed[#removed + 1] = members[n]
-  try('XADD', KEYS[6], 'MAXLEN', '~', 1000, '*', 'member', members[n], 'reason', reason)
+local function orphan(member, word, reason)
+  removed[#removed + 1] = member
+  try('XADD', KEYS[7], 'MAXLEN', '~', 1000, '*', 'member', member, 'reason', reason)
   tally('orphaned', 1)
-  answer(n, word, reason)
+  answer(word, reason)
 end
 
 -- A write that made fields met a vanished hash, unless the record is there.
-local function vanished(n, key, created, route)
+local function vanished(member, key, created, route)
   if created == 0 or try('HEXISTS', key, 'record') == 1 then return false end
   try('HDEL', key, route)
   if created == 2 then try('HDEL', key, 'open') end
   tally('purged', 1)
-  orphan(n, 'missing', 'record_missing')
+  orphan(member, 'missing', 'record_missing')
   return true
 end
 
-local function store(n, key, route, state)
+local function store(member, key, state)
+  local route = route_of(member)
   local created = try('HSET', key, route, state)
-  if fault(created) then
-    answer(n, 'fault', created.err)
-    return false
-  end
-  return not vanished(n, key, created, route)
+  if fault(created) then return failed(member, created.err) end
+  return not vanished(member, key, created, route)
 end
 
 local INFRASTRUCTURE = {'OOM ', 'MISCONF ', 'NOREPLICAS ', 'READONLY ', 'MASTERDOWN '}
@@ -100,167 +114,161 @@ local function server_fault(reason)
   end
 end
 
-local UNTRACED = {}
-
 local function traced(at)
-  if ARGV[at + 6] == '' and ARGV[at + 7] == '' and ARGV[at + 8] == '' then return UNTRACED end
   local fields = {}
   for i, name in ipairs({'request_id', 'trace_id', 'traceparent'}) do
-    if ARGV[at + 5 + i] ~= '' then
+    if ARGV[at + 3 + i] ~= '' then
       fields[#fields + 1] = name
-      fields[#fields + 1] = ARGV[at + 5 + i]
+      fields[#fields + 1] = ARGV[at + 3 + i]
     end
   end
   return fields
 end
 
 -- Return an error only while nothing has been written, for the whole call to answer.
-local function publish_route(n, at, key, route, fields)
-  local stream_id = try('XADD', KEYS[4], '*', 'user_id', route:sub(user_at), 'event_type', ARGV[at + 4],
-    'event_id', members[n] .. ARGV[at + 9], 'payload_bytes', ARGV[at + 5], unpack(fields))
+local function publish_route(kind, member, key, route, payload, state)
+  local stream_id = try('XADD', KEYS[5], '*', 'user_id', route:sub(user_at), 'event_type', kind.type,
+    'event_id', member .. kind.suffix, 'payload_bytes', payload, unpack(kind.fields))
   local reason = fault(stream_id)
   if reason then
-    refused[#refused + 1] = n
-    answer(n, 'refused', reason)
+    answer('refused', reason)
     return not fenced and server_fault(reason) and reason
   end
   reason = not fenced and drop_fence()
-  local state, sole, created = published .. ARGV[at + 10] .. stream_id, ARGV[at + 3] == '1', nil
   if not reason then
-    if sole then
-      created = try('HSET', key, route, state, 'open', 0)
+    local created
+    if kind.sole then
+      created = try('HSET', key, route, state .. stream_id, 'open', 0)
     else
-      created = try('HSET', key, route, state)
+      created = try('HSET', key, route, state .. stream_id)
     end
     if fault(created) then
-      answer(n, 'fault', created.err)
-    elseif not vanished(n, key, created, route) then
-      removed[#removed + 1] = members[n]
-      return answer(n, 'published', stream_id)
+      failed(member, created.err)
+    elseif not vanished(member, key, created, route) then
+      removed[#removed + 1] = member
+      kind.done = kind.done + 1
+      return answer('published', stream_id)
     end
   end
-  try('XDEL', KEYS[4], stream_id)
+  try('XDEL', KEYS[5], stream_id)
   tally('undone', 1)
   return reason
 end
 
-local function publish(group)
-  local at, n, done = group.at, group.n, 0
-  local key, fields = tag .. 'notification:' .. ARGV[at], traced(at)
-  for i = 0, group.size - 1 do
-    if not words[n + i] then
-      local failure = publish_route(n + i, at, key, ARGV[at + GROUP + i], fields)
+-- Publish the routes of one notification that are still ours, each once.
+local function publish_all(kind, id, payload, due, first, last)
+  local key, state, before = tag .. 'notification:' .. id, published .. due .. kind.state, kind.done
+  for at = first, last do
+    local route = ARGV[at]
+    local member = id .. '/' .. route
+    if not ours[member] then
+      answer('stale')
+    elseif kind.late then
+      answer('expired')
+    else
+      ours[member] = nil
+      local failure = publish_route(kind, member, key, route, payload, state)
       if failure then return failure end
-      if words[n + i] == 'published' then done = done + 1 end
     end
   end
-  if done == 0 then return end
-  tally('published', done)
-  if ARGV[at + 3] == '1' then
-    try('PEXPIRE', key, ARGV[at + 1])
+  if kind.done == before then return end
+  if kind.sole then
+    try('PEXPIRE', key, kind.keep)
   else
-    close(key, done, ARGV[at + 1])
+    close(key, kind.done - before, kind.keep)
   end
 end
 
 local outcomes = {}
 
-function outcomes.retry(n, member, at)
+function outcomes.retry(member, at)
   local due = now + tonumber(ARGV[at + 3])
-  if not store(n, key_of(member), route_of(member), stamp(ARGV[at + 2], due, now)) then return end
+  if not store(member, key_of(member), stamp(ARGV[at + 2], due, now)) then return end
   local failure = fault(try('ZADD', KEYS[1], digits(due), member))
-  if failure then return answer(n, 'fault', failure) end
+  if failure then return failed(member, failure) end
+  moved[#moved + 1] = member
   tally('retried', 1)
-  answer(n, 'retried', digits(due))
+  answer('retried', digits(due))
 end
 
-function outcomes.bury(n, member, at)
+function outcomes.bury(member, at)
   local key, route = key_of(member), route_of(member)
   if try('EXISTS', key) == 0 then
     tally('purged', 1)
-    return orphan(n, 'missing', 'record_missing')
+    return orphan(member, 'missing', 'record_missing')
   end
   local before = try('HGET', key, route)
   local failure = fault(try('HSET', key, route, stamp(ARGV[at + 2], nil, now)))
-  failure = failure or fault(try('ZADD', KEYS[3], digits(now), member))
+  failure = failure or fault(try('ZADD', KEYS[4], digits(now), member))
   if failure then
     if type(before) == 'string' then try('HSET', key, route, before) end
-    return answer(n, 'fault', failure)
+    return failed(member, failure)
   end
   removed[#removed + 1] = member
   tally('dead_lettered', 1)
-  answer(n, 'buried')
+  answer('buried')
 end
 
-function outcomes.expire(n, member, at)
+function outcomes.expire(member, at)
   local key = key_of(member)
-  if not store(n, key, route_of(member), stamp(ARGV[at + 2], nil, now)) then return end
+  if not store(member, key, stamp(ARGV[at + 2], nil, now)) then return end
   close(key, 1, ARGV[at + 3])
   removed[#removed + 1] = member
   tally('expired', 1)
-  answer(n, 'expired')
+  answer('expired')
 end
 
-function outcomes.release(n, member, at)
+function outcomes.release(member, at)
   local failure = fault(try('ZADD', KEYS[1], digits(now + tonumber(ARGV[at + 2])), member))
-  answer(n, failure and 'fault' or 'released', failure)
+  if failure then return failed(member, failure) end
+  moved[#moved + 1] = member
+  answer('released')
 end
 
-function outcomes.drop(n, _, at)
+function outcomes.drop(member, at)
   if ARGV[at + 2]:find('^record_') then tally('purged', 1) end
-  orphan(n, 'dropped', ARGV[at + 2])
+  orphan(member, 'dropped', ARGV[at + 2])
 end
 
--- Read what is asked for.
-local at, n, late = 6, 1, {}
-for i = 1, tonumber(ARGV[5]) do
-  local size, id = tonumber(ARGV[at + 11]), ARGV[at]
-  groups[i] = {at = at, n = n, size = size}
-  local too_late = ARGV[at + 2] ~= '' and now >= tonumber(ARGV[at + 2])
-  for route = at + GROUP, at + GROUP + size - 1 do
-    members[n], late[n] = id .. '/' .. ARGV[route], too_late
-    n = n + 1
+local at = 6
+for _ = 1, tonumber(ARGV[5]) do
+  local kind = {keep = ARGV[at], late = ARGV[at + 1] ~= '' and now >= tonumber(ARGV[at + 1]), done = 0,
+    sole = ARGV[at + 2] == '1', type = ARGV[at + 3], fields = traced(at), suffix = ARGV[at + 7],
+    state = ARGV[at + 8]}
+  local notifications = tonumber(ARGV[at + 9])
+  at = at + KIND
+  for _ = 1, notifications do
+    local last = at + 3 + tonumber(ARGV[at + 3])
+    local failure = publish_all(kind, ARGV[at], ARGV[at + 1], ARGV[at + 2], at + 4, last)
+    if failure then return redis.error_reply(failure) end
+    at = last + 1
   end
-  at = at + GROUP + size
+  if kind.done > 0 then tally('published', kind.done) end
 end
 while ARGV[at] do
-  others[#others + 1] = {at = at, n = n}
-  members[n] = ARGV[at + 1]
-  at, n = at + SIZE[ARGV[at]], n + 1
-end
-
--- Guard: who still holds the lease? The same string as the last one needs no second look.
-local ours
-for i, lease in ipairs(call('HMGET', KEYS[2], unpack(members))) do
-  leases[i] = lease
-  if lease and (lease == ours or lease:match('^%d+:%d+:(.*)$') == token) then
-    ours = lease
-    if late[i] then answer(i, 'expired') else held[#held + 1] = members[i] end
+  local outcome, member = ARGV[at], ARGV[at + 1]
+  if not ours[member] then
+    answer('stale')
   else
-    answer(i, 'stale')
+    ours[member] = nil
+    local failure = drop_fence()
+    if failure then return redis.error_reply(failure) end
+    outcomes[outcome](member, at)
   end
-end
-call('ZCARD', KEYS[1])
-call('ZCARD', KEYS[3])
-
-local failure
-for _, group in ipairs(groups) do
-  failure = failure or publish(group)
-end
-if #others > 0 then failure = failure or drop_fence() end
-if failure then return redis.error_reply(failure) end
-for _, item in ipairs(others) do
-  if not words[item.n] then outcomes[ARGV[item.at]](item.n, members[item.n], item.at) end
+  at = at + SIZE[outcome]
 end
 
 if fenced then
-  for _, i in ipairs(refused) do try('HSET', KEYS[2], members[i], leases[i]) end
+  left = left - #removed - #moved - #faulty / 2
+  if #faulty > 0 then try('ZADD', KEYS[1], 'XX', unpack(faulty)) end
+  local gone = #removed == 0 or not fault(try('ZREM', KEYS[1], unpack(removed)))
+  if gone and left > 0 then try('ZADD', KEYS[2], lapses, token) end
+  if counted then
+    for _, member in ipairs(removed) do moved[#moved + 1] = member end
+    if #moved > 0 then try('HDEL', KEYS[3], unpack(moved)) end
+  end
+  for field, by in pairs(counts) do count(KEYS[6], field, by) end
 end
-if #removed > 0 then try('ZREM', KEYS[1], unpack(removed)) end
-for field, by in pairs(counts) do count(KEYS[5], field, by) end
-local length = try('XLEN', KEYS[4])
-local answers = {now, fault(length) and 0 or length}
-for i = 1, #members do
-  answers[2 * i + 1], answers[2 * i + 2] = words[i], details[i]
-end
+local length = try('XLEN', KEYS[5])
+answers[2] = fault(length) and 0 or length
 return answers

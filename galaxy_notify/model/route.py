@@ -118,12 +118,11 @@ class Route(NamedTuple):
         return next((line for line in reversed(self.history) if line.failure_class), None)
 
     def published(self, worker: str) -> bytes:
-        """Return the part of the state that follows its time once the event is in the stream."""
+        """Return what follows the due time in the state of a route whose event is in the stream."""
         if self.history:
             line = Transition("published", worker=worker, attempt=self.attempts + 1)
-            return self._next(Status.PUBLISHED, line)[_DUE:]
-        body = _published_at_once(self.generation, self.attempts, self.max_attempts, worker)
-        return b"%013d%b" % (self.due_at_ms, body)
+            return self._next(Status.PUBLISHED, line)[_HEADER:]
+        return _published_at_once(self.generation, self.attempts, self.max_attempts, worker)
 
     def failed(self, worker: str, failure: Failure) -> bytes:
         """Return the state to store when this attempt failed and another follows."""

@@ -104,6 +104,7 @@ class _Shard:
     def _is_whole(self, channel: str) -> bool:
         keys = self._keys
         own = {keys.schedule(channel), keys.leases(channel), keys.dead(channel)}
+        own.add(keys.abandoned(channel))
         return not own & self._broken
 
     def _index(self, channel: str) -> Iterator[Fault]:
@@ -112,7 +113,7 @@ class _Shard:
         keys, place = self._keys, self._place
         walks = {
             "schedule": sorted_set(place, keys.schedule(channel)),
-            "leases": hash_fields(place, keys.leases(channel)),
+            "abandoned": hash_fields(place, keys.abandoned(channel)),
             "dead": sorted_set(place, keys.dead(channel)),
         }
         for where, pages in walks.items():

@@ -60,7 +60,7 @@ def _malformed() -> Verdict:
 
 def _stateless(seen: SeenRoute, actor: str) -> Verdict | None:
     if seen.score is None and seen.died is None:
-        return _stray_lease() if seen.lease is not None else None
+        return _stray_count() if seen.count is not None else None
     if seen.record and seen.score is not None:
         return _record_missing(seen, actor, "its notification has no state for it")
     return Verdict(
@@ -73,8 +73,9 @@ def _stateless(seen: SeenRoute, actor: str) -> Verdict | None:
     )
 
 
-def _stray_lease() -> Verdict:
-    return Verdict("stray-lease", "leased, but no schedule has it", "lease removed", Wanted())
+def _stray_count() -> Verdict:
+    what = "counted as left behind, but no schedule has it"
+    return Verdict("stray-count", what, "count removed", Wanted())
 
 
 def _record_missing(seen: SeenRoute, actor: str, what: str) -> Verdict:
@@ -102,13 +103,13 @@ def _waiting(seen: SeenRoute, route: Route, actor: str, *, live: bool) -> Verdic
     if seen.score is None:
         what = f"{route.status}, but no schedule names it"
         return Verdict("not-scheduled", what, _ON_TIME, on_time)
-    if seen.lease is None:
+    if seen.lease_ttl_ms is None:
         found = _untimely(seen.score, route.due_at_ms, seen.now_ms, on_time)
     else:
-        found = _wrong_lease(seen, seen.score, on_time)
+        found = _wrong_lease(seen.score, seen.now_ms, seen.lease_ttl_ms, on_time)
     if found is None and seen.died is not None:
         what = f"{route.status}, but also listed as a dead letter"
-        stay = Wanted(on_time.target, int(seen.score), keep_lease=True)
+        stay = Wanted(on_time.target, seen.score, keep_count=True)
         found = Verdict("not-dead", what, "taken off the dead letters", stay)
     return found
 
@@ -123,20 +124,17 @@ def _untimely(score: float, due: int, now_ms: int, on_time: Wanted) -> Verdict |
     return None
 
 
-def _wrong_lease(seen: SeenRoute, score: float, on_time: Wanted) -> Verdict | None:
-    ttl = seen.lease_ttl_ms
-    if ttl is None:
-        return Verdict("malformed-lease", "its lease is none of ours", "lease removed", on_time)
-    if score <= seen.now_ms + ttl:
+def _wrong_lease(score: float, now_ms: int, ttl: int, on_time: Wanted) -> Verdict | None:
+    if score <= now_ms + ttl:
         return None
-    what = f"leased for another {_distance(score, seen.now_ms)}, longer than its lease may last"
-    return Verdict("long-lease", what, "made due", on_time._replace(score=None, keep_lease=True))
+    what = f"leased for another {_distance(score, now_ms)}, longer than its lease may last"
+    return Verdict("long-lease", what, "made due", on_time._replace(score=None, keep_count=True))
 
 
 def _resting(seen: SeenRoute, route: Route) -> Verdict | None:
     dead, home = route.status is Status.DEAD_LETTER, seen.is_home
     if seen.score is None and seen.died is None and not (dead and home):
-        return _stray_lease() if seen.lease is not None else None
+        return _stray_count() if seen.count is not None else None
     if dead and home:
         return _dead(seen, route)
     if dead or route.status in PUBLISHABLE:
@@ -155,8 +153,9 @@ def _dead(seen: SeenRoute, route: Route) -> Verdict | None:
     if seen.score is not None:
         what, mends = "a dead letter that is scheduled, too", "taken off the schedule"
         return Verdict("scheduled-dead", what, mends, wanted)
-    if seen.lease is not None:
-        return Verdict("stray-lease", "a dead letter under lease", "lease removed", wanted)
+    if seen.count is not None:
+        what = "a dead letter that is counted as left behind"
+        return Verdict("stray-count", what, "count removed", wanted)
     if seen.died != route.at_ms:
         what = "listed as a dead letter of another time than its state says"
         return Verdict("wrong-time", what, "listed at its time", wanted)

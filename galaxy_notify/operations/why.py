@@ -85,8 +85,9 @@ def _late(stored: StoredRoute, route: Route, around: Surroundings) -> Iterator[s
     yield f"due for {duration(around.now_ms - route.due_at_ms)}"
     if stored.lease is not None:
         yield f"the lease of {stored.lease.worker} lapsed"
-        if stored.lease.abandoned:
-            yield f"abandoned {stored.lease.abandoned + 1} times, so it is tried alone"
+    abandoned = stored.abandoned + (stored.lease is not None)
+    if abandoned > 1:
+        yield f"abandoned {abandoned} times, so it is tried alone"
     if stored.ahead:
         yield f"{stored.ahead:,} routes of the channel are due before it"
 

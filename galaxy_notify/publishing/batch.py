@@ -59,7 +59,7 @@ class Batch:
 
     def add(self, claimed: ClaimedMember) -> None:
         """Decide about one member. Nothing of it stops its neighbours."""
-        raw, verdict, state, abandoned = claimed
+        raw, state, verdict, abandoned = claimed
         notification_id, _, route_id = raw.partition(b"/")
         usual = not verdict and state[:1] == FORMAT and route_id.startswith(self._prefix)
         if not usual or abandoned >= self._policy.max_abandoned:
@@ -144,19 +144,18 @@ class Batch:
             self._bury(raw, notification, route, failure, attempt=False)
             return
         expires = _expires(notification, route)
-        event = Event(
-            notification.notification_id,
+        kind = (
             self._keep_ms(notification),
             "" if expires is None else expires,
             "1" if notification.routes == 1 else "",
             notification.type,
-            payload,
             notification.request_id,
             notification.trace_id,
             notification.traceparent,
             ids.event_suffix(route.generation),
             route.published(self._policy.worker_id),
         )
+        event = Event(notification.notification_id, payload, route.due_at_ms, kind)
         self.settlement.publish(raw, event, route_id)
         self._published.append(Item(raw, "publish", notification, route))
 

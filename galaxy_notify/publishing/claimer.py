@@ -9,16 +9,14 @@ from time import monotonic
 from typing import Final
 
 from galaxy_notify.publishing.reporter import Reporter
-from galaxy_notify.redis_state.calls import Claim, ClaimLimits, Slot
+from galaxy_notify.redis_state.calls import Claim, ClaimLimits
 from galaxy_notify.redis_state.faults import Remedy
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BEAT_EVERY_S: Final = 5.0
-# So long that Redis keeps the leases in a table from the first on: in its compact form for short
-# values it would look through all of them for each one.
-_NONCE_BYTES: Final = 32
+_NONCE_BYTES: Final = 8
 #: Faults after which a claim may have been made all the same.
 _UNHEARD: Final = frozenset({"timeout", "connection", "reply"})
 
@@ -136,9 +134,10 @@ class Claimer:
 
     async def _claim(self, slot: int, asked: _Asked) -> Taken:
         self._unanswered[slot] = asked
-        who = Slot(f"{self._worker_id}:{slot}", asked.token)
         try:
-            claim = await self._store.claim(asked.channel, who, self._limits, alone=asked.alone)
+            claim = await self._store.claim(
+                asked.channel, asked.token, self._limits, alone=asked.alone
+            )
         except RedisFault as error:
             if error.fault.code not in _UNHEARD:
                 del self._unanswered[slot]
@@ -174,4 +173,5 @@ class Claimer:
         self._beat_at = monotonic() + _BEAT_EVERY_S
 
     def _token(self, slot: int) -> str:
-        return f"{self._worker_id}:{slot}:{token_hex(_NONCE_BYTES)}"
+        # The janitor reads from it how long the lease may last.
+        return f"{self._worker_id}:{slot}:{self._limits.ttl_ms}:{token_hex(_NONCE_BYTES)}"

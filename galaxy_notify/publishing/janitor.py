@@ -18,7 +18,6 @@ _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
 _OUTAGE_PAUSE_S: Final = 5.0
 _LAPSE_EVERY_S: Final = 2.0
-_FORGET_EVERY_S: Final = 60.0
 
 
 class Rules(NamedTuple):
@@ -54,7 +53,7 @@ class Janitor:
         self._passed: set[str] = set()
         self._pause_s = _EVERY_S
         self._locked_until = 0.0
-        self._due = {"lapse": 0.0, "forget": 0.0}
+        self._due = {"lapse": 0.0}
 
     async def run(self) -> None:
         """Tidy up each second, and sooner when a stream has grown too long."""
@@ -84,8 +83,6 @@ class Janitor:
         if self._is_due("lapse", _LAPSE_EVERY_S):
             await self._upkeep.assert_meta()
             await self._lapse()
-        if self._is_due("forget", _FORGET_EVERY_S):
-            await self._upkeep.forget_claims(await self._upkeep.now_ms())
         return True
 
     def hurry(self) -> None:
@@ -114,9 +111,9 @@ class Janitor:
 
     async def _lapse(self) -> None:
         for channel in self._channels:
-            if lapsed := await self._upkeep.lapse(channel):
-                fields = {"channel": channel, "routes": lapsed}
-                self._log.warning("leases made due after clock step", **fields)
+            if shortened := await self._upkeep.lapse(channel):
+                fields = {"channel": channel, "leases": shortened}
+                self._log.warning("leases shortened after clock step", **fields)
 
     async def _trim(self) -> None:
         trimmed = await self._upkeep.trim(self.rules.group_idle_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_state.keys import Keys
@@ -76,9 +77,9 @@ class ClaimedMember(NamedTuple):
     """One member under lease, as it was read: nothing of it is decoded yet."""
 
     member: bytes
-    verdict: str
     state: bytes
-    abandoned: int
+    verdict: str = ""
+    abandoned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +96,16 @@ class Claim:
     records: dict[bytes, bytes] = field(default_factory=dict)
 
 
-class Slot(NamedTuple):
-    """Who claims, with the token of this claim."""
-
-    name: str
-    token: str
-
-
 def claim(
-    keys: Keys, channel: str, slot: Slot, limits: ClaimLimits, *, alone: bool, now: int | None
+    keys: Keys, channel: str, token: str, limits: ClaimLimits, *, alone: bool, now: int | None
 ) -> Call:
-    """Take due members of *channel* under a lease."""
-    names = [keys.schedule(channel), keys.leases(channel), keys.claims, keys.paused]
+    """Take due members of *channel* under a lease of its own, named by *token*."""
+    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.paused]
     names += [keys.stream, keys.totals, keys.wake(channel), keys.never]
     args: list[Argument] = [
         keys.tag,
         time_argument(now),
-        slot.name,
-        slot.token,
+        token,
         channel,
         limits.members,
         limits.ttl_ms,
@@ -129,17 +122,16 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
     if word == "idle":
         due = float(detail) if detail else float("inf")
-        next_due = int(due) if due < _NEVER_MS else None
+        next_due = ceil(due) if due < _NEVER_MS else None
         return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
     if word != "claimed":
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
-    flat, records = reply[4], reply[5]
-    steps = iter(flat)
-    members = [
-        ClaimedMember(member, verdict.decode(), state, abandoned)
-        for member, verdict, state, abandoned in zip(steps, steps, steps, steps, strict=True)
-    ]
-    pairs = iter(records)
+    flat, records, odd = reply[4], reply[5], reply[6]
+    steps, pairs, oddities = iter(flat), iter(records), iter(odd)
+    members = [ClaimedMember(member, state) for member, state in zip(steps, steps, strict=True)]
+    for place, verdict, abandoned in zip(oddities, oddities, oddities, strict=True):
+        member, state, *_ = members[place - 1]
+        members[place - 1] = ClaimedMember(member, state, _text(verdict), abandoned)
     found = dict(zip(pairs, pairs, strict=True))
     return Claim(word, token, now_ms, suspects=suspects, members=members, records=found)
 
@@ -154,7 +146,7 @@ class Correction(NamedTuple):
 
 def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> Call:
     """Put misplaced members, found under *token*, where they belong."""
-    names = [keys.schedule(channel), keys.leases(channel), keys.never]
+    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.never]
     return Call(script("heal"), names, [keys.tag, token, *_flat(items)])
 
 
@@ -205,10 +197,10 @@ def resume(keys: Keys, channel: str) -> Call:
     return Call(script("resume"), [keys.paused, keys.wake(channel), keys.never], [channel])
 
 
-def lapse(keys: Keys, channel: str, members: Iterable[bytes]) -> Call:
-    """Make members due whose lease a clock set back holds too long."""
+def lapse(keys: Keys, channel: str) -> Call:
+    """Shorten leases that a clock set back lets last too long."""
     names = [keys.schedule(channel), keys.leases(channel), keys.never]
-    return Call(script("lapse"), names, ["", *members])
+    return Call(script("lapse"), names, [""])
 
 
 def trim(keys: Keys, max_len: int, group_idle_ms: int) -> Call:

@@ -50,7 +50,6 @@ def keys_of_wrong_type(place: Place, keys: Keys, channels: Sequence[str]) -> lis
     """Return the keys that hold something else than they should."""
     probes: list[Command] = [
         ["HLEN", keys.totals],
-        ["HLEN", keys.claims],
         ["HLEN", keys.meta],
         ["ZCARD", keys.workers],
         ["SISMEMBER", keys.paused, ""],
@@ -59,8 +58,9 @@ def keys_of_wrong_type(place: Place, keys: Keys, channels: Sequence[str]) -> lis
         ["XLEN", keys.stream],
     ]
     for channel in channels:
-        probes += [["ZCARD", keys.schedule(channel)], ["HLEN", keys.leases(channel)]]
-        probes += [["ZCARD", keys.dead(channel)], ["LLEN", keys.wake(channel)]]
+        probes += [["ZCARD", keys.schedule(channel)], ["ZCARD", keys.leases(channel)]]
+        probes += [["ZCARD", keys.dead(channel)], ["HLEN", keys.abandoned(channel)]]
+        probes += [["LLEN", keys.wake(channel)]]
     replies = try_all(place, probes)
     return [probe[1] for probe, reply in zip(probes, replies, strict=True) if is_foreign(reply)]
 

@@ -21,13 +21,16 @@ from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 # A dozen commands each: well under a few milliseconds.
 _MENDED_AT_ONCE: Final = 64
-_LEASE: Final = re.compile(rb"\d{1,9}:(\d{1,15}):.+", re.DOTALL)
+# What a claim names its lease: worker, slot, how long it lasts, and a nonce.
+_TOKEN: Final = re.compile(rb".*:\d+:(\d{1,15}):[^:]+", re.DOTALL)
+_MOST_LEASES: Final = 10_000
 
 
 @dataclass(frozen=True)
 class SeenRoute:
     """A member with all that the indexes of one channel, and its notification, say of it.
 
+    *lease* is the token of the lease that it is under, *count* how often it was left behind;
     *now_ms* is the server's time just after it was read.
     """
 
@@ -35,6 +38,7 @@ class SeenRoute:
     channel: str
     score: float | None
     lease: bytes | None
+    count: bytes | None
     died: float | None
     record: bool
     state: bytes
@@ -60,8 +64,8 @@ class SeenRoute:
 
     @property
     def lease_ttl_ms(self) -> int | None:
-        """Return how long its lease may last, or None where the lease is absent or malformed."""
-        match = _LEASE.fullmatch(self.lease or b"")
+        """Return how long its lease may last, or None where there is none of ours."""
+        match = _TOKEN.fullmatch(self.lease or b"")
         return int(match[1]) if match else None
 
     @property
@@ -69,8 +73,8 @@ class SeenRoute:
         """Return the first index that has it; each member is looked at in that one alone."""
         if self.score is not None:
             return "schedule"
-        if self.lease is not None:
-            return "leases"
+        if self.count is not None:
+            return "abandoned"
         return "none" if self.died is None else "dead"
 
 
@@ -81,8 +85,8 @@ class Wanted(NamedTuple):
     """
 
     target: str = ""
-    score: int | None = None
-    keep_lease: bool = False
+    score: float | None = None
+    keep_count: bool = False
     state: bytes = b""
     reason: str = ""
 
@@ -94,19 +98,21 @@ def read_routes(
     stored = _notifications(keys, members)
     commands: list[Command] = [
         ["ZMSCORE", keys.schedule(channel), *members],
-        ["HMGET", keys.leases(channel), *members],
+        ["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"],
+        ["HMGET", keys.abandoned(channel), *members],
         ["ZMSCORE", keys.dead(channel), *members],
         *stored.commands,
         ["TIME"],  # last: a claim or a release before it cannot seem to lie too far ahead
     ]
-    scores, leases, died, *known, time = try_all(place, commands)
+    scores, leases, counts, died, *known, time = try_all(place, commands)
     states = stored.read(known)
     seconds, micros = _sound(time)
     now_ms = int(seconds) * 1000 + int(micros) // 1000
-    rows = zip(members, _sound(scores), _sound(leases), _sound(died), strict=True)
+    tokens = {score: token for token, score in _sound(leases)}
+    rows = zip(members, _sound(scores), _sound(counts), _sound(died), strict=True)
     return [
-        SeenRoute(member, channel, score, lease, when, *states[member], now_ms)
-        for member, score, lease, when in rows
+        SeenRoute(member, channel, score, tokens.get(score), count, when, *states[member], now_ms)
+        for member, score, count, when in rows
     ]
 
 
@@ -125,10 +131,10 @@ def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) ->
     """Compare routes with what was read and, if *fix*, put them where they belong."""
     args: list[Argument] = [keys.tag, "", "1" if fix else ""]
     for seen, wanted in items:
-        args += (seen.member, seen.channel, _number(seen.score), seen.lease or "")
+        args += (seen.member, seen.channel, _number(seen.score), seen.count or "")
         args += (_number(seen.died), "1" if seen.record else "", seen.state)
         args += (wanted.state, wanted.target, _number(wanted.score))
-        args += ("1" if wanted.keep_lease else "", wanted.reason)
+        args += ("1" if wanted.keep_count else "", wanted.reason)
     return Call(script("mend"), [keys.totals, keys.orphans, keys.never], args)
 
 

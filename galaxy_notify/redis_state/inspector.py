@@ -19,7 +19,9 @@ from galaxy_notify.redis_state.reading import read_all
 
 LATE_MS: Final = 1000
 _PAGE: Final = 1000
-_MOST_LEASES: Final = 20_000
+_MOST_LEASES: Final = 1000
+_READ_LEASES: Final = 64
+_LEASED_MEMBERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,52 +86,54 @@ class _Shard:
             ["ZCOUNT", schedule, "-inf", f"({late}"],
             ["ZCARD", self._keys.dead(self.channel)],
             ["SISMEMBER", self._keys.paused, self.channel],
-            ["HLEN", self._keys.leases(self.channel)],
+            [
+                *("ZRANGEBYSCORE", self._keys.leases(self.channel), f"({self._now}", "+inf"),
+                *("WITHSCORES", "LIMIT", 0, _MOST_LEASES),
+            ],
             ["ZRANGEBYSCORE", schedule, "-inf", self._now, "WITHSCORES", "LIMIT", 0, 1],
             ["ZRANGEBYSCORE", schedule, late, self._now, "LIMIT", 0, self._page],
         ]
 
     def leased_members(self) -> list[list[Any]]:
-        """Name the leased members, as many as workers can hold."""
-        few = 0 < self.replies[0][5] <= _MOST_LEASES
-        return [["HKEYS", self._keys.leases(self.channel)]] if few else []
+        """Name the members of some leases, and count those of the others."""
+        schedule = self._keys.schedule(self.channel)
+        spans = [[f"{score:.17g}"] * 2 for _, score in self.replies[0][5]]
+        named = [
+            ["ZRANGEBYSCORE", schedule, *span, "LIMIT", 0, _LEASED_MEMBERS]
+            for span in spans[:_READ_LEASES]
+        ]
+        return [*named, *(["ZCOUNT", schedule, *span] for span in spans[_READ_LEASES:])]
 
     def states(self) -> list[list[Any]]:
-        """Ask when the leases lapse, and read the states that tell who is late."""
-        leased = self._leased
+        """Read the states that tell who is late."""
         head = [member for member, _ in self.replies[0][6]]
-        wanted = dict.fromkeys([*head, *self.replies[0][7], *leased[: self._page]])
+        wanted = dict.fromkeys([*head, *self.replies[0][7], *self._leased[: self._page]])
         self._read = {member: None for member in wanted if split_member(member)}
-        lapses = [["ZMSCORE", self._keys.schedule(self.channel), *leased]] if leased else []
-        return [*lapses, *(self._state(member) for member in self._read)]
+        return [self._state(member) for member in self._read]
 
     def backlog(self) -> Backlog:
         """Put together what was read."""
-        scheduled, due, late, dead, paused, leases, head, window = self.replies[0]
-        lapses, states = self._split_states()
-        for member, state in zip(self._read, states, strict=True):
+        scheduled, due, late, dead, paused, _, head, window = self.replies[0]
+        for member, state in zip(self._read, self.replies[2], strict=True):
             self._read[member] = _due_ms(state)
-        held = [m for m, at in zip(self._leased, lapses, strict=True) if at and at > self._now]
+        held = self._leased
+        leased = len(held) + sum(self.replies[1][_READ_LEASES:])
         oldest = [at for at in self._read.values() if at is not None]
         oldest += [int(score) for member, score in head if self._read.get(member) is None]
         oldest_ms = self._now - min(oldest, default=self._now)
         return Backlog(
             scheduled,
             due,
-            late + self._late(window, due - late) + self._late(held, len(held)),
+            late + self._late(window, due - late) + self._late(held, leased),
             oldest_ms if oldest_ms > LATE_MS else 0,
-            len(held) if self.replies[1] or not leases else leases,
+            leased,
             dead,
             bool(paused),
         )
 
     @property
     def _leased(self) -> list[bytes]:
-        return self.replies[1][0] if self.replies[1] else []
-
-    def _split_states(self) -> tuple[list[float | None], list[bytes | None]]:
-        replies = self.replies[2]
-        return (replies[0], replies[1:]) if self._leased else ([], replies)
+        return [member for page in self.replies[1][:_READ_LEASES] for member in page]
 
     def _state(self, member: bytes) -> list[Any]:
         named = split_member(member)

@@ -30,11 +30,6 @@ class Keys:
         return f"{self.tag}parked"
 
     @property
-    def claims(self) -> str:
-        """Return the hash of each slot's last claim."""
-        return f"{self.tag}claims"
-
-    @property
     def paused(self) -> str:
         """Return the set of paused channels."""
         return f"{self.tag}paused"
@@ -78,8 +73,12 @@ class Keys:
         return f"{self.tag}schedule:{channel}"
 
     def leases(self, channel: str) -> str:
-        """Return the hash of leases."""
+        """Return the sorted set of leases by when they lapse."""
         return f"{self.tag}leases:{channel}"
+
+    def abandoned(self, channel: str) -> str:
+        """Return the hash of how often members were left behind."""
+        return f"{self.tag}abandoned:{channel}"
 
     def dead(self, channel: str) -> str:
         """Return the sorted set of dead letters by when they died."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Target, first_part, part_id
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, decode_route
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import number, read_all, text
 
-_LEASE: Final = re.compile(r"(\d+):(\d+):([^:]*)(?::.*)?")
 _PARTS_A_TIME: Final = 8
 
 
@@ -37,6 +37,7 @@ class StoredRoute:
     scheduled_ms: int | None
     dead_ms: int | None
     lease: Lease | None
+    abandoned: int
     ahead: int | None
 
     @property
@@ -115,11 +116,13 @@ def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[Stored
         commands += [
             ["ZSCORE", keys.schedule(channel), member],
             ["ZSCORE", keys.dead(channel), member],
-            ["HGET", keys.leases(channel), member],
+            ["HGET", keys.abandoned(channel), member],
             ["ZRANK", keys.schedule(channel), member],
         ]
     replies = iter(read_all(place, commands))
-    rows = zip(states.items(), zip(*[replies] * 4, strict=True), strict=True)
+    rows = list(zip(*[replies] * 4, strict=True))
+    scores = dict(zip(states, (score for score, *_ in rows), strict=True))
+    tokens = _tokens(place, keys, scores)
     return [
         StoredRoute(
             part,
@@ -127,16 +130,30 @@ def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[Stored
             _route(state),
             None if score is None else int(score),
             None if died is None else int(died),
-            _lease(lease, score),
+            _lease(tokens.get(name), score, number(count)),
+            number(count),
             ahead,
         )
-        for (name, state), (score, died, lease, ahead) in rows
+        for (name, state), (score, died, count, ahead) in zip(states.items(), rows, strict=True)
     ]
 
 
-def _lease(raw: bytes | None, score: float | None) -> Lease | None:
-    match = _LEASE.fullmatch(text(raw)) if raw else None
-    return Lease(match[3], int(score or 0), int(match[1])) if match else None
+def _tokens(place: Place, keys: Keys, scores: Mapping[str, float | None]) -> dict[str, bytes]:
+    """Return the tokens of the leases under which routes are: only a lease ends between two ms."""
+    leased = {name: score for name, score in scores.items() if score and score % 1}
+    commands = []
+    for name, score in leased.items():
+        at = f"{score:.17g}"
+        leases = keys.leases(name.partition(":")[0])
+        commands.append(["ZRANGEBYSCORE", leases, at, at, "LIMIT", 0, 1])
+    replies = read_all(place, commands) if commands else []
+    return {name: found[0] for name, found in zip(leased, replies, strict=True) if found}
+
+
+def _lease(token: bytes | None, score: float | None, abandoned: int) -> Lease | None:
+    if token is None:
+        return None
+    return Lease(text(token).partition(":")[0], ceil(score or 0), abandoned)
 
 
 def _record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:

@@ -9,25 +9,19 @@ from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.scripts import Argument, Call, script
 
+#: What events of many notifications share: keep_ms, expires_at_ms or "", "1" where a notification
+#: has no other route, event type, request id, trace id, traceparent, what ends the event ids, and
+#: what `Route.published` returns. A plain tuple, because one is made for each route.
+Kind = tuple[int, int | str, str, str, str, str, str, str, bytes]
+
 
 class Event(NamedTuple):
-    """What a gateway event shares with those of other routes of its notification.
-
-    ``sole`` is "1" where the notification has no other route; ``suffix`` ends the event id;
-    ``state`` is what `Route.published` returns.
-    """
+    """What a gateway event shares with those of other routes of its notification."""
 
     notification_id: str
-    keep_ms: int
-    expires_at_ms: int | str
-    sole: str
-    event_type: str
     payload: bytes
-    request_id: str
-    trace_id: str
-    traceparent: str
-    suffix: str
-    state: bytes
+    due_at_ms: int
+    kind: Kind
 
 
 class Settlement:
@@ -35,10 +29,11 @@ class Settlement:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._groups: list[Argument] = []
+        self._kinds: list[Any] = []
         self._count = 0
-        self._open: Event | None = None
-        self._size_at = 0
+        self._kind: Kind | None = None
+        self._event: Event | None = None
+        self._notifications_at = self._routes_at = 0
         self._published: list[bytes] = []
         self._others: list[Argument] = []
         self._rest: list[bytes] = []
@@ -52,18 +47,23 @@ class Settlement:
         return self._published + self._rest
 
     def publish(self, member: bytes, event: Event, route_id: bytes | str) -> None:
-        """Publish a route; consecutive routes with an equal event share its arguments."""
+        """Publish a route; one of the same event or kind as that before it shares its arguments."""
         self._published.append(member)
-        groups = self._groups
-        if event == self._open:
-            groups[self._size_at] += 1  # type: ignore[operator]  # the number of routes
-            groups.append(route_id)
+        args = self._kinds
+        if event == self._event:
+            args[self._routes_at] += 1
+            args.append(route_id)
             return
-        self._open = event
-        self._count += 1
-        groups += event
-        self._size_at = len(groups)
-        groups += (1, route_id)
+        notification_id, payload, due, kind = self._event = event
+        if kind == self._kind:
+            args[self._notifications_at] += 1
+        else:
+            self._kind = kind
+            self._count += 1
+            self._notifications_at = len(args) + len(kind)
+            args += (*kind, 1)
+        self._routes_at = len(args) + 3
+        args += (notification_id, payload, b"%013d" % due, 1, route_id)
 
     def retry(self, member: bytes, state: bytes, delay_ms: int) -> None:
         """Schedule another attempt."""
@@ -87,10 +87,10 @@ class Settlement:
 
     def call(self, keys: Keys, channel: str, token: str, now: int | None = None) -> Call:
         """Return the call that settles everything added so far."""
-        names = [keys.schedule(channel), keys.leases(channel), keys.dead(channel), keys.stream]
-        names += [keys.totals, keys.orphans, keys.never]
+        names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel)]
+        names += [keys.dead(channel), keys.stream, keys.totals, keys.orphans, keys.never]
         args = [keys.tag, time_argument(now), token, channel, self._count]
-        return Call(script("settle"), names, [*args, *self._groups, *self._others])
+        return Call(script("settle"), names, [*args, *self._kinds, *self._others])
 
     def _add(self, member: bytes, outcome: str, *values: Argument) -> None:
         self._rest.append(member)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
@@ -36,11 +36,11 @@ class Store:
         self._now: int | None = None
 
     async def claim(
-        self, channel: str, slot: calls.Slot, limits: calls.ClaimLimits, *, alone: bool = False
+        self, channel: str, token: str, limits: calls.ClaimLimits, *, alone: bool = False
     ) -> calls.Claim:
-        """Take due members under a lease; the same slot and token get the same again."""
-        call = calls.claim(self.keys, channel, slot, limits, alone=alone, now=self._now)
-        return await self._run(call, lambda reply: calls.read_claim(reply, slot.token))
+        """Take due members under a lease; the same token gets the same again."""
+        call = calls.claim(self.keys, channel, token, limits, alone=alone, now=self._now)
+        return await self._run(call, lambda reply: calls.read_claim(reply, token))
 
     async def settle(self, channel: str, token: str, settlement: Settlement) -> Settled:
         """End leases, each with its outcome, and answer for each in order."""
@@ -52,10 +52,6 @@ class Store:
     ) -> list[str]:
         """Put misplaced members where their state says."""
         return await self._run(calls.heal(self.keys, channel, token, corrections), calls.words)
-
-    async def lapse(self, channel: str, members: Iterable[bytes]) -> int:
-        """Make members due that a clock set back holds too long."""
-        return await self._run(calls.lapse(self.keys, channel, members), int)
 
     async def trim(self, max_len: int, group_idle_ms: int) -> list[Any]:
         """Shorten the gateway stream as far as its groups allow."""

@@ -16,8 +16,6 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 
 LOCK_MS: Final = 6000
-_PAGE: Final = 200
-_CLAIMS_KEPT_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,6 @@ class Upkeep:
         self.keys = keys
         self._client = client
         self._deployment = deployment
-        self._cursors: dict[str, int] = {}
 
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is."""
@@ -75,24 +72,8 @@ class Upkeep:
             raise unreadable("trim", error) from error
 
     async def lapse(self, channel: str) -> int:
-        """Look through a page of leases for those that a clock set back holds too long."""
-        cursor = self._cursors.get(channel, 0)
-        leases = self.keys.leases(channel)
-        cursor, page = await self._ask("HSCAN", leases, cursor, "COUNT", _PAGE)
-        self._cursors[channel] = int(cursor)
-        members = list(page) if isinstance(page, dict) else page[::2]
-        if not members:
-            return 0
-        return int(await run(self._client, calls.lapse(self.keys, channel, members[:256])))
-
-    async def forget_claims(self, now_ms: int) -> int:
-        """Forget the claims of slots whose worker has long been gone."""
-        cursor = self._cursors.get("", 0)
-        cursor, page = await self._ask("HSCAN", self.keys.claims, cursor, "COUNT", _PAGE)
-        self._cursors[""] = int(cursor)
-        pairs = page.items() if isinstance(page, dict) else zip(page[::2], page[1::2], strict=True)
-        old = [slot for slot, claim in pairs if _lapse_of(claim) < now_ms - _CLAIMS_KEPT_MS]
-        return int(await self._ask("HDEL", self.keys.claims, *old)) if old else 0
+        """Shorten leases that a clock set back lets last too long; return how many."""
+        return int(await run(self._client, calls.lapse(self.keys, channel)))
 
     async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
         """Purge dead letters that are too old or too many, one batch at most."""
@@ -112,8 +93,3 @@ class Upkeep:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS as error:
             raise fault_of(error) from error
-
-
-def _lapse_of(claim: bytes) -> int:
-    lapse = claim.split(b" ", 1)[0]
-    return int(lapse) if lapse.isdigit() else 0

@@ -209,4 +209,4 @@ def _accept(daemon: DaemonProcess, **fields: object) -> None:
 
 def _leased(daemon: DaemonProcess) -> bool:
     with daemon.server.client() as client:
-        return bool(client.hlen("{gn:0}:leases:push"))
+        return bool(client.zcard("{gn:0}:leases:push"))

@@ -38,14 +38,14 @@ def test_route__is_not_buried_for_what_redis_refused(any_server: Server, found: 
     """However often its settle is refused, a route is not taken for one that kills workers."""
     site = found(any_server, worker__max_abandoned=3)
     user: Any = site.client
-    user.execute_command("ACL", "SETUSER", "worker", "on", ">word", "~*", "&*", "+@all", "-hdel")
+    user.execute_command("ACL", "SETUSER", "worker", "on", ">word", "~*", "&*", "+@all", "-zrem")
     station = site.station(redis__username="worker", redis__password="word")
     site.notify("innocent")
     for _ in range(5):
         with pytest.raises(RedisFault, match="NOPERM"):
             station.step()
-        site.client.zadd(site.keys.schedule("push"), dict.fromkeys(site.due(), site.now()))
-    user.execute_command("ACL", "SETUSER", "worker", "+hdel")
+        site.move_leases(site.now() - 1)
+    user.execute_command("ACL", "SETUSER", "worker", "+zrem")
     assert station.step() == 1
     user.execute_command("ACL", "DELUSER", "worker")
     assert site.statuses() == {"innocent": "published"}

@@ -27,8 +27,7 @@ def test_lease__of_a_dead_worker_is_taken_over_when_it_lapses(
     lapses = site.now() + 200
     assert site.claim("push", 0)
     # The claims of this hand last 30 s; those of a worker as short as its setting says.
-    for member in site.due():
-        site.client.zadd(site.keys.schedule("push"), {member: lapses})
+    site.move_leases(lapses)
     station = site.station()
     assert station.step() == 0
     with station.running():

@@ -62,5 +62,4 @@ def test_suspect__is_buried_before_anything_of_it_is_decoded(
 
 def lapse(site: Site) -> None:
     """Let all leases lapse, as time would."""
-    leased = list(site.leases())
-    site.client.zadd(site.keys.schedule("push"), dict.fromkeys(leased, site.now() - 1))
+    site.move_leases(site.now() - 1)

@@ -12,7 +12,7 @@ from tests.lua.support.seeds import SEEDS, abandon
 from tests.lua.support.shard import LIMITS, MINE, NOW, TTL, Shard, new
 from tests.lua.support.snapshot import snapshot
 
-SECOND = "host-2-ffff:0:1"
+SECOND = f"host-2-ffff:0:{TTL}:1"
 
 
 def _names(claim: calls.Claim) -> list[str]:
@@ -25,7 +25,7 @@ def test_claim__leases_what_is_due(shard: Shard) -> None:
     claim = shard.claim()
     assert (claim.word, claim.now_ms, _names(claim)) == ("claimed", NOW, members)
     assert shard.schedule() == dict.fromkeys(members, NOW + TTL)
-    assert shard.leases() == dict.fromkeys(members, f"0:{TTL}:{MINE}")
+    assert shard.leases() == dict.fromkeys(members, MINE)
     assert {m.state for m in claim.members} == {shard.state(members[0])}
     assert claim.records == {members[0][:32].encode(): new(1, ("push:u1", "push:u2")).record}
     assert [(m.verdict, m.abandoned) for m in claim.members] == [("", 0)] * 2
@@ -99,7 +99,7 @@ def test_claim__asked_again_for_fewer_gives_the_rest_back(shard: Shard) -> None:
     kept = _names(shard.claim(limits=replace(LIMITS, members=1)))
     assert kept == members[:1]
     assert shard.schedule() == dict.fromkeys(members[1:], shard.now) | {kept[0]: NOW + TTL}
-    assert shard.leases() == {kept[0]: f"1:{TTL}:{MINE}"}
+    assert (shard.leases(), shard.counts()) == ({kept[0]: MINE}, {kept[0]: 1})
     again = shard.claim(SECOND)
     assert [member.abandoned for member in again.members] == [0, 0, 0]
     assert shard.total("abandoned") == 1
@@ -125,7 +125,7 @@ def test_claim__asked_again_after_others_took_it_takes_anew(shard: Shard) -> Non
     assert _names(shard.claim(SECOND)) == [member]
     (other,) = shard.accept(2)
     assert _names(shard.claim()) == [other]
-    assert shard.leases()[member].endswith(SECOND)
+    assert shard.leases() == {member: SECOND, other: MINE}
 
 
 def test_claim__counts_abandoned_leases(shard: Shard) -> None:
@@ -137,7 +137,7 @@ def test_claim__counts_abandoned_leases(shard: Shard) -> None:
     shard.now += 1
     claim = shard.claim(SECOND)
     assert [m.abandoned for m in claim.members] == [1]
-    assert shard.leases() == {member: f"1:{TTL}:{SECOND}"}
+    assert (shard.leases(), shard.counts()) == ({member: SECOND}, {member: 1})
     assert shard.total("abandoned") == 1
 
 
@@ -166,8 +166,8 @@ def test_claim__alone_takes_no_innocent(shard: Shard) -> None:
 def test_claim__scans_past_a_thousand_suspects(shard: Shard) -> None:
     """Many that cannot be taken together do not hide the ones behind them."""
     shard.answers(new(1, [f"push:bad-{n:04d}" for n in range(1000)]))
-    suspects = {member: f"2:{TTL}:gone" for member in shard.schedule()}
-    shard.client.hset(shard.keys.leases("push"), mapping=suspects)  # type: ignore[arg-type]  # invariant
+    suspects = dict.fromkeys(shard.schedule(), 2)
+    shard.client.hset(shard.keys.abandoned("push"), mapping=suspects)  # type: ignore[arg-type]  # invariant
     shard.now += 1
     innocents = shard.accept(2, "push:u1", "push:u2")
     claim = shard.claim()
@@ -212,9 +212,8 @@ def test_claim__that_cannot_read_takes_nothing(shard: Shard) -> None:
     """A permission that is missing is no reason to call a record unusable."""
     SEEDS["pending"](shard, 1)
     before = snapshot(shard)
-    slot = calls.Slot("slot", MINE)
-    call = calls.claim(shard.keys, "push", slot, LIMITS, alone=False, now=NOW)
-    for command in ("HSTRLEN", "HMGET", "EXISTS"):
+    call = calls.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=NOW)
+    for command in ("HLEN", "ZRANGEBYSCORE", "HMGET", "ZCOUNT", "EXISTS"):
         injected = refuse_all(shard, call, command)
         if injected.command:
             assert injected.failed
@@ -225,7 +224,9 @@ def test_claim__that_cannot_write_its_leases_leaves_all_due(shard: Shard) -> Non
     """A route without a lease does not wait for one to lapse."""
     for number in (1, 2, 3):
         shard.accept(number)
-    call = calls.claim(shard.keys, "push", calls.Slot("s", MINE), LIMITS, alone=False, now=NOW)
-    assert refuse_on(shard, call, "HSET", shard.keys.leases("push")).failed
-    assert set(shard.schedule().values()) == {NOW}
+    call = calls.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=NOW)
+    for index in (shard.keys.leases("push"), shard.keys.schedule("push")):
+        assert refuse_on(shard, call, "ZADD", index).failed
+        assert set(shard.schedule().values()) == {NOW}
+        assert shard.leases() == {}
     assert shard.claim().word == "claimed"

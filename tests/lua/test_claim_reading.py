@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from galaxy_notify.redis_state.calls import Claim
-from tests.lua.support.shard import LIMITS, MINE, Shard, new
+from tests.lua.support.shard import LIMITS, MINE, TTL, Shard, new
 from tests.lua.support.snapshot import snapshot
 
 _BIG = 1_000_000
@@ -143,10 +143,11 @@ def test_claim__takes_one_at_least(asked: int, shard: Shard) -> None:
     assert len(shard.claim(limits=replace(LIMITS, members=asked)).members) == 1
 
 
-def test_claim__leaves_a_lease_nobody_could_have_written(shard: Shard) -> None:
-    """A lease that cannot be read counts as one that was abandoned."""
+def test_claim__counts_from_none_what_nobody_could_have_counted(shard: Shard) -> None:
+    """A count that cannot be read is none; the next one is written over it."""
     (member,) = shard.accept(1)
-    shard.client.hset(shard.keys.leases("push"), member, "rubbish")
-    claim = shard.claim()
-    assert [m.abandoned for m in claim.members] == [1]
-    assert shard.leases()[member].endswith(MINE)
+    shard.client.hset(shard.keys.abandoned("push"), member, "rubbish")
+    assert [m.abandoned for m in shard.claim().members] == [0]
+    assert shard.leases() == {member: MINE}
+    shard.now += TTL
+    assert [m.abandoned for m in shard.claim(f"host-2-ffff:0:{TTL}:1").members] == [1]

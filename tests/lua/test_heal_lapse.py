@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
 from galaxy_notify.redis_state import calls
@@ -11,13 +9,14 @@ from galaxy_notify.redis_state.calls import Correction
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import publishing
 from tests.lua.support.seeds import SEEDS
-from tests.lua.support.shard import NOW, TTL, Shard
+from tests.lua.support.shard import MINE, NOW, TTL, Shard
 from tests.lua.support.snapshot import snapshot
 
+SECOND = f"host-2-ffff:0:{TTL}:1"
 
-def _lapse(shard: Shard, members: Sequence[str]) -> int:
-    call = calls.lapse(shard.keys, "push", [member.encode() for member in members])
-    return int(shard.run(call))
+
+def _lapse(shard: Shard) -> int:
+    return int(shard.run(calls.lapse(shard.keys, "push")))
 
 
 def test_heal__returns_a_dead_letter_to_the_dead(shard: Shard) -> None:
@@ -48,7 +47,7 @@ def test_heal__moves_a_route_to_its_own_channel(shard: Shard) -> None:
 def test_heal__does_not_bring_another_lease_forward(shard: Shard) -> None:
     """A route that is leased in its own channel stays so when a copy elsewhere is healed."""
     (member,) = shard.accept(1, "email:u1")
-    shard.claim("host-2-ffff:0:1", channel="email")
+    shard.claim(SECOND, channel="email")
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.claim()
     assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["healed"]
@@ -87,14 +86,15 @@ def test_heal__twice_is_stale(shard: Shard) -> None:
     assert snapshot(shard) == before
 
 
-@pytest.mark.parametrize(("held_for", "lapsed"), [(TTL, 0), (TTL + 1, 1), (10**9, 1)])
-def test_lapse__frees_what_is_held_too_long(held_for: int, lapsed: int, shard: Shard) -> None:
-    """After a clock was set back, no lease lasts longer than it may."""
+@pytest.mark.parametrize(("set_back", "shortened"), [(0, 0), (1, 1), (10**9, 1)])
+def test_lapse__shortens_what_is_held_too_long(set_back: int, shortened: int, shard: Shard) -> None:
+    """After a clock was set back, no lease lasts longer than it may; the fraction is its name."""
     (member,) = shard.accept(1)
     shard.claim()
-    shard.client.zadd(shard.keys.schedule("push"), {member: NOW + held_for})
-    assert _lapse(shard, [member]) == lapsed
-    assert shard.schedule() == {member: NOW if lapsed else NOW + held_for}
+    shard.now -= set_back
+    assert _lapse(shard) == shortened
+    assert shard.schedule() == {member: NOW + TTL - (set_back if shortened else 0)}
+    assert shard.leases() == {member: MINE}
 
 
 def test_lapse__leaves_the_lease_to_its_holder(shard: Shard) -> None:
@@ -102,34 +102,44 @@ def test_lapse__leaves_the_lease_to_its_holder(shard: Shard) -> None:
     (member,) = shard.accept(1)
     shard.claim()
     shard.now -= 3_600_000
-    assert _lapse(shard, [member]) == 1
+    assert _lapse(shard) == 1
     assert shard.words(publishing(shard, member)) == ["published"]
     assert_counted(shard)
 
 
+def test_lapse__makes_it_due_to_others_in_time(shard: Shard) -> None:
+    """A holder that died is not waited for longer than a lease lasts."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    shard.now -= 3_600_000
+    _lapse(shard)
+    shard.now += TTL + 1
+    assert [m.member.decode() for m in shard.claim(SECOND).members] == [member]
+
+
 def test_lapse__leaves_what_waits(shard: Shard) -> None:
     """A route that nobody holds waits for its due time, however far away."""
-    (member,) = shard.accept(1, due=NOW + 10**10)
+    shard.accept(1, due=NOW + 10**10)
     before = snapshot(shard)
-    assert _lapse(shard, [member, "nobody/push:u1"]) == 0
+    assert _lapse(shard) == 0
     assert snapshot(shard) == before
 
 
-def test_lapse__forgets_leases_on_nothing(shard: Shard) -> None:
-    """A lease on what is not scheduled any more is no use to anybody."""
+def test_lapse__leaves_a_lease_whose_length_nobody_knows(shard: Shard) -> None:
+    """A token of another kind says nothing about how long it may last."""
     (member,) = shard.accept(1)
-    shard.claim()
-    shard.client.zrem(shard.keys.schedule("push"), member)
-    assert _lapse(shard, [member]) == 0
-    assert not shard.leases()
+    shard.claim("mine")
+    shard.now -= 3_600_000
+    assert _lapse(shard) == 0
+    assert shard.leases() == {member: "mine"}
 
 
-def test_lapse__looks_at_many(shard: Shard) -> None:
-    """A page of leases is one call."""
+def test_lapse__tells_leases_apart(shard: Shard) -> None:
+    """Leases that come to lapse in the same millisecond stay two."""
     for number in range(300):
         shard.accept(number)
-    members = list(shard.schedule())[:256]
-    shard.claim()
+    assert len(shard.claim().members) + len(shard.claim(SECOND).members) == 300
     shard.now -= 3_600_000
-    assert _lapse(shard, members) == 256
+    assert _lapse(shard) == 2
+    assert sorted(shard.leases().values()) == [MINE] * 256 + [SECOND] * 44
     assert_consistent(shard)

@@ -20,7 +20,7 @@ from tests.support.servers import Server
 Refuse = Callable[[Shard, Call], Injected]
 #: Keys of which a script that ends in an error may have written: none holds the state of a route.
 _SCRATCH = {
-    "claim": ("claims", "schedule:push"),
+    "claim": ("leases:push", "abandoned:push", "schedule:push"),
     "finish": ("seen:gateway",),
 }
 #: Commands whose loss costs a count or leaves a key that fsck finds, but never a route. A member

@@ -13,8 +13,9 @@ from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.fsck_notifications import SeenNotification, balance, recount
 from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted, mend
 from tests.lua.support.faults import ACTOR, counted, faults_of, seen_of
+from tests.lua.support.outcomes import publishing
 from tests.lua.support.seeds import SEEDS
-from tests.lua.support.shard import KEEP, NOW, Shard, split
+from tests.lua.support.shard import KEEP, MINE, NOW, Shard, split
 from tests.lua.support.snapshot import snapshot
 
 ROUTE = "push:u1"
@@ -57,13 +58,13 @@ def test_mend__only_looks_unless_asked_to_write(shard: Shard) -> None:
     "change",
     [
         lambda seen: replace(seen, score=float(NOW)),
-        lambda seen: replace(seen, lease=b"0:30000:x"),
+        lambda seen: replace(seen, count=b"1"),
         lambda seen: replace(seen, died=float(NOW)),
         lambda seen: replace(seen, record=False),
         lambda seen: replace(seen, state=seen.state + b"x"),
         lambda seen: replace(seen, state=b""),
     ],
-    ids=["score", "lease", "died", "record", "state", "no state"],
+    ids=["score", "count", "died", "record", "state", "no state"],
 )
 def test_mend__leaves_what_is_not_as_it_was_read(
     change: Callable[[SeenRoute], SeenRoute], shard: Shard
@@ -88,19 +89,21 @@ def test_mend__finds_a_route_of_any_state_as_it_is(state: str, shard: Shard) -> 
 def test_mend__ends_the_lease_of_what_it_moves(shard: Shard) -> None:
     """A worker that still holds a dead letter's lease cannot settle it any more."""
     member = SEEDS["dead_letter"](shard, 1)
-    shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
-    shard.client.hset(shard.keys.leases("push"), member, "0:30000:host-2:0:1")
+    shard.lease(member, MINE, NOW - 1)
+    shard.client.hset(shard.keys.abandoned("push"), member, 1)
     assert run(shard, *faults_of(shard, member)) == ["mended"]
-    assert (shard.schedule(), shard.leases(), shard.dead()) == ({}, {}, {member: NOW})
+    assert (shard.schedule(), shard.counts(), shard.dead()) == ({}, {}, {member: NOW})
+    assert shard.words(publishing(shard, member)) == ["stale"]
 
 
 def test_mend__makes_a_lease_that_lasts_too_long_due(shard: Shard) -> None:
-    """The lease stays, so that its holder can still settle in time."""
-    member = SEEDS["leased"](shard, 1)
-    shard.client.zadd(shard.keys.schedule("push"), {member: NOW + 10**9})
+    """That ends the lease; how often it was left behind is not forgotten."""
+    (member,) = shard.accept(1)
+    shard.client.hset(shard.keys.abandoned("push"), member, 1)
+    shard.lease(member, MINE, NOW + 10**9)
     assert run(shard, *faults_of(shard, member)) == ["mended"]
-    assert shard.schedule() == {member: NOW}
-    assert set(shard.leases()) == {member}
+    assert (shard.schedule(), shard.leases()) == ({member: NOW}, {})
+    assert shard.counts() == {member: 1}
 
 
 def test_mend__buries_what_has_no_record(shard: Shard) -> None:

@@ -60,12 +60,14 @@ class Story:
 
     def _claim(self) -> Call:
         self._numbers += 1
-        channel, token = self.random.choice(_CHANNELS), f"w{self._numbers % 4}:0:{self._numbers}"
+        channel, token = (
+            self.random.choice(_CHANNELS),
+            f"w{self._numbers % 4}:0:{TTL}:{self._numbers}",
+        )
         self._claimed.append((channel, token, []))
-        slot = calls.Slot(token.rpartition(":")[0], token)
         alone = self.random.random() < 0.2
         now = self.shard.now
-        return calls.claim(self.shard.keys, channel, slot, LIMITS, alone=alone, now=now)
+        return calls.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
 
     def _settle(self) -> Call | None:
         """Settle a claim, early or far too late, as its worker read it."""
@@ -73,7 +75,7 @@ class Story:
             return None
         place = self.random.randrange(len(self._claimed))
         channel, token, _ = self._claimed.pop(place)
-        held = [m for m, lease in self.shard.leases(channel).items() if lease.endswith(token)]
+        held = [m for m, lease in self.shard.leases(channel).items() if lease == token]
         settlement = Settlement()
         for member in held[: self.random.randint(1, 20)]:
             outcome(self.shard, self.random.choice(_SETTLING), member, settlement)

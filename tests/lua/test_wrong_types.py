@@ -18,6 +18,7 @@ from tests.support.servers import Server
 def _keys_of(shard: Shard, call: Call) -> list[str]:
     """Return every key that the call may touch: its own, and those in the shard's state."""
     built = [shard.keys.schedule("email"), shard.keys.dead("push"), shard.keys.leases("push")]
+    built.append(shard.keys.abandoned("push"))
     found = {*call.keys[:-1], *built, *snapshot(shard)}
     return sorted(found)
 
@@ -41,7 +42,7 @@ def _run_broken(shard: Shard, call: Call, key: str) -> None:
 
 def _scratch(shard: Shard) -> tuple[str, ...]:
     """Return what a claim or a finish may have written before it failed."""
-    return (shard.keys.claims, shard.keys.schedule("push"), shard.keys.seen("gateway"))
+    return (shard.keys.leases("push"), shard.keys.schedule("push"), shard.keys.seen("gateway"))
 
 
 def _less(state: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:

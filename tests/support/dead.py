@@ -116,10 +116,10 @@ class Graveyard:
     def claim(self, channel: str, shard: int) -> calls.Claim | None:
         """Take what is due under a lease, None where nothing is."""
         self._number += 1
-        slot = calls.Slot(f"{WORKER}:0", f"{WORKER}:0:{self._number}")
+        token = f"{WORKER}:0:30000:{self._number}"
         keys = self.layout.keys(shard)
-        call = calls.claim(keys, channel, slot, _LIMITS, alone=False, now=None)
-        claimed = calls.read_claim(run_sync(self.client, call), slot.token)
+        call = calls.claim(keys, channel, token, _LIMITS, alone=False, now=None)
+        claimed = calls.read_claim(run_sync(self.client, call), token)
         return claimed if claimed.members else None
 
     def state(self, member: str) -> bytes | None:

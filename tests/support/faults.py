@@ -34,10 +34,10 @@ def dead(site: Site) -> str:
 
 def _taken(site: Site, member: str) -> tuple[Sequence[calls.ClaimedMember], str]:
     """Take one member under a lease, and no other."""
-    token = f"host-1-abcd:8:{next(_numbers)}"
+    token = f"host-1-abcd:8:30000:{next(_numbers)}"
     site.client.zadd(site.keys.schedule("push"), {member: 0})
-    slot, limits = calls.Slot("host-1-abcd:8", token), calls.ClaimLimits(1, 30_000, 1, 300_000, 0)
-    call = calls.claim(site.keys, "push", slot, limits, alone=False, now=None)
+    limits = calls.ClaimLimits(1, 30_000, 1, 300_000, 0)
+    call = calls.claim(site.keys, "push", token, limits, alone=False, now=None)
     return calls.read_claim(run_sync(site.client, call), token).members, token
 
 
@@ -70,8 +70,14 @@ def _bury(site: Site, member: str, at_ms: int = 1) -> str:
     return member
 
 
-def _lease(site: Site, member: str, lease: str = "0:30000:host-1-abcd:0:1") -> str:
-    site.client.hset(site.keys.leases("push"), member, lease)
+def _count(site: Site, member: str) -> str:
+    site.client.hset(site.keys.abandoned("push"), member, 1)
+    return member
+
+
+def _held(site: Site, lapses: float) -> str:
+    member = leased(site)
+    site.move_leases(lapses)
     return member
 
 
@@ -147,16 +153,15 @@ FAULTS: dict[str, Callable[[Site], str]] = {
     "endless": _endless,
     "expires": _expires,
     "late": lambda site: _schedule(site, pending(site), site.now() + 2 * LATER_MS),
-    "long-lease": lambda site: _schedule(site, leased(site), site.now() + LATER_MS),
+    "long-lease": lambda site: _held(site, site.now() + LATER_MS),
     "malformed": _malformed,
-    "malformed-lease": lambda site: _lease(site, pending(site), "mine"),
     "miscounted": _miscounted,
     "not-dead": lambda site: _bury(site, pending(site)),
     "not-listed": _not_listed,
     "not-scheduled": lambda site: _unschedule(site, pending(site)),
     "record-missing": lambda site: _without_field(site, pending(site), "record"),
     "scheduled-dead": lambda site: _schedule(site, dead(site), site.now()),
-    "stray-lease": lambda site: _lease(site, cancelled(site)),
+    "stray-count": lambda site: _count(site, cancelled(site)),
     "totals": _totals,
     "unreadable": _unreadable,
     "vanished": lambda site: _without_hash(site, pending(site)),
@@ -168,12 +173,13 @@ FAULTS: dict[str, Callable[[Site], str]] = {
 VARIANTS: dict[str, tuple[str, Callable[[Site], str]]] = {
     "ended among the dead": ("already-ended", lambda site: _bury(site, cancelled(site))),
     "for ever": ("late", lambda site: _schedule(site, pending(site), float("inf"))),
-    "leased for ever": ("long-lease", lambda site: _schedule(site, leased(site), float("inf"))),
-    "lease without a schedule": (
+    "leased for very long": ("long-lease", lambda site: _held(site, site.now() * 2)),
+    "count without a schedule": (
         "not-scheduled",
-        lambda site: _lease(site, _unschedule(site, pending(site))),
+        lambda site: _count(site, _unschedule(site, pending(site))),
     ),
-    "lease of nobody": ("stray-lease", lambda site: _lease(site, f"{0:032x}/push:u1")),
+    "count of nobody": ("stray-count", lambda site: _count(site, f"{0:032x}/push:u1")),
+    "count of a dead one": ("stray-count", lambda site: _count(site, dead(site))),
     "malformed dead": ("malformed", lambda site: _bury(site, f"nobody-{next(_numbers)}")),
     "no number": (
         "miscounted",

@@ -49,8 +49,9 @@ def _failed(yard: Graveyard, member: str) -> str:
 def _published(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     made, _, route_id = member.partition("/")
-    state = yard.route(member).published("worker")
-    event = Event(made, 60_000, "", "", "game.ready", b"payload", "", "", "", "#2", state)
+    route = yard.route(member)
+    kind = (60_000, "", "", "game.ready", "", "", "", "#2", route.published("worker"))
+    event = Event(made, b"payload", route.due_at_ms, kind)
     settlement.publish(member.encode(), event, route_id)
     run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
     assert yard.route(member).status is Status.PUBLISHED

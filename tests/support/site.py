@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, cast
 
 from galaxy_notify.errors import Corrupt
@@ -79,10 +80,10 @@ class Site(Graveyard):
 
     def claim_alone(self) -> calls.Claim:
         """Take one suspect under a lease."""
-        slot = calls.Slot("host-1-abcd:9", f"host-1-abcd:9:{self.now()}")
+        token = f"host-1-abcd:9:30000:{self.now()}"
         limits = calls.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
-        call = calls.claim(self.keys, "push", slot, limits, alone=True, now=None)
-        return calls.read_claim(run_sync(self.client, call), slot.token)
+        call = calls.claim(self.keys, "push", token, limits, alone=True, now=None)
+        return calls.read_claim(run_sync(self.client, call), token)
 
     def replay(self, member: str) -> None:
         """Send a dead letter on its way again."""
@@ -115,16 +116,29 @@ class Site(Graveyard):
         found: dict[str, int] = {}
         for keys in self.layout.all_keys:
             pairs: Any = self.client.zrange(keys.schedule(channel), 0, -1, withscores=True)
-            found |= {member.decode(errors="replace"): int(score) for member, score in pairs}
+            found |= {member.decode(errors="replace"): ceil(score) for member, score in pairs}
         return found
 
     def leases(self, channel: str = "push") -> dict[str, str]:
-        """Return the leases: member → abandoned:ttl:token."""
+        """Return the leases: member → token."""
         found: dict[str, str] = {}
         for keys in self.layout.all_keys:
-            leases = cast("dict[bytes, bytes]", self.client.hgetall(keys.leases(channel)))
-            found |= {k.decode(errors="replace"): v.decode() for k, v in leases.items()}
+            leases: Any = self.client.zrange(keys.leases(channel), 0, -1, withscores=True)
+            for token, score in leases:
+                held: Any = self.client.zrangebyscore(keys.schedule(channel), score, score)
+                found |= {member.decode(errors="replace"): token.decode() for member in held}
         return found
+
+    def move_leases(self, lapses: float, channel: str = "push") -> None:
+        """Have all leases lapse at another time, as if the clock had moved."""
+        for keys in self.layout.all_keys:
+            leases: Any = self.client.zrange(keys.leases(channel), 0, -1, withscores=True)
+            for number, (token, score) in enumerate(leases, 1):
+                to, schedule = int(lapses) - number / 4096, keys.schedule(channel)
+                held: Any = self.client.zrangebyscore(schedule, score, score)
+                if held:
+                    self.client.zadd(schedule, dict.fromkeys(held, to))
+                self.client.zadd(keys.leases(channel), {token: to})
 
     def routes(self) -> dict[str, Route]:
         """Return every route there is: member → route."""

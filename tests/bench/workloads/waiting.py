@@ -68,9 +68,9 @@ def _claim_us(server: Server) -> float:
     with deployment(server.tcp_url) as place, patient(server) as client:
         before = _script_us(client)
         for number in range(_CLAIMS):
-            slot = calls.Slot("bench:0", f"bench:0:{time.time_ns()}{number}")
-            call = calls.claim(place.keys(0), "push", slot, limits, alone=False, now=None)
-            claim = calls.read_claim(run_sync(place.client, call), slot.token)
+            token = f"bench:0:60000:{time.time_ns()}{number}"
+            call = calls.claim(place.keys(0), "push", token, limits, alone=False, now=None)
+            claim = calls.read_claim(run_sync(place.client, call), token)
             if len(claim.members) != _BATCH:
                 raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")
         took = (_script_us(client) - before) / (_BATCH * _CLAIMS)

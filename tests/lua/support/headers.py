@@ -98,4 +98,4 @@ def _entries(lines: list[str]) -> list[Entry]:
 def _without_calls(line: str) -> str:
     """Return the line without calls to Redis, and without what only explains an orphan."""
     line = re.sub(r"\b(?:call|try)\((?:[^()]|\([^()]*\))*\)", "", line)
-    return re.sub(r"(orphan\(n, '\w+'), '\w+'", r"\1", line)
+    return re.sub(r"(orphan\(\w+, '\w+'), '\w+'", r"\1", line)

@@ -88,7 +88,7 @@ def assert_at_rest(shard: Shard, *, exact: bool = True, undone: bool = True) -> 
     routes = routes_of(shard)
     for channel in CHANNELS:
         assert shard.schedule(channel) == {}
-        assert shard.leases(channel) == {}
+        assert not shard.client.exists(shard.keys.leases(channel), shard.keys.abandoned(channel))
     for member, route in routes.items():
         dead = member in shard.dead(split(member)[1].partition(":")[0])
         assert dead == (route.status is Status.DEAD_LETTER), member
@@ -115,16 +115,19 @@ def converge(shard: Shard, rounds: int = 8) -> None:
     for _ in range(rounds):
         shard.now += TTL + 10_000
         for channel in CHANNELS:
+            shard.run(calls.lapse(shard.keys, channel))
             while _claim_and_settle(shard, policy, channel):
                 pass
-            _forget_leases(shard, channel)
-        if not any(shard.schedule(channel) for channel in CHANNELS):
+        indexes = [
+            f(channel) for f in (shard.keys.schedule, shard.keys.leases) for channel in CHANNELS
+        ]
+        if not shard.client.exists(*indexes):
             return
 
 
 def _claim_and_settle(shard: Shard, policy: Policy, channel: str) -> bool:
     shard.claims += 1
-    token = f"host-7-good:0:{shard.claims}"
+    token = f"host-7-good:0:{TTL}:{shard.claims}"
     claim = shard.claim(token, channel=channel)
     if not claim.members and claim.suspects:
         claim = shard.claim(token, channel=channel, alone=True)
@@ -141,12 +144,6 @@ def _settle(shard: Shard, batch: Batch, channel: str, claim: Claim) -> None:
         shard.settle(batch.settlement, claim.token, channel)
     if batch.corrections:
         shard.run(calls.heal(shard.keys, channel, claim.token, batch.corrections))
-
-
-def _forget_leases(shard: Shard, channel: str) -> None:
-    """Do as the janitor: a lease on what is no longer scheduled is forgotten."""
-    members = [member.encode() for member in shard.leases(channel)]
-    shard.run(calls.lapse(shard.keys, channel, members))
 
 
 def _escaped(prefix: str) -> str:

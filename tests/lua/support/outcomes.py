@@ -24,19 +24,18 @@ def publishing(
     for member in members:
         notification_id, route_id = split(member)
         route = route_or_new(shard, member)
-        event = Event(
-            notification_id,
+        kind = (
             KEEP,
             "" if expires is None else expires,
             "1" if _routes_in(shard, member) == 1 else "",
             "game.ready",
-            b"payload",
             "r-1",
             "",
             "",
             event_suffix(route.generation),
             route.published(WORKER),
         )
+        event = Event(notification_id, b"payload", route.due_at_ms, kind)
         made.publish(member.encode(), event, route_id)
     return made
 

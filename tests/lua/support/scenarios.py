@@ -14,9 +14,8 @@ from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.seeds import SEEDS, abandon
-from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, Shard, new, split
+from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, TTL, Shard, new, split
 
-_SLOT = calls.Slot(MINE.rpartition(":")[0], MINE)
 _ROUTES = ("email:u1", "push:u1", "push:u2")
 
 
@@ -45,7 +44,7 @@ def _claim(shard: Shard) -> Call:
     shard.accept(4, "push:u1", "push:u2")
     shard.client.delete(shard.keys.notification(f"{2:032x}"))
     shard.now += 1000
-    return calls.claim(shard.keys, "push", _SLOT, LIMITS, alone=False, now=shard.now)
+    return calls.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=shard.now)
 
 
 def _claim_again(shard: Shard) -> Call:
@@ -59,7 +58,7 @@ def _claim_again_fewer(shard: Shard) -> Call:
     """The answer of a claim was lost, and the next is to be a smaller one."""
     shard.run(_claim(shard))
     few = replace(LIMITS, members=2)
-    return calls.claim(shard.keys, "push", _SLOT, few, alone=False, now=shard.now)
+    return calls.claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
 
 
 def _settle(shard: Shard) -> Call:
@@ -69,7 +68,7 @@ def _settle(shard: Shard) -> Call:
     late, stale, gone = (shard.accept(number)[0] for number in (8, 9, 10))
     shard.client.delete(shard.hash_of(members[-1]))
     assert len(shard.claim().members) == 12
-    shard.client.hset(shard.keys.leases("push"), stale, "0:30000:another")
+    shard.lease(stale, f"host-3-aaaa:0:{TTL}:1", NOW + TTL)
     settlement = Settlement()
     for word, member in zip(OUTCOMES, members, strict=True):
         if word == "drop":
@@ -134,13 +133,15 @@ def _resume(shard: Shard) -> Call:
 
 
 def _lapse(shard: Shard) -> Call:
-    """A lease held too long, one that is not, one on what is not scheduled."""
-    long, fine = (shard.accept(number)[0] for number in (1, 2))
-    assert shard.claim().members
-    shard.client.zadd(shard.keys.schedule("push"), {long: NOW + 10**9})
-    shard.client.hset(shard.keys.leases("push"), "nobody/push:u1", f"0:30000:{MINE}")
-    members = [long.encode(), fine.encode(), b"nobody/push:u1"]
-    return calls.lapse(shard.keys, "push", members)
+    """Two leases held too long, one that is not, one that holds nothing."""
+    for number in range(1, 5):
+        shard.accept(number)
+        assert shard.claim(f"host-1-abcd:{number}:{TTL}:1").members
+    first, second, _, gone = shard.schedule()
+    shard.lease(first, f"host-1-abcd:1:{TTL}:1", NOW + 10**9)
+    shard.lease(second, f"host-1-abcd:2:{TTL}:1", NOW + 2 * 10**9)
+    shard.cancel(gone)
+    return calls.lapse(shard.keys, "push")
 
 
 def _mend(shard: Shard) -> Call:
@@ -155,7 +156,8 @@ def _mend(shard: Shard) -> Call:
     shard.client.zrem(shard.keys.dead("push"), dead)
     scores = {early: NOW, held: NOW + 10**9, ended: NOW, dead: NOW, elsewhere: NOW}
     shard.client.zadd(shard.keys.schedule("push"), scores)
-    shard.client.hset(shard.keys.leases("push"), held, f"0:30000:{MINE}")
+    shard.lease(held, MINE, NOW + 10**9)
+    shard.client.hset(shard.keys.abandoned("push"), mapping={held: 1})
     shard.client.zadd(shard.keys.dead("push"), {listed: NOW})
     items = faults_of(shard, early, held, listed, ended, dead, elsewhere, unread)
     items += [(replace(items[0][0], member=moved.encode()), items[0][1])]

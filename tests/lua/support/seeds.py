@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from galaxy_notify.redis_state import calls
 from tests.lua.support.outcomes import outcome
-from tests.lua.support.shard import KEEP, Shard
+from tests.lua.support.shard import KEEP, TTL, Shard
 
-OTHER = "host-2-ffff:0:"
+OTHER = f"host-2-ffff:0:{TTL}:"
 
 
 def _pending(shard: Shard, number: int) -> str:
@@ -64,7 +64,7 @@ def _replayed(shard: Shard, number: int) -> str:
 
 def _lapsed(shard: Shard, number: int) -> str:
     member = _leased(shard, number)
-    shard.client.zadd(shard.keys.schedule("push"), {member: shard.now})
+    shard.lease(member, f"{OTHER}{number}", shard.now - 1)
     return member
 
 
@@ -95,8 +95,7 @@ def abandon(shard: Shard, times: int) -> None:
     """Have everything that is due claimed and left behind *times* over."""
     for _ in range(times):
         shard.claims += 1
-        token = f"host-9-dead:0:{shard.claims}"
-        assert shard.claim(token).members
-        shard.client.delete(shard.keys.claims)
+        token = f"host-9-dead:0:{TTL}:{shard.claims}"
+        assert shard.claim(token).members or shard.claim(token, alone=True).members
         for member in shard.leases():
-            shard.client.zadd(shard.keys.schedule("push"), {member: shard.now}, xx=True)
+            shard.lease(member, token, shard.now - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ NOW = 1_900_000_000_000
 TTL = 30_000
 KEEP = 60_000
 WORKER = "host-1-abcd"
-MINE = f"{WORKER}:0:1"
+MINE = f"{WORKER}:0:{TTL}:1"
 FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
 _TIME_AT = {"lapse": 0, "trim": 2}
@@ -132,9 +133,8 @@ class Shard:
         limits: ClaimLimits = LIMITS,
         alone: bool = False,
     ) -> Claim:
-        """Run claim; each token belongs to a slot of its own."""
-        slot = calls.Slot(token.rpartition(":")[0], token)
-        call = calls.claim(self.keys, channel, slot, limits, alone=alone, now=self.now)
+        """Run claim."""
+        call = calls.claim(self.keys, channel, token, limits, alone=alone, now=self.now)
         return calls.read_claim(self.run(call), token)
 
     def settled(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> Settled:
@@ -196,17 +196,29 @@ class Shard:
         return int(stored)
 
     def schedule(self, channel: str = "push") -> dict[str, float]:
-        """Return the schedule of a channel."""
-        return self._scores(self.keys.schedule(channel))
+        """Return the schedule of a channel, in whole ms: what is behind the point names a lease."""
+        scores = self._scores(self.keys.schedule(channel))
+        return {m: math.ceil(at) if math.isfinite(at) else at for m, at in scores.items()}
 
     def dead(self, channel: str = "push") -> dict[str, float]:
         """Return the dead letters of a channel."""
         return self._scores(self.keys.dead(channel))
 
     def leases(self, channel: str = "push") -> dict[str, str]:
-        """Return the leases of a channel."""
-        rows: Any = self.client.hgetall(self.keys.leases(channel))
-        return {member.decode(): lease.decode() for member, lease in rows.items()}
+        """Return the leases of a channel: member → token."""
+        tokens = {at: token for token, at in self._scores(self.keys.leases(channel)).items()}
+        scores = self._scores(self.keys.schedule(channel))
+        return {member: tokens[at] for member, at in scores.items() if at in tokens}
+
+    def lease(self, member: str, token: str, lapses: float, channel: str = "push") -> None:
+        """Put one member under a lease of its own."""
+        self.client.zadd(self.keys.schedule(channel), {member: lapses - 0.5})
+        self.client.zadd(self.keys.leases(channel), {token: lapses - 0.5})
+
+    def counts(self, channel: str = "push") -> dict[str, int]:
+        """Return how often members of a channel were left behind."""
+        rows: Any = self.client.hgetall(self.keys.abandoned(channel))
+        return {member.decode(): int(count) for member, count in rows.items()}
 
     def events(self) -> list[tuple[str, dict[str, bytes]]]:
         """Return the entries of the gateway stream."""
