@@ -19,7 +19,7 @@ from galaxy_notify.model.route import (
 )
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.calls import Claim, ClaimedMember, Correction
-from galaxy_notify.redis_state.settlement import Event, Settlement
+from galaxy_notify.redis_state.settlement import Settlement
 
 #: How long a record of a newer format rests before somebody looks at it again.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
@@ -50,6 +50,8 @@ class Batch:
         self._channel = channel
         self._claim = claim
         self._prefix = f"{channel}:".encode()
+        self._keep_plain_ms = policy.deployment.keep_ms(keyed=False)
+        self._keep_keyed_ms = policy.deployment.keep_ms(keyed=True)
         self._notifications: dict[bytes, Notification] = {}
 
     @property
@@ -155,8 +157,8 @@ class Batch:
             ids.event_suffix(route.generation),
             route.published(self._policy.worker_id),
         )
-        event = Event(notification.notification_id, payload, route.due_at_ms, kind)
-        self.settlement.publish(raw, event, route_id)
+        event = (notification.notification_id, route.due_at_ms, payload)
+        self.settlement.publish(raw, event, kind, route_id)
         self._published.append(Item(raw, "publish", notification, route))
 
     def _unusual(self, claimed: ClaimedMember) -> None:
@@ -246,7 +248,7 @@ class Batch:
         return known
 
     def _keep_ms(self, notification: Notification) -> int:
-        return self._policy.deployment.keep_ms(keyed=bool(notification.idempotency_key))
+        return self._keep_keyed_ms if notification.idempotency_key else self._keep_plain_ms
 
 
 def _told(error: Exception) -> str:

@@ -15,15 +15,6 @@ from galaxy_notify.redis_state.scripts import Argument, Call, script
 Kind = tuple[int, int | str, str, str, str, str, str, str, bytes]
 
 
-class Event(NamedTuple):
-    """What a gateway event shares with those of other routes of its notification."""
-
-    notification_id: str
-    payload: bytes
-    due_at_ms: int
-    kind: Kind
-
-
 class Settlement:
     """The outcomes of one claim's members; those to publish come first in ``members``."""
 
@@ -32,7 +23,7 @@ class Settlement:
         self._kinds: list[Any] = []
         self._count = 0
         self._kind: Kind | None = None
-        self._event: Event | None = None
+        self._event: tuple[str, int, bytes] | None = None
         self._notifications_at = self._routes_at = 0
         self._published: list[bytes] = []
         self._others: list[Argument] = []
@@ -46,24 +37,33 @@ class Settlement:
         """Return the members in the order in which settle answers them."""
         return self._published + self._rest
 
-    def publish(self, member: bytes, event: Event, route_id: bytes | str) -> None:
-        """Publish a route; one of the same event or kind as that before it shares its arguments."""
+    def publish(
+        self,
+        member: bytes,
+        event: tuple[str, int, bytes],
+        kind: Kind,
+        route_id: bytes | str,
+    ) -> None:
+        """Publish a route; *event* is its notification's id, its due time and the payload.
+
+        One of the same event, or of the same kind, as that before it shares its arguments.
+        """
         self._published.append(member)
         args = self._kinds
+        if kind != self._kind:
+            self._kind, self._event = kind, None
+            self._count += 1
+            self._notifications_at = len(args) + len(kind)
+            args += (*kind, 0)
         if event == self._event:
             args[self._routes_at] += 1
             args.append(route_id)
             return
-        notification_id, payload, due, kind = self._event = event
-        if kind == self._kind:
-            args[self._notifications_at] += 1
-        else:
-            self._kind = kind
-            self._count += 1
-            self._notifications_at = len(args) + len(kind)
-            args += (*kind, 1)
+        self._event = event
+        args[self._notifications_at] += 1
         self._routes_at = len(args) + 3
-        args += (notification_id, payload, b"%013d" % due, 1, route_id)
+        notification_id, due_at_ms, payload = event
+        args += (notification_id, payload, b"%013d" % due_at_ms, 1, route_id)
 
     def retry(self, member: bytes, state: bytes, delay_ms: int) -> None:
         """Schedule another attempt."""

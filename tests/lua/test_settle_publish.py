@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.settlement import Event, Settlement
+from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import outcome, publishing
 from tests.lua.support.seeds import SEEDS
@@ -56,9 +56,8 @@ def test_publish__passes_on_what_traces_it(given: str, shard: Shard) -> None:
     }
     state = shard.route(member).published(WORKER)
     kind: Any = (KEEP, "", "1", "t.u", *optional.values(), "", state)
-    event = Event(notification_id, b"p", NOW, kind)
     settlement = Settlement()
-    settlement.publish(member.encode(), event, route_id)
+    settlement.publish(member.encode(), (notification_id, NOW, b"p"), kind, route_id)
     assert shard.words(settlement) == ["published"]
     ((_, fields),) = shard.events()
     assert fields.keys() & optional.keys() == {given}
@@ -90,9 +89,9 @@ def test_publish__moves_opaque_bytes(shard: Shard) -> None:
     notification_id, route_id = split(member)
     payload = bytes(range(256)) * 20
     state = shard.route(member).published(WORKER)
-    event = Event(notification_id, payload, NOW, (KEEP, "", "1", "t", "", "", "", "", state))
+    kind: Any = (KEEP, "", "1", "t", "", "", "", "", state)
     settlement = Settlement()
-    settlement.publish(member.encode(), event, route_id)
+    settlement.publish(member.encode(), (notification_id, NOW, payload), kind, route_id)
     shard.settle(settlement)
     assert shard.events()[0][1]["payload_bytes"] == payload
 

@@ -8,7 +8,7 @@ from galaxy_notify.model.route import Status, decode_route
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange, RouteChange
 from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.settlement import Event, Settlement
+from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.dead import PLAIN, Graveyard
 
 
@@ -51,8 +51,8 @@ def _published(yard: Graveyard, member: str) -> str:
     made, _, route_id = member.partition("/")
     route = yard.route(member)
     kind = (60_000, "", "", "game.ready", "", "", "", "#2", route.published("worker"))
-    event = Event(made, b"payload", route.due_at_ms, kind)
-    settlement.publish(member.encode(), event, route_id)
+    event = (made, route.due_at_ms, b"payload")
+    settlement.publish(member.encode(), event, kind, route_id)
     run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
     assert yard.route(member).status is Status.PUBLISHED
     return "gone"

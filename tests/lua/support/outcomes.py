@@ -7,7 +7,7 @@ from typing import Any
 from galaxy_notify.model.ids import event_suffix
 from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_state.scripts import Argument
-from galaxy_notify.redis_state.settlement import Event, Settlement
+from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.shard import FAILURE, KEEP, WORKER, Shard, split
 
 OUTCOMES = ("publish", "retry", "bury", "expire", "release", "drop")
@@ -35,8 +35,8 @@ def publishing(
             event_suffix(route.generation),
             route.published(WORKER),
         )
-        event = Event(notification_id, b"payload", route.due_at_ms, kind)
-        made.publish(member.encode(), event, route_id)
+        event = (notification_id, route.due_at_ms, b"payload")
+        made.publish(member.encode(), event, kind, route_id)
     return made
 
 
