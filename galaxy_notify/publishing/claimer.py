@@ -15,7 +15,7 @@ from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
-_BEAT_EVERY_S: Final = 5.0
+_BEAT_EVERY_S: Final = 8.0
 _NONCE_BYTES: Final = 8
 #: Faults after which a claim may have been made all the same.
 _UNHEARD: Final = frozenset({"timeout", "connection", "reply"})

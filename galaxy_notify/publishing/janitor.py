@@ -17,7 +17,10 @@ from galaxy_notify.telemetry.outage import EdgeLog
 _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
 _OUTAGE_PAUSE_S: Final = 5.0
-_LAPSE_EVERY_S: Final = 2.0
+_QUIET_S: Final = 2.0
+_META_EVERY_S: Final = 2.0
+_LAPSE_EVERY_S: Final = 5.0
+_FORGET_EVERY_S: Final = 600.0
 
 
 class Rules(NamedTuple):
@@ -52,16 +55,17 @@ class Janitor:
         self._hurry = asyncio.Event()
         self._passed: set[str] = set()
         self._pause_s = _EVERY_S
+        self._is_long = False
         self._locked_until = 0.0
-        self._due = {"lapse": 0.0}
+        self._due = dict.fromkeys(("meta", "lapse", "forget"), 0.0)
 
     async def run(self) -> None:
-        """Tidy up each second, and sooner when a stream has grown too long."""
+        """Tidy up every two seconds; each second, or at once, where a stream grows too long."""
         while not self._stop.is_set():
             try:
                 await self.run_once()
                 self._outage.up()
-                self._pause_s = _EVERY_S
+                self._pause_s = _EVERY_S if self._is_long else _QUIET_S
             except RedisFault as error:
                 self._outage.down(error.fault.code, error.fault.text)
                 # The worker tries often enough to notice that Redis is back.
@@ -80,9 +84,12 @@ class Janitor:
         await self._trim()
         for channel in self._channels:
             await self._expire_dead(channel)
-        if self._is_due("lapse", _LAPSE_EVERY_S):
+        if self._is_due("meta", _META_EVERY_S):
             await self._upkeep.assert_meta()
+        if self._is_due("lapse", _LAPSE_EVERY_S):
             await self._lapse()
+        if self._is_due("forget", _FORGET_EVERY_S):
+            await self._upkeep.forget_workers()
         return True
 
     def hurry(self) -> None:
@@ -117,6 +124,7 @@ class Janitor:
 
     async def _trim(self) -> None:
         trimmed = await self._upkeep.trim(self.rules.group_idle_ms)
+        self._is_long = trimmed.is_long
         if trimmed.gone:
             self._log.debug("stream trimmed", entries=trimmed.gone, length=trimmed.length)
             self._trimmed()

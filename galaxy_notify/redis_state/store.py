@@ -18,7 +18,6 @@ from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settl
 
 T = TypeVar("T")
 _WORKER_TTL_MS = 30_000
-_FORGOTTEN_MS = 3_600_000
 
 
 class Store:
@@ -91,7 +90,6 @@ class Store:
         pipeline.hset(key, items=[part for pair in told.items() for part in pair])
         pipeline.pexpire(key, _WORKER_TTL_MS)
         pipeline.zadd(self.keys.workers, {worker_id: now_ms})
-        pipeline.zremrangebyscore(self.keys.workers, "-inf", now_ms - _FORGOTTEN_MS)
         try:
             await pipeline.execute()
         except REDIS_ERRORS as error:

@@ -15,16 +15,21 @@ from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 
-LOCK_MS: Final = 6000
+LOCK_MS: Final = 10_000
+_FORGOTTEN_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """How many entries went, how many are left, and the groups that held or were passed by."""
+    """How many entries went, how many are left, and the groups that held or were passed by.
+
+    *is_long* says that the stream may soon be longer than it should be.
+    """
 
     gone: int
     length: int
     groups: Mapping[str, tuple[bool, int]]
+    is_long: bool
 
 
 class Upkeep:
@@ -37,10 +42,11 @@ class Upkeep:
 
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is."""
-        taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", LOCK_MS)
-        if taken:
-            return True
-        if await self._ask("GET", self.keys.janitor) != worker_id.encode():
+        holder = await self._ask("GET", self.keys.janitor)
+        if holder is None:
+            taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", LOCK_MS)
+            return bool(taken)
+        if holder != worker_id.encode():
             return False
         # Whoever took it in between trims as safely as we do: each step is safe to run twice.
         await self._ask("PEXPIRE", self.keys.janitor, LOCK_MS)
@@ -55,10 +61,10 @@ class Upkeep:
         """Shorten the gateway stream as far as the policy and its groups allow."""
         keep = self._deployment.max_len
         if self._deployment.trim == "none":
-            return Trimmed(0, 0, {})
+            return Trimmed(0, 0, {}, is_long=False)
         if self._deployment.trim == "always":
             gone = await self._ask("XTRIM", self.keys.stream, "MAXLEN", "~", keep)
-            return Trimmed(int(gone), 0, {})
+            return Trimmed(int(gone), 0, {}, is_long=True)
         reply = await run(self._client, calls.trim(self.keys, keep, group_idle_ms))
         try:
             gone, length, *groups = reply
@@ -67,13 +73,19 @@ class Upkeep:
                 name.decode("utf-8", "replace"): (word == b"holds", int(idle))
                 for name, word, idle in zip(steps, steps, steps, strict=True)
             }
-            return Trimmed(int(gone), int(length), seen)
+            return Trimmed(int(gone), int(length), seen, is_long=2 * int(length) > keep)
         except (ValueError, TypeError, AttributeError) as error:
             raise unreadable("trim", error) from error
 
     async def lapse(self, channel: str) -> int:
         """Shorten leases that a clock set back lets last too long; return how many."""
         return int(await run(self._client, calls.lapse(self.keys, channel)))
+
+    async def forget_workers(self) -> None:
+        """Forget the workers that were not heard of for an hour."""
+        seconds, _ = await self._ask("TIME")
+        until = int(seconds) * 1000 - _FORGOTTEN_MS
+        await self._ask("ZREMRANGEBYSCORE", self.keys.workers, "-inf", until)
 
     async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
         """Purge dead letters that are too old or too many, one batch at most."""
@@ -82,11 +94,6 @@ class Upkeep:
     async def assert_meta(self) -> None:
         """Keep what the deployment agreed on, even if the server has restarted empty."""
         await assert_deployment(self._client, self.keys, self._deployment)
-
-    async def now_ms(self) -> int:
-        """Return the server's clock."""
-        reply = await self._ask("TIME")
-        return int(reply[0]) * 1000 + int(reply[1]) // 1000
 
     async def _ask(self, *command: Any) -> Any:
         try:
