@@ -67,7 +67,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     (first,) = _hashes(place, [named], target.route_id)
     if b"digest" not in first:
         return None
-    record = _record(named, first)
+    record = readable_record(named, first)
     (ttl,) = read_all(place, [["PTTL", place.keys_for(named).notification(named)]])
     found = StoredNotification(named, record, 0, ttl if ttl >= 0 else None)
     whole = first_part(named) == named
@@ -124,7 +124,7 @@ def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[Stored
         StoredRoute(
             part,
             name,
-            _route(state),
+            readable_route(state),
             None if score is None else int(score),
             None if died is None else int(died),
             _lease(lease, score),
@@ -139,14 +139,16 @@ def _lease(raw: bytes | None, score: float | None) -> Lease | None:
     return Lease(match[3], int(score or 0), int(match[1])) if match else None
 
 
-def _record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:
+def readable_record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:
+    """Return the record among the fields of a notification; None where it cannot be read."""
     try:
         return decode_notification(notification_id, fields.get(b"record", b""))
     except Corrupt:
         return None
 
 
-def _route(state: bytes) -> Route | None:
+def readable_route(state: bytes) -> Route | None:
+    """Return a route; None where its state cannot be read."""
     try:
         return decode_route(state)
     except Corrupt:
