@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from galaxy_notify.errors import Corrupt, Unavailable
+from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.accepting import Flow
 from galaxy_notify.intake.receipts import Cancelled
 from galaxy_notify.model.ids import first_part, part_id
-from galaxy_notify.model.notification import Notification, decode_notification
-from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
+from galaxy_notify.model.route import PUBLISHABLE, Route, Status
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.notifications import readable_record, readable_route
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Read
 
@@ -32,7 +32,7 @@ def cancel_flow(
     fields = yield from _fields(layout, notification_id)
     if b"digest" not in fields:
         return Cancelled(0, 0, unknown=True)
-    record = _record(notification_id, fields)
+    record = readable_record(notification_id, fields)
     whole = first_part(notification_id) == notification_id
     parts = record.parts if record and whole else 1
     job = _Cancelling(
@@ -94,7 +94,7 @@ class _Cancelling:
     def _changes(self, fields: dict[bytes, bytes], counted: set[str]) -> Iterator[RouteChange]:
         for route_id, state in self._routes(fields):
             self.found = True
-            route = _route(state)
+            route = readable_route(state)
             if route is not None and route.status in PUBLISHABLE:
                 yield RouteChange(route_id, state, route.cancelled(self.actor))
             elif route_id not in counted:
@@ -121,17 +121,3 @@ def _sound(reply: Any) -> Any:
     if isinstance(reply, RedisFault):
         raise Unavailable(str(reply)) from reply
     return reply
-
-
-def _record(notification_id: str, fields: dict[bytes, bytes]) -> Notification | None:
-    try:
-        return decode_notification(notification_id, fields.get(b"record", b""))
-    except Corrupt:
-        return None
-
-
-def _route(state: bytes) -> Route | None:
-    try:
-        return decode_route(state)
-    except Corrupt:
-        return None

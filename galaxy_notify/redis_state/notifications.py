@@ -68,7 +68,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     (first,) = _hashes(place, [named], target.route_id)
     if b"digest" not in first:
         return None
-    record = _record(named, first)
+    record = readable_record(named, first)
     (ttl,) = read_all(place, [["PTTL", place.keys_for(named).notification(named)]])
     found = StoredNotification(named, record, 0, ttl if ttl >= 0 else None)
     whole = first_part(named) == named
@@ -127,7 +127,7 @@ def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[Stored
         StoredRoute(
             part,
             name,
-            _route(state),
+            readable_route(state),
             None if score is None else int(score),
             None if died is None else int(died),
             _lease(tokens.get(name), score, number(count)),
@@ -156,14 +156,16 @@ def _lease(token: bytes | None, score: float | None, abandoned: int) -> Lease | 
     return Lease(text(token).partition(":")[0], ceil(score or 0), abandoned)
 
 
-def _record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:
+def readable_record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:
+    """Return the record among the fields of a notification; None where it cannot be read."""
     try:
         return decode_notification(notification_id, fields.get(b"record", b""))
     except Corrupt:
         return None
 
 
-def _route(state: bytes) -> Route | None:
+def readable_route(state: bytes) -> Route | None:
+    """Return a route; None where its state cannot be read."""
     try:
         return decode_route(state)
     except Corrupt:

@@ -32,7 +32,7 @@ class Site:
 
     def server(self, **options: str) -> AbstractContextManager[Server]:
         """Run a server of the workload's own; everybody reaches it over TCP, as usual."""
-        fixed = {"auto_aof_rewrite_percentage": "0"}
+        fixed = {"auto_aof_rewrite_percentage": "0", "appendfsync": "everysec"}
         return running(self.binary, tcp=True, **fixed | options)
 
 

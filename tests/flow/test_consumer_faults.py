@@ -110,7 +110,7 @@ def test_consumer__server_restarts(name: str) -> None:
                 await until(lambda: pending(client) == 0, "everything is acknowledged")
 
     binary = servers_found()[name]
-    with running(binary, appendonly="yes", appendfsync="always") as server:
+    with running(binary, appendonly="yes") as server:
         asyncio.run(scenario(server))
     assert seen.numbers == list(range(11))
 

@@ -22,18 +22,17 @@ def test_lease__of_a_dead_worker_is_taken_over_when_it_lapses(
     any_server: Server, found: Found
 ) -> None:
     """What a worker held when it died is published by another one once the lease has lapsed."""
-    site = found(any_server, worker__lease_ttl_ms=200, worker__poll_interval_ms=5000)
+    # So long that nothing but the lapse makes the worker look in time.
+    site = found(any_server, worker__lease_ttl_ms=200, worker__poll_interval_ms=60_000)
     site.notify("u1", "u2", "u3")
     lapses = site.now() + 200
     assert site.claim("push", 0)
     # The claims of this hand last 30 s; those of a worker as short as its setting says.
     site.move_leases(lapses)
-    station = site.station()
-    assert station.step() == 0
-    with station.running():
+    with site.station().running():
         wait_until(lambda: len(site.entries()) == 3, "they are published")
     entered = [int(entry["stream_id"].partition(b"-")[0]) for entry in site.entries()]
-    assert all(0 <= at - lapses < 150 for at in entered)
+    assert all(at >= lapses for at in entered)
     assert site.total("abandoned") == 3
 
 

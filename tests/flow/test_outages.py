@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
+from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.server_binaries import ServerBinary
-from tests.support.proxy import proxied
+from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_only
 from tests.support.servers import Server, running, servers_found
 from tests.support.site import Site, member_of
@@ -20,8 +22,8 @@ from tests.support.wait import wait_until
 
 Found = Callable[..., Site]
 REFUSALS = [(out_of_memory, "OOM"), (misconfigured, "MISCONF"), (read_only, "READONLY")]
-#: The longest pause between two tries, and a second for the rest.
-RESUMES_S = 6
+#: What the janitor waits between two tries.
+JANITOR_PAUSE_S = 5
 
 
 @pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
@@ -49,9 +51,7 @@ def test_server__killed_and_restarted_costs_nothing(
         own_server.kill()
         wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
         own_server.start()
-        started = time.monotonic()
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
-        assert time.monotonic() - started < RESUMES_S
         site.notify("after")
         wait_until(lambda: not site.due(), "all are published")
     assert site.total("published") == 201
@@ -74,9 +74,7 @@ def test_refusing_server__is_told_once_and_charged_to_nobody(
             # Long enough for a line per try to show.
             wait_until(lambda: site.now() > due + 1000, "the outage goes on")
             assert len(site.entries()) == 1
-        ended = time.monotonic()
         wait_until(lambda: not site.due(), "all are published")
-        assert time.monotonic() - ended < RESUMES_S
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
     codes = told(lines, "redis unavailable")
     assert code in codes
@@ -132,22 +130,44 @@ def test_paused_server__is_waited_for(server: Server, found: Found, lines: Lines
     assert told(lines, "redis unavailable") == ["timeout"]
 
 
+class _Watched(OutageBackoff):
+    """Draws pauses as ever, and notes when, how many connections there were, and how long."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__()
+        self._proxy = proxy
+        self.drawn: list[tuple[float, int, int]] = []
+
+    def next(self) -> int:
+        now, pause_ms = time.monotonic(), super().next()
+        self.drawn.append((now, self._proxy.connections, pause_ms))
+        return pause_ms
+
+
 def test_outage__is_no_storm_of_connections(server: Server, found: Found, lines: Lines) -> None:
-    """While Redis refuses connections a worker tries at most twice a second, and tells it once."""
+    """While Redis refuses connections each try costs a pause, which is kept; it is told once.
+
+    A pause is only ever longer on a busy machine, so the bounds hold at any load.
+    """
     site = found(server)
-    with proxied(server.socket) as proxy, site.station(url=proxy.url).running():
-        wait_until(lambda: proxy.connections, "it has connected")
-        with proxy.down():
-            wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
-            # The first tries come quickly, because most outages are short: the worker's pause
-            # has grown after seven of them, the janitor's after three.
-            first = proxy.connections
-            wait_until(lambda: proxy.connections >= first + 10, "it tries again", 30)
-            first, since = proxy.connections, time.monotonic()
-            wait_until(lambda: proxy.connections >= first + 6, "it goes on trying", 40)
-            assert time.monotonic() - since >= 3
-        made = site.notify("u1")
-        wait_until(site.entries, "it is published")
+    with proxied(server.socket) as proxy:
+        station = site.station(url=proxy.url)
+        pauses = station.shards[0].worker.outage._backoff = _Watched(proxy)
+        with station.running():
+            wait_until(lambda: proxy.connections, "it has connected")
+            with proxy.down():
+                # What was in flight is lost at once: a call of each slot, and the listening one.
+                first = site.settings.worker.slots + 1
+                wait_until(lambda: len(pauses.drawn) >= first + 5, "it goes on trying", 60)
+                drawn = pauses.drawn[first : first + 5]
+                wait_until(lambda: told(lines, "janitor interrupted"), "the janitor tells it")
+            made = site.notify("u1")
+            wait_until(site.entries, "it is published")
+    for (at, _, pause_ms), (then, _, _) in pairwise(drawn):
+        assert then >= at + pause_ms / 1000
+    elapsed = drawn[-1][0] - drawn[0][0]
+    by_janitor = 1 + elapsed // JANITOR_PAUSE_S
+    assert drawn[-1][1] - drawn[0][1] <= len(drawn) - 1 + by_janitor
     assert told(lines, "redis unavailable") == ["connection"]
     assert told(lines, "janitor interrupted") == ["connection"]
     assert site.event_ids() == [member_of(made, "u1")]
@@ -179,7 +199,7 @@ def test_refusing_stream__holds_the_shard(
         assert outage.reason.startswith("stream refused: ")
         assert {(r.status, r.attempts) for r in site.routes().values()} == {(Status.PENDING, 0)}
         site.client.delete(site.keys.stream)
-        wait_until(lambda: not site.due(), "all are published", RESUMES_S)
+        wait_until(lambda: not site.due(), "all are published")
     assert len(told(lines, "stream refused")) == 1
     assert len(told(lines, "stream accepted again")) == 1
     assert all(route.attempts == 0 for route in site.routes().values())

@@ -79,32 +79,32 @@ def test_encoder__decides_the_payload(any_server: Server, found: Found, encoder:
 
 def test_route__is_never_early(any_server: Server, found: Found) -> None:
     """An event enters the stream at its due time by the server's clock, or after it."""
-    site = found(any_server, worker__poll_interval_ms=30_000)
+    # So long that nothing but the due times makes the worker look in time.
+    site = found(any_server, worker__poll_interval_ms=60_000)
     dues = [site.now() + delay for delay in (150, 260, 261, 400)]
     for due in dues:
         site.notify(f"u{due}", due_at=due)
     with site.station().running():
         wait_until(lambda: len(site.entries()) == len(dues), "all are published")
     entered = [int(entry["stream_id"].partition(b"-")[0]) for entry in site.entries()]
-    # Far below the poll interval: each was waited for, however busy the machine is.
-    assert all(0 <= at - due < 5000 for at, due in zip(entered, dues, strict=True)), (entered, dues)
+    assert all(at >= due for at, due in zip(entered, dues, strict=True)), (entered, dues)
 
 
 def test_route__wakes_an_idle_worker(any_server: Server, found: Found) -> None:
     """A route due now is published long before the poll interval ends."""
+    # So long that nothing but the wake-up makes the worker look in time.
     site = found(any_server, worker__poll_interval_ms=60_000)
     with site.station().running():
-        wait_until(lambda: _is_blocked(site), "the worker listens")
         for number in range(5):
-            before = site.now()
+            wait_until(lambda: _is_blocked(site), "the worker listens")
             site.notify(f"u{number}")
             wait_until(lambda: not site.due(), "it is published")
-            at = int(site.entries()[-1]["stream_id"].partition(b"-")[0])
-            assert at - before < 20_000
+    assert len(site.entries()) == 5
 
 
 def test_route__due_sooner_than_the_head_wakes_the_worker(any_server: Server, found: Found) -> None:
     """A worker that rests until a later route is told of one due before it."""
+    # So late and so long that nothing but the wake-up makes the worker look in time.
     site = found(any_server, worker__poll_interval_ms=60_000)
     site.notify("later", due_at=site.now() + 50_000)
     with site.station().running():
@@ -113,22 +113,20 @@ def test_route__due_sooner_than_the_head_wakes_the_worker(any_server: Server, fo
         site.notify("sooner", due_at=due)
         wait_until(site.entries, "it is published")
     (entry,) = site.entries()
-    assert 0 <= int(entry["stream_id"].partition(b"-")[0]) - due < 20_000
+    assert entry["user_id"] == b"sooner"
+    assert int(entry["stream_id"].partition(b"-")[0]) >= due
 
 
 def test_worker__polls_for_what_nobody_announced(any_server: Server, found: Found) -> None:
-    """A route whose wake-up was lost is published after one poll interval at the latest."""
+    """A route whose wake-up was lost is published all the same: nothing but the poll finds it."""
     site = found(any_server, worker__poll_interval_ms=300)
     member = member_of(site.notify("u1"), "u1")
     assert site.claim("push", 0)
     with site.station().running():
         wait_until(lambda: _is_blocked(site), "the worker listens")
         # Due again without a wake-up, as when the worker that held it has died.
-        before = site.now()
-        site.client.zadd(site.keys.schedule("push"), {member: before})
+        site.client.zadd(site.keys.schedule("push"), {member: site.now()})
         wait_until(site.entries, "it is published")
-    (entry,) = site.entries()
-    assert int(entry["stream_id"].partition(b"-")[0]) - before < 600
 
 
 def test_channels__are_visited_in_turn(any_server: Server, found: Found) -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 import redis
 
 from galaxy_notify.errors import Unavailable
+from galaxy_notify.redis_state import embedded
 from galaxy_notify.redis_state.embedded import connect_url
 from tests.support.wait import wait_until
 
 ONLY_BUNDLED = {"PATH": ""}
+_STOP_SECONDS = 10
 
 
 @contextmanager
@@ -28,6 +30,9 @@ def state_folder() -> Iterator[Path]:
     finally:
         if (root / "state" / "redis.sock").exists():
             kill_server(root / "state")
+        # A server that one run left to another is a child of this process still.
+        while embedded._outliving:
+            embedded._outliving.pop().wait(_STOP_SECONDS)
         shutil.rmtree(root)
 
 

@@ -60,7 +60,8 @@ class Proxy:
     @contextmanager
     def down(self) -> Iterator[None]:
         """Reset all connections, and each new one at once, while the block runs."""
-        self._refusing = True
+        with self._lock:
+            self._refusing = True
         self.reset_all()
         try:
             yield
@@ -81,10 +82,16 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
-            if self._refusing:
-                _reset(client)
-            else:
-                _Connection(self, client).start()
+            self._admit(client)
+
+    def _admit(self, client: socket.socket) -> None:
+        with self._lock:
+            # Looked at and entered in one step, or a connection would outlive a reset of all.
+            admitted = None if self._refusing else _Connection(self, client)
+        if admitted is None:
+            _reset(client)
+        else:
+            admitted.start()
 
     def _loss_for(self, request: bytes) -> Loss | None:
         with self._lock:
@@ -102,7 +109,7 @@ class Proxy:
 
 
 class _Connection:
-    """One connection, with a thread for each direction."""
+    """One connection, with a thread for each direction; to be made under the proxy's lock."""
 
     def __init__(self, proxy: Proxy, client: socket.socket) -> None:
         self._proxy = proxy
@@ -111,10 +118,15 @@ class _Connection:
         self._loss: Loss | None = None
         self._delay = 0.0
         self._replied = 0
+        proxy._open |= {client, self._server}
 
     def start(self) -> None:
-        self._server.connect(str(self._proxy._upstream))
-        self._proxy._open |= {self._client, self._server}
+        try:
+            self._server.connect(str(self._proxy._upstream))
+        except OSError:
+            # The server is away, or all were reset meanwhile.
+            self._end()
+            return
         threading.Thread(target=self._requests, daemon=True).start()
         threading.Thread(target=self._replies, daemon=True).start()
 

@@ -54,7 +54,10 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="gn-"))
         self.socket = self.folder / "redis.sock"
         self.port = _free_port() if tcp else 0
-        self._options = {"save": "", "appendonly": "no", "enable_debug_command": "yes"} | options
+        # With `everysec` a reply may precede the write to the file by 2 s while an earlier write
+        # is on its way to the disk, and a kill loses what was answered.
+        usual = {"save": "", "appendonly": "no", "appendfsync": "always"}
+        self._options = usual | {"enable_debug_command": "yes"} | options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
