@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.gateway.options import ConsumerOptions
@@ -16,9 +17,16 @@ from galaxy_notify.redis_state.group import (
 )
 from galaxy_notify.telemetry.logs import get_logger
 
+#: So many handled events may wait for their acknowledgement before the next handler has to.
+_UNSENT_MAX: Final = 64
+
 
 class Settling:
-    """Ends deliveries on one shard; what is handled at the same time shares a round trip."""
+    """Ends deliveries on one shard.
+
+    Handlers go on while what they have done is acknowledged, and what is done meanwhile shares
+    the next round trip. A crash repeats what was not yet acknowledged, a few dozen at most.
+    """
 
     def __init__(self, member: GroupMember, options: ConsumerOptions, insist: Persistence) -> None:
         self._member = member
@@ -27,24 +35,36 @@ class Settling:
         self._insist = insist
         self._sending = asyncio.Lock()
         self._done: dict[str, str] = {}
+        self._sender: asyncio.Task[None] | None = None
         self._log = get_logger("gateway", group=member.group, shard=member.keys.shard)
 
     def holds(self, stream_id: str) -> bool:
         """Tell whether an entry was handled and is not acknowledged yet."""
         return stream_id in self._done
 
+    def knows(self, event_id: str) -> bool:
+        """Tell whether an event was handled whose mark is not in Redis yet."""
+        return event_id in self._done.values()
+
     async def finish(self, event: Event) -> None:
-        """Mark an event as handled and acknowledge it."""
+        """Mark an event as handled and acknowledge it, soon; raise `Stopped` as `flush` does."""
         self._done[event.stream_id] = event.event_id
-        async with self._sending:
-            while event.stream_id in self._done:
-                await self._send()
+        if self._sender is not None and (self._sender.done() or len(self._done) >= _UNSENT_MAX):
+            await self._sent()
+        if self._sender is None and self._done:
+            self._sender = asyncio.create_task(self.flush())
 
     async def flush(self) -> None:
-        """Acknowledge what an interrupted finish left."""
+        """Acknowledge all that was handled; raise `Stopped` in an outage while we stop."""
         async with self._sending:
             while self._done:
                 await self._send()
+
+    async def close(self) -> None:
+        """Acknowledge the rest; raise `Stopped` as `flush` does."""
+        if self._sender is not None:
+            await self._sent()
+        await self.flush()
 
     async def park(self, entry: Entry, reason: str) -> None:
         """Put an entry aside that can't be handled."""
@@ -57,6 +77,11 @@ class Settling:
                 deliveries=entry.deliveries,
                 reason=reason,
             )
+
+    async def _sent(self) -> None:
+        assert self._sender is not None
+        sender, self._sender = self._sender, None
+        await sender
 
     async def _send(self) -> None:
         batch = dict(list(self._done.items())[:FINISH_MAX])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final, NamedTuple
 
@@ -63,7 +64,11 @@ class ShardReader:
             await self._reading(self._member.join)
         except Stopped:
             return
-        await together(self._stop, self._read(), self._repeat())
+        try:
+            await together(self._stop, self._read(), self._repeat())
+        finally:
+            with suppress(Stopped):
+                await self._settling.close()
 
     async def _read(self) -> None:
         try:
@@ -85,6 +90,8 @@ class ShardReader:
         try:
             lanes = self._lanes(await self._decode(entries, self._reading))
             await together(self._stop, *(self._lane(lane, read_at) for lane in lanes))
+            # What is read next is looked up among the marks.
+            await self._settling.flush()
         finally:
             left = [entry.stream_id for entry in entries if entry.stream_id in self._in_hand]
             self._in_hand.difference_update(left)
@@ -193,7 +200,9 @@ class ShardReader:
         if delivery.seen is not None:
             return delivery.seen
         event_id = delivery.event.event_id
-        return bool(await self._reading(lambda: self._member.seen([event_id])))
+        return self._settling.knows(event_id) or bool(
+            await self._reading(lambda: self._member.seen([event_id]))
+        )
 
     async def _attempt(self, entry: Entry, event: Event) -> None:
         failure = await self._handling.attempt(event)
