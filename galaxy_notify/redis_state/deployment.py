@@ -17,7 +17,7 @@ from galaxy_notify.redis_state.runner import fault_of
 from galaxy_notify.settings import Settings
 
 #: The layout of the keys and values; a daemon refuses to work on another one.
-STATE_FORMAT: Final = 1
+STATE_FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,13 +74,13 @@ def _claim_us(server: Server) -> float:
             if len(claim.members) != _BATCH:
                 raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")
         took = (_script_us(client) - before) / (_BATCH * _CLAIMS)
-        _lapse(client, place.keys(0).leases("push"))
+        _end_leases(client, place.keys(0).leases("push"))
     return took
 
 
-def _lapse(client: redis.Redis, leases: str) -> None:
-    """End the leases as if they had never been."""
-    members: Any = client.hkeys(leases)
+def _end_leases(client: redis.Redis, leases: str) -> None:
+    """End the leases as if they had never been; whatever waits is due in a day."""
+    members: Any = client.zrangebyscore(SCHEDULE, "-inf", int(time.time() * 1000) + _DAY_MS // 2)
     client.zadd(SCHEDULE, dict.fromkeys(members, 1))
     client.delete(leases)
 
