@@ -42,12 +42,8 @@ def accept_flow(layout: Layout, plans: Sequence[Plan | Receipt]) -> Flow[list[Re
     firsts: list[NewNotification] = []
     for place, intent_plan in enumerate(plans):
         if isinstance(intent_plan, Plan):
-            try:
-                firsts.append(intent_plan.part(1))
-            except InvalidIntent as error:
-                receipts[place] = refused(error)
-            else:
-                planned.append((place, intent_plan))
+            firsts.append(intent_plan.part(1))
+            planned.append((place, intent_plan))
     answers = yield from _accept_all(layout, firsts)
     for (place, intent_plan), answer in zip(planned, answers, strict=True):
         unknown = yield from _complete(layout, intent_plan, answer)
