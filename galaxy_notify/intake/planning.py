@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Final
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.ids import id_for_key, part_id, random_id
@@ -20,6 +21,9 @@ from galaxy_notify.model.route import accepted
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Deployment
 
+# More than a payload can have beside its content: an id, two names of 64 characters, a moment.
+_MOST_BESIDE: Final = 512
+
 
 @dataclass(slots=True)
 class Plan:
@@ -34,17 +38,14 @@ class Plan:
     traceparent: str
     deployment: Deployment
     repeatable: bool
-
-    @property
-    def parts(self) -> int:
-        """Return how many parts it has."""
-        return -(-len(self.routes) // self.deployment.max_routes)
+    parts: int = 1
 
     def part(self, number: int) -> NewNotification:
         """Return part *number*, counted from 1."""
-        intent, size = self.intent, self.deployment.max_routes
-        routes = self.routes
-        if len(routes) > size:
+        intent, routes = self.intent, self.routes
+        due_ms, key = intent.due_at_ms, intent.idempotency_key
+        if self.parts > 1:
+            size = self.deployment.max_routes
             routes = routes[(number - 1) * size : number * size]
         record = encode_record(
             self.digest,
@@ -52,11 +53,11 @@ class Plan:
             intent.type,
             intent.producer,
             self.content,
-            intent.due_at_ms,
+            due_ms,
             intent.expires_at_ms,
             self.parts,
             len(routes),
-            intent.idempotency_key or "",
+            key or "",
             intent.request_id or "",
             intent.trace_id or "",
             self.traceparent,
@@ -65,8 +66,8 @@ class Plan:
             part_id(self.notification_id, number),
             record,
             accepted(intent.max_attempts),
-            intent.due_at_ms,
-            self.deployment.keep_ms(keyed=intent.idempotency_key is not None),
+            due_ms,
+            self.deployment.keep_ms(keyed=key is not None),
             routes,
         )
 
@@ -101,13 +102,21 @@ def plan(
         intent.traceparent or traceparent,
         deployment,
         key is not None,
+        -(-len(routes) // deployment.max_routes),
     )
+    _check_size(planned)
+    return planned
+
+
+def _check_size(planned: Plan) -> None:
+    intent, limit = planned.intent, planned.deployment.max_payload_bytes
+    if len(planned.content) + _MOST_BESIDE <= limit:
+        return
     # The last part has the longest id.
     longest = part_id(planned.notification_id, planned.parts)
-    size = payload_bytes(longest, intent.type, intent.producer, content)
-    if size > deployment.max_payload_bytes:
-        raise _too_large(intent, size, deployment.max_payload_bytes)
-    return planned
+    size = payload_bytes(longest, intent.type, intent.producer, planned.content)
+    if size > limit:
+        raise _too_large(intent, size, limit)
 
 
 def _too_large(intent: Intent, size: int, limit: int) -> InvalidIntent:

@@ -140,12 +140,12 @@ class Intent(BaseModel):
     @property
     def due_at_ms(self) -> int | None:
         """Return when it is due, in epoch milliseconds, or None for at once."""
-        return cast("int | None", self.due_at)
+        return self.due_at  # type: ignore[return-value]  # validated, it is a number
 
     @property
     def expires_at_ms(self) -> int | None:
         """Return when it expires, in epoch milliseconds, or None for never."""
-        return cast("int | None", self.expires_at)
+        return self.expires_at  # type: ignore[return-value]  # validated, it is a number
 
 
 def _check_order(due_ms: int, expires_ms: int) -> None:
@@ -208,8 +208,9 @@ def _packed(intent: Content, data: Mapping[str, Any]) -> bytes:
 
 def _is_sorted(data: Mapping[str, Any]) -> bool:
     """Tell whether sorting the data would change nothing, as far as that is soon told."""
-    if any(type(item) in _NESTED for item in data.values()):
-        return False
+    for item in data.values():
+        if type(item) in _NESTED:
+            return False
     return sorted(data) == list(data)
 
 

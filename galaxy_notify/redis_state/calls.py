@@ -46,7 +46,10 @@ def accept(keys: Keys, items: Iterable[NewNotification], now: int | None = None)
 
 def answers(flat: Sequence[Any]) -> list[Answer]:
     """Read alternating words and details."""
-    return [Answer(_text(flat[i]), _text(flat[i + 1])) for i in range(0, len(flat), 2)]
+    values = iter(flat)
+    return [
+        Answer(word.decode(), _text(detail)) for word, detail in zip(values, values, strict=True)
+    ]
 
 
 def words(flat: Sequence[Any]) -> list[str]:
