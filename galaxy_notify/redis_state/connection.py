@@ -73,7 +73,7 @@ _FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
 
 
 class KeepingPool(redis.BlockingConnectionPool):
-    """Keeps some connections at hand: a loan of redis-py's costs as much as a short call."""
+    """Keeps some connections at hand: a loan of redis-py's costs half a short round trip."""
 
     _AT_HAND: Final = 4
 
