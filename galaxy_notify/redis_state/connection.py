@@ -79,6 +79,8 @@ class KeepingPool(redis.BlockingConnectionPool):
 
     def __init__(self, **options: Any) -> None:
         self._at_hand: list[Any] = []
+        # One for each thread that waits for the pool; a list, because threads share it.
+        self._waiting: list[None] = []
         super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
 
     def borrow(self) -> Any:
@@ -86,10 +88,10 @@ class KeepingPool(redis.BlockingConnectionPool):
         try:
             connection = self._at_hand.pop()
         except IndexError:
-            return self.get_connection()  # type: ignore[no-untyped-call]  # redis-py
+            return self._wait()
         if connection.pid != os.getpid():
             self._at_hand.clear()
-            return self.get_connection()  # type: ignore[no-untyped-call]  # redis-py
+            return self._wait()
         try:
             usable = not connection.can_read()
         except REDIS_ERRORS:
@@ -99,11 +101,18 @@ class KeepingPool(redis.BlockingConnectionPool):
         return connection
 
     def give_back(self, connection: Any) -> None:
-        """Take a connection back; half of them stay with the pool, for all other commands."""
-        if len(self._at_hand) < self._AT_HAND:
-            self._at_hand.append(connection)
-        else:
+        """Take a sound connection back; what is waited for or too many goes to the pool."""
+        if self._waiting or len(self._at_hand) >= self._AT_HAND:
             self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
+        else:
+            self._at_hand.append(connection)
+
+    def _wait(self) -> Any:
+        self._waiting.append(None)
+        try:
+            return self.get_connection()  # type: ignore[no-untyped-call]  # redis-py
+        finally:
+            self._waiting.pop()
 
 
 def async_client(

@@ -151,15 +151,16 @@ def _stream_sync(client: redis.Redis, scripts: Scripts) -> list[Any]:
         for call in scripts:
             connection = connection or pool.borrow()
             connection.send_packed_command(packed(call.command))
-        return [_reply_sync(connection) for _ in scripts.made]
+        replies = [_reply_sync(connection) for _ in scripts.made]
     except BaseException:
         # Replies that nobody has read must not be taken for those of the next call.
         if connection:
             connection.disconnect()
+            pool.release(connection)
         raise
-    finally:
-        if connection:
-            pool.give_back(connection)
+    if connection:
+        pool.give_back(connection)
+    return replies
 
 
 def _reply_sync(connection: Any) -> Any:

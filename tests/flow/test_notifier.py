@@ -210,6 +210,20 @@ def test_accept_many__ended_half_way_leaves_no_replies_behind(
     assert site.notifier.accept(keyed).status == "duplicate"
 
 
+def test_notifier__serves_more_threads_than_it_has_connections(
+    any_server: Server, found: Found
+) -> None:
+    """Nobody waits for a connection in vain while others keep theirs busy."""
+    site = found(any_server)
+
+    def accept(_: int) -> set[str]:
+        return {site.notifier.accept(PLAIN).status for _ in range(20)}
+
+    with ThreadPoolExecutor(24) as threads:
+        assert set().union(*threads.map(accept, range(24))) == {"accepted"}
+    assert site.total("accepted") == 480
+
+
 def test_notifier__does_not_trust_an_old_connection(
     any_server: Server, found: Found, proxy: Proxy
 ) -> None:
