@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, Protocol, runtime_checkable
 
 import msgpack
 
-from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
+from galaxy_notify.errors import ConfigurationError, Corrupt
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 
@@ -25,23 +25,6 @@ _ALWAYS: Final = {"notification_id": str, "type": str, "producer": str, "created
 _SOMETIMES: Final = {"severity": str, "title": str, "body": str, "data": dict}
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _UNREADABLE: Final = (ValueError, RecursionError, OverflowError, MemoryError)
-
-
-class Content(Protocol):
-    """What of an intent goes into the payload."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def producer(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def body(self) -> str: ...
-    @property
-    def data(self) -> Mapping[str, Any]: ...
 
 
 @runtime_checkable
@@ -89,30 +72,8 @@ def payload(notification: Notification) -> dict[str, Any]:
     return unpack_payload(notification.packed)
 
 
-def pack_payload(notification_id: str, content: Content, created_at_ms: int) -> bytes:
-    """Return the payload of an intent, packed; raise `InvalidIntent` if a value cannot be."""
-    fields: dict[str, Any] = {
-        "notification_id": notification_id,
-        "type": content.type,
-        "producer": content.producer,
-        "severity": content.severity,
-    }
-    if content.title:
-        fields["title"] = content.title
-    if content.body:
-        fields["body"] = content.body
-    if content.data:
-        fields["data"] = content.data
-    fields["created_at_ms"] = created_at_ms
-    try:
-        packed: bytes = msgpack.packb(fields)
-    except (TypeError, *_UNREADABLE) as error:
-        raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error
-    return packed
-
-
 def unpack_payload(packed: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """Read a packed payload; raise `Corrupt` on anything that `pack_payload` does not make."""
+    """Read a packed payload; raise `Corrupt` on anything that is no payload."""
     if len(packed) > max_bytes:
         raise Corrupt(f"payload: {len(packed)} bytes, more than {max_bytes}")
     try:

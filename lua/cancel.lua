@@ -23,7 +23,7 @@
 --   fault        it is as it was
 
 local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
-local known = call('HEXISTS', KEYS[1], 'digest') == 1
+local known = call('HEXISTS', KEYS[1], 'open') == 1
 local answers, cancelled = {known and 'known' or 'unknown'}, 0
 
 local function cancel(route, before, after)

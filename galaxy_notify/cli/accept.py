@@ -145,7 +145,6 @@ def _checker(app: Application) -> Accept:
     def judge(value: Any) -> Receipt:
         try:
             planned = plan(Intent.parse(value), deployment, time.time_ns() // 1_000_000, "")
-            planned.part(1)
         except InvalidIntent as error:
             return refused(error)
         named = planned.notification_id if planned.intent.idempotency_key else None

@@ -6,7 +6,7 @@ stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
@@ -15,14 +15,16 @@ from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault
-from galaxy_notify.redis_state.scripts import Call, Read
+from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 T = TypeVar("T")
-Flow = Generator[list[Call | Read], list[Any], T]
+Flow = Generator[list[Call | Read] | Scripts, list[Any], T]
 
-_ROUTES_PER_CALL: Final = 1000
-_BYTES_PER_CALL: Final = 1 << 20
+# Redis runs a call of this size in one or two milliseconds.
+_ROUTES_PER_CALL: Final = 200
+_BYTES_PER_CALL: Final = 1 << 18
 _PARTS_PER_ROUND: Final = 32
 _CONFLICT: Final = "this idempotency key was used with other content"
 
@@ -33,46 +35,64 @@ class Unknown(NamedTuple):
     reason: str
 
 
-def accept_flow(layout: Layout, plans: Sequence[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
-    """Accept what was planned. First parts go first: they decide what becomes of the whole."""
-    receipts: list[Receipt | Unknown] = [
-        p if isinstance(p, Receipt) else Unknown("") for p in plans
-    ]
-    planned: list[tuple[int, Plan]] = []
-    firsts: list[NewNotification] = []
-    for place, intent_plan in enumerate(plans):
-        if isinstance(intent_plan, Plan):
-            try:
-                firsts.append(intent_plan.part(1))
-            except InvalidIntent as error:
-                receipts[place] = refused(error)
-            else:
-                planned.append((place, intent_plan))
-    answers = yield from _accept_all(layout, firsts)
-    for (place, intent_plan), answer in zip(planned, answers, strict=True):
-        unknown = yield from _complete(layout, intent_plan, answer)
-        receipts[place] = unknown or _receipt(intent_plan, answer)
+_PLANNED: Final = Unknown("")
+_UNKNOWN: Final = calls.Answer("fault", "")
+
+
+def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
+    """Accept what was planned. First parts go first: they decide what becomes of the whole.
+
+    Whatever is planned lazily is planned while what came before it is on its way.
+    """
+    receipts: list[Receipt | Unknown] = []
+    planned: list[Plan] = []
+    answers = yield from _accept_all(layout, _firsts(plans, receipts, planned))
+    places = (place for place, receipt in enumerate(receipts) if receipt is _PLANNED)
+    for place, intent_plan, answer in zip(list(places), planned, answers, strict=True):
+        if intent_plan.parts == 1 and answer.word != "fault":
+            receipts[place] = _receipt(intent_plan, answer)
+        else:
+            receipts[place] = yield from _complete(layout, intent_plan, answer)
     return receipts
 
 
-def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Unknown | None]:
-    """Accept what follows a first part; return why the outcome of the whole is unknown, if so."""
+def accept_one(layout: Layout, planned: Plan) -> Flow[Receipt | Unknown]:
+    """Accept one intent."""
+    keys = layout.keys_for(planned.notification_id)
+    (reply,) = yield Scripts([calls.accept(keys, [planned.part(1)])])
+    if isinstance(reply, RedisFault):
+        return Unknown(str(reply))
+    (answer,) = calls.answers(reply)
+    return (yield from _complete(layout, planned, answer))
+
+
+def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Receipt | Unknown]:
+    """Accept what follows a first part that is there and known; return what to tell."""
     if first.word == "fault":
         return Unknown(first.detail)
-    if planned.parts == 1 or first.word == "conflict":
-        return None
-    return (yield from _accept_later(layout, planned, first.detail == "cancelled"))
+    if planned.parts > 1 and first.word != "conflict":
+        unknown = yield from _accept_later(layout, planned, first.detail == "cancelled")
+        if unknown:
+            return unknown
+    return _receipt(planned, first)
 
 
-def _accept_all(layout: Layout, parts: Sequence[NewNotification]) -> Flow[list[calls.Answer]]:
-    answers: list[calls.Answer] = [calls.Answer("fault", "")] * len(parts)
-    batches = list(_batches(layout, parts))
-    if not batches:
-        return answers
-    replies = yield [
-        calls.accept(layout.keys_for(parts[batch[0]].notification_id), [parts[i] for i in batch])
-        for batch in batches
-    ]
+def _firsts(
+    plans: Iterable[Plan | Receipt], receipts: list[Receipt | Unknown], planned: list[Plan]
+) -> Iterator[NewNotification]:
+    for intent_plan in plans:
+        if isinstance(intent_plan, Plan):
+            receipts.append(_PLANNED)
+            planned.append(intent_plan)
+            yield intent_plan.part(1)
+        else:
+            receipts.append(intent_plan)
+
+
+def _accept_all(layout: Layout, parts: Iterable[NewNotification]) -> Flow[list[calls.Answer]]:
+    batches: list[list[int]] = []
+    replies = yield Scripts(_calls(layout, parts, batches))
+    answers = [_UNKNOWN] * sum(map(len, batches))
     for batch, reply in zip(batches, replies, strict=True):
         if isinstance(reply, RedisFault):
             found = [calls.Answer("fault", str(reply))] * len(batch)
@@ -83,20 +103,46 @@ def _accept_all(layout: Layout, parts: Sequence[NewNotification]) -> Flow[list[c
     return answers
 
 
-def _batches(layout: Layout, parts: Sequence[NewNotification]) -> Iterator[list[int]]:
-    """Group the places of parts by shard, in order, each group small enough for one call."""
-    waiting: dict[str, list[int]] = {}
-    weights: dict[str, tuple[int, int]] = {}
+class _Waiting:
+    """Parts of one shard that wait for their call, and their places."""
+
+    __slots__ = ("bytes", "keys", "parts", "places", "routes")
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.parts: list[NewNotification] = []
+        self.places: list[int] = []
+        self.routes = 0
+        self.bytes = 0
+
+    def takes(self, part: NewNotification) -> bool:
+        """Take a part, unless the call is full."""
+        routes, size = self.routes + len(part.routes), self.bytes + len(part.record)
+        if self.parts and (routes > _ROUTES_PER_CALL or size > _BYTES_PER_CALL):
+            return False
+        self.parts.append(part)
+        self.routes, self.bytes = routes, size
+        return True
+
+
+def _calls(
+    layout: Layout, parts: Iterable[NewNotification], batches: list[list[int]]
+) -> Iterator[Call]:
+    """Group parts by shard, in order, into calls of bounded size; add the places of each call."""
+    shards: dict[str, _Waiting] = {}
     for place, part in enumerate(parts):
-        tag = layout.keys_for(part.notification_id).tag
-        routes, size = weights.get(tag, (0, 0))
-        routes, size = routes + len(part.routes), size + len(part.record)
-        if waiting.get(tag) and (routes > _ROUTES_PER_CALL or size > _BYTES_PER_CALL):
-            yield waiting.pop(tag)
-            routes, size = len(part.routes), len(part.record)
-        waiting.setdefault(tag, []).append(place)
-        weights[tag] = (routes, size)
-    yield from waiting.values()
+        keys = layout.keys_for(part.notification_id)
+        waiting = shards.get(keys.tag) or _Waiting(keys)
+        if not waiting.takes(part):
+            batches.append(waiting.places)
+            yield calls.accept(keys, waiting.parts)
+            waiting = _Waiting(keys)
+            waiting.takes(part)
+        waiting.places.append(place)
+        shards[keys.tag] = waiting
+    for waiting in shards.values():
+        batches.append(waiting.places)
+        yield calls.accept(waiting.keys, waiting.parts)
 
 
 def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[Unknown | None]:

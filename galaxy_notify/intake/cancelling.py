@@ -30,7 +30,7 @@ def cancel_flow(
     `Unavailable`.
     """
     fields = yield from _fields(layout, notification_id)
-    if b"digest" not in fields:
+    if b"open" not in fields:
         return Cancelled(0, 0, unknown=True)
     record = readable_record(notification_id, fields)
     whole = first_part(notification_id) == notification_id

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, Self, TypeVar, cast
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
-from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow
+from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
@@ -23,7 +23,7 @@ from galaxy_notify.telemetry.tracing import current_traceparent
 T = TypeVar("T")
 IntentLike = Intent | Mapping[str, Any]
 
-_CHUNK: Final = 500
+_CHUNK: Final = 1000
 
 
 class Notifier:
@@ -60,11 +60,15 @@ class Notifier:
         named = _name(intent, notification_id)
         try:
             layout = self._client.layout()
-            planned = _plan(intent, layout.deployment, named, repeats=notification_id is not None)
-            (receipt,) = self._drive(accept_flow(layout, [planned]))
+            planned = _plan(intent, layout.deployment, _now_ms(), current_traceparent(), named)
+            if isinstance(planned, Receipt):
+                return planned
+            if notification_id is not None:
+                planned = planned.repeated()
+            receipt = self._drive(accept_one(layout, planned))
         except RedisFault as error:
             raise Unavailable(str(error), _repeat_with(intent, named)) from error
-        return _known(receipt, planned, named)
+        return _known(receipt, planned)
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; a refused one does not hold up its neighbours.
@@ -76,7 +80,7 @@ class Notifier:
         while chunk := list(islice(rest, _CHUNK)):
             try:
                 layout = self._client.layout()
-                plans = [_plan(intent, layout.deployment) for intent in chunk]
+                plans = _plans(chunk, layout.deployment)
                 receipts += self._drive(accept_flow(layout, plans))
             except RedisFault as error:
                 raise _interrupted(receipts, chunk, rest, str(error)) from error
@@ -130,11 +134,15 @@ class AsyncNotifier:
         named = _name(intent, notification_id)
         try:
             layout = await self._client.layout()
-            planned = _plan(intent, layout.deployment, named, repeats=notification_id is not None)
-            (receipt,) = await self._drive(accept_flow(layout, [planned]))
+            planned = _plan(intent, layout.deployment, _now_ms(), current_traceparent(), named)
+            if isinstance(planned, Receipt):
+                return planned
+            if notification_id is not None:
+                planned = planned.repeated()
+            receipt = await self._drive(accept_one(layout, planned))
         except RedisFault as error:
             raise Unavailable(str(error), _repeat_with(intent, named)) from error
-        return _known(receipt, planned, named)
+        return _known(receipt, planned)
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; see `Notifier.accept_many`."""
@@ -143,7 +151,7 @@ class AsyncNotifier:
         while chunk := list(islice(rest, _CHUNK)):
             try:
                 layout = await self._client.layout()
-                plans = [_plan(intent, layout.deployment) for intent in chunk]
+                plans = _plans(chunk, layout.deployment)
                 receipts += await self._drive(accept_flow(layout, plans))
             except RedisFault as error:
                 raise _interrupted(receipts, chunk, rest, str(error)) from error
@@ -195,25 +203,28 @@ def _repeat_with(intent: IntentLike, named: str | None) -> str | None:
     return id_for_key(parsed.producer, parsed.idempotency_key or "")
 
 
+def _plans(intents: Iterable[IntentLike], deployment: Deployment) -> Iterator[Plan | Receipt]:
+    now_ms, traceparent = _now_ms(), current_traceparent()
+    return (_plan(intent, deployment, now_ms, traceparent) for intent in intents)
+
+
 def _plan(
     intent: IntentLike,
     deployment: Deployment,
+    now_ms: int,
+    traceparent: str,
     named: str | None = None,
-    *,
-    repeats: bool = False,
 ) -> Plan | Receipt:
     try:
-        parsed = Intent.parse(intent)
-        planned = plan(parsed, deployment, _now_ms(), current_traceparent(), named)
-        return planned.repeated() if repeats else planned
+        return plan(Intent.parse(intent), deployment, now_ms, traceparent, named)
     except InvalidIntent as error:
         return refused(error)
 
 
-def _known(receipt: Receipt | Unknown, planned: Plan | Receipt, named: str | None) -> Receipt:
+def _known(receipt: Receipt | Unknown, planned: Plan) -> Receipt:
     if isinstance(receipt, Unknown):
-        given = planned.notification_id or named
-        raise Unavailable(_reason("Redis could not store the notification", receipt), given)
+        text = _reason("Redis could not store the notification", receipt)
+        raise Unavailable(text, planned.notification_id)
     return receipt
 
 

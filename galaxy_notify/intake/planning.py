@@ -5,67 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Final
 
-from galaxy_notify.encoding import pack_payload
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.ids import id_for_key, part_id, random_id
-from galaxy_notify.model.intent import Intent, canonical_content, check_intent
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.intent import (
+    Intent,
+    canonical_content,
+    check_intent,
+    pack_content,
+    routes_of,
+)
+from galaxy_notify.model.notification import DIGEST_BYTES, encode_record, payload_bytes
 from galaxy_notify.model.route import accepted
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Deployment
 
+# More than a payload can have beside its content: an id, two names of 64 characters, a moment.
+_MOST_BESIDE: Final = 512
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Plan:
     """An intent that passed every check, under the id it will have."""
 
     intent: Intent
     notification_id: str
     routes: list[str]
+    content: bytes
     digest: bytes
     created_at_ms: int
     traceparent: str
     deployment: Deployment
     repeatable: bool
-
-    @property
-    def parts(self) -> int:
-        """Return how many parts it has."""
-        return -(-len(self.routes) // self.deployment.max_routes)
+    parts: int = 1
 
     def part(self, number: int) -> NewNotification:
-        """Return part *number*, counted from 1; raise `InvalidIntent` where it is too large."""
-        intent, size = self.intent, self.deployment.max_routes
-        part = part_id(self.notification_id, number)
-        packed = pack_payload(part, intent, self.created_at_ms)
-        # The last part has the longest id: if any is too large, the first one is refused already.
-        largest = len(packed) - len(part) + len(part_id(self.notification_id, self.parts))
-        if largest > self.deployment.max_payload_bytes:
-            raise _too_large(intent, largest, self.deployment.max_payload_bytes)
-        routes = self.routes[(number - 1) * size : number * size]
-        record = Notification(
-            notification_id=part,
-            type=intent.type,
-            producer=intent.producer,
-            idempotency_key=intent.idempotency_key or "",
-            request_id=intent.request_id or "",
-            trace_id=intent.trace_id or "",
-            traceparent=self.traceparent,
-            created_at_ms=self.created_at_ms,
-            due_at_ms=intent.due_at_ms or self.created_at_ms,
-            expires_at_ms=intent.expires_at_ms,
-            parts=self.parts,
-            routes=len(routes),
-            packed=packed,
+        """Return part *number*, counted from 1."""
+        intent, routes = self.intent, self.routes
+        due_ms, key = intent.due_at_ms, intent.idempotency_key
+        if self.parts > 1:
+            size = self.deployment.max_routes
+            routes = routes[(number - 1) * size : number * size]
+        record = encode_record(
+            self.digest,
+            self.created_at_ms,
+            intent.type,
+            intent.producer,
+            self.content,
+            due_ms,
+            intent.expires_at_ms,
+            self.parts,
+            len(routes),
+            key or "",
+            intent.request_id or "",
+            intent.trace_id or "",
+            self.traceparent,
         )
         return NewNotification(
-            part,
-            self.digest,
-            encode_notification(record),
+            part_id(self.notification_id, number),
+            record,
             accepted(intent.max_attempts),
-            intent.due_at_ms,
-            self.deployment.keep_ms(keyed=intent.idempotency_key is not None),
+            due_ms,
+            self.deployment.keep_ms(keyed=key is not None),
             routes,
         )
 
@@ -89,19 +91,32 @@ def plan(
     check_intent(intent, channels=deployment.channels, now_ms=now_ms)
     key = intent.idempotency_key
     named = id_for_key(intent.producer, key) if key is not None else notification_id
-    routes = {
-        f"{channel}:{recipient}" for channel in intent.channels for recipient in intent.recipients
-    }
-    return Plan(
-        intent=intent,
-        notification_id=named or random_id(now_ms),
-        routes=sorted(routes),
-        digest=sha256(canonical_content(intent)).digest()[:16],
-        created_at_ms=now_ms,
-        traceparent=intent.traceparent or traceparent,
-        deployment=deployment,
-        repeatable=key is not None,
+    routes, content = routes_of(intent), pack_content(intent)
+    planned = Plan(
+        intent,
+        named or random_id(now_ms),
+        routes,
+        content,
+        sha256(canonical_content(intent, routes, content)).digest()[:DIGEST_BYTES],
+        now_ms,
+        intent.traceparent or traceparent,
+        deployment,
+        key is not None,
+        -(-len(routes) // deployment.max_routes),
     )
+    _check_size(planned)
+    return planned
+
+
+def _check_size(planned: Plan) -> None:
+    intent, limit = planned.intent, planned.deployment.max_payload_bytes
+    if len(planned.content) + _MOST_BESIDE <= limit:
+        return
+    # The last part has the longest id.
+    longest = part_id(planned.notification_id, planned.parts)
+    size = payload_bytes(longest, intent.type, intent.producer, planned.content)
+    if size > limit:
+        raise _too_large(intent, size, limit)
 
 
 def _too_large(intent: Intent, size: int, limit: int) -> InvalidIntent:

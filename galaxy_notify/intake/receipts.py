@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from galaxy_notify.errors import InvalidIntent
 
@@ -17,8 +17,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of an intent; ``routes`` and ``parts`` are 0 where it was refused."""
 
     notification_id: str | None

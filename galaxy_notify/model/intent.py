@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, Protocol, Self, TypeAlias, cast
 
 import msgpack
 from pydantic import (
@@ -29,6 +29,7 @@ from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model import json_data, moments, refusals
 from galaxy_notify.model.ids import CHANNEL, RECIPIENT
 
+_NESTED: Final = frozenset({dict, list})
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -82,6 +83,19 @@ Attempts: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Severity: TypeAlias = Literal["info", "notice", "warning", "critical"]
 
 
+class Content(Protocol):
+    """What of an intent a recipient is told."""
+
+    @property
+    def severity(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+
+
 class Intent(BaseModel):
     """What to tell whom; raise ``InvalidIntent`` naming the first bad field."""
 
@@ -126,12 +140,12 @@ class Intent(BaseModel):
     @property
     def due_at_ms(self) -> int | None:
         """Return when it is due, in epoch milliseconds, or None for at once."""
-        return cast("int | None", self.due_at)
+        return self.due_at  # type: ignore[return-value]  # validated, it is a number
 
     @property
     def expires_at_ms(self) -> int | None:
         """Return when it expires, in epoch milliseconds, or None for never."""
-        return cast("int | None", self.expires_at)
+        return self.expires_at  # type: ignore[return-value]  # validated, it is a number
 
 
 def _check_order(due_ms: int, expires_ms: int) -> None:
@@ -150,24 +164,54 @@ def check_intent(intent: Intent, *, channels: Collection[str], now_ms: int) -> N
         raise InvalidIntent("expires_at", "must be later than now")
 
 
-def canonical_content(intent: Intent) -> bytes:
+def routes_of(intent: Intent) -> list[str]:
+    """Return the ids of the routes that the intent asks for, each once, in order."""
+    if len(intent.recipients) == 1 == len(intent.channels):
+        return [f"{intent.channels[0]}:{intent.recipients[0]}"]
+    return sorted(
+        {f"{channel}:{recipient}" for channel in intent.channels for recipient in intent.recipients}
+    )
+
+
+def pack_content(intent: Content) -> bytes:
+    """Return what the intent says, packed as a map; raise `InvalidIntent` if a value cannot be."""
+    return _packed(intent, intent.data)
+
+
+def canonical_content(intent: Intent, routes: Sequence[str], content: bytes) -> bytes:
     """Return the same bytes for the same content, in every process and order of writing.
 
-    What identifies the sender or the trace of one request is no part of it.
+    *routes* and *content* are those of the intent. What identifies the sender or the trace of one
+    request is no part of it.
     """
-    content = (
-        intent.type,
-        sorted(set(intent.recipients)),
-        sorted(set(intent.channels)),
-        intent.severity,
-        intent.title,
-        intent.body,
-        _sorted(intent.data),
-        intent.due_at_ms,
-        intent.expires_at_ms,
-        intent.max_attempts,
-    )
-    return cast("bytes", msgpack.packb(content))
+    asked = (intent.type, intent.due_at, intent.expires_at, intent.max_attempts, routes)
+    if not _is_sorted(intent.data):
+        content = _packed(intent, _sorted(intent.data))
+    packed: bytes = msgpack.packb(asked) + content
+    return packed
+
+
+def _packed(intent: Content, data: Mapping[str, Any]) -> bytes:
+    fields: dict[str, Any] = {"severity": intent.severity}
+    if intent.title:
+        fields["title"] = intent.title
+    if intent.body:
+        fields["body"] = intent.body
+    if data:
+        fields["data"] = data
+    try:
+        packed: bytes = msgpack.packb(fields)
+    except (TypeError, ValueError, RecursionError, OverflowError, MemoryError) as error:
+        raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error
+    return packed
+
+
+def _is_sorted(data: Mapping[str, Any]) -> bool:
+    """Tell whether sorting the data would change nothing, as far as that is soon told."""
+    for item in data.values():
+        if type(item) in _NESTED:
+            return False
+    return sorted(data) == list(data)
 
 
 def _sorted(value: Any) -> Any:

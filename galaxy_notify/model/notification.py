@@ -1,12 +1,15 @@
 """The record of a notification, and how it is kept in Redis.
 
-A stored record is ``1`` followed by a msgpack list. The event's payload is packed once, when the
-intent is accepted, and stays closed in it, so that forwarding it decodes nothing.
+A stored record is ``1``, eight bytes that tell what was asked for from anything else, and a msgpack
+list. The content is packed once, when the intent is accepted, and stays closed in it, so that
+forwarding it decodes nothing. Nothing is stored twice: the id is in the key, and what the record
+and the event's payload share is put into the payload when it is needed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
@@ -14,35 +17,84 @@ import msgpack
 from galaxy_notify.errors import Corrupt
 
 FORMAT: Final = b"1"
-# The types of a record's fields; it may have no expiry.
-_FIELDS: Final = (*(str,) * 6, int, int, int, int, int, bytes)
-_ENDLESS: Final = (*(str,) * 6, int, int, type(None), int, int, bytes)
-_SHAPES: Final = frozenset({_FIELDS, _ENDLESS})
+DIGEST_BYTES: Final = 8
+_HEADER: Final = len(FORMAT) + DIGEST_BYTES
+# The fields that are left out at the end of a record where they have these values: when it is due
+# and expires, its parts and routes, its idempotency key and what traces it.
+_USUAL: Final = (None, None, 1, 1, "", "", "", "")
+_ALWAYS: Final = 4
+# The types of a record's fields; it may be due at once and have no expiry.
+_SHAPES: Final = frozenset(
+    (int, str, str, bytes, due, expires, int, int, str, str, str, str)[:size]
+    for due in (int, type(None))
+    for expires in (int, type(None))
+    for size in range(_ALWAYS, _ALWAYS + len(_USUAL) + 1)
+)
+# The first byte of the content's map, and how the payload begins, which has four fields more.
+_BEGINNINGS: Final = {
+    0x80 + fields: bytes([0x84 + fields]) + msgpack.packb("notification_id") for fields in range(12)
+}
+# How a text of each length begins, and how the payload ends but for the eight bytes of a moment.
+_TEXT: Final = tuple(msgpack.packb("x" * size)[: -size or None] for size in range(256))
+_CREATED: Final = msgpack.packb("created_at_ms") + b"\xcf"
 
 
 @dataclass(slots=True)
 class Notification:
     """An accepted intent, or one part of it: shared by all its routes, never to be changed.
 
-    ``packed`` is the event's payload as the ``msgpack`` encoder forwards it; ``severity``,
-    ``title``, ``body`` and ``data`` are read from it on demand. Times are epoch ms. ``parts`` are
-    those of the whole notification, ``routes`` those of this part.
+    ``content`` is a packed map of what the intent says: ``severity``, ``title``, ``body`` and
+    ``data``, which are read from it on demand. Times are epoch ms. ``parts`` are those of the whole
+    notification, ``routes`` those of this part.
     """
 
     notification_id: str
+    created_at_ms: int
     type: str
     producer: str
-    idempotency_key: str
-    request_id: str
-    trace_id: str
-    traceparent: str
-    created_at_ms: int
-    due_at_ms: int
-    expires_at_ms: int | None
-    parts: int
-    routes: int
-    packed: bytes
+    content: bytes
+    asked_due_ms: int | None = None
+    expires_at_ms: int | None = None
+    parts: int = 1
+    routes: int = 1
+    idempotency_key: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    traceparent: str = ""
+    _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _payload: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def packed(self) -> bytes:
+        """Return the event's payload as the ``msgpack`` encoder forwards it.
+
+        Raises `Corrupt` where the record can be none of ours.
+        """
+        if self._packed is None:
+            try:
+                self._packed = self._pack()
+            except (LookupError, OverflowError) as error:
+                raise Corrupt(f"content: {type(error).__name__}: {error}"[:200]) from error
+        return self._packed
+
+    def _pack(self) -> bytes:
+        named, content = self.notification_id.encode(), self.content
+        return b"".join(
+            (
+                _BEGINNINGS[content[0]],
+                _TEXT[len(named)],
+                named,
+                _shared(self.type, self.producer),
+                content[1:],
+                _CREATED,
+                self.created_at_ms.to_bytes(8, "big"),
+            )
+        )
+
+    @property
+    def due_at_ms(self) -> int:
+        """Return when it was to be published first."""
+        return self.asked_due_ms or self.created_at_ms
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -82,33 +134,56 @@ class Notification:
         return data
 
 
-def encode_notification(notification: Notification) -> bytes:
-    """Return the record to store."""
-    packed: bytes = msgpack.packb(
-        (
-            notification.type,
-            notification.producer,
-            notification.idempotency_key,
-            notification.request_id,
-            notification.trace_id,
-            notification.traceparent,
-            notification.created_at_ms,
-            notification.due_at_ms,
-            notification.expires_at_ms,
-            notification.parts,
-            notification.routes,
-            notification.packed,
-        )
+@lru_cache(maxsize=256)
+def _shared(kind: str, producer: str) -> bytes:
+    """Return the fields that are the same in many payloads."""
+    return b"".join(map(msgpack.packb, ("type", kind, "producer", producer)))
+
+
+def payload_bytes(notification_id: str, kind: str, producer: str, content: bytes) -> int:
+    """Return how long the payload of a new notification will be."""
+    texts = len(_TEXT[len(notification_id)]) + len(notification_id) + len(_shared(kind, producer))
+    # The content's first byte gives way to another.
+    return len(_BEGINNINGS[0x80]) + texts + len(content) - 1 + len(_CREATED) + 8
+
+
+def encode_notification(notification: Notification, digest: bytes) -> bytes:
+    """Return the record to store; *digest* are the eight bytes to know the same content by."""
+    return encode_record(
+        digest,
+        notification.created_at_ms,
+        notification.type,
+        notification.producer,
+        notification.content,
+        notification.asked_due_ms,
+        notification.expires_at_ms,
+        notification.parts,
+        notification.routes,
+        notification.idempotency_key,
+        notification.request_id,
+        notification.trace_id,
+        notification.traceparent,
     )
-    return FORMAT + packed
+
+
+def encode_record(digest: bytes, *fields: Any) -> bytes:
+    """Return the record with these fields, in the order in which `Notification` has them."""
+    size = _ALWAYS
+    if fields[_ALWAYS:] != _USUAL:
+        size = len(fields)
+        while fields[size - 1] == _USUAL[size - _ALWAYS - 1]:
+            size -= 1
+    packed: bytes = msgpack.packb(fields[:size])
+    return FORMAT + digest + packed
 
 
 def decode_notification(notification_id: str, raw: bytes) -> Notification:
     """Read a stored record; raise `Corrupt` on anything that no version of ours wrote."""
     try:
-        fields = msgpack.unpackb(memoryview(raw)[1:])
+        fields = msgpack.unpackb(raw[_HEADER:])
+        known = raw[:1] == FORMAT and tuple(map(type, fields)) in _SHAPES
     except (ValueError, TypeError, RecursionError) as error:
         raise Corrupt(f"record: {type(error).__name__}: {error}"[:200]) from error
-    if raw[:1] != FORMAT or type(fields) is not list or tuple(map(type, fields)) not in _SHAPES:
+    if not known:
         raise Corrupt("record: unknown format or fields")
     return Notification(notification_id, *fields)

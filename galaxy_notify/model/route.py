@@ -2,7 +2,8 @@
 
 A stored state is ``1``, a status letter, the time of the last transition and the due time (13
 digits each, epoch ms), a msgpack body and, once published, the stream id. Redis decides times and
-stream ids, so a script fills in those parts; the body it moves without reading.
+stream ids, so a script fills in those parts; the body it moves without reading. It is empty while
+nothing has happened to a route and nothing special was asked for.
 """
 
 from __future__ import annotations
@@ -188,12 +189,19 @@ def _published_at_once(generation: int, attempts: int, max_attempts: int, worker
 @lru_cache(maxsize=256)
 def accepted(max_attempts: int | None) -> bytes:
     """Return the state of a new route; the script fills in its times."""
-    return b"%b%b%026d%b" % (
-        FORMAT,
-        _LETTER[Status.PENDING],
-        0,
-        _pack_body(1, 0, max_attempts or 0, ()),
-    )
+    body = _pack_body(1, 0, max_attempts, ()) if max_attempts else b""
+    return b"%b%b%026d%b" % (FORMAT, _LETTER[Status.PENDING], 0, body)
+
+
+def asked(state: bytes, due_at_ms: int | None, cancelled_keep_ms: int | None) -> bytes:
+    """Return the state of a new route as accept takes it, due when it was asked for.
+
+    With *cancelled_keep_ms* it is born cancelled, and kept as long as that.
+    """
+    head = state[:_DUE]
+    if cancelled_keep_ms is not None:
+        head = b"%b%b%013d" % (FORMAT, _LETTER[Status.CANCELLED], cancelled_keep_ms)
+    return b"%b%013d%b" % (head, due_at_ms or 0, state[_HEADER:])
 
 
 def decode_route(raw: bytes) -> Route:
@@ -217,7 +225,7 @@ def newer_format(raw: bytes) -> bool:
 
 
 def _decode(raw: bytes) -> Route:
-    if raw[:1] != FORMAT or len(raw) > MAX_STATE_BYTES:
+    if raw[:1] != FORMAT or not _HEADER <= len(raw) <= MAX_STATE_BYTES:
         msg = "unknown format or size"
         raise ValueError(msg)
     status = _STATUS[raw[1:2]]
@@ -248,6 +256,8 @@ def _pack_body(
 
 @lru_cache(maxsize=2048)
 def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
+    if not body:
+        return 1, 0, 0, ()
     generation, attempts, max_attempts, lines = msgpack.unpackb(body)
     counts: list[Any] = [generation, attempts, max_attempts]
     if not all(type(count) is int and 0 <= count < 2**31 for count in counts):

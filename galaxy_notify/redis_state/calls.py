@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.model.route import asked
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.scripts import Argument, Call, script
 
@@ -18,7 +19,6 @@ class NewNotification(NamedTuple):
     """A notification, or a part of it, ready to be accepted."""
 
     notification_id: str
-    digest: bytes
     record: bytes
     state: bytes
     due_at_ms: int | None
@@ -38,23 +38,19 @@ def accept(keys: Keys, items: Iterable[NewNotification], now: int | None = None)
     """Create notifications of one shard with at most a thousand routes in all."""
     args: list[Argument] = [keys.tag, time_argument(now)]
     for item in items:
-        args += (
-            item.notification_id,
-            item.digest,
-            item.record,
-            item.state,
-            "" if item.due_at_ms is None else item.due_at_ms,
-            item.keep_ms,
-            "cancelled" if item.born_cancelled else "",
-            len(item.routes),
-        )
-        args += item.routes
+        made, record, state, due, keep, routes, cancelled = item
+        if cancelled or due is not None:
+            state = asked(state, due, keep if cancelled else None)
+        args += (made, record, state, len(routes), *routes)
     return Call(script("accept"), [keys.totals, keys.never], args)
 
 
 def answers(flat: Sequence[Any]) -> list[Answer]:
     """Read alternating words and details."""
-    return [Answer(_text(flat[i]), _text(flat[i + 1])) for i in range(0, len(flat), 2)]
+    values = iter(flat)
+    return [
+        Answer(word.decode(), _text(detail)) for word, detail in zip(values, values, strict=True)
+    ]
 
 
 def words(flat: Sequence[Any]) -> list[str]:

@@ -19,7 +19,7 @@ from galaxy_notify.redis_state.deployment import (
 from galaxy_notify.redis_state.faults import Remedy
 from galaxy_notify.redis_state.place import redis_access, redis_url
 from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
-from galaxy_notify.redis_state.scripts import Call, Read
+from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.settings import Settings
 
 # Every script is safe to run twice, so a short fault need not reach the producer.
@@ -50,7 +50,7 @@ class SyncClient:
         assert self._layout is not None
         return self._layout
 
-    def run_all(self, calls: Sequence[Call | Read]) -> list[Any]:
+    def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
         for pause in _PAUSES_S:
             try:
@@ -94,7 +94,7 @@ class AsyncClient:
         assert self._layout is not None
         return self._layout
 
-    async def run_all(self, calls: Sequence[Call | Read]) -> list[Any]:
+    async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
         for pause in _PAUSES_S:
             try:

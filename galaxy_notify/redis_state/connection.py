@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
+
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
@@ -36,13 +39,18 @@ class _Credentials(CredentialProvider):
         return self.get_credentials()
 
 
+def packed(command: tuple[Any, ...]) -> list[bytes]:
+    """Return a command as a connection sends it."""
+    return [hiredis.pack_command(command)]
+
+
 class _PacksFast(AbstractConnection):
     """Packs commands in C; redis-py does so for its synchronous connections only."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         # redis-py writes commands of two words, such as "CONFIG GET", as one argument.
         name = args[0].split() if isinstance(args[0], str) else args[:1]
-        return [hiredis.pack_command((*name, *args[1:]))]
+        return packed((*name, *args[1:]))
 
 
 class _Tcp(_PacksFast, redis.asyncio.Connection):
@@ -64,6 +72,49 @@ _FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
 }
 
 
+class KeepingPool(redis.BlockingConnectionPool):
+    """Keeps some connections at hand: a loan of redis-py's costs half a short round trip."""
+
+    _AT_HAND: Final = 4
+
+    def __init__(self, **options: Any) -> None:
+        self._at_hand: list[Any] = []
+        # One for each thread that waits for the pool; a list, because threads share it.
+        self._waiting: list[None] = []
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
+
+    def borrow(self) -> Any:
+        """Return a connection; what was closed meanwhile connects again when it is used."""
+        try:
+            connection = self._at_hand.pop()
+        except IndexError:
+            return self._wait()
+        if connection.pid != os.getpid():
+            self._at_hand.clear()
+            return self._wait()
+        try:
+            usable = not connection.can_read()
+        except REDIS_ERRORS:
+            usable = False
+        if not usable:
+            connection.disconnect()
+        return connection
+
+    def give_back(self, connection: Any) -> None:
+        """Take a sound connection back; what is waited for or too many goes to the pool."""
+        if self._waiting or len(self._at_hand) >= self._AT_HAND:
+            self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
+        else:
+            self._at_hand.append(connection)
+
+    def _wait(self) -> Any:
+        self._waiting.append(None)
+        try:
+            return self.get_connection()  # type: ignore[no-untyped-call]  # redis-py
+        finally:
+            self._waiting.pop()
+
+
 def async_client(
     url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
 ) -> redis.asyncio.Redis:
@@ -83,7 +134,7 @@ def sync_client(
     url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
 ) -> redis.Redis:
     """Return a client for producers and the CLI; nothing is sent before its first call."""
-    pool = redis.BlockingConnectionPool.from_url(
+    pool = KeepingPool.from_url(
         _known_scheme(url),
         max_connections=connections,
         timeout=SOCKET_TIMEOUT_S,

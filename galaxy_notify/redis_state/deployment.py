@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import redis
@@ -100,6 +101,11 @@ def _read(name: str, raw: bytes, default: Any) -> Any:
     return text
 
 
+@lru_cache(maxsize=1024)
+def _keys(prefix: str, shard: int, stream: str) -> Keys:
+    return Keys(prefix, shard, stream)
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where everything of a deployment lies."""
@@ -109,11 +115,12 @@ class Layout:
 
     def keys(self, shard: int) -> Keys:
         """Return the keys of one shard."""
-        return Keys(self.prefix, shard, self.deployment.stream)
+        return _keys(self.prefix, shard, self.deployment.stream)
 
     def keys_for(self, notification_id: str) -> Keys:
         """Return the keys of the shard that holds this notification or part."""
-        return self.keys(shard_of(notification_id, self.deployment.shards))
+        shards = self.deployment.shards
+        return self.keys(0 if shards == 1 else shard_of(notification_id, shards))
 
     @property
     def all_keys(self) -> list[Keys]:

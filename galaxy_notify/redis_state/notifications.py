@@ -66,7 +66,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     """Return a notification, with one route of it or all; None where there is none."""
     named = target.notification_id
     (first,) = _hashes(place, [named], target.route_id)
-    if b"digest" not in first:
+    if b"open" not in first:
         return None
     record = readable_record(named, first)
     (ttl,) = read_all(place, [["PTTL", place.keys_for(named).notification(named)]])
@@ -85,7 +85,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
 def _hashes(
     place: Place, parts: Iterable[str], route_id: str | None
 ) -> Iterator[dict[bytes, bytes]]:
-    names = ["digest", "record", "open", route_id or ""]
+    names = ["record", "open", route_id or ""]
     keys = [place.keys_for(part).notification(part) for part in parts]
     if route_id is None:
         yield from read_all(place, (["HGETALL", key] for key in keys))

@@ -7,11 +7,12 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.redis_state.connection import packed
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy, classify
-from galaxy_notify.redis_state.scripts import Call, Read
+from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 
 class RedisFault(GalaxyNotifyError):
@@ -53,10 +54,13 @@ async def run(client: redis.asyncio.Redis, call: Call) -> Any:
         raise fault_of(error) from error
 
 
-async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call | Read]) -> list[Any]:
-    """Run scripts in one round trip; each reply stands at its call's place, or its fault."""
+async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
+    """Run calls in one round trip; each reply stands at its call's place, or its fault."""
     try:
-        replies = await _pipeline(client, calls)
+        if isinstance(calls, Scripts):
+            replies, calls = await _stream(client, calls), calls.made
+        else:
+            replies = await _pipeline(client, calls)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             for source in _sources(calls, unknown):
@@ -67,6 +71,32 @@ async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call | Read]) -> 
     except REDIS_ERRORS as error:
         raise fault_of(error) from error
     return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+
+
+async def _stream(client: redis.asyncio.Redis, scripts: Scripts) -> list[Any]:
+    """Send each call as soon as it is made, so that the server works while the next one is."""
+    pool: Any = client.connection_pool
+    connection: Any = None
+    try:
+        for call in scripts:
+            connection = connection or await pool.get_connection()
+            await connection.send_packed_command(packed(call.command))
+        return [await _reply(connection) for _ in scripts.made]
+    except BaseException:
+        # Replies that nobody has read must not be taken for those of the next call.
+        if connection:
+            await connection.disconnect(nowait=True)
+        raise
+    finally:
+        if connection:
+            await pool.release(connection)
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 async def _pipeline(client: redis.asyncio.Redis, calls: Sequence[Call | Read]) -> list[Any]:
@@ -94,10 +124,13 @@ def run_sync(client: redis.Redis, call: Call) -> Any:
         raise fault_of(error) from error
 
 
-def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]:
-    """Run scripts in one round trip; each reply stands at its call's place, or its fault."""
+def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
+    """Run calls in one round trip; each reply stands at its call's place, or its fault."""
     try:
-        replies = _pipeline_sync(client, calls)
+        if isinstance(calls, Scripts):
+            replies, calls = _stream_sync(client, calls), calls.made
+        else:
+            replies = _pipeline_sync(client, calls)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             for source in _sources(calls, unknown):
@@ -108,6 +141,33 @@ def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]
     except REDIS_ERRORS as error:
         raise fault_of(error) from error
     return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+
+
+def _stream_sync(client: redis.Redis, scripts: Scripts) -> list[Any]:
+    """Send each call as soon as it is made, so that the server works while the next one is."""
+    pool: Any = client.connection_pool
+    connection: Any = None
+    try:
+        for call in scripts:
+            connection = connection or pool.borrow()
+            connection.send_packed_command(packed(call.command))
+        replies = [_reply_sync(connection) for _ in scripts.made]
+    except BaseException:
+        # Replies that nobody has read must not be taken for those of the next call.
+        if connection:
+            connection.disconnect()
+            pool.release(connection)
+        raise
+    if connection:
+        pool.give_back(connection)
+    return replies
+
+
+def _reply_sync(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _pipeline_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]:

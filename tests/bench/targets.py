@@ -104,6 +104,15 @@ TARGETS = (
         False,
         "B",
     ),
+    Target(
+        "memory, waiting notification, compact hashes",
+        "waiting",
+        "memory, single recipient, listpack",
+        700,
+        "",
+        False,
+        "B",
+    ),
     Target("daemon's memory", "idle", "memory after the last backlog", 80, "", False, "MB"),
     Target(
         "daemon's memory is flat: last backlog × first",

@@ -162,7 +162,7 @@ def test_damaged__payload_is_exported_raw(server: Server) -> None:
     """A payload that cannot be read is exported as the bytes that it is."""
     with graveyard(server) as yard:
         yard.bury()
-        yard.bury(kind=PLAIN._replace(packed=b"\xc1"))
+        yard.bury(kind=PLAIN._replace(content=b"\x81\xc1"))
         good, bad = (letter.exported() for letter in DeadLetters(yard.place).matching(ALL))
         assert isinstance(good["payload"], dict)
         assert good["payload"]["data"] == {"turn": 12}

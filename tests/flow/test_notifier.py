@@ -139,11 +139,11 @@ def test_accept_many__says_which_are_unknown(
     """When Redis goes away, what was answered has its receipt and the rest is None."""
     site = found(any_server)
     site.load_scripts()
-    intents = [intent(recipients=[f"u{n}"], idempotency_key=str(n)) for n in range(1200)]
+    intents = [intent(recipients=[f"u{n}"], idempotency_key=str(n)) for n in range(1600)]
 
     def stream() -> Iterator[Intent]:
         for number, one in enumerate(intents):
-            if number == 700:  # the second chunk of five hundred is being collected
+            if number == 1200:  # the second chunk of a thousand is being collected
                 proxy.lose_reply("accept", "silence")
             yield one
 
@@ -151,11 +151,11 @@ def test_accept_many__says_which_are_unknown(
         with pytest.raises(Unavailable) as error:
             notifier.accept_many(stream())
         known = error.value.receipts
-        assert [one.status for one in known[:500]] == ["accepted"] * 500
-        assert known[500:] == [None] * 700
+        assert [one.status for one in known[:1000]] == ["accepted"] * 1000
+        assert known[1000:] == [None] * 600
         again = notifier.accept_many(intents)
-    assert {one.status for one in again} == {"duplicate", "accepted"}
-    assert len(site.routes()) == 1200
+    assert {one.status for one in again} <= {"duplicate", "accepted"}
+    assert len(site.routes()) == 1600
 
 
 def test_notifier__may_be_shared_by_threads(any_server: Server, found: Found) -> None:

@@ -134,3 +134,30 @@ def test_accept__uses_the_clock_of_the_server(shard: Shard) -> None:
     seconds, _ = shard.client.time()
     answer = calls.answers(shard.client.eval(call.script.source, 2, *call.keys, *call.args))[0]
     assert 0 <= int(answer.detail) - seconds * 1000 < 60_000
+
+
+@pytest.mark.parametrize("first", [("push:u1",), ("email:u1", "push:u1")])
+def test_accept__takes_a_repetition_back_as_well(first: tuple[str, ...], shard: Shard) -> None:
+    """What is repeated in the same call is no duplicate of what could not be scheduled."""
+    shard.client.set(shard.keys.schedule("push"), "foreign")
+    before = snapshot(shard)
+    assert _words(shard, new(1, first), new(1, first)) == ["fault", "fault"]
+    assert snapshot(shard) == before
+
+
+def test_accept__keeps_what_is_born_cancelled_beside_a_broken_channel(shard: Shard) -> None:
+    """A notification that is never scheduled does not need the schedule."""
+    shard.client.set(shard.keys.schedule("push"), "foreign")
+    shard.run(calls.cancel(shard.keys, f"{2:032x}", (), keep_ms=KEEP, mark=True))
+    items = [new(1), new(2), new(3, born_cancelled=True), new(4, ("email:u1",))]
+    assert _words(shard, *items) == ["fault", "accepted", "accepted", "accepted"]
+    assert shard.total("accepted") == 3
+
+
+def test_accept__of_one_whose_record_was_lost_changes_nothing(shard: Shard) -> None:
+    """Somebody else's hand in our keys does not make a notification a new one."""
+    (member,) = shard.accept(1)
+    shard.client.hdel(shard.hash_of(member), "record")
+    before = snapshot(shard)
+    assert shard.answers(new(1)) == [("duplicate", "")]
+    assert snapshot(shard) == before

@@ -30,15 +30,7 @@ ROUTES = ("push:u1",)
 _LIMITS = calls.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
 
 
-_PACKED = msgpack.packb(
-    {
-        "notification_id": "0" * 32,
-        "type": "game.ready",
-        "producer": "lobby",
-        "data": {"turn": 12},
-        "created_at_ms": 1_900_000_000_000,
-    }
-)
+_CONTENT = msgpack.packb({"severity": "info", "data": {"turn": 12}})
 
 
 class Kind(NamedTuple):
@@ -48,7 +40,7 @@ class Kind(NamedTuple):
     producer: str = "lobby"
     key: str = "key"
     failure: Failure = Failure("payload_encoding_failed", "no such codec")
-    packed: bytes = _PACKED
+    content: bytes = _CONTENT
 
 
 PLAIN = Kind()
@@ -85,18 +77,12 @@ class Graveyard:
                 type=kind.type,
                 producer=kind.producer,
                 idempotency_key=kind.key,
-                request_id="",
-                trace_id="",
-                traceparent="",
                 created_at_ms=now,
-                due_at_ms=now,
-                expires_at_ms=None,
-                parts=1,
-                routes=1,
-                packed=kind.packed,
-            )
+                content=kind.content,
+            ),
+            b"12345678",
         )
-        new = calls.NewNotification(made, b"d" * 16, record, accepted(None), None, 1000, routes)
+        new = calls.NewNotification(made, record, accepted(None), None, 1000, routes)
         run_sync(self.client, calls.accept(self.layout.keys_for(made), [new]))
         return made
 

@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.model.intent import Intent, canonical_content, check_intent
+from galaxy_notify.model.intent import (
+    Intent,
+    canonical_content,
+    check_intent,
+    pack_content,
+    routes_of,
+)
 from tests.support.intents import NOW, PLAIN, TRACEPARENT, intent, nested, refused
 
 
@@ -162,25 +168,30 @@ OTHER: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+def _canonical(made: Intent) -> bytes:
+    return canonical_content(made, routes_of(made), pack_content(made))
+
+
 @pytest.mark.parametrize(("one", "two"), SAME)
 def test_canonical_content__is_the_same(one: dict[str, Any], two: dict[str, Any]) -> None:
     """The same content in another order, form or request has the same canonical form."""
-    assert canonical_content(intent(**one)) == canonical_content(intent(**two))
+    assert _canonical(intent(**one)) == _canonical(intent(**two))
 
 
 @pytest.mark.parametrize(("one", "two"), OTHER)
 def test_canonical_content__differs(one: dict[str, Any], two: dict[str, Any]) -> None:
     """Any difference in content is one in the canonical form."""
-    assert canonical_content(intent(**one)) != canonical_content(intent(**two))
+    assert _canonical(intent(**one)) != _canonical(intent(**two))
 
 
 def test_canonical_content__is_the_same_in_another_process() -> None:
     """The canonical form does not depend on the seed of a process's hashes."""
     code = (
-        "import sys; from galaxy_notify.model.intent import Intent, canonical_content as c;"
+        "import sys;"
+        "from galaxy_notify.model.intent import Intent, canonical_content, pack_content, routes_of;"
         "r=[f'u{n}' for n in range(50)];"
         "i=Intent(type='t',producer='p',recipients=r,data={x:x for x in r});"
-        "sys.stdout.write(c(i).hex())"
+        "sys.stdout.write(canonical_content(i, routes_of(i), pack_content(i)).hex())"
     )
     forms = {
         subprocess.run(
@@ -208,6 +219,6 @@ JSON = st.recursive(
 def test_intent__meets_whatever_comes(data: dict[str, Any], fields: dict[str, Any]) -> None:
     """Whatever comes in is an intent with a canonical form, or a refusal that can be printed."""
     try:
-        canonical_content(Intent.parse({**PLAIN, "data": data, **fields}))
+        _canonical(Intent.parse({**PLAIN, "data": data, **fields}))
     except InvalidIntent as error:
         str(error).encode()

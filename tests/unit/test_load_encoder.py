@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-import msgpack
 import pytest
 
 from galaxy_notify.encoding import (
@@ -28,10 +27,7 @@ ROUTE = Route(Status.PENDING, NOW, NOW)
 
 
 def minimal() -> Notification:
-    packed: bytes = msgpack.packb(
-        {"notification_id": ID, "type": "t", "producer": "p", "created_at_ms": NOW}
-    )
-    return Notification(ID, "t", "p", "", "", "", "", NOW, NOW, None, 1, 1, packed)
+    return Notification(ID, NOW, "t", "p", b"\x80")
 
 
 class Upper:

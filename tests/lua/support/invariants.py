@@ -27,7 +27,7 @@ def routes_of(shard: Shard) -> dict[str, Route]:
     for key in shard.client.scan_iter(match=_escaped(prefix) + "*", count=1000, _type="HASH"):
         fields: Any = shard.client.hgetall(key)
         made = key.decode().removeprefix(prefix)
-        if b"digest" not in fields:
+        if b"open" not in fields:
             continue
         for name, state in fields.items():
             if b":" in name:

@@ -25,7 +25,7 @@ def _accept(shard: Shard) -> Call:
     shard.run(calls.cancel(shard.keys, f"{2:032x}", (), keep_ms=KEEP, mark=True))
     items = [
         new(1),
-        new(1)._replace(digest=b"another"),
+        new(1)._replace(record=b"1another!\x90"),
         new(2, ("push:u1", "push:u2")),
         new(3, _ROUTES, due=NOW + 5_000),
         new(4, _ROUTES),

@@ -48,29 +48,19 @@ def at(call: Call, now: int) -> Call:
 @cache
 def packed_record(notification_id: str, routes: int, expires: int | None, filler: int) -> bytes:
     """Return a record as accept stores it; *filler* bytes make it larger."""
-    payload = {
-        "notification_id": notification_id,
-        "type": "game.ready",
-        "producer": "lobby",
-        "data": {"text": "x" * filler},
-        "created_at_ms": NOW,
-    }
+    content = {"severity": "info", "data": {"text": "x" * filler}}
     return encode_notification(
         Notification(
             notification_id=notification_id,
+            created_at_ms=NOW,
             type="game.ready",
             producer="lobby",
-            idempotency_key="",
-            request_id="r-1",
-            trace_id="",
-            traceparent="",
-            created_at_ms=NOW,
-            due_at_ms=NOW,
+            content=msgpack.packb(content),
             expires_at_ms=expires,
-            parts=1,
             routes=routes,
-            packed=msgpack.packb(payload),
-        )
+            request_id="r-1",
+        ),
+        notification_id.encode()[-8:],
     )
 
 
@@ -86,9 +76,8 @@ def new(
     """Return notification *number*, ready to be accepted."""
     made = f"{number:032x}"
     record = packed_record(made, len(routes), expires, filler)
-    digest = b"%016d" % number
     state = accepted(None)
-    return calls.NewNotification(made, digest, record, state, due, KEEP, routes, born_cancelled)
+    return calls.NewNotification(made, record, state, due, KEEP, routes, born_cancelled)
 
 
 def split(member: str) -> tuple[str, str]:

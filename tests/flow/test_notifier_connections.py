@@ -1,0 +1,108 @@
+"""The notifier's connections: what is sent over them again, and when they are left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
+from galaxy_notify.intake.receipts import Receipt
+from tests.support.intents import PLAIN, intent
+from tests.support.proxy import Proxy, proxied
+from tests.support.servers import Server
+from tests.support.site import Site
+
+Found = Callable[..., Site]
+
+
+@pytest.fixture
+def proxy(any_server: Server) -> Iterator[Proxy]:
+    """Put a proxy in front of the server."""
+    with proxied(any_server.socket) as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_accept_many__sends_again_what_was_on_its_way(
+    kind: str, any_server: Server, found: Found, proxy: Proxy
+) -> None:
+    """A connection that is reset between two calls of a chunk costs nothing and repeats nothing."""
+    site = found(any_server)
+    site.load_scripts()
+    intents = [intent(recipients=[f"u{n}"]) for n in range(900)]
+    proxy.lose_reply("accept")
+
+    async def accept() -> list[Receipt]:
+        async with AsyncNotifier.from_url(proxy.url) as notifier:
+            return await notifier.accept_many(intents)
+
+    if kind == "async":
+        receipts = asyncio.run(accept())
+    else:
+        with Notifier.from_url(proxy.url) as notifier:
+            receipts = notifier.accept_many(intents)
+    assert proxy.lost == 1
+    assert {receipt.status for receipt in receipts} == {"accepted"}
+    assert len(site.routes()) == 900
+    assert site.total("accepted") == 900
+
+
+class _Trap(Mapping[str, Any]):
+    """A mapping that fails when it is read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_accept_many__ended_half_way_leaves_no_replies_behind(
+    any_server: Server, found: Found
+) -> None:
+    """What a producer's own mapping raises gets out, and the next call has its own replies."""
+    site = found(any_server)
+    intents = [intent(recipients=[f"u{n}"]) for n in range(300)]
+    with pytest.raises(RuntimeError):
+        site.notifier.accept_many([*intents, _Trap()])
+    keyed = {**PLAIN, "idempotency_key": "k", "recipients": ["u1", "u2"]}
+    assert site.notifier.accept(keyed).routes == 2
+    assert site.notifier.accept(keyed).status == "duplicate"
+
+
+def test_notifier__serves_more_threads_than_it_has_connections(
+    any_server: Server, found: Found
+) -> None:
+    """Nobody waits for a connection in vain while others keep theirs busy."""
+    site = found(any_server)
+
+    def accept(_: int) -> set[str]:
+        return {site.notifier.accept(PLAIN).status for _ in range(20)}
+
+    with ThreadPoolExecutor(24) as threads:
+        assert set().union(*threads.map(accept, range(24))) == {"accepted"}
+    assert site.total("accepted") == 480
+
+
+def test_notifier__does_not_trust_an_old_connection(
+    any_server: Server, found: Found, proxy: Proxy
+) -> None:
+    """A connection that was closed meanwhile, or belongs to the process before a fork, is left."""
+    site = found(any_server)
+    with Notifier.from_url(proxy.url) as notifier:
+        assert notifier.accept(PLAIN).status == "accepted"
+        proxy.reset_all()
+        assert notifier.accept(PLAIN).status == "accepted"
+        connections = proxy.connections
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("os.getpid", lambda: 1)
+            assert notifier.accept(PLAIN).status == "accepted"
+        assert proxy.connections == connections + 1
+    assert site.total("accepted") == 3
