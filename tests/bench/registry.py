@@ -35,6 +35,7 @@ class Workload(NamedTuple):
 
 WORKLOADS = (
     Workload("drain", "Draining a backlog", 900, 60, "routes/s"),
+    Workload("parts", "Where the time goes", 300, 30, "µs/route"),
     Workload("peers", "Peers", 3600, 600, "jobs/s", in_quick=False),
     Workload("durability", "Append-only files", 900, 60, "routes/s"),
     Workload("steady", "Steady arrivals, accepted beforehand", 3600, 120, "ms"),

@@ -27,7 +27,8 @@ def routes_of(shard: Shard) -> dict[str, Route]:
     for key in shard.client.scan_iter(match=_escaped(prefix) + "*", count=1000, _type="HASH"):
         fields: Any = shard.client.hgetall(key)
         made = key.decode().removeprefix(prefix)
-        if b"open" not in fields:
+        # What a write left of a vanished one, where it could not be taken back, is none.
+        if b"open" not in fields or (fields[b"open"] == b"0" and b"record" not in fields):
             continue
         for name, state in fields.items():
             if b":" in name:
