@@ -259,10 +259,11 @@ while ARGV[at] do
 end
 
 if fenced then
-  left = left - #removed - #moved - #faulty / 2
   if #faulty > 0 then try('ZADD', KEYS[1], 'XX', unpack(faulty)) end
-  local gone = #removed == 0 or not fault(try('ZREM', KEYS[1], unpack(removed)))
-  if gone and left > 0 then try('ZADD', KEYS[2], lapses, token) end
+  -- One range is sooner gone than many members.
+  local gone = #removed == 0 or #removed == left and try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)
+    or try('ZREM', KEYS[1], unpack(removed))
+  if not fault(gone) and left > #removed + #moved + #faulty / 2 then try('ZADD', KEYS[2], lapses, token) end
   if counted then
     for _, member in ipairs(removed) do moved[#moved + 1] = member end
     if #moved > 0 then try('HDEL', KEYS[3], unpack(moved)) end

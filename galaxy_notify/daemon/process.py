@@ -22,6 +22,7 @@ from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.deployment import Layout, join_deployment
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
@@ -122,6 +123,7 @@ class Daemon:
             policy=self._policy,
             telemetry=self._telemetry,
             gate=Gate(),
+            turns=Turns(),
             about=_about(),
             progressed=self._pulse.progressed,
         )

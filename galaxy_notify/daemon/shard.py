@@ -10,8 +10,8 @@ import redis.asyncio
 
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.janitor import Janitor, Rules
-from galaxy_notify.publishing.outage import Outage
+from galaxy_notify.publishing.janitor import Janitor, Neighbour, Rules
+from galaxy_notify.publishing.outage import Outage, Turns
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.publishing.publisher import Pace, Publisher
 from galaxy_notify.publishing.reporter import Reporter
@@ -40,6 +40,7 @@ class Shared:
     policy: Policy
     telemetry: Telemetry
     gate: Gate
+    turns: Turns
     about: dict[str, str]
     progressed: Callable[[int], None]
 
@@ -74,7 +75,7 @@ class Shard:
             claimer,
             self._publisher,
             Waiter(store, channels),
-            Outage(reporter.log, shared.telemetry),
+            Outage(reporter.log, shared.telemetry, shared.turns),
             shared.gate,
             Hooks(self._progressed, self._saw_length),
         )
@@ -84,7 +85,10 @@ class Shard:
             channels,
             _rules(settings),
             shared.telemetry,
-            trimmed=lambda: self.worker.poke(),
+            Neighbour(
+                trimmed=lambda: self.worker.poke(),
+                redis_is_away=lambda: self.worker.outage.redis_is_away,
+            ),
         )
 
     async def run(self) -> None:

@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha1
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, Final
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import read_all
-from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.runner import RedisFault, run_sync
 from galaxy_notify.redis_state.scripts import Argument, Call, Script
 from galaxy_notify.settings import Settings
 
@@ -20,6 +20,8 @@ _PREFIX: Final = "gn-bench-"
 _SCAN: Final = 1000
 _ROUND_TRIPS: Final = 500
 _BATCH: Final = 128
+# A server that was brought to its limits may need a while before it answers again.
+_PAUSES_S: Final = (0.2, 1.0, 5.0)
 _ADD: Final = """
 for i = 1, #ARGV, 8 do redis.call('XADD', KEYS[1], '*', unpack(ARGV, i, i + 7)) end
 return #ARGV
@@ -57,9 +59,16 @@ def remove(place: Place) -> int:
     if not place.layout.prefix.startswith(_PREFIX):
         raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
     removed = 0
-    for keys in _keys(place):
-        (gone,) = read_all(place, [["UNLINK", *keys]])
-        removed += int(gone)
+    for pause in (*_PAUSES_S, None):
+        try:
+            for keys in _keys(place):
+                (gone,) = read_all(place, [["UNLINK", *keys]])
+                removed += int(gone)
+            break
+        except RedisFault:
+            if pause is None:
+                raise
+            sleep(pause)
     return removed
 
 

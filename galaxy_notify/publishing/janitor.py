@@ -18,7 +18,7 @@ _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
 _OUTAGE_PAUSE_S: Final = 5.0
 _QUIET_S: Final = 2.0
-_META_EVERY_S: Final = 2.0
+_META_EVERY_S: Final = 4.0
 _LAPSE_EVERY_S: Final = 5.0
 _FORGET_EVERY_S: Final = 600.0
 
@@ -28,6 +28,17 @@ class Rules(NamedTuple):
 
     dead: DeadRules
     group_idle_ms: int
+
+
+class Neighbour(NamedTuple):
+    """The worker beside the janitor.
+
+    *trimmed* is called when entries went, because claiming may have waited for it; while
+    *redis_is_away* the worker's tries are enough.
+    """
+
+    trimmed: Callable[[], None]
+    redis_is_away: Callable[[], bool]
 
 
 class Janitor:
@@ -40,15 +51,14 @@ class Janitor:
         channels: Sequence[str],
         rules: Rules,
         telemetry: Telemetry,
-        trimmed: Callable[[], None],
+        neighbour: Neighbour,
     ) -> None:
-        """Prepare; *trimmed* is told when entries went, because claiming may have waited for it."""
         self.rules = rules
         self._upkeep = upkeep
         self._worker_id = worker_id
         self._channels = channels
         self._telemetry = telemetry
-        self._trimmed = trimmed
+        self._neighbour = neighbour
         self._log = get_logger("janitor", worker=worker_id, shard=upkeep.keys.shard)
         self._outage = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._stop = asyncio.Event()
@@ -62,6 +72,9 @@ class Janitor:
     async def run(self) -> None:
         """Tidy up every two seconds; each second, or at once, where a stream grows too long."""
         while not self._stop.is_set():
+            if self._neighbour.redis_is_away():
+                await self._rest()
+                continue
             try:
                 await self.run_once()
                 self._outage.up()
@@ -127,7 +140,7 @@ class Janitor:
         self._is_long = trimmed.is_long
         if trimmed.gone:
             self._log.debug("stream trimmed", entries=trimmed.gone, length=trimmed.length)
-            self._trimmed()
+            self._neighbour.trimmed()
         for group, (holds, idle_ms) in trimmed.groups.items():
             if holds:
                 self._passed.discard(group)

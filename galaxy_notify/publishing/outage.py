@@ -15,13 +15,43 @@ from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _MISCONFIGURED_S: Final = 30.0
+_APART_S: Final = 0.5
+
+
+class Turns:
+    """Keeps the tries of a process apart while Redis is away, however many shards it serves."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Outage | None, float] = (None, 0.0)
+        self._away: set[Outage] = set()
+
+    def next(self, outage: Outage, pause_s: float) -> float:
+        """Return when a shard may try again: after its pause, and not just when another does."""
+        self._away.add(outage)
+        other, at = self._last
+        try_at = monotonic() + pause_s
+        if other not in (None, outage):
+            try_at = max(try_at, at + _APART_S)
+        self._last = (outage, try_at)
+        return try_at
+
+    def answered(self, outage: Outage) -> None:
+        """Let all try now: Redis has answered one that it did not answer before."""
+        self._away.discard(outage)
+        for other in self._away:
+            other.rest_until = 0.0
+        self._away.clear()
+        self._last = (None, 0.0)
 
 
 class Outage:
-    """The pauses of one shard."""
+    """The pauses of one shard; those of a process take turns."""
 
-    def __init__(self, log: FilteringBoundLogger, telemetry: Telemetry) -> None:
+    def __init__(
+        self, log: FilteringBoundLogger, telemetry: Telemetry, turns: Turns | None = None
+    ) -> None:
         self.rest_until = 0.0
+        self._turns = turns or Turns()
         self._redis_reason = ""
         self._stream_reason = ""
         self._telemetry = telemetry
@@ -40,6 +70,11 @@ class Outage:
         """Tell whether something is amiss."""
         return bool(self.reason)
 
+    @property
+    def redis_is_away(self) -> bool:
+        """Tell whether Redis does not serve this shard."""
+        return bool(self._redis_reason)
+
     def redis(self, error: RedisFault) -> None:
         """Note that Redis could not serve; raise `ConfigurationError` if it never did so."""
         fault = error.fault
@@ -48,8 +83,10 @@ class Outage:
             raise ConfigurationError(f"redis: {fault.text}") from error
         self._redis.down(fault.code, fault.text)
         self._redis_reason = f"redis: {fault.code}"
-        wrong = fault.remedy is Remedy.CONFIGURE
-        self.rest_until = monotonic() + (_MISCONFIGURED_S if wrong else self._backoff.next() / 1000)
+        if fault.remedy is Remedy.CONFIGURE:
+            self.rest_until = monotonic() + _MISCONFIGURED_S
+        else:
+            self.rest_until = self._turns.next(self, self._backoff.next() / 1000)
 
     def stream(self, reason: str) -> None:
         """Note that the stream takes nothing."""
@@ -72,3 +109,4 @@ class Outage:
         if self._redis_reason:
             self._redis.up()
             self._redis_reason = ""
+            self._turns.answered(self)

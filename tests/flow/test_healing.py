@@ -12,6 +12,7 @@ from galaxy_notify.redis_state.runner import RedisFault
 from tests.support.servers import Server
 from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines
+from tests.support.wait import wait_until
 
 Found = Callable[..., Site]
 
@@ -225,3 +226,18 @@ def test_foreign_key__in_the_way_is_told_and_survived(any_server: Server, found:
     made = site.notify("u1")
     station.step()
     assert site.event_ids() == [member_of(made, "u1")]
+
+
+def test_foreign_key__in_place_of_wake_ups_is_told_once(
+    any_server: Server, found: Found, lines: Lines
+) -> None:
+    """Without wake-ups the poll interval finds what is due; that is no outage, and no flood."""
+    site = found(any_server, worker__poll_interval_ms=50)
+    site.client.set(site.keys.wake("push"), "x")
+    with site.station().running():
+        site.notify("u1")
+        wait_until(lambda: not site.due(), "it is published")
+        site.notify("u2")
+        wait_until(lambda: not site.due(), "so is the next")
+    assert [line["event"] for line in lines()].count("wake-ups not heard") == 1
+    assert not [line for line in lines() if line["event"] == "redis unavailable"]

@@ -13,6 +13,7 @@ from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.place import open_async
@@ -60,6 +61,7 @@ class Station:
             policy=policy,
             telemetry=telemetry or Telemetry.off(),
             gate=Gate(),
+            turns=Turns(),
             about={"host": "host", "pid": "2", "version": "0", "started_ms": "1"},
             progressed=lambda shard: None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import pairwise
 from time import monotonic
 
 import pytest
@@ -11,7 +12,7 @@ from redis import exceptions
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Outage
+from galaxy_notify.publishing.outage import Outage, Turns
 from galaxy_notify.redis_state.runner import RedisFault, fault_of
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -137,3 +138,36 @@ def _away() -> RedisFault:
 def _rest(outage: Outage) -> float:
     outage.redis(_away())
     return outage.rest_until - monotonic()
+
+
+def test_outage__of_many_shards_takes_turns() -> None:
+    """However many shards a process serves, it tries twice a second at most."""
+    turns = Turns()
+    shards = [Outage(get_logger("publisher"), Telemetry.off(), turns) for _ in range(20)]
+    for _ in range(3):
+        for shard in shards:
+            shard.redis(fault_of(exceptions.ConnectionError("refused")))
+    tries = sorted(shard.rest_until for shard in shards)
+    assert all(later - sooner >= 0.5 for sooner, later in pairwise(tries))
+
+
+def test_outage__that_ended_for_one_shard_is_tried_by_all_at_once() -> None:
+    """Nobody waits for its turn once Redis has answered; a shard that was well changes nothing."""
+    turns = Turns()
+    first, second, well = (Outage(get_logger("x"), Telemetry.off(), turns) for _ in range(3))
+    for shard in (first, second):
+        shard.redis(fault_of(exceptions.ConnectionError("refused")))
+    well.over(1)
+    assert second.rest_until > monotonic()
+    first.over(0)
+    assert second.rest_until == 0.0
+
+
+def test_outage__that_needs_a_person_does_not_hold_others_up() -> None:
+    """The long pause after a refused login is that of one shard."""
+    turns = Turns()
+    refused, away = (Outage(get_logger("x"), Telemetry.off(), turns) for _ in range(2))
+    refused.over(0)
+    refused.redis(fault_of(REFUSED))
+    away.redis(fault_of(exceptions.ConnectionError("refused")))
+    assert away.rest_until < refused.rest_until - 20
