@@ -46,7 +46,7 @@ local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
 local function free_score(lapse)
   local score
   repeat
-    lapse = lapse - 1 / 4096
+    lapse = lapse - 1 / 1024
     score = string.format('%.17g', lapse)
   until lapse % 1 ~= 0 and call('ZCOUNT', KEYS[2], score, score) == 0
   return score
@@ -70,7 +70,7 @@ local function look_for_lapsed()
   local found, names = call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 64), {}
   for i = 1, #found, 2 do
     for _, member in ipairs(leased_at(found[i + 1])) do names[#names + 1] = member end
-    lapsed[#lapsed + 1] = found[i]
+    if found[i] ~= token then lapsed[#lapsed + 1] = found[i] end
     if #names >= 512 or i == 127 then
       horizon = found[i + 1]
       break
@@ -128,13 +128,13 @@ local function given_before(score)
   return due
 end
 
-local records, known, bytes, answers, oddities = {}, {}, 0, {}, {}
+local records, known, large, bytes, answers, oddities = {}, {}, {}, 0, {}, {}
 local budget, largest = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local function small(state) return state and #state <= 65536 and state or '' end
 
 local function look_up(key, id, route)
-  if known[id] then return nil, call('HGET', key, route) end
+  if known[id] or large[id] then return nil, call('HGET', key, route) end
   local found = try('HMGET', key, 'record', route)
   local reason = fault(found)
   if not reason then return found[1], found[2] end
@@ -150,9 +150,10 @@ local function read(member)
   local key = tag .. 'notification:' .. id
   local record, state, verdict = look_up(key, id, route)
   if verdict then return verdict, '' end
-  if record and #record > largest then return 'oversized', small(state) end
   bytes = bytes + (record and #record or 0) + #small(state)
   if bytes > budget and #answers > 0 then return nil end
+  large[id] = large[id] or record and #record > largest
+  if large[id] then return 'oversized', small(state) end
   if record then
     known[id] = true
     records[#records + 1] = id
@@ -197,7 +198,7 @@ if taken == 0 then
   return {'idle', now, head[2] or '', suspects}
 end
 if again then
-  if #due > 0 then call('ZADD', KEYS[1], unpack(due)) end
+  if #due > 0 then try('ZADD', KEYS[1], unpack(due)) end
   return {'claimed', now, '', suspects, answers, records, oddities}
 end
 

@@ -33,7 +33,7 @@ local function shorten(token, score, ttl)
   shortened = shortened + 1
 end
 
-local leases = call('ZRANGEBYSCORE', KEYS[2], '(' .. digits(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 64)
+local leases = call('ZREVRANGEBYSCORE', KEYS[2], '+inf', '(' .. digits(now), 'WITHSCORES', 'LIMIT', 0, 64)
 for i = 1, #leases, 2 do
   local ttl = tonumber(leases[i]:match(':%d+:(%d+):[^:]+$'))
   if ttl and tonumber(leases[i + 1]) > now + ttl then shorten(leases[i], leases[i + 1], ttl) end

@@ -20,8 +20,9 @@
 --   2 now        int  or '' for the server's clock
 --   3 token      str  from the claim
 --   4 channel    str  of every route to publish
---   5 kinds      int  how many kinds of events to publish follow
---   6.. items    kinds: keep_ms, expires ('' = never), sole ('1': its notifications have
+--   5 whole      int  how many the claim gave, where all of them follow; else ''
+--   6 kinds      int  how many kinds of events to publish follow
+--   7.. items    kinds: keep_ms, expires ('' = never), sole ('1': its notifications have
 --                no other route), event_type, request_id, trace_id, traceparent ('' =
 --                none), suffix of the event ids, the state behind its due time, number of
 --                notifications; these, each: id, payload, due time of 13 digits, number
@@ -46,12 +47,12 @@ local KIND, SIZE = 10, {retry = 4, bury = 3, expire = 4, release = 3, drop = 3}
 local published, user_at = '1P' .. digits(now), #ARGV[4] + 2
 local answers, removed, moved, faulty, counts, n = {now, 0}, {}, {}, {}, {}, 0
 
--- Guard: whose members are still under this lease?
-local lapses, ours, left, fenced = call('ZSCORE', KEYS[2], token), {}, 0, false
-if lapses then
-  for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[1], lapses, lapses)) do
-    ours[member], left = true, left + 1
-  end
+-- Guard: which members are still under this lease? If as many are as were claimed, all are.
+local lapses, ours, fenced = call('ZSCORE', KEYS[2], token), {}, false
+local left = lapses and call('ZCOUNT', KEYS[1], lapses, lapses) or 0
+local whole = left > 0 and left == tonumber(ARGV[5])
+if left > 0 and not whole then
+  for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[1], lapses, lapses)) do ours[member] = true end
 end
 local counted = call('HLEN', KEYS[3]) > 0
 call('ZCARD', KEYS[4])
@@ -161,7 +162,7 @@ local function publish_all(kind, id, payload, due, first, last)
   for at = first, last do
     local route = ARGV[at]
     local member = id .. '/' .. route
-    if not ours[member] then
+    if not (whole or ours[member]) then
       answer('stale')
     elseif kind.late then
       answer('expired')
@@ -230,8 +231,8 @@ function outcomes.drop(member, at)
   orphan(member, 'dropped', ARGV[at + 2])
 end
 
-local at = 6
-for _ = 1, tonumber(ARGV[5]) do
+local at = 7
+for _ = 1, tonumber(ARGV[6]) do
   local kind = {keep = ARGV[at], late = ARGV[at + 1] ~= '' and now >= tonumber(ARGV[at + 1]), done = 0,
     sole = ARGV[at + 2] == '1', type = ARGV[at + 3], fields = traced(at), suffix = ARGV[at + 7],
     state = ARGV[at + 8]}
@@ -247,7 +248,7 @@ for _ = 1, tonumber(ARGV[5]) do
 end
 while ARGV[at] do
   local outcome, member = ARGV[at], ARGV[at + 1]
-  if not ours[member] then
+  if not (whole or ours[member]) then
     answer('stale')
   else
     ours[member] = nil
@@ -264,10 +265,8 @@ if fenced then
   local gone = #removed == 0 or #removed == left and try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)
     or try('ZREM', KEYS[1], unpack(removed))
   if not fault(gone) and left > #removed + #moved + #faulty / 2 then try('ZADD', KEYS[2], lapses, token) end
-  if counted then
-    for _, member in ipairs(removed) do moved[#moved + 1] = member end
-    if #moved > 0 then try('HDEL', KEYS[3], unpack(moved)) end
-  end
+  for _, member in ipairs(counted and removed or {}) do moved[#moved + 1] = member end
+  if counted and #moved > 0 then try('HDEL', KEYS[3], unpack(moved)) end
   for field, by in pairs(counts) do count(KEYS[6], field, by) end
 end
 local length = try('XLEN', KEYS[5])

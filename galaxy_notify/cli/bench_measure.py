@@ -16,6 +16,7 @@ from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
 from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.place import Place, open_async
@@ -100,6 +101,7 @@ async def _publish(settings: Settings, routes: int) -> float:
         policy=policy,
         telemetry=count,
         gate=Gate(),
+        turns=Turns(),
         about={"host": socket.gethostname(), "pid": str(os.getpid())},
         progressed=lambda _: None,
     )

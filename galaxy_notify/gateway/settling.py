@@ -35,6 +35,7 @@ class Settling:
         self._insist = insist
         self._sending = asyncio.Lock()
         self._done: dict[str, str] = {}
+        self._marking: set[str] = set()
         self._sender: asyncio.Task[None] | None = None
         self._log = get_logger("gateway", group=member.group, shard=member.keys.shard)
 
@@ -44,11 +45,12 @@ class Settling:
 
     def knows(self, event_id: str) -> bool:
         """Tell whether an event was handled whose mark is not in Redis yet."""
-        return event_id in self._done.values()
+        return event_id in self._marking
 
     async def finish(self, event: Event) -> None:
         """Mark an event as handled and acknowledge it, soon; raise `Stopped` as `flush` does."""
         self._done[event.stream_id] = event.event_id
+        self._marking.add(event.event_id)
         if self._sender is not None and (self._sender.done() or len(self._done) >= _UNSENT_MAX):
             await self._sent()
         if self._sender is None and self._done:
@@ -88,3 +90,4 @@ class Settling:
         await self._insist(lambda: self._member.finish(batch, self._limits))
         for stream_id in batch:
             del self._done[stream_id]
+        self._marking = set(self._done.values())

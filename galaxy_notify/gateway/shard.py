@@ -197,12 +197,12 @@ class ShardReader:
             self._events.discard(event.event_id)
 
     async def _was_handled(self, delivery: _Delivery) -> bool:
-        if delivery.seen is not None:
-            return delivery.seen
         event_id = delivery.event.event_id
-        return self._settling.knows(event_id) or bool(
-            await self._reading(lambda: self._member.seen([event_id]))
-        )
+        if delivery.seen or self._settling.knows(event_id):
+            return True
+        if delivery.seen is not None:
+            return False
+        return bool(await self._reading(lambda: self._member.seen([event_id])))
 
     async def _attempt(self, entry: Entry, event: Event) -> None:
         failure = await self._handling.attempt(event)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from galaxy_notify.model.json_data import kind_of
 
-# The milliseconds that have 13 digits: September 2001 to November 2286.
+# The milliseconds that have 13 digits, from September 2001 to November 2286, and one more that is
+# taken for the last of them.
 EARLIEST_MS, LATEST_MS = 10**12, 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -47,7 +48,7 @@ def _from_datetime(moment: datetime) -> int:
     if ms > LATEST_MS:
         raise ValueError("must be before 20 November 2286")
     # Any earlier moment is as long past as this one, and 13 digits stay 13.
-    return max(ms, EARLIEST_MS)
+    return max(EARLIEST_MS, min(ms, LATEST_MS - 1))
 
 
 def _from_number(number: float) -> int:
@@ -55,4 +56,4 @@ def _from_number(number: float) -> int:
         raise ValueError("must be a whole number of epoch milliseconds")
     if not EARLIEST_MS <= number <= LATEST_MS:
         raise ValueError("is outside 10^12..10^13: epoch milliseconds wanted, probably seconds")
-    return int(number)
+    return min(int(number), LATEST_MS - 1)

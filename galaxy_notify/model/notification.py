@@ -18,6 +18,7 @@ from galaxy_notify.errors import Corrupt
 
 FORMAT: Final = b"1"
 DIGEST_BYTES: Final = 8
+_REMEMBERED: Final = 256
 _HEADER: Final = len(FORMAT) + DIGEST_BYTES
 # The fields that are left out at the end of a record where they have these values: when it is due
 # and expires, its parts and routes, its idempotency key and what traces it.
@@ -84,12 +85,17 @@ class Notification:
                 _BEGINNINGS[content[0]],
                 _TEXT[len(named)],
                 named,
-                _shared(self.type, self.producer),
+                self._shared(),
                 content[1:],
                 _CREATED,
                 self.created_at_ms.to_bytes(8, "big"),
             )
         )
+
+    def _shared(self) -> bytes:
+        # Those of a hostile record may be of any length.
+        remember = len(self.type) + len(self.producer) <= _REMEMBERED
+        return (_shared if remember else _shared.__wrapped__)(self.type, self.producer)
 
     @property
     def due_at_ms(self) -> int:

@@ -135,6 +135,10 @@ class Batch:
             failure = Failure("payload_encoding_failed", _told(error) or type(error).__name__)
             self.retry_or_bury(raw, notification, route, failure)
             return
+        except Corrupt as error:
+            failure = Failure("record_corrupt", str(error))
+            self._bury(raw, notification, route, failure, attempt=False)
+            return
         except Exception as error:  # an encoder is a stranger's code: only this route pays for it
             failure = Failure("payload_encoding_failed", f"{type(error).__name__}: {_told(error)}")
             self._bury(raw, notification, route, failure, attempt=False)

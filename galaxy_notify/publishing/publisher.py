@@ -113,7 +113,9 @@ class Publisher:
         if not items:
             return Outcome()
         with self._reporter.span(items):
-            settled = await self._store.settle(channel, claim.token, batch.settlement)
+            settled = await self._store.settle(
+                channel, claim.token, batch.settlement, len(claim.members)
+            )
         self._reporter.settled(channel, items, settled)
         words = Counter(answer.word for answer in settled.answers)
         refused = await self._settle_again(channel, claim, items, settled)

@@ -66,6 +66,7 @@ class SyncClient:
 
     def _join(self) -> Deployment:
         if self._adopt and (found := read_deployment_sync(self._client, self._prefix)):
+            found.check_format()
             return found
         return join_deployment_sync(self._client, self._prefix, self._mine)
 
@@ -110,6 +111,7 @@ class AsyncClient:
 
     async def _join(self) -> Deployment:
         if self._adopt and (found := await read_deployment(self._client, self._prefix)):
+            found.check_format()
             return found
         return await join_deployment(self._client, self._prefix, self._mine)
 

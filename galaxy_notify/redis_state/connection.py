@@ -83,7 +83,7 @@ class KeepingPool(redis.BlockingConnectionPool):
         self._waiting: list[None] = []
         super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
 
-    def borrow(self) -> Any:
+    def get_connection(self, *_: Any, **__: Any) -> Any:
         """Return a connection; what was closed meanwhile connects again when it is used."""
         try:
             connection = self._at_hand.pop()
@@ -110,7 +110,7 @@ class KeepingPool(redis.BlockingConnectionPool):
     def _wait(self) -> Any:
         self._waiting.append(None)
         try:
-            return self.get_connection()  # type: ignore[no-untyped-call]  # redis-py
+            return super().get_connection()  # type: ignore[no-untyped-call]  # redis-py
         finally:
             self._waiting.pop()
 

@@ -76,13 +76,17 @@ class Deployment:
         """Return how long a notification is kept once no route needs it."""
         return max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
 
-    def check_against(self, found: Deployment) -> None:
-        """Refuse to share a deployment whose keys lie elsewhere."""
-        if found.format != self.format:
+    def check_format(self) -> None:
+        """Refuse what another version keeps otherwise; raise `ConfigurationError`."""
+        if self.format != STATE_FORMAT:
             raise ConfigurationError(
-                f"this deployment has state format {found.format}, this version writes"
-                f" {self.format}: run the version that wrote it"
+                f"this deployment has state format {self.format}, this version writes"
+                f" {STATE_FORMAT}: run the version that wrote it"
             )
+
+    def check_against(self, found: Deployment) -> None:
+        """Refuse to share a deployment whose keys lie elsewhere; raise `ConfigurationError`."""
+        found.check_format()
         if found.shards != self.shards:
             raise ConfigurationError(
                 f"worker.shards: {self.shards}, but this deployment has {found.shards}:"

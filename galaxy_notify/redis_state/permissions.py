@@ -59,6 +59,7 @@ ESSENTIAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "ZREM": ("never", "x"),
     "ZREMRANGEBYRANK": ("never", "0", "0"),
     "ZREMRANGEBYSCORE": ("never", "1", "0"),
+    "ZREVRANGEBYSCORE": ("never", "0", "1"),
     "ZSCORE": ("never", "x"),
 }
 

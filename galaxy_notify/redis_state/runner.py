@@ -149,7 +149,7 @@ def _stream_sync(client: redis.Redis, scripts: Scripts) -> list[Any]:
     connection: Any = None
     try:
         for call in scripts:
-            connection = connection or pool.borrow()
+            connection = connection or pool.get_connection()
             connection.send_packed_command(packed(call.command))
         replies = [_reply_sync(connection) for _ in scripts.made]
     except BaseException:

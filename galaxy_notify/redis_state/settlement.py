@@ -85,11 +85,18 @@ class Settlement:
         """Move a member that can't be used to the orphans."""
         self._add(member, "drop", reason)
 
-    def call(self, keys: Keys, channel: str, token: str, now: int | None = None) -> Call:
-        """Return the call that settles everything added so far."""
+    def call(
+        self, keys: Keys, channel: str, token: str, now: int | None = None, claimed: int = 0
+    ) -> Call:
+        """Return the call that settles everything added so far.
+
+        *claimed* is how many the claim gave: where all of them are settled, whoever still holds
+        so many holds them all.
+        """
+        whole = claimed if claimed == len(self) else ""
         names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel)]
         names += [keys.dead(channel), keys.stream, keys.totals, keys.orphans, keys.never]
-        args = [keys.tag, time_argument(now), token, channel, self._count]
+        args = [keys.tag, time_argument(now), token, channel, whole, self._count]
         return Call(script("settle"), names, [*args, *self._kinds, *self._others])
 
     def _add(self, member: bytes, outcome: str, *values: Argument) -> None:

@@ -41,9 +41,11 @@ class Store:
         call = calls.claim(self.keys, channel, token, limits, alone=alone, now=self._now)
         return await self._run(call, lambda reply: calls.read_claim(reply, token))
 
-    async def settle(self, channel: str, token: str, settlement: Settlement) -> Settled:
-        """End leases, each with its outcome, and answer for each in order."""
-        call = settlement.call(self.keys, channel, token, self._now)
+    async def settle(
+        self, channel: str, token: str, settlement: Settlement, claimed: int = 0
+    ) -> Settled:
+        """End a lease, each member with its outcome, and answer for each in order."""
+        call = settlement.call(self.keys, channel, token, self._now, claimed)
         return await self._run(call, read_settled, len(settlement))
 
     async def heal(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.intake.receipts import Receipt
 from tests.support.intents import PLAIN, intent
@@ -106,3 +107,24 @@ def test_notifier__does_not_trust_an_old_connection(
             assert notifier.accept(PLAIN).status == "accepted"
         assert proxy.connections == connections + 1
     assert site.total("accepted") == 3
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_notifier__refuses_a_deployment_of_another_layout(
+    kind: str, any_server: Server, found: Found
+) -> None:
+    """What another version keeps otherwise is not written to, not even by who takes it as it is."""
+    site = found(any_server)
+    site.client.hset(site.keys.meta, "format", "1")
+
+    async def accept_async() -> None:
+        async with AsyncNotifier.from_url(any_server.url) as notifier:
+            await notifier.accept(PLAIN)
+
+    def accept() -> None:
+        with Notifier.from_url(any_server.url) as notifier:
+            notifier.accept(PLAIN)
+
+    with pytest.raises(ConfigurationError, match="has state format 1"):
+        asyncio.run(accept_async()) if kind == "async" else accept()
+    assert site.routes() == {}

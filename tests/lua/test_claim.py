@@ -230,3 +230,35 @@ def test_claim__that_cannot_write_its_leases_leaves_all_due(shard: Shard) -> Non
         assert set(shard.schedule().values()) == {NOW}
         assert shard.leases() == {}
     assert shard.claim().word == "claimed"
+
+
+def test_claim__asked_again_after_it_lapsed_keeps_its_new_lease(shard: Shard) -> None:
+    """A lease that ended with nothing left behind is no reason to end the one that follows."""
+    (member,) = shard.accept(1)
+    shard.claim()
+    shard.cancel(member)
+    shard.now += TTL
+    (other,) = shard.accept(2)
+    assert _names(shard.claim()) == [other]
+    assert shard.leases() == {other: MINE}
+
+
+def test_claim__works_where_a_float_holds_fewer_fractions(shard: Shard) -> None:
+    """From September 2039 on, half as many times fit between two milliseconds."""
+    shard.now = 2**41 + 1000
+    members = [shard.accept(number)[0] for number in range(2)]
+    few = replace(LIMITS, members=1)
+    assert _names(shard.claim(limits=few)) + _names(shard.claim(SECOND, limits=few)) == members
+    assert sorted(shard.leases().values()) == [MINE, SECOND]
+
+
+def test_claim__asked_again_for_fewer_needs_no_memory(shard: Shard) -> None:
+    """A server that takes no writes gives again what it gave; the rest is left to lapse."""
+    for number in range(3):
+        shard.accept(number)
+    assert len(shard.claim().members) == 3
+    call = calls.claim(
+        shard.keys, "push", MINE, replace(LIMITS, members=1), alone=False, now=shard.now
+    )
+    assert not refuse_on(shard, call, "ZADD", shard.keys.schedule("push")).failed
+    assert len(shard.leases()) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.lua.support.shard import LIMITS, MINE, TTL, Shard, new
 from tests.lua.support.snapshot import snapshot
 
 _BIG = 1_000_000
+OTHER = f"host-2-ffff:0:{TTL}:1"
 
 
 def _vanish(shard: Shard, member: str) -> None:
@@ -151,3 +153,26 @@ def test_claim__counts_from_none_what_nobody_could_have_counted(shard: Shard) ->
     assert shard.leases() == {member: MINE}
     shard.now += TTL
     assert [m.abandoned for m in shard.claim(f"host-2-ffff:0:{TTL}:1").members] == [1]
+
+
+def test_claim__reads_an_oversized_record_once(shard: Shard) -> None:
+    """However many routes it has, what is not answered is not read again, and counts."""
+    shard.answers(new(1, [f"push:user-{n}" for n in range(20)]), new(2))
+    first, *_, other = shard.schedule()
+    shard.client.hset(shard.hash_of(first), "record", "x" * _BIG)
+    shard.client.config_resetstat()
+    claim = shard.claim(limits=replace(LIMITS, bytes=2 * _BIG))
+    assert set(_verdicts(claim).values()) == {"", "oversized"}
+    stats: Any = shard.client.info("commandstats")
+    assert stats["cmdstat_hmget"]["calls"] == 2
+    assert _verdicts(claim)[other] == ""
+    assert len(shard.claim(OTHER, limits=replace(LIMITS, bytes=_BIG // 2)).members) == 0
+
+
+def test_claim__counts_oversized_records(shard: Shard) -> None:
+    """Records that are too large to answer cost their bytes all the same."""
+    for number in range(1, 5):
+        (member,) = shard.accept(number)
+        shard.client.hset(shard.hash_of(member), "record", "x" * _BIG)
+    claim = shard.claim(limits=replace(LIMITS, bytes=2 * _BIG + 1000))
+    assert list(_verdicts(claim).values()) == ["oversized"] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from galaxy_notify.redis_state import calls
@@ -9,7 +11,7 @@ from galaxy_notify.redis_state.calls import Correction
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import publishing
 from tests.lua.support.seeds import SEEDS
-from tests.lua.support.shard import MINE, NOW, TTL, Shard
+from tests.lua.support.shard import LIMITS, MINE, NOW, TTL, Shard
 from tests.lua.support.snapshot import snapshot
 
 SECOND = f"host-2-ffff:0:{TTL}:1"
@@ -143,3 +145,16 @@ def test_lapse__tells_leases_apart(shard: Shard) -> None:
     assert _lapse(shard) == 2
     assert sorted(shard.leases().values()) == [MINE] * 256 + [SECOND] * 44
     assert_consistent(shard)
+
+
+def test_lapse__finds_what_is_held_too_long_beside_many(shard: Shard) -> None:
+    """The leases of the living, however many, do not hide that of a worker that is gone."""
+    (gone,) = shard.accept(1)
+    shard.claim()
+    shard.now -= 3_600_000
+    few = replace(LIMITS, members=1)
+    for number in range(100):
+        shard.accept(100 + number)
+        assert shard.claim(f"host-3-aaaa:{number}:{TTL}:1", limits=few).members
+    assert _lapse(shard) == 1
+    assert shard.schedule()[gone] <= shard.now + TTL

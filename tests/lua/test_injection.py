@@ -25,7 +25,7 @@ _SCRATCH = {
 }
 #: Commands whose loss costs a count or leaves a key that fsck finds, but never a route. A member
 #: without a record that cannot leave the schedule is given up, and counted, once more.
-_COUNTERS = {"HINCRBY", "PEXPIRE", "ZREM"}
+_COUNTERS = {"HINCRBY", "PEXPIRE", "ZREM", "ZREMRANGEBYSCORE"}
 
 
 def test_scenarios__cover_every_script() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.settlement import Settlement, read_settled
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import outcome, publishing
 from tests.lua.support.seeds import SEEDS
-from tests.lua.support.shard import KEEP, NOW, WORKER, Shard, new, split
+from tests.lua.support.shard import KEEP, MINE, NOW, WORKER, Shard, new, split
 from tests.lua.support.snapshot import snapshot
 
 
@@ -117,3 +117,33 @@ def test_publish__past_its_expiry_leaves_the_lease(early: int, word: str, shard:
         assert shard.words(outcome(shard, "expire", member)) == ["expired"]
         assert shard.events() == []
     assert_counted(shard)
+
+
+def test_settle__of_a_whole_claim_needs_all_of_its_members(shard: Shard) -> None:
+    """Where one has left the lease meanwhile, each is looked at: what was cancelled stays so."""
+    members = _leased(shard, "push:u1", "push:u2", "push:u3")
+    settlement = publishing(shard, *members)
+    assert shard.cancel(members[1]) == ["known", "cancelled"]
+    call = settlement.call(shard.keys, "push", MINE, claimed=3)
+    answers = read_settled(shard.run(call)).answers
+    assert [answer.word for answer in answers] == ["published", "stale", "published"]
+    assert_counted(shard)
+
+
+def test_settle__of_a_whole_claim_twice_is_stale(shard: Shard) -> None:
+    """The same call sent again finds no lease."""
+    members = _leased(shard, "push:u1", "push:u2", "push:u3")
+    call = publishing(shard, *members).call(shard.keys, "push", MINE, claimed=3)
+    words = [[a.word for a in read_settled(shard.run(call)).answers] for _ in range(2)]
+    assert words == [["published"] * 3, ["stale"] * 3]
+    assert len(shard.events()) == 3
+    assert not shard.client.exists(shard.keys.schedule("push"), shard.keys.leases("push"))
+
+
+def test_settle__of_a_part_of_a_claim_is_none_of_the_whole(shard: Shard) -> None:
+    """As many as are left says nothing about which, so fewer than were claimed are compared."""
+    members = _leased(shard, "push:u1", "push:u2")
+    assert shard.cancel(members[0]) == ["known", "cancelled"]
+    call = publishing(shard, members[0]).call(shard.keys, "push", MINE, claimed=2)
+    assert read_settled(shard.run(call)).answers[0].word == "stale"
+    assert shard.events() == []

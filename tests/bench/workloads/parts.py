@@ -65,7 +65,7 @@ def _publish_batch(place: Place, lowest: _Lowest) -> None:
         raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")
 
     batch = lowest.worker("decide and encode", lambda: _decided(policy, claim))
-    settle = batch.settlement.call(keys, "push", token)
+    settle = batch.settlement.call(keys, "push", token, claimed=_BATCH)
     lowest.worker("pack the command", lambda: hiredis.pack_command(tuple(settle.command)))
     answer = lowest.server("settle", lambda: run_sync(place.client, settle))
     settled = lowest.worker("read what was settled", lambda: read_settled(answer))
