@@ -22,8 +22,6 @@ from tests.support.wait import wait_until
 
 Found = Callable[..., Site]
 REFUSALS = [(out_of_memory, "OOM"), (misconfigured, "MISCONF"), (read_only, "READONLY")]
-#: What the janitor waits between two tries.
-JANITOR_PAUSE_S = 5
 
 
 @pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
@@ -160,16 +158,14 @@ def test_outage__is_no_storm_of_connections(server: Server, found: Found, lines:
                 first = site.settings.worker.slots + 1
                 wait_until(lambda: len(pauses.drawn) >= first + 5, "it goes on trying", 60)
                 drawn = pauses.drawn[first : first + 5]
-                wait_until(lambda: told(lines, "janitor interrupted"), "the janitor tells it")
             made = site.notify("u1")
             wait_until(site.entries, "it is published")
     for (at, _, pause_ms), (then, _, _) in pairwise(drawn):
         assert then >= at + pause_ms / 1000
-    elapsed = drawn[-1][0] - drawn[0][0]
-    by_janitor = 1 + elapsed // JANITOR_PAUSE_S
-    assert drawn[-1][1] - drawn[0][1] <= len(drawn) - 1 + by_janitor
+    # The janitor tries once at most, before it knows that the worker waits.
+    assert drawn[-1][1] - drawn[0][1] <= len(drawn)
     assert told(lines, "redis unavailable") == ["connection"]
-    assert told(lines, "janitor interrupted") == ["connection"]
+    assert told(lines, "janitor interrupted") in ([], ["connection"])
     assert site.event_ids() == [member_of(made, "u1")]
 
 
