@@ -88,7 +88,9 @@ def _late(stored: StoredRoute, route: Route, around: Surroundings) -> Iterator[s
     abandoned = stored.abandoned + (stored.lease is not None)
     if abandoned > 1:
         yield f"abandoned {abandoned} times, so it is tried alone"
-    if stored.ahead:
+    if stored.ahead == 1:
+        yield "one route of the channel is due before it"
+    elif stored.ahead:
         yield f"{stored.ahead:,} routes of the channel are due before it"
 
 
