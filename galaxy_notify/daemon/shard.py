@@ -79,17 +79,7 @@ class Shard:
             shared.gate,
             Hooks(self._progressed, self._saw_length),
         )
-        self._janitor = Janitor(
-            Upkeep(shared.client, keys, policy.deployment),
-            policy.worker_id,
-            channels,
-            _rules(settings),
-            shared.telemetry,
-            Neighbour(
-                trimmed=lambda: self.worker.poke(),
-                redis_is_away=lambda: self.worker.outage.redis_is_away,
-            ),
-        )
+        self._janitor = self._new_janitor()
 
     async def run(self) -> None:
         """Work until stopped; raise what ended it otherwise."""
@@ -109,6 +99,20 @@ class Shard:
         """Go on with other rules."""
         self._publisher.policy = replace(policy, deployment=self._publisher.policy.deployment)
         self._janitor.rules = _rules(settings)
+
+    def _new_janitor(self) -> Janitor:
+        shared, policy = self._shared, self._shared.policy
+        return Janitor(
+            Upkeep(shared.client, self.keys, policy.deployment),
+            policy.worker_id,
+            shared.settings.worker.channels,
+            _rules(shared.settings),
+            shared.telemetry,
+            Neighbour(
+                trimmed=lambda: self.worker.poke(),
+                redis_is_away=lambda: self.worker.outage.redis_is_away,
+            ),
+        )
 
     async def _retire(self) -> None:
         try:
