@@ -28,9 +28,10 @@ class GatewayConsumer:
 
     The group is made at the beginning of each shard's stream. An event is acknowledged after its
     handler, together with a mark of its ``event_id`` in Redis, so that a repeated one is not
-    handled twice; only a crash between a handler's end and that mark repeats an event, therefore
-    handlers de-duplicate what must not happen twice. A handler that raises is tried again later,
-    while its neighbours go on; what fails ten times, or can't be read, is parked with the reason.
+    handled twice. A crash, or an outage longer than ``reclaim_idle_s``, repeats what was handled
+    and not yet marked, on each shard 64 events and those in hand at most; therefore handlers
+    de-duplicate what must not happen twice. A handler that raises is tried again later, while its
+    neighbours go on; what fails ten times, or can't be read, is parked with the reason.
     Consumers of a group share its events; each living one needs a name of its own, best one that
     it keeps over restarts. Within a shard events come in the order of publishing, see
     `ConsumerOptions`.

@@ -28,7 +28,7 @@ def measure(site: Site, figures: Figures) -> None:
             server.flush()
             with patient(server) as client, daemons(server.tcp_url) as (worker,):
                 wait_until(lambda: client.zcard("{gn:0}:workers"), "the daemon works", _START_S)
-                time.sleep(1)
+                time.sleep(1)  # what starting costs is not what resting costs
                 figures.add("memory at rest", worker.rss_mb(), "MB")
                 watch_rest(figures, client, worker, seconds)
                 _work(site, figures, client, worker, server.tcp_url)
@@ -39,7 +39,7 @@ def watch_rest(
 ) -> None:
     """Look what an idle daemon uses."""
     before = worker.cpu_s(), server_cpu_s(client)
-    time.sleep(seconds)
+    time.sleep(seconds)  # the rest that is measured
     after = worker.cpu_s(), server_cpu_s(client)
     figures.add(f"{name}: daemon", (after[0] - before[0]) / seconds * 100, "% of a core")
     figures.add(f"{name}: server", (after[1] - before[1]) / seconds * 100, "% of a core")
