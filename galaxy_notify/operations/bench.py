@@ -22,6 +22,8 @@ _ROUND_TRIPS: Final = 500
 _BATCH: Final = 128
 # A server that was brought to its limits may need a while before it answers again.
 _PAUSES_S: Final = (0.2, 1.0, 5.0)
+# An interrupted client leaves calls on the way, which the server runs although nobody waits.
+_STRAGGLERS_S: Final = 0.2
 _ADD: Final = """
 for i = 1, #ARGV, 8 do redis.call('XADD', KEYS[1], '*', unpack(ARGV, i, i + 7)) end
 return #ARGV
@@ -58,6 +60,14 @@ def remove(place: Place) -> int:
     """Remove every key of the throw-away prefix and return how many there were."""
     if not place.layout.prefix.startswith(_PREFIX):
         raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
+    removed = 0
+    while found := _remove_found(place):
+        removed += found
+        sleep(_STRAGGLERS_S)
+    return removed
+
+
+def _remove_found(place: Place) -> int:
     removed = 0
     for pause in (*_PAUSES_S, None):
         try:
