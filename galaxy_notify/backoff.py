@@ -9,8 +9,9 @@ Jitter = Literal["full", "none"]
 
 # Below the first delay nothing is gained by more spread, and a retry must not come at once.
 _LEAST_SHARE_OF_MINIMUM: Final = 2
-# With the default ceiling of 5 s the draws lie between 0.5 s and 5 s: never over two a second.
 _LEAST_SHARE_OF_CEILING: Final = 10
+# Once the pause has grown to its longest, there are never more than two tries a second.
+_LEAST_OF_LONGEST_MS: Final = 500
 
 
 def delay_ms(attempt: int, minimum: int, maximum: int, jitter: Jitter, rng: Random) -> int:
@@ -39,9 +40,12 @@ class OutageBackoff:
     def next(self) -> int:
         """Return the ms to pause before the next try; the range doubles with every call."""
         ceiling = _doubled(self._minimum, self._maximum, self._tries)
+        least = _share(ceiling, _LEAST_SHARE_OF_CEILING)
         if ceiling < self._maximum:
             self._tries += 1
-        return self._rng.randint(_share(ceiling, _LEAST_SHARE_OF_CEILING), ceiling)
+        else:
+            least = max(least, min(ceiling, _LEAST_OF_LONGEST_MS))
+        return self._rng.randint(least, ceiling)
 
     def reset(self) -> None:
         """Start again from the shortest pause: the other side has answered."""

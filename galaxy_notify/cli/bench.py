@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -66,36 +66,31 @@ def _measured(settings: Settings, place: Place, routes: int) -> tuple[Measured, 
 
     note(f"measuring below the prefix {settings.redis.prefix}, with {plural(routes, 'route')}")
     removed = 0
-    with _ending_cleanly():
+    with _ending_between_calls() as go_on:
         try:
-            measured = measure(settings, place, routes)
+            measured = measure(settings, place, routes, go_on)
         finally:
-            with _undisturbed():
-                removed = remove(place)
+            removed = remove(place)
     return measured, removed
 
 
 @contextmanager
-def _ending_cleanly() -> Iterator[None]:
-    """Let the signals that would end the process at once end it in order."""
+def _ending_between_calls() -> Iterator[Callable[[], None]]:
+    """Give a check that ends the command once a signal asked for it; signals do nothing else.
 
-    def end(number: int, _: object) -> NoReturn:
-        raise SystemExit(_SIGNALLED + number)
+    So no call is left on its way, and what follows is not disturbed.
+    """
+    asked: list[int] = []
 
-    before = {number: signal.signal(number, end) for number in _ENDING[1:]}
+    def go_on() -> None:
+        if asked:
+            raise SystemExit(_SIGNALLED + asked[0])
+
+    before = {
+        number: signal.signal(number, lambda number, _: asked.append(number)) for number in _ENDING
+    }
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ignore all of them: what follows is short, and must be done."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
-    try:
-        yield
+        yield go_on
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -18,8 +18,9 @@ from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.place import Place, open_async
+from galaxy_notify.redis_state.place import Place
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.base import Settled
@@ -27,6 +28,7 @@ from galaxy_notify.telemetry.base import Settled
 _TEXT_BYTES: Final = 200
 _PATIENCE_S: Final = 15.0
 _LISTENERS: Final = 2
+_CHUNK: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +41,26 @@ class Measured:
     published: float
 
 
-def measure(settings: Settings, place: Place, routes: int) -> Measured:
-    """Accept and publish so many routes; raise `Unavailable` and `RedisFault`."""
+def measure(settings: Settings, place: Place, routes: int, go_on: Callable[[], None]) -> Measured:
+    """Accept and publish so many routes; raise `Unavailable` and `RedisFault`.
+
+    *go_on* is called between calls, and may raise to end it.
+    """
     trip = round_trip(place)
-    floor = floor_rate(place, routes, _body(0).encode())
-    accepted = _accept(settings, routes)
-    published = asyncio.run(_publish(settings, routes))
+    floor = floor_rate(place, routes, _body(0).encode(), go_on)
+    accepted = _accept(settings, routes, go_on)
+    published = asyncio.run(_publish(settings, routes, go_on))
     return Measured(trip, floor, accepted, published)
 
 
-def _accept(settings: Settings, routes: int) -> float:
+def _accept(settings: Settings, routes: int, go_on: Callable[[], None]) -> float:
     notifier = Notifier(settings)
     try:
         intents = [_intent(number) for number in range(routes)]
         started = perf_counter()
-        notifier.accept_many(intents)
+        for first in range(0, routes, _CHUNK):
+            go_on()
+            notifier.accept_many(intents[first : first + _CHUNK])
         return routes / (perf_counter() - started)
     finally:
         notifier.close()
@@ -90,7 +97,7 @@ class _Count(Telemetry):
         self.moved.set()
 
 
-async def _publish(settings: Settings, routes: int) -> float:
+async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -> float:
     """Let a worker of our own publish everything; return how many routes a second."""
     count, connections = _Count(), settings.worker.slots + _LISTENERS
     client = open_async(settings, connections=connections, name="galaxy-notify-bench")
@@ -109,7 +116,7 @@ async def _publish(settings: Settings, routes: int) -> float:
     started = perf_counter()
     working = asyncio.create_task(shard.run())
     try:
-        await _until(count, routes, working)
+        await _until(count, routes, working, go_on)
         return routes / (perf_counter() - started)
     finally:
         shard.stop()
@@ -117,9 +124,12 @@ async def _publish(settings: Settings, routes: int) -> float:
         await client.aclose()
 
 
-async def _until(count: _Count, routes: int, working: asyncio.Task[None]) -> None:
+async def _until(
+    count: _Count, routes: int, working: asyncio.Task[None], go_on: Callable[[], None]
+) -> None:
     """Wait until so many are published; raise what ended the worker, or `Unavailable`."""
     while count.published < routes:
+        go_on()
         count.moved.clear()
         moving = asyncio.create_task(count.moved.wait())
         waiting = {moving, working}

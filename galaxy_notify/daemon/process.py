@@ -22,11 +22,11 @@ from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Turns
+from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
 from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import Layout, join_deployment
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
-from galaxy_notify.redis_state.place import open_async
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -123,7 +123,7 @@ class Daemon:
             policy=self._policy,
             telemetry=self._telemetry,
             gate=Gate(),
-            turns=Turns(),
+            turns=_turns(self._settings),
             about=_about(),
             progressed=self._pulse.progressed,
         )
@@ -193,6 +193,11 @@ class Daemon:
 def _connections(settings: Settings) -> int:
     """Return how many calls can be in flight: slots, a listener and a janitor for each shard."""
     return settings.worker.shards * (settings.worker.slots + 2) + 2
+
+
+def _turns(settings: Settings) -> Turns:
+    several = settings.redis.cluster or settings.redis.sentinels
+    return Turns(LONGEST_MS_OF_SEVERAL if several else LONGEST_MS)
 
 
 def _worker_id() -> str:

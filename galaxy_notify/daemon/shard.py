@@ -19,7 +19,9 @@ from galaxy_notify.publishing.waiter import Waiter
 from galaxy_notify.publishing.worker import Hooks, Worker
 from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.dead_retention import DeadRules
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import at_shard, node_of
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
@@ -53,7 +55,13 @@ class Shard:
         self._shared = shared
         settings, policy = shared.settings, shared.policy
         channels = settings.worker.channels
-        store = self._store = Store(shared.client, keys, shared.telemetry.script_ran)
+        self._client = at_shard(shared.client, keys)
+        store = self._store = Store(
+            self._client,
+            keys,
+            shared.telemetry.script_ran,
+            Confirm.of(settings.redis.durability),
+        )
         reporter = Reporter(
             shared.telemetry, keys, policy.worker_id, policy.deployment.max_attempts
         )
@@ -75,7 +83,7 @@ class Shard:
             claimer,
             self._publisher,
             Waiter(store, channels),
-            Outage(reporter.log, shared.telemetry, shared.turns),
+            Outage(reporter.log, shared.telemetry, shared.turns, lambda: node_of(self._client)),
             shared.gate,
             Hooks(self._progressed, self._saw_length),
         )
@@ -103,7 +111,7 @@ class Shard:
     def _new_janitor(self) -> Janitor:
         shared, policy = self._shared, self._shared.policy
         return Janitor(
-            Upkeep(shared.client, self.keys, policy.deployment),
+            Upkeep(self._client, self.keys, policy.deployment),
             policy.worker_id,
             shared.settings.worker.channels,
             _rules(shared.settings),

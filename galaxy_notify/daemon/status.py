@@ -10,6 +10,7 @@ from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.daemon.supervisor import Supervisor
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_state.gauges import ShardGauge, read_gauges
+from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.telemetry import Backlog, Snapshot
 
@@ -49,9 +50,8 @@ class StatusLine:
         gauges: dict[int, ShardGauge] = {}
         for shard in self._shards:
             try:
-                gauges[shard.keys.shard] = await read_gauges(
-                    self._shared.client, shard.keys, channels
-                )
+                client = at_shard(self._shared.client, shard.keys)
+                gauges[shard.keys.shard] = await read_gauges(client, shard.keys, channels)
             except RedisFault as error:
                 self._supervisor.status(f"redis: {error.fault.code}")
                 return

@@ -123,7 +123,7 @@ class GatewayConsumer:
             return
         readers = [
             ShardReader(
-                GroupMember(place.client, keys, self.group, self.consumer),
+                GroupMember(place.at_shard(keys), keys, self.group, self.consumer),
                 self._options,
                 handling,
                 self._stop,

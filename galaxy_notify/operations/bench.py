@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha1
 from time import perf_counter, sleep
@@ -22,8 +22,6 @@ _ROUND_TRIPS: Final = 500
 _BATCH: Final = 128
 # A server that was brought to its limits may need a while before it answers again.
 _PAUSES_S: Final = (0.2, 1.0, 5.0)
-# An interrupted client leaves calls on the way, which the server runs although nobody waits.
-_STRAGGLERS_S: Final = 0.2
 _ADD: Final = """
 for i = 1, #ARGV, 8 do redis.call('XADD', KEYS[1], '*', unpack(ARGV, i, i + 7)) end
 return #ARGV
@@ -61,14 +59,6 @@ def remove(place: Place) -> int:
     if not place.layout.prefix.startswith(_PREFIX):
         raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
     removed = 0
-    while found := _remove_found(place):
-        removed += found
-        sleep(_STRAGGLERS_S)
-    return removed
-
-
-def _remove_found(place: Place) -> int:
-    removed = 0
     for pause in (*_PAUSES_S, None):
         try:
             for keys in _keys(place):
@@ -93,12 +83,13 @@ def round_trip(place: Place) -> RoundTrip:
     return RoundTrip(took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100])
 
 
-def floor_rate(place: Place, events: int, payload: bytes) -> float:
+def floor_rate(place: Place, events: int, payload: bytes, go_on: Callable[[], None]) -> float:
     """Append events and do nothing else, batched in Lua; return how many a second."""
     digest = sha1(_ADD.encode(), usedforsecurity=False).hexdigest()
     script, stream = Script("floor", _ADD, digest), f"{place.keys(0).tag}floor"
     started = perf_counter()
     for first in range(0, events, _BATCH):
+        go_on()
         args: list[Argument] = []
         for number in range(first, min(first + _BATCH, events)):
             args += ("user_id", f"user-{number}", "event_type", "bench.turn", "event_id")
@@ -112,7 +103,7 @@ def _keys(place: Place) -> Iterator[list[Any]]:
     cursor: Any = 0
     while True:
         ((cursor, page),) = read_all(
-            place, [["SCAN", cursor, "MATCH", f"{{{place.layout.prefix}:*", "COUNT", _SCAN]]
+            place, [["SCAN", cursor, "MATCH", f"{place.keys(0).tag}*", "COUNT", _SCAN]]
         )
         if page:
             yield page

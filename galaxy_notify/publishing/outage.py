@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -14,48 +15,59 @@ from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
+#: How long the pauses grow; where another node may take over, they stay shorter.
+LONGEST_MS: Final = 5000
+LONGEST_MS_OF_SEVERAL: Final = 2500
 _MISCONFIGURED_S: Final = 30.0
 _APART_S: Final = 0.5
 
 
 class Turns:
-    """Keeps the tries of a process apart while Redis is away, however many shards it serves."""
+    """Keeps a process's tries of each node apart while it is away, for however many shards."""
 
-    def __init__(self) -> None:
-        self._last: tuple[Outage | None, float] = (None, 0.0)
-        self._away: set[Outage] = set()
+    def __init__(self, longest_ms: int = LONGEST_MS) -> None:
+        """Prepare; the pauses of a shard grow to *longest_ms*."""
+        self.longest_ms = longest_ms
+        self._last: dict[str, tuple[Outage, float]] = {}
+        self._away: dict[Outage, str] = {}
 
     def next(self, outage: Outage, pause_s: float) -> float:
         """Return when a shard may try again: after its pause, and not just when another does."""
-        self._away.add(outage)
-        other, at = self._last
+        node = self._away[outage] = outage.node()
+        other, at = self._last.get(node, (outage, 0.0))
         try_at = monotonic() + pause_s
-        if other not in (None, outage):
+        if other is not outage:
             try_at = max(try_at, at + _APART_S)
-        self._last = (outage, try_at)
+        self._last[node] = (outage, try_at)
         return try_at
 
     def answered(self, outage: Outage) -> None:
-        """Let all try now: Redis has answered one that it did not answer before."""
-        self._away.discard(outage)
-        for other in self._away:
+        """Let all that missed the same node try now: one that did is answered again."""
+        node = self._away.pop(outage, "")
+        for other in [other for other, missed in self._away.items() if missed == node]:
             other.rest_until = 0.0
-        self._away.clear()
-        self._last = (None, 0.0)
+            del self._away[other]
+        self._last.pop(node, None)
 
 
 class Outage:
     """The pauses of one shard; those of a process take turns."""
 
     def __init__(
-        self, log: FilteringBoundLogger, telemetry: Telemetry, turns: Turns | None = None
+        self,
+        log: FilteringBoundLogger,
+        telemetry: Telemetry,
+        turns: Turns | None = None,
+        node: Callable[[], str] = str,
     ) -> None:
+        """Prepare; *node* tells which node serves the shard now, as far as there are several."""
         self.rest_until = 0.0
+        self.node = node
         self._turns = turns or Turns()
         self._redis_reason = ""
         self._stream_reason = ""
         self._telemetry = telemetry
-        self._backoff = OutageBackoff()
+        self._backoff = OutageBackoff(maximum_ms=self._turns.longest_ms)
         self._redis = EdgeLog(log)
         self._stream = EdgeLog(log, "stream refused", "stream accepted again")
         self._answered = False

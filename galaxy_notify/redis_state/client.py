@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from galaxy_notify.redis_state.connection import async_client, sync_client
+from galaxy_notify.redis_state.access import open_async, open_sync
 from galaxy_notify.redis_state.deployment import (
     Deployment,
     Layout,
@@ -16,14 +16,19 @@ from galaxy_notify.redis_state.deployment import (
     read_deployment,
     read_deployment_sync,
 )
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import Remedy
-from galaxy_notify.redis_state.place import redis_access, redis_url
+from galaxy_notify.redis_state.nodes import look_again, look_again_sync
 from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.settings import Settings
 
 # Every script is safe to run twice, so a short fault need not reach the producer.
 _PAUSES_S: Final = (0.02, 0.1, 0.4)
+#: Where these come in place of a reply, its node serves the call soon, or another one does.
+_ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
+#: These took their full time already.
+_FINAL: Final = frozenset({"timeout", "unconfirmed"})
 
 
 class SyncClient:
@@ -31,7 +36,8 @@ class SyncClient:
 
     def __init__(self, settings: Settings, *, adopt: bool) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it."""
-        self._client = sync_client(redis_url(settings), **redis_access(settings))
+        self._client = open_sync(settings)
+        self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
@@ -52,13 +58,17 @@ class SyncClient:
 
     def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
-        for pause in _PAUSES_S:
+        tries = Tries(calls)
+        for pause in (*_PAUSES_S, None):
             try:
-                return run_all_sync(self._client, calls)
+                tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 _raise_if_final(error, pause)
-                time.sleep(pause)
-        return run_all_sync(self._client, calls)
+            if not tries.left or pause is None:
+                break
+            look_again_sync(self._client)
+            time.sleep(pause)
+        return tries.replies
 
     def close(self) -> None:
         """Close the connections."""
@@ -76,7 +86,8 @@ class AsyncClient:
 
     def __init__(self, settings: Settings, *, adopt: bool) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it."""
-        self._client = async_client(redis_url(settings), **redis_access(settings))
+        self._client = open_async(settings)
+        self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
@@ -97,13 +108,17 @@ class AsyncClient:
 
     async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
-        for pause in _PAUSES_S:
+        tries = Tries(calls)
+        for pause in (*_PAUSES_S, None):
             try:
-                return await run_all(self._client, calls)
+                tries.answered(await run_all(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 _raise_if_final(error, pause)
-                await asyncio.sleep(pause)
-        return await run_all(self._client, calls)
+            if not tries.left or pause is None:
+                break
+            await look_again(self._client)
+            await asyncio.sleep(pause)
+        return tries.replies
 
     async def close(self) -> None:
         """Close the connections."""
@@ -116,6 +131,33 @@ class AsyncClient:
         return await join_deployment(self._client, self._prefix, self._mine)
 
 
+class Tries:
+    """The calls of one round trip that have no answer yet, and the replies to the others."""
+
+    def __init__(self, calls: Sequence[Call | Read] | Scripts) -> None:
+        """Begin with all of them left."""
+        self.left: Sequence[Call | Read] | Scripts = calls
+        self.replies: list[Any] = []
+        self._places: list[int] | None = None
+
+    def answered(self, replies: Sequence[Any]) -> None:
+        """Note the replies to what was left; what a node could not serve is left again."""
+        if self._places is None:
+            self.replies = list(replies)
+            self._places = list(range(len(replies)))
+        for place, reply in zip(self._places, replies, strict=True):
+            self.replies[place] = reply
+        again = [n for n, reply in enumerate(replies) if _passes(reply)]
+        calls = self.left.made if isinstance(self.left, Scripts) else self.left
+        self.left = [calls[n] for n in again]
+        self._places = [self._places[n] for n in again]
+
+
+def _passes(reply: Any) -> bool:
+    """Tell whether a reply says that another node, or the same one soon, will serve the call."""
+    return isinstance(reply, RedisFault) and reply.fault.code in _ELSEWHERE
+
+
 def _raise_if_final(error: RedisFault, pause: float | None) -> None:
-    if pause is None or error.fault.remedy is Remedy.CONFIGURE or error.fault.code == "timeout":
+    if pause is None or error.fault.remedy is Remedy.CONFIGURE or error.fault.code in _FINAL:
         raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import hiredis
@@ -17,6 +18,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.following import AsyncFollows, Follows, Primary
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
@@ -61,6 +63,22 @@ class _Tls(_PacksFast, redis.asyncio.SSLConnection):
     pass
 
 
+class _FollowingTcp(AsyncFollows, _Tcp):
+    pass
+
+
+class _FollowingTls(AsyncFollows, _Tls):
+    pass
+
+
+class _SyncFollowingTcp(Follows, redis.Connection):
+    pass
+
+
+class _SyncFollowingTls(Follows, redis.SSLConnection):
+    pass
+
+
 class _Unix(_PacksFast, redis.asyncio.UnixDomainSocketConnection):
     pass
 
@@ -69,6 +87,14 @@ _FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _Tcp,
     redis.asyncio.SSLConnection: _Tls,
     redis.asyncio.UnixDomainSocketConnection: _Unix,
+}
+_FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+    redis.asyncio.Connection: _FollowingTcp,
+    redis.asyncio.SSLConnection: _FollowingTls,
+}
+_SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
+    redis.Connection: _SyncFollowingTcp,
+    redis.SSLConnection: _SyncFollowingTls,
 }
 
 
@@ -98,7 +124,19 @@ class KeepingPool(redis.BlockingConnectionPool):
             usable = False
         if not usable:
             connection.disconnect()
+        if isinstance(connection, Follows):
+            self._follow(connection)
         return connection
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Disconnect all, or only those that nobody uses."""
+        with suppress(IndexError):
+            while True:
+                connection = self._at_hand.pop()
+                if connection.pid == os.getpid():
+                    connection.disconnect()
+                    self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
+        super().disconnect(inuse_connections)
 
     def give_back(self, connection: Any) -> None:
         """Take a sound connection back; what is waited for or too many goes to the pool."""
@@ -106,6 +144,13 @@ class KeepingPool(redis.BlockingConnectionPool):
             self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
         else:
             self._at_hand.append(connection)
+
+    def _follow(self, connection: Follows) -> None:
+        try:
+            connection.connect()
+        except BaseException:
+            self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
+            raise
 
     def _wait(self) -> Any:
         self._waiting.append(None)
@@ -116,9 +161,17 @@ class KeepingPool(redis.BlockingConnectionPool):
 
 
 def async_client(
-    url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
+    url: str,
+    *,
+    connections: int = 8,
+    name: str = "galaxy-notify",
+    primary: Primary | None = None,
+    **options: Any,
 ) -> redis.asyncio.Redis:
-    """Return a client for the daemon and the consumer; nothing is sent before its first call."""
+    """Return a client for the daemon and the consumer; nothing is sent before its first call.
+
+    With a *primary* the URL only says how to connect, and each connection goes where that is.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         _known_scheme(url),
         max_connections=connections,
@@ -126,14 +179,21 @@ def async_client(
         retry=AsyncRetry(NoBackoff(), 0),
         **_common(name, options),
     )
-    pool.connection_class = _FAST[pool.connection_class]
+    pool.connection_class = (_FOLLOWING if primary else _FAST)[pool.connection_class]
+    if primary:
+        pool.connection_kwargs["primary"] = primary
     return redis.asyncio.Redis.from_pool(pool)
 
 
 def sync_client(
-    url: str, *, connections: int = 8, name: str = "galaxy-notify", **options: Any
+    url: str,
+    *,
+    connections: int = 8,
+    name: str = "galaxy-notify",
+    primary: Primary | None = None,
+    **options: Any,
 ) -> redis.Redis:
-    """Return a client for producers and the CLI; nothing is sent before its first call."""
+    """Return a client for producers and the CLI; see `async_client`."""
     pool = KeepingPool.from_url(
         _known_scheme(url),
         max_connections=connections,
@@ -141,7 +201,31 @@ def sync_client(
         retry=Retry(NoBackoff(), 0),
         **_common(name, options),
     )
+    if primary:
+        pool.connection_class = _SYNC_FOLLOWING[pool.connection_class]
+        pool.connection_kwargs["primary"] = primary
     return redis.Redis.from_pool(pool)
+
+
+async def look_again(client: redis.asyncio.Redis) -> None:
+    """Drop the idle connections and look the primary up: it may be another one."""
+    _doubt(client)
+    # One that can't even be closed in time is no loss.
+    with suppress(*REDIS_ERRORS):
+        await client.connection_pool.disconnect(inuse_connections=False)
+
+
+def look_again_sync(client: redis.Redis) -> None:
+    """Drop the idle connections and look the primary up: it may be another one."""
+    _doubt(client)
+    with suppress(*REDIS_ERRORS):
+        client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _doubt(client: redis.Redis | redis.asyncio.Redis) -> None:
+    primary = client.connection_pool.connection_kwargs.get("primary")
+    if primary is not None:
+        primary.doubt()
 
 
 def _common(name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class DeadLetterIndex:
     def __init__(self, place: Place) -> None:
         self.deployment = place.deployment
         self._client = place.client
+        self._confirm = place.confirm
         self._layout = place.layout
 
     def now_ms(self) -> int:
@@ -105,11 +106,13 @@ class DeadLetterIndex:
 
     def replay(self, keys: Keys, changes: Iterable[DeadChange]) -> list[str]:
         """Send dead letters of one shard on their way again; answer a word for each."""
-        return calls.words(run_sync(self._client, calls.replay(keys, changes)))
+        return calls.words(run_sync(self._client, calls.replay(keys, changes), self._confirm))
 
     def purge(self, keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> list[str]:
         """Give dead letters of one shard up; answer a word for each."""
-        return calls.words(run_sync(self._client, calls.purge(keys, changes, keep_ms)))
+        return calls.words(
+            run_sync(self._client, calls.purge(keys, changes, keep_ms), self._confirm)
+        )
 
     def forget(self, row: DeadRow) -> str:
         """Take an entry that names no route off the index; it was never accepted nor counted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -14,7 +14,8 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import shard_of
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import fault_of
+from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync
+from galaxy_notify.redis_state.scripts import Read
 from galaxy_notify.settings import Settings
 
 #: The layout of the keys and values; a daemon refuses to work on another one.
@@ -154,12 +155,7 @@ async def join_deployment(
         mine.check_against(found)
         if not lead:
             return found
-    pipeline = client.pipeline(transaction=False)
-    _write(pipeline, prefix, mine, lead=lead)
-    try:
-        await pipeline.execute()
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
+    _check(await run_all(client, _writes(prefix, mine, lead=lead)))
     held = await read_deployment(client, prefix)
     mine.check_against(held or mine)
     return held or mine
@@ -192,26 +188,36 @@ def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> 
     if found is not None:
         mine.check_against(found)
         return found
-    pipeline = client.pipeline(transaction=False)
-    _write(pipeline, prefix, mine, lead=False)
-    try:
-        pipeline.execute()
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
+    _check(run_all_sync(client, _writes(prefix, mine, lead=False)))
     held = read_deployment_sync(client, prefix)
     mine.check_against(held or mine)
     return held or mine
 
 
-def _write(pipeline: Any, prefix: str, mine: Deployment, *, lead: bool) -> None:
-    meta = mine.as_meta()
+def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:
+    """Return what founds a deployment, or leads it; shard by shard, the first one first."""
+    meta, writes = mine.as_meta(), []
     for shard in range(mine.shards):
         key = Keys(prefix, shard).meta
         # What decides where keys lie is written once; two founders cannot disagree unseen.
-        for field in ("format", "shards") if lead else meta:
-            pipeline.hsetnx(key, field, meta[field])
+        for field in _FOUNDING if lead else meta:
+            writes.append(Read(["HSETNX", key, field, meta[field]]))
         if lead:
-            pipeline.hset(key, mapping={k: v for k, v in meta.items() if k not in _FOUNDING})
+            rest = [
+                part for field in meta if field not in _FOUNDING for part in (field, meta[field])
+            ]
+            writes.append(Read(["HSET", key, *rest]))
+    return writes
 
 
-_FOUNDING: Final = frozenset({"format", "shards"})
+def _check(replies: Sequence[Any]) -> None:
+    """Raise `RedisFault` unless the first shard took it; to one away the janitor brings it."""
+    for place, reply in enumerate(replies):
+        if isinstance(reply, RedisFault) and (place == 0 or reply.fault.code not in _NODE_AWAY):
+            raise reply
+
+
+_FOUNDING: Final = ("format", "shards")
+_NODE_AWAY: Final = frozenset(
+    {"connection", "timeout", "CLUSTERDOWN", "LOADING", "ASK", "TRYAGAIN"}
+)

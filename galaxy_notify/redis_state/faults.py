@@ -38,15 +38,18 @@ class Fault:
         return self.code in _REFUSALS
 
 
-_RESOLVE: Final = frozenset({"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED"})
+_RESOLVE: Final = frozenset(
+    {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN"}
+)
 _CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT"})
 _REFUSALS: Final = frozenset(
     {"OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "CLUSTERDOWN"}
-    | {"TRYAGAIN", "NOPERM", "NOAUTH", "WRONGPASS"}
+    | {"MOVED", "ASK", "TRYAGAIN", "NOPERM", "NOAUTH", "WRONGPASS"}
 )
 _CODES: Final = (
     *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
     *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),
+    *("MOVED", "ASK"),
 )
 # The first that fits counts: a timeout and a loading server are connection errors as well.
 _PASSING: Final = (
@@ -103,5 +106,7 @@ def _auth_code(text: str) -> str:
 
 
 def _bounded(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    # redis-py wraps where a slot has gone to into a tuple.
+    told = error.message if isinstance(error, exceptions.AskError) else error
+    text = " ".join(str(told).split()) or type(error).__name__
     return _IN_PIPELINE.sub("", text)[:200]

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import redis.asyncio
 from redis.exceptions import ResponseError
 
+from galaxy_notify.redis_state.connection import look_again
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
@@ -168,7 +169,7 @@ class GroupMember:
 
     async def drop_connections(self) -> None:
         """Connect anew with the next call: the primary may be another one."""
-        await _ask(self._client.connection_pool.disconnect(inuse_connections=False))
+        await look_again(self._client)
 
     async def _create(self, **options: int) -> bool:
         try:

@@ -6,11 +6,11 @@ from typing import Final, Self
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.connection import async_client
+from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import Deployment, Layout, read_deployment
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import redis_access, redis_url
+from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.settings import Settings
 
 # A shard blocks one connection to read; what it sends meanwhile shares few more.
@@ -31,7 +31,10 @@ class GroupPlace:
         if found is None:
             return None
         connections = found.shards * _PER_SHARD
-        return cls(_client(settings, connections, name), Layout(settings.redis.prefix, found))
+        return cls(
+            open_async(settings, connections=connections, name=name),
+            Layout(settings.redis.prefix, found),
+        )
 
     @property
     def deployment(self) -> Deployment:
@@ -43,9 +46,16 @@ class GroupPlace:
         """Return the keys of every shard."""
         return self._layout.all_keys
 
+    def at_shard(self, keys: Keys) -> redis.asyncio.Redis:
+        """Return the client of the node that serves a shard."""
+        return at_shard(self.client, keys)
+
     async def reports(self) -> dict[int, dict[str, GroupReport]]:
         """Return how every group stands on each shard; raises `RedisFault`."""
-        return {keys.shard: await group_report_async(self.client, keys) for keys in self.all_keys}
+        return {
+            keys.shard: await group_report_async(self.at_shard(keys), keys)
+            for keys in self.all_keys
+        }
 
     async def close(self) -> None:
         """Close the connections."""
@@ -53,13 +63,8 @@ class GroupPlace:
 
 
 async def _found(settings: Settings, name: str) -> Deployment | None:
-    client = _client(settings, 1, name)
+    client = open_async(settings, connections=1, name=name)
     try:
         return await read_deployment(client, settings.redis.prefix)
     finally:
         await client.aclose()
-
-
-def _client(settings: Settings, connections: int, name: str) -> redis.asyncio.Redis:
-    access = redis_access(settings)
-    return async_client(redis_url(settings), connections=connections, name=name, **access)

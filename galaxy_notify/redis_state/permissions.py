@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import try_all
 from galaxy_notify.redis_state.runner import RedisFault, fault_of
@@ -125,7 +126,7 @@ def _refused(place: Place, keys: Keys, probes: Mapping[str, tuple[Any, ...]]) ->
 
 def _may_use_transactions(place: Place) -> bool:
     try:
-        with place.client.pipeline(transaction=True) as pipeline:
+        with at_shard(place.client, place.keys(0)).pipeline(transaction=True) as pipeline:
             pipeline.ping()
             pipeline.execute()
     except REDIS_ERRORS as error:

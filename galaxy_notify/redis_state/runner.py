@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,17 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_state.connection import packed
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy, classify
+from galaxy_notify.redis_state.nodes import (
+    AsyncNodesClient,
+    NodesClient,
+    Part,
+    by_node,
+    serving,
+    sole,
+    tag_in,
+)
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 
@@ -42,8 +53,11 @@ def _execute_sync(client: redis.Redis, call: Call) -> Any:
     return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
 
 
-async def run(client: redis.asyncio.Redis, call: Call) -> Any:
-    """Run one script and return its reply."""
+async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None = None) -> Any:
+    """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
+    client = serving(client, call.command)
+    if confirm:
+        return _sound(await run_all(client, [call], confirm))
     try:
         try:
             return await _execute(client, call)
@@ -54,18 +68,30 @@ async def run(client: redis.asyncio.Redis, call: Call) -> Any:
         raise fault_of(error) from error
 
 
-async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
-    """Run calls in one round trip; each reply stands at its call's place, or its fault."""
+async def run_all(
+    client: redis.asyncio.Redis,
+    calls: Sequence[Call | Read] | Scripts,
+    confirm: Confirm | None = None,
+) -> list[Any]:
+    """Run calls in one round trip to each node; for each call its reply, or its fault.
+
+    Raises `RedisFault` where no node could be asked.
+    """
+    client = sole(client)
+    if isinstance(client, AsyncNodesClient):
+        parts = by_node(client, list(calls))
+        tried = (_tried(part.client, part.calls, confirm) for part in parts)
+        return _together(parts, await asyncio.gather(*tried))
     try:
         if isinstance(calls, Scripts):
-            replies, calls = await _stream(client, calls), calls.made
+            replies, calls = await _stream(client, calls, confirm), calls.made
         else:
-            replies = await _pipeline(client, calls)
+            replies = await _pipeline(client, calls, confirm)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             for source in _sources(calls, unknown):
                 await client.script_load(source)
-            again = await _pipeline(client, [calls[i] for i in unknown])
+            again = await _pipeline(client, [calls[i] for i in unknown], confirm)
             for i, reply in zip(unknown, again, strict=True):
                 replies[i] = reply
     except REDIS_ERRORS as error:
@@ -73,7 +99,18 @@ async def run_all(client: redis.asyncio.Redis, calls: Sequence[Call | Read] | Sc
     return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
 
-async def _stream(client: redis.asyncio.Redis, scripts: Scripts) -> list[Any]:
+async def _tried(
+    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
+) -> list[Any] | RedisFault:
+    try:
+        return await run_all(client, calls, confirm)
+    except RedisFault as fault:
+        return fault
+
+
+async def _stream(
+    client: redis.asyncio.Redis, scripts: Scripts, confirm: Confirm | None
+) -> list[Any]:
     """Send each call as soon as it is made, so that the server works while the next one is."""
     pool: Any = client.connection_pool
     connection: Any = None
@@ -81,7 +118,10 @@ async def _stream(client: redis.asyncio.Redis, scripts: Scripts) -> list[Any]:
         for call in scripts:
             connection = connection or await pool.get_connection()
             await connection.send_packed_command(packed(call.command))
-        return [await _reply(connection) for _ in scripts.made]
+        ending = _ending(scripts.made, confirm)
+        for read in ending:
+            await connection.send_packed_command(packed(tuple(read.command)))
+        replies = [await _reply(connection) for _ in (*scripts.made, *ending)]
     except BaseException:
         # Replies that nobody has read must not be taken for those of the next call.
         if connection:
@@ -90,6 +130,7 @@ async def _stream(client: redis.asyncio.Redis, scripts: Scripts) -> list[Any]:
     finally:
         if connection:
             await pool.release(connection)
+    return _confirmed(replies, ending, confirm)
 
 
 async def _reply(connection: Any) -> Any:
@@ -99,12 +140,14 @@ async def _reply(connection: Any) -> Any:
         return error
 
 
-async def _pipeline(client: redis.asyncio.Redis, calls: Sequence[Call | Read]) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
+async def _pipeline(
+    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
+) -> list[Any]:
+    pipeline, ending = client.pipeline(transaction=False), _ending(calls, confirm)
+    for call in (*calls, *ending):
         pipeline.execute_command(*call.command)
     replies: list[Any] = await pipeline.execute(raise_on_error=False)
-    return replies
+    return _confirmed(replies, ending, confirm)
 
 
 def _sources(calls: Sequence[Call | Read], places: Sequence[int]) -> set[str]:
@@ -112,8 +155,11 @@ def _sources(calls: Sequence[Call | Read], places: Sequence[int]) -> set[str]:
     return {call.script.source for call in found if isinstance(call, Call)}
 
 
-def run_sync(client: redis.Redis, call: Call) -> Any:
-    """Run one script and return its reply."""
+def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) -> Any:
+    """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
+    client = serving(client, call.command)
+    if confirm:
+        return _sound(run_all_sync(client, [call], confirm))
     try:
         try:
             return _execute_sync(client, call)
@@ -124,18 +170,25 @@ def run_sync(client: redis.Redis, call: Call) -> Any:
         raise fault_of(error) from error
 
 
-def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
-    """Run calls in one round trip; each reply stands at its call's place, or its fault."""
+def run_all_sync(
+    client: redis.Redis, calls: Sequence[Call | Read] | Scripts, confirm: Confirm | None = None
+) -> list[Any]:
+    """Run calls in one round trip to each node; see `run_all`."""
+    client = sole(client)
+    if isinstance(client, NodesClient):
+        parts = by_node(client, list(calls))
+        tried = [_tried_sync(part.client, part.calls, confirm) for part in parts]
+        return _together(parts, tried)
     try:
         if isinstance(calls, Scripts):
-            replies, calls = _stream_sync(client, calls), calls.made
+            replies, calls = _stream_sync(client, calls, confirm), calls.made
         else:
-            replies = _pipeline_sync(client, calls)
+            replies = _pipeline_sync(client, calls, confirm)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             for source in _sources(calls, unknown):
                 client.script_load(source)
-            again = _pipeline_sync(client, [calls[i] for i in unknown])
+            again = _pipeline_sync(client, [calls[i] for i in unknown], confirm)
             for i, reply in zip(unknown, again, strict=True):
                 replies[i] = reply
     except REDIS_ERRORS as error:
@@ -143,7 +196,16 @@ def run_all_sync(client: redis.Redis, calls: Sequence[Call | Read] | Scripts) ->
     return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
 
-def _stream_sync(client: redis.Redis, scripts: Scripts) -> list[Any]:
+def _tried_sync(
+    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
+) -> list[Any] | RedisFault:
+    try:
+        return run_all_sync(client, calls, confirm)
+    except RedisFault as fault:
+        return fault
+
+
+def _stream_sync(client: redis.Redis, scripts: Scripts, confirm: Confirm | None) -> list[Any]:
     """Send each call as soon as it is made, so that the server works while the next one is."""
     pool: Any = client.connection_pool
     connection: Any = None
@@ -151,7 +213,10 @@ def _stream_sync(client: redis.Redis, scripts: Scripts) -> list[Any]:
         for call in scripts:
             connection = connection or pool.get_connection()
             connection.send_packed_command(packed(call.command))
-        replies = [_reply_sync(connection) for _ in scripts.made]
+        ending = _ending(scripts.made, confirm)
+        for read in ending:
+            connection.send_packed_command(packed(tuple(read.command)))
+        replies = [_reply_sync(connection) for _ in (*scripts.made, *ending)]
     except BaseException:
         # Replies that nobody has read must not be taken for those of the next call.
         if connection:
@@ -160,7 +225,7 @@ def _stream_sync(client: redis.Redis, scripts: Scripts) -> list[Any]:
         raise
     if connection:
         pool.give_back(connection)
-    return replies
+    return _confirmed(replies, ending, confirm)
 
 
 def _reply_sync(connection: Any) -> Any:
@@ -170,9 +235,45 @@ def _reply_sync(connection: Any) -> Any:
         return error
 
 
-def _pipeline_sync(client: redis.Redis, calls: Sequence[Call | Read]) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
-    for call in calls:
+def _pipeline_sync(
+    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
+) -> list[Any]:
+    pipeline, ending = client.pipeline(transaction=False), _ending(calls, confirm)
+    for call in (*calls, *ending):
         pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
     replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return replies
+    return _confirmed(replies, ending, confirm)
+
+
+def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
+    """Return what makes the end of a round trip wait; one that only reads does not."""
+    written = next((call for call in calls if isinstance(call, Call)), None)
+    return confirm.reads(tag_in(written.command) or "") if confirm and written else []
+
+
+def _confirmed(replies: list[Any], ending: list[Read], confirm: Confirm | None) -> list[Any]:
+    """Return the replies before the ending; raise `RedisFault` if it does not confirm them."""
+    if not confirm or not ending:
+        return replies
+    if fault := confirm.fault(replies[-len(ending) :]):
+        raise RedisFault(fault)
+    return replies[: -len(ending)]
+
+
+def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
+    """Return all replies in order; what a node did not answer is a fault at each place."""
+    if tried and all(isinstance(answer, RedisFault) for answer in tried):
+        assert isinstance(tried[0], RedisFault)
+        raise tried[0]
+    replies: dict[int, Any] = {}
+    for part, answer in zip(parts, tried, strict=True):
+        found = [answer] * len(part.places) if isinstance(answer, RedisFault) else answer
+        replies |= zip(part.places, found, strict=True)
+    return [replies[place] for place in range(len(replies))]
+
+
+def _sound(replies: Sequence[Any]) -> Any:
+    (reply,) = replies
+    if isinstance(reply, RedisFault):
+        raise reply
+    return reply

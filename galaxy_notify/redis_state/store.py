@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
 
 import redis.asyncio
 
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.connection import look_again
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
@@ -27,9 +28,15 @@ class Store:
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, took: Callable[[str, float, int], None]
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        took: Callable[[str, float, int], None],
+        confirm: Confirm | None = None,
     ) -> None:
+        """Prepare; an outcome is settled once it is as safe as *confirm* wants."""
         self.keys = keys
+        self._confirm = confirm
         self._client = client
         self._took = took
         self._now: int | None = None
@@ -46,7 +53,7 @@ class Store:
     ) -> Settled:
         """End a lease, each member with its outcome, and answer for each in order."""
         call = settlement.call(self.keys, channel, token, self._now, claimed)
-        return await self._run(call, read_settled, len(settlement))
+        return await self._run(call, read_settled, len(settlement), self._confirm)
 
     async def heal(
         self, channel: str, token: str, corrections: Sequence[calls.Correction]
@@ -60,9 +67,7 @@ class Store:
 
     async def reconnect(self) -> None:
         """Drop idle connections, so that the next call looks the primary up again."""
-        # One that can't even be closed in time is no loss.
-        with suppress(*REDIS_ERRORS):
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+        await look_again(self._client)
 
     async def woken(self, channels: Sequence[str], seconds: float) -> bool:
         """Wait for a wake-up of one of the channels, for at most *seconds*."""
@@ -107,9 +112,15 @@ class Store:
         except REDIS_ERRORS as error:
             raise fault_of(error) from error
 
-    async def _run(self, call: Call, read: Callable[[Any], T], items: int = 0) -> T:
+    async def _run(
+        self,
+        call: Call,
+        read: Callable[[Any], T],
+        items: int = 0,
+        confirm: Confirm | None = None,
+    ) -> T:
         started = perf_counter()
-        reply = await run(self._client, call)
+        reply = await run(self._client, call, confirm)
         self._took(call.script.name, perf_counter() - started, items)
         try:
             return read(reply)

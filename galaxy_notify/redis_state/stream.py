@@ -18,6 +18,7 @@ from galaxy_notify.redis_state.group_report import (
     sound,
 )
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.runner import fault_of, run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 
@@ -65,24 +66,42 @@ def follow(
     """
     found = _newest(client, all_keys, max(1, count))
     yield from _merged(found, count)
-    by_stream = {keys.stream: keys for keys in all_keys}
-    # Values of Any: the commands' own types are wider than what stands here.
-    positions: dict[Any, Any] = dict.fromkeys(by_stream, "0-0")
-    positions |= {entries[0].stream: entries[0].stream_id for entries in found if entries}
+    at = {keys.stream: "0-0" for keys in all_keys}
+    at |= {entries[0].stream: entries[0].stream_id for entries in found if entries}
+    readings = _readings(client, all_keys)
     while True:
-        try:
-            reply: Any = client.xread(positions, count=_READ, block=_BLOCK_MS)
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
-        if not reply:
-            yield None
-            continue
-        for name, rows in reply.items() if isinstance(reply, dict) else reply:
-            stream = name.decode()
-            for row in rows[0] if rows and isinstance(rows[0], list) else rows:
-                entry = _entry(by_stream[stream], row)
-                positions[stream] = entry.stream_id
+        nothing = True
+        for reader, some in readings:
+            for entry in _read(reader, some, at, _BLOCK_MS // len(readings)):
+                at[entry.stream], nothing = entry.stream_id, False
                 yield entry
+        if nothing:
+            yield None
+
+
+def _readings(
+    client: redis.Redis, all_keys: Sequence[Keys]
+) -> list[tuple[redis.Redis, list[Keys]]]:
+    """Return which streams can be read in one command: all of a server, in a cluster one by one."""
+    readers = {keys: at_shard(client, keys) for keys in all_keys}
+    if len(set(readers.values())) == 1:
+        return [(next(iter(readers.values())), list(all_keys))]
+    return [(reader, [keys]) for keys, reader in readers.items()]
+
+
+def _read(
+    client: redis.Redis, some: Sequence[Keys], at: Mapping[str, str], block_ms: int
+) -> Iterator[StreamEntry]:
+    by_stream = {keys.stream: keys for keys in some}
+    # Values of Any: the commands' own types are wider than what stands here.
+    positions: dict[Any, Any] = {stream: at[stream] for stream in by_stream}
+    try:
+        reply: Any = client.xread(positions, count=_READ, block=block_ms)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    for name, rows in (reply.items() if isinstance(reply, dict) else reply) or ():
+        for row in rows[0] if rows and isinstance(rows[0], list) else rows:
+            yield _entry(by_stream[name.decode()], row)
 
 
 def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:

@@ -1,4 +1,4 @@
-"""The rules between settings, and what this release does not support yet."""
+"""The rules between settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.sections import Settings
 
-_NOT_YET = "is not supported in this release"
-
 
 class Broken(NamedTuple):
     """A broken rule: the settings that break it together, the first to blame."""
@@ -23,7 +21,7 @@ class Broken(NamedTuple):
 
 def broken_rules(settings: Settings) -> Iterator[Broken]:
     """Find every rule between settings that is broken."""
-    yield from _unsupported(settings)
+    yield from _nodes(settings)
     yield from _tls(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
@@ -38,15 +36,20 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
         )
 
 
-def _unsupported(settings: Settings) -> Iterator[Broken]:
+def _nodes(settings: Settings) -> Iterator[Broken]:
     redis = settings.redis
-    if redis.cluster:
-        yield Broken(("redis.cluster",), f"Redis Cluster {_NOT_YET}, set it to false")
-    if redis.sentinels:
-        yield Broken(("redis.sentinels",), f"Sentinel {_NOT_YET}, leave the list empty")
-    if redis.durability != "none":
-        message = f'"{redis.durability}" {_NOT_YET}, set it to "none"'
-        yield Broken(("redis.durability",), message)
+    named = [name for name in ("sentinels", "cluster") if getattr(redis, name)]
+    if len(named) > 1:
+        message = "must be false beside redis.sentinels: a deployment has one or the other"
+        yield Broken(("redis.cluster", "redis.sentinels"), message)
+    if not named:
+        return
+    fields = ("redis.url", f"redis.{named[0]}")
+    parts = urlsplit(redis.url)
+    if redis.url == "embedded" or parts.scheme == "unix":
+        yield Broken(fields, f"must be a TCP address with redis.{named[0]}")
+    elif redis.cluster and parts.path.strip("/") not in ("", "0"):
+        yield Broken(fields, "must name database 0: a cluster has no other")
 
 
 def _tls(settings: Settings) -> Iterator[Broken]:

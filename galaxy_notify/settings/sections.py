@@ -48,9 +48,14 @@ class RedisSettings(Section):
     password: SecretStr | None = Field(
         None, description="Its password; better given as the credential redis__password."
     )
-    cluster: bool = Field(False, description="Redis Cluster; not supported in this release.")
+    cluster: bool = Field(
+        False, description="Redis Cluster: the URL names one of its nodes, the others are found."
+    )
     sentinels: tuple[HostPort, ...] = Field(
-        (), strict=False, description="Sentinels as HOST:PORT; not supported in this release."
+        (),
+        strict=False,
+        description="Sentinels as HOST:PORT, best all of them. They say where the primary is; of "
+        "the URL only the scheme, the login and the database count.",
     )
     sentinel_master: str = Field(
         "mymaster", min_length=1, description="The name of the primary that the sentinels watch."
@@ -70,7 +75,8 @@ class RedisSettings(Section):
     )
     durability: Durability = Field(
         "none",
-        description="What an accept waits for: none, replicas:N or aof. This release has none.",
+        description="What a write waits for before it is called done: none, replicas:N, or aof "
+        "(the primary's disk; Redis 7.2, Valkey).",
     )
 
     _password_file: Path | None = PrivateAttr(None)

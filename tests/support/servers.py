@@ -48,12 +48,15 @@ class Server:
     """A server process of a test: `url` connects over its UNIX socket, `tcp_url` over TCP."""
 
     def __init__(self, binary: ServerBinary, *, tcp: bool = False, **options: str) -> None:
-        """Prepare a server; options are its own, with `_` for `-`: ``appendonly="yes"``."""
+        """Prepare a server; options are its own, with `_` for `-`: ``appendonly="yes"``.
+
+        It listens to TCP at a free port, or at the one that the options name.
+        """
         self.binary = binary
         # Short, because the path of a socket may not be longer than 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="gn-"))
         self.socket = self.folder / "redis.sock"
-        self.port = _free_port() if tcp else 0
+        self.port = int(options.get("port", free_port() if tcp else 0))
         # With `everysec` a reply may precede the write to the file by 2 s while an earlier write
         # is on its way to the disk, and a kill loses what was answered.
         usual = {"save": "", "appendonly": "no", "appendfsync": "always"}
@@ -138,10 +141,10 @@ class Server:
             "port": str(self.port),
             "bind": "127.0.0.1",
         }
-        pairs = [
-            (f"--{name.replace('_', '-')}", value) for name, value in (fixed | options).items()
-        ]
-        return [str(self.binary.path), *(word for pair in pairs for word in pair)]
+        words = [str(self.binary.path)]
+        for name, value in (fixed | options).items():
+            words += [f"--{name.replace('_', '-')}", *value.split(" ")]
+        return words
 
     def _serves(self) -> bool:
         if (code := self._running().poll()) is not None:
@@ -175,7 +178,8 @@ def running(binary: ServerBinary, *, tcp: bool = False, **options: str) -> Itera
         server.remove()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -87,7 +87,9 @@ def test_choices__are_closed(name: str, choices: list[str]) -> None:
         ("redis.prefix", ["g", "0", "G" * 64, "a.b_c-d"]),
         ("redis.username", ["app"]),
         ("redis.state_dir", [Path("/var/lib/x")]),
-        ("redis.durability", ["none"]),
+        ("redis.cluster", [True, False]),
+        ("redis.sentinels", [("a:26379", "10.0.0.2:26380")]),
+        ("redis.durability", ["none", "aof", "replicas:1", "replicas:12"]),
         ("gateway.stream", ["", "events", "{gn:0}:mine", "a b"]),
         ("gateway.encoder", ["msgpack", "json", "pack.age:Thing.encode", "a_1:b"]),
         ("worker.channels", [("push",), ("push", "web_2"), ("a" * 32,)]),
@@ -136,26 +138,21 @@ def test_forms__name_the_bad_item() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("redis.cluster", True),
-        ("redis.sentinels", ["a:26379"]),
-        ("redis.durability", "aof"),
-        ("redis.durability", "replicas:2"),
-    ],
-)
-def test_rules__what_is_not_supported_yet(name: str, value: object) -> None:
-    """What a later release will do is refused by this one, rather than ignored."""
-    assert "not supported in this release" in refusal(name, value)
-
-
-@pytest.mark.parametrize(
     ("tables", "line"),
     [
         ({"retry": {"backoff_min_ms": 9, "backoff_max_ms": 8}},
          "retry.backoff_min_ms: must not exceed retry.backoff_max_ms, but 9 is more than 8"),
         ({"retry": {"backoff_max_ms": 999}},
          "retry.backoff_min_ms: must not exceed retry.backoff_max_ms, but 1000 is more than 999"),
+        ({"redis": {"cluster": True, "sentinels": ["h:1"]}},
+         "redis.cluster: must be false beside redis.sentinels: "
+         "a deployment has one or the other"),
+        ({"redis": {"cluster": True, "url": "unix:///s"}},
+         "redis.url: must be a TCP address with redis.cluster"),
+        ({"redis": {"sentinels": ["h:1"], "url": "embedded"}},
+         "redis.url: must be a TCP address with redis.sentinels"),
+        ({"redis": {"cluster": True, "url": "redis://h/1"}},
+         "redis.url: must name database 0: a cluster has no other"),
         ({"gateway": {"stream": "x"}, "worker": {"shards": 2}},
          "gateway.stream: must be empty with several shards or a cluster: "
          "each shard then has its own stream"),

@@ -1,0 +1,107 @@
+"""The client that settings ask for: of one server, of sentinels, of a cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+
+from galaxy_notify.redis_state import embedded
+from galaxy_notify.redis_state.connection import access_options, async_client, sync_client
+from galaxy_notify.redis_state.following import AsyncScout, Primary, Scout
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.lookup import Address, ClusterLookup, Lookup, SentinelLookup
+from galaxy_notify.redis_state.nodes import AsyncNodesClient, NodesClient
+from galaxy_notify.redis_state.state_dir import resolve_state_dir
+from galaxy_notify.settings import Settings
+
+_TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
+_REDIS_PORT: Final = 6379
+#: A sentinel or node that does not answer at once is passed over for the next one.
+_ASKING: Final = {"connections": 1, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+
+
+def open_sync(settings: Settings, **options: Any) -> redis.Redis:
+    """Return a client for producers and the CLI; nothing is sent before its first call."""
+    url, options = _url(settings), _access(settings) | options
+    lookup = _lookup(settings, url)
+    if lookup is None:
+        return sync_client(url, **options)
+    access = _asking(settings)
+    scout = Scout(lookup, lambda node: sync_client(_url_of(node, settings, url), **access))
+    return NodesClient(
+        scout,
+        Keys(settings.redis.prefix, 0).tag,
+        lambda slot: sync_client(url, primary=Primary(scout, slot), **options),
+    )
+
+
+def open_async(settings: Settings, **options: Any) -> redis.asyncio.Redis:
+    """Return a client for daemons and consumers; nothing is sent before its first call.
+
+    *connections* bounds those to one server, or in a cluster those of one shard.
+    """
+    url, options = _url(settings), _access(settings) | options
+    lookup = _lookup(settings, url)
+    if lookup is None:
+        return async_client(url, **options)
+    access = _asking(settings)
+    scout = AsyncScout(lookup, lambda node: async_client(_url_of(node, settings, url), **access))
+    return AsyncNodesClient(
+        scout,
+        Keys(settings.redis.prefix, 0).tag,
+        lambda slot: async_client(url, primary=Primary(scout, slot), **options),
+    )
+
+
+def _lookup(settings: Settings, url: str) -> Lookup | None:
+    own = settings.redis
+    if own.sentinels:
+        return SentinelLookup(map(_address, own.sentinels), own.sentinel_master)
+    if own.cluster:
+        parts = urlsplit(url)
+        return ClusterLookup([Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)])
+    return None
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host, int(port))
+
+
+def _url_of(node: Address, settings: Settings, url: str) -> str:
+    """Return the URL of a node to ask, which is reached as the primary is."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    host = f"[{node.host}]" if ":" in node.host else node.host
+    login = "" if settings.redis.sentinels else f"{user}{at}"
+    return parts._replace(netloc=f"{login}{host}:{node.port}", path="/0").geturl()
+
+
+def _asking(settings: Settings) -> dict[str, Any]:
+    """Return the options to ask with: sentinels have a password of their own, and no users."""
+    own, options = settings.redis, _access(settings)
+    if own.sentinels:
+        options.pop("username", None)
+        options.pop("credential_provider", None)
+        if own.sentinel_password:
+            options["password"] = own.sentinel_password.get_secret_value()
+    return options | _ASKING
+
+
+def _url(settings: Settings) -> str:
+    """Return the URL to connect to; for an embedded server it must be living."""
+    if settings.redis.url != "embedded":
+        return settings.redis.url
+    return embedded.connect_url(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
+
+
+def _access(settings: Settings) -> dict[str, Any]:
+    """Return the options with which *settings* log in and trust the server."""
+    own = settings.redis
+    tls = {field: getattr(own, field) for field in _TLS_FIELDS}
+    password = own.current_password if own.password or own.password_file else None
+    return access_options(username=own.username or None, password=password, **tls)

@@ -1,0 +1,60 @@
+"""What a write waits for before it is called done: replicas, the disk, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from galaxy_notify.redis_state.faults import Fault, Remedy, classify
+from galaxy_notify.redis_state.scripts import Read
+
+#: Shorter than the bound of a call, so that the server says how many had it in time.
+WAIT_MS: Final = 1000
+_UNFIT: Final = ("unknown command", "appendonly is disabled")
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Makes the end of a round trip wait until what it wrote is safe."""
+
+    wait: tuple[Any, ...]
+    wanted: int
+    where: str
+
+    @classmethod
+    def of(cls, durability: str) -> Self | None:
+        """Return what ``redis.durability`` asks for."""
+        kind, _, number = durability.partition(":")
+        if kind == "replicas":
+            return cls(("WAIT", int(number), WAIT_MS), int(number), "replicas")
+        if kind == "aof":
+            return cls(("WAITAOF", 1, 0, WAIT_MS), 1, "append-only files")
+        return None
+
+    def reads(self, tag: str) -> list[Read]:
+        """Return the commands to end a round trip with.
+
+        A server waits for what this connection wrote. The mark makes that all there is, so that a
+        repeat which finds its write done on another connection waits for it, too.
+        """
+        return [Read(["SET", f"{tag}:confirmed", "1"]), Read(list(self.wait))]
+
+    def fault(self, replies: Sequence[Any]) -> Fault | None:
+        """Return why what was written may be lost, from the replies to `reads`."""
+        for reply in replies:
+            if isinstance(reply, Exception):
+                fault = classify(reply)
+                unfit = any(words in fault.text for words in _UNFIT)
+                if unfit or fault.remedy is Remedy.CONFIGURE:
+                    return Fault(fault.code, Remedy.CONFIGURE, f"redis.durability: {fault.text}")
+                return _unconfirmed(fault.text)
+        answer = replies[-1]
+        had = int(answer[0] if isinstance(answer, list) else answer)
+        if had >= self.wanted:
+            return None
+        return _unconfirmed(f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms")
+
+
+def _unconfirmed(text: str) -> Fault:
+    return Fault("unconfirmed", Remedy.RESOLVE, text)

@@ -1,0 +1,191 @@
+"""Connections that follow the primary: each goes to whoever is it when it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection as AsyncAbstractConnection
+from redis.connection import AbstractConnection
+from redis.exceptions import MovedError
+
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.lookup import Address, Lookup
+
+
+class Scout:
+    """Asks a lookup's nodes for threads; one at a time asks, and none more than twice a second."""
+
+    def __init__(self, lookup: Lookup, client_of: Callable[[Address], redis.Redis]) -> None:
+        self.lookup = lookup
+        self._client_of = client_of
+        self._clients: dict[Address, redis.Redis] = {}
+        self._lock = threading.Lock()
+
+    def now(self, slot: int) -> Address:
+        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown."""
+        known = self.lookup.address(slot)
+        if known is None or self.lookup.is_due():
+            with self._lock:
+                if self.lookup.is_due():
+                    self._ask()
+            known = self.lookup.address(slot)
+        return known or _unknown(self.lookup)
+
+    def close(self) -> None:
+        """Close the connections to the nodes that were asked."""
+        for client in self._clients.values():
+            client.close()
+
+    def _ask(self) -> None:
+        asking = self.lookup.asking()
+        try:
+            node = next(asking)
+            while True:
+                node = asking.send(self._reply(node))
+        except StopIteration:
+            return
+
+    def _reply(self, node: Address) -> Any:
+        client = self._clients.get(node) or self._client_of(node)
+        self._clients[node] = client
+        try:
+            return client.execute_command(*self.lookup.command)  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS as error:
+            return error
+
+
+class AsyncScout:
+    """Asks a lookup's nodes for tasks; one at a time asks, and none more than twice a second."""
+
+    def __init__(self, lookup: Lookup, client_of: Callable[[Address], redis.asyncio.Redis]) -> None:
+        self.lookup = lookup
+        self._client_of = client_of
+        self._clients: dict[Address, redis.asyncio.Redis] = {}
+        self._lock = asyncio.Lock()
+
+    async def now(self, slot: int) -> Address:
+        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown."""
+        known = self.lookup.address(slot)
+        if known is None or self.lookup.is_due():
+            async with self._lock:
+                if self.lookup.is_due():
+                    await self._ask()
+            known = self.lookup.address(slot)
+        return known or _unknown(self.lookup)
+
+    async def aclose(self) -> None:
+        """Close the connections to the nodes that were asked."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _ask(self) -> None:
+        asking = self.lookup.asking()
+        try:
+            node = next(asking)
+            while True:
+                node = asking.send(await self._reply(node))
+        except StopIteration:
+            return
+
+    async def _reply(self, node: Address) -> Any:
+        client = self._clients.get(node) or self._client_of(node)
+        self._clients[node] = client
+        try:
+            return await client.execute_command(*self.lookup.command)  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS as error:
+            return error
+
+
+class Primary(NamedTuple):
+    """The primary of a slot, for a connection to follow."""
+
+    scout: Scout | AsyncScout
+    slot: int
+
+    def now(self) -> Any:
+        """Return its address, for `AsyncScout` as an awaitable."""
+        return self.scout.now(self.slot)
+
+    def known(self) -> Address | None:
+        """Return its address as far as it is known, without asking."""
+        return self.scout.lookup.address(self.slot)
+
+    def moved(self, error: MovedError) -> None:
+        """Note where the node that was asked says that the slot is."""
+        host = error.host or (self.known() or Address("", 0)).host
+        self.scout.lookup.moved(error.slot_id, Address(host, error.port))
+
+    def doubt(self) -> None:
+        """Let the nodes be asked again before the next connection."""
+        self.scout.lookup.doubt()
+
+
+class Follows(AbstractConnection):
+    """A synchronous connection that goes to where its primary is now."""
+
+    host: str
+    port: int
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        self._primary = primary
+        super().__init__(**options)
+
+    def connect(self) -> None:
+        """Connect, or connect anew where the primary has moved."""
+        at: Address = self._primary.now()
+        if (self.host, self.port) != at:
+            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+            self.host, self.port = at
+        try:
+            super().connect()  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS:
+            self._primary.doubt()
+            raise
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply, and mark where a slot has moved."""
+        try:
+            return super().read_response(*args, **options)
+        except MovedError as error:
+            self._primary.moved(error)
+            raise
+
+
+class AsyncFollows(AsyncAbstractConnection):
+    """An asyncio connection that goes to where its primary is now."""
+
+    host: str
+    port: int
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        self._primary = primary
+        super().__init__(**options)
+
+    async def connect(self) -> None:
+        """Connect, or connect anew where the primary has moved."""
+        at: Address = await self._primary.now()
+        if (self.host, self.port) != at:
+            await self.disconnect(nowait=True)
+            self.host, self.port = at
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS:
+            self._primary.doubt()
+            raise
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply, and mark where a slot has moved."""
+        try:
+            return await super().read_response(*args, **options)
+        except MovedError as error:
+            self._primary.moved(error)
+            raise
+
+
+def _unknown(lookup: Lookup) -> Address:
+    raise redis.ConnectionError(f"no primary is known: {lookup.complaint}")

@@ -1,0 +1,191 @@
+"""Where the primary is, as sentinels or the nodes of a cluster tell: plain steps, without I/O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping
+from time import monotonic
+from typing import Any, ClassVar, Final, NamedTuple
+
+from redis.crc import key_slot
+
+#: How often it is asked while an answer is doubted, in seconds: twice a second at most.
+_DOUBTED_S: Final = 0.5
+# A doubted answer that comes again is held against what this many others say.
+_OPINIONS: Final = 3
+
+
+class Address(NamedTuple):
+    """Where a node listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+#: Yields the node to ask; is sent its reply, or the error that stands in its place.
+Asking = Generator[Address, Any, None]
+
+
+class Lookup(ABC):
+    """What is known of the primaries, and which nodes can be asked.
+
+    An answer holds until it is doubted, or for `watched_s`. While nobody answers, the last one
+    goes on to hold: a primary may work although all who could name it are away.
+    """
+
+    command: tuple[str, ...]
+    #: After how many seconds it is asked again although nothing went wrong.
+    watched_s: ClassVar[float]
+
+    def __init__(self, nodes: Iterable[Address]) -> None:
+        self._nodes = deque(nodes)
+        self._asked_at = float("-inf")
+        self._doubted = True
+        self._complaint = "nobody was asked yet"
+
+    @abstractmethod
+    def address(self, slot: int) -> Address | None:
+        """Return who serves a slot, as far as is known."""
+
+    @abstractmethod
+    def _take(self, reply: Any, asked: Address) -> bool:
+        """Take an answer over; tell whether it says anything new. Raises `ValueError`."""
+
+    def moved(self, slot: int, to: Address) -> None:
+        """Take over what a node said of a slot that it does not serve, and ask again soon."""
+        del slot, to
+        self.doubt()
+
+    @property
+    def complaint(self) -> str:
+        """Return why there is no answer."""
+        return self._complaint
+
+    def doubt(self) -> None:
+        """Ask again soon: who was named can't be reached, or says that it is not the primary."""
+        self._doubted = True
+
+    def is_due(self) -> bool:
+        """Tell whether it is time to ask."""
+        holds_s = _DOUBTED_S if self._doubted else self.watched_s
+        return monotonic() - self._asked_at >= holds_s
+
+    def asking(self) -> Asking:
+        """Ask one node after the other until one gives an answer to go by."""
+        self._asked_at = monotonic()
+        doubted, opinions = self._doubted, 0
+        for node in list(self._nodes):
+            is_new = self._heard((yield node), node)
+            if is_new is not None:
+                self._doubted = False
+                opinions += 1
+                if is_new or not doubted or opinions == _OPINIONS:
+                    return
+            self._pass_over(node)
+
+    def _heard(self, reply: Any, node: Address) -> bool | None:
+        """Take a reply over and tell whether it is news; None where it says nothing."""
+        if isinstance(reply, Exception):
+            self._complaint = f"{node} does not answer: {_line(reply)}"
+            return None
+        try:
+            return self._take(reply, node)
+        except (ValueError, TypeError, IndexError) as error:
+            self._complaint = _line(error)
+            return None
+
+    def _pass_over(self, node: Address) -> None:
+        """Ask this one last from now on."""
+        if node in self._nodes:
+            self._nodes.remove(node)
+            self._nodes.append(node)
+
+
+class SentinelLookup(Lookup):
+    """The primary of a set that sentinels watch."""
+
+    # A forced failover leaves the old primary writing for seconds; who watches loses less.
+    watched_s = 1.0
+
+    def __init__(self, sentinels: Iterable[Address], name: str) -> None:
+        super().__init__(sentinels)
+        self.command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+        self._name = name
+        self._primary: Address | None = None
+
+    def address(self, slot: int) -> Address | None:
+        """Return the primary, whatever the slot."""
+        del slot
+        return self._primary
+
+    def _take(self, reply: Any, asked: Address) -> bool:
+        if reply is None:
+            raise ValueError(f"sentinel {asked} knows no primary named {self._name}")
+        host, port = reply
+        found = Address(_text(host), int(port))
+        is_new, self._primary = found != self._primary, found
+        return is_new
+
+
+class ClusterLookup(Lookup):
+    """The primaries of a Redis Cluster by slot."""
+
+    # A node that no longer serves a slot says so at once.
+    watched_s = float("inf")
+    command = ("CLUSTER", "SLOTS")
+
+    def __init__(self, nodes: Iterable[Address]) -> None:
+        super().__init__(nodes)
+        self._given = tuple(self._nodes)
+        self._slots: Mapping[range, Address] = {}
+
+    @property
+    def primaries(self) -> list[Address]:
+        """Return every primary that serves slots, in the order of their slots."""
+        return list(dict.fromkeys(self._slots.values()))
+
+    def address(self, slot: int) -> Address | None:
+        """Return the primary that serves a slot."""
+        return next((node for slots, node in self._slots.items() if slot in slots), None)
+
+    def moved(self, slot: int, to: Address) -> None:
+        """Go where a node pointed to, until the nodes are asked."""
+        self._slots = {range(slot, slot + 1): to} | dict(self._slots)
+        self.doubt()
+
+    def _take(self, reply: Any, asked: Address) -> bool:
+        found: dict[range, Address] = {}
+        known: dict[Address, None] = {}
+        for first, last, *nodes in sorted(reply):
+            there = [_node(node, asked) for node in nodes]
+            known |= dict.fromkeys(there)
+            found[range(int(first), int(last) + 1)] = there[0]
+        if not found:
+            raise ValueError(f"{asked} knows of no slots")
+        is_new, self._slots = found != self._slots, found
+        if is_new:
+            self._nodes = deque(dict.fromkeys((asked, *known, *self._given)))
+        return is_new
+
+
+def slot_of(tag: str) -> int:
+    """Return the slot of what carries a hash tag, given with its braces."""
+    return int(key_slot(tag.encode()))
+
+
+def _node(told: Any, asked: Address) -> Address:
+    """Read a node; one without a name is where we asked."""
+    host, port, *_ = told
+    return Address(_text(host) if host else asked.host, int(port))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _text(raw: Any) -> str:
+    return raw.decode() if isinstance(raw, bytes) else str(raw)

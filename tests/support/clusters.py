@@ -1,0 +1,162 @@
+"""A Redis Cluster of three primaries with a replica each, as processes of a test."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from typing import Any
+
+import redis
+from redis.crc import key_slot
+
+from galaxy_notify.redis_state.server_binaries import ServerBinary
+from tests.support.servers import Server
+from tests.support.wait import wait_until
+
+_SLOTS = 16384
+_BUS = 10_000
+_KEYS_AT_ONCE = 100
+
+
+class Cluster:
+    """A running cluster; node 0 to 2 are its first primaries."""
+
+    def __init__(self, binary: ServerBinary, stack: ExitStack) -> None:
+        """Prepare six nodes; everything is removed when *stack* ends."""
+        self.nodes: list[Server] = []
+        for _ in range(6):
+            node = Server(
+                binary,
+                port=str(_port_with_bus()),
+                cluster_enabled="yes",
+                cluster_node_timeout="1500",
+                appendonly="yes",
+                repl_diskless_sync_delay="0",
+            )
+            stack.callback(node.remove)
+            self.nodes.append(node)
+
+    @property
+    def url(self) -> str:
+        """Return the URL of one node."""
+        return self.nodes[0].tcp_url
+
+    def start(self) -> None:
+        """Start all nodes, join them and wait until every one sees the others well."""
+        for node in self.nodes:
+            node.start()
+        share = _SLOTS // 3 + 1
+        for number, node in enumerate(self.nodes):
+            if number < 3:
+                mine = range(number * share, min((number + 1) * share, _SLOTS))
+                self.ask(node, "ADDSLOTS", *mine)
+            self.ask(node, "MEET", "127.0.0.1", self.nodes[0].port)
+        wait_until(lambda: all(self._knows(node, 6) for node in self.nodes), "all have met", 30)
+        for number in range(3):
+            follow = partial(self._follows, self.nodes[number + 3], self.id_of(self.nodes[number]))
+            wait_until(follow, "a replica follows", 20)
+        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
+
+    def ask(self, node: Server, *command: Any) -> Any:
+        """Run a CLUSTER command on a node."""
+        with node.client(decode=True) as client:
+            run: Any = client.execute_command
+            return run("CLUSTER", *command)
+
+    def id_of(self, node: Server) -> str:
+        """Return the id of a node."""
+        return str(self.ask(node, "MYID"))
+
+    def owner(self, key: str) -> Server:
+        """Return the primary that serves a key, as a living node sees it."""
+        slot = key_slot(key.encode())
+        for first, last, primary, *_ in self._slots():
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == primary[1])
+        raise AssertionError(f"nobody serves {key}")
+
+    def move_slot(self, key: str, target: Server) -> None:
+        """Move the slot of a key to another primary as the usual tools do, key by key."""
+        slot, source = key_slot(key.encode()), self.owner(key)
+        self.ask(target, "SETSLOT", slot, "IMPORTING", self.id_of(source))
+        self.ask(source, "SETSLOT", slot, "MIGRATING", self.id_of(target))
+        with source.client() as client:
+            run: Any = client.execute_command
+            while names := run("CLUSTER", "GETKEYSINSLOT", slot, _KEYS_AT_ONCE):
+                run("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+        for node in (target, source, *self.nodes):
+            if self._is_primary(node):
+                self.ask(node, "SETSLOT", slot, "NODE", self.id_of(target))
+
+    def other_primary(self, than: Server) -> Server:
+        """Return a primary that is not this one."""
+        ports = {primary[1] for _, _, primary, *_ in self._slots()} - {than.port}
+        return next(node for node in self.nodes if node.port in ports)
+
+    def taken_over(self, key: str, before: Server) -> Server:
+        """Wait until another node serves a key, and return it."""
+        wait_until(lambda: self.owner(key) is not before, f"another node serves {key}", 30)
+        return self.owner(key)
+
+    def wait_until_well(self) -> None:
+        """Wait until every node sees all slots served."""
+        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
+
+    def _slots(self) -> Sequence[Any]:
+        for node in self.nodes:
+            try:
+                with closing(redis.Redis(port=node.port, socket_timeout=2)) as client:
+                    reply: Any = client.execute_command("CLUSTER", "SLOTS")
+            except redis.RedisError:
+                continue
+            if reply:
+                return list(reply)
+        return []
+
+    def _is_primary(self, node: Server) -> bool:
+        with node.client(decode=True) as client:
+            return bool(client.role()[0] == "master")
+
+    def _knows(self, node: Server, number: int) -> bool:
+        with node.client(decode=True) as client:
+            nodes = str(client.execute_command("CLUSTER", "NODES"))
+        return nodes.count("connected") == number and "handshake" not in nodes
+
+    def _follows(self, replica: Server, primary: str) -> bool:
+        try:
+            self.ask(replica, "REPLICATE", primary)
+        except redis.ResponseError:  # it has not heard of the primary yet
+            return False
+        return True
+
+    def _is_well(self, node: Server) -> bool:
+        with node.client(decode=True) as client:
+            state = str(client.execute_command("CLUSTER", "INFO"))
+            link = client.info("replication")
+        linked = link["role"] == "master" or link["master_link_status"] == "up"
+        return linked and "cluster_state:ok" in state and "cluster_slots_ok:16384" in state
+
+
+def _port_with_bus() -> int:
+    """Return a free port whose bus port is free as well."""
+    while True:
+        port = random.randint(20_000, 50_000)
+        try:
+            for number in (port, port + _BUS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
+
+
+@contextmanager
+def clustered(binary: ServerBinary) -> Iterator[Cluster]:
+    """Run a cluster while the block runs."""
+    with ExitStack() as stack:
+        made = Cluster(binary, stack)
+        made.start()
+        yield made
