@@ -33,6 +33,7 @@ class Cluster:
                 port=str(_port_with_bus()),
                 cluster_enabled="yes",
                 cluster_node_timeout="1500",
+                cluster_require_full_coverage="no",
                 appendonly="yes",
                 repl_diskless_sync_delay="0",
             )
@@ -78,6 +79,12 @@ class Cluster:
                 return next(node for node in self.nodes if node.port == primary[1])
         raise AssertionError(f"nobody serves {key}")
 
+    def follows(self, node: Server, primary: Server) -> bool:
+        """Tell whether a node is a replica of this primary."""
+        with node.client(decode=True) as client:
+            role: Any = client.role()
+        return bool(role[0] == "slave" and int(role[2]) == primary.port)
+
     def move_slot(self, key: str, target: Server) -> None:
         """Move the slot of a key to another primary as the usual tools do, key by key."""
         slot, source = key_slot(key.encode()), self.owner(key)
@@ -101,6 +108,13 @@ class Cluster:
         wait_until(lambda: self.owner(key) is not before, f"another node serves {key}", 30)
         return self.owner(key)
 
+    def flush(self) -> None:
+        """Forget all data."""
+        for node in self.nodes:
+            if self._is_primary(node):
+                with node.client() as client:
+                    client.flushall()
+
     def wait_until_well(self) -> None:
         """Wait until every node sees all slots served."""
         wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
@@ -109,7 +123,8 @@ class Cluster:
         for node in self.nodes:
             try:
                 with closing(redis.Redis(port=node.port, socket_timeout=2)) as client:
-                    reply: Any = client.execute_command("CLUSTER", "SLOTS")
+                    run: Any = client.execute_command
+                    reply = run("CLUSTER", "SLOTS")
             except redis.RedisError:
                 continue
             if reply:

@@ -22,7 +22,7 @@ _STOP_SECONDS = 10
 class Sentinel:
     """A sentinel process."""
 
-    def __init__(self, binary: ServerBinary, primary_port: int, quorum: int) -> None:
+    def __init__(self, binary: ServerBinary, primary_port: int, password: str) -> None:
         """Prepare a sentinel that gives a primary up after a second."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
@@ -31,10 +31,14 @@ class Sentinel:
         self._config = Path(self._folder.name) / "sentinel.conf"
         self._config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self._folder.name}\n"
-            f"sentinel monitor {NAME} 127.0.0.1 {primary_port} {quorum}\n"
+            f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2\n"
             f"sentinel down-after-milliseconds {NAME} 1000\n"
             f"sentinel failover-timeout {NAME} 4000\n"
         )
+        if password:
+            with self._config.open("a") as config:
+                config.write(f"requirepass {password}\nsentinel sentinel-pass {password}\n")
+        self._password = password
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -47,8 +51,11 @@ class Sentinel:
 
     def ask(self, *command: str) -> Any:
         """Run a command of the sentinel's."""
-        with redis.Redis(port=self.port, decode_responses=True, socket_timeout=5) as client:
-            return client.execute_command("SENTINEL", *command)
+        with redis.Redis(
+            port=self.port, password=self._password, decode_responses=True, socket_timeout=5
+        ) as client:
+            run: Any = client.execute_command
+            return run("SENTINEL", *command)
 
     def kill(self) -> None:
         """End the process as a crash would."""
@@ -66,7 +73,9 @@ class Sentinel:
 class SentinelSet:
     """One primary, its replicas and three sentinels."""
 
-    def __init__(self, binary: ServerBinary, replicas: int, stack: ExitStack) -> None:
+    def __init__(
+        self, binary: ServerBinary, replicas: int, stack: ExitStack, password: str
+    ) -> None:
         """Prepare; everything is removed when *stack* ends."""
         self.servers: list[Server] = []
         for _ in range(1 + replicas):
@@ -75,7 +84,7 @@ class SentinelSet:
                 options["replicaof"] = f"127.0.0.1 {self.servers[0].port}"
             self.servers.append(Server(binary, tcp=True, **options))
             stack.callback(self.servers[-1].remove)
-        self.sentinels = [Sentinel(binary, self.servers[0].port, 2) for _ in range(3)]
+        self.sentinels = [Sentinel(binary, self.servers[0].port, password) for _ in range(3)]
         for sentinel in self.sentinels:
             stack.callback(sentinel.remove)
 
@@ -163,9 +172,9 @@ def _role(server: Server) -> str:
 
 
 @contextmanager
-def watched(binary: ServerBinary, replicas: int = 2) -> Iterator[SentinelSet]:
-    """Run a primary with replicas and three sentinels while the block runs."""
+def watched(binary: ServerBinary, replicas: int = 2, password: str = "") -> Iterator[SentinelSet]:
+    """Run a primary with replicas and three sentinels, with a *password* of their own."""
     with ExitStack() as stack:
-        made = SentinelSet(binary, replicas, stack)
+        made = SentinelSet(binary, replicas, stack, password)
         made.start()
         yield made

@@ -1,0 +1,202 @@
+"""A deployment on a Redis Cluster: shards over all nodes, a node down, slots that move."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from galaxy_notify.gateway import Event, GatewayConsumer
+from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.redis_state.keys import Keys
+from tests.support.clusters import Cluster, clustered
+from tests.support.command import Command
+from tests.support.daemons import daemon_on
+from tests.support.load import load_on
+from tests.support.servers import the_bundled_server
+from tests.support.site import Site
+from tests.support.telemetry import Lines, json_logs
+from tests.support.wait import wait_until
+
+SHARDS = 6
+DEPLOYMENT = {"redis__cluster": True, "worker__shards": SHARDS}
+Found = Callable[..., Site]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Run three primaries with a replica each."""
+    with clustered(the_bundled_server()) as made:
+        yield made
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Send JSON logs to memory and give a function that reads them all."""
+    with json_logs() as read:
+        yield read
+
+
+@pytest.fixture
+def found(cluster: Cluster, lines: Lines) -> Iterator[Found]:
+    """Found a deployment of six shards."""
+    del lines
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> Site:
+            cluster.wait_until_well()
+            cluster.flush()
+            site = Site(cluster.url, **DEPLOYMENT, **settings)
+            stack.callback(site.close)
+            stack.callback(site.assert_sound)
+            return site
+
+        yield make
+
+
+def command_on(cluster: Cluster) -> Command:
+    """Return the command line of an operator of this deployment."""
+    return Command(cluster.url, {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)})
+
+
+def test_cluster__carries_routes_over_all_its_nodes(cluster: Cluster, found: Found) -> None:
+    """A daemon, producers and a consumer use all shards; every event is handed over once."""
+    site = found()
+    assert len({cluster.owner(keys.stream).port for keys in site.layout.all_keys}) > 1
+    handled: Counter[str] = Counter()
+
+    async def consume() -> None:
+        async with (
+            GatewayConsumer(site.settings, group="gateway", consumer="gw-1") as consumer,
+            AsyncNotifier(site.settings) as notifier,
+        ):
+
+            async def handler(event: Event) -> None:
+                handled[event.event_id] += 1
+                if len(handled) == 300:
+                    consumer.stop()
+
+            running = asyncio.create_task(consumer.run(handler))
+            intents = [
+                {"type": "t", "producer": "p", "recipients": [f"u{n}", f"v{n}"]} for n in range(150)
+            ]
+            receipts = await notifier.accept_many(intents)
+            assert {receipt.status for receipt in receipts} == {"accepted"}
+            async with asyncio.timeout(60):
+                await running
+
+    with daemon_on(cluster.nodes[0], variables=_variables(cluster), **DEPLOYMENT) as daemon:
+        daemon.wait_for("daemon working")
+        asyncio.run(consume())
+    assert set(handled.values()) == {1}
+    assert sorted(handled) == sorted(site.event_ids())
+
+
+def test_cluster__operators_commands_see_all_shards(cluster: Cluster, found: Found) -> None:
+    """Each command adds up what lies on all nodes, and writes where it belongs."""
+    site = found(retry__max_attempts=1)
+    command = command_on(cluster)
+    made = [site.notify(f"u{n}") for n in range(30)]
+    assert command.run("cancel", made[0]).exit_code == 0
+    broken = site.station(_refuse)
+    for shard in range(SHARDS):
+        broken.step(shard=shard)
+    status = command.told("status")
+    assert status["shards"] == SHARDS
+    assert status["channels"]["push"]["dead"] == 29
+    assert len(status["streams"]) == SHARDS
+    dead = [json.loads(line) for line in command.run("dead", "ls", "--json").stdout.splitlines()]
+    assert sorted(letter["recipient"] for letter in dead) == sorted(f"u{n}" for n in range(1, 30))
+    assert command.run("dead", "replay", "--all", "--yes").exit_code == 0
+    for shard in range(SHARDS):
+        site.station().step(shard=shard)
+    tail = command.run("stream", "tail", "-n", "100", "--json").stdout.splitlines()
+    assert len(tail) == 29
+    assert command.told("show", made[5])["routes"][0]["status"] == "published"
+    for check in ("fsck", "doctor"):
+        done = command.run(check)
+        assert done.exit_code == 0, done.output
+    assert command.run("pause", "push").exit_code == 0
+    assert command.told("status")["channels"]["push"]["paused"] is True
+    assert command.run("resume", "push").exit_code == 0
+
+
+def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found: Found) -> None:
+    """While a node and its replica are away the other shards go on; theirs wait, and are kept."""
+    site = found()
+    down = cluster.owner(site.keys.stream)
+    gone = [node for node in cluster.nodes if node is down or cluster.follows(node, down)]
+    served = [k for k in site.layout.all_keys if cluster.owner(k.stream) is not down]
+    with site.station().running():
+        waiting = [site.notify(f"u{n}") for n in range(30)]
+        wait_until(lambda: not site.due(), "all are published")
+        for node in gone:
+            node.kill()
+        receipts = [_try(site, f"w{n}") for n in range(60)]
+        there = [name for name in receipts if name and site.layout.keys_for(name) in served]
+        assert there
+        wait_until(lambda: _published(site, served) >= len(there), "the others go on", 30)
+        for node in gone:
+            node.start()
+        cluster.wait_until_well()
+        more = [site.notify(f"x{n}") for n in range(30)]
+        wait_until(lambda: not site.due(), "all are published", 30)
+    assert {*waiting, *filter(None, receipts), *more} <= {name[:32] for name in site.event_ids()}
+
+
+def test_cluster__a_replica_takes_over(cluster: Cluster, found: Found) -> None:
+    """After the death of a primary its replica serves the shard, and the work goes on."""
+    site = found(redis__durability="replicas:1")
+    station = site.station()
+    with load_on(site.settings) as load, station.running():
+        load.wait_for_more(50)
+        primary = cluster.owner(site.keys.stream)
+        primary.kill()
+        cluster.taken_over(site.keys.stream, primary)
+        primary.start()
+        cluster.wait_until_well()
+        load.wait_for_more(50, 60)
+    with site.station().running():
+        wait_until(lambda: not site.due(), "all are published", 60)
+    assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
+    assert set(load.published) <= set(site.event_ids())
+
+
+def test_cluster__moving_slots_lose_and_double_nothing(cluster: Cluster, found: Found) -> None:
+    """Under load a shard moves to another node and back, several times."""
+    site = found(worker__lease_ttl_ms=1000)
+    keys: Keys = site.keys
+    with load_on(site.settings) as load, site.station().running():
+        for _ in range(4):
+            load.wait_for_more(30)
+            cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
+        load.wait_for_more(50)
+    with site.station().running():
+        wait_until(lambda: not site.due(), "all are published", 60)
+    assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
+    assert set(load.published) <= set(site.event_ids())
+    assert all(route.attempts == 0 for route in site.routes().values())
+
+
+def _refuse(*_: object) -> bytes:
+    raise ValueError("no")
+
+
+def _try(site: Site, recipient: str) -> str:
+    try:
+        return site.notify(recipient)
+    except Exception:
+        return ""
+
+
+def _published(site: Site, served: list[Keys]) -> int:
+    return sum(int(site.client.xlen(keys.stream)) for keys in served)
+
+
+def _variables(cluster: Cluster) -> dict[str, str]:
+    return {"GALAXY_NOTIFY_REDIS__URL": cluster.url}

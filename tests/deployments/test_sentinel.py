@@ -1,0 +1,149 @@
+"""A deployment behind sentinels: failovers forced and by death, silent sentinels, lost ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.intake.notifier import Notifier
+from tests.support.command import NOWHERE, Command
+from tests.support.daemons import daemon_on
+from tests.support.intents import PLAIN
+from tests.support.load import load_on
+from tests.support.sentinels import NAME, SentinelSet, watched
+from tests.support.servers import the_bundled_server
+from tests.support.site import Site, member_of
+from tests.support.telemetry import Lines, json_logs
+from tests.support.wait import wait_until
+
+Found = Callable[..., Site]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Send JSON logs to memory and give a function that reads them all."""
+    with json_logs() as read:
+        yield read
+
+
+@pytest.fixture
+def nodes() -> Iterator[SentinelSet]:
+    """Run one primary, two replicas and three sentinels."""
+    with watched(the_bundled_server()) as made:
+        yield made
+
+
+@pytest.fixture
+def found(nodes: SentinelSet, lines: Lines) -> Iterator[Found]:
+    """Found a deployment that the sentinels lead to; the URL itself leads nowhere."""
+    del lines
+    with ExitStack() as stack:
+
+        def make(**settings: object) -> Site:
+            site = Site(NOWHERE, **nodes.settings, **settings)
+            stack.callback(site.close)
+            stack.callback(site.assert_sound)
+            return site
+
+        yield make
+
+
+def test_sentinel__a_dead_primary_is_followed_by_the_daemon(nodes: SentinelSet) -> None:
+    """A daemon publishes again soon after a replica was promoted, and was not restarted."""
+    primary, before = nodes.primary(), nodes.named()
+    site = Site(NOWHERE, **nodes.settings)
+    variables = {"GALAXY_NOTIFY_REDIS__URL": NOWHERE}
+    with daemon_on(primary, variables=variables, **nodes.settings) as daemon:
+        daemon.wait_for("daemon working")
+        made = site.notify("early")
+        wait_until(lambda: site.event_ids() == [member_of(made, "early")], "it is published")
+        primary.kill()
+        daemon.wait_for("redis unavailable")
+        nodes.promoted(before)
+        later = site.notify("late")
+        wait_until(lambda: member_of(later, "late") in site.event_ids(), "it goes on", 5)
+        assert daemon.process.poll() is None
+    site.close()
+    primary.start()
+
+
+@pytest.mark.parametrize("how", ["forced", "death"])
+def test_sentinel__loses_nothing_that_all_replicas_had(
+    how: str, nodes: SentinelSet, found: Found
+) -> None:
+    """With ``replicas:2`` a failover under load loses no acknowledged accept and no publish."""
+    site = found(redis__durability="replicas:2", worker__lease_ttl_ms=1000)
+    station = site.station()
+    primary, before = nodes.primary(), nodes.named()
+    with load_on(site.settings) as load, station.running():
+        load.wait_for_more(100)
+        wait_until(lambda: len(load.published) >= 50, "events were confirmed")
+        if how == "forced":
+            nodes.force_failover()
+        else:
+            primary.kill()
+            nodes.promoted(before)
+            # Without its second replica nothing can be confirmed.
+            primary.start()
+        load.wait_for_more(100, 60)
+        wait_until(lambda: _follow_all(nodes), "both others follow", 30)
+    site.whole = False
+    with site.station().running():
+        wait_until(lambda: not site.due(), "all are published", 60)
+    there = {name.partition(":")[0].partition("/")[0] for name in site.event_ids()}
+    assert set(load.accepted) - there == set(), "an acknowledged accept was lost"
+    assert set(load.published) - set(site.event_ids()) == set(), "a confirmed event was lost"
+
+
+def test_sentinel__publishing_does_not_need_sentinels(nodes: SentinelSet, found: Found) -> None:
+    """A silent first sentinel is passed over; with none left the known primary is used on."""
+    assert nodes.sentinels[0].process is not None
+    os.kill(nodes.sentinels[0].process.pid, signal.SIGSTOP)
+    site = found()
+    with site.station().running():
+        first = site.notify("a")
+        wait_until(lambda: member_of(first, "a") in site.event_ids(), "it is published")
+        for sentinel in nodes.sentinels:
+            sentinel.kill()
+        second = site.notify("b")
+        wait_until(lambda: member_of(second, "b") in site.event_ids(), "it is published")
+
+
+def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
+    """An unknown name and sentinels that are away end a command with one line that says so."""
+    settings = {"REDIS__SENTINELS": f'["{nodes.sentinels[0].address}"]'}
+    for name, complaint in (("other", "knows no primary named other"), (NAME, "")):
+        command = Command(NOWHERE, {**settings, "REDIS__SENTINEL_MASTER": name})
+        done = command.run("status")
+        assert (done.exit_code, len(done.stderr.splitlines())) == ((1, 1) if complaint else (0, 0))
+        assert complaint in done.stderr
+    nodes.sentinels[0].kill()
+    done = Command(NOWHERE, settings).run("status")
+    assert done.exit_code == 1
+    assert f"{nodes.sentinels[0].address} does not answer" in done.stderr
+
+
+def test_sentinel__has_a_password_of_its_own() -> None:
+    """Sentinels are asked with ``sentinel_password``; without it the refusal is told."""
+    with watched(the_bundled_server(), replicas=0, password="open-sesame") as nodes:
+        own = {name.removeprefix("redis__"): value for name, value in nodes.settings.items()}
+        with (
+            Notifier.from_url(NOWHERE, **own) as notifier,
+            pytest.raises(Unavailable, match=r"does not answer: .*authenticat"),
+        ):
+            notifier.accept(PLAIN)
+        with Notifier.from_url(NOWHERE, sentinel_password="open-sesame", **own) as notifier:
+            assert notifier.accept(PLAIN).status == "accepted"
+
+
+def _follow_all(nodes: SentinelSet) -> bool:
+    with nodes.primary().client(decode=True) as client:
+        info = client.info("replication")
+    return info["connected_slaves"] == 2 and all(
+        info[f"slave{n}"]["state"] == "online" for n in range(2)
+    )
