@@ -25,8 +25,10 @@ from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.deployment import Layout, join_deployment
+from galaxy_notify.redis_state.deployment import Layout, check_durability, join_deployment
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -98,10 +100,12 @@ class Daemon:
         """Agree with the deployment; wait for Redis as long as it takes. False when stopped."""
         edge, backoff = EdgeLog(self._log), OutageBackoff()
         prefix, mine = self._settings.redis.prefix, self._policy.deployment
+        confirm = Confirm.of(self._settings.redis.durability)
         while not self._stop.is_set():
             self._pulse.progressed(-1)
             try:
                 await join_deployment(self._client, prefix, mine, lead=True)
+                await check_durability(self._client, Keys(prefix, 0), confirm)
             except RedisFault as error:
                 if error.fault.remedy is Remedy.CONFIGURE:
                     raise ConfigurationError(f"redis: {error.fault.text}") from error

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.durability import UNCONFIRMED
 from galaxy_notify.redis_state.faults import Remedy
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.telemetry import Telemetry
@@ -20,6 +21,8 @@ LONGEST_MS: Final = 5000
 LONGEST_MS_OF_SEVERAL: Final = 2500
 _MISCONFIGURED_S: Final = 30.0
 _APART_S: Final = 0.5
+#: So long after a write that nobody confirmed, an idle shard does not pass for well.
+_UNCONFIRMED_S: Final = 60.0
 
 
 class Turns:
@@ -71,6 +74,7 @@ class Outage:
         self._redis = EdgeLog(log)
         self._stream = EdgeLog(log, "stream refused", "stream accepted again")
         self._answered = False
+        self._unconfirmed_at = 0.0
 
     @property
     def reason(self) -> str:
@@ -85,12 +89,13 @@ class Outage:
     @property
     def redis_is_away(self) -> bool:
         """Tell whether Redis does not serve this shard."""
-        return bool(self._redis_reason)
+        return bool(self._redis_reason) and not self._unconfirmed_at
 
     def redis(self, error: RedisFault) -> None:
         """Note that Redis could not serve; raise `ConfigurationError` if it never did so."""
         fault = error.fault
         self._telemetry.redis_error(fault.code)
+        self._unconfirmed_at = monotonic() if fault.code == UNCONFIRMED else 0.0
         if fault.remedy is Remedy.CONFIGURE and not self._answered:
             raise ConfigurationError(f"redis: {fault.text}") from error
         self._redis.down(fault.code, fault.text)
@@ -108,7 +113,13 @@ class Outage:
         self.rest_until = monotonic() + self._backoff.next() / 1000
 
     def over(self, moved: int) -> None:
-        """Note that a pass went through; only one that moved routes speaks for the stream."""
+        """Note that a pass went through.
+
+        Only one that moved routes speaks for the stream, and for replicas that confirm again.
+        """
+        since = self._unconfirmed_at
+        if since and not moved and monotonic() - since < _UNCONFIRMED_S:
+            return
         self._redis_works()
         if moved and self._stream_reason:
             self._stream.up()
@@ -117,7 +128,7 @@ class Outage:
             self._backoff.reset()
 
     def _redis_works(self) -> None:
-        self._answered = True
+        self._answered, self._unconfirmed_at = True, 0.0
         if self._redis_reason:
             self._redis.up()
             self._redis_reason = ""

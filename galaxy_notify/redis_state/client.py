@@ -16,7 +16,7 @@ from galaxy_notify.redis_state.deployment import (
     read_deployment,
     read_deployment_sync,
 )
-from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.durability import UNCONFIRMED, Confirm
 from galaxy_notify.redis_state.faults import Remedy
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
 from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
@@ -28,7 +28,7 @@ _PAUSES_S: Final = (0.02, 0.1, 0.4)
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
 #: These took their full time already.
-_FINAL: Final = frozenset({"timeout", "unconfirmed"})
+_FINAL: Final = frozenset({"timeout", UNCONFIRMED})
 
 
 class SyncClient:

@@ -12,8 +12,10 @@ import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import shard_of
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 from galaxy_notify.settings import Settings
@@ -192,6 +194,17 @@ def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> 
     held = read_deployment_sync(client, prefix)
     mine.check_against(held or mine)
     return held or mine
+
+
+async def check_durability(
+    client: redis.asyncio.Redis, keys: Keys, confirm: Confirm | None
+) -> None:
+    """Raise `RedisFault` where the server can't do what ``redis.durability`` asks for at all."""
+    if confirm:
+        replies = await run_all(at_shard(client, keys), confirm.reads(keys.tag.rstrip(":")))
+        fault = confirm.fault(replies)
+        if fault and fault.remedy is Remedy.CONFIGURE:
+            raise RedisFault(fault)
 
 
 def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:

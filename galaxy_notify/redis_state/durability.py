@@ -11,6 +11,8 @@ from galaxy_notify.redis_state.scripts import Read
 
 #: Shorter than the bound of a call, so that the server says how many had it in time.
 WAIT_MS: Final = 1000
+#: The code of a fault that says: it was done, and may be lost yet.
+UNCONFIRMED: Final = "unconfirmed"
 _UNFIT: Final = ("unknown command", "appendonly is disabled")
 
 
@@ -44,7 +46,7 @@ class Confirm:
         """Return why what was written may be lost, from the replies to `reads`."""
         for reply in replies:
             if isinstance(reply, Exception):
-                fault = classify(reply)
+                fault: Fault = getattr(reply, "fault", None) or classify(reply)
                 unfit = any(words in fault.text for words in _UNFIT)
                 if unfit or fault.remedy is Remedy.CONFIGURE:
                     return Fault(fault.code, Remedy.CONFIGURE, f"redis.durability: {fault.text}")
@@ -57,4 +59,4 @@ class Confirm:
 
 
 def _unconfirmed(text: str) -> Fault:
-    return Fault("unconfirmed", Remedy.RESOLVE, text)
+    return Fault(UNCONFIRMED, Remedy.RESOLVE, text)

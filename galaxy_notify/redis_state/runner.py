@@ -252,12 +252,17 @@ def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]
 
 
 def _confirmed(replies: list[Any], ending: list[Read], confirm: Confirm | None) -> list[Any]:
-    """Return the replies before the ending; raise `RedisFault` if it does not confirm them."""
+    """Return the replies before the ending; raise `RedisFault` if it does not confirm them.
+
+    Where a script was unknown its repeat is waited for instead, and with it all before it.
+    """
     if not confirm or not ending:
         return replies
-    if fault := confirm.fault(replies[-len(ending) :]):
+    found = replies[: -len(ending)]
+    fault = confirm.fault(replies[-len(ending) :])
+    if fault and not any(isinstance(reply, NoScriptError) for reply in found):
         raise RedisFault(fault)
-    return replies[: -len(ending)]
+    return found
 
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:

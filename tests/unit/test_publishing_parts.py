@@ -13,6 +13,7 @@ from redis import exceptions
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Outage, Turns
+from galaxy_notify.redis_state.faults import Fault, Remedy
 from galaxy_notify.redis_state.runner import RedisFault, fault_of
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -161,6 +162,35 @@ def test_outage__that_ended_for_one_shard_is_tried_by_all_at_once() -> None:
     assert second.rest_until > monotonic()
     first.over(0)
     assert second.rest_until == 0.0
+
+
+def test_outage__of_several_nodes_takes_turns_at_each() -> None:
+    """Shards of one node do not wait for those of another, nor does its return help them."""
+    turns = Turns()
+    shards = [
+        Outage(get_logger("x"), Telemetry.off(), turns, name.lower) for name in ("A", "A", "B", "B")
+    ]
+    for shard in shards:
+        shard.redis(fault_of(exceptions.ConnectionError("refused")))
+    first, second, third, fourth = shards
+    assert second.rest_until - first.rest_until >= 0.5
+    assert third.rest_until - first.rest_until < 0.4
+    first.over(0)
+    assert second.rest_until == 0.0
+    assert fourth.rest_until > monotonic()
+
+
+def test_outage__of_replicas_ends_with_a_confirmed_write(outage: Outage, lines: Lines) -> None:
+    """A pass that wrote nothing does not say that replicas confirm again; nothing is repeated."""
+    unconfirmed = RedisFault(Fault("unconfirmed", Remedy.RESOLVE, "0 of 1"))
+    for _ in range(5):
+        outage.redis(unconfirmed)
+        outage.over(0)
+    assert outage.reason == "redis: unconfirmed"
+    assert not outage.redis_is_away, "the janitor goes on"
+    outage.over(1)
+    assert not outage.is_on
+    assert [line["event"] for line in lines()] == ["redis unavailable", "redis available again"]
 
 
 def test_outage__that_needs_a_person_does_not_hold_others_up() -> None:

@@ -1,0 +1,134 @@
+"""``redis.durability``: done means that replicas, or the disk, have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.intake.notifier import Notifier
+from galaxy_notify.model.route import Status
+from tests.support.command import command_for
+from tests.support.daemons import daemon_on
+from tests.support.dead import graveyard
+from tests.support.intents import PLAIN
+from tests.support.servers import Server, running, servers_found
+from tests.support.site import Site, member_of
+from tests.support.telemetry import Lines, json_logs
+from tests.support.wait import wait_until
+
+CAN_WAIT_FOR_DISK = [name for name in servers_found() if name.startswith("valkey")]
+
+
+class Pair:
+    """A primary and its replica."""
+
+    def __init__(self, primary: Server, replica: Server) -> None:
+        self.primary = primary
+        self.replica = replica
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Send JSON logs to memory and give a function that reads them all."""
+    with json_logs() as read:
+        yield read
+
+
+@pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
+def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
+    """Run a primary and a replica that follows it."""
+    del lines
+    with ExitStack() as stack:
+        quick = {"repl_diskless_sync_delay": "0"}
+        primary = stack.enter_context(running(request.param, tcp=True, **quick))
+        to = f"127.0.0.1 {primary.port}"
+        replica = stack.enter_context(running(request.param, replicaof=to))
+        with primary.client(decode=True) as client:
+            wait_until(
+                lambda: client.info("replication").get("slave0", {}).get("state") == "online",
+                "the replica follows",
+            )
+        yield Pair(primary, replica)
+
+
+def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
+    """What no replica has is not accepted; a repeat on another connection waits for it, too."""
+    given = {"durability": "replicas:1"}
+    with Notifier.from_url(pair.primary.url, **given) as notifier:
+        assert notifier.accept(PLAIN).status == "accepted"
+        pair.replica.pause()
+        with pytest.raises(Unavailable, match="0 of 1 replicas") as first:
+            notifier.accept(PLAIN)
+        name = first.value.notification_id
+        with (
+            Notifier.from_url(pair.primary.url, **given) as other,
+            pytest.raises(Unavailable, match="unconfirmed"),
+        ):
+            other.accept(PLAIN, notification_id=name)
+        pair.replica.resume()
+        assert notifier.accept(PLAIN, notification_id=name).status == "duplicate"
+
+
+def test_replicas__a_publish_waits_for_them(pair: Pair, lines: Lines) -> None:
+    """An unconfirmed publish stands, is told once, and is neither repeated nor charged."""
+    site = Site(pair.primary.url, redis__durability="replicas:1")
+    with site.station().running():
+        first = site.notify("a")
+        wait_until(lambda: site.event_ids() == [member_of(first, "a")], "it is published")
+        pair.replica.pause()
+        with pytest.raises(Unavailable):
+            site.notify("b")
+        told = [("redis unavailable", "unconfirmed")]
+        wait_until(lambda: [_told(line) for line in lines()][-1:] == told, "it is told")
+        pair.replica.resume()
+        site.notify("c")
+        wait_until(lambda: len(site.event_ids()) == 3, "all are published")
+    assert all(route.attempts == 0 for route in site.routes().values())
+    assert [_told(line) for line in lines()].count(told[0]) == 1
+    site.assert_sound()
+    site.close()
+
+
+def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
+    """What an operator did and nobody confirmed is not told as done."""
+    command = command_for(pair.primary, REDIS__DURABILITY="replicas:1")
+    with graveyard(pair.primary) as yard:
+        (member,) = yard.bury(["push:u"])
+        pair.replica.pause()
+        replayed = command.run("dead", "replay", member, "--yes")
+        assert (replayed.exit_code, replayed.stdout.splitlines()[0]) == (
+            1,
+            "moved 0 of 1: due again",
+        )
+        cancelled = command.run("cancel", member[:32])
+        assert cancelled.exit_code == 1
+        assert "0 of 1 replicas" in cancelled.stderr
+        assert yard.route(member).status is Status.CANCELLED
+        pair.replica.resume()
+        assert command.run("cancel", member[:32]).exit_code == 0
+
+
+@pytest.mark.parametrize("name", CAN_WAIT_FOR_DISK)
+def test_aof__an_accept_waits_for_the_disk(name: str) -> None:
+    """With an append-only file an accept is done once the file is on the disk."""
+    with running(servers_found()[name], appendonly="yes", appendfsync="everysec") as server:
+        with Notifier.from_url(server.url, durability="aof") as notifier:
+            for _ in range(3):
+                assert notifier.accept(PLAIN).status == "accepted"
+        server.kill()
+        server.start()
+        assert Site(server.url).total("accepted") == 3
+
+
+def test_aof__a_server_that_has_none_is_refused(any_server: Server) -> None:
+    """Without such a file, or where none can be waited for, the daemon ends with 78."""
+    with daemon_on(any_server, redis__durability="aof") as daemon:
+        assert daemon.ended() == 78
+        assert "redis.durability" in daemon.log.read_text().splitlines()[-1]
+
+
+def _told(line: dict[str, object]) -> tuple[object, object]:
+    return line["event"], line.get("code")
