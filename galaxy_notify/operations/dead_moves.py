@@ -14,6 +14,7 @@ from galaxy_notify.operations.dead_actions import Action
 from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
+from galaxy_notify.redis_state.durability import UNCONFIRMED
 from galaxy_notify.redis_state.runner import RedisFault
 
 _TRIES: Final = 3
@@ -125,7 +126,10 @@ class Mover:
         for _ in range(_TRIES):
             try:
                 rows = self._try(rows, doubtful=doubtful)
-            except RedisFault:
+            except RedisFault as error:
+                if error.fault.code == UNCONFIRMED:
+                    self.outcome.failed[f"done, but not safe: {error.fault.text}"] += len(rows)
+                    return
                 doubtful = True
                 self._run.pause(_PAUSE_S)
                 rows = self._still_dead(rows, doubtful=doubtful)
