@@ -1,0 +1,66 @@
+"""What a failover that nobody coordinated loses, by ``redis.durability``: counted, and printed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from galaxy_notify.redis_state.server_binaries import ServerBinary
+from tests.support.load import load_on
+from tests.support.sentinels import watched
+from tests.support.servers import servers_found
+from tests.support.site import Site
+from tests.support.telemetry import json_logs
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+class Loss(NamedTuple):
+    """What was acknowledged, and what of it is not there any more."""
+
+    accepted: int
+    accepts_lost: int
+    published: int
+    publishes_lost: int
+
+
+@pytest.mark.parametrize("durability", ["none", "replicas:1", "replicas:2"])
+@pytest.mark.parametrize("name", list(servers_found()))
+def test_forced_failover__loses(
+    name: str, durability: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all replicas waited for, nothing; otherwise what the old primary took to the last."""
+    loss = _measured(servers_found()[name], durability)
+    with capsys.disabled():
+        told = ", ".join(f"{field} {value:,}" for field, value in loss._asdict().items())
+        print(f"\n{name}, durability {durability}: {told}")  # noqa: T201  # the figures are the point
+    assert loss.accepted > 200
+    if durability == "replicas:2":
+        assert (loss.accepts_lost, loss.publishes_lost) == (0, 0)
+
+
+def _measured(binary: ServerBinary, durability: str) -> Loss:
+    with json_logs(), watched(binary) as nodes:
+        site = Site("redis://unused:1/0", **nodes.settings, redis__durability=durability)
+        with load_on(site.settings, producers=4) as load, site.station().running():
+            load.wait_for_more(100)
+            old = nodes.primary()
+            nodes.force_failover()
+            with old.client() as client:
+                wait_until(lambda: client.role()[0] != b"master", "the old primary follows", 30)
+            load.wait_for_more(100, 60)
+        with site.station().running():
+            wait_until(lambda: not site.due(), "all are published", 60)
+        there = set(site.event_ids())
+        held = {name[:32] for name in there}
+        loss = Loss(
+            len(load.accepted),
+            len(set(load.accepted) - held),
+            len(load.published),
+            len(set(load.published) - there),
+        )
+        site.assert_sound()
+        site.close()
+    return loss
