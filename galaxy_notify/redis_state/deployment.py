@@ -201,7 +201,7 @@ async def check_durability(
 ) -> None:
     """Raise `RedisFault` where the server can't do what ``redis.durability`` asks for at all."""
     if confirm:
-        replies = await run_all(at_shard(client, keys), confirm.reads(keys.tag.rstrip(":")))
+        replies = await run_all(at_shard(client, keys), confirm.reads(keys.confirmed))
         fault = confirm.fault(replies)
         if fault and fault.remedy is Remedy.CONFIGURE:
             raise RedisFault(fault)

@@ -34,13 +34,13 @@ class Confirm:
             return cls(("WAITAOF", 1, 0, WAIT_MS), 1, "append-only files")
         return None
 
-    def reads(self, tag: str) -> list[Read]:
+    def reads(self, mark: str) -> list[Read]:
         """Return the commands to end a round trip with.
 
-        A server waits for what this connection wrote. The mark makes that all there is, so that a
+        A server waits for what this connection wrote. Setting the *mark* makes that all there is, so that a
         repeat which finds its write done on another connection waits for it, too.
         """
-        return [Read(["SET", f"{tag}:confirmed", "1"]), Read(list(self.wait))]
+        return [Read(["SET", mark, "1"]), Read(list(self.wait))]
 
     def fault(self, replies: Sequence[Any]) -> Fault | None:
         """Return why what was written may be lost, from the replies to `reads`."""

@@ -60,6 +60,11 @@ class Keys:
         return f"{self.tag}workers"
 
     @property
+    def confirmed(self) -> str:
+        """Return the mark that ends a write which replicas or the disk confirm."""
+        return f"{self.tag}confirmed"
+
+    @property
     def never(self) -> str:
         """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
         return f"{self.tag}never"

@@ -247,8 +247,10 @@ def _pipeline_sync(
 
 def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
     """Return what makes the end of a round trip wait; one that only reads does not."""
+    if not confirm:
+        return []
     written = next((call for call in calls if isinstance(call, Call)), None)
-    return confirm.reads(tag_in(written.command) or "") if confirm and written else []
+    return confirm.reads(f"{tag_in(written.command)}:confirmed") if written else []
 
 
 def _confirmed(replies: list[Any], ending: list[Read], confirm: Confirm | None) -> list[Any]:
