@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.support.load import load_on
-from tests.support.sentinels import watched
+from tests.support.sentinels import role_of, watched
 from tests.support.servers import servers_found
 from tests.support.site import Site
 from tests.support.telemetry import json_logs
@@ -48,8 +48,7 @@ def _measured(binary: ServerBinary, durability: str) -> Loss:
             load.wait_for_more(100)
             old = nodes.primary()
             nodes.force_failover()
-            with old.client() as client:
-                wait_until(lambda: client.role()[0] != b"master", "the old primary follows", 30)
+            wait_until(lambda: role_of(old) == "slave", "the old primary follows", 60)
             load.wait_for_more(100, 60)
         with site.station().running():
             wait_until(lambda: not site.due(), "all are published", 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class SentinelSet:
             server.start()
         for sentinel in self.sentinels:
             sentinel.start()
-        wait_until(self._is_watched, "every sentinel sees the others and the replicas", 30)
+        wait_until(self._is_watched, "every sentinel sees the others and the replicas", 60)
 
     def primary(self) -> Server:
         """Return the server that the sentinels name."""
@@ -114,7 +114,8 @@ class SentinelSet:
     def force_failover(self) -> Server:
         """Have a replica promoted while the primary lives; return the new one."""
         before = self._named()
-        wait_until(lambda: self._asked("FAILOVER", NAME), "a failover is begun", 20)
+        # One that is begun may be given up, as by a sentinel that found no time for it.
+        wait_until(lambda: self._begun(before), "a failover is begun", 60)
         return self.promoted(before)
 
     def promoted(self, before: list[int]) -> Server:
@@ -122,10 +123,10 @@ class SentinelSet:
         wait_until(
             lambda: len(set(self._named())) == 1 and self._named()[0] not in before,
             "the sentinels name another primary",
-            30,
+            60,
         )
         server = self.primary()
-        wait_until(lambda: _role(server) == "master", "it is the primary")
+        wait_until(lambda: role_of(server) == "master", "it is the primary", 30)
         return server
 
     def named(self) -> list[int]:
@@ -136,13 +137,14 @@ class SentinelSet:
         living = [sentinel for sentinel in self.sentinels if sentinel.process]
         return [int(one.ask("GET-MASTER-ADDR-BY-NAME", NAME)[1]) for one in living]
 
-    def _asked(self, *command: str) -> bool:
+    def _begun(self, before: list[int]) -> bool:
+        if set(self._named()) != set(before):
+            return True
         living = next(sentinel for sentinel in self.sentinels if sentinel.process)
-        try:
-            living.ask(*command)
-        except redis.ResponseError:  # one is under way, or no replica is good enough yet
-            return False
-        return True
+        # One is under way, or no replica is good enough yet.
+        with suppress(redis.ResponseError):
+            living.ask("FAILOVER", NAME)
+        return False
 
     def _by_port(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
@@ -166,9 +168,13 @@ def _pairs(told: Any) -> dict[str, str]:
     return told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
 
 
-def _role(server: Server) -> str:
-    with server.client(decode=True) as client:
-        return str(client.role()[0])
+def role_of(server: Server) -> str:
+    """Return what a server says it is; empty while it does not answer."""
+    try:
+        with server.client(decode=True) as client:
+            return str(client.role()[0])
+    except redis.RedisError:
+        return ""
 
 
 @contextmanager
