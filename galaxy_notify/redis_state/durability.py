@@ -37,8 +37,8 @@ class Confirm:
     def reads(self, mark: str) -> list[Read]:
         """Return the commands to end a round trip with.
 
-        A server waits for what this connection wrote. Setting the *mark* makes that all there is, so that a
-        repeat which finds its write done on another connection waits for it, too.
+        A server waits for what this connection wrote. Setting the *mark* makes that all there is,
+        so that a repeat which finds its write done on another connection waits for it, too.
         """
         return [Read(["SET", mark, "1"]), Read(list(self.wait))]
 
