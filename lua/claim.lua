@@ -133,7 +133,18 @@ local budget, largest = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local function small(state) return state and #state <= 65536 and state or '' end
 
+-- To measure first costs more than to read; but once something far too large was met, all
+-- else is measured, so that one call reads no more than one such thing.
+local wary = false
+
+local function exceeds(key, field, most)
+  local size = try('HSTRLEN', key, field)
+  return not fault(size) and size > most
+end
+
 local function look_up(key, id, route)
+  if wary and not large[id] and exceeds(key, 'record', largest) then large[id] = true end
+  if wary and exceeds(key, route, 65536) then return nil, nil, 'bloated' end
   if known[id] or large[id] then return nil, call('HGET', key, route) end
   local found = try('HMGET', key, 'record', route)
   local reason = fault(found)
@@ -150,10 +161,11 @@ local function read(member)
   local key = tag .. 'notification:' .. id
   local record, state, verdict = look_up(key, id, route)
   if verdict then return verdict, '' end
+  large[id] = large[id] or record and #record > largest
+  wary = wary or large[id] or state and #state > 65536
+  if large[id] then return 'oversized', small(state) end
   bytes = bytes + (record and #record or 0) + #small(state)
   if bytes > budget and #answers > 0 then return nil end
-  large[id] = large[id] or record and #record > largest
-  if large[id] then return 'oversized', small(state) end
   if record then
     known[id] = true
     records[#records + 1] = id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
 
@@ -54,8 +55,9 @@ def parse(line: Line) -> Any:
     except json.JSONDecodeError as error:
         reason = f"the line is not JSON: {error.msg} at column {error.colno}"
         raise InvalidIntent("", reason) from None
-    except ValueError as error:
-        raise InvalidIntent("", f"the line is not JSON: {error}"[:200]) from None
+    except ValueError:
+        reason = "the line is not JSON: a number has far too many digits"
+        raise InvalidIntent("", reason) from None
     except RecursionError:
         raise InvalidIntent("", "the line is nested too deeply") from None
 
@@ -93,8 +95,8 @@ def _read(stream: BinaryIO) -> bytes:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     named = dict(pairs)
     if len(named) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise InvalidIntent(printable(twice), "is given twice")
     return named
 

@@ -107,7 +107,7 @@ def _payload(payload: dict[str, Any] | None) -> Iterator[str]:
 def _route(route: dict[str, Any], now: int) -> Iterator[str]:
     colour = _COLOURS.get(route["status"], str)
     again = f", generation {route['generation']}" if route["generation"] > 1 else ""
-    yield f"{strong(route['route_id'])}  {colour(route['status'])}{again}"
+    yield f"{strong(printable(route['route_id']))}  {colour(route['status'])}{again}"
     yield f"  {printable(route['why'])}"
     for line in route["history"]:
         yield f"  {faint(clock(line['at_ms']))}  {_event(line)}"

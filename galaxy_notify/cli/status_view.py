@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from galaxy_notify.cli.ending import printable
 from galaxy_notify.cli.output import (
     Cell,
     ago,
@@ -15,6 +16,7 @@ from galaxy_notify.cli.output import (
     faint,
     good,
     plural,
+    shortened,
     strong,
     table,
     warn,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from galaxy_notify.redis_state.streams import StreamReport
 
 _INDENT = "  "
+_NAME = 64
 
 
 def lines(status: Status) -> Iterator[str]:
@@ -57,19 +60,20 @@ def _alarms(status: Status) -> Iterator[str]:
 
 def _stream_alarms(stream: StreamReport) -> Iterator[str]:
     if stream.fault:
-        yield bad(f"! stream {stream.key} takes nothing") + f": {stream.fault}"
+        yield bad(f"! stream {stream.key} takes nothing") + f": {printable(stream.fault)}"
     elif stream.holding:
         yield bad(f"! stream {stream.key} holds, nothing is published") + (
             f": {count(stream.length)} entries, twice its length of {count(stream.max_len)}"
         )
         for name, group in stream.groups.items():
             if group["pending"] or group["lag"]:
-                yield f"  group {name} must read, or go: `galaxy-notify stream drop-group {name}`"
+                shown = printable(name)
+                yield f"  group {shown} must read, or go: `galaxy-notify stream drop-group {shown}`"
     for name, group in stream.groups.items():
         if group["lost"]:
-            yield warn(f"! group {name} lost {plural(group['lost'], 'entry', 'entries')}") + (
-                f" of {stream.key} to trimming"
-            )
+            yield warn(
+                f"! group {printable(name)} lost {plural(group['lost'], 'entry', 'entries')}"
+            ) + (f" of {stream.key} to trimming")
 
 
 def _channels(status: Status) -> list[str]:
@@ -106,7 +110,7 @@ def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
         yield [
             stream.key,
             stream.length,
-            name,
+            shortened(name, _NAME),
             group["lag"],
             group["pending"],
             None if oldest is None else duration(oldest * 1000),
@@ -119,10 +123,10 @@ def _workers(status: Status) -> list[str]:
     header = ("worker", "host", "pid", "version", "started", "progress")
     rows = (
         [
-            worker.id,
-            worker.host,
+            shortened(worker.id, _NAME),
+            shortened(worker.host, _NAME),
             str(worker.pid),
-            worker.version,
+            shortened(worker.version, _NAME),
             ago(worker.started_ms, status.at_ms) if worker.started_ms else None,
             ago(worker.progress_ms, status.at_ms),
         ]

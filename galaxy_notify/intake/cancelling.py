@@ -10,7 +10,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.accepting import Flow
 from galaxy_notify.intake.receipts import Cancelled
 from galaxy_notify.model.ids import first_part, part_id
-from galaxy_notify.model.route import PUBLISHABLE, Route, Status
+from galaxy_notify.model.route import PUBLISHABLE, Route, Status, bounded
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
@@ -38,7 +38,7 @@ def cancel_flow(
     job = _Cancelling(
         layout=layout,
         route_id=route_id,
-        actor=actor,
+        actor=bounded(actor),
         keep_ms=layout.deployment.keep_ms(keyed=bool(record and record.idempotency_key)),
         mark=whole and route_id is None,
     )
@@ -88,7 +88,9 @@ class _Cancelling:
     def _routes(self, fields: dict[bytes, bytes]) -> Iterator[tuple[str, bytes]]:
         for name, state in fields.items():
             route_id = name.decode("utf-8", "replace")
-            if ":" in route_id and self.route_id in (None, route_id):
+            # What is no text was not written by us, and cannot be named.
+            ours = b":" in name and route_id.encode() == name
+            if ours and self.route_id in (None, route_id):
                 yield route_id, state
 
     def _changes(self, fields: dict[bytes, bytes], counted: set[str]) -> Iterator[RouteChange]:

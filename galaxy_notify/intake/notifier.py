@@ -12,7 +12,7 @@ from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow, accept_on
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
-from galaxy_notify.model.ids import id_for_key, parse_target, random_id
+from galaxy_notify.model.ids import id_for_key, is_first_part, parse_target, random_id
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
 from galaxy_notify.redis_state.deployment import Deployment
@@ -57,17 +57,21 @@ class Notifier:
         After `Unavailable`, repeat it with the ``notification_id`` that the error carries: it is
         accepted once, whichever of the calls got through.
         """
-        named = _name(intent, notification_id)
+        try:
+            parsed = _parsed(intent, notification_id)
+        except InvalidIntent as error:
+            return refused(error)
+        named = _name(parsed, notification_id)
         try:
             layout = self._client.layout()
-            planned = _plan(intent, layout.deployment, _now_ms(), current_traceparent(), named)
+            planned = _plan(parsed, layout.deployment, _now_ms(), current_traceparent(), named)
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
                 planned = planned.repeated()
             receipt = self._drive(accept_one(layout, planned))
         except RedisFault as error:
-            raise Unavailable(str(error), _repeat_with(intent, named)) from error
+            raise Unavailable(str(error), _repeat_with(parsed, named)) from error
         return _known(receipt, planned)
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
@@ -131,17 +135,21 @@ class AsyncNotifier:
 
     async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
-        named = _name(intent, notification_id)
+        try:
+            parsed = _parsed(intent, notification_id)
+        except InvalidIntent as error:
+            return refused(error)
+        named = _name(parsed, notification_id)
         try:
             layout = await self._client.layout()
-            planned = _plan(intent, layout.deployment, _now_ms(), current_traceparent(), named)
+            planned = _plan(parsed, layout.deployment, _now_ms(), current_traceparent(), named)
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
                 planned = planned.repeated()
             receipt = await self._drive(accept_one(layout, planned))
         except RedisFault as error:
-            raise Unavailable(str(error), _repeat_with(intent, named)) from error
+            raise Unavailable(str(error), _repeat_with(parsed, named)) from error
         return _known(receipt, planned)
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
@@ -186,21 +194,21 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _name(intent: IntentLike, notification_id: str | None) -> str | None:
+def _parsed(intent: IntentLike, notification_id: str | None) -> Intent:
+    """Read an intent that may be repeated under an id; raise `InvalidIntent`."""
+    if notification_id is not None and not is_first_part(notification_id):
+        raise InvalidIntent("notification_id", "must be an id that an accept gave")
+    return Intent.parse(intent)
+
+
+def _name(intent: Intent, notification_id: str | None) -> str | None:
     """Name the notification before anything is sent, so that a repeat finds it."""
-    keyed = intent.idempotency_key if isinstance(intent, Intent) else intent.get("idempotency_key")
-    return notification_id or (None if keyed else random_id(_now_ms()))
+    return notification_id or (None if intent.idempotency_key else random_id(_now_ms()))
 
 
-def _repeat_with(intent: IntentLike, named: str | None) -> str | None:
+def _repeat_with(intent: Intent, named: str | None) -> str:
     """Return the id under which a repeat finds the notification."""
-    if named is not None:
-        return named
-    try:
-        parsed = Intent.parse(intent)
-    except InvalidIntent:
-        return None
-    return id_for_key(parsed.producer, parsed.idempotency_key or "")
+    return named or id_for_key(intent.producer, intent.idempotency_key or "")
 
 
 def _plans(intents: Iterable[IntentLike], deployment: Deployment) -> Iterator[Plan | Receipt]:

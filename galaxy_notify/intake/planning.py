@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Final
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.model.ids import id_for_key, part_id, random_id
+from galaxy_notify.model.ids import MOST_PARTS, id_for_key, part_id, random_id
 from galaxy_notify.model.intent import (
     Intent,
     canonical_content,
@@ -110,6 +110,10 @@ def plan(
 
 def _check_size(planned: Plan) -> None:
     intent, limit = planned.intent, planned.deployment.max_payload_bytes
+    if planned.parts > MOST_PARTS:
+        most = MOST_PARTS * planned.deployment.max_routes
+        message = f"{len(planned.routes)} routes, the limit is {most}"
+        raise InvalidIntent("recipients", message, "too_large")
     if len(planned.content) + _MOST_BESIDE <= limit:
         return
     # The last part has the longest id.

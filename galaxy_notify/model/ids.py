@@ -17,6 +17,10 @@ CHANNEL = r"[a-z][a-z0-9_]{0,31}"
 RECIPIENT = r"[A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}"
 NOTIFICATION_ID = r"[0-9a-f]{32}(?:\.[1-9][0-9]{0,5})?"
 
+#: The last part whose number an id can hold.
+MOST_PARTS = 999_999
+
+_FIRST = re.compile("[0-9a-f]{32}")
 _MEMBER = re.compile(rf"({NOTIFICATION_ID})/({CHANNEL}):({RECIPIENT})")
 _TARGET = re.compile(
     rf"(?P<notification>{NOTIFICATION_ID})"
@@ -42,6 +46,11 @@ class Target(NamedTuple):
 
     notification_id: str
     route_id: str | None
+
+
+def is_first_part(text: object) -> bool:
+    """Tell whether this is the id of a whole notification, as an accept gives it."""
+    return isinstance(text, str) and _FIRST.fullmatch(text) is not None
 
 
 def random_id(now_ms: int) -> str:

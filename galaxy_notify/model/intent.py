@@ -124,6 +124,8 @@ class Intent(BaseModel):
             intent = handler(value)
         except ValidationError as error:
             raise refusals.refusal(error) from None
+        except Exception as error:  # a stranger's mapping or sequence may raise anything
+            raise _unreadable(error) from error
         if intent.expires_at is not None and intent.due_at is not None:
             _check_order(cast("Any", intent.due_at), cast("Any", intent.expires_at))
         return intent
@@ -135,7 +137,11 @@ class Intent(BaseModel):
             return value
         if not isinstance(value, Mapping):
             raise InvalidIntent("", f"an intent is an object, not {json_data.kind_of(value)}")
-        return cls.model_validate(dict(value))
+        try:
+            fields = dict(value)
+        except Exception as error:  # likewise
+            raise _unreadable(error) from error
+        return cls.model_validate(fields)
 
     @property
     def due_at_ms(self) -> int | None:
@@ -146,6 +152,10 @@ class Intent(BaseModel):
     def expires_at_ms(self) -> int | None:
         """Return when it expires, in epoch milliseconds, or None for never."""
         return self.expires_at  # type: ignore[return-value]  # validated, it is a number
+
+
+def _unreadable(error: Exception) -> InvalidIntent:
+    return InvalidIntent("", f"an intent that cannot be read: {type(error).__name__}")
 
 
 def _check_order(due_ms: int, expires_ms: int) -> None:

@@ -15,10 +15,13 @@ from typing import Any, Final
 import msgpack
 
 from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import MOST_PARTS
 
 FORMAT: Final = b"1"
 DIGEST_BYTES: Final = 8
 _REMEMBERED: Final = 256
+_SMALL: Final = 16_384
+_UNREADABLE: Final = (ValueError, RecursionError, msgpack.UnpackException)
 _HEADER: Final = len(FORMAT) + DIGEST_BYTES
 # The fields that are left out at the end of a record where they have these values: when it is due
 # and expires, its parts and routes, its idempotency key and what traces it.
@@ -183,12 +186,31 @@ def encode_record(digest: bytes, *fields: Any) -> bytes:
     return FORMAT + digest + packed
 
 
+def _fields(raw: bytes) -> Any:
+    if len(raw) <= _SMALL:
+        return msgpack.unpackb(raw[_HEADER:])
+    # A stranger's bytes could make sixty times their size of empty lists.
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=len(raw), max_array_len=0, max_map_len=0, max_ext_len=0
+    )
+    unpacker.feed(raw[_HEADER:])
+    fields = [unpacker.unpack() for _ in range(unpacker.read_array_header())]
+    if unpacker.tell() != len(raw) - _HEADER:
+        raise ValueError("more than a list")
+    return fields
+
+
+def _counts(parts: int = 1, routes: int = 1) -> bool:
+    """Tell whether a notification can have so many parts and routes."""
+    return 0 < parts <= MOST_PARTS and routes >= 0
+
+
 def decode_notification(notification_id: str, raw: bytes) -> Notification:
     """Read a stored record; raise `Corrupt` on anything that no version of ours wrote."""
     try:
-        fields = msgpack.unpackb(raw[_HEADER:])
-        known = raw[:1] == FORMAT and tuple(map(type, fields)) in _SHAPES
-    except (ValueError, TypeError, RecursionError) as error:
+        fields = _fields(raw)
+        known = raw[:1] == FORMAT and tuple(map(type, fields)) in _SHAPES and _counts(*fields[6:8])
+    except (*_UNREADABLE, TypeError) as error:
         raise Corrupt(f"record: {type(error).__name__}: {error}"[:200]) from error
     if not known:
         raise Corrupt("record: unknown format or fields")

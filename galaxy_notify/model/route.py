@@ -25,6 +25,9 @@ MAX_STATE_BYTES: Final = 65_536
 _DUE: Final = 15
 _HEADER: Final = 28
 _SHORT: Final = 64
+_REMEMBERED: Final = 256
+# More than this version keeps, should another keep more.
+_MOST_LINES: Final = 1000
 # What is cut short is no ValueError of msgpack's where the length is found by skipping.
 _UNREADABLE: Final = (
     *(ValueError, TypeError, KeyError, IndexError, RecursionError),
@@ -237,7 +240,9 @@ def _decode(raw: bytes) -> Route:
         unpacker.skip()
         end = unpacker.tell()
         body, stream_id = body[:end], body[end:].decode("ascii")
-    generation, attempts, max_attempts, history = _unpack_body(body)
+    # What is long is a history, hardly the same twice, and a stranger's may be of any length.
+    unpack = _unpack_body if len(body) <= _REMEMBERED else _unpack_body.__wrapped__
+    generation, attempts, max_attempts, history = unpack(body)
     if history:
         history = (*history[:-1], replace(history[-1], at_ms=at, stream_id=stream_id))
     return Route(status, due, at, generation, attempts, max_attempts, history, stream_id)
@@ -258,7 +263,9 @@ def _pack_body(
 def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
     if not body:
         return 1, 0, 0, ()
-    generation, attempts, max_attempts, lines = msgpack.unpackb(body)
+    generation, attempts, max_attempts, lines = msgpack.unpackb(
+        body, max_array_len=_MOST_LINES, max_map_len=0, max_ext_len=0
+    )
     counts: list[Any] = [generation, attempts, max_attempts]
     if not all(type(count) is int and 0 <= count < 2**31 for count in counts):
         msg = "a count is no count"

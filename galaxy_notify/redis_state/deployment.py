@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -9,17 +10,35 @@ from typing import Any, Final
 
 import redis
 import redis.asyncio
+from pydantic import BaseModel, ValidationError
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import shard_of
+from galaxy_notify.model.refusals import shown
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Read
-from galaxy_notify.settings import Settings
+from galaxy_notify.settings import (
+    GatewaySettings,
+    LimitsSettings,
+    RetentionSettings,
+    RetrySettings,
+    Settings,
+    WorkerSettings,
+)
 
+_NUMBER: Final = re.compile("[0-9]{1,18}")
+# What is stored obeys the rules of the setting that it came from.
+_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
+    **dict.fromkeys(("shards", "channels"), WorkerSettings),
+    **dict.fromkeys(("stream", "max_len", "trim"), GatewaySettings),
+    **dict.fromkeys(("max_payload_bytes", "max_routes"), LimitsSettings),
+    **dict.fromkeys(("settled_ms", "idempotency_ms"), RetentionSettings),
+    "max_attempts": RetrySettings,
+}
 #: The layout of the keys and values; a daemon refuses to work on another one.
 STATE_FORMAT: Final = 2
 
@@ -99,13 +118,18 @@ class Deployment:
 
 def _read(name: str, raw: bytes, default: Any) -> Any:
     text = raw.decode("utf-8", "replace")
-    if isinstance(default, tuple):
-        return tuple(text.split(","))
+    value: Any = tuple(text.split(",")) if isinstance(default, tuple) else text
     if isinstance(default, int):
-        if not text.isascii() or not text.isdigit():
+        if not _NUMBER.fullmatch(text):
             raise ConfigurationError(f"the deployment's meta field {name} is not a number")
-        return int(text)
-    return text
+        value = int(text)
+    if name in _SECTIONS:
+        try:
+            _SECTIONS[name].model_validate({name: value})
+        except ValidationError:
+            problem = f"the deployment's meta field {name} cannot be {shown(text)}"
+            raise ConfigurationError(f"{problem}: remove it, a starting daemon writes it") from None
+    return value
 
 
 @lru_cache(maxsize=1024)

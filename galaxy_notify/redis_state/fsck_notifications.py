@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,8 @@ from galaxy_notify.redis_state.scripts import Argument, Call, script
 # More than any part of a notification can have; a hash with more is not of our making.
 _MOST_FIELDS: Final = 4000
 _NO_KEY: Final = -2
+# Redis counts in 64 bits: what is longer was not counted.
+_NUMBER: Final = re.compile(rb"-?[0-9]{1,18}")
 _NEEDING: Final = b"pfd"
 _STATUSES: Final = b"pfPdcesx"
 
@@ -54,7 +57,7 @@ class SeenNotification:
     def counted(self) -> int | None:
         """Return how many routes it counts, or None where that is no number."""
         text = self.open or b"0"
-        return int(text) if text.lstrip(b"-").isdigit() else None
+        return int(text) if _NUMBER.fullmatch(text) else None
 
 
 class Balance(NamedTuple):

@@ -10,6 +10,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.reading import moment, number
 from galaxy_notify.redis_state.runner import fault_of
 
 _OVERDUE_MS = 1000
@@ -65,7 +66,7 @@ def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
     scheduled, overdue, head, dead = replies
     late = 0.0
     if isinstance(head, list) and head and _number(overdue):
-        late = max(0.0, (now_ms - float(head[0][1])) / 1000)
+        late = max(0.0, (now_ms - moment(head[0][1])) / 1000)
     return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead))
 
 
@@ -78,7 +79,7 @@ def _lags(groups: Any) -> dict[str, int | None]:
 def _totals(totals: Any) -> dict[str, int]:
     if not isinstance(totals, dict):
         return {}
-    return {_text(name): int(value) for name, value in totals.items() if value.isdigit()}
+    return {_text(name): number(value) for name, value in totals.items()}
 
 
 def _number(reply: Any) -> int:

@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.reading import number
 from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 
@@ -51,7 +52,7 @@ async def group_report_async(
     """Return how each group of a shard stands; *undone* None is read from the totals."""
     if undone is None:
         (total,) = await run_all(client, [Read(["HGET", keys.totals, "undone"])])
-        undone = int(sound(total) or 0)
+        undone = number(sound(total))
     flow = _report(keys, undone)
     try:
         asked = next(flow)

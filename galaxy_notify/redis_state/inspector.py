@@ -15,7 +15,7 @@ from galaxy_notify.model.ids import split_member
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import read_all
+from galaxy_notify.redis_state.reading import moment, read_all
 
 LATE_MS: Final = 1000
 _PAGE: Final = 1000
@@ -119,7 +119,7 @@ class _Shard:
         held = self._leased
         leased = len(held) + sum(self.replies[1][_READ_LEASES:])
         oldest = [at for at in self._read.values() if at is not None]
-        oldest += [int(score) for member, score in head if self._read.get(member) is None]
+        oldest += [moment(score) for member, score in head if self._read.get(member) is None]
         oldest_ms = self._now - min(oldest, default=self._now)
         return Backlog(
             scheduled,

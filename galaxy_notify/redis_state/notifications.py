@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
@@ -13,7 +12,7 @@ from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, decode_route
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import number, read_all, text
+from galaxy_notify.redis_state.reading import moment, number, read_all, text
 
 _PARTS_A_TIME: Final = 8
 
@@ -74,9 +73,9 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     whole = first_part(named) == named
     _add(place, found, named, first, target.route_id)
     count = record.parts if record and whole else 1
-    parts = [part_id(named, at) for at in range(2, count + 1)]
-    for start in range(0, len(parts), _PARTS_A_TIME):
-        chunk = parts[start : start + _PARTS_A_TIME]
+    for start in range(2, count + 1, _PARTS_A_TIME):
+        end = min(start + _PARTS_A_TIME, count + 1)
+        chunk = [part_id(named, at) for at in range(start, end)]
         for part, fields in zip(chunk, _hashes(place, chunk, target.route_id), strict=True):
             _add(place, found, part, fields, target.route_id)
     return found
@@ -103,9 +102,9 @@ def _add(
     route_id: str | None,
 ) -> None:
     found.open += number(fields.get(b"open"))
-    names = sorted(name for raw in fields if ":" in (name := text(raw)))
-    names = [name for name in names if route_id in (None, name)]
-    found.routes += _routes(place, part, {name: fields[name.encode()] for name in names})
+    states = {text(raw): state for raw, state in fields.items() if b":" in raw}
+    names = [name for name in sorted(states) if route_id in (None, name)]
+    found.routes += _routes(place, part, {name: states[name] for name in names})
 
 
 def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[StoredRoute]:
@@ -128,8 +127,8 @@ def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[Stored
             part,
             name,
             readable_route(state),
-            None if score is None else int(score),
-            None if died is None else int(died),
+            None if score is None else moment(score),
+            None if died is None else moment(died),
             _lease(tokens.get(name), score, number(count)),
             number(count),
             ahead,
@@ -140,7 +139,7 @@ def _routes(place: Place, part: str, states: Mapping[str, bytes]) -> list[Stored
 
 def _tokens(place: Place, keys: Keys, scores: Mapping[str, float | None]) -> dict[str, bytes]:
     """Return the tokens of the leases under which routes are: only a lease ends between two ms."""
-    leased = {name: score for name, score in scores.items() if score and score % 1}
+    leased = {name: score for name, score in scores.items() if score and score % 1 > 0}
     commands = []
     for name, score in leased.items():
         at = f"{score:.17g}"
@@ -153,7 +152,7 @@ def _tokens(place: Place, keys: Keys, scores: Mapping[str, float | None]) -> dic
 def _lease(token: bytes | None, score: float | None, abandoned: int) -> Lease | None:
     if token is None:
         return None
-    return Lease(text(token).partition(":")[0], ceil(score or 0), abandoned)
+    return Lease(text(token).partition(":")[0], moment(score or 0) + 1, abandoned)
 
 
 def readable_record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:

@@ -34,6 +34,7 @@ ESSENTIAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "HMGET": ("never", "f"),
     "HSET": ("never", "f", "v", "f"),
     "HSETNX": ("meta", "format", "1"),
+    "HSTRLEN": ("never", "f"),
     "LLEN": ("never",),
     "PERSIST": ("never",),
     "PEXPIRE": ("never", "1"),

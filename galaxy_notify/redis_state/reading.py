@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 
 Command = Sequence[Any]
+_FAR_MS: Final = 10**15
+_COUNTED: Final = 1 << 63
 
 
 def read_all(place: Place, commands: Iterable[Command]) -> list[Any]:
@@ -33,6 +35,11 @@ def server_now(place: Place) -> int:
     return int(time[0]) * 1000 + int(time[1]) // 1000
 
 
+def moment(score: float) -> int:
+    """Return a score as epoch ms; one beyond every date, such as infinity, as a very far one."""
+    return int(max(-_FAR_MS, min(score, _FAR_MS)))
+
+
 def text(raw: bytes | str) -> str:
     """Return what Redis holds as text; what is none is marked."""
     return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
@@ -41,6 +48,8 @@ def text(raw: bytes | str) -> str:
 def number(raw: Any) -> int:
     """Return a stored number, or 0 where it is absent or none."""
     try:
-        return int(raw or 0)
+        found = int(raw or 0)
     except ValueError:
         return 0
+    # Redis counts in 64 bits: what has more was not counted.
+    return found if -_COUNTED <= found < _COUNTED else 0

@@ -30,6 +30,7 @@ DEFAULT_FILE = Path("/etc/galaxy-notify/galaxy_notify.toml")
 SECTIONS: Mapping[str, type[Section]] = {
     name: cast("type[Section]", field.annotation) for name, field in Settings.model_fields.items()
 }
+_LONGEST_FILE = 1 << 20
 _TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
     ("false", "no", "off", "0"), False
 )
@@ -175,7 +176,10 @@ def is_secret(field: FieldInfo) -> bool:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            text = file.read(_LONGEST_FILE + 1)
+        if len(text) > _LONGEST_FILE:
+            raise ConfigurationError(f"{path}: is longer than {_LONGEST_FILE:,} bytes")
+        return tomllib.loads(text.decode())
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +17,14 @@ MASK: Final = "********"
 SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
 DAY_MS: Final = 86_400_000
 YEAR_MS: Final = 365 * DAY_MS
+
+_LONGEST_CREDENTIAL = 1 << 16
+# What else the client's own URLs may say would change how we connect, or break it.
+_URL_OPTIONS: Final = frozenset({"db", "username", "password"})
+_TLS_OPTIONS: Final = {
+    "ssl_cert_reqs": frozenset({"none", "optional", "required"}),
+    "ssl_check_hostname": frozenset({"true", "false"}),
+}
 
 _URL_FORM = f"must be redis://HOST:PORT/DB, with one of {', '.join(SCHEMES)}, or {EMBEDDED}"
 
@@ -40,9 +49,11 @@ def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
         _ = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
         raise ValueError(_URL_FORM) from None
     _check_parts(parts)
+    _check_options(parts)
     return value
 
 
@@ -54,8 +65,20 @@ def _check_parts(parts: SplitResult) -> None:
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
             raise ValueError("must be unix:///PATH/OF/THE/SOCKET")
+        if not unquote(parts.path).isprintable():
+            raise ValueError("must not hold control characters")
     elif not parts.hostname or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
         raise ValueError(_URL_FORM)
+
+
+def _check_options(parts: SplitResult) -> None:
+    tls = _TLS_OPTIONS if parts.scheme in ("rediss", "valkeys") else {}
+    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+        if name == "db" and not re.fullmatch(r"[0-9]{1,5}", text):
+            raise ValueError("must have a number as its db")
+        if name not in _URL_OPTIONS and text.lower() not in tls.get(name, ()):
+            known = ", ".join((*sorted(_URL_OPTIONS), *tls))
+            raise ValueError(f"may have only {known} after the ?, each with a value that fits")
 
 
 def _channels(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +114,11 @@ def masked_url(url: str) -> str:
 
 def credential_text(path: Path) -> str:
     """Read a credential file, without the line end that editors leave."""
-    return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    with path.open("rb") as file:
+        text = file.read(_LONGEST_CREDENTIAL + 1)
+    if len(text) > _LONGEST_CREDENTIAL:
+        raise OSError(errno.EFBIG, f"is longer than {_LONGEST_CREDENTIAL:,} bytes")
+    return text.decode().removesuffix("\n").removesuffix("\r")
 
 
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"

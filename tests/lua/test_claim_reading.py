@@ -169,10 +169,16 @@ def test_claim__reads_an_oversized_record_once(shard: Shard) -> None:
     assert len(shard.claim(OTHER, limits=replace(LIMITS, bytes=_BIG // 2)).members) == 0
 
 
-def test_claim__counts_oversized_records(shard: Shard) -> None:
-    """Records that are too large to answer cost their bytes all the same."""
+@pytest.mark.parametrize(("word", "spoil"), [("oversized", _outgrow), ("bloated", _bloat)])
+def test_claim__reads_one_oversized_thing_at_most(
+    word: str, spoil: Callable[[Shard, str], None], shard: Shard
+) -> None:
+    """Many things that are too large cost one reading and leave all the room to the others."""
     for number in range(1, 5):
         (member,) = shard.accept(number)
-        shard.client.hset(shard.hash_of(member), "record", "x" * _BIG)
-    claim = shard.claim(limits=replace(LIMITS, bytes=2 * _BIG + 1000))
-    assert list(_verdicts(claim).values()) == ["oversized"] * 2
+        spoil(shard, member)
+    shard.accept(5)
+    shard.client.config_resetstat()
+    assert list(_verdicts(shard.claim()).values()) == [*[word] * 4, ""]
+    stats: Any = shard.client.info("commandstats")
+    assert stats["cmdstat_hmget"]["calls"] == 2
