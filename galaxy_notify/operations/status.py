@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Final
 
+from galaxy_notify.redis_state.gauges import TOTALS
 from galaxy_notify.redis_state.inspector import Backlog, read_backlogs
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import server_now
@@ -16,12 +16,6 @@ from galaxy_notify.redis_state.servers import (
     read_workers,
 )
 from galaxy_notify.redis_state.streams import StreamReport, read_streams
-
-#: The totals that are always told, in the order in which routes come by them.
-TOTALS: Final = (
-    *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
-    *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from galaxy_notify.redis_state.dead_rows import (
     DeadEntry,
     DeadRow,
     keep_ms_of,
+    measurings,
+    pass_over_large,
     purge_of,
     read_entries,
     read_rows,
@@ -31,6 +33,8 @@ ACTOR: Final = "janitor"
 # Records are as large as producers like, so they are read few at a time; and a call looks at so
 # many pages only, should the oldest entries be ones that cannot be purged.
 _PAGE: Final = 64
+# More than a record has beside its payload.
+_FRAME_BYTES: Final = 65_536
 _PAGES: Final = 2 * BATCH // _PAGE
 
 
@@ -74,7 +78,8 @@ async def expire_dead(
         if purged == wanted:
             break
         size = min(_PAGE, wanted - purged)
-        page = await _oldest(client, keys, channel, (start, start + size - 1))
+        most = deployment.max_payload_bytes + _FRAME_BYTES
+        page = await _oldest(client, keys, channel, (start, start + size - 1), most)
         done = await _purge(client, page, deployment)
         purged += done
         # What could not be purged stays in front: the next page begins behind it.
@@ -97,14 +102,22 @@ async def _plan(client: redis.asyncio.Redis, key: str, rules: DeadRules) -> _Pla
 
 
 async def _oldest(
-    client: redis.asyncio.Redis, keys: Keys, channel: str, ranks: tuple[int, int]
+    client: redis.asyncio.Redis,
+    keys: Keys,
+    channel: str,
+    ranks: tuple[int, int],
+    record_bytes: int,
 ) -> list[DeadRow]:
     (reply,) = await _read(client, Read(["ZRANGE", keys.dead(channel), *ranks, "WITHSCORES"]))
     entries: list[tuple[Keys, DeadEntry]] = [
         (keys, entry) for entry in read_entries(reply, channel, keys.shard)
     ]
     asked = readings(entries)
-    replies = await run_all(client, list(asked.values())) if asked else []
+    if not asked:
+        return list(read_rows(entries, asked, []))
+    sizes = await run_all(client, measurings(asked.values()))
+    pass_over_large(asked.values(), sizes, record_bytes)
+    replies = await run_all(client, list(asked.values()))
     return list(read_rows(entries, asked, replies))
 
 

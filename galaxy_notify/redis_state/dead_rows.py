@@ -90,6 +90,21 @@ def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Re
     return wanted
 
 
+def measurings(asked: Iterable[Read]) -> list[Read]:
+    """Return what to ask to know how large each reading's fields are, field by field."""
+    return [Read(["HSTRLEN", read.command[1], name]) for read in asked for name in read.command[2:]]
+
+
+def pass_over_large(asked: Iterable[Read], sizes: Iterable[Any], most: int) -> None:
+    """Ask for nothing in place of each field that is larger than any of ours: it was forged."""
+    steps = iter(sizes)
+    for read in asked:
+        for at in range(2, len(read.command)):
+            size = next(steps)
+            if isinstance(size, int) and size > most:
+                read.command[at] = ""
+
+
 def read_rows(
     rows: Sequence[tuple[Keys, DeadEntry]],
     asked: dict[tuple[str, str], Read],
@@ -105,7 +120,7 @@ def read_rows(
             yield DeadRow(keys, entry)
             continue
         fields = stored[keys.tag, name.notification_id]
-        yield DeadRow(keys, entry, fields["record"], fields[name.route_id])
+        yield DeadRow(keys, entry, fields.get("record"), fields.get(name.route_id))
 
 
 def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:

@@ -159,13 +159,23 @@ class Layout:
         return [self.keys(shard) for shard in range(self.deployment.shards)]
 
 
+_FIELDS: Final = tuple(field.name for field in fields(Deployment))
+
+
+def _found(values: Sequence[bytes | None]) -> Deployment | None:
+    # A stranger may have put any number of others beside our fields.
+    pairs = zip(_FIELDS, values, strict=True)
+    meta = {name.encode(): value for name, value in pairs if value is not None}
+    return Deployment.from_meta(meta) if meta else None
+
+
 async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
     """Return what the deployment agreed on, or None where nobody has been yet."""
     try:
-        meta = await client.hgetall(Keys(prefix, 0).meta)
+        values: Any = await client.hmget(Keys(prefix, 0).meta, *_FIELDS)
     except REDIS_ERRORS as error:
         raise fault_of(error) from error
-    return Deployment.from_meta(meta) if meta else None
+    return _found(values)
 
 
 async def join_deployment(
@@ -202,10 +212,10 @@ async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deplo
 def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
     """Return what the deployment agreed on, or None where nobody has been yet."""
     try:
-        meta = client.hgetall(Keys(prefix, 0).meta)
+        values: Any = client.hmget(Keys(prefix, 0).meta, *_FIELDS)
     except REDIS_ERRORS as error:
         raise fault_of(error) from error
-    return Deployment.from_meta(meta) if meta else None
+    return _found(values)
 
 
 def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:

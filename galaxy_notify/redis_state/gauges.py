@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import redis.asyncio
 
@@ -13,6 +13,11 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.reading import moment, number
 from galaxy_notify.redis_state.runner import fault_of
 
+#: The totals that are always told, in the order in which routes come by them.
+TOTALS: Final = (
+    *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
+    *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
+)
 _OVERDUE_MS = 1000
 
 
@@ -46,7 +51,7 @@ async def read_gauges(
         pipeline = client.pipeline(transaction=False)
         pipeline.xlen(keys.stream)
         pipeline.xinfo_groups(keys.stream)
-        pipeline.hgetall(keys.totals)
+        pipeline.hmget(keys.totals, *TOTALS)
         for channel in channels:
             pipeline.zcard(keys.schedule(channel))
             pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
@@ -77,9 +82,10 @@ def _lags(groups: Any) -> dict[str, int | None]:
 
 
 def _totals(totals: Any) -> dict[str, int]:
-    if not isinstance(totals, dict):
+    if not isinstance(totals, list):
         return {}
-    return {_text(name): number(value) for name, value in totals.items()}
+    told = zip(TOTALS, totals, strict=True)
+    return {name: number(value) for name, value in told if value is not None}
 
 
 def _number(reply: Any) -> int:
