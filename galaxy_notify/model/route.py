@@ -231,6 +231,9 @@ def _decode(raw: bytes) -> Route:
     if raw[:1] != FORMAT or not _HEADER <= len(raw) <= MAX_STATE_BYTES:
         msg = "unknown format or size"
         raise ValueError(msg)
+    if not raw[2:_HEADER].isdigit():
+        msg = "a time is no number"
+        raise ValueError(msg)
     status = _STATUS[raw[1:2]]
     at, due = int(raw[2:_DUE]), int(raw[_DUE:_HEADER])
     body, stream_id = raw[_HEADER:], ""

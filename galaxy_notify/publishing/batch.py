@@ -236,6 +236,10 @@ class Batch:
         *,
         attempt: bool,
     ) -> None:
+        if ids.split_member(member) is None:
+            # Among the dead letters nobody could name it.
+            self.drop(member, "malformed")
+            return
         state = route.buried(self._policy.worker_id, failure, attempt=attempt)
         self.settlement.bury(member, state)
         self._others.append(Item(member, "bury", notification, route, failure))

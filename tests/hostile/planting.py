@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgpack
@@ -13,12 +12,19 @@ from galaxy_notify.model.route import accepted, asked
 from galaxy_notify.redis_state.keys import Keys
 
 KEYS = Keys("gn", 0)
-ID = "0" * 31 + "1"
-ROUTE = "push:bad"
-MEMBER = f"{ID}/{ROUTE}"
 DUE_MS = 1_700_000_000_000
 STATE = asked(accepted(None), DUE_MS, None)
 CONTENT = msgpack.packb({"severity": "info"})
+ROUTE = "push:bad"
+
+
+def id_of(number: int) -> str:
+    """Return the id of a planted notification."""
+    return f"{number:032x}"
+
+
+ID = id_of(1)
+MEMBER = f"{ID}/{ROUTE}"
 
 
 def record(
@@ -37,9 +43,9 @@ def record(
 
 def plant(
     client: redis.Redis,
-    *,
     member: bytes | str = MEMBER,
     score: float = 1.0,
+    *,
     without: str = "",
     **fields: bytes | str,
 ) -> str:
@@ -52,7 +58,7 @@ def plant(
     key = KEYS.notification("").encode() + name
     sound: dict[str, bytes | str] = {"record": record(), "open": "1", "state": STATE}
     values = {name: value for name, value in (sound | fields).items() if name != without}
-    hashed: Mapping[Any, Any] = {route if n == "state" else n: v for n, v in values.items()}
+    hashed: Any = {route if name == "state" else name: value for name, value in values.items()}
     client.hset(key, mapping=hashed)
     client.zadd(KEYS.schedule("push"), {raw: score})
     client.hincrby(KEYS.totals, "accepted", 1)

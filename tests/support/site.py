@@ -221,14 +221,14 @@ class Site(Graveyard):
         for keys in self.layout.all_keys:
             for raw in cast("list[bytes]", self.client.keys(f"{keys.tag}notification:*")):
                 fields = cast("dict[bytes, bytes]", self.client.hgetall(raw))
-                notification = raw.decode().rpartition(":")[2]
+                notification = raw.decode(errors="replace").rpartition(":")[2]
                 routes = [
-                    (f"{notification}/{name.decode()}", route)
+                    (f"{notification}/{name.decode(errors='replace')}", route)
                     for name, state in fields.items()
                     if b":" in name and (route := self._decoded(state)) is not None
                 ]
                 if b"record" in fields:
-                    found.append((raw.decode(), routes))
+                    found.append((raw.decode(errors="replace"), routes))
         return found
 
 
