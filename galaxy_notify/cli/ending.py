@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -52,7 +53,7 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
         case KeyboardInterrupt() | click.Abort():
             return Exit.INTERRUPTED
         case click.ClickException():
-            error.show()
+            _show(error)
             return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code
         case GalaxyNotifyError():
             return _known(error)
@@ -85,6 +86,12 @@ def is_misconfigured(error: GalaxyNotifyError) -> bool:
     """Tell whether Redis refuses us until somebody changes a setting or a permission."""
     fault = getattr(error, "fault", None)
     return fault is not None and fault.remedy.value == "configure"
+
+
+def _show(error: click.ClickException) -> None:
+    shown = io.StringIO()
+    error.show(shown)
+    click.echo(printable(shown.getvalue()), err=True, nl=False)
 
 
 def _known(error: GalaxyNotifyError) -> int:

@@ -10,7 +10,7 @@ import click
 
 from galaxy_notify.cli.asking import confirm, yes_option
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit
+from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
 from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
 
@@ -130,20 +130,24 @@ def drop_group(app: Application, group: str, yes: bool, as_json: bool) -> int:
     What it has not read or acknowledged, and which events it has handled, is forgotten, too. Stop
     its consumers first: they make it again, and are given all events in the stream anew.
     """
+    from galaxy_notify.model.json_data import is_carried
     from galaxy_notify.redis_state import stream
     from galaxy_notify.redis_state.streams import read_streams
 
+    shown = printable(group)
+    if not is_carried(group):
+        raise click.UsageError(f"not the name of a group: {shown}")
     with app.open() as place:
         reports = [r.groups[group] for r in read_streams(place) if group in r.groups]
         if reports:
-            confirm(_question(group, reports), yes=yes)
+            confirm(_question(shown, reports), yes=yes)
         dropped = stream.drop_group(place.client, place.all_keys, group)
     if as_json:
         echo_json({"group": group, "shards": dropped})
     elif dropped:
-        echo(f"dropped group {group} on {plural(dropped, 'shard')}")
+        echo(f"dropped group {shown} on {plural(dropped, 'shard')}")
     else:
-        note(f"no group {group}")
+        note(f"no group {shown}")
     return Exit.OK if dropped else Exit.NOTHING
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.accepting import Flow
 from galaxy_notify.intake.receipts import Cancelled
-from galaxy_notify.model.ids import first_part, part_id
+from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, bounded
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
@@ -42,8 +42,12 @@ def cancel_flow(
         keep_ms=layout.deployment.keep_ms(keyed=bool(record and record.idempotency_key)),
         mark=whole and route_id is None,
     )
-    for number in range(1, parts + 1):
-        yield from job.part(part_id(notification_id, number) if whole else notification_id)
+    yield from job.part(notification_id)
+    for later in layout.later_parts(notification_id, parts):
+        counts = yield [Read(command) for command in later.counting()]
+        if any(map(_sound, counts)):
+            for part in later.names:
+                yield from job.part(part)
     return Cancelled(job.cancelled, job.too_late, unknown=not job.found)
 
 

@@ -61,8 +61,13 @@ def _data(value: object) -> dict[str, Any]:
     try:
         return json_data.copy_of(value)
     except json_data.UnfitData as unfit:
-        context = {"reason": unfit.message, "path": unfit.path}
-        raise PydanticCustomError("data", "{reason}", context) from None
+        raise _unfit(unfit.message, unfit.path) from None
+    except Exception as error:  # a stranger's mapping may raise anything
+        raise _unfit(f"cannot be read: {type(error).__name__}") from error
+
+
+def _unfit(reason: str, path: str = "") -> PydanticCustomError:
+    return PydanticCustomError("data", "{reason}", {"reason": reason, "path": path})
 
 
 def _traceparent(value: str) -> str:

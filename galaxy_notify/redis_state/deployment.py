@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis
 import redis.asyncio
 from pydantic import BaseModel, ValidationError
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.model.ids import shard_of
+from galaxy_notify.model.ids import part_id, shard_of
 from galaxy_notify.model.refusals import shown
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
@@ -30,6 +30,7 @@ from galaxy_notify.settings import (
     WorkerSettings,
 )
 
+_PARTS_LOOKED_FOR: Final = 1000
 _NUMBER: Final = re.compile("[0-9]{1,18}")
 # What is stored obeys the rules of the setting that it came from.
 _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
@@ -125,8 +126,10 @@ def _read(name: str, raw: bytes, default: Any) -> Any:
         value = int(text)
     if name in _SECTIONS:
         try:
+            # What is no text is not the key, or the name, that it would be taken for.
+            raw.decode()
             _SECTIONS[name].model_validate({name: value})
-        except ValidationError:
+        except (ValidationError, UnicodeDecodeError):
             problem = f"the deployment's meta field {name} cannot be {shown(text)}"
             raise ConfigurationError(f"{problem}: remove it, a starting daemon writes it") from None
     return value
@@ -153,10 +156,30 @@ class Layout:
         shards = self.deployment.shards
         return self.keys(0 if shards == 1 else shard_of(notification_id, shards))
 
+    def later_parts(self, notification_id: str, parts: int) -> Iterator[Parts]:
+        """Return every part after the first, many at a time."""
+        for start in range(2, parts + 1, _PARTS_LOOKED_FOR):
+            end = min(start + _PARTS_LOOKED_FOR, parts + 1)
+            yield Parts(self, [part_id(notification_id, at) for at in range(start, end)])
+
     @property
     def all_keys(self) -> list[Keys]:
         """Return the keys of every shard."""
         return [self.keys(shard) for shard in range(self.deployment.shards)]
+
+
+class Parts(NamedTuple):
+    """Some parts of a notification; how many there are is a stranger's word, most may be gone."""
+
+    layout: Layout
+    names: list[str]
+
+    def counting(self) -> list[list[str]]:
+        """Return the commands, one for each shard, that count which of them are there."""
+        by_shard: dict[Keys, list[str]] = {}
+        for name in self.names:
+            by_shard.setdefault(self.layout.keys_for(name), []).append(name)
+        return [keys.any_of(names) for keys, names in by_shard.items()]
 
 
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
-from galaxy_notify.model.ids import Target, first_part, part_id
+from galaxy_notify.model.ids import Target, first_part
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, decode_route
 from galaxy_notify.redis_state.keys import Keys
@@ -73,11 +73,13 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     whole = first_part(named) == named
     _add(place, found, named, first, target.route_id)
     count = record.parts if record and whole else 1
-    for start in range(2, count + 1, _PARTS_A_TIME):
-        end = min(start + _PARTS_A_TIME, count + 1)
-        chunk = [part_id(named, at) for at in range(start, end)]
-        for part, fields in zip(chunk, _hashes(place, chunk, target.route_id), strict=True):
-            _add(place, found, part, fields, target.route_id)
+    for parts in place.layout.later_parts(named, count):
+        if not sum(read_all(place, parts.counting())):
+            continue
+        for start in range(0, len(parts.names), _PARTS_A_TIME):
+            chunk = parts.names[start : start + _PARTS_A_TIME]
+            for part, fields in zip(chunk, _hashes(place, chunk, target.route_id), strict=True):
+                _add(place, found, part, fields, target.route_id)
     return found
 
 

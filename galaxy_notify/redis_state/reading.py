@@ -46,10 +46,10 @@ def text(raw: bytes | str) -> str:
 
 
 def number(raw: Any) -> int:
-    """Return a stored number, or 0 where it is absent or none."""
+    """Return a stored number, or 0 where it is absent, none, or could not be read."""
     try:
         found = int(raw or 0)
-    except ValueError:
+    except (ValueError, TypeError):
         return 0
     # Redis counts in 64 bits: what has more was not counted.
     return found if -_COUNTED <= found < _COUNTED else 0

@@ -182,3 +182,95 @@ SCORES: dict[float, bool] = {
     1e300: False,
     float("inf"): False,
 }
+
+
+class Entry(NamedTuple):
+    """Fields that replace those of a sound entry, None where one is left out, and the reason."""
+
+    fields: dict[bytes, bytes | None]
+    reason: str = ""
+
+
+_BAD_ID = "event_id: not the id of an event"
+
+#: Entries of the gateway stream, with why they are parked; empty where they are handled.
+ENTRIES: dict[str, Entry] = {
+    **{
+        f"payload: {name}": Entry({b"payload_bytes": raw}, "payload: ")
+        for name, raw in BOMBS.items()
+    },
+    **{
+        f"id: {name!r:.40}": Entry(
+            {b"event_id": name.encode("utf-8", "surrogatepass")}, "event_id: "
+        )
+        for name in NO_IDS
+    },
+    "without a payload": Entry({b"payload_bytes": None}, "payload_bytes: missing"),
+    "without an id": Entry({b"event_id": None}, "event_id: missing"),
+    "without a user": Entry({b"user_id": None}, "user_id: missing"),
+    "without a type": Entry({b"event_type": None}, "event_type: missing"),
+    "of a notification": Entry({b"event_id": b"0" * 32}, _BAD_ID),
+    "of a user who is no text": Entry({b"user_id": b"\xff"}, "user_id: not UTF-8"),
+    "traced by no text": Entry({b"traceparent": b"\xff"}, "traceparent: not UTF-8"),
+    "with unknown fields": Entry({b"\xff\x1b[2J": b"\0" * 1000}),
+    "of a very long user": Entry({b"user_id": b"u" * 100_000}),
+    "payload: JSON in JSON": Entry({b"payload_bytes": b'{"a":' * 50_000}, "payload: "),
+    "payload: no number": Entry({b"payload_bytes": b'{"type":NaN}'}, "payload: "),
+    "payload: many digits": Entry({b"payload_bytes": b'{"a":' + b"9" * 5000 + b"}"}, "payload: "),
+    "payload: half a surrogate": Entry({b"payload_bytes": b'{"a":"\\ud800"}'}, "payload: "),
+    "payload: 17 MB": Entry({b"payload_bytes": b"x" * 17_000_000}, "payload: 17000000 bytes"),
+}
+
+_SAYS = b'{"type":"t","producer":"p","recipients":["u"]'
+
+#: Lines for ``accept``, with the field and the beginning of the message that refuse them.
+LINES: dict[bytes, tuple[str, str]] = {
+    b"\xff\xfe": ("", "the line is not UTF-8 at byte 1"),
+    b'{"type":"\xed\xa0\x80"}': ("", "the line is not UTF-8 at byte 10"),
+    b"\0": ("", "the line is not JSON: Expecting value at column 1"),
+    b"\x1b[2J": ("", "the line is not JSON: "),
+    b"{": ("", "the line is not JSON: "),
+    b"{} {}": ("", "the line is not JSON: Extra data at column 4"),
+    b"[" * 100_000: ("", "the line is nested too deeply"),
+    b'{"a":' * 100_000: ("", "the line is nested too deeply"),
+    b"NaN": ("", "the line is not JSON: NaN is no number"),
+    b"-Infinity": ("", "the line is not JSON: -Infinity is no number"),
+    b"9" * 5000: ("", "the line is not JSON: a number has far too many digits"),
+    b"null": ("", "an intent is an object, not null"),
+    b"[]": ("", "an intent is an object, not a list"),
+    b'"\\ud800"': ("", "an intent is an object, not text"),
+    b"1e999": ("", "an intent is an object, not a number"),
+    b"{}": ("type", "is required"),
+    b'{"type":"t","type":"t"}': ("type", "is given twice"),
+    b'{"\\u001b":1,"\\u001b":1}': ("\\x1b", "is given twice"),
+    _SAYS + b',"\\ud800":1}': ("", "an intent is an object with text for names"),
+    _SAYS + b',"' + b"x" * 100_000 + b'":1}': ("x" * 60 + "…", "unknown field"),
+    _SAYS + b',"\\u0000\\n":1}': ("\\x00\\n", "unknown field"),
+    _SAYS + b',"title":"\\udfff"}': ("title", "must be text, not text with a lone surrogate"),
+    _SAYS + b',"data":{"a":1e999}}': ("data.a", "must be a finite number"),
+    _SAYS + b',"data":{"a":' + b"9" * 4000 + b"}}": ("data.a", "must be a whole number of at most"),
+    _SAYS + b',"data":{"a":' + b"[" * 40 + b"]" * 40 + b"}}": ("data.a" + "[0]" * 31, "is nested"),
+    _SAYS + b',"data":{"\\ud800":1}}': ("data.\\ud800", "has a name with a lone surrogate"),
+    _SAYS + b',"data":{"":{"\\n":[{"a":1e999}]}}}': ("data..\\n[0].a", "must be a finite number"),
+    _SAYS + b',"due_at":1e308}': ("due_at", "is outside 10^12..10^13"),
+    _SAYS + b',"due_at":"' + b"9" * 5000 + b'"}': ("due_at", "must be RFC 3339"),
+    _SAYS + b',"expires_at":1}': ("expires_at", "is outside 10^12..10^13"),
+    _SAYS + b',"max_attempts":1e3}': ("max_attempts", "must be a whole number"),
+    _SAYS + b',"idempotency_key":"' + b"k" * 4096 + b'"}': ("idempotency_key", "must be 1 to 200"),
+    _SAYS + b',"request_id":"\\u001b[2J"}': ("request_id", "must be 1 to 128 printable"),
+    _SAYS + b',"channels":["{gn:0}"]}': ("channels[0]", "must match"),
+    _SAYS + b',"body":"' + b"x" * 1_000_000 + b'"}': ("body", "the payload has 1000"),
+    b'{"type":"t","producer":"p","recipients":["u\\n"]}': ("recipients[0]", "must match"),
+    b'{"type":"t","producer":"p","recipients":["{u}"]}': ("recipients[0]", "must match"),
+    b'{"type":"t","producer":"p","recipients":["u",7]}': ("recipients[1]", "must match"),
+    b'{"type":{"a":1},"producer":"p","recipients":["u"]}': ("type", "must match"),
+}
+#: Lines that are taken, however they are written.
+SOUND_LINES: tuple[bytes, ...] = (
+    _SAYS + b"}",
+    _SAYS + b"}\r",
+    b"  \t" + _SAYS + b"} ",
+    _SAYS + b',"idempotency_key":"\\n\\u0000{gn:0}"}',
+    _SAYS + b',"data":{"":null,"\\u0000":"\\u001b[2J"}}',
+    _SAYS + b',"title":"\xf0\x9f\x8e\xb2\\ud83c\\udfb2"}',
+)

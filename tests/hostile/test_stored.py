@@ -87,11 +87,14 @@ def test_member__with_a_hash_of_its_own_ends(
     members = [member for member, reason in MEMBERS.items() if member.count(b"/") == 1]
     with _beset(found, any_server) as site:
         for member in members:
-            plant(site.client, member, **{spoilt: b"\xc1"})
+            if spoilt == "record":
+                plant(site.client, member, record=b"\xc1")
+            else:
+                plant(site.client, member, state=b"\xc1")
     assert site.due() == {}
     assert set(site.orphans().values()) <= {"malformed", "record_corrupt"}
-    for member in site.dead():
-        assert member.startswith("f" * 32), "what is no member rests among the dead letters"
+    for dead in site.dead():
+        assert dead.startswith("f" * 32), "what is no member rests among the dead letters"
     _assert_sober(lines)
 
 
