@@ -124,5 +124,5 @@ class Store:
         self._took(call.script.name, perf_counter() - started, items)
         try:
             return read(reply)
-        except (ValueError, TypeError, IndexError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise unreadable(call.script.name, error) from error

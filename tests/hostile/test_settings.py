@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -47,15 +48,11 @@ def test_url__that_names_no_server(url: str) -> None:
     assert line.isprintable()
 
 
-@pytest.mark.parametrize("name", [name for name in NO_IDS if "\0" not in name])
+@pytest.mark.parametrize("name", [n for n in NO_IDS if not re.fullmatch("[A-Za-z0-9.]+", n)])
 def test_text__of_anything_is_told_by_name(name: str) -> None:
     """Texts that are no word of ours are refused in the name of the setting, in few characters."""
     fields = ("REDIS__PREFIX", "WORKER__CHANNELS", "GATEWAY__TRIM", "GATEWAY__ENCODER")
     for field in (*fields, "WORKER__SHARDS", "REDIS__DURABILITY", "LOG__LEVEL"):
-        if field == "REDIS__PREFIX" and name in ("x", "0" * 31, "0" * 33, "G" * 32):
-            continue
-        if field == "WORKER__CHANNELS" and name == "x":
-            continue
         lines = problems(None, **{f"GALAXY_NOTIFY_{field}": name})
         assert len(lines) == 1, lines
         assert lines[0].startswith(field.lower().replace("__", "."))
