@@ -62,8 +62,16 @@ def accept_one(layout: Layout, planned: Plan) -> Flow[Receipt | Unknown]:
     (reply,) = yield Scripts([calls.accept(keys, [planned.part(1)])])
     if isinstance(reply, RedisFault):
         return Unknown(str(reply))
-    (answer,) = calls.answers(reply)
+    (answer,) = _read(reply, 1)
     return (yield from _complete(layout, planned, answer))
+
+
+def _read(reply: Any, items: int) -> list[calls.Answer]:
+    """Read the answers of an accept; what cannot be read tells nothing of any item."""
+    try:
+        return calls.answers(reply, items)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return [calls.Answer("fault", "accept answered what cannot be read")] * items
 
 
 def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Receipt | Unknown]:
@@ -97,7 +105,7 @@ def _accept_all(layout: Layout, parts: Iterable[NewNotification]) -> Flow[list[c
         if isinstance(reply, RedisFault):
             found = [calls.Answer("fault", str(reply))] * len(batch)
         else:
-            found = calls.answers(reply)
+            found = _read(reply, len(batch))
         for place, answer in zip(batch, found, strict=True):
             answers[place] = answer
     return answers

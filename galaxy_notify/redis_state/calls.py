@@ -45,17 +45,26 @@ def accept(keys: Keys, items: Iterable[NewNotification], now: int | None = None)
     return Call(script("accept"), [keys.totals, keys.never], args)
 
 
-def answers(flat: Sequence[Any]) -> list[Answer]:
-    """Read alternating words and details."""
+def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
+    """Read alternating words and details; raise where they do not answer each of so many items."""
     values = iter(flat)
-    return [
+    found = [
         Answer(word.decode(), _text(detail)) for word, detail in zip(values, values, strict=True)
     ]
+    _check_count(found, items)
+    return found
 
 
-def words(flat: Sequence[Any]) -> list[str]:
-    """Read a list of words."""
-    return [_text(word) for word in flat]
+def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
+    """Read a list of words; raise where they do not answer each of so many items."""
+    found = [_text(word) for word in flat]
+    _check_count(found, items)
+    return found
+
+
+def _check_count(found: Sequence[object], items: int | None) -> None:
+    if items is not None and len(found) != items:
+        raise ValueError(f"{len(found)} answers to {items} items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,8 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     if word != "claimed":
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
     flat, records, odd = reply[4], reply[5], reply[6]
+    if not {*map(type, flat), *map(type, records)} <= {bytes}:
+        raise TypeError("what is claimed is no bytes")
     steps, pairs, oddities = iter(flat), iter(records), iter(odd)
     members = [ClaimedMember(member, state) for member, state in zip(steps, steps, strict=True)]
     for place, verdict, abandoned in zip(oddities, oddities, oddities, strict=True):

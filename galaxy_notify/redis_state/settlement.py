@@ -112,6 +112,6 @@ class Settled(NamedTuple):
     answers: list[Answer]
 
 
-def read_settled(reply: Sequence[Any]) -> Settled:
-    """Read what settle answered."""
-    return Settled(int(reply[0]), int(reply[1]), answers(reply[2:]))
+def read_settled(reply: Sequence[Any], items: int | None = None) -> Settled:
+    """Read what settle answered; raise where it does not answer each of so many items."""
+    return Settled(int(reply[0]), int(reply[1]), answers(reply[2:], items))

@@ -53,13 +53,17 @@ class Store:
     ) -> Settled:
         """End a lease, each member with its outcome, and answer for each in order."""
         call = settlement.call(self.keys, channel, token, self._now, claimed)
-        return await self._run(call, read_settled, len(settlement), self._confirm)
+        items = len(settlement)
+        return await self._run(
+            call, lambda reply: read_settled(reply, items), items, self._confirm
+        )
 
     async def heal(
         self, channel: str, token: str, corrections: Sequence[calls.Correction]
     ) -> list[str]:
         """Put misplaced members where their state says."""
-        return await self._run(calls.heal(self.keys, channel, token, corrections), calls.words)
+        call, items = calls.heal(self.keys, channel, token, corrections), len(corrections)
+        return await self._run(call, lambda reply: calls.words(reply, items))
 
     async def trim(self, max_len: int, group_idle_ms: int) -> list[Any]:
         """Shorten the gateway stream as far as its groups allow."""

@@ -1,4 +1,7 @@
-"""What strangers left in Redis or raise in our process: only the route concerned pays for it."""
+"""What strangers raise in our process: only the route concerned pays for it.
+
+What they leave in Redis is in tests/hostile.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,6 @@ class _Speechless(Exception):
 
 class _SpeechlessForAWhile(TransientEncodingError):
     __str__ = _Speechless.__str__
-
-
-@pytest.mark.parametrize("state", [b"1P" + b"0" * 26, b"1P" + b"0" * 26 + b"\x94\x01"])
-def test_published_state__cut_short_stops_no_worker(
-    any_server: Server, found: Found, state: bytes
-) -> None:
-    """A state that ends in the middle of its body is corrupt: buried, its neighbours published."""
-    site = found(any_server)
-    site.whole = False
-    made = site.notify("cut")
-    site.client.hset(site.keys.notification(made), "push:cut", state)
-    site.notify("neighbour")
-    assert site.station().step() == 2
-    assert site.statuses() == {"cut": "dead_letter", "neighbour": "published"}
-    failure = site.route(member_of(made, "cut")).failure
-    assert failure
-    assert failure.failure_class == "record_corrupt"
 
 
 @pytest.mark.parametrize(

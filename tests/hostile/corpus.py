@@ -90,6 +90,8 @@ STATES: dict[str, Case] = {
     **{f"packed: {name}": Case(STATE + raw) for name, raw in BOMBS.items() if raw},
     **{f"bare: {name}": Case(raw) for name, raw in BOMBS.items()},
     **{f"published: {name}": Case(b"1P" + _TIMES + raw) for name, raw in BOMBS.items()},
+    "published: cut short": Case(b"1P" + _TIMES + b"\x94\x01"),
+    "published: at no id": Case(b"1P" + _TIMES + msgpack.packb([1, 0, 0, []]) + b"\xff"),
     "of an older format": Case(b"0p" + _TIMES),
     "of a newer format": Case(b"2p" + _TIMES, "pending", ""),
     "of no status": Case(b"1z" + _TIMES),
