@@ -179,7 +179,7 @@ class Parts(NamedTuple):
         by_shard: dict[Keys, list[str]] = {}
         for name in self.names:
             by_shard.setdefault(self.layout.keys_for(name), []).append(name)
-        return [keys.any_of(names) for keys, names in by_shard.items()]
+        return [["EXISTS", *map(keys.notification, names)] for keys, names in by_shard.items()]
 
 
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))

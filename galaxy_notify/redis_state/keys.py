@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,10 +68,6 @@ class Keys:
     def never(self) -> str:
         """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
         return f"{self.tag}never"
-
-    def any_of(self, notification_ids: Iterable[str]) -> list[str]:
-        """Return the command that counts which of these notifications of the shard are there."""
-        return ["EXISTS", *map(self.notification, notification_ids)]
 
     def notification(self, notification_id: str) -> str:
         """Return the hash of a notification and its routes."""
