@@ -54,9 +54,7 @@ class Store:
         """End a lease, each member with its outcome, and answer for each in order."""
         call = settlement.call(self.keys, channel, token, self._now, claimed)
         items = len(settlement)
-        return await self._run(
-            call, lambda reply: read_settled(reply, items), items, self._confirm
-        )
+        return await self._run(call, lambda reply: read_settled(reply, items), items, self._confirm)
 
     async def heal(
         self, channel: str, token: str, corrections: Sequence[calls.Correction]
