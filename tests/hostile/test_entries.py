@@ -40,8 +40,10 @@ def test_entry__is_parked_or_handled(server: Server) -> None:
 
         async def consume() -> None:
             async with consuming(server, _read, options=QUICK):
-                await until(lambda: len(parked(client)) >= len(bad), "all bad entries are parked")
-                await until(lambda: pending(client) == 0, "all others are handled")
+                await until(
+                    lambda: len(parked(client)) >= len(bad), "all bad entries are parked", 60
+                )
+                await until(lambda: pending(client) == 0, "all others are handled", 60)
 
         asyncio.run(consume())
         reasons = _told(parked(client), planted)

@@ -16,6 +16,7 @@ from tests.support.servers import Server
 from tests.support.wait import wait_until
 
 SECRET = "s3cr3t"
+PATIENCE_S = 60
 
 
 def _assert_sober(daemon: DaemonProcess) -> None:
@@ -39,7 +40,7 @@ def _published(server: Server, user: str) -> bool:
 def test_daemon__works_among_all_of_it(server: Server) -> None:
     """Everything at once: the neighbour is published, and the log stays a log."""
     with server.client() as client, daemon_on(server, log__level="debug") as daemon:
-        daemon.wait_for("daemon working")
+        daemon.wait_for("daemon working", PATIENCE_S)
         for number, case in enumerate([*RECORDS.values()], 100):
             plant(client, f"{id_of(number)}/{ROUTE}", record=case.raw)
         for number, case in enumerate([*STATES.values()], 1000):
@@ -48,7 +49,9 @@ def test_daemon__works_among_all_of_it(server: Server) -> None:
         for put in WHOLE.values():
             put(client)
         accept(server, "neighbour")
-        wait_until(lambda: _published(server, "neighbour"), "the neighbour is published", 30)
+        wait_until(
+            lambda: _published(server, "neighbour"), "the neighbour is published", PATIENCE_S
+        )
         assert daemon.process.poll() is None
         _assert_sober(daemon)
 
@@ -65,8 +68,9 @@ def test_daemon__names_no_password(number: int, server: Server) -> None:
     url = list(_urls(server))[number]
     variables = {"GALAXY_NOTIFY_REDIS__URL": url, "GALAXY_NOTIFY_REDIS__SENTINEL_PASSWORD": SECRET}
     with daemon_on(server, variables=variables, log__level="debug") as daemon:
-        wait_until(lambda: daemon.lines() or daemon.process.poll() is not None, "it says something")
-        wait_until(
-            lambda: len(daemon.lines()) > 1 or daemon.process.poll() is not None, "it says why"
-        )
+
+        def told() -> bool:
+            return len(daemon.lines()) > 1 or daemon.process.poll() is not None
+
+        wait_until(told, "it says why", PATIENCE_S)
         assert SECRET not in daemon.log.read_text()

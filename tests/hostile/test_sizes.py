@@ -93,7 +93,7 @@ def test_size__costs_the_daemon_no_memory(name: str, any_server: Server) -> None
     """100 MB, or a million fields: the daemon stays small, and the neighbour is published."""
     put, ended = SIZES[name]
     with daemon_on(any_server, retention__dead_ms=1000) as daemon, any_server.client() as client:
-        daemon.wait_for("daemon working")
+        daemon.wait_for("daemon working", 60)
         _published(daemon, any_server, client, "first")
         memory = Memory(daemon.process.pid)
         memory.forget_peak()
