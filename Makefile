@@ -26,7 +26,7 @@ demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried
 	@$(BIN)/galaxy-notify demo
 
 test: check ## Everything a change must pass: check, then the tests
-	@$(BIN)/python -m pytest -q -n 2 -m 'not slow' $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: $(BIN)/ruff format .'; exit 1; }
