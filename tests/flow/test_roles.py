@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError
 
 from galaxy_notify.redis_state.permissions import PROBES, UNPROBED
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
-from tests.support import role_steps
+from tests.support import role_clients, role_commands, role_daemon
 from tests.support.command import Command
 from tests.support.daemons import daemon_on
 from tests.support.dead import snapshot
@@ -19,9 +19,11 @@ from tests.support.roles import ACL_FILE, PASSWORD, STEPS, Stage, Step, line_of,
 from tests.support.servers import Server, running, servers_found
 from tests.support.site import Site
 
+#: Where the steps of the jobs come from.
+JOBS = (role_clients, role_commands, role_daemon)
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.
-EXAMINES = role_steps.examines.__name__
+EXAMINES = role_commands.examines.__name__
 PROBED = {part for command in PROBES for part in (command.split()[0].lower(), grant(command)[1:])}
 
 
@@ -87,7 +89,7 @@ def _is_missed(user: Stage, right: str, others: list[str], used: dict[Step, set[
         if right[0] == "+" and first not in commands:
             continue
         denied = user.act(step.act)
-        if step.act is role_steps.examines:
+        if step.act is role_commands.examines:
             # It asks for everything; only what is not asked for its own sake tells something.
             denied &= {"info", "config", "config|get"} & {first, right[1:]}
         if denied:

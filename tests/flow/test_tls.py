@@ -180,6 +180,7 @@ async def _refused(client: redis.asyncio.Redis) -> bool:
     return (fault.code, fault.remedy) == ("TLS", Remedy.CONFIGURE)
 
 
+@ON_ONE
 def test_tls__running_daemon_waits_for_a_good_certificate(site: Site, tmp_path: Path) -> None:
     """A certificate that goes bad later is told, and ends nothing."""
     given = site.redis()
