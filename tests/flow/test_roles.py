@@ -197,7 +197,7 @@ def test_daemon__that_lacks_a_right_names_it_at_its_start(server: Server) -> Non
         kept = [rule for rule in line_of(Role.DAEMON)[1:] if rule not in ("+xadd", "+zrem")]
         user.grant(kept)
         with daemon_on(server, **login, gateway__stream="news") as daemon:
-            assert daemon.ended() == 78
+            assert daemon.ended(60) == 78
             (line,) = [one for one in daemon.log.read_text().splitlines() if one[0] != "{"]
     rules = "~news +xadd +zrem"
     assert line.endswith(f"may not run XADD, ZREM or touch news: ACL SETUSER {user.user} {rules}")
