@@ -24,11 +24,13 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
 from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_state.access import open_async, user_name
 from galaxy_notify.redis_state.deployment import Layout, check_durability, join_deployment
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.permissions import check_rights
+from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -101,9 +103,11 @@ class Daemon:
         edge, backoff = EdgeLog(self._log), OutageBackoff()
         prefix, mine = self._settings.redis.prefix, self._policy.deployment
         confirm = Confirm.of(self._settings.redis.durability)
+        keys, user = Layout(prefix, mine).keys(0), user_name(self._settings)
         while not self._stop.is_set():
             self._pulse.progressed(-1)
             try:
+                await check_rights(self._client, keys, Role.DAEMON, user)
                 await join_deployment(self._client, prefix, mine, lead=True)
                 await check_durability(self._client, Keys(prefix, 0), confirm)
             except RedisFault as error:

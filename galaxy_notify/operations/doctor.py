@@ -19,6 +19,7 @@ from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.permissions import Refused, refused_commands
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import server_now
+from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.servers import read_config, read_info, read_server_name
 from galaxy_notify.settings import Settings
@@ -26,6 +27,8 @@ from galaxy_notify.settings import Settings
 _PINGS: Final = 7
 _SLOW_MS: Final = 20.0
 _CLOCK_MS: Final = 1000
+#: Who cannot tell whether Redis takes writes.
+_WITHOUT_WRITES: Final = (Role.CONSUMER, Role.READER)
 _SECTIONS: Final = ("memory", "persistence", "replication")
 
 
@@ -34,8 +37,10 @@ def examine(place: Place, settings: Settings) -> Iterator[Finding]:
     yield from _connection(place)
     info, config = read_info(place, *_SECTIONS), read_config(place, "appendfsync", "save")
     yield from server_findings(read_server_name(place), info, config)
-    yield from _permissions(refused_commands(place))
-    yield _write(place)
+    refused = refused_commands(place)
+    yield _permissions(refused)
+    if refused.role not in _WITHOUT_WRITES:
+        yield _write(place)
     yield from _agreement(place.deployment, Deployment.from_settings(settings))
     try:
         status = read_status(place)
@@ -99,38 +104,20 @@ def _clock(offset: float) -> Finding:
     )
 
 
-def _permissions(refused: Refused) -> Iterator[Finding]:
-    if refused.everything:
-        yield Finding(
+def _permissions(refused: Refused) -> Finding:
+    role = refused.role
+    missing = refused.of(role)
+    if missing:
+        return Finding(
             "error",
             "permissions",
-            "this user may not touch our keys at all",
-            "nothing is accepted or published",
-            "allow it the keys ~{PREFIX:*}:* with the prefix of redis.prefix, and the commands",
+            f"this user may not {missing}",
+            f"it has the rights of a {role} otherwise; what needs these fails, perhaps half-way",
+            f"ACL SETUSER … {missing.rules}",
         )
-        return
-    if refused.essential:
-        yield Finding(
-            "error",
-            "permissions",
-            f"this user may not run {', '.join(refused.essential)}",
-            "accept, claim, settle or upkeep fail, in the middle of a batch at worst",
-            f"ACL SETUSER … {_grants(refused.essential)}",
-        )
-    if refused.further:
-        yield Finding(
-            "warning",
-            "permissions",
-            f"this user may not run {', '.join(refused.further)}",
-            "consumers of the stream and some operators' commands fail; publishing does not",
-            f"ACL SETUSER … {_grants(refused.further)}",
-        )
-    if not refused.essential and not refused.further:
-        yield Finding("ok", "permissions", "every command that is needed is allowed")
-
-
-def _grants(commands: tuple[str, ...]) -> str:
-    return " ".join("+" + command.lower().replace(" ", "|") for command in commands)
+    if refused:
+        return Finding("ok", "permissions", f"this user may do what a {role} does, and not all")
+    return Finding("ok", "permissions", "every command that is needed is allowed")
 
 
 def _write(place: Place) -> Finding:

@@ -57,6 +57,11 @@ def open_async(settings: Settings, **options: Any) -> redis.asyncio.Redis:
     )
 
 
+def user_name(settings: Settings) -> str:
+    """Return the ACL user that *settings* log in as."""
+    return settings.redis.username or urlsplit(settings.redis.url).username or "default"
+
+
 def _lookup(settings: Settings, url: str) -> Lookup | None:
     own = settings.redis
     if own.sentinels:

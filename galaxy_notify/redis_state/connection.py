@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -60,7 +60,11 @@ class _Tcp(_PacksFast, redis.asyncio.Connection):
 
 
 class _Tls(_PacksFast, redis.asyncio.SSLConnection):
-    pass
+    """Reads the certificates anew for each connection, so that rotated ones are picked up."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
 
 
 class _FollowingTcp(AsyncFollows, _Tcp):

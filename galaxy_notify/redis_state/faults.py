@@ -9,6 +9,8 @@ from typing import Final, TypeGuard
 
 from redis import exceptions
 
+from galaxy_notify.redis_state.tls_faults import tls_trouble
+
 #: What a call to Redis may raise; anything else is a defect of ours.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 
@@ -37,6 +39,11 @@ class Fault:
         """Tell whether Redis said that it takes nothing now, whatever it was handed."""
         return self.code in _REFUSALS
 
+    @property
+    def is_about_a_key(self) -> bool:
+        """Tell whether the user may run the command, but not on this key."""
+        return self.code == "NOPERM" and _ON_A_KEY.search(self.text) is not None
+
 
 _RESOLVE: Final = frozenset(
     {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN"}
@@ -63,6 +70,8 @@ _IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
 _IN_PIPELINE: Final = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ")
 _DENIED: Final = re.compile(r"can't (?:run|access)|no permissions|No permissions|ACL failure")
 
+_ON_A_KEY: Final = re.compile(r"access (?:one of the keys|a key|at least one of the keys)")
+
 
 def reply_code(text: str) -> str:
     """Return the code of an error reply, also where a script wraps it."""
@@ -82,6 +91,8 @@ def classify(error: BaseException) -> Fault:
     # While it connects, redis-py's asyncio client hides what the server said in the cause.
     if type(error) is exceptions.ConnectionError and _told_by_server(error.__cause__):
         return classify(error.__cause__)
+    if told := tls_trouble(error):
+        return Fault("TLS", Remedy.CONFIGURE, told[:200])
     text = _bounded(error)
     if isinstance(error, exceptions.AuthenticationError):
         return Fault(_auth_code(text), Remedy.CONFIGURE, text)

@@ -1,134 +1,194 @@
-"""Which of the commands that we need the user may run, asked without changing anything.
+"""Which of the commands and keys that we need the user may use, asked without changing anything.
 
-Redis checks permissions before it looks at a command, so each one is sent in a form that does
-nothing: on the key that nobody creates, or one argument short. What a user may run directly, a
-script may run for it.
+Redis checks permissions before it looks at what a command would do, so each one is sent in a form
+that does nothing: on the key that nobody creates, or with arguments that cannot be. What a user may
+run directly, a script may run for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import redis.asyncio
+
+from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import try_all
-from galaxy_notify.redis_state.runner import RedisFault, fault_of
+from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
+from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all
+from galaxy_notify.redis_state.scripts import Read, script
 
 _ENDLESS: Final = 10**15
 
-#: What scripts, workers and producers run; `never` and `stream` stand for the keys.
-ESSENTIAL: Final[Mapping[str, tuple[Any, ...]]] = {
+#: A harmless form of every command; `never`, `meta` and `stream` stand for the keys.
+PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
     "BLPOP": ("never", "0.01"),
+    "CONFIG GET": ("save",),
     "DEL": ("never",),
+    "EVALSHA": ("0" * 40, "0"),
     "EXISTS": ("never",),
+    "GET": ("never",),
     "HDEL": ("never", "f"),
     "HEXISTS": ("never", "f"),
     "HGET": ("never", "f"),
     "HGETALL": ("never",),
     "HINCRBY": ("never", "f", "x"),
+    "HKEYS": ("never",),
     "HLEN": ("never",),
     "HMGET": ("never", "f"),
+    "HSCAN": ("never", "0"),
     "HSET": ("never", "f", "v", "f"),
     "HSETNX": ("meta", "format", "1"),
     "HSTRLEN": ("never", "f"),
+    "INFO": ("server",),
     "LLEN": ("never",),
     "PERSIST": ("never",),
     "PEXPIRE": ("never", "1"),
-    "PING": (),
+    "PTTL": ("never",),
     "RPUSH": ("meta", "x"),
     "SADD": ("meta", "x"),
+    "SCAN": ("0", "COUNT", "1"),
+    "SCRIPT LOAD": ("script",),
+    "SET": ("never", "x", "NX", "XX"),
     "SISMEMBER": ("never", "x"),
     "SREM": ("never", "x"),
     "TIME": (),
+    "UNLINK": ("never",),
     "XACK": ("never", "g", "1-1"),
     "XADD": ("stream", "NOMKSTREAM", "*", "f"),
+    "XCLAIM": ("never", "g", "c", "1", "1-1"),
     "XDEL": ("stream", "1-1"),
+    "XGROUP CREATE": ("never", "g", "0"),
+    "XGROUP DESTROY": ("never", "g"),
     "XINFO CONSUMERS": ("never", "g"),
     "XINFO GROUPS": ("never",),
+    "XINFO STREAM": ("never",),
     "XLEN": ("stream",),
     "XPENDING": ("never", "g"),
     "XRANGE": ("stream", "+", "-", "COUNT", "1"),
+    "XREAD": ("COUNT", "1", "STREAMS", "never", "0"),
+    "XREADGROUP": ("GROUP", "g", "c", "COUNT", "1", "STREAMS", "never", ">"),
+    "XREVRANGE": ("never", "-", "+", "COUNT", "1"),
     "XTRIM": ("stream", "MAXLEN", _ENDLESS),
     "ZADD": ("never", "XX", "1", "x"),
     "ZCARD": ("never",),
     "ZCOUNT": ("never", "1", "0"),
+    "ZMSCORE": ("never", "x"),
     "ZRANGE": ("never", "0", "0"),
     "ZRANGEBYSCORE": ("never", "1", "0"),
+    "ZRANK": ("never", "x"),
     "ZREM": ("never", "x"),
     "ZREMRANGEBYRANK": ("never", "0", "0"),
     "ZREMRANGEBYSCORE": ("never", "1", "0"),
+    "ZREVRANGE": ("never", "0", "0"),
     "ZREVRANGEBYSCORE": ("never", "0", "1"),
+    "ZSCAN": ("never", "0"),
     "ZSCORE": ("never", "x"),
 }
-
-#: What only consumers of the gateway stream and operators' commands run.
-FURTHER: Final[Mapping[str, tuple[Any, ...]]] = {
-    "HKEYS": ("never",),
-    "HSCAN": ("never", "0"),
-    "PTTL": ("never",),
-    "SCAN": ("0", "COUNT", "1"),
-    "UNLINK": ("never",),
-    "XAUTOCLAIM": ("never", "g", "c", "1", "0"),
-    "XGROUP CREATE": ("never", "g", "0"),
-    "XGROUP DESTROY": ("never", "g"),
-    "XINFO STREAM": ("never",),
-    "XREAD": ("COUNT", "1", "STREAMS", "never", "0"),
-    "XREADGROUP": ("GROUP", "g", "c", "COUNT", "1", "STREAMS", "never", ">"),
-    "XREVRANGE": ("never", "+", "-", "COUNT", "1"),
-    "ZMSCORE": ("never", "x"),
-    "ZRANK": ("never", "x"),
-    "ZSCAN": ("never", "0"),
-}
+#: Who does not name himself cannot connect at all; a transaction is tried as a whole.
+UNPROBED: Final = frozenset({"CLIENT SETNAME", "EXEC", "MULTI"})
 # Without the deployment's hash these would create a key instead of meeting one of another type.
 _NEED_META: Final = frozenset({"HSETNX", "RPUSH", "SADD"})
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The commands that the user may not run."""
+    """The commands that the user may not run, and the keys that it may not touch."""
 
-    essential: tuple[str, ...]
-    further: tuple[str, ...]
+    commands: frozenset[str]
+    keys: frozenset[str] = frozenset()
+
+    def of(self, role: Role) -> Refused:
+        """Return what of it a role needs."""
+        return Refused(self.commands & set(RIGHTS[role].commands), self.keys)
 
     @property
-    def everything(self) -> bool:
-        """Tell whether not even reading is allowed: the keys are, and not the commands."""
-        return {"HGET", "ZADD", "HSET", "ZCARD"} <= set(self.essential)
+    def role(self) -> Role:
+        """Return the role that the user is likest to."""
+        probed = {*PROBES, "MULTI"}
+
+        def differs(role: Role) -> int:
+            return len(probed.intersection(RIGHTS[role].commands) ^ (probed - self.commands))
+
+        return min(Role, key=differs)
+
+    def __bool__(self) -> bool:
+        return bool(self.commands or self.keys)
+
+    def __str__(self) -> str:
+        may = [f"run {', '.join(sorted(self.commands))}"] * bool(self.commands)
+        return " or ".join([*may, *(f"touch {key}" for key in sorted(self.keys))])
+
+    @property
+    def rules(self) -> str:
+        """Return the words of an ACL that would allow it."""
+        patterns = (f"~{key}" for key in sorted(self.keys))
+        return " ".join([*patterns, *map(grant, sorted(self.commands))])
 
 
 def refused_commands(place: Place) -> Refused:
-    """Return what the user may not run; raise `RedisFault` where Redis is away."""
+    """Return all that the user may not use; raise `RedisFault` where Redis is away."""
     keys = place.keys(0)
     (known,) = try_all(place, [["EXISTS", keys.meta]])
-    skipped = frozenset() if known == 1 else _NEED_META
-    essential = _refused(place, keys, {k: v for k, v in ESSENTIAL.items() if k not in skipped})
-    if not _may_use_transactions(place):
-        essential = (*essential, "MULTI")
-    return Refused(essential, _refused(place, keys, FURTHER))
+    probes = _probes(keys, PROBES, known)
+    refused = _refused(keys, probes, try_all(place, probes.values()))
+    if _may_use_transactions(place):
+        return refused
+    return Refused(refused.commands | {"MULTI"}, refused.keys)
 
 
-def _refused(place: Place, keys: Keys, probes: Mapping[str, tuple[Any, ...]]) -> tuple[str, ...]:
-    names = {"never": keys.never, "stream": keys.stream, "meta": keys.meta}
-    commands = [
-        [*command.split(), *(names.get(str(argument), argument) for argument in arguments)]
-        for command, arguments in probes.items()
-    ]
-    replies = try_all(place, commands)
-    return tuple(
-        command
-        for command, reply in zip(probes, replies, strict=True)
-        if isinstance(reply, RedisFault) and reply.fault.code == "NOPERM"
-    )
+async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user: str) -> None:
+    """Raise `ConfigurationError` for what a role's user may not use, with what would allow it.
+
+    Raises `RedisFault` where Redis is away.
+    """
+    client = at_shard(client, keys)
+    (known,) = await run_all(client, [Read(["EXISTS", keys.meta])])
+    probes = _probes(keys, RIGHTS[role].commands, known)
+    replies = await run_all(client, [Read(probe) for probe in probes.values()])
+    refused = _refused(keys, probes, replies)
+    if refused:
+        raise ConfigurationError(
+            f"redis: user {user} may not {refused}: ACL SETUSER {user} {refused.rules}"
+        )
+
+
+def _probes(keys: Keys, commands: Iterable[str], known: Any) -> dict[str, list[Any]]:
+    names: dict[Any, str] = {"never": keys.never, "stream": keys.stream, "meta": keys.meta}
+    names["script"] = script("pause").source
+    left_out = UNPROBED if known == 1 else UNPROBED | _NEED_META
+    return {
+        command: [
+            *command.split(),
+            *(names.get(argument, argument) for argument in PROBES[command]),
+        ]
+        for command in commands
+        if command not in left_out
+    }
+
+
+def _refused(keys: Keys, probes: Mapping[str, list[Any]], replies: Sequence[Any]) -> Refused:
+    commands, patterns = set(), set()
+    for (command, probe), reply in zip(probes.items(), replies, strict=True):
+        if not isinstance(reply, RedisFault) or reply.fault.code != "NOPERM":
+            continue
+        if reply.fault.is_about_a_key:
+            touched = next(word for word in probe if word in (keys.never, keys.meta, keys.stream))
+            patterns.add(touched.replace(keys.tag, f"{{{keys.prefix}:*}}:"))
+        else:
+            commands.add(command)
+    return Refused(frozenset(commands), frozenset(patterns))
 
 
 def _may_use_transactions(place: Place) -> bool:
     try:
         with at_shard(place.client, place.keys(0)).pipeline(transaction=True) as pipeline:
-            pipeline.ping()
+            pipeline.time()
             pipeline.execute()
     except REDIS_ERRORS as error:
         return fault_of(error).fault.code != "NOPERM"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from galaxy_notify.redis_state.group_report import GroupReport, group_report
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import number, try_all
+from galaxy_notify.redis_state.reading import number, read_all, try_all
 from galaxy_notify.redis_state.runner import RedisFault
 
 
@@ -28,7 +28,7 @@ def read_streams(place: Place) -> list[StreamReport]:
     """Return a report for each shard's stream; raise `RedisFault` where Redis is away."""
     shards = place.all_keys
     lengths = try_all(place, (["XLEN", keys.stream] for keys in shards))
-    undone = try_all(place, (["HGET", keys.totals, "undone"] for keys in shards))
+    undone = read_all(place, (["HGET", keys.totals, "undone"] for keys in shards))
     rows = zip(shards, lengths, undone, strict=True)
     return [_report(place, keys, length, number(count)) for keys, length, count in rows]
 

@@ -7,16 +7,19 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from galaxy_notify.model.intent import Intent
-from galaxy_notify.redis_state.permissions import ESSENTIAL, FURTHER
+from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import settings_from
 from tests.support.documents import commands, names, runnable, text_of
 from tests.support.program import ROOT, daemon, delivered, environment, program
+from tests.support.roles import PASSWORD, stage
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -142,48 +145,42 @@ def _fields(settings: Any, section: str) -> list[str]:
     return list(type(getattr(settings, section)).model_fields)
 
 
-def _rights() -> list[str]:
-    """Return the words of the README's ACL SETUSER, with the password of this test."""
-    block = text_of(README).partition("<!-- acl -->\n```sh\n")[2].partition("```")[0]
-    words = shlex.split(block.replace("\\\n", " "))
-    assert words[:3] == ["redis-cli", "ACL", "SETUSER"]
-    return words[3:]
-
-
-def test_readme__gives_every_right_that_doctor_asks_for() -> None:
-    """The user of the README may run all that the program needs."""
-    granted = {word[1:].lower() for word in _rights() if word.startswith("+")}
-    needed = {command.lower().replace(" ", "|") for command in [*ESSENTIAL, *FURTHER]}
-    assert {one for one in needed if not {one, one.split("|")[0]} & granted} == set()
-
-
-def test_readme__gives_rights_that_suffice(any_server: Server) -> None:
-    """Accept, publish, die, replay, look and consume as the user of the README, on any server."""
-    with any_server.client() as client:
-        client.execute_command("ACL", "SETUSER", *_rights())
-        try:
-            login = {
-                "GALAXY_NOTIFY_REDIS__USERNAME": "galaxy-notify",
-                "GALAXY_NOTIFY_REDIS__PASSWORD": "SECRET",
+@pytest.fixture
+def users(any_server: Server) -> Iterator[dict[Role, dict[str, str]]]:
+    """Make the users of the shipped file; give the settings with which each logs in."""
+    with ExitStack() as stack:
+        made = {role: stack.enter_context(stage(any_server, role)).user for role in Role}
+        yield {
+            role: {
+                "GALAXY_NOTIFY_REDIS__USERNAME": user,
+                "GALAXY_NOTIFY_REDIS__PASSWORD": PASSWORD,
             }
-            _live(any_server, client, login)
-            denied: Any = client.execute_command("ACL", "LOG")
-        finally:
-            client.execute_command("ACL", "DELUSER", "galaxy-notify")
-    # redis-py tells its name and version where it may, and goes on where it may not.
-    assert [entry for entry in denied if not entry[b"object"].startswith(b"client")] == []
+            for role, user in made.items()
+        }
 
 
-def _live(server: Server, client: Any, login: dict[str, str]) -> None:
-    client.execute_command("ACL", "LOG", "RESET")
-    assert program(server, "accept", stdin=INTENT, **login).returncode == 0
-    with daemon(server, **login, **BROKEN):
+def test_readme__has_users_that_suffice(
+    any_server: Server, users: dict[Role, dict[str, str]]
+) -> None:
+    """Accept, publish, die, replay, look and consume, each as the user made for it."""
+    with any_server.client() as client:
+        client.execute_command("ACL", "LOG", "RESET")
+        _live(any_server, client, users)
+        denied: Any = client.execute_command("ACL", "LOG")
+    assert denied == []
+
+
+def _live(server: Server, client: Any, users: dict[Role, dict[str, str]]) -> None:
+    producer, operator = users[Role.PRODUCER], users[Role.OPERATOR]
+    assert program(server, "accept", stdin=INTENT, **producer).returncode == 0
+    with daemon(server, **users[Role.DAEMON], **BROKEN):
         wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
-    with daemon(server, **login):
-        for command in ("dead ls", "dead replay --all --yes", "health", "status", "doctor", "fsck"):
-            done = program(server, *command.split(), **login)
+    with daemon(server, **users[Role.DAEMON]):
+        for command in ("dead ls", "dead replay --all --yes", "health", "status", "fsck"):
+            done = program(server, *command.split(), **operator)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         wait_until(lambda: client.xlen(STREAM) == 1, "it is published")
-        login_url = server.url.replace("unix://", "unix://galaxy-notify:SECRET@")
+        name = users[Role.CONSUMER]["GALAXY_NOTIFY_REDIS__USERNAME"]
+        login_url = server.url.replace("unix://", f"unix://{name}:{PASSWORD}@")
         assert delivered(server, 1, login_url) == ["user-7: game.turn.ready\n"]
-    assert program(server, "pause", "push", **login).returncode == 0
+    assert program(server, "pause", "push", **operator).returncode == 0

@@ -65,7 +65,7 @@ class Station:
             about={"host": "host", "pid": "2", "version": "0", "started_ms": "1"},
             progressed=lambda shard: None,
         )
-        self._client = shared.client
+        self.client = shared.client
         layout = Layout(settings.redis.prefix, policy.deployment)
         self.shards = [Shard(shared, keys) for keys in layout.all_keys]
 
@@ -113,7 +113,7 @@ class Station:
 
     def close(self) -> None:
         """Close the connections and the loop."""
-        self._runner.run(self._client.aclose())
+        self._runner.run(self.client.aclose())
         self._runner.close()
 
     async def _work(self) -> None:

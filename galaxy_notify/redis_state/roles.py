@@ -1,0 +1,104 @@
+"""What each kind of user may do in Redis: the source of ``config/users.acl`` and of every check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """Who connects to Redis."""
+
+    DAEMON = "daemon"
+    PRODUCER = "producer"
+    CONSUMER = "consumer"
+    OPERATOR = "operator"
+    READER = "reader"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The patterns of the keys that a role touches, and the commands that it and its scripts run.
+
+    Every pattern begins with the prefix of the deployment where it says ``PREFIX``.
+    """
+
+    keys: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    def line(self, role: Role, prefix: str = "gn") -> str:
+        """Return the line of an ACL file that gives a user these rights and no others."""
+        patterns = (f"~{{{key}".replace("PREFIX", prefix) for key in self.keys)
+        words = [f"user galaxy-notify-{role} resetkeys resetchannels -@all", *patterns]
+        return " ".join([*words, *map(grant, self.commands)])
+
+
+def grant(command: str) -> str:
+    """Return the rule that allows a command."""
+    return "+" + command.lower().replace(" ", "|")
+
+
+def _rights(keys: str, commands: str) -> Rights:
+    # Every connection names itself, and every role runs scripts: a script may what its caller may.
+    every = "client|setname evalsha script|load " + commands
+    names = (name.upper().replace("|", " ") for name in every.split())
+    return Rights(tuple(keys.split()), tuple(sorted(names)))
+
+
+RIGHTS: Final[Mapping[Role, Rights]] = {
+    Role.DAEMON: _rights(
+        """
+        PREFIX:*}:abandoned:* PREFIX:*}:client-events PREFIX:*}:dead:* PREFIX:*}:janitor
+        PREFIX:*}:leases:* PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
+        PREFIX:*}:orphans PREFIX:*}:paused PREFIX:*}:schedule:* PREFIX:*}:totals
+        PREFIX:*}:wake:* PREFIX:*}:worker:* PREFIX:*}:workers
+        """,
+        """
+        blpop del exec exists get hdel hexists hget hincrby hlen hmget hset hsetnx hstrlen llen
+        multi pexpire rpush set sismember time xadd xdel xinfo|consumers xinfo|groups xlen
+        xpending xrange xtrim zadd zcard zcount zrange zrangebyscore zrem zremrangebyscore
+        zrevrangebyscore zscore
+        """,
+    ),
+    Role.PRODUCER: _rights(
+        """
+        PREFIX:*}:abandoned:* PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
+        PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
+        """,
+        """
+        del exists hdel hexists hget hgetall hincrby hmget hset hsetnx llen pexpire rpush time
+        zadd zrange zrem zscore
+        """,
+    ),
+    Role.CONSUMER: _rights(
+        """
+        PREFIX:*}:client-events PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:parked PREFIX:*}:seen:*
+        PREFIX:*}:totals
+        """,
+        """
+        hget hmget pexpire time xack xadd xclaim xgroup|create xinfo|groups xinfo|stream
+        xpending xrange xreadgroup xtrim zadd zmscore zremrangebyrank zremrangebyscore
+        """,
+    ),
+    Role.OPERATOR: _rights(
+        # `bench` writes below a prefix of its own, whatever the deployment's is.
+        "PREFIX:*}:* gn-bench-*}:*",
+        """
+        blpop config|get del exec exists get hdel hexists hget hgetall hincrby hkeys hlen hmget
+        hscan hset hsetnx info llen multi persist pexpire pttl rpush sadd scan set sismember srem
+        time unlink xadd xgroup|destroy xinfo|groups xinfo|stream xlen xpending xrange xread
+        xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem zremrangebyscore
+        zrevrange zrevrangebyscore zscan zscore
+        """,
+    ),
+    Role.READER: _rights(
+        "PREFIX:*}:*",
+        """
+        config|get hexists hget hgetall hkeys hlen hmget hscan info llen pttl scan sismember time
+        xinfo|groups xinfo|stream xlen xpending xrange xread xrevrange zcard zcount zmscore zrange
+        zrangebyscore zrank zscan zscore
+        """,
+    ),
+}

@@ -1,0 +1,144 @@
+"""What operators do, and those who only look, as steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from galaxy_notify import Notifier
+from galaxy_notify.operations import bench
+from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.reading import read_all
+from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.stream import follow
+from tests.support import events
+from tests.support.faults import FAULTS
+from tests.support.intents import PLAIN
+from tests.support.role_daemon import lives
+from tests.support.roles import Stage, step
+from tests.support.site import Site, member_of
+
+OLD_MS = 3_600_000
+
+
+def _worked(stage: Stage) -> tuple[Site, str]:
+    """Found a deployment with something of everything; return the id of a dead one."""
+    site = stage.found()
+    member = site.bury(number=2)[0]
+    site.notify("u1", "u2")
+    site.accept()
+    site.client.xgroup_create(site.keys.stream, "gateway", id="0", mkstream=True)
+    events.publish(site.client, 7)
+    site.client.zadd(site.keys.workers, {"host-1": site.now()})
+    site.client.hset(site.keys.worker("host-1"), mapping={"progress_ms": site.now()})
+    return site, member
+
+
+@step(Role.OPERATOR, Role.READER)
+def looks(stage: Stage) -> Iterator[None]:
+    site, member = _worked(stage)
+    waiting = member_of(site.notify("u9"), "u9")
+    site.claim("push", 0)
+    yield
+    for command in ("status", "stream tail", "stream groups", "config show", "dead stats"):
+        stage.cli(*command.split())
+    stage.cli("show", waiting.partition("/")[0])
+    stage.cli("show", member)
+
+
+@step(Role.OPERATOR, Role.READER)
+def looks_at_dead_letters(stage: Stage) -> Iterator[None]:
+    _, member = _worked(stage)
+    yield
+    stage.cli("dead", "ls")
+    stage.cli("dead", "show", member)
+    stage.cli("dead", "export", "--all")
+
+
+@step(Role.OPERATOR, Role.READER)
+def compares(stage: Stage) -> Iterator[None]:
+    site = stage.found(worker__channels=["push", "email"])
+    site.whole = False
+    for plant in FAULTS.values():
+        plant(site)
+    yield
+    stage.cli("fsck", code=1)
+
+
+@step(Role.OPERATOR, Role.READER)
+def follows(stage: Stage) -> Iterator[None]:
+    site, _ = _worked(stage)
+    yield
+    place = open_place(site.settings_at(stage.url))
+    arriving = follow(place.client, place.all_keys, 10)
+    assert next(arriving)
+    site.client.xadd(site.keys.stream, events.event_fields(8))
+    next(arriving)
+    place.close()
+
+
+@step(Role.OPERATOR, Role.READER)
+def examines(stage: Stage) -> Iterator[None]:
+    _worked(stage)
+    yield
+    stage.cli("doctor")
+
+
+@step(Role.OPERATOR)
+def mends(stage: Stage) -> Iterator[None]:
+    site = stage.found(worker__channels=["push", "email"])
+    site.whole = False
+    for plant in FAULTS.values():
+        plant(site)
+    yield
+    stage.cli("fsck", "--fix")
+
+
+@step(Role.OPERATOR)
+def moves_dead_letters(stage: Stage) -> Iterator[None]:
+    site, member = _worked(stage)
+    site.client.zadd(site.keys.dead("push"), {"nobody": 1})
+    yield
+    stage.cli("dead", "replay", member, "--yes")
+    stage.cli("dead", "purge", "--all", "--yes")
+
+
+@step(Role.OPERATOR)
+def pauses_and_drops(stage: Stage) -> Iterator[None]:
+    _worked(stage)
+    yield
+    stage.cli("pause", "push")
+    stage.cli("resume", "push")
+    stage.cli("health", code=0)
+    stage.cli("stream", "drop-group", "gateway", "--yes")
+
+
+@step(Role.CONSUMER, lasts=True)
+def consumes_by_command(stage: Stage) -> Iterator[None]:
+    _worked(stage)
+    yield
+    stage.cli("stream", "consume", "--group", "g", "--consumer", "c", "--count", "1")
+
+
+@step(Role.OPERATOR)
+def measures_in_pieces(stage: Stage) -> Iterator[None]:
+    site = stage.found(redis__prefix="gn-bench-0")
+    yield
+    settings = site.settings_at(stage.url)
+    place = open_place(settings)
+    bench.check_empty(open_place(bench.throwaway_settings(settings)))
+    bench.floor_rate(place, 10, b"x", lambda: None)
+    read_all(place, [["SET", f"{site.keys.tag}round-trip", 1]])
+    site.client.flushall()
+    with Notifier(settings) as notifier:
+        notifier.accept(PLAIN)
+    station = site.station(url=stage.url)
+    station.step()
+    station.tidy()
+    station.run(lives(station.client, site))
+    assert bench.remove(place)
+
+
+@step(Role.OPERATOR, lasts=True)
+def measures(stage: Stage) -> Iterator[None]:
+    yield
+    stage.cli("bench", "--routes", "100")
