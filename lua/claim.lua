@@ -43,12 +43,14 @@ local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
 
 -- A lease lapses at a time of its own, just before it may last no longer: the fraction
 -- tells it from others, and its members from those that are due at a whole millisecond.
+-- What a lease that has ended left behind may have that time too, once a clock was set back.
 local function free_score(lapse)
   local score
   repeat
     lapse = lapse - 1 / 1024
     score = string.format('%.17g', lapse)
   until lapse % 1 ~= 0 and call('ZCOUNT', KEYS[2], score, score) == 0
+    and call('ZCOUNT', KEYS[1], score, score) == 0
   return score
 end
 

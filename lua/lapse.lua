@@ -14,13 +14,14 @@
 local now, shortened = now_ms(ARGV[1]), 0
 
 local function shorten(token, score, ttl)
-  local members, taken = try('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256), nil
+  local members, taken, stray = try('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256), nil, nil
   local there, back, lapse, to = {}, {}, tonumber(score) - math.ceil(score - now - ttl), nil
   repeat -- a whole number of ms earlier, as its fraction tells it from what is merely due
     to, lapse = string.format('%.17g', lapse), lapse - 1
     taken = try('ZCOUNT', KEYS[2], to, to)
-    if fault(members) or fault(taken) then return end
-  until taken == 0
+    stray = try('ZCOUNT', KEYS[1], to, to)
+    if fault(members) or fault(taken) or fault(stray) then return end
+  until taken + stray == 0
   for i, member in ipairs(members) do
     there[2 * i - 1], there[2 * i] = to, member
     back[2 * i - 1], back[2 * i] = score, member

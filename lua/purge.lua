@@ -34,6 +34,7 @@ local function purge(id, route, before, after)
       return 'fault'
     end
     try('ZREM', tag .. 'schedule:' .. channel, member)
+    try('HDEL', tag .. 'abandoned:' .. channel, member)
     local left = try('HINCRBY', key, 'open', -1)
     if not fault(left) and left <= 0 then try('PEXPIRE', key, ARGV[3]) end
   end

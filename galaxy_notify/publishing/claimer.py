@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from time import monotonic
 from typing import Final
@@ -44,8 +44,8 @@ class _Asked:
 
     channel: str
     token: str
+    since: float
     alone: bool = False
-    since: float = field(default_factory=monotonic)
 
 
 class Claimer:
@@ -99,7 +99,7 @@ class Claimer:
         for _ in self._channels:
             channel = self._channels[self._next_channel % len(self._channels)]
             self._next_channel += 1
-            taken = await self._claim(slot, _Asked(channel, self._token(slot)))
+            taken = await self._claim(slot, _Asked(channel, self._token(slot), monotonic()))
             if taken.claim.members or taken.suspects:
                 return taken
             waits.append(taken.claim)
@@ -109,7 +109,8 @@ class Claimer:
 
     async def claim_alone(self, slot: int, channel: str) -> Taken:
         """Take one route that was abandoned twice."""
-        asked = self._unanswered.get(slot) or _Asked(channel, self._token(slot), alone=True)
+        asked = self._unanswered.get(slot)
+        asked = asked or _Asked(channel, self._token(slot), monotonic(), alone=True)
         return await self._claim(slot, asked)
 
     def is_unheard(self, slot: int) -> bool:
@@ -133,6 +134,7 @@ class Claimer:
             await self._store.reconnect()
 
     async def _claim(self, slot: int, asked: _Asked) -> Taken:
+        asked_again = slot in self._unanswered
         self._unanswered[slot] = asked
         try:
             claim = await self._store.claim(
@@ -143,6 +145,8 @@ class Claimer:
                 del self._unanswered[slot]
             raise
         del self._unanswered[slot]
+        if asked_again:
+            claim = replace(claim, asked_again=True)
         self._clock_ms = claim.now_ms - monotonic() * 1000
         self._note_hold(claim)
         if claim.members or claim.suspects:

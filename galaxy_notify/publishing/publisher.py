@@ -112,10 +112,10 @@ class Publisher:
         items = batch.items
         if not items:
             return Outcome()
+        # As many may be others, where the claim arrived twice: then each member is compared.
+        claimed = 0 if claim.asked_again else len(claim.members)
         with self._reporter.span(items):
-            settled = await self._store.settle(
-                channel, claim.token, batch.settlement, len(claim.members)
-            )
+            settled = await self._store.settle(channel, claim.token, batch.settlement, claimed)
         self._reporter.settled(channel, items, settled)
         words = Counter(answer.word for answer in settled.answers)
         refused = await self._settle_again(channel, claim, items, settled)

@@ -89,7 +89,10 @@ class ClaimedMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim answered; ``next_due_ms`` only where nothing was due."""
+    """What a claim answered; ``next_due_ms`` only where nothing was due.
+
+    One that was *asked_again* may still be on its way once more, and take others when it arrives.
+    """
 
     word: str
     token: str
@@ -99,6 +102,7 @@ class Claim:
     suspects: int = 0
     members: Sequence[ClaimedMember] = ()
     records: dict[bytes, bytes] = field(default_factory=dict)
+    asked_again: bool = False
 
 
 def claim(

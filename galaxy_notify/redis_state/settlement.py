@@ -91,7 +91,8 @@ class Settlement:
         """Return the call that settles everything added so far.
 
         *claimed* is how many the claim gave: where all of them are settled, whoever still holds
-        so many holds them all.
+        so many holds them all. It is 0 where the claim may arrive once more, and take as many
+        others.
         """
         whole = claimed if claimed == len(self) else ""
         names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel)]

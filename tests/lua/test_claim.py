@@ -262,3 +262,16 @@ def test_claim__asked_again_for_fewer_needs_no_memory(shard: Shard) -> None:
     )
     assert not refuse_on(shard, call, "ZADD", shard.keys.schedule("push")).failed
     assert len(shard.leases()) == 3
+
+
+def test_claim__shares_no_time_with_what_was_left_behind(shard: Shard) -> None:
+    """Once the clock was set back, a new lease does not take in what an old one left behind."""
+    first, left = shard.accept(1, "push:u1", "push:u2")
+    shard.claim()
+    shard.now += TTL
+    assert _names(shard.claim(SECOND, limits=replace(LIMITS, members=1))) == [first]
+    shard.now -= TTL
+    (third,) = shard.accept(3)
+    assert _names(shard.claim(f"host-3-aaaa:0:{TTL}:1")) == [third]
+    assert shard.leases() == {first: SECOND, third: f"host-3-aaaa:0:{TTL}:1"}
+    assert left in shard.schedule()

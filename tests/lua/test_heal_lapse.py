@@ -158,3 +158,15 @@ def test_lapse__finds_what_is_held_too_long_beside_many(shard: Shard) -> None:
         assert shard.claim(f"host-3-aaaa:{number}:{TTL}:1", limits=few).members
     assert _lapse(shard) == 1
     assert shard.schedule()[gone] <= shard.now + TTL
+
+
+def test_lapse__shares_no_time_with_what_was_left_behind(shard: Shard) -> None:
+    """A lease that is shortened does not take in what an ended one left behind."""
+    first, left = shard.accept(1, "push:u1", "push:u2")
+    shard.claim()
+    shard.now += TTL
+    shard.claim(SECOND, limits=replace(LIMITS, members=1))
+    shard.now -= TTL
+    assert _lapse(shard) == 1
+    assert shard.leases() == {first: SECOND}
+    assert left in shard.schedule()

@@ -64,6 +64,18 @@ def test_purge__of_what_has_vanished_clears_the_index(server: Server) -> None:
         yard.assert_conserved()
 
 
+def test_purge__of_what_is_scheduled_too_leaves_nothing(server: Server) -> None:
+    """A dead letter that stood in the schedule as well leaves no count behind."""
+    with graveyard(server) as yard:
+        (member,) = yard.bury()
+        keys = yard.layout.keys(0)
+        yard.client.zadd(keys.schedule("push"), {member: 1})
+        yard.client.hset(keys.abandoned("push"), member, 1)
+        assert purge(yard, change(yard, member)) == ["purged"]
+        assert not yard.client.exists(keys.schedule("push"), keys.abandoned("push"))
+        yard.assert_conserved()
+
+
 @pytest.mark.parametrize("case", REFUSALS)
 def test_purge__refuses(case: str, any_server: Server) -> None:
     """Whatever is no dead letter as it was read stays as it is, byte for byte."""

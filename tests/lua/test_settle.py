@@ -190,3 +190,18 @@ def test_settle__forgets_a_cancelled_route(shard: Shard) -> None:
     assert shard.cancel(member) == ["known", "cancelled"]
     assert shard.words(settlement) == ["stale"]
     assert shard.events() == []
+
+
+def test_settle__of_a_claim_that_arrived_twice_takes_no_others(shard: Shard) -> None:
+    """A delayed claim may put as many others under its lease: who compares them takes none."""
+    (first,) = shard.accept(1)
+    shard.claim()
+    settlement = publishing(shard, first)
+    shard.now += LIMITS.ttl_ms
+    other = "host-2-ffff:0:30000:1"
+    shard.claim(other)
+    assert shard.words(publishing(shard, first), other) == ["published"]
+    (second,) = shard.accept(2)
+    assert [m.member.decode() for m in shard.claim().members] == [second]
+    assert shard.words(settlement) == ["stale"]
+    assert len(shard.events()) == 1

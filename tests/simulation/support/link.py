@@ -1,0 +1,188 @@
+"""One process' way to the server: calls are delayed, lost, unanswered, late or refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from redis.exceptions import ConnectionError as Gone
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as Late
+
+from galaxy_notify.redis_state.scripts import names, script
+from tests.simulation.support.fates import TIMEOUT_S, Fate, Fates
+from tests.simulation.support.server import VirtualServer
+
+_NAMES = {script(name).sha: name for name in names()}
+
+
+class Link:
+    """Stands in for the asynchronous client of one process, with all that the product calls."""
+
+    def __init__(self, server: VirtualServer, fates: Fates, name: str, trace: list[str]) -> None:
+        self.dead = False
+        self.mortal = False
+        self.name = name
+        self._hung: list[asyncio.Future[None]] = []
+        self._server = server
+        self._fates = fates
+        self._trace = trace
+
+    #: It leads to one server, which is always the primary.
+    connection_kwargs: ClassVar[dict[str, Any]] = {"primary": None}
+
+    @property
+    def connection_pool(self) -> Link:
+        """Return what can be disconnected."""
+        return self
+
+    async def disconnect(self, *, inuse_connections: bool) -> None:
+        """Drop connections."""
+
+    async def execute_command(self, *command: Any) -> Any:
+        """Send a command."""
+        return await self._send(_told(command), lambda: self._server.execute(command))
+
+    async def script_load(self, source: str) -> Any:
+        """Send a script."""
+        return await self._send("SCRIPT LOAD", lambda: self._server.load(source))
+
+    async def blpop(self, keys: Sequence[str], timeout: float) -> Any:  # noqa: ASYNC109  # redis-py's
+        """Wait for an element; a connection that breaks is another call's fate."""
+        await self._alive()
+        found = await self._server.pop(keys, timeout)
+        await self._alive()
+        return found
+
+    async def llen(self, key: str) -> Any:
+        """Count a list."""
+        return await self.execute_command("LLEN", key)
+
+    async def rpush(self, key: str, value: str) -> Any:
+        """Add to a list."""
+        return await self.execute_command("RPUSH", key, value)
+
+    async def exists(self, key: str) -> Any:
+        """Tell whether a key is there."""
+        return await self.execute_command("EXISTS", key)
+
+    def pipeline(self, *, transaction: bool) -> Pipeline:
+        """Return commands that are sent together."""
+        return Pipeline(self)
+
+    async def send_all(self, commands: Sequence[Sequence[Any]]) -> Any:
+        """Send commands together."""
+
+        def execute() -> list[Any]:
+            return [self._server.execute(command) for command in commands]
+
+        return await self._send("MULTI", execute)
+
+    async def _send(self, told: str, execute: Any) -> Any:
+        await self._alive()
+        fate = self._fates.next()
+        if fate.kind.startswith("crash") and not self.mortal:
+            fate = fate._replace(kind="lost")
+        self._trace.append(
+            f"{self._fates.calls} {self._server.now} {self.name} {told}: {fate.kind}"
+        )
+        if fate.kind == "late":
+            loop = asyncio.get_running_loop()
+            self._server.late += 1
+            loop.call_later(fate.there_s, self._arrive, execute)
+            await asyncio.sleep(TIMEOUT_S)
+            raise Late("Timeout reading")
+        await asyncio.sleep(fate.there_s)
+        await self._before(fate)
+        reply = _caught(execute)
+        await self._after(fate)
+        if isinstance(reply, RedisError):
+            raise reply
+        return reply
+
+    def _arrive(self, execute: Any) -> None:
+        """Have a call executed of which nobody hears any more."""
+        self._server.late -= 1
+        _caught(execute)
+
+    async def _before(self, fate: Fate) -> None:
+        if fate.kind == "crash before":
+            self.dead = True
+        await self._alive()
+        if fate.kind == "flush":
+            self._server.client.script_flush()
+        elif fate.kind == "lost":
+            await self._break(fate)
+        elif fate.kind == "refused":
+            raise ResponseError(fate.refusal)
+
+    async def _after(self, fate: Fate) -> None:
+        if fate.kind == "crash after":
+            self.dead = True
+        await asyncio.sleep(fate.back_s)
+        await self._alive()
+        if fate.kind == "unanswered":
+            await self._break(fate)
+
+    async def _break(self, fate: Fate) -> None:
+        if fate.timeout:
+            await asyncio.sleep(TIMEOUT_S)
+            raise Late("Timeout reading")
+        raise Gone("Connection reset")
+
+    async def _alive(self) -> None:
+        """Go on, unless the process has died."""
+        if self.dead:
+            # Kept, or what waits for it would be collected in its midst.
+            self._hung.append(asyncio.get_running_loop().create_future())
+            await self._hung[-1]
+
+
+class Pipeline:
+    """Commands that are sent together; each method names its command."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._commands: list[tuple[Any, ...]] = []
+
+    def hset(self, key: str, items: Sequence[str]) -> None:
+        """Set fields."""
+        self._commands.append(("HSET", key, *items))
+
+    def hsetnx(self, key: str, field: str, value: str) -> None:
+        """Set a field that is not there."""
+        self._commands.append(("HSETNX", key, field, value))
+
+    def pexpire(self, key: str, ms: int) -> None:
+        """Let a key expire."""
+        self._commands.append(("PEXPIRE", key, ms))
+
+    def zadd(self, key: str, mapping: dict[str, int]) -> None:
+        """Add to a sorted set."""
+        self._commands += [("ZADD", key, score, member) for member, score in mapping.items()]
+
+    def zrem(self, key: str, member: str) -> None:
+        """Remove from a sorted set."""
+        self._commands.append(("ZREM", key, member))
+
+    def delete(self, key: str) -> None:
+        """Delete a key."""
+        self._commands.append(("DEL", key))
+
+    async def execute(self) -> Any:
+        """Send them."""
+        return await self._link.send_all(self._commands)
+
+
+def _caught(execute: Any) -> Any:
+    try:
+        return execute()
+    except RedisError as error:
+        return error
+
+
+def _told(command: Sequence[Any]) -> str:
+    if command[0] == "EVALSHA":
+        return _NAMES[command[1]]
+    return " ".join(map(str, command[:2]))
