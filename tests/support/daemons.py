@@ -40,7 +40,7 @@ class DaemonProcess:
         self.write_config()
         self.server = server
         self._options = options
-        self._variables = variables or {}
+        self.variables = dict(variables or {})
         self._stderr = stderr
         self.log = self.folder / "log"
         self.start()
@@ -61,7 +61,7 @@ class DaemonProcess:
             self.process = subprocess.Popen(
                 [*PROGRAM, "--config", str(self.config), *self._options, "run"],
                 cwd=ROOT,
-                env=environment(self.server, **self._variables),
+                env=environment(self.server, **self.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if self._stderr is None else self._stderr,

@@ -1,0 +1,117 @@
+"""One deployment for a fault test: server, daemons, producers, journal, and the verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from typing import Any
+
+from galaxy_notify.redis_state.server_binaries import ServerBinary
+from tests.faults.support.aof import KEEPS_ALL
+from tests.faults.support.checker import Report, Rest, check
+from tests.faults.support.history import history_of
+from tests.faults.support.journal import Journal
+from tests.faults.support.load import Load, Shape
+from tests.support.daemons import DaemonProcess, daemon_on
+from tests.support.servers import Server, running
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+#: Leases short enough to see them lapse, abandoned routes never taken for killers.
+_SETTINGS: dict[str, Any] = {
+    "worker__lease_ttl_ms": 1000,
+    "worker__batch_size": 32,
+    "worker__poll_interval_ms": 200,
+    "worker__max_abandoned": 1000,
+    "gateway__max_len": 10_000_000,
+}
+
+
+class Arena:
+    """A server that keeps its whole history, and whatever a test lets loose on it."""
+
+    def __init__(self, server: Server, rng: Random, stack: ExitStack, **settings: Any) -> None:
+        self.server = server
+        self.rng = rng
+        self.journal = Journal()
+        self.site = Site(server.url, **_SETTINGS | settings)
+        self.daemons: list[DaemonProcess] = []
+        self._settings = _SETTINGS | settings
+        self._stack = stack
+        stack.callback(self.site.close)
+
+    def daemon(self, failpoints: str = "", url: str = "", **given: Any) -> DaemonProcess:
+        """Start a daemon, perhaps with failpoints, perhaps through a proxy."""
+        variables = given.pop("variables", {}) | _failing(failpoints, self.rng)
+        if url:
+            variables["GALAXY_NOTIFY_REDIS__URL"] = url
+        made = daemon_on(self.server, variables=variables, **self._settings | given)
+        self.daemons.append(self._stack.enter_context(made))
+        return self.daemons[-1]
+
+    def start_again(self, daemon: DaemonProcess, failpoints: str = "") -> None:
+        """Start a daemon that has ended; what it was told to fail at is forgotten or replaced."""
+        daemon.variables.pop("GN_FAILPOINTS", None)
+        daemon.variables.update(_failing(failpoints, self.rng))
+        daemon.start()
+
+    def load(self, shape: Shape | None = None, url: str = "") -> Load:
+        """Return producers."""
+        return Load(url or self.server.url, self.journal, self.rng, shape)
+
+    def hand_in(self, routes: int, shape: Shape | None = None) -> None:
+        """Have so many routes accepted."""
+        self.load(shape).hand_in(routes)
+
+    def wait_until_over(self, timeout: float = 60) -> None:
+        """Wait until nothing is scheduled any more."""
+        wait_until(lambda: not self.scheduled, "all of it has come to an end", timeout)
+
+    @property
+    def scheduled(self) -> int:
+        """Return how many routes wait or are leased."""
+        keys = self.site.layout.all_keys
+        return sum(int(self.site.client.zcard(one.schedule("push"))) for one in keys)
+
+    def report(self) -> Report:
+        """Check every invariant that a run shows, and print what it came to."""
+        report = check(self.journal, Rest.of(self.site), history_of(self.server.folder))
+        print(f"{report}, {self.stale} stale")
+        return report
+
+    @property
+    def stale(self) -> int:
+        """Return how many items the daemons found settled, or claimed, by another."""
+        lines = [line for daemon in self.daemons for line in daemon.lines("batch settled")]
+        return sum(line.get("stale", 0) for line in lines)
+
+    def assert_kept(self) -> Report:
+        """Assert that nothing was lost, doubled, early or charged, whatever happened."""
+        report = self.report()
+        assert report.violations[:10] == []
+        for daemon in self.daemons:
+            assert_readable(daemon)
+        return report
+
+
+def _failing(failpoints: str, rng: Random) -> dict[str, str]:
+    if not failpoints:
+        return {}
+    return {"GN_FAILPOINTS": f"seed={rng.getrandbits(32)},{failpoints}"}
+
+
+def assert_readable(daemon: DaemonProcess) -> None:
+    """Assert that every line of its log is one JSON object without control characters (I12)."""
+    for line in daemon.log.read_text().splitlines():
+        assert isinstance(json.loads(line), dict), line
+        assert line.isprintable(), line
+
+
+@contextmanager
+def arena_on(binary: ServerBinary, rng: Random, **settings: Any) -> Iterator[Arena]:
+    """Run a deployment on a server of its own while the block runs."""
+    with ExitStack() as stack:
+        server = stack.enter_context(running(binary, **KEEPS_ALL))
+        yield Arena(server, rng, stack, **settings)

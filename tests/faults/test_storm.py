@@ -1,0 +1,43 @@
+"""Row 5: everything is killed all the time, and in the end each route was published once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.conftest import NewArena
+from tests.faults.support.chaos import SUICIDAL, Chaos
+from tests.faults.support.load import Shape
+
+
+def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
+    """Kill daemons and the server while so many routes come in and are published."""
+    one = arena()
+    for _ in range(4):
+        one.daemon(SUICIDAL)
+    chaos = Chaos(one, SUICIDAL)
+    load = one.load(Shape(recipients=10, ahead_ms=5000, pause_s=0.1))
+    turns = [{"kill_daemon": 1}] * (deaths // servers) + [{"kill_server": 1}]
+    with load.running(routes):
+        for weights in turns * servers:
+            before = chaos.counts["died"] + chaos.counts["kill_server"]
+            chaos.run(weights, lambda: chaos.counts["died"] + chaos.counts["kill_server"] > before)
+        chaos.run({"kill_daemon": 1}, lambda: load.is_done, 1.0)
+    chaos.run({"kill_daemon": 1}, lambda: not one.scheduled, 2.0)
+    report = one.assert_kept()
+    print(f"{chaos.counts['died']} daemons died, {chaos.counts['kill_server']} servers")
+    assert chaos.counts["died"] >= deaths
+    assert chaos.counts["kill_server"] >= servers
+    assert report.accepted >= routes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_row05__kill_storm(arena: NewArena) -> None:
+    """20,000 routes, 200 deaths of daemons and 20 of the server: none lost, twice or early."""
+    storm(arena, routes=20_000, deaths=200, servers=20)
+
+
+@pytest.mark.slow
+def test_row05__small_storm(any_arena: NewArena) -> None:
+    """The same in small, on every flavour of server."""
+    storm(any_arena, routes=1500, deaths=9, servers=3)
