@@ -20,18 +20,20 @@ NewArena = Callable[..., Arena]
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> Random:
     """Give the random generator of a test: its own, made of the run's seed and its name."""
-    print(f"{VARIABLE}={seed_of_run()}")
+    request.node.add_report_section("setup", "seed", f"{VARIABLE}={seed_of_run()}")
     return Random(f"{seed_of_run()}:{request.node.name}")
 
 
 @pytest.fixture
-def arena(rng: Random) -> Iterator[NewArena]:
+def arena(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewArena]:
     """Make a deployment on a server of its own: ``arena(section__field=value)``."""
     with ExitStack() as stack:
 
         def make(server: str = "", **settings: Any) -> Arena:
             binary = servers_found()[server] if server else the_bundled_server()
-            return stack.enter_context(arena_on(binary, rng, **settings))
+            made = stack.enter_context(arena_on(binary, rng, **settings))
+            request.node.user_properties.append(("figures", made.figures))
+            return made
 
         yield make
 

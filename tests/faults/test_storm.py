@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.faults.conftest import NewArena
@@ -16,15 +18,15 @@ def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
         one.daemon(SUICIDAL)
     chaos = Chaos(one, SUICIDAL)
     load = one.load(Shape(recipients=10, ahead_ms=5000, pause_s=0.1))
-    turns = [{"kill_daemon": 1}] * (deaths // servers) + [{"kill_server": 1}]
     with load.running(routes):
-        for weights in turns * servers:
-            before = chaos.counts["died"] + chaos.counts["kill_server"]
-            chaos.run(weights, lambda: chaos.counts["died"] + chaos.counts["kill_server"] > before)
-        chaos.run({"kill_daemon": 1}, lambda: load.is_done, 1.0)
+        for turn in range(servers):
+            chaos.run({"kill_daemon": 1}, partial(chaos.has_done, "died", deaths * turn // servers))
+            chaos.run({"kill_server": 1}, partial(chaos.has_done, "kill_server", turn + 1))
+        chaos.run({"kill_daemon": 1}, lambda: load.is_done and chaos.has_done("died", deaths), 1.0)
     chaos.run({"kill_daemon": 1}, lambda: not one.scheduled, 2.0)
     report = one.assert_kept()
-    print(f"{chaos.counts['died']} daemons died, {chaos.counts['kill_server']} servers")
+    died, servers_died = chaos.counts["died"], chaos.counts["kill_server"]
+    one.figures.append(f"{died} daemons and {servers_died} times the server died")
     assert chaos.counts["died"] >= deaths
     assert chaos.counts["kill_server"] >= servers
     assert report.accepted >= routes

@@ -90,12 +90,14 @@ class Server:
 
     def start(self) -> Server:
         """Start the process and wait until it serves (its data is loaded)."""
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self._launch()
         wait_until(self._serves, f"{self.binary} serves")
         return self
+
+    def start_loading(self, **options: str) -> None:
+        """Start the process with further options, and wait until it loads its data."""
+        self._launch(**options)
+        wait_until(self._loads, f"{self.binary} loads")
 
     def stop(self) -> None:
         """End the process as an operator would, with SIGTERM."""
@@ -131,8 +133,14 @@ class Server:
             self.kill()
         shutil.rmtree(self.folder)
 
-    def _command(self) -> list[str]:
-        options = dict(self._options)
+    def _launch(self, **further: str) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(further), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def _command(self, further: dict[str, str]) -> list[str]:
+        options = self._options | further
         if self.binary.flavour == "redis" and self.binary.version.startswith("6."):
             del options["enable_debug_command"]  # came with 7.0; before, DEBUG is simply there
         fixed = {
@@ -154,6 +162,17 @@ class Server:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+    def _loads(self) -> bool:
+        assert self._running().poll() is None, self.log
+        try:
+            with self.client() as client:
+                client.ping()
+        except redis.BusyLoadingError:
+            return True
+        except redis.RedisError:
+            return False
+        raise AssertionError(f"{self.binary} has loaded already")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

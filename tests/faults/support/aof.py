@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-KEEPS_ALL = {
+KEEPS_ALL: dict[str, Any] = {
     "appendonly": "yes",
     "appendfsync": "always",
     "aof_use_rdb_preamble": "no",

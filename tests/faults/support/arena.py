@@ -35,6 +35,8 @@ class Arena:
     def __init__(self, server: Server, rng: Random, stack: ExitStack, **settings: Any) -> None:
         self.server = server
         self.rng = rng
+        #: What the run came to, for the table of the matrix.
+        self.figures: list[str] = []
         self.journal = Journal()
         self.site = Site(server.url, **_SETTINGS | settings)
         self.daemons: list[DaemonProcess] = []
@@ -76,9 +78,9 @@ class Arena:
         return sum(int(self.site.client.zcard(one.schedule("push"))) for one in keys)
 
     def report(self) -> Report:
-        """Check every invariant that a run shows, and print what it came to."""
+        """Check every invariant that a run shows, and note what it came to."""
         report = check(self.journal, Rest.of(self.site), history_of(self.server.folder))
-        print(f"{report}, {self.stale} stale")
+        self.figures.append(f"{report}, {self.stale} stale")
         return report
 
     @property

@@ -41,6 +41,10 @@ class Chaos:
             self.revive()
             self._ever.wait(pause_s * self._arena.rng.random())
 
+    def has_done(self, name: str, times: int) -> bool:
+        """Tell whether a fault has come about so often; ``died`` counts daemons, however."""
+        return self.counts[name] >= times
+
     def revive(self) -> None:
         """Start the daemons again that have ended, as a supervisor would."""
         for daemon in self._arena.daemons:

@@ -19,7 +19,7 @@ from tests.faults.support.history import History, Violation
 from tests.faults.support.journal import Journal, Promise
 from tests.support.site import Site
 
-#: In which invariants each of the three words of the report shows.
+#: What a payload repeats of its intent.
 _TOLD = ("type", "producer", "title", "body", "data")
 
 
@@ -122,9 +122,9 @@ class _Judge:
         """Look for events that stand twice, that nobody asked for, or that no state knows."""
         if len(self._entries) != len(self._rest.entries):
             doubled = Counter(entry["event_id"] for entry in self._rest.entries)
-            for event, number in doubled.items():
+            for twice, number in doubled.items():
                 if number > 1:
-                    self._broken("I2", event.decode(), f"it is in the stream {number} times")
+                    self._broken("I2", twice.decode(), f"it is in the stream {number} times")
         for event in self._entries:
             member = event.partition("#")[0]
             if member.partition("/")[0] not in journal.promises:

@@ -122,7 +122,9 @@ class History:
         spent = after.attempts - before.attempts
         failure = after.failure.failure_class if after.failure else ""
         if not replayed and spent and (spent != 1 or failure not in _ATTEMPTS):
-            self._broken("I9", step.member, f"{spent} attempts were spent on {failure or 'nothing'}")
+            self._broken(
+                "I9", step.member, f"{spent} attempts were spent on {failure or 'nothing'}"
+            )
 
     def _leased(self, step: Step, dropped: set[bytes]) -> None:
         worker = step.after.history[-1].worker if step.after.history else ""
@@ -150,9 +152,10 @@ class History:
     def _dead(self, step: Step) -> None:
         route, failure = step.after, step.after.failure
         known = failure and failure.failure_class and failure.at_ms and failure.worker
+        message = failure.message if failure else ""
         if not known:
             self._broken("I7", step.member, "it does not tell when, why and by whom it died")
-        elif failure and len(failure.message) > MESSAGE_KEPT or len(route.history) > HISTORY_KEPT:
+        elif len(message) > MESSAGE_KEPT or len(route.history) > HISTORY_KEPT:
             self._broken("I7", step.member, "its history is longer than is kept")
 
     def _note_leases(self, transition: Transition) -> None:

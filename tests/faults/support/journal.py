@@ -51,5 +51,6 @@ class Journal:
     @property
     def routes(self) -> int:
         """Return how many routes were accepted for certain."""
-        accepted = [one for one in self.promises.values() if one.is_accepted]
-        return sum(len(one.members) for one in accepted)
+        with self._lock:
+            promises = [*self.promises.values()]
+        return sum(len(one.members) for one in promises if one.is_accepted)
