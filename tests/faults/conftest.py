@@ -29,9 +29,9 @@ def arena(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewArena]:
     """Make a deployment on a server of its own: ``arena(section__field=value)``."""
     with ExitStack() as stack:
 
-        def make(server: str = "", **settings: Any) -> Arena:
+        def make(server: str = "", options: dict[str, str] | None = None, **given: Any) -> Arena:
             binary = servers_found()[server] if server else the_bundled_server()
-            made = stack.enter_context(arena_on(binary, rng, **settings))
+            made = stack.enter_context(arena_on(binary, rng, options, **given))
             request.node.user_properties.append(("figures", made.figures))
             return made
 

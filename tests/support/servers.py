@@ -61,6 +61,8 @@ class Server:
         # is on its way to the disk, and a kill loses what was answered.
         usual = {"save": "", "appendonly": "no", "appendfsync": "always"}
         self._options = usual | {"enable_debug_command": "yes"} | options
+        #: What its environment has beside ours, from the next start on.
+        self.variables: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -136,7 +138,11 @@ class Server:
     def _launch(self, **further: str) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(further), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command(further),
+                env=os.environ | self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def _command(self, further: dict[str, str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from random import Random
 from typing import Any
@@ -46,7 +46,7 @@ class Arena:
 
     def daemon(self, failpoints: str = "", url: str = "", **given: Any) -> DaemonProcess:
         """Start a daemon, perhaps with failpoints, perhaps through a proxy."""
-        variables = given.pop("variables", {}) | _failing(failpoints, self.rng)
+        variables = dict(given.pop("variables", {})) | _failing(failpoints, self.rng)
         if url:
             variables["GALAXY_NOTIFY_REDIS__URL"] = url
         made = daemon_on(self.server, variables=variables, **self._settings | given)
@@ -112,8 +112,10 @@ def assert_readable(daemon: DaemonProcess) -> None:
 
 
 @contextmanager
-def arena_on(binary: ServerBinary, rng: Random, **settings: Any) -> Iterator[Arena]:
-    """Run a deployment on a server of its own while the block runs."""
+def arena_on(
+    binary: ServerBinary, rng: Random, options: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[Arena]:
+    """Run a deployment on a server of its own, with options of its own, while the block runs."""
     with ExitStack() as stack:
-        server = stack.enter_context(running(binary, **KEEPS_ALL))
+        server = stack.enter_context(running(binary, **KEEPS_ALL | dict(options or {})))
         yield Arena(server, rng, stack, **settings)

@@ -52,6 +52,9 @@ class Chaos:
                 self.counts["died"] += 1
                 self._arena.start_again(daemon, self._failpoints)
 
+    def look_on(self) -> None:
+        """Do nothing: what goes wrong does so by itself."""
+
     def kill_daemon(self) -> None:
         """Kill a daemon: mostly one that works, now and then one that has only begun to."""
         if self._arena.rng.random() < 0.2:

@@ -25,7 +25,8 @@ class Shape:
 
     recipients: int = 10
     text_bytes: int = 100
-    ahead_ms: int = 2000
+    #: None leaves the due time to the server.
+    ahead_ms: int | None = 2000
     cancel: float = 0.02
     #: How many producers, and the pause of each after an intent.
     producers: int = 2
@@ -110,12 +111,15 @@ class Load:
 
     def _intent(self, rng: Random) -> dict[str, Any]:
         shape, number = self.shape, rng.getrandbits(48)
-        ahead = rng.randrange(shape.ahead_ms + 1)
+        due: dict[str, int] = {}
+        if shape.ahead_ms is not None:
+            now = time.time_ns() // 1_000_000
+            due["due_at"] = now + rng.randrange(shape.ahead_ms + 1)
         return {
             "type": "game.turn.ready",
             "producer": "lobby",
             "recipients": [f"u{number:x}-{n}" for n in range(shape.recipients)],
             "body": rng.randbytes(shape.text_bytes // 2).hex(),
             "data": {"number": number},
-            "due_at": time.time_ns() // 1_000_000 + ahead,
+            **due,
         }
