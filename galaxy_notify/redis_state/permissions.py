@@ -38,6 +38,7 @@ ESSENTIAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "PERSIST": ("never",),
     "PEXPIRE": ("never", "1"),
     "PING": (),
+    "PTTL": ("never",),
     "RPUSH": ("meta", "x"),
     "SADD": ("meta", "x"),
     "SISMEMBER": ("never", "x"),
@@ -68,7 +69,6 @@ ESSENTIAL: Final[Mapping[str, tuple[Any, ...]]] = {
 FURTHER: Final[Mapping[str, tuple[Any, ...]]] = {
     "HKEYS": ("never",),
     "HSCAN": ("never", "0"),
-    "PTTL": ("never",),
     "SCAN": ("0", "COUNT", "1"),
     "UNLINK": ("never",),
     "XAUTOCLAIM": ("never", "g", "c", "1", "0"),

@@ -41,9 +41,9 @@ def test_row17__no_server_at_the_start(arena: NewArena) -> None:
         one.server.start()
         one.wait_until_over()
         one.assert_kept()
+        assert len(daemon.lines("redis unavailable")) == 1
     one.figures.append(f"{tries} tries in 10 s")
     assert tries <= 20
-    assert len(daemon.lines("redis unavailable")) == 1
 
 
 @pytest.mark.slow
@@ -91,12 +91,12 @@ def test_row28__name_that_is_not_found(arena: NewArena, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_row29__killed_while_it_syncs_every_second(arena: NewArena) -> None:
-    """What the file lacks after a kill is lost whole: nothing is doubled, early or half-written."""
+    """What the file lacks after a kill is lost whole: nothing twice, early or half-written."""
     one = arena(options={"appendfsync": "everysec"})
     one.daemon(), one.daemon()
     chaos, load = Chaos(one), one.load(Shape(pause_s=0.02))
     with load.running(1500):
-        chaos.run({"kill_server": 1}, lambda: load.is_done)
+        chaos.run({"kill_server": 1}, lambda: load.is_done, 5.0)
     one.wait_until_over()
     report = one.report()
     one.figures.append(f"{chaos.counts['kill_server']} kills of the server")
@@ -160,8 +160,9 @@ def _set_password(one: Arena, folder: Path, password: str) -> None:
 @pytest.mark.slow
 @needs("gcc")
 def test_row52__clock_of_the_server_jumps(arena: NewArena, tmp_path: Path) -> None:
-    """An hour on and back again: leases that would last for an hour are shortened, ids only grow."""
-    one = arena([*servers_found()][-1])
+    """An hour on and two back: leases that would last for hours are shortened, ids only grow."""
+    # Kept for longer than the jumps, or what is done would be forgotten by the time of the check.
+    one = arena([*servers_found()][-1], retention__settled_ms=86_400_000)
     clock = ShiftedClock(one.server, tmp_path)
     daemon = one.daemon()
     daemon.wait_for("daemon working")
@@ -228,7 +229,7 @@ def test_row53__deleted_key(arena: NewArena, name: str) -> None:
 
 
 def test_row54__exhausted_stream(arena: NewArena) -> None:
-    """A stream that has no more ids holds the shard; nobody pays, and with a new one all is sent."""
+    """A stream without further ids holds the shard; nobody pays, and with a new one all is sent."""
     one = arena()
     daemon = one.daemon()
     daemon.wait_for("daemon working")

@@ -92,7 +92,7 @@ class Arena:
     def assert_kept(self) -> Report:
         """Assert that nothing was lost, doubled, early or charged, whatever happened."""
         report = self.report()
-        assert report.violations[:10] == []
+        assert not report.violations, (str(report), report.violations[:10])
         for daemon in self.daemons:
             assert_readable(daemon)
         return report

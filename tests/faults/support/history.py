@@ -20,8 +20,8 @@ from galaxy_notify.model.route import (
     Status,
     decode_route,
 )
-from tests.faults.support.aof import Command, Transition, read_transitions
-from tests.faults.support.memory import Memory, pairs
+from tests.faults.support.aof import Transition, read_transitions
+from tests.faults.support.memory import Memory, pairs, scored
 
 #: What only a worker does to a route, and only under its lease.
 _SETTLED = {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.EXPIRED}
@@ -163,7 +163,7 @@ class History:
         for command in transition:
             if command[0].upper() == b"ZADD" and b"}:schedule:" in command[1]:
                 scores = self._memory.sets[command[1]].of
-                for score, member in pairs(_scored(command)):
+                for score, member in scored(command):
                     before = scores.get(member, 0.0)
                     if before % 1 and float(score) % 1:
                         self.abandoned += 1
@@ -171,10 +171,6 @@ class History:
 
     def _broken(self, invariant: str, subject: str, what: str) -> None:
         self.violations.append(Violation(invariant, subject, what))
-
-
-def _scored(command: Command) -> Command:
-    return command[3:] if command[2].upper() == b"XX" else command[2:]
 
 
 def _added(transition: Transition) -> dict[str, str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tests.faults.support.aof import Command
 
+_FLAGS = {b"XX", b"NX", b"CH", b"GT", b"LT"}
+
 
 class Scores:
     """A sorted set that also finds its members by their score."""
@@ -75,12 +77,10 @@ class Memory:
             self.hashes[command[1]].pop(field, None)
 
     def _zadd(self, command: Command) -> None:
-        words, only_known = command[2:], False
-        if words[0].upper() == b"XX":
-            words, only_known = words[1:], True
-        scores = self.sets[command[1]]
-        for score, member in pairs(words):
-            if not only_known or member in scores.of:
+        scores, flags = self.sets[command[1]], _flags(command)
+        for score, member in scored(command):
+            refused = b"XX" if member not in scores.of else b"NX"
+            if refused not in flags:
                 scores.put(member, float(score))
 
     def _zrem(self, command: Command) -> None:
@@ -98,6 +98,16 @@ class Memory:
     def _flush(self, _: Command) -> None:
         self.hashes.clear()
         self.sets.clear()
+
+
+def _flags(command: Command) -> set[bytes]:
+    """Return the options of a ZADD."""
+    return {word.upper() for word in command[2:] if word.upper() in _FLAGS}
+
+
+def scored(command: Command) -> Iterator[tuple[bytes, bytes]]:
+    """Return the scores and members of a ZADD."""
+    return pairs(command[2 + len(_flags(command)) :])
 
 
 def pairs(words: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
