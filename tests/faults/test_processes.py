@@ -132,9 +132,9 @@ def _starve(one: Arena, daemons: list[DaemonProcess]) -> None:
     """Freeze them in turns, half of the time."""
     watch = Stopwatch(4)
     while not watch.is_over:
-        daemon, pause = one.rng.choice(daemons), Stopwatch(one.rng.random() / 2)
+        daemon = one.rng.choice(daemons)
         daemon.signal(signal.SIGSTOP)
-        wait_until(lambda pause=pause: pause.is_over, "it is frozen")
+        Stopwatch(one.rng.random() / 2).wait()
         daemon.signal(signal.SIGCONT)
 
 

@@ -1,14 +1,16 @@
-"""What may befall a server and what it holds: rows 17, 26, 28 to 31, 48, 52 to 54 and 59."""
+"""What may befall a server and what it holds: rows 17, 26, 28 to 31, 48, 52 to 54, 59 and 62."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from galaxy_notify.redis_state.scripts import names
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.faults.conftest import NewArena
 from tests.faults.support.aof import files
@@ -17,8 +19,9 @@ from tests.faults.support.chaos import Chaos, Stopwatch
 from tests.faults.support.faulty_proxy import faulty
 from tests.faults.support.load import Shape
 from tests.faults.support.shifted_clock import ShiftedClock
+from tests.support.intents import PLAIN
 from tests.support.needs import needs
-from tests.support.program import program
+from tests.support.program import ROOT, program
 from tests.support.servers import Server, servers_found
 from tests.support.site import Site
 from tests.support.wait import wait_until
@@ -35,8 +38,8 @@ def test_row17__no_server_at_the_start(arena: NewArena) -> None:
     with faulty(one.server.socket, one.rng) as proxy:
         daemon = one.daemon(url=proxy.url)
         daemon.wait_for("redis unavailable")
-        connections, watch = proxy.connections, Stopwatch(10)
-        wait_until(lambda: watch.is_over, "it goes on trying", 15)
+        connections = proxy.connections
+        Stopwatch(10).wait()
         tries = proxy.connections - connections
         one.server.start()
         one.wait_until_over()
@@ -53,8 +56,7 @@ def test_row26__idle_connections_are_closed(arena: NewArena) -> None:
     daemon = one.daemon()
     for _ in range(3):
         daemon.wait_for("daemon working")
-        watch = Stopwatch(3)
-        wait_until(lambda watch=watch: watch.is_over, "connections are closed")
+        Stopwatch(3).wait()
         one.hand_in(20, Shape(ahead_ms=0))
         one.wait_until_over()
     one.assert_kept()
@@ -152,8 +154,13 @@ def test_row48__password_is_rotated(arena: NewArena, tmp_path: Path) -> None:
 
 def _set_password(one: Arena, folder: Path, password: str) -> None:
     (folder / "redis__password").write_text(password)
-    one.site.client.execute_command(
-        *("ACL", "SETUSER", "worker", "on", "resetpass", f">{password}", "~*", "&*", "+@all")
+    one.site.client.acl_setuser(
+        "worker",
+        enabled=True,
+        reset_passwords=True,
+        passwords=[f"+{password}"],
+        keys=["*"],
+        commands=["+@all"],
     )
 
 
@@ -188,6 +195,44 @@ def test_row52__clock_of_the_server_jumps(arena: NewArena, tmp_path: Path) -> No
 def _stream_id(raw: bytes) -> tuple[int, int]:
     ms, _, number = raw.decode().partition("-")
     return int(ms), int(number)
+
+
+@pytest.mark.slow
+def test_row59__very_many_due_at_once(arena: NewArena) -> None:
+    """A flood is taken in batches of the set size; no call of a script takes long for it."""
+    one = arena(options={"appendonly": "no"})
+    one.site.client.config_set("slowlog-log-slower-than", 500_000)
+    one.site.client.config_set("slowlog-max-len", 128)
+    intent = {**PLAIN, "recipients": [f"u{n}" for n in range(1000)]}
+    one.site.notifier.accept_many([intent] * 200)
+    daemons = [one.daemon(worker__batch_size=256), one.daemon(worker__batch_size=256)]
+    one.wait_until_over(110)
+    assert one.site.client.slowlog_get() == []
+    assert one.site.totals() == {"accepted": 200_000, "published": 200_000}
+    assert all(line["published"] <= 256 for d in daemons for line in d.lines("batch settled"))
+
+
+@pytest.mark.slow
+def test_row62__two_versions_of_the_scripts(arena: NewArena, tmp_path: Path) -> None:
+    """Daemons of two versions share the work, as in the middle of an upgrade."""
+    one = arena()
+    for name in ("galaxy_notify", "lua"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    prelude = tmp_path / "lua" / "_prelude.lua"
+    prelude.write_text(prelude.read_text() + "-- another version\n")
+    one.daemon()
+    one.daemon(variables={"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"})
+    one.site.load_scripts()
+    for daemon in one.daemons:
+        daemon.wait_for("daemon working")
+    with one.load(Shape(pause_s=0.01)).running(1500) as load:
+        wait_until(lambda: load.is_done, "all of it is accepted", 60)
+    one.wait_until_over()
+    one.assert_kept()
+    settled = [sum(line["published"] for line in d.lines("batch settled")) for d in one.daemons]
+    one.figures.append(f"{settled} routes published by the two")
+    assert min(settled) > 0
+    assert one.site.client.info("memory")["number_of_cached_scripts"] > len(names())
 
 
 @pytest.mark.slow
@@ -234,8 +279,7 @@ def test_row54__exhausted_stream(arena: NewArena) -> None:
     daemon = one.daemon()
     daemon.wait_for("daemon working")
     last = f"{2**64 - 1}-{2**64 - 1}"
-    one.site.client.xadd(one.site.keys.stream, {"user_id": "x", "event_type": "x"}, id="1-1")
-    one.site.client.execute_command("XSETID", one.site.keys.stream, last)
+    one.site.client.xadd(one.site.keys.stream, {"user_id": "x", "event_type": "x"}, id=last)
     one.hand_in(50)
     daemon.wait_for("stream refused")
     one.site.client.delete(one.site.keys.stream)

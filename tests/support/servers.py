@@ -78,6 +78,11 @@ class Server:
         return self._running().pid
 
     @property
+    def has_ended(self) -> bool:
+        """Tell whether the process has ended by itself."""
+        return self._running().poll() is not None
+
+    @property
     def log(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")
 

@@ -118,3 +118,8 @@ class Stopwatch:
     def is_over(self) -> bool:
         """Tell whether the time is up."""
         return time.monotonic() >= self._end
+
+    def wait(self) -> None:
+        """Let the time go by: what is looked at must have had its time to go wrong."""
+        while not self.is_over:
+            threading.Event().wait(0.05)

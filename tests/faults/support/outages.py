@@ -126,7 +126,7 @@ def without_replicas(arena: Arena, _: FaultyProxy) -> Iterator[None]:
 def full_of_clients(arena: Arena, _: FaultyProxy) -> Iterator[None]:
     """Have the server take no more connections than there are of ours."""
     client = arena.site.client
-    before = client.config_get("maxclients")["maxclients"]
+    before = str(client.config_get("maxclients")["maxclients"])
     client.config_set("maxclients", 1)
     client.client_kill_filter(_type="normal", skipme=True)
     yield
