@@ -1,4 +1,4 @@
-"""Row 5: everything is killed all the time, and in the end each route was published once."""
+"""Rows 5 and 66: everything breaks all the time, and in the end each route was published once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 
 from tests.faults.conftest import NewArena
-from tests.faults.support.chaos import SUICIDAL, Chaos
+from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
 from tests.faults.support.load import Shape
+from tests.support.servers import servers_found
 
 
 def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
@@ -43,3 +44,30 @@ def test_row05__kill_storm(arena: NewArena) -> None:
 def test_row05__small_storm(any_arena: NewArena) -> None:
     """The same in small, on every flavour of server."""
     storm(any_arena, routes=1500, deaths=9, servers=3)
+
+
+ALL_FAULTS = {
+    "kill_daemon": 4,
+    "freeze_daemon": 2,
+    "stop_daemon": 2,
+    "kill_server": 1,
+    "freeze_server": 1,
+    "flush_scripts": 2,
+    "drop_clients": 2,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_row66__a_minute_of_everything(arena: NewArena) -> None:
+    """Killed, frozen, stopped, cut off, in the order that the seed draws: nothing is lost."""
+    one = arena([*servers_found()][-1])
+    points = f"{SUICIDAL},before_settle:fault:0.05,after_claim:delay=200:0.05"
+    for _ in range(3):
+        one.daemon(points)
+    chaos, watch = Chaos(one, points), Stopwatch(60)
+    with one.load(Shape(pause_s=0.1)).running(1_000_000):
+        chaos.run(ALL_FAULTS, lambda: watch.is_over)
+    chaos.run({"look_on": 1}, lambda: not one.scheduled)
+    one.assert_kept()
+    one.figures.append(f"{dict(chaos.counts)}")

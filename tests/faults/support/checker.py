@@ -53,6 +53,7 @@ class Report:
     transitions: int
     abandoned: int
     slowest_ms: int
+    slowest_takeover_ms: int
 
     def count(self, invariant: str) -> int:
         """Return how many violations there are of one invariant."""
@@ -66,7 +67,8 @@ class Report:
             f"({self.unavailable} calls); {found}; "
             f"lost {self.count('I1')}, twice {self.count('I2')}, early {self.count('I3')}; "
             f"{self.transitions} transitions, {self.abandoned} abandoned, "
-            f"at most {self.slowest_ms} ms under nobody's lease"
+            f"taken over {self.slowest_takeover_ms} ms and published {self.slowest_ms} ms "
+            f"after they were free at the latest"
         )
 
 
@@ -89,6 +91,7 @@ def check(journal: Journal, rest: Rest, history: History | None = None) -> Repor
         transitions=history.transitions,
         abandoned=history.abandoned,
         slowest_ms=history.slowest_ms,
+        slowest_takeover_ms=history.slowest_takeover_ms,
     )
 
 

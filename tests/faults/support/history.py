@@ -8,6 +8,7 @@ generation. I9: only a failed attempt counts as one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,8 @@ class History:
         self.abandoned = 0
         #: How long the route that waited longest was due and under nobody's lease.
         self.slowest_ms = 0
+        #: How long the lease of a dead worker had lapsed at most when another took over.
+        self.slowest_takeover_ms = 0
         self.published: dict[str, str] = {}
         self._free_since: dict[str, float] = {}
         self._memory = Memory()
@@ -159,15 +162,36 @@ class History:
             self._broken("I7", step.member, "its history is longer than is kept")
 
     def _note_leases(self, transition: Transition) -> None:
-        """Note which members came out of one lease into another, and since when they were free."""
+        """Note what new leases took, and whether it was free to be taken."""
+        taken = self._new_leases(transition)
         for command in transition:
             if command[0].upper() == b"ZADD" and b"}:schedule:" in command[1]:
                 scores = self._memory.sets[command[1]].of
                 for score, member in scored(command):
-                    before = scores.get(member, 0.0)
-                    if before % 1 and float(score) % 1:
-                        self.abandoned += 1
-                        self._free_since[member.decode()] = before
+                    if float(score) in taken and member in scores:
+                        self._taken(member.decode(), scores[member], taken[float(score)])
+
+    def _new_leases(self, transition: Transition) -> dict[float, int]:
+        """Return the leases that begin here: their score → when they were asked for."""
+        found = {}
+        for command in transition:
+            if command[0].upper() == b"ZADD" and b"}:leases:" in command[1]:
+                for score, token in scored(command):
+                    if token not in self._memory.sets[command[1]].of:
+                        ttl = int(token.rsplit(b":", 2)[1])
+                        found[float(score)] = ceil(float(score)) - ttl
+        return found
+
+    def _taken(self, member: str, before: float, at: int) -> None:
+        """Check a claim: what was due, or whose lease had lapsed, and nothing else."""
+        if before % 1:
+            self.abandoned += 1
+            self._free_since[member] = before
+            self.slowest_takeover_ms = max(self.slowest_takeover_ms, int(at - before))
+            if at < before:
+                self._broken("I5", member, f"claimed {before - at:.0f} ms before its lease lapsed")
+        elif at < before:
+            self._broken("I3", member, f"claimed {before - at:.0f} ms before it was due")
 
     def _broken(self, invariant: str, subject: str, what: str) -> None:
         self.violations.append(Violation(invariant, subject, what))
