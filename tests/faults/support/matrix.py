@@ -93,13 +93,13 @@ class Results:
 
     def _tests(self, row: Row) -> str:
         own = sorted({_place(nodeid) for nodeid in self.of(row) if nodeid.startswith(OWN)})
-        return ", ".join(f"`{name}`" for name in [*own, *map(_short, row.tests)]) or row.elsewhere
+        shown = [f"`{name}`" for name in [*own, *map(_short, row.tests)]]
+        return ", ".join(shown + [row.elsewhere] * bool(row.elsewhere))
 
     def _result(self, row: Row) -> str:
-        if row.reason or row.elsewhere:
-            return row.reason or f"see {row.elsewhere}"
         counts = Counter(self.outcomes[nodeid] for nodeid in self.of(row))
-        return ", ".join(f"{number} {outcome}" for outcome, number in counts.items()) or "not run"
+        told = [f"{number} {outcome}" for outcome, number in counts.items()]
+        return ", ".join(told) or row.reason or ("elsewhere" if row.elsewhere else "not run")
 
 
 def belongs(nodeid: str, row: Row) -> bool:
