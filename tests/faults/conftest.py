@@ -17,6 +17,17 @@ from tests.support.servers import servers_found, the_bundled_server
 NewArena = Callable[..., Arena]
 
 
+#: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
+_SLOW_SECONDS = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests their time, unless they say how much."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> Random:
     """Give the random generator of a test: its own, made of the run's seed and its name."""

@@ -20,7 +20,7 @@ def carried_over(arena: NewArena, trouble: Trouble, shape: Shape | None = None) 
     with faulty(one.server.socket, one.rng, trouble) as proxy:
         daemon = one.daemon(url=proxy.url)
         one.hand_in(600, shape or Shape(ahead_ms=3000))
-        one.wait_until_over(100)
+        one.wait_until_over()
         one.assert_kept()
         assert all(route.attempts == 0 for route in one.site.routes().values())
         assert daemon.process.poll() is None
@@ -51,7 +51,7 @@ def test_row24__latency(arena: NewArena) -> None:
     with faulty(one.server.socket, one.rng, Trouble(delay_s=0.2, jitter_s=0.15)) as proxy:
         one.daemon(url=proxy.url)
         one.hand_in(600, Shape(ahead_ms=3000))
-        one.wait_until_over(100)
+        one.wait_until_over()
     report = one.assert_kept()
     assert report.abandoned == 0
     assert one.stale == 0
@@ -65,7 +65,7 @@ def test_row25__slow_link(arena: NewArena) -> None:
     with faulty(one.server.socket, one.rng, Trouble(bytes_per_s=125_000)) as proxy:
         one.hand_in(20, shape)
         one.daemon(url=proxy.url)
-        one.wait_until_over(110)
+        one.wait_until_over()
     one.assert_kept()
 
 
@@ -75,7 +75,8 @@ def test_row27__half_open_connections(arena: NewArena) -> None:
     one = arena()
     with faulty(one.server.socket, one.rng) as proxy:
         daemon = one.daemon(url=proxy.url)
-        daemon.wait_for("daemon working")
+        one.hand_in(100)
+        one.wait_until_over()
         proxy.silence()
         one.hand_in(100)
         daemon.wait_for("redis unavailable")

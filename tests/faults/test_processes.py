@@ -144,12 +144,12 @@ def test_row16__error_at_any_call(arena: NewArena, action: str) -> None:
     """Whichever call fails, as Redis does or as a defect would, nobody pays and nothing is lost."""
     one = arena()
     places = ("before_claim", "after_claim", "before_settle", "after_settle")
-    points = ",".join(f"{place}:{action}:0.1" for place in places)
+    points = ",".join(f"{place}:{action}:0.05" for place in places)
     daemons = [one.daemon(points), one.daemon(points)]
     chaos = Chaos(one, points)
     with one.load(Shape(pause_s=0.02)).running(600) as load:
         chaos.run({"look_on": 1}, lambda: load.is_done)
-    chaos.run({"look_on": 1}, lambda: not one.scheduled)
+    chaos.run({"look_on": 1}, lambda: one.is_over)
     one.assert_kept()
     assert all(route.attempts == 0 for route in one.site.routes().values())
     if action == "fault":

@@ -24,7 +24,7 @@ def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
             chaos.run({"kill_daemon": 1}, partial(chaos.has_done, "died", deaths * turn // servers))
             chaos.run({"kill_server": 1}, partial(chaos.has_done, "kill_server", turn + 1))
         chaos.run({"kill_daemon": 1}, lambda: load.is_done and chaos.has_done("died", deaths), 1.0)
-    chaos.run({"kill_daemon": 1}, lambda: not one.scheduled, 2.0)
+    chaos.run({"kill_daemon": 1}, lambda: one.is_over, 2.0)
     report = one.assert_kept()
     died, servers_died = chaos.counts["died"], chaos.counts["kill_server"]
     one.figures.append(f"{died} daemons and {servers_died} times the server died")
@@ -68,6 +68,6 @@ def test_row66__a_minute_of_everything(arena: NewArena) -> None:
     chaos, watch = Chaos(one, points), Stopwatch(60)
     with one.load(Shape(pause_s=0.1)).running(1_000_000):
         chaos.run(ALL_FAULTS, lambda: watch.is_over)
-    chaos.run({"look_on": 1}, lambda: not one.scheduled)
+    chaos.run({"look_on": 1}, lambda: one.is_over)
     one.assert_kept()
     one.figures.append(f"{dict(chaos.counts)}")

@@ -74,7 +74,7 @@ class DaemonProcess:
         ]
         return [line for line in found if event in ("", line["event"])]
 
-    def wait_for(self, event: str, timeout: float = 15) -> dict[str, Any]:
+    def wait_for(self, event: str, timeout: float = 60) -> dict[str, Any]:
         """Wait until it has logged an event."""
 
         def logged() -> list[dict[str, Any]]:

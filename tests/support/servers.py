@@ -24,7 +24,8 @@ from galaxy_notify.redis_state.server_binaries import (
 )
 from tests.support.wait import wait_until
 
-_STOP_SECONDS = 10
+_START_SECONDS = 60
+_STOP_SECONDS = 60
 
 
 @cache
@@ -98,13 +99,13 @@ class Server:
     def start(self) -> Server:
         """Start the process and wait until it serves (its data is loaded)."""
         self._launch()
-        wait_until(self._serves, f"{self.binary} serves")
+        wait_until(self._serves, f"{self.binary} serves", _START_SECONDS)
         return self
 
     def start_loading(self, **options: str) -> None:
         """Start the process with further options, and wait until it loads its data."""
         self._launch(**options)
-        wait_until(self._loads, f"{self.binary} loads")
+        wait_until(self._loads, f"{self.binary} loads", _START_SECONDS)
 
     def stop(self) -> None:
         """End the process as an operator would, with SIGTERM."""

@@ -16,7 +16,7 @@ from galaxy_notify.model.ids import random_id
 from tests.faults.support.journal import Journal, Promise
 from tests.support.wait import wait_until
 
-_STOP_SECONDS = 60
+_STOP_SECONDS = 120
 
 
 @dataclass(frozen=True)
