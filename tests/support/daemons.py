@@ -58,6 +58,7 @@ class DaemonProcess:
     def start(self) -> None:
         """Start the process, again if need be."""
         with self.log.open("ab") as log:
+            self._begun_at = log.tell()
             self.process = subprocess.Popen(
                 [*PROGRAM, "--config", str(self.config), *self._options, "run"],
                 cwd=ROOT,
@@ -73,6 +74,13 @@ class DaemonProcess:
             json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")
         ]
         return [line for line in found if event in ("", line["event"])]
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether the process that was started last has come to work."""
+        with self.log.open("rb") as log:
+            log.seek(self._begun_at)
+            return b'"daemon working"' in log.read()
 
     def wait_for(self, event: str, timeout: float = 60) -> dict[str, Any]:
         """Wait until it has logged an event."""
