@@ -17,7 +17,7 @@ HAS_COMPILER = command -v cc >/dev/null
 HAS_SERVER = command -v redis-server >/dev/null || command -v valkey-server >/dev/null
 NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no C compiler to build it
 
-.PHONY: help demo test check bench bench-check clean
+.PHONY: help demo test test-faults check bench bench-check clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried
 
 test: check ## Everything a change must pass: check, then the tests
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and ends with the matrix
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: $(BIN)/ruff format .'; exit 1; }

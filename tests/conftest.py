@@ -9,11 +9,17 @@ import hypothesis
 import pytest
 
 from galaxy_notify.redis_state.server_binaries import NAMES
+from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import Server, running, servers_found, the_bundled_server
 
 # The machine may be busy: a slow example is no failure.
 hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.load_profile("shared")
+
+
+def pytest_configure() -> None:
+    """Choose the seed before xdist starts its workers, so that all have the same."""
+    seed_of_run()
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which servers this run used, and what it could not run."""
     found = servers_found()
     terminalreporter.section("servers")
+    terminalreporter.line(f"{VARIABLE}={seed_of_run()} repeats what the fault tests drew")
     for name, binary in found.items():
         terminalreporter.line(f"{name}: {binary}")
     programs = {binary.path.name for binary in found.values() if not binary.bundled}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import redis.asyncio
 
+from galaxy_notify.daemon.failpoints import store_on
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.janitor import Janitor, Neighbour, Rules
@@ -23,7 +24,6 @@ from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard, node_of
 from galaxy_notify.redis_state.runner import RedisFault
-from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -56,7 +56,7 @@ class Shard:
         settings, policy = shared.settings, shared.policy
         channels = settings.worker.channels
         self._client = at_shard(shared.client, keys)
-        store = self._store = Store(
+        store = self._store = store_on(
             self._client,
             keys,
             shared.telemetry.script_ran,

@@ -57,7 +57,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """,
         """
         blpop del exec exists get hdel hexists hget hincrby hlen hmget hset hsetnx hstrlen llen
-        multi pexpire rpush set sismember time xadd xdel xinfo|consumers xinfo|groups xlen
+        multi pexpire pttl rpush set sismember time xadd xdel xinfo|consumers xinfo|groups xlen
         xpending xrange xtrim zadd zcard zcount zrange zrangebyscore zrem zremrangebyscore
         zrevrangebyscore zscore
         """,

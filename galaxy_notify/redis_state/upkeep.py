@@ -43,11 +43,15 @@ class Upkeep:
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is."""
         holder = await self._ask("GET", self.keys.janitor)
+        if holder not in (None, worker_id.encode()):
+            # Set back, the clock would let a dead janitor hold its lock for as long as that.
+            if await self._ask("PTTL", self.keys.janitor) <= LOCK_MS:
+                return False
+            await self._ask("DEL", self.keys.janitor)
+            holder = None
         if holder is None:
             taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", LOCK_MS)
             return bool(taken)
-        if holder != worker_id.encode():
-            return False
         # Whoever took it in between trims as safely as we do: each step is safe to run twice.
         await self._ask("PEXPIRE", self.keys.janitor, LOCK_MS)
         return True

@@ -50,6 +50,17 @@ def test_janitor__is_one_at_a_time(any_server: Server, found: Found) -> None:
     assert second.tidy()
 
 
+def test_janitor__that_died_before_the_clock_was_set_back_is_replaced(
+    any_server: Server, found: Found
+) -> None:
+    """A lock that would last longer than it may is nobody's: leases are healed all the same."""
+    site = found(any_server)
+    site.client.set(site.keys.janitor, "host-9-dead", px=3_600_000)
+    assert site.station().tidy()
+    site.client.set(site.keys.janitor, "host-9-living", px=5_000)
+    assert not site.station().tidy()
+
+
 def test_server__that_restarts_empty_is_told_again_what_was_agreed(
     any_server: Server, found: Found
 ) -> None:

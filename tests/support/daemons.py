@@ -40,7 +40,7 @@ class DaemonProcess:
         self.write_config()
         self.server = server
         self._options = options
-        self._variables = variables or {}
+        self.variables = dict(variables or {})
         self._stderr = stderr
         self.log = self.folder / "log"
         self.start()
@@ -58,10 +58,11 @@ class DaemonProcess:
     def start(self) -> None:
         """Start the process, again if need be."""
         with self.log.open("ab") as log:
+            self._begun_at = log.tell()
             self.process = subprocess.Popen(
                 [*PROGRAM, "--config", str(self.config), *self._options, "run"],
                 cwd=ROOT,
-                env=environment(self.server, **self._variables),
+                env=environment(self.server, **self.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if self._stderr is None else self._stderr,
@@ -74,7 +75,14 @@ class DaemonProcess:
         ]
         return [line for line in found if event in ("", line["event"])]
 
-    def wait_for(self, event: str, timeout: float = 15) -> dict[str, Any]:
+    @property
+    def is_working(self) -> bool:
+        """Tell whether the process that was started last has come to work."""
+        with self.log.open("rb") as log:
+            log.seek(self._begun_at)
+            return b'"daemon working"' in log.read()
+
+    def wait_for(self, event: str, timeout: float = 60) -> dict[str, Any]:
         """Wait until it has logged an event."""
 
         def logged() -> list[dict[str, Any]]:

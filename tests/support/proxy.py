@@ -87,11 +87,14 @@ class Proxy:
     def _admit(self, client: socket.socket) -> None:
         with self._lock:
             # Looked at and entered in one step, or a connection would outlive a reset of all.
-            admitted = None if self._refusing else _Connection(self, client)
+            admitted = None if self._refusing else self._connection(client)
         if admitted is None:
             _reset(client)
         else:
             admitted.start()
+
+    def _connection(self, client: socket.socket) -> Connection:
+        return Connection(self, client)
 
     def _loss_for(self, request: bytes) -> Loss | None:
         with self._lock:
@@ -108,7 +111,7 @@ class Proxy:
             return self._delays.pop(named, 0.0)
 
 
-class _Connection:
+class Connection:
     """One connection, with a thread for each direction; to be made under the proxy's lock."""
 
     def __init__(self, proxy: Proxy, client: socket.socket) -> None:

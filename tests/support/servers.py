@@ -24,7 +24,8 @@ from galaxy_notify.redis_state.server_binaries import (
 )
 from tests.support.wait import wait_until
 
-_STOP_SECONDS = 10
+_START_SECONDS = 60
+_STOP_SECONDS = 60
 
 
 @cache
@@ -61,6 +62,8 @@ class Server:
         # is on its way to the disk, and a kill loses what was answered.
         usual = {"save": "", "appendonly": "no", "appendfsync": "always"}
         self._options = usual | {"enable_debug_command": "yes"} | options
+        #: What its environment has beside ours, from the next start on.
+        self.variables: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,6 +77,11 @@ class Server:
     @property
     def pid(self) -> int:
         return self._running().pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the process has ended by itself."""
+        return self._running().poll() is not None
 
     @property
     def log(self) -> str:
@@ -90,12 +98,14 @@ class Server:
 
     def start(self) -> Server:
         """Start the process and wait until it serves (its data is loaded)."""
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        wait_until(self._serves, f"{self.binary} serves")
+        self._launch()
+        wait_until(self._serves, f"{self.binary} serves", _START_SECONDS)
         return self
+
+    def start_loading(self, **options: str) -> None:
+        """Start the process with further options, and wait until it loads its data."""
+        self._launch(**options)
+        wait_until(self._loads, f"{self.binary} loads", _START_SECONDS)
 
     def stop(self) -> None:
         """End the process as an operator would, with SIGTERM."""
@@ -131,8 +141,18 @@ class Server:
             self.kill()
         shutil.rmtree(self.folder)
 
-    def _command(self) -> list[str]:
-        options = dict(self._options)
+    def _launch(self, **further: str) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(further),
+                env=os.environ | self.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _command(self, further: dict[str, str]) -> list[str]:
+        options = self._options | further
         if self.binary.flavour == "redis" and self.binary.version.startswith("6."):
             del options["enable_debug_command"]  # came with 7.0; before, DEBUG is simply there
         fixed = {
@@ -154,6 +174,17 @@ class Server:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+    def _loads(self) -> bool:
+        assert self._running().poll() is None, self.log
+        try:
+            with self.client() as client:
+                client.ping()
+        except redis.BusyLoadingError:
+            return True
+        except redis.RedisError:
+            return False
+        raise AssertionError(f"{self.binary} has loaded already")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

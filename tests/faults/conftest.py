@@ -1,0 +1,55 @@
+"""Fixtures of the fault tests: the seed of the run, and deployments to break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.faults.support.arena import Arena, arena_on
+from tests.support.seed import VARIABLE, seed_of_run
+from tests.support.servers import servers_found, the_bundled_server
+
+NewArena = Callable[..., Arena]
+
+
+#: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
+_SLOW_SECONDS = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests their time, unless they say how much."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> Random:
+    """Give the random generator of a test: its own, made of the run's seed and its name."""
+    request.node.add_report_section("setup", "seed", f"{VARIABLE}={seed_of_run()}")
+    return Random(f"{seed_of_run()}:{request.node.name}")
+
+
+@pytest.fixture
+def arena(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewArena]:
+    """Make a deployment on a server of its own: ``arena(section__field=value)``."""
+    with ExitStack() as stack:
+
+        def make(server: str = "", options: dict[str, str] | None = None, **given: Any) -> Arena:
+            binary = servers_found()[server] if server else the_bundled_server()
+            made = stack.enter_context(arena_on(binary, rng, options, **given))
+            request.node.user_properties.append(("figures", made.figures))
+            return made
+
+        yield make
+
+
+@pytest.fixture(params=list(servers_found()) or ["bundled"])
+def any_arena(request: pytest.FixtureRequest, arena: NewArena) -> NewArena:
+    """Make a deployment as `arena` does; the test runs once on each flavour of server."""
+    return partial(arena, request.param)

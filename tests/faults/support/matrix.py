@@ -1,0 +1,151 @@
+"""The fault matrix: its rows, which tests belong to which, and the table of their results."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+TABLE = Path(__file__).parents[1] / "matrix.toml"
+OWN = "tests/faults"
+_OWN_ROW = re.compile(r"row(\d\d)_")
+#: What each invariant says.
+INVARIANTS = {
+    "I1": "what was accepted is never lost",
+    "I2": "each route is published once for each generation, event and state in one step",
+    "I3": "nothing is published before it is due by the server's clock",
+    "I4": "what is published is what was accepted",
+    "I5": "only who holds the lease settles a route",
+    "I6": "a dead daemon holds up its routes no longer than its leases last",
+    "I7": "a dead letter tells why, when and by whom it died, within bounds",
+    "I8": "a replay is one new generation, however often it is asked for",
+    "I9": "no attempt is spent on what Redis or the network did",
+    "I10": "a daemon outlives every fault of Redis and of the network, and goes on",
+    "I11": "memory and file descriptors stay bounded",
+    "I12": "each line of the log is one JSON object, without secrets",
+    "I13": "an outage costs at most two connections a second for each daemon, and a few lines",
+    "I14": "indexes and states agree",
+}
+
+
+@dataclass
+class Row:
+    """One fault: what must hold, and what shows it."""
+
+    number: int
+    fault: str
+    holds: str
+    tests: list[str] = field(default_factory=list)
+    elsewhere: str = ""
+    reason: str = ""
+
+
+def rows() -> list[Row]:
+    """Read the matrix."""
+    return [Row(**row) for row in tomllib.loads(TABLE.read_text())["row"]]
+
+
+def named_tests() -> list[str]:
+    """Return what the matrix names outside of its own folder, each file or test once."""
+    return sorted({test for row in rows() for test in row.tests})
+
+
+@dataclass
+class Results:
+    """A plugin that takes down what became of every test, and to which row that belongs."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    seconds: float = 0.0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the worst that was reported of a test."""
+        self.seconds += report.duration
+        speaks = report.when == "call" or report.outcome != "passed"
+        if speaks and self.outcomes.get(report.nodeid) != "failed":
+            self.outcomes[report.nodeid] = report.outcome
+        if report.when == "teardown":
+            told = [value for name, value in report.user_properties if name == "figures"]
+            self.figures[report.nodeid] = [text for texts in told for text in _texts(texts)]
+
+    def of(self, row: Row) -> list[str]:
+        """Return the tests of a row that were run."""
+        return [nodeid for nodeid in self.outcomes if belongs(nodeid, row)]
+
+    def table(self) -> Iterator[str]:
+        """Yield the lines of the table."""
+        yield "| # | fault | what holds | tests | result |"
+        yield "|---|---|---|---|---|"
+        for row in rows():
+            cells = (str(row.number), row.fault, row.holds, self._tests(row), self._result(row))
+            yield f"| {' | '.join(cells)} |"
+
+    def figures_of(self, row: Row) -> Iterator[str]:
+        """Yield the figures that a row's tests told."""
+        for nodeid in self.of(row):
+            name = nodeid.rpartition("::")[2]
+            yield from (f"`{name}`: {text}" for text in self.figures[nodeid])
+
+    def _tests(self, row: Row) -> str:
+        own = sorted({_place(nodeid) for nodeid in self.of(row) if nodeid.startswith(OWN)})
+        shown = [f"`{name}`" for name in [*own, *map(_short, row.tests)]]
+        return ", ".join(shown + [row.elsewhere] * bool(row.elsewhere))
+
+    def _result(self, row: Row) -> str:
+        counts = Counter(self.outcomes[nodeid] for nodeid in self.of(row))
+        told = [f"{number} {outcome}" for outcome, number in counts.items()]
+        return ", ".join(told) or row.reason or ("elsewhere" if row.elsewhere else "not run")
+
+
+def belongs(nodeid: str, row: Row) -> bool:
+    """Tell whether a test shows a row."""
+    if nodeid.startswith(f"{OWN}/"):
+        return row.number in {int(number) for number in _OWN_ROW.findall(nodeid)}
+    return any(re.match(rf"{re.escape(test)}(?:::|\[|$)", nodeid) for test in row.tests)
+
+
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list) else []
+
+
+def _place(nodeid: str) -> str:
+    return _short(nodeid.partition("[")[0])
+
+
+def _short(nodeid: str) -> str:
+    path, _, name = nodeid.partition("::")
+    return name or path.removeprefix("tests/")
+
+
+def document(results: Results, about: Sequence[tuple[str, str]]) -> str:
+    """Return the matrix as a document."""
+    lines = [
+        "# The fault matrix",
+        "",
+        "What is broken on purpose, what must hold all the same, and which tests show it. Written",
+        "by `make test-faults ARGS=--write-matrix`, which runs all of it; the quick tests run in",
+        "`make test` as well. `GN_SEED` with the number below repeats what the run drew.",
+        "",
+        *(f"- {name}: {value}" for name, value in about),
+        "",
+        "| | what holds |",
+        "|---|---|",
+        *(f"| {name} | {text} |" for name, text in INVARIANTS.items()),
+        "",
+        "## Results",
+        "",
+        *results.table(),
+        "",
+        "## Figures",
+        "",
+        "What the tests with a journal and a history counted. Times are those of this run.",
+        "",
+    ]
+    for row in rows():
+        lines += [f"- {row.number}: {text}" for text in results.figures_of(row)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,81 @@
+"""Failpoints: there are none unless asked for, and those asked for come by their seed."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+
+from galaxy_notify.daemon.failpoints import PLACES, Failpoints, encoder_of, store_on
+from galaxy_notify.encoding import MsgpackEncoder
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.store import Store
+from tests.faults.conftest import NewArena
+from tests.support.wait import wait_until
+
+
+def test_failpoints__are_off_by_default() -> None:
+    """Without the variable a daemon has the plain store and the plain encoder."""
+    encoder = MsgpackEncoder()
+    assert encoder_of(encoder) is encoder
+    assert type(store_on(None, Keys("gn", 0), None)) is Store
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_failpoint__comes_at_its_place_only(place: str) -> None:
+    """An error is raised where it was asked for, as a fault of Redis or as a defect."""
+    for action, kind in (("fault", RedisFault), ("raise", RuntimeError)):
+        points = Failpoints(f"{place}:{action}")
+        for other in PLACES:
+            if other == place:
+                with pytest.raises(kind):
+                    points.hit(other)
+            else:
+                points.hit(other)
+
+
+def test_failpoint__comes_as_its_seed_says() -> None:
+    """The same seed draws the same, another one something else."""
+
+    def drawn(seed: int) -> list[bool]:
+        points = Failpoints(f"seed={seed},before_claim:delay=1:0.5")
+        hits = []
+        for _ in range(40):
+            with patch("time.sleep") as slept:
+                points.hit("before_claim")
+            hits.append(slept.called)
+        return hits
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    assert {*drawn(1)} == {True, False}
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "after_claim", "after_claim:die", "claim:kill", "encode:kill:2"]
+)
+def test_failpoint__that_means_nothing_is_refused(text: str) -> None:
+    """A misspelt failpoint is bad configuration, not a test that passes."""
+    with pytest.raises(ConfigurationError, match=r"GN_FAILPOINTS: '.*' is no failpoint"):
+        Failpoints(text)
+
+
+def test_row09__hang(arena: NewArena) -> None:
+    """A daemon that hangs holds up its routes no longer than its lease; another takes over."""
+    one = arena()
+    one.hand_in(100)
+    hung = one.daemon("before_settle:hang")
+    hung.wait_for("failpoints set")
+    wait_until(one.site.leases, "it has claimed", 60)
+    one.daemon()
+    one.wait_until_over()
+    one.assert_kept()
+
+
+def test_misspelt_failpoint__ends_a_daemon_with_78(arena: NewArena) -> None:
+    """It is told in one line, as any bad setting."""
+    daemon = arena().daemon("after_clam:kill")
+    assert daemon.ended() == 78
+    assert "is no failpoint" in daemon.log.read_text()

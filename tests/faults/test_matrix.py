@@ -1,0 +1,68 @@
+"""The matrix is complete, and names tests that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support.matrix import INVARIANTS, OWN, Results, Row, belongs, named_tests, rows
+from tests.support.program import ROOT
+
+
+def _own_tests() -> str:
+    return "".join(path.read_text() for path in (ROOT / OWN).glob("**/*.py"))
+
+
+def test_matrix__has_every_row_once_and_each_is_shown() -> None:
+    """A row has tests, or says where they are, or why there are none."""
+    assert [row.number for row in rows()] == [*range(1, 67)]
+    own = _own_tests()
+    shown = [row.number for row in rows() if row.tests or f"row{row.number:02}_" in own]
+    told = [row.number for row in rows() if row.elsewhere or row.reason]
+    assert {*shown, *told} == {*range(1, 67)}
+
+
+def test_matrix__names_tests_that_exist() -> None:
+    """Whatever stands in it can be run."""
+    for named in named_tests():
+        path, _, name = named.partition("::")
+        text = Path(ROOT / path).read_text()
+        assert not name or f"def {name}(" in text, named
+
+
+def test_matrix__holds_invariants_that_are_told() -> None:
+    """Each number of an invariant has its sentence."""
+    named = {name for row in rows() for name in re.findall(r"I\d+", row.holds)}
+    assert named <= INVARIANTS.keys()
+
+
+def test_matrix__knows_every_test_of_a_row() -> None:
+    """A test that names a row names one that there is."""
+    numbers = {int(number) for number in re.findall(r"\brow(\d\d)_", _own_tests())}
+    assert numbers <= {row.number for row in rows()}
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "is_of_it"),
+    [
+        (f"{OWN}/test_x.py::test_row05__storm[bundled]", True),
+        (f"{OWN}/test_x.py::test_outage__x[row05_killed]", True),
+        (f"{OWN}/test_x.py::test_row50__x", False),
+        ("tests/flow/test_a.py::test_b[x]", True),
+        ("tests/flow/test_a.py::test_b__other", False),
+        ("tests/flow/test_c.py::test_any", True),
+    ],
+)
+def test_row__knows_its_tests(nodeid: str, is_of_it: bool) -> None:
+    """By the number in the name of our own, by file or name for others."""
+    row = Row(5, "", "", ["tests/flow/test_a.py::test_b", "tests/flow/test_c.py"])
+    assert belongs(nodeid, row) == is_of_it
+
+
+def test_table__says_what_was_not_run() -> None:
+    """A row without a result is no row that passed."""
+    lines = [*Results().table()]
+    assert len(lines) == 66 + 2
+    assert lines[2].endswith("| not run |")

@@ -1,0 +1,47 @@
+"""The server is away, in every way that it can be: daemons wait, quietly, and go on."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.faults.conftest import NewArena
+from tests.faults.support.chaos import Stopwatch
+from tests.faults.support.faulty_proxy import faulty
+from tests.faults.support.load import Shape
+from tests.faults.support.outages import OUTAGES
+from tests.support.servers import servers_found
+
+#: Long enough for the pauses to have grown, so that what is counted is the rate that lasts.
+SECONDS = 10
+#: What an outage may say of itself: edges, not tries; some ways of being away begin with another.
+LINES = 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OUTAGES)
+def test_outage__costs_nothing_but_time(arena: NewArena, name: str) -> None:
+    """No route is lost, doubled or charged, tries are rare, the log is short, and work resumes."""
+    one = arena([*servers_found()][-1])
+    with faulty(one.server.socket, one.rng) as proxy:
+        daemon = one.daemon(url=proxy.url)
+        daemon.wait_for("daemon working")
+        one.hand_in(300, Shape(ahead_ms=(SECONDS + 1) * 1000))
+        before = len(daemon.lines())
+        with OUTAGES[name](one, proxy):
+            daemon.wait_for("redis unavailable")
+            connections = proxy.connections
+            Stopwatch(SECONDS).wait()
+            tries = proxy.connections - connections
+            told = [one for one in daemon.lines()[before:] if one["event"] != "batch settled"]
+        began = time.monotonic()
+        one.hand_in(10, Shape(ahead_ms=0, cancel=0.0))
+        one.wait_until_over()
+        resumed = time.monotonic() - began
+        one.assert_kept()
+    one.figures.append(f"{tries} tries in {SECONDS} s, {len(told)} lines, over in {resumed:.1f} s")
+    assert tries <= 2 * SECONDS
+    assert len(told) <= LINES, told
+    assert daemon.process.poll() is None
+    assert all(route.attempts == 0 for route in one.site.routes().values())
