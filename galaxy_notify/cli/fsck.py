@@ -15,8 +15,8 @@ from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import bad, count, echo, echo_json, faint, good, plural, warn
 
 if TYPE_CHECKING:
+    from galaxy_notify.fsck.faults import Fault
     from galaxy_notify.operations.fsck import Fsck
-    from galaxy_notify.operations.fsck_looks import Fault
 
 _SHOWN_OF_A_KIND: Final = 20
 _MARKS: Final = {"found": warn, "mended": good, "left": bad}

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from galaxy_notify.cli.ending import printable
-from galaxy_notify.operations.wording import ago, duration
+from galaxy_notify.model.wording import ago, duration
 
 __all__ = [
     "Cell",

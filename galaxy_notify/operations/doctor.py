@@ -9,12 +9,12 @@ from statistics import median
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
+from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import Finding
 from galaxy_notify.operations.health import LATEST_MS, write_round_trip
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.server_checks import server_findings
 from galaxy_notify.operations.status import Status, read_status
-from galaxy_notify.operations.wording import duration
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.permissions import Refused, refused_commands
 from galaxy_notify.redis_state.place import Place

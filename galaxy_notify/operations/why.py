@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status
-from galaxy_notify.operations.wording import ago, duration
+from galaxy_notify.model.wording import ago, duration
 from galaxy_notify.redis_state.notifications import Lease, StoredRoute
 
 _FSCK: Final = "run `galaxy-notify fsck --fix`"

@@ -18,8 +18,8 @@ from galaxy_notify.redis_state.dead_rows import (
     read_entries,
     read_rows,
     readings,
-    sound,
 )
+from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.runner import run_all_sync, run_sync

@@ -21,10 +21,10 @@ from galaxy_notify.redis_state.dead_rows import (
     read_entries,
     read_rows,
     readings,
-    sound,
     why_no_purge,
 )
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import run, run_all
 from galaxy_notify.redis_state.scripts import Read

@@ -16,6 +16,7 @@ from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Read
@@ -126,13 +127,6 @@ def read_rows(
 def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
     """Read members with their scores."""
     return [DeadEntry(_ms(score), member, channel, shard) for member, score in sound(reply)]
-
-
-def sound(reply: Any) -> Any:
-    """Return a reply, or raise the fault that stands in its place."""
-    if isinstance(reply, RedisFault):
-        raise reply
-    return reply
 
 
 def why_no_replay(row: DeadRow) -> str:

@@ -9,12 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.route import FORMAT
 from galaxy_notify.redis_state.calls import words
+from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.fsck_pages import PAGE, is_foreign
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import Command, read_all, try_all
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import Argument, Call, script
+from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
 
 # More than any part of a notification can have; a hash with more is not of our making.
 _MOST_FIELDS: Final = 4000
@@ -67,28 +65,30 @@ class Balance(NamedTuple):
     difference: int
 
 
-def read_notifications(place: Place, keys: Keys, names: Sequence[str]) -> list[SeenNotification]:
+def read_notifications(keys: Keys, names: Sequence[str]) -> Flow[list[SeenNotification]]:
     """Read what a page of notifications counts, and the states of their routes; no record."""
-    commands: list[Command] = []
+    commands: list[Read] = []
     for name in names:
         key = keys.notification(name)
-        commands += [["HLEN", key], ["PTTL", key], ["HGET", key, "open"]]
-    replies = iter(try_all(place, commands))
+        commands += [Read(["HLEN", key]), Read(["PTTL", key]), Read(["HGET", key, "open"])]
+    replies = iter((yield commands))
     found = []
     for name, (size, ttl, counted) in zip(names, zip(*[replies] * 3, strict=True), strict=True):
         foreign = is_foreign(size) or is_foreign(counted) or size > _MOST_FIELDS
-        found.append(SeenNotification(name, None if foreign else counted, ttl, foreign=foreign))
-    _read_states(place, keys, [one for one in found if not (one.foreign or one.vanished)])
+        stored = None if foreign else counted
+        found.append(SeenNotification(name, stored, sound(ttl), foreign=foreign))
+    yield from _read_states(keys, [one for one in found if not (one.foreign or one.vanished)])
     return found
 
 
 def recount_notifications(
-    place: Place, keys: Keys, items: Sequence[SeenNotification], keep_ms: int, *, fix: bool
-) -> list[str]:
+    keys: Keys, items: Sequence[SeenNotification], keep_ms: int, *, fix: bool
+) -> Flow[list[str]]:
     """Look again, and mend if *fix*, a few at a time; answer a word for each."""
     answers: list[str] = []
     for chunk in _chunks(items):
-        answers += words(run_sync(place.client, recount(keys, chunk, keep_ms, fix=fix)))
+        (reply,) = yield [recount(keys, chunk, keep_ms, fix=fix)]
+        answers += words(sound(reply))
     return answers
 
 
@@ -101,10 +101,11 @@ def recount(keys: Keys, items: Iterable[SeenNotification], keep_ms: int, *, fix:
 
 
 def balance_totals(
-    place: Place, keys: Keys, channels: Sequence[str], difference: int | None = None
-) -> Balance:
+    keys: Keys, channels: Sequence[str], difference: int | None = None
+) -> Flow[Balance]:
     """Compare what was accepted with what became of it; mend the *difference* that was read."""
-    word, by = run_sync(place.client, balance(keys, channels, difference))
+    (reply,) = yield [balance(keys, channels, difference)]
+    word, by = sound(reply)
     return Balance(words([word])[0], int(by))
 
 
@@ -114,8 +115,8 @@ def balance(keys: Keys, channels: Sequence[str], difference: int | None) -> Call
     return Call(script("balance"), [keys.totals, keys.never], [keys.tag, read, *channels])
 
 
-def _read_states(place: Place, keys: Keys, seen: Sequence[SeenNotification]) -> None:
-    names = try_all(place, (["HKEYS", keys.notification(one.name)] for one in seen))
+def _read_states(keys: Keys, seen: Sequence[SeenNotification]) -> Flow[None]:
+    names = yield [Read(["HKEYS", keys.notification(one.name)]) for one in seen]
     wanted: list[tuple[SeenNotification, list[bytes]]] = []
     for one, fields in zip(seen, names, strict=True):
         if is_foreign(fields):
@@ -123,9 +124,9 @@ def _read_states(place: Place, keys: Keys, seen: Sequence[SeenNotification]) -> 
             continue
         routes = [name for name in fields if b":" in name]
         wanted += [(one, routes[at : at + PAGE]) for at in range(0, len(routes), PAGE)]
-    asked = (["HMGET", keys.notification(one.name), *routes] for one, routes in wanted)
-    for (one, routes), states in zip(wanted, read_all(place, asked), strict=True):
-        pairs: Any = zip(routes, states, strict=True)
+    replies = yield [Read(["HMGET", keys.notification(one.name), *some]) for one, some in wanted]
+    for (one, routes), states in zip(wanted, replies, strict=True):
+        pairs: Any = zip(routes, sound(states), strict=True)
         one.states |= {route: state for route, state in pairs if state is not None}
 
 

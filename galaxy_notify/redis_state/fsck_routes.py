@@ -12,12 +12,10 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, split_member
 from galaxy_notify.model.route import Route, decode_route
 from galaxy_notify.redis_state.calls import words
+from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.fsck_pages import is_foreign
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import Command, try_all
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import Argument, Call, script
+from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
 
 # A dozen commands each: well under a few milliseconds.
 _MENDED_AT_ONCE: Final = 64
@@ -91,25 +89,22 @@ class Wanted(NamedTuple):
     reason: str = ""
 
 
-def read_routes(
-    place: Place, keys: Keys, channel: str, members: Sequence[bytes]
-) -> list[SeenRoute]:
+def read_routes(keys: Keys, channel: str, members: Sequence[bytes]) -> Flow[list[SeenRoute]]:
     """Read all about at most a page of members."""
     stored = _notifications(keys, members)
-    commands: list[Command] = [
-        ["ZMSCORE", keys.schedule(channel), *members],
-        ["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"],
-        ["HMGET", keys.abandoned(channel), *members],
-        ["ZMSCORE", keys.dead(channel), *members],
+    scores, leases, counts, died, *known, time = yield [
+        Read(["ZMSCORE", keys.schedule(channel), *members]),
+        Read(["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"]),
+        Read(["HMGET", keys.abandoned(channel), *members]),
+        Read(["ZMSCORE", keys.dead(channel), *members]),
         *stored.commands,
-        ["TIME"],  # last: a claim or a release before it cannot seem to lie too far ahead
+        Read(["TIME"]),  # last: a claim or a release before it cannot seem to lie too far ahead
     ]
-    scores, leases, counts, died, *known, time = try_all(place, commands)
     states = stored.read(known)
-    seconds, micros = _sound(time)
+    seconds, micros = sound(time)
     now_ms = int(seconds) * 1000 + int(micros) // 1000
-    tokens = {score: token for token, score in _sound(leases)}
-    rows = zip(members, _sound(scores), _sound(counts), _sound(died), strict=True)
+    tokens = {score: token for token, score in sound(leases)}
+    rows = zip(members, sound(scores), sound(counts), sound(died), strict=True)
     return [
         SeenRoute(member, channel, score, tokens.get(score), count, when, *states[member], now_ms)
         for member, score, count, when in rows
@@ -117,13 +112,13 @@ def read_routes(
 
 
 def mend_routes(
-    place: Place, keys: Keys, items: Sequence[tuple[SeenRoute, Wanted]], *, fix: bool
-) -> list[str]:
+    keys: Keys, items: Sequence[tuple[SeenRoute, Wanted]], *, fix: bool
+) -> Flow[list[str]]:
     """Look again, each in one piece, and mend if *fix*; answer a word for each."""
     answers: list[str] = []
     for at in range(0, len(items), _MENDED_AT_ONCE):
-        call = mend(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)
-        answers += words(run_sync(place.client, call))
+        (reply,) = yield [mend(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)]
+        answers += words(sound(reply))
     return answers
 
 
@@ -141,7 +136,7 @@ def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) ->
 class _Stored(NamedTuple):
     """The readings of notifications, and how their replies belong to members."""
 
-    commands: list[Command]
+    commands: list[Read]
     members: dict[bytes, list[bytes]]
 
     def read(self, replies: Sequence[Any]) -> dict[bytes, tuple[bool, bytes]]:
@@ -161,18 +156,13 @@ def _notifications(keys: Keys, members: Iterable[bytes]) -> _Stored:
     named: dict[bytes, list[bytes]] = {}
     for member in members:
         named.setdefault(member.partition(b"/")[0], []).append(member)
-    commands: list[Command] = []
+    commands: list[Read] = []
     for name, routes in named.items():
         key = keys.notification("").encode() + name
-        commands.append(["HEXISTS", key, "record"])
-        commands.append(["HMGET", key, *(route.partition(b"/")[2] for route in routes)])
+        commands.append(Read(["HEXISTS", key, "record"]))
+        names = [route.partition(b"/")[2] for route in routes]
+        commands.append(Read(["HMGET", key, *names]))
     return _Stored(commands, named)
-
-
-def _sound(reply: Any) -> Any:
-    if isinstance(reply, Exception):
-        raise reply
-    return reply
 
 
 def _number(value: float | None) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Any, Final, NamedTuple, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypedDict
 
 import redis
 import redis.asyncio
 
+from galaxy_notify.redis_state.flows import Flow, run_flow, run_flow_sync, sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.reading import number
-from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
+from galaxy_notify.redis_state.runner import RedisFault, run_all
 from galaxy_notify.redis_state.scripts import Read
 
-T = TypeVar("T")
-Flow = Generator[list[Read], list[Any], T]
 StreamId = tuple[int, int]
 
 #: A group that is behind by fewer entries is counted exactly.
@@ -36,14 +35,7 @@ class GroupReport(TypedDict):
 
 def group_report(client: redis.Redis, keys: Keys, undone: int) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; *undone* entries were taken back, not lost."""
-    flow = _report(keys, undone)
-    try:
-        asked = next(flow)
-        while True:
-            asked = flow.send(run_all_sync(client, asked))
-    except StopIteration as end:
-        reports: dict[str, GroupReport] = end.value
-        return reports
+    return run_flow_sync(client, _report(keys, undone))
 
 
 async def group_report_async(
@@ -53,14 +45,7 @@ async def group_report_async(
     if undone is None:
         (total,) = await run_all(client, [Read(["HGET", keys.totals, "undone"])])
         undone = number(sound(total))
-    flow = _report(keys, undone)
-    try:
-        asked = next(flow)
-        while True:
-            asked = flow.send(await run_all(client, asked))
-    except StopIteration as end:
-        reports: dict[str, GroupReport] = end.value
-        return reports
+    return await run_flow(client, _report(keys, undone))
 
 
 def _report(keys: Keys, undone: int) -> Flow[dict[str, GroupReport]]:
@@ -163,10 +148,3 @@ def has_no_key(reply: Any) -> bool:
     """Tell whether a reply says that the stream is not there."""
     text = reply.fault.text if isinstance(reply, RedisFault) else ""
     return "no such key" in text or "requires the key to exist" in text
-
-
-def sound(reply: Any) -> Any:
-    """Return a reply, or raise the fault that stands in its place."""
-    if isinstance(reply, RedisFault):
-        raise reply
-    return reply

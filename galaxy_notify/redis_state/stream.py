@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.group_report import (
     GroupReport,
     StreamId,
@@ -15,7 +16,6 @@ from galaxy_notify.redis_state.group_report import (
     group_report_async,
     has_no_key,
     order_of,
-    sound,
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard

@@ -10,19 +10,16 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import TransientEncodingError
+from galaxy_notify.fsck.faults import Fault
 from galaxy_notify.model.route import Status
 from galaxy_notify.operations.fsck import Fsck
-from galaxy_notify.operations.fsck_looks import Fault
 from galaxy_notify.redis_state.place import Place, open_place
 from tests.support.dead import ACTOR, snapshot
-from tests.support.faults import FAULTS, VARIANTS, in_no_channel, pending
+from tests.support.faults import BESIDE, FAULTS, VARIANTS, in_no_channel, pending
 from tests.support.servers import Server
 from tests.support.site import Site
 
 ALL = {code: (code, plant) for code, plant in FAULTS.items()} | VARIANTS
-#: What comes with another fault: totals that count it, a count of routes it is missing from, and
-#: the right index, which lacks what stands in the wrong one.
-BESIDE = {"totals", "miscounted", "not-scheduled"}
 CHANNELS = ["push", "email"]
 
 Found = Callable[..., Site]

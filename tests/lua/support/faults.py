@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from galaxy_notify.operations.fsck_rules import judge
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.fsck.rules import judge
+from galaxy_notify.redis_state.flows import run_flow_sync
 from galaxy_notify.redis_state.fsck_notifications import SeenNotification, read_notifications
 from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted, read_routes
-from galaxy_notify.redis_state.place import Place
 from tests.lua.support.shard import Shard
 
 ACTOR = "cli:ann@desk"
 
 
-def place_of(shard: Shard) -> Place:
-    """Return the shard as operators' tools see it."""
-    return Place(shard.client, Layout("gn", Deployment(channels=("push", "email"))))
-
-
 def seen_of(shard: Shard, *members: str, channel: str = "push") -> list[SeenRoute]:
     """Read members in the indexes of a channel."""
     names = [member.encode() for member in members]
-    seen = read_routes(place_of(shard), shard.keys, channel, names)
+    seen = run_flow_sync(shard.client, read_routes(shard.keys, channel, names))
     return [replace(one, now_ms=shard.now) for one in seen]
 
 
@@ -38,4 +32,4 @@ def faults_of(shard: Shard, *members: str, channel: str = "push") -> list[tuple[
 
 def counted(shard: Shard, *names: str) -> list[SeenNotification]:
     """Read notifications as fsck counts them."""
-    return read_notifications(place_of(shard), shard.keys, names)
+    return run_flow_sync(shard.client, read_notifications(shard.keys, names))

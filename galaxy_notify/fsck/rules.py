@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from galaxy_notify.model.route import PUBLISHABLE, Failure, Route, Status, newer_format
-from galaxy_notify.operations.wording import duration
+from galaxy_notify.model.wording import duration
+from galaxy_notify.redis_state.fsck_pages import HELD_BACK_MS
 from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted
 
-# A worker gives a route back for a minute at most; until then its score says more than its state.
-_HELD_BACK_MS: Final = 60_000
 # A score may be infinite.
 _FOR_EVER_MS: Final = 10**13
 _ON_TIME: Final = "scheduled for when it is due"
@@ -118,7 +117,7 @@ def _untimely(score: float, due: int, now_ms: int, on_time: Wanted) -> Verdict |
     if score < due:
         what = f"scheduled {_distance(due, score)} before it is due"
         return Verdict("early", what, _ON_TIME, on_time)
-    if score > max(due, now_ms + _HELD_BACK_MS):
+    if score > max(due, now_ms + HELD_BACK_MS):
         what = f"scheduled {_distance(score, due)} after it is due"
         return Verdict("late", what, _ON_TIME, on_time)
     return None

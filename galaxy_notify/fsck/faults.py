@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
+
+from galaxy_notify.redis_state.flows import Flow
 
 Name = TypeVar("Name")
 Seen = TypeVar("Seen")
@@ -34,25 +36,41 @@ class Looked:
     members: int = 0
 
 
+@dataclass(frozen=True)
+class Mending:
+    """In whose name faults are mended, and which: all, or only those of *codes*."""
+
+    actor: str
+    fix: bool
+    codes: frozenset[str] | None = None
+
+    def mends(self, code: str) -> bool:
+        """Tell whether a fault of this code is to be mended."""
+        return self.fix and (self.codes is None or code in self.codes)
+
+
 def settled(
     names: Sequence[Name],
-    look: Callable[[Sequence[Name]], Iterable[Seen]],
-    mend: Callable[[Sequence[Seen]], list[str]],
+    look: Callable[[Sequence[Name]], Flow[list[Seen]]],
+    mend: Callable[[Sequence[Seen]], Flow[list[str]]],
     name_of: Callable[[Seen], Name],
-) -> Iterator[tuple[Seen, str]]:
+) -> Flow[list[tuple[Seen, str]]]:
     """Look, look again in one piece, and start over with what moved in between.
 
     *look* finds faults among names; *mend* answers a word for each, ``moved`` where it is not as
     it was seen; *name_of* gives a fault's name back.
     """
+    done: list[tuple[Seen, str]] = []
     for _ in range(_LOOKS):
-        found = list(look(names)) if names else []
+        found = (yield from look(names)) if names else []
         if not found:
-            return
+            break
         again: list[Name] = []
-        for one, word in zip(found, mend(found), strict=True):
+        words = yield from mend(found)
+        for one, word in zip(found, words, strict=True):
             if word == "moved":
                 again.append(name_of(one))
             else:
-                yield one, word
+                done.append((one, word))
         names = again
+    return done

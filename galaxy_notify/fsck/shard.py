@@ -1,0 +1,224 @@
+"""The check of one shard, page by page, beside whoever is at work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
+from galaxy_notify.fsck.faults import Became, Fault, Looked, Mending, settled
+from galaxy_notify.fsck.rules import Verdict, judge
+from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.flows import Flow
+from galaxy_notify.redis_state.fsck_notifications import (
+    SeenNotification,
+    balance_totals,
+    read_notifications,
+    recount_notifications,
+)
+from galaxy_notify.redis_state.fsck_pages import (
+    INDEXES,
+    PAGE,
+    Cursor,
+    keys_of_wrong_type,
+    read_census,
+    read_survey,
+)
+from galaxy_notify.redis_state.fsck_routes import SeenRoute, mend_routes, read_routes
+from galaxy_notify.redis_state.keys import Keys
+
+_LOOKS: Final = 3
+# A fault that is told twice harms nobody; to remember millions of them would.
+_TOLD_KEPT: Final = 100_000
+
+
+class ShardCheck:
+    """Compares every index of a shard with the routes; *told* is given each fault.
+
+    Every fault is seen twice, the second time in one piece, so that work that goes on meanwhile
+    is none.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        deployment: Deployment,
+        mending: Mending,
+        told: Callable[[Fault], None],
+        looked: Looked | None = None,
+    ) -> None:
+        self.looked = looked or Looked()
+        self._keys, self._deployment, self._mending = keys, deployment, mending
+        self._tell = told
+        self._channels = list(deployment.channels)
+        self._broken: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
+        self._left = False
+
+    def pages(self) -> Iterator[Flow[None]]:
+        """Yield the pages of the check, each to be run to its end before the next is asked for.
+
+        Indexes come first, so that notifications are counted once all routes have their states.
+        """
+        yield self._types(self._channels)
+        for channel in self._channels:
+            yield from self._index(channel)
+        configured, cursor = len(self._channels), Cursor()
+        while not cursor.is_done:
+            yield self._notifications(cursor)
+        further = self._channels[configured:]
+        if further:
+            yield self._types(further)
+        for channel in further:
+            yield from self._index(channel)
+        if not self._broken:
+            yield self._totals()
+
+    def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
+        became: Became = "left" if self._mending.mends(code) else "found"
+        if word == "mended":
+            became = "mended"
+        self._left = self._left or became != "mended"
+        if (code, subject) in self._told:
+            return
+        if len(self._told) >= _TOLD_KEPT:
+            self._told.clear()
+        self._told.add((code, subject))
+        self._tell(Fault(code, subject, what, mends, became))
+
+    def _types(self, channels: Sequence[str]) -> Flow[None]:
+        for key in (yield from keys_of_wrong_type(self._keys, channels)):
+            self._broken.add(key)
+            self._fault("wrong-type", key, "holds something else than it should", "")
+
+    def _is_whole(self, channel: str) -> bool:
+        keys = self._keys
+        own = {keys.schedule(channel), keys.leases(channel), keys.dead(channel)}
+        own.add(keys.abandoned(channel))
+        return not own & self._broken
+
+    def _index(self, channel: str) -> Iterator[Flow[None]]:
+        if not self._is_whole(channel):
+            return
+        for index in INDEXES:
+            cursor = Cursor()
+            while not cursor.is_done:
+                yield self._index_page(index, channel, cursor)
+
+    def _index_page(self, index: str, channel: str, cursor: Cursor) -> Flow[None]:
+        page = yield from read_survey(self._keys, index, channel, cursor)
+        self.looked.members += page.members
+        for at in range(0, len(page.odd), PAGE):
+            yield from self._routes(channel, page.odd[at : at + PAGE], index)
+
+    def _routes(self, channel: str, members: Sequence[bytes], where: str) -> Flow[int]:
+        """Look at members of which *where* is the first index that has them; count the faults."""
+
+        def look(names: Sequence[bytes]) -> Flow[list[tuple[SeenRoute, Verdict]]]:
+            seen = yield from read_routes(self._keys, channel, names)
+            judged = ((one, judge(one, self._mending.actor)) for one in seen if one.place == where)
+            return [(one, verdict) for one, verdict in judged if verdict]
+
+        def mend(found: Sequence[tuple[SeenRoute, Verdict]]) -> Flow[list[str]]:
+            words = [""] * len(found)
+            for fix in (True, False):
+                at = [n for n, (_, v) in enumerate(found) if self._mending.mends(v.code) is fix]
+                items = [(found[n][0], found[n][1].wanted) for n in at]
+                answers = yield from mend_routes(self._keys, items, fix=fix)
+                for n, word in zip(at, answers, strict=True):
+                    words[n] = word
+            return words
+
+        faults = yield from settled(members, look, mend, lambda one: one[0].member)
+        for (seen, verdict), word in faults:
+            self._fault(verdict.code, _text(seen.member), verdict.what, verdict.mends, word)
+        return len(faults)
+
+    def _notifications(self, cursor: Cursor) -> Flow[None]:
+        page = yield from read_census(self._keys, cursor)
+        self.looked.notifications += len(page.ids)
+        self.looked.routes += page.routes
+        self._learn(_text(channel) for channel in page.channels)
+        foreign = [name for name in map(_text, page.ids) if self._is_foreign(name)]
+        odd = [name for name in map(_text, page.odd) if name not in foreign]
+        if odd:
+            yield from self._counted(odd)
+
+    def _is_foreign(self, name: str) -> bool:
+        what = "no notification has this name"
+        if re.fullmatch(NOTIFICATION_ID, name):
+            shard = shard_of(name, self._deployment.shards)
+            what = "" if shard == self._keys.shard else f"belongs to shard {shard}"
+        if what:
+            self._fault("foreign-key", self._keys.notification(name), what, "")
+        return bool(what)
+
+    def _learn(self, channels: Iterable[str]) -> None:
+        """Look at the indexes of channels that no daemon works on, too."""
+        known = {name for name in channels if re.fullmatch(CHANNEL, name)}
+        self._channels += sorted(known - set(self._channels))
+
+    def _counted(self, names: Sequence[str]) -> Flow[None]:
+        """Look at notifications closely: first their routes, then what they count."""
+        seen = yield from read_notifications(self._keys, names)
+        for one in seen:
+            if one.foreign:
+                key, what = self._keys.notification(one.name), "is no hash of a notification"
+                self._fault("wrong-type", key, what, "")
+        moved = 0
+        for channel, members in self._named(seen).items():
+            for at in range(0, len(members), PAGE):
+                moved += yield from self._routes(channel, members[at : at + PAGE], "none")
+        yield from self._counts([one.name for one in seen if moved or miscount(one)])
+
+    def _named(self, seen: Iterable[SeenNotification]) -> dict[str, list[bytes]]:
+        """Return the routes that some index should have, by channel; learn new channels."""
+        members: dict[str, list[bytes]] = {}
+        for one in seen:
+            for route_id, state in one.states.items():
+                channel = _text(route_id).partition(":")[0]
+                if should_be_indexed(one, state) and re.fullmatch(CHANNEL, channel):
+                    found = members.setdefault(channel, [])
+                    found.append(one.name.encode() + b"/" + route_id)
+        self._learn(members)
+        return {channel: found for channel, found in members.items() if self._is_whole(channel)}
+
+    def _counts(self, names: Sequence[str]) -> Flow[None]:
+        """Look at what notifications count, once their routes stand where they belong."""
+        keep_ms = self._deployment.keep_ms(keyed=True)
+
+        def look(some: Sequence[str]) -> Flow[list[tuple[SeenNotification, Miscount]]]:
+            seen = yield from read_notifications(self._keys, some)
+            return [(one, fault) for one in seen if (fault := miscount(one))]
+
+        def mend(found: Sequence[tuple[SeenNotification, Miscount]]) -> Flow[list[str]]:
+            items = [one for one, _ in found]
+            # All faults of a notification's own are mended alike.
+            fix = self._mending.mends(found[0][1].code)
+            return (yield from recount_notifications(self._keys, items, keep_ms, fix=fix))
+
+        for (one, fault), word in (
+            yield from settled(names, look, mend, lambda found: found[0].name)
+        ):
+            self._fault(fault.code, one.name, fault.what, fault.mends, word)
+
+    def _totals(self) -> Flow[None]:
+        seen = yield from balance_totals(self._keys, self._channels)
+        # What is left elsewhere would come back as a difference, once it is mended.
+        mends = self._mending.mends("totals") and not self._left
+        for _ in range(_LOOKS if mends else 0):
+            if seen.word in ("even", "mended"):
+                break
+            seen = yield from balance_totals(self._keys, self._channels, seen.difference)
+        if seen.word == "even":
+            return
+        by = seen.difference
+        what = f"{abs(by):,} {'fewer' if by > 0 else 'more'} routes are there than were accepted"
+        done = "counted as purged" if by > 0 else "counted as accepted"
+        self._fault("totals", self._keys.totals, what, done, seen.word)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("ascii", "backslashreplace")

@@ -1,0 +1,159 @@
+"""``fsck --fix`` on a million routes with a thousand faults, beside a daemon that works.
+
+Run it alone, on a machine that has nothing else to do: ``pytest -m slow -s`` with this file. It
+prints what it measured; docs/operations.md keeps the figures of one run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import cycle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from galaxy_notify.operations.pausing import pause
+from tests.bench.figures import percentile
+from tests.bench.fill import Load, fill
+from tests.support.daemons import daemon_on
+from tests.support.faults import BESIDE, FAULTS, VARIANTS
+from tests.support.program import PROGRAM, ROOT, environment
+from tests.support.servers import Server, running, servers_found
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+ROUTES = int(os.environ.get("FSCK_ROUTES", "1000000"))
+PLANTED = 1000
+RATE = 500
+ALONE_S, BESIDE_S = 30, 150
+_CHANNELS = ["push", "email"]
+_LATER_MS = 86_400_000
+_PLANTS = [*FAULTS.items(), *VARIANTS.values()]
+
+
+class Run(NamedTuple):
+    """One run of ``fsck``: what it told, when it ran, its memory, and the longest call."""
+
+    told: dict[str, Any]
+    from_ms: int
+    to_ms: int
+    memory_mb: float
+    longest_ms: float
+
+    @property
+    def found(self) -> set[tuple[str, str]]:
+        """Return the code and the subject of each finding."""
+        return {(one["code"], one["subject"]) for one in self.told["findings"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_million__routes_with_a_thousand_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    """All faults are found and mended, and nothing else is; the daemon goes on publishing."""
+    binary = list(servers_found().values())[-1]
+    with (
+        running(binary, tcp=True) as server,
+        closing(Site(server.url, worker__channels=_CHANNELS)) as site,
+    ):
+        fill(server.tcp_url, Load(ROUTES, due_ms=site.now() + _LATER_MS, span_ms=1))
+        planted = _plant(site)
+        begin = _hand_in(site)
+        with daemon_on(server, worker__channels=_CHANNELS):
+            wait_until(lambda: site.now() > begin + ALONE_S * 1000, "it worked alone", 600)
+            fixed = _fsck(server, site, "--fix")
+        again = _fsck(server, site)
+        lines = [
+            f"{binary}: {ROUTES:,} routes, {len(planted):,} faults, {RATE} routes/s beside",
+            f"late without fsck: {_late(site, begin, begin + ALONE_S * 1000)}",
+            f"late beside fsck: {_late(site, fixed.from_ms, fixed.to_ms)}",
+            *(_line(name, run) for name, run in (("fsck --fix", fixed), ("again", again))),
+        ]
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    assert (fixed.told["ok"], fixed.told["left"]) == (True, 0)
+    # The totals are even again once the rest is mended, or are mended with it.
+    assert {code for code, _ in planted - fixed.found} <= {"totals"}
+    assert {code for code, _ in fixed.found - planted} <= BESIDE
+    assert again.told["findings"] == []
+    assert again.told["looked_at"]["notifications"] > ROUTES
+
+
+def _plant(site: Site) -> set[tuple[str, str]]:
+    """Plant faults of all kinds, and keep workers and the janitor from mending them first."""
+    planted: set[tuple[str, str]] = set()
+    for code, plant in cycle(_PLANTS):
+        planted.add((code, plant(site)))
+        if len(planted) == PLANTED:
+            break
+    pause(site.place, "push")
+    site.client.set(site.keys.janitor, "nobody", px=_LATER_MS)
+    return planted
+
+
+def _hand_in(site: Site) -> int:
+    """Have routes become due at a steady rate, each named after its time; return the first."""
+    begin = site.now() + 20_000
+    for second in range(ALONE_S + BESIDE_S):
+        due = [begin + 1000 * second + n * 1000 // RATE for n in range(RATE)]
+        site.notifier.accept_many([_intent(each) for each in due])
+    return begin
+
+
+def _intent(due_ms: int) -> dict[str, Any]:
+    to = {"recipients": [f"user-{due_ms}"], "channels": ["email"], "due_at": due_ms}
+    return {"type": "bench.turn", "producer": "bench", **to}
+
+
+def _late(site: Site, from_ms: int, to_ms: int) -> str:
+    late = sorted(at - due for due, at in _published(site) if from_ms <= due < to_ms)
+    p50, p99 = (percentile(late, share) for share in (0.5, 0.99))
+    return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, the last {late[-1]} ms ({len(late):,} routes)"
+
+
+def _published(site: Site) -> Iterator[tuple[int, int]]:
+    for entry in site.entries():
+        yield int(entry["user_id"].partition(b"-")[2]), int(entry["stream_id"].partition(b"-")[0])
+
+
+def _fsck(server: Server, site: Site, *options: str) -> Run:
+    """Run the command; the longest call is the longest of the scripts that only it runs."""
+    site.client.config_set("slowlog-log-slower-than", 200)
+    site.client.config_set("slowlog-max-len", 100_000)
+    site.client.slowlog_reset()
+    begun, peaks = site.now(), [0.0]
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [*PROGRAM, "fsck", "--json", *options],
+            cwd=ROOT,
+            env=environment(server, GALAXY_NOTIFY_WORKER__CHANNELS="push,email"),
+            stdout=output,
+        )
+
+        def has_ended() -> bool:
+            peaks.append(_peak_mb(process.pid))
+            return process.poll() is not None
+
+        wait_until(has_ended, "fsck ends", 1800)
+        output.seek(0)
+        told = json.load(output)
+    slow: Any = site.client.slowlog_get(100_000)
+    longest = max((one["duration"] for one in slow), default=0) / 1000
+    return Run(told, begun, site.now(), max(peaks), longest)
+
+
+def _peak_mb(pid: int) -> float:
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(match[1]) / 1024 if match else 0.0
+
+
+def _line(name: str, run: Run) -> str:
+    seconds = (run.to_ms - run.from_ms) / 1000
+    return f"{name}: {seconds:.1f} s, {run.memory_mb:.0f} MB, the longest call {run.longest_ms} ms"
