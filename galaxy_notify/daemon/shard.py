@@ -134,6 +134,7 @@ class Shard:
         self._shared.telemetry.progressed(self.keys.shard)
 
     def _saw_length(self, length: int) -> None:
+        self._janitor.saw_work()
         if length > self._shared.policy.deployment.max_len:
             self._janitor.hurry()
 

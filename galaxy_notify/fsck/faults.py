@@ -48,6 +48,14 @@ class Mending:
         """Tell whether a fault of this code is to be mended."""
         return self.fix and (self.codes is None or code in self.codes)
 
+    def mends_counts(self, *, left: bool) -> bool:
+        """Tell whether notifications are to be counted again; *left* where other faults are.
+
+        A route that an index names, and that has no state, would be counted off; where its fault
+        waits for somebody, its notification waits, too.
+        """
+        return self.fix and (self.codes is None or not left)
+
 
 def settled(
     names: Sequence[Name],

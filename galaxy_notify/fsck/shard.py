@@ -195,8 +195,7 @@ class ShardCheck:
 
         def mend(found: Sequence[tuple[SeenNotification, Miscount]]) -> Flow[list[str]]:
             items = [one for one, _ in found]
-            # All faults of a notification's own are mended alike.
-            fix = self._mending.mends(found[0][1].code)
+            fix = self._mending.mends_counts(left=self._left)
             return (yield from recount_notifications(self._keys, items, keep_ms, fix=fix))
 
         for (one, fault), word in (

@@ -88,7 +88,7 @@ class Claimer:
         self.rest_until = monotonic() + self._poll_s
 
     async def claim(self, slot: int) -> Taken:
-        """Take a batch of the first channel that has any, starting after the last one asked."""
+        """Take a batch of the first channel that has any; each pass starts with another one."""
         await self._beat()
         if (lost := self._unanswered.get(slot)) is not None:
             if lost.alone:
@@ -96,9 +96,9 @@ class Claimer:
             return await self._claim(slot, lost)
         waits: list[Claim] = []
         taken = None
-        for _ in self._channels:
-            channel = self._channels[self._next_channel % len(self._channels)]
-            self._next_channel += 1
+        first = self._next_channel = (self._next_channel + 1) % len(self._channels)
+        # The order is the pass's own: another slot may begin one while this one waits.
+        for channel in (*self._channels[first:], *self._channels[:first]):
             taken = await self._claim(slot, _Asked(channel, self._token(slot), monotonic()))
             if taken.claim.members or taken.suspects:
                 return taken

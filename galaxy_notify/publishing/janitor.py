@@ -1,4 +1,7 @@
-"""The slow loop of a shard: trimming, retention, clocks set back. One at a time per shard."""
+"""The slow loop of a shard: trimming, retention, clocks set back, a check of all state.
+
+One at a time per shard.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
+from galaxy_notify.publishing.scrubber import Scrubber
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
@@ -18,9 +22,14 @@ _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
 _OUTAGE_PAUSE_S: Final = 5.0
 _QUIET_S: Final = 2.0
-_META_EVERY_S: Final = 4.0
+_META_EVERY_S: Final = 10.0
 _LAPSE_EVERY_S: Final = 5.0
 _FORGET_EVERY_S: Final = 600.0
+# While routes move a page of the check goes with each pass; an idle shard is hardly looked at.
+_PAGE_AT_WORK_S: Final = 1.0
+_PAGE_EVERY_S: Final = 10.0
+_ROUND_EVERY_S: Final = 600.0
+_FIRST_ROUND_S: Final = 120.0
 
 
 class Rules(NamedTuple):
@@ -60,6 +69,7 @@ class Janitor:
         self._telemetry = telemetry
         self._neighbour = neighbour
         self._log = get_logger("janitor", worker=worker_id, shard=upkeep.keys.shard)
+        self.scrubber = Scrubber(upkeep, worker_id, self._log, telemetry)
         self._outage = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -68,11 +78,14 @@ class Janitor:
         self._is_long = False
         self._locked_until = 0.0
         self._due = dict.fromkeys(("meta", "lapse", "forget"), 0.0)
+        self._page_due = monotonic() + _FIRST_ROUND_S
+        self._worked = False
 
     async def run(self) -> None:
         """Tidy up every two seconds; each second, or at once, where a stream grows too long."""
         while not self._stop.is_set():
             if self._neighbour.redis_is_away():
+                self._begin_anew()
                 await self._rest()
                 continue
             try:
@@ -81,6 +94,7 @@ class Janitor:
                 self._pause_s = _EVERY_S if self._is_long else _QUIET_S
             except RedisFault as error:
                 self._outage.down(error.fault.code, error.fault.text)
+                self._begin_anew()
                 # The worker tries often enough to notice that Redis is back.
                 self._pause_s = _OUTAGE_PAUSE_S
                 self._hurry.clear()
@@ -93,6 +107,7 @@ class Janitor:
     async def run_once(self) -> bool:
         """Tidy up once if no other worker does; tell whether it was our turn."""
         if not await self._lock():
+            self.scrubber.drop()
             return False
         await self._trim()
         for channel in self._channels:
@@ -103,7 +118,12 @@ class Janitor:
             await self._lapse()
         if self._is_due("forget", _FORGET_EVERY_S):
             await self._upkeep.forget_workers()
+        await self._scrub()
         return True
+
+    def saw_work(self) -> None:
+        """Note that routes move, so that a little more work is none to speak of."""
+        self._worked = True
 
     def hurry(self) -> None:
         """Tidy up now: a stream has grown too long."""
@@ -128,6 +148,21 @@ class Janitor:
             return False
         self._due[chore] = monotonic() + every_s
         return True
+
+    async def _scrub(self) -> None:
+        """Look at a page of the state, if it is time."""
+        sooner = _PAGE_EVERY_S - _PAGE_AT_WORK_S if self._worked else 0.0
+        if monotonic() + sooner * self.scrubber.is_at_work < self._page_due:
+            return
+        self._worked = False
+        await self.scrubber.page()
+        every = _PAGE_EVERY_S if self.scrubber.is_at_work else _ROUND_EVERY_S
+        self._page_due = monotonic() + every
+
+    def _begin_anew(self) -> None:
+        """Check nothing soon after an outage, and nothing of what was there before it."""
+        self.scrubber.drop()
+        self._page_due = monotonic() + _FIRST_ROUND_S
 
     async def _lapse(self) -> None:
         for channel in self._channels:

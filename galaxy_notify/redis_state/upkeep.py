@@ -12,6 +12,7 @@ from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.deployment import Deployment, assert_deployment
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.flows import Flow, run_flow
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 
@@ -37,8 +38,8 @@ class Upkeep:
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, deployment: Deployment) -> None:
         self.keys = keys
+        self.deployment = deployment
         self._client = client
-        self._deployment = deployment
 
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is."""
@@ -63,10 +64,10 @@ class Upkeep:
 
     async def trim(self, group_idle_ms: int) -> Trimmed:
         """Shorten the gateway stream as far as the policy and its groups allow."""
-        keep = self._deployment.max_len
-        if self._deployment.trim == "none":
+        keep = self.deployment.max_len
+        if self.deployment.trim == "none":
             return Trimmed(0, 0, {}, is_long=False)
-        if self._deployment.trim == "always":
+        if self.deployment.trim == "always":
             gone = await self._ask("XTRIM", self.keys.stream, "MAXLEN", "~", keep)
             return Trimmed(int(gone), 0, {}, is_long=True)
         reply = await run(self._client, calls.trim(self.keys, keep, group_idle_ms))
@@ -93,11 +94,15 @@ class Upkeep:
 
     async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
         """Purge dead letters that are too old or too many, one batch at most."""
-        return await expire_dead(self._client, self.keys, channel, rules, self._deployment)
+        return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
+
+    async def check(self, page: Flow[None]) -> None:
+        """Look at a page of the state, and mend what it says."""
+        await run_flow(self._client, page)
 
     async def assert_meta(self) -> None:
         """Keep what the deployment agreed on, even if the server has restarted empty."""
-        await assert_deployment(self._client, self.keys, self._deployment)
+        await assert_deployment(self._client, self.keys, self.deployment)
 
     async def _ask(self, *command: Any) -> Any:
         try:

@@ -61,6 +61,9 @@ class Telemetry:
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
         """Count routes that an operator or the healing moved."""
 
+    def fault(self, code: str, became: str) -> None:
+        """Count a fault of the state: its kind, and whether it was mended or left."""
+
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
         """Note how long a script took over the wire, and the size of its batch if it had one."""
 

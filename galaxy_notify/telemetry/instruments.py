@@ -99,6 +99,13 @@ INSTRUMENTS: Final = (
         "One call of a script, as the caller waits for it",
         _SECONDS_BUSY,
     ),
+    Instrument(
+        "state.faults",
+        "counter",
+        "{fault}",
+        ("code", "became"),
+        "What the janitor's check of all state found, mended or left",
+    ),
     Instrument("redis.errors", "counter", "{error}", ("code",), "Errors of Redis, by code"),
     Instrument(
         "deployment.routes",

@@ -73,6 +73,10 @@ class Recorder(Telemetry):
         """Count routes that an operator or the healing moved."""
         self._counters[f"routes.{verb}"].add(count, {"channel": channel})
 
+    def fault(self, code: str, became: str) -> None:
+        """Count a fault of the state: its kind, and whether it was mended or left."""
+        self._counters["state.faults"].add(1, {"code": code, "became": became})
+
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
         """Note how long a script took over the wire, and the size of its batch if it had one."""
         self._histograms["script.duration"].record(seconds, {"script": script})

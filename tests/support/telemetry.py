@@ -89,6 +89,7 @@ def everything(telemetry: Telemetry) -> None:
     )
     for verb in get_args(Verb):
         telemetry.routes(verb, "push", 7)
+    telemetry.fault("late", "mended")
     telemetry.script_ran("claim", 0.001, 128)
     telemetry.redis_error("OOM")
     telemetry.progressed(0)

@@ -79,6 +79,13 @@ class Station:
         ours: bool = self.run(self.shards[shard]._janitor.run_once())
         return ours
 
+    def scrub(self, shard: int = 0) -> None:
+        """Let the janitor check all state, one round."""
+        scrubber = self.shards[shard]._janitor.scrubber
+        self.run(scrubber.page())
+        while scrubber.is_at_work:
+            self.run(scrubber.page())
+
     def run(self, coroutine: Any) -> Any:
         """Run a coroutine on the station's loop."""
         return self._runner.run(coroutine)

@@ -6,15 +6,21 @@ import asyncio
 from collections.abc import Iterator
 from itertools import pairwise
 from time import monotonic
+from typing import cast
 
 import pytest
 from redis import exceptions
 
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Outage, Turns
+from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.redis_state.calls import Claim, ClaimLimits
 from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault, fault_of
+from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from tests.support.telemetry import Lines, json_logs
@@ -201,3 +207,31 @@ def test_outage__that_needs_a_person_does_not_hold_others_up() -> None:
     refused.redis(fault_of(REFUSED))
     away.redis(fault_of(exceptions.ConnectionError("refused")))
     assert away.rest_until < refused.rest_until - 20
+
+
+class _EmptyStore:
+    """Stands in for a store in which nothing is due; notes which slot asked for which channel."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, list[str]] = {}
+
+    async def claim(self, channel: str, token: str, *_: object, alone: bool) -> Claim:
+        assert not alone
+        self.asked.setdefault(int(token.split(":")[1]), []).append(channel)
+        await asyncio.sleep(0)
+        return Claim("idle", token, 0)
+
+
+def test_claimer__asks_for_every_channel_whoever_claims_beside_it() -> None:
+    """Slots that claim at the same time each visit all channels, so that none waits for a poll."""
+    store, channels = _EmptyStore(), ["email", "push", "sms"]
+    reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
+    limits = ClaimLimits(1, 30_000, 1, 1, 0)
+    claimer = Claimer(cast("Store", store), reporter, channels, limits, 1000)
+
+    async def main() -> None:
+        await asyncio.gather(*(claimer.claim(slot) for slot in range(4)))
+
+    asyncio.run(main())
+    assert [sorted(store.asked[slot]) for slot in range(4)] == [channels] * 4
+    assert {asked[0] for asked in store.asked.values()} == set(channels)

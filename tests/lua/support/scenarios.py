@@ -8,6 +8,7 @@ from dataclasses import replace
 from galaxy_notify.redis_state import calls, group
 from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.fsck_notifications import balance, recount
+from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
@@ -181,6 +182,24 @@ def _balance(shard: Shard) -> Call:
     return balance(shard.keys, ("push", "email"), 2)
 
 
+def _survey(shard: Shard) -> Call:
+    """Routes that are where they should be, leased, a retry, one that has vanished."""
+    shard.accept(1, *_ROUTES[1:])
+    SEEDS["failed"](shard, 2)
+    SEEDS["leased"](shard, 3)
+    shard.accept(4)
+    shard.client.delete(shard.keys.notification(f"{4:032x}"))
+    return survey(shard.keys, "schedule", "push", "0")
+
+
+def _census(shard: Shard) -> Call:
+    """Notifications that count rightly, one that does not, one left of the page before."""
+    shard.accept(1, *_ROUTES)
+    SEEDS["cancelled"](shard, 2)
+    SEEDS["dead_letter"](shard, 3)
+    return census(shard.keys, "0", [f"{1:032x}".encode()])
+
+
 def _trim(shard: Shard) -> Call:
     """A stream far too long, with a group that has read half of it."""
     for number in range(40):
@@ -227,6 +246,8 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "pause": _pause,
     "resume": _resume,
     "lapse": _lapse,
+    "survey": _survey,
+    "census": _census,
     "mend": _mend,
     "recount": _recount,
     "balance": _balance,

@@ -38,7 +38,7 @@ _TIME_AT = {"lapse": 0, "trim": 2}
 
 def at(call: Call, now: int) -> Call:
     """Return the call as if the server's clock said *now*."""
-    if call.script.name in ("heal", "pause", "resume", "park", "recount", "balance"):
+    if call.script.name in ("heal", "pause", "resume", "park", "recount", "balance", "census"):
         return call
     args = list(call.args)
     args[_TIME_AT.get(call.script.name, 1)] = now
