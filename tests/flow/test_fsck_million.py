@@ -33,7 +33,7 @@ from tests.support.wait import wait_until
 ROUTES = int(os.environ.get("FSCK_ROUTES", "1000000"))
 PLANTED = 1000
 RATE = 500
-ALONE_S, BESIDE_S = 30, 150
+ALONE_S, BESIDE_S = 30, 90
 _CHANNELS = ["push", "email"]
 _LATER_MS = 86_400_000
 _PLANTS = [*FAULTS.items(), *VARIANTS.values()]
@@ -100,7 +100,7 @@ def _plant(site: Site) -> set[tuple[str, str]]:
 
 def _hand_in(site: Site) -> int:
     """Have routes become due at a steady rate, each named after its time; return the first."""
-    begin = site.now() + 20_000
+    begin = site.now() + 60_000
     for second in range(ALONE_S + BESIDE_S):
         due = [begin + 1000 * second + n * 1000 // RATE for n in range(RATE)]
         site.notifier.accept_many([_intent(each) for each in due])
