@@ -35,13 +35,13 @@ def command(app: Application, as_json: bool) -> int:
         findings.append(finding)
         if not as_json:
             echo("\n".join(_lines(finding)))
-    errors = sum(finding.level == "error" for finding in findings)
-    warnings = sum(finding.level == "warning" for finding in findings)
+    errors = [finding.check for finding in findings if finding.level == "error"]
+    warnings = [finding.check for finding in findings if finding.level == "warning"]
     if as_json:
         echo_json({"ok": not errors, "findings": [asdict(finding) for finding in findings]})
     else:
         echo()
-        echo(f"{plural(errors, 'error')}, {plural(warnings, 'warning')}")
+        echo(f"{_summed_up('error', errors)}, {_summed_up('warning', warnings)}")
     return Exit.FAILED if errors else Exit.OK
 
 
@@ -55,8 +55,15 @@ def _findings(app: Application) -> Iterator[Finding]:
         yield unreachable(error)
 
 
+def _summed_up(word: str, checks: list[str]) -> str:
+    names = f" ({', '.join(dict.fromkeys(checks))})" if checks else ""
+    return plural(len(checks), word) + names
+
+
 def _lines(finding: Finding) -> Iterator[str]:
     mark = {"ok": good("ok     "), "warning": warn("warning"), "error": bad("error  ")}
-    yield f"{mark[finding.level]}  {finding.check}: {printable(finding.what)}"
-    for text in (finding.means, finding.todo and f"→ {finding.todo}"):
+    check = f"{finding.check} of {finding.node}" if finding.node else finding.check
+    yield f"{mark[finding.level]}  {check}: {printable(finding.what)}"
+    means = f'risk to "{finding.risk}": {finding.means}' if finding.risk else finding.means
+    for text in (means, finding.todo and f"→ {finding.todo}"):
         yield from (f"         {line}" for line in wrap(printable(text), _WIDTH))

@@ -11,6 +11,7 @@ from galaxy_notify.fsck.faults import Fault, Looked, Mending
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.redis_state.flows import run_flow_sync
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
 
 # After each page the server has as long to itself, but a slow network does not slow us further.
@@ -21,7 +22,8 @@ _LONGEST_REST_S: Final = 0.02
 class Fsck:
     """One run over a whole deployment; *fix* mends, in the name of *actor*.
 
-    It takes half of the server's time at most, in pages of about a millisecond. *progress* is told how much more was looked at.
+    It takes half of the server's time at most, in pages of about a millisecond. *progress* is told
+    how much more was looked at.
     """
 
     place: Place
@@ -37,11 +39,12 @@ class Fsck:
 
     def _shard(self, keys: Keys) -> Iterator[Fault]:
         found: list[Fault] = []
+        client = at_shard(self.place.client, keys)
         mending = Mending(self.actor, self.fix)
         check = ShardCheck(keys, self.place.deployment, mending, found.append, self.looked)
         for page in check.pages():
             before, started = self._seen, time.perf_counter()
-            run_flow_sync(self.place.client, page)
+            run_flow_sync(client, page)
             took_s = time.perf_counter() - started
             self.progress(self._seen - before)
             yield from found

@@ -15,4 +15,4 @@ _PLAIN: Final = frozenset({"connection", "timeout", "ERR"})
 def refusal(fault: Fault) -> str:
     """Say what Redis answered, without the place in a script that nobody can look up."""
     text = _IN_SCRIPT.sub("", fault.text).rstrip(".")
-    return text if fault.code in _PLAIN else f"{fault.code}: {text}"
+    return text if fault.code in _PLAIN or text.startswith(fault.code) else f"{fault.code}: {text}"

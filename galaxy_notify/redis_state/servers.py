@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import number, read_all, text, try_all
+from galaxy_notify.redis_state.reading import number, read_all, text
 from galaxy_notify.redis_state.runner import RedisFault
 
 #: A worker that made no progress for so long is not alive.
@@ -37,35 +37,23 @@ class Worker:
 
 def read_server_name(place: Place) -> ServerName:
     """Return what the server is; every user may ask that."""
-    (hello,) = read_all(place, [["HELLO"]])
-    told = {text(name): value for name, value in _pairs(hello).items()}
+    return server_name(read_all(place, [["HELLO"]])[0])
+
+
+def server_name(hello: Any) -> ServerName:
+    """Read the answer to HELLO."""
+    if isinstance(hello, RedisFault):
+        raise hello
+    told = {text(name): value for name, value in pairs(hello).items()}
     role = text(told.get("role", b""))
     return ServerName(text(told.get("server", b"")), text(told.get("version", b"")), role)
-
-
-def read_info(place: Place, *sections: str) -> dict[str, str] | None:
-    """Return what INFO tells of the sections, or None where we may not ask."""
-    replies = try_all(place, [["INFO", section] for section in sections])
-    if any(isinstance(reply, RedisFault) for reply in replies):
-        return None
-    return {str(name): str(value) for reply in replies for name, value in reply.items()}
-
-
-def read_config(place: Place, *names: str) -> dict[str, str]:
-    """Return the server's own settings, as far as we may see them."""
-    replies = try_all(place, [["CONFIG", "GET", name] for name in names])
-    found: dict[str, str] = {}
-    for reply in replies:
-        if not isinstance(reply, RedisFault):
-            found |= {text(name): text(value) for name, value in _pairs(reply).items()}
-    return found
 
 
 def read_totals(place: Place) -> dict[str, int]:
     """Return the counts since the beginning, over all shards."""
     totals: dict[str, int] = {}
     for reply in read_all(place, (["HGETALL", keys.totals] for keys in place.all_keys)):
-        for name, value in _pairs(reply).items():
+        for name, value in pairs(reply).items():
             totals[text(name)] = totals.get(text(name), 0) + number(value)
     return totals
 
@@ -88,7 +76,7 @@ def read_workers(place: Place, now_ms: int) -> list[Worker]:
     workers: dict[str, Worker] = {}
     replies = read_all(place, (["HGETALL", key] for _, key in asked))
     for (name, _), reply in zip(asked, replies, strict=True):
-        worker = _worker(name, _pairs(reply))
+        worker = _worker(name, pairs(reply))
         if worker and worker.progress_ms >= max(since, _progress(workers.get(name))):
             workers[name] = worker
     return [workers[name] for name in sorted(workers)]
@@ -112,7 +100,8 @@ def _worker(name: str, fields: dict[bytes, bytes]) -> Worker | None:
     )
 
 
-def _pairs(reply: Any) -> dict[bytes, bytes]:
+def pairs(reply: Any) -> dict[bytes, bytes]:
+    """Return a map, however the server and the client hand it over."""
     if isinstance(reply, dict):
         return reply
     return dict(zip(reply[::2], reply[1::2], strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from galaxy_notify.redis_state.group_report import GroupReport, group_report
@@ -9,6 +10,10 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import number, read_all, try_all
 from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.servers import pairs
+
+#: (stream, group) → how long ago the last of its consumers was seen; None where there is none.
+Seen = Mapping[tuple[str, str], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,17 @@ def read_streams(place: Place) -> list[StreamReport]:
     undone = read_all(place, (["HGET", keys.totals, "undone"] for keys in shards))
     rows = zip(shards, lengths, undone, strict=True)
     return [_report(place, keys, length, number(count)) for keys, length, count in rows]
+
+
+def read_consumers(place: Place, streams: Iterable[StreamReport]) -> Seen:
+    """Return when the consumers of each group were seen last; raise `RedisFault`."""
+    groups = [(stream.key, name) for stream in streams for name in stream.groups]
+    replies = try_all(place, (["XINFO", "CONSUMERS", *group] for group in groups))
+    found: dict[tuple[str, str], int | None] = {}
+    for group, reply in zip(groups, replies, strict=True):
+        rows = [] if isinstance(reply, RedisFault) else map(pairs, reply)
+        found[group] = min((int(row[b"idle"]) for row in rows), default=None)
+    return found
 
 
 def _report(place: Place, keys: Keys, length: int | RedisFault, undone: int) -> StreamReport:

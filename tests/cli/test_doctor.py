@@ -50,7 +50,7 @@ def test_doctor__a_good_server_has_no_errors(command: Command, any_server: Serve
     assert told["ok"] is True
     assert command.run("doctor").exit_code == 0
     for finding in told["findings"]:
-        assert list(finding) == ["level", "check", "what", "means", "todo"]
+        assert list(finding) == ["level", "check", "what", "means", "todo", "risk", "node"]
         if finding["level"] != "ok":
             assert finding["means"]
             assert finding["todo"]
@@ -133,6 +133,48 @@ def test_doctor__finds_what_is_not_allowed(any_server: Server) -> None:
     (missing,) = [each for each in told["findings"] if each["check"] == "permissions"]
     assert missing["level"] == "error"
     assert missing["todo"] == "ACL SETUSER … +hset +xadd +xgroup|destroy"
+
+
+def test_doctor__without_permission_to_look_says_so(any_server: Server) -> None:
+    """A user of least rights is told what was not looked at, and everything else."""
+    denied = ["-info", "-config", "-slowlog", "-latency", "-script|exists"]
+    if any_server.binary.version.startswith("6."):
+        denied = denied[:-1]  # it knows no rules for commands of two words that were allowed
+    with graveyard(any_server) as yard:
+        yard.client.acl_setuser(
+            "ann", enabled=True, nopass=True, commands=["+@all", *denied], keys=["{gn:*}:*"]
+        )
+        done = Command(any_server.url, {"REDIS__USERNAME": "ann"}).run("doctor")
+        yard.client.acl_deluser("ann")
+    assert done.exit_code == 0
+    assert "warning  unseen: not looked at: no permission for INFO, CONFIG GET" in done.stdout
+    assert "ok       write:" in done.stdout
+
+
+def test_doctor__finds_readers_that_are_gone(command: Command, any_server: Server) -> None:
+    """A group with entries to read, and nobody who reads them, is a warning with its name."""
+    with graveyard(any_server) as yard:
+        stream = yard.layout.keys(0).stream
+        yard.client.xadd(stream, {"a": "b"})
+        yard.client.xgroup_create(stream, "gateway", "0")
+        found = findings(command)["consumers"]
+        assert found["level"] == "warning"
+        assert f"group gateway of {stream} is not read, it has no consumer" in found["what"]
+        assert found["todo"].endswith("drop-group gateway`")
+        yard.client.xreadgroup("gateway", "gw-1", {stream: ">"})
+        assert findings(command)["consumers"]["level"] == "ok"
+
+
+def test_doctor__finds_what_held_the_server_up(command: Command, any_server: Server) -> None:
+    """A command that blocked the server for long is named, without its arguments."""
+    with any_server.client() as client:
+        client.slowlog_reset()
+        client.execute_command("DEBUG", "SLEEP", "0.15")
+        found = findings(command)["slow"]
+        client.slowlog_reset()
+    assert found["level"] == "warning"
+    assert found["what"].startswith("DEBUG took 1")
+    assert found["risk"] == "availability"
 
 
 def test_permissions__cover_every_command_of_the_scripts() -> None:

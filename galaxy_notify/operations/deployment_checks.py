@@ -1,0 +1,73 @@
+"""Whether we may do what we must, whether a write works, and whether the settings agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from galaxy_notify.operations.finding import AVAILABILITY, Finding
+from galaxy_notify.operations.health import write_round_trip
+from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.permissions import Refused
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.runner import RedisFault
+
+
+def permission_finding(refused: Refused) -> Finding:
+    """Judge what the user may not do, by the role that it is likest to."""
+    role = refused.role
+    missing = refused.of(role)
+    if missing:
+        return Finding(
+            "error",
+            "permissions",
+            f"this user may not {missing}",
+            f"it has the rights of a {role} otherwise; what needs these fails, perhaps half-way",
+            f"ACL SETUSER … {missing.rules}",
+            AVAILABILITY,
+        )
+    if refused:
+        return Finding("ok", "permissions", f"this user may do what a {role} does, and not all")
+    return Finding("ok", "permissions", "every command that is needed is allowed")
+
+
+def write_finding(place: Place) -> Finding:
+    """Try a writing script on every shard."""
+    try:
+        seconds = write_round_trip(place)
+    except RedisFault as fault:
+        return Finding(
+            "error",
+            "write",
+            f"a writing script failed: {refusal(fault.fault)}",
+            "nothing is accepted, published or cancelled; what was accepted waits",
+            "see the message; OOM: memory, MISCONF: disk, READONLY: a replica, NOPERM: +evalsha"
+            " +script|load",
+            AVAILABILITY,
+        )
+    return Finding("ok", "write", f"a writing script took {seconds * 1000:.1f} ms")
+
+
+def agreement_findings(held: Deployment, mine: Deployment) -> Iterator[Finding]:
+    """Compare what the deployment goes by with our settings."""
+    differing = [
+        f"{field.name} is {_shown(getattr(held, field.name))}, here"
+        f" {_shown(getattr(mine, field.name))}"
+        for field in fields(Deployment)
+        if getattr(held, field.name) != getattr(mine, field.name)
+    ]
+    if not differing:
+        yield Finding("ok", "settings", "the settings agree with the deployment")
+        return
+    yield Finding(
+        "warning",
+        "settings",
+        f"the deployment has other settings than this machine: {'; '.join(differing)}",
+        "what the daemon was started with last holds for producers and consumers",
+        "use one settings file everywhere, and restart the daemon after a change",
+    )
+
+
+def _shown(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value) or "unset"

@@ -1,0 +1,221 @@
+"""What of one server endangers the guarantees: version, memory, persistence, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from galaxy_notify.model.wording import duration
+from galaxy_notify.operations.finding import AVAILABILITY, EARLY, LOST, Finding
+from galaxy_notify.redis_state.node_report import NodeReport, Slow, Told
+from galaxy_notify.redis_state.scripts import names
+
+_OLDEST: Final = (6, 2)
+_FULL_GROUPS: Final = (7, 0)
+_FULL: Final = 0.8
+_SLOW_TRIP_MS: Final = 20.0
+_CLOCK_MS: Final = 1000
+_SLOW_CALL_MS: Final = 100
+_RECENT_S: Final = 3600
+#: What cannot be judged without a command.
+_TELLS: Final = {
+    "INFO": "memory, eviction, persistence and replicas",
+    "CONFIG GET": "the fsync policy and how many replicas a write needs",
+    "SCRIPT EXISTS": "the script cache",
+    "SLOWLOG GET": "slow commands",
+    "LATENCY LATEST": "latency spikes",
+}
+
+
+def node_findings(seen: NodeReport) -> Iterator[Finding]:
+    """Judge a server by what it tells of itself; its replicas are judged elsewhere."""
+    yield _round_trip(seen.trip_ms)
+    yield _clock(seen.offset_ms)
+    yield _version(seen)
+    yield from _unseen(seen)
+    if seen.info is not None:
+        yield _eviction(seen.info)
+        yield from _memory(seen.info)
+        yield from _clients(seen.info)
+        yield _persistence(seen.info, seen.config)
+        yield from _last_writes(seen.info)
+    yield from _held_up(seen)
+    if seen.scripts is not None:
+        what = f"{seen.scripts} of our {len(names())} scripts are in the script cache"
+        yield Finding("ok", "scripts", what, "each other one is sent once, when it is needed")
+
+
+def _round_trip(trip: float) -> Finding:
+    what = f"a round trip takes {trip:.2f} ms"
+    if trip < _SLOW_TRIP_MS:
+        return Finding("ok", "connection", what)
+    means = "fewer notifications a second; no guarantee is affected"
+    return Finding("warning", "connection", what, means, "run the daemon near the server")
+
+
+def _clock(offset: float) -> Finding:
+    if abs(offset) < _CLOCK_MS:
+        return Finding("ok", "clock", f"clocks differ by {abs(offset):.0f} ms")
+    side = "ahead of" if offset > 0 else "behind"
+    return Finding(
+        "warning",
+        "clock",
+        f"the server's clock is {duration(offset)} {side} this machine's",
+        "what is due is decided by the server's clock, so due_at and expires_at come out shifted",
+        "synchronise both clocks (NTP)",
+        EARLY,
+    )
+
+
+def _version(seen: NodeReport) -> Finding:
+    name = f"{seen.server.flavour} {seen.server.version}"
+    number = tuple(int(part) for part in seen.server.version.split(".")[:2] if part.isdigit())
+    if number < _OLDEST:
+        means, todo = "scripts use commands that it does not know", "use Redis 6.2 or newer"
+        return Finding("error", "version", f"{name} is too old", means, todo, AVAILABILITY)
+    if number < _FULL_GROUPS:
+        return Finding(
+            "warning",
+            "version",
+            f"{name} does not count what a group has read",
+            "the lag and the loss of groups are unknown; nothing else is affected",
+            "use Redis 7.0 or newer, or Valkey",
+        )
+    return Finding("ok", "version", name)
+
+
+def _unseen(seen: NodeReport) -> Iterator[Finding]:
+    if not seen.unseen:
+        return
+    grants = " ".join("+" + command.lower().replace(" ", "|") for command in seen.unseen)
+    yield Finding(
+        "warning",
+        "unseen",
+        f"not looked at: no permission for {', '.join(seen.unseen)}",
+        f"{'; '.join(_TELLS.get(command, '') for command in seen.unseen)} cannot be judged",
+        f"run doctor as a user with {grants}",
+    )
+
+
+def _eviction(info: Told) -> Finding:
+    policy = info.get("maxmemory_policy", "")
+    if policy == "noeviction":
+        return Finding("ok", "eviction", "maxmemory-policy is noeviction")
+    limited = info.get("maxmemory", "0") != "0"
+    return Finding(
+        "error" if limited else "warning",
+        "eviction",
+        f"maxmemory-policy is {policy or 'unknown'}",
+        "at maxmemory Redis deletes notifications that were accepted, without a word"
+        if limited
+        else "no maxmemory is set; once it is, accepted notifications may be deleted",
+        "CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
+        LOST,
+    )
+
+
+def _memory(info: Told) -> Iterator[Finding]:
+    used, limit, owner = _int(info, "used_memory"), _int(info, "maxmemory"), "maxmemory"
+    if not limit:
+        limit, owner = _int(info, "total_system_memory"), "the host's memory (no maxmemory is set)"
+    if not limit:
+        return
+    share = used / limit
+    what = f"{min(share, 1):.0%} of {owner} is used"
+    if share < _FULL:
+        yield Finding("ok", "memory", what)
+        return
+    full = "nothing is accepted or published until there is room"
+    if owner != "maxmemory":
+        full = "the kernel ends Redis, with what it has not written yet"
+    yield Finding(
+        "warning" if share < 1 else "error",
+        "memory",
+        what,
+        f"when it is full, {full}",
+        "raise maxmemory, lower retention.settled_ms and gateway.max_len, or purge dead letters",
+        AVAILABILITY if owner == "maxmemory" else LOST,
+    )
+
+
+def _clients(info: Told) -> Iterator[Finding]:
+    used, most = _int(info, "connected_clients"), _int(info, "maxclients")
+    if most and used >= _FULL * most:
+        yield Finding(
+            "warning",
+            "clients",
+            f"{used:,} of {most:,} connections are taken",
+            "once all are, daemons, producers and consumers that connect are refused",
+            "raise maxclients, or find who keeps them: CLIENT LIST",
+            AVAILABILITY,
+        )
+
+
+def _persistence(info: Told, config: Told) -> Finding:
+    if info.get("aof_enabled") == "1":
+        fsync = config.get("appendfsync", "")
+        if fsync == "no":
+            return Finding(
+                "warning",
+                "persistence",
+                "the append-only file is on, but appendfsync is no",
+                "a power loss may take the last 30 s of what was accepted or published",
+                "CONFIG SET appendfsync everysec, and the same in its configuration",
+                LOST,
+            )
+        means = {"always": "", "everysec": "a power loss takes about the last second"}
+        what = f"append-only file{f', fsync {fsync}' * bool(fsync)}"
+        return Finding("ok", "persistence", what, means.get(fsync, ""))
+    snapshots = config.get("save") != "" if "save" in config else True
+    lost = "all since the last snapshot" if snapshots else "everything"
+    return Finding(
+        "warning",
+        "persistence",
+        "the append-only file is off",
+        f"when Redis or its host ends unexpectedly, {lost} is lost, accepted or not",
+        "CONFIG SET appendonly yes, and the same in its configuration",
+        LOST,
+    )
+
+
+def _last_writes(info: Told) -> Iterator[Finding]:
+    for field, what in (
+        ("aof_last_write_status", "writing the append-only file"),
+        ("aof_last_bgrewrite_status", "the last rewrite of the append-only file"),
+        ("rdb_last_bgsave_status", "the last snapshot"),
+    ):
+        if info.get(field, "ok") != "ok":
+            yield Finding(
+                "error",
+                "persistence",
+                f"{what} failed",
+                "Redis may refuse all writes (MISCONF), and what it takes may not last",
+                "see the server's log; most often the disk is full",
+                LOST,
+            )
+
+
+def _held_up(seen: NodeReport) -> Iterator[Finding]:
+    means = "the server did nothing else meanwhile: what was due then came late"
+    worst = _worst(seen.slow)
+    if worst:
+        what = f"{worst.what} took {worst.took_ms:,.0f} ms, {duration(worst.ago_s * 1000)} ago"
+        todo = "find out who sends it: SLOWLOG GET"
+        yield Finding("warning", "slow", what, means, todo, AVAILABILITY)
+    spike = _worst(seen.spikes)
+    if spike:
+        what = f"latency event {spike.what}: up to {spike.took_ms:,.0f} ms"
+        todo = "LATENCY DOCTOR; fork: memory and huge pages, aof-*: the disk"
+        yield Finding("warning", "slow", what, means, todo, AVAILABILITY)
+    if not worst and not spike and "SLOWLOG GET" not in seen.unseen:
+        yield Finding("ok", "slow", f"nothing held it up for {_SLOW_CALL_MS} ms in the last hour")
+
+
+def _worst(seen: Sequence[Slow]) -> Slow | None:
+    recent = [one for one in seen if one.ago_s < _RECENT_S and one.took_ms >= _SLOW_CALL_MS]
+    return max(recent, key=lambda one: one.took_ms, default=None)
+
+
+def _int(info: Told, name: str) -> int:
+    text = info.get(name, "0")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,169 @@
+"""What a failover would cost: role, replicas, how many of them a write waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from galaxy_notify.model.wording import duration
+from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
+from galaxy_notify.redis_state.node_report import NodeReport, Told
+
+_LAG_S: Final = 10
+_APART_MS: Final = 1000
+_SLOTS: Final = 16_384
+
+
+def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]:
+    """Judge a server that we write to, by its role and its replicas."""
+    role = seen.server.role
+    if role != "master":
+        yield _not_primary(role, seen.info or {})
+        return
+    yield Finding("ok", "role", "this is the primary")
+    if seen.info is None:
+        return
+    sound = [one for one in seen.replicas if _is_sound(one)]
+    yield from _replicas(seen.replicas, len(sound))
+    yield from _needed(len(sound), seen.config, durability)
+
+
+def _not_primary(role: str, info: Told) -> Finding:
+    what = f"this server is a {role or 'server of unknown role'}, not the primary"
+    if info.get("master_link_status") == "down":
+        since = info.get("master_link_down_since_seconds", "")
+        known = f" for {duration(int(since) * 1000)}" if since.isdigit() else ""
+        primary = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
+        what += f", and its primary {primary} has been away{known}"
+    return Finding(
+        "error",
+        "role",
+        what,
+        "nothing can be accepted or published through it",
+        "point redis.url at the primary, or set redis.sentinels; if there is none any more:"
+        " REPLICAOF NO ONE",
+        AVAILABILITY,
+    )
+
+
+def _is_sound(replica: Told) -> bool:
+    lag = replica.get("lag", "")
+    return replica.get("state") == "online" and lag.isdigit() and int(lag) < _LAG_S
+
+
+def _replicas(replicas: Sequence[Told], sound: int) -> Iterator[Finding]:
+    if not replicas:
+        means = "the data is as safe as this server's disk, and it is away as long as its host is"
+        yield Finding("ok", "replicas", "it has no replica", means)
+        return
+    worst = max(int(one.get("lag", "0")) if one.get("lag", "").isdigit() else 0 for one in replicas)
+    what = f"{sound} of {len(replicas)} replicas follow, the last heard of {worst} s ago"
+    states = sorted({one.get("state", "?") for one in replicas} - {"online"})
+    what += f" ({', '.join(states)})" * bool(states)
+    if sound == len(replicas):
+        yield Finding("ok", "replicas", what)
+        return
+    yield Finding(
+        "warning",
+        "replicas",
+        what,
+        "a failover to one that is behind loses what it has not got, published or accepted",
+        "see the log of the others, and the network between them",
+        LOST,
+    )
+
+
+def _needed(sound: int, config: Told, durability: str) -> Iterator[Finding]:
+    kind, _, number = durability.partition(":")
+    wanted = int(number) if kind == "replicas" and number.isdigit() else 0
+    if wanted > sound:
+        yield Finding(
+            "error",
+            "durability",
+            f"redis.durability is {durability}, but {sound} replicas follow",
+            "accepting and publishing wait for replicas that are not there",
+            "bring the replicas back, or lower redis.durability",
+            AVAILABILITY,
+        )
+    least = config.get("min-replicas-to-write", "")
+    if not least.isdigit():
+        return
+    if int(least) > sound:
+        yield Finding(
+            "error",
+            "durability",
+            f"min-replicas-to-write is {least}, but {sound} replicas follow",
+            "the server refuses all writes (NOREPLICAS): nothing is accepted or published",
+            "bring the replicas back, or CONFIG SET min-replicas-to-write lower",
+            AVAILABILITY,
+        )
+    elif sound and max(wanted, int(least)) < sound:
+        yield Finding(
+            "warning",
+            "durability",
+            f"a write waits for {max(wanted, int(least))} of {sound} replicas",
+            "a forced failover, or the loss of this host, may lose the last moments of what was"
+            " accepted; what was published in them goes out once more",
+            f'redis.durability = "replicas:{sound}", or min-replicas-to-write {sound}',
+            LOST,
+        )
+
+
+def cluster_findings(info: Told | None, slots: Sequence[range] | None) -> Iterator[Finding]:
+    """Judge a cluster by CLUSTER INFO and the slots that have an owner."""
+    if info is not None and info.get("cluster_state") != "ok":
+        yield Finding(
+            "error",
+            "cluster",
+            f"the cluster is {info.get('cluster_state', 'in an unknown state')}",
+            "shards whose slot is not served stand still; the others may, too",
+            "redis-cli --cluster check, and cluster-require-full-coverage no",
+            AVAILABILITY,
+        )
+    if slots is None:
+        return
+    missing = _SLOTS - len({slot for owned in slots for slot in owned})
+    if missing:
+        what = f"{missing:,} of {_SLOTS:,} slots have no owner"
+        means, todo = "shards in them stand still", "redis-cli --cluster fix"
+        yield Finding("error", "cluster", what, means, todo, AVAILABILITY)
+    elif info is None or info.get("cluster_state") == "ok":
+        yield Finding("ok", "cluster", f"all {_SLOTS:,} slots have an owner")
+
+
+def sentinel_findings(primary: Told) -> Iterator[Finding]:
+    """Judge sentinels by what one of them answers to SENTINEL MASTER."""
+    others, quorum = _int(primary, "num-other-sentinels"), _int(primary, "quorum")
+    sentinels = others + 1
+    flags = set(primary.get("flags", "").split(",")) & {"s_down", "o_down", "disconnected"}
+    if flags:
+        what = f"the sentinels say of the primary: {', '.join(sorted(flags))}"
+        means = "nothing is accepted or published until there is a new one"
+        todo = "wait for the failover; else SENTINEL CKQUORUM, and their logs"
+        yield Finding("error", "sentinels", what, means, todo, AVAILABILITY)
+    majority = sentinels // 2 + 1
+    if sentinels < max(quorum, 3):
+        what = f"{sentinels} sentinels, with a quorum of {quorum}"
+        means = f"the loss of {sentinels - majority + 1} of them ends automatic failover"
+        todo = "run at least three of them, on hosts of their own"
+        yield Finding("warning", "sentinels", what, means, todo, AVAILABILITY)
+    elif not flags:
+        yield Finding("ok", "sentinels", f"{sentinels} sentinels, with a quorum of {quorum}")
+
+
+def together_findings(offsets: Sequence[float], versions: Sequence[str]) -> Iterator[Finding]:
+    """Judge nodes beside each other: their clocks, and their versions."""
+    if len(set(versions)) > 1:
+        what = f"the nodes run {', '.join(sorted(set(versions)))}"
+        means = "fine for the time of an upgrade; a replica of an older version cannot follow"
+        yield Finding("warning", "version", what, means, "finish the upgrade", AVAILABILITY)
+    apart = max(offsets) - min(offsets) if offsets else 0.0
+    if apart >= _APART_MS:
+        what = f"the clocks of the nodes differ by {duration(apart)}"
+        means = "after a failover leases and due times shift by as much"
+        yield Finding("warning", "clock", what, means, "synchronise them (NTP)")
+
+
+def _int(told: Told, name: str) -> int:
+    text = told.get(name, "")
+    return int(text) if text.isdigit() else 0
