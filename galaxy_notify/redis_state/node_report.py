@@ -60,8 +60,10 @@ class NodeReport:
 
 def nodes_of(place: Place) -> list[Node]:
     """Return the primaries that serve the shards."""
-    clients = list(dict.fromkeys(at_shard(place.client, keys) for keys in place.all_keys))
-    return [Node(node_of(client) if len(clients) > 1 else "", client) for client in clients]
+    clients = (at_shard(place.client, keys) for keys in place.all_keys)
+    primaries = {node_of(client): client for client in clients}
+    several = len(primaries) > 1
+    return [Node(name if several else "", client) for name, client in primaries.items()]
 
 
 def read_node(client: redis.Redis) -> NodeReport:
