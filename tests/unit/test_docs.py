@@ -6,6 +6,7 @@ import re
 
 from galaxy_notify.cli.group import COMMANDS
 from galaxy_notify.model import notification, route
+from galaxy_notify.publishing.scrubber import MENDED
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
 from tests.support.documents import rows, text_of
 from tests.support.program import ROOT
@@ -15,6 +16,15 @@ def test_upgrades__tells_the_formats_of_this_version() -> None:
     """The formats in the table are those that the code writes."""
     told = [row[-1].rstrip("| ") for row in rows("docs/upgrades.md", "formats")]
     assert told == [str(STATE_FORMAT), notification.FORMAT.decode(), route.FORMAT.decode()]
+
+
+def test_operations__tells_what_the_janitor_mends_itself() -> None:
+    """The table of findings names every kind once, and whose business it is."""
+    lines = [
+        line for line in text_of("docs/operations.md").splitlines() if line.endswith(" itself |")
+    ]
+    told = [code for line in lines for code in re.findall(r"`([^`]+)`", line.split("|")[1])]
+    assert sorted(told) == sorted(MENDED)
 
 
 def test_requirements__names_files_that_exist() -> None:
