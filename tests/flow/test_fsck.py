@@ -10,36 +10,15 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import TransientEncodingError
-from galaxy_notify.fsck.faults import Fault
 from galaxy_notify.model.route import Status
-from galaxy_notify.operations.fsck import Fsck
-from galaxy_notify.redis_state.place import Place, open_place
+from galaxy_notify.redis_state.place import open_place
 from tests.support.dead import ACTOR, snapshot
-from tests.support.faults import BESIDE, FAULTS, VARIANTS, in_no_channel, pending
+from tests.support.faults import BESIDE, FAULTS, in_no_channel, pending
+from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
 from tests.support.servers import Server
 from tests.support.site import Site
 
-ALL = {code: (code, plant) for code, plant in FAULTS.items()} | VARIANTS
-CHANNELS = ["push", "email"]
-
 Found = Callable[..., Site]
-
-
-def fsck(site: Site, *, fix: bool = False, place: Place | None = None) -> list[Fault]:
-    """Run it to its end."""
-    return list(Fsck(place or site.place, ACTOR, fix=fix).run())
-
-
-def sound_parts(site: Site) -> None:
-    """Hand in what is no fault: routes in every state, and a mark that waits for its part."""
-    site.notify("a", "b")
-    site.die("push", 0)
-    site.notify("c", "d", "e", idempotency_key="k")
-    site.station().step()
-    site.notifier.cancel(site.notify("f"))
-    pending(site)
-    site.notify("g")
-    assert site.claim("push", 0)
 
 
 @pytest.mark.parametrize("name", ALL)

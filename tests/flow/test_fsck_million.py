@@ -24,7 +24,8 @@ from galaxy_notify.operations.pausing import pause
 from tests.bench.figures import percentile
 from tests.bench.fill import Load, fill
 from tests.support.daemons import daemon_on
-from tests.support.faults import BESIDE, FAULTS, VARIANTS
+from tests.support.faults import BESIDE
+from tests.support.fsck import ALL, CHANNELS
 from tests.support.program import PROGRAM, ROOT, environment
 from tests.support.servers import Server, running, servers_found
 from tests.support.site import Site
@@ -34,9 +35,7 @@ ROUTES = int(os.environ.get("FSCK_ROUTES", "1000000"))
 PLANTED = 1000
 RATE = 500
 ALONE_S, BESIDE_S = 30, 90
-_CHANNELS = ["push", "email"]
 _LATER_MS = 86_400_000
-_PLANTS = [*FAULTS.items(), *VARIANTS.values()]
 
 
 class Run(NamedTuple):
@@ -61,12 +60,12 @@ def test_million__routes_with_a_thousand_faults(capsys: pytest.CaptureFixture[st
     binary = list(servers_found().values())[-1]
     with (
         running(binary, tcp=True) as server,
-        closing(Site(server.url, worker__channels=_CHANNELS)) as site,
+        closing(Site(server.url, worker__channels=CHANNELS)) as site,
     ):
         fill(server.tcp_url, Load(ROUTES, due_ms=site.now() + _LATER_MS, span_ms=1))
         planted = _plant(site)
         begin = _hand_in(site)
-        with daemon_on(server, worker__channels=_CHANNELS):
+        with daemon_on(server, worker__channels=CHANNELS):
             wait_until(lambda: site.now() > begin + ALONE_S * 1000, "it worked alone", 600)
             fixed = _fsck(server, site, "--fix")
         again = _fsck(server, site)
@@ -89,7 +88,7 @@ def test_million__routes_with_a_thousand_faults(capsys: pytest.CaptureFixture[st
 def _plant(site: Site) -> set[tuple[str, str]]:
     """Plant faults of all kinds, and keep workers and the janitor from mending them first."""
     planted: set[tuple[str, str]] = set()
-    for code, plant in cycle(_PLANTS):
+    for code, plant in cycle(ALL.values()):
         planted.add((code, plant(site)))
         if len(planted) == PLANTED:
             break

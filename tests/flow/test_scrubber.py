@@ -10,16 +10,14 @@ import pytest
 
 from galaxy_notify.publishing import janitor
 from galaxy_notify.publishing.scrubber import MENDED
-from tests.flow.test_fsck import fsck, sound_parts
 from tests.support.dead import snapshot
-from tests.support.faults import BESIDE, FAULTS, VARIANTS
+from tests.support.faults import BESIDE, FAULTS
+from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
 from tests.support.site import Site
 from tests.support.telemetry import Lines, Metrics, json_logs
 
-ALL = {code: (code, plant) for code, plant in FAULTS.items()} | VARIANTS
-CHANNELS = ["push", "email"]
 CHECKED = "state checked"
 
 Found = Callable[..., Site]
