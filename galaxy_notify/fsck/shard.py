@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
@@ -28,6 +29,8 @@ from galaxy_notify.redis_state.fsck_pages import (
 )
 from galaxy_notify.redis_state.fsck_routes import SeenRoute, mend_routes, read_routes
 from galaxy_notify.redis_state.keys import Keys
+
+Page = Callable[[], Flow[None]]
 
 _LOOKS: Final = 3
 # A fault that is told twice harms nobody; to remember millions of them would.
@@ -57,24 +60,26 @@ class ShardCheck:
         self._told: set[tuple[str, str]] = set()
         self._left = False
 
-    def pages(self) -> Iterator[Flow[None]]:
+    def pages(self) -> Iterator[Page]:
         """Yield the pages of the check, each to be run to its end before the next is asked for.
+
+        A page that was interrupted can be made once more.
 
         Indexes come first, so that notifications are counted once all routes have their states.
         """
-        yield self._types(self._channels)
+        yield partial(self._types, self._channels)
         for channel in self._channels:
             yield from self._index(channel)
         configured, cursor = len(self._channels), Cursor()
         while not cursor.is_done:
-            yield self._notifications(cursor)
+            yield partial(self._notifications, cursor)
         further = self._channels[configured:]
         if further:
-            yield self._types(further)
+            yield partial(self._types, further)
         for channel in further:
             yield from self._index(channel)
         if not self._broken:
-            yield self._totals()
+            yield self._totals
 
     def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
         became: Became = "left" if self._mending.mends(code) else "found"
@@ -99,13 +104,13 @@ class ShardCheck:
         own.add(keys.abandoned(channel))
         return not own & self._broken
 
-    def _index(self, channel: str) -> Iterator[Flow[None]]:
+    def _index(self, channel: str) -> Iterator[Page]:
         if not self._is_whole(channel):
             return
         for index in INDEXES:
             cursor = Cursor()
             while not cursor.is_done:
-                yield self._index_page(index, channel, cursor)
+                yield partial(self._index_page, index, channel, cursor)
 
     def _index_page(self, index: str, channel: str, cursor: Cursor) -> Flow[None]:
         page = yield from read_survey(self._keys, index, channel, cursor)

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from galaxy_notify.fsck.faults import Fault, Looked, Mending
-from galaxy_notify.fsck.shard import ShardCheck
+from galaxy_notify.fsck.shard import Page, ShardCheck
+from galaxy_notify.redis_state.faults import Remedy
 from galaxy_notify.redis_state.flows import run_flow_sync
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.runner import RedisFault
 
 # After each page the server has as long to itself, but a slow network does not slow us further.
 _LONGEST_REST_S: Final = 0.02
+_PAUSES_S: Final = (0.1, 0.5, 2.0)
 
 
 @dataclass
@@ -39,17 +42,31 @@ class Fsck:
 
     def _shard(self, keys: Keys) -> Iterator[Fault]:
         found: list[Fault] = []
-        client = at_shard(self.place.client, keys)
         mending = Mending(self.actor, self.fix)
         check = ShardCheck(keys, self.place.deployment, mending, found.append, self.looked)
         for page in check.pages():
             before, started = self._seen, time.perf_counter()
-            run_flow_sync(client, page)
+            self._run(keys, page)
             took_s = time.perf_counter() - started
             self.progress(self._seen - before)
             yield from found
             found.clear()
             time.sleep(min(took_s, _LONGEST_REST_S))
+
+    def _run(self, keys: Keys, page: Page) -> None:
+        """Look at a page, again after a short outage: what was seen so far still holds.
+
+        What was mended just before it broke off is right then, and goes untold.
+        """
+        client = at_shard(self.place.client, keys)
+        for pause_s in _PAUSES_S:
+            try:
+                return run_flow_sync(client, page())
+            except RedisFault as error:
+                if error.fault.remedy is Remedy.CONFIGURE:
+                    raise
+                time.sleep(pause_s)
+        return run_flow_sync(client, page())
 
     @property
     def _seen(self) -> int:

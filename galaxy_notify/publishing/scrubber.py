@@ -8,9 +8,8 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.fsck.faults import Fault, Looked, Mending
-from galaxy_notify.fsck.shard import ShardCheck
+from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.redis_state.faults import Remedy
-from galaxy_notify.redis_state.flows import Flow
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.telemetry import Telemetry
@@ -38,7 +37,7 @@ class Scrubber:
         self._log = log
         self._telemetry = telemetry
         self._refused = EdgeLog(log, "state not checked", "state checked again")
-        self._pages: Iterator[Flow[None]] | None = None
+        self._pages: Iterator[Page] | None = None
         self._looked = Looked()
         self._told: set[str] = set()
         self._told_before: set[str] = set()
@@ -62,14 +61,14 @@ class Scrubber:
             self._end()
             return
         try:
-            await self._upkeep.check(page)
+            await self._upkeep.check(page())
         except RedisFault as error:
             self.drop()
             if error.fault.remedy is not Remedy.CONFIGURE:
                 raise
             self._refused.down(error.fault.code, error.fault.text)
 
-    def _next(self) -> Flow[None] | None:
+    def _next(self) -> Page | None:
         if self._pages is None:
             self._looked, self._told = Looked(), set()
             keys, deployment = self._upkeep.keys, self._upkeep.deployment

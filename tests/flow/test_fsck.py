@@ -15,6 +15,7 @@ from galaxy_notify.redis_state.place import open_place
 from tests.support.dead import ACTOR, snapshot
 from tests.support.faults import BESIDE, FAULTS, in_no_channel, pending
 from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
+from tests.support.proxy import proxied
 from tests.support.servers import Server
 from tests.support.site import Site
 
@@ -160,6 +161,25 @@ def test_many__faults_among_very_many_routes(server: Server, found: Found) -> No
     assert {code: faults[code] for code in kinds if code not in BESIDE} == {
         code: planted[code] for code in kinds if code not in BESIDE
     }
+    assert fsck(site) == []
+
+
+def test_outage__that_is_short_does_not_end_it(any_server: Server, found: Found) -> None:
+    """A connection that breaks under any page is opened again, and the page looked at once more."""
+    site = found(any_server)
+    members = {pending(site) for _ in range(3)}
+    site.client.delete(site.keys.schedule("push"))
+    site.load_scripts()
+    with (
+        proxied(any_server.socket) as proxy,
+        closing(open_place(site.settings_at(proxy.url))) as place,
+    ):
+        for name in ("survey", "census", "balance"):
+            proxy.lose_reply(name)
+            assert members <= {fault.subject for fault in fsck(site, place=place)}
+        for name in ("mend", "balance"):
+            proxy.lose_reply(name)
+            fsck(site, place=place, fix=True)
     assert fsck(site) == []
 
 
