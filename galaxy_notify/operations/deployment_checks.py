@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Final
 
 from galaxy_notify.operations.finding import AVAILABILITY, Finding
 from galaxy_notify.operations.health import write_round_trip
@@ -13,11 +14,15 @@ from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.runner import RedisFault
 
+# Only doctor looks with them, and says itself what it could not look at.
+_LOOKS: Final = frozenset({"INFO", "CONFIG GET"})
+
 
 def permission_finding(refused: Refused) -> Finding:
     """Judge what the user may not do, by the role that it is likest to."""
     role = refused.role
     missing = refused.of(role)
+    missing = replace(missing, commands=missing.commands - _LOOKS)
     if missing:
         return Finding(
             "error",

@@ -52,14 +52,14 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         PREFIX:*}:abandoned:* PREFIX:*}:client-events PREFIX:*}:dead:* PREFIX:*}:janitor
         PREFIX:*}:leases:* PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
-        PREFIX:*}:orphans PREFIX:*}:paused PREFIX:*}:schedule:* PREFIX:*}:totals
-        PREFIX:*}:wake:* PREFIX:*}:worker:* PREFIX:*}:workers
+        PREFIX:*}:orphans PREFIX:*}:parked PREFIX:*}:paused PREFIX:*}:schedule:*
+        PREFIX:*}:totals PREFIX:*}:wake:* PREFIX:*}:worker:* PREFIX:*}:workers
         """,
         """
-        blpop del exec exists get hdel hexists hget hincrby hlen hmget hset hsetnx hstrlen llen
-        multi pexpire pttl rpush set sismember time xadd xdel xinfo|consumers xinfo|groups xlen
-        xpending xrange xtrim zadd zcard zcount zrange zrangebyscore zrem zremrangebyscore
-        zrevrangebyscore zscore
+        blpop del exec exists get hdel hexists hget hincrby hkeys hlen hmget hscan hset hsetnx
+        hstrlen llen multi persist pexpire pttl rpush scan set sismember time xadd xdel
+        xinfo|consumers xinfo|groups xlen xpending xrange xtrim zadd zcard zcount zmscore zrange
+        zrangebyscore zrem zremrangebyscore zrevrangebyscore zscan zscore
         """,
     ),
     Role.PRODUCER: _rights(

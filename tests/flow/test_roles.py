@@ -24,7 +24,12 @@ JOBS = (role_clients, role_commands, role_daemon)
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.
 EXAMINES = role_commands.examines.__name__
-PROBED = {part for command in PROBES for part in (command.split()[0].lower(), grant(command)[1:])}
+LOOKS = ("SLOWLOG GET", "LATENCY LATEST", "SCRIPT EXISTS")
+PROBED = {
+    part
+    for command in (*PROBES, *LOOKS)
+    for part in (command.split()[0].lower(), grant(command)[1:])
+}
 
 
 def test_acl_file__says_what_the_code_knows() -> None:

@@ -13,6 +13,7 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
+from galaxy_notify.publishing.scrubber import MENDED
 from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import join_deployment
 from galaxy_notify.redis_state.gauges import read_gauges
@@ -86,6 +87,17 @@ def sets_right(stage: Stage) -> Iterator[None]:
     yield
     for _ in range(4):
         station.step()
+
+
+@step(Role.DAEMON)
+def checks_all_state(stage: Stage) -> Iterator[None]:
+    site = stage.found(worker__channels=["push", "email"])
+    site.whole = False
+    for kind in sorted(MENDED):
+        FAULTS[kind](site)
+    station = site.station(url=stage.url)
+    yield
+    station.scrub()
 
 
 @step(Role.DAEMON)
