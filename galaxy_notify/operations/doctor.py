@@ -18,6 +18,7 @@ from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.replication_checks import (
     cluster_findings,
     replication_findings,
+    sentinel_findings,
     together_findings,
 )
 from galaxy_notify.operations.status import read_status
@@ -27,7 +28,13 @@ from galaxy_notify.operations.work_checks import (
     worker_findings,
 )
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.node_report import Node, NodeReport, nodes_of, read_node
+from galaxy_notify.redis_state.node_report import (
+    Node,
+    NodeReport,
+    nodes_of,
+    read_node,
+    read_sentinels,
+)
 from galaxy_notify.redis_state.permissions import refused_commands
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.roles import Role
@@ -48,6 +55,7 @@ def examine(
     *nodes* are the servers to look at; without them the primaries that serve the shards.
     """
     yield from _nodes(nodes_of(place) if nodes is None else nodes, settings.redis.durability)
+    yield from sentinel_findings(read_sentinels(place))
     refused = refused_commands(place)
     yield permission_finding(refused)
     if refused.role not in _WITHOUT_WRITES:

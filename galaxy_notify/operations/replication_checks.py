@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
+from galaxy_notify.redis_state.faults import Fault
 from galaxy_notify.redis_state.node_report import NodeReport, Told
 
 _LAG_S: Final = 10
@@ -131,8 +132,27 @@ def cluster_findings(info: Told | None, slots: Sequence[range] | None) -> Iterat
         yield Finding("ok", "cluster", f"all {_SLOTS:,} slots have an owner")
 
 
-def sentinel_findings(primary: Told) -> Iterator[Finding]:
-    """Judge sentinels by what one of them answers to SENTINEL MASTER."""
+def sentinel_findings(told: Mapping[str, Told | Fault]) -> Iterator[Finding]:
+    """Judge sentinels by what each answers to SENTINEL MASTER, or why it does not."""
+    answers = {name: one for name, one in told.items() if not isinstance(one, Fault)}
+    for name, one in told.items():
+        if isinstance(one, Fault):
+            what = f"sentinel {name} tells nothing: {one.text}"
+            means = "the others are asked instead; fewer may be left to agree on a failover"
+            todo = "start it, or take it out of redis.sentinels; NOPERM: +sentinel|master"
+            yield Finding("warning", "sentinels", what, means, todo, AVAILABILITY)
+    if not answers:
+        return
+    named = {f"{one.get('ip', '?')}:{one.get('port', '?')}" for one in answers.values()}
+    if len(named) > 1:
+        what = f"the sentinels name different primaries: {', '.join(sorted(named))}"
+        means = "a failover is under way, or some are cut off; what an old primary takes is lost"
+        todo = "look again in a minute; else SENTINEL RESET at the one that is wrong"
+        yield Finding("error", "sentinels", what, means, todo, LOST)
+    yield from _watch(next(iter(answers.values())))
+
+
+def _watch(primary: Told) -> Iterator[Finding]:
     others, quorum = _int(primary, "num-other-sentinels"), _int(primary, "quorum")
     sentinels = others + 1
     flags = set(primary.get("flags", "").split(",")) & {"s_down", "o_down", "disconnected"}

@@ -46,15 +46,16 @@ class Scout:
         try:
             node = next(asking)
             while True:
-                node = asking.send(self._reply(node))
+                node = asking.send(self.reply(node, self.lookup.command))
         except StopIteration:
             return
 
-    def _reply(self, node: Address) -> Any:
+    def reply(self, node: Address, command: tuple[str, ...]) -> Any:
+        """Return what a node answers, or the error in place of it."""
         client = self._clients.get(node) or self._client_of(node)
         self._clients[node] = client
         try:
-            return client.execute_command(*self.lookup.command)  # type: ignore[no-untyped-call]  # redis-py
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS as error:
             return error
 

@@ -65,6 +65,11 @@ class Lookup(ABC):
         """Return why there is no answer."""
         return self._complaint
 
+    @property
+    def nodes(self) -> list[Address]:
+        """Return who can be asked, the most likely to answer first."""
+        return list(self._nodes)
+
     def doubt(self) -> None:
         """Ask again soon: who was named can't be reached, or says that it is not the primary."""
         self._doubted = True
@@ -114,6 +119,8 @@ class SentinelLookup(Lookup):
     def __init__(self, sentinels: Iterable[Address], name: str) -> None:
         super().__init__(sentinels)
         self.command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+        #: What a sentinel is asked for all that it knows.
+        self.details = ("SENTINEL", "MASTER", name)
         self._name = name
         self._primary: Address | None = None
 

@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from galaxy_notify.redis_state.nodes import at_shard, node_of
+from galaxy_notify.redis_state.faults import Fault, classify
+from galaxy_notify.redis_state.lookup import SentinelLookup
+from galaxy_notify.redis_state.nodes import NodesClient, at_shard, node_of
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import text
 from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
@@ -64,6 +66,21 @@ def nodes_of(place: Place) -> list[Node]:
     primaries = {node_of(client): client for client in clients}
     several = len(primaries) > 1
     return [Node(name if several else "", client) for name, client in primaries.items()]
+
+
+def read_sentinels(place: Place) -> dict[str, Told | Fault]:
+    """Return what each sentinel tells of the primary, or why it does not; empty without them."""
+    scout = place.client.scout if isinstance(place.client, NodesClient) else None
+    if scout is None or not isinstance(scout.lookup, SentinelLookup):
+        return {}
+    command = scout.lookup.details
+    replies = {str(node): scout.reply(node, command) for node in sorted(scout.lookup.nodes)}
+    return {
+        node: classify(reply)
+        if isinstance(reply, Exception)
+        else {text(name): text(value) for name, value in pairs(reply).items()}
+        for node, reply in replies.items()
+    }
 
 
 def read_node(client: redis.Redis) -> NodeReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -122,7 +123,11 @@ def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
         done = command.run("status")
         assert (done.exit_code, len(done.stderr.splitlines())) == ((1, 1) if complaint else (0, 0))
         assert complaint in done.stderr
+    everybody = {"REDIS__SENTINELS": json.dumps(nodes.settings["redis__sentinels"])}
     nodes.sentinels[0].kill()
+    findings = Command(NOWHERE, everybody).told("doctor")["findings"]
+    told = {(one["level"], one["check"]) for one in findings}
+    assert told >= {("warning", "sentinels"), ("ok", "sentinels"), ("ok", "replicas")}
     done = Command(NOWHERE, settings).run("status")
     assert done.exit_code == 1
     assert f"{nodes.sentinels[0].address} does not answer" in done.stderr

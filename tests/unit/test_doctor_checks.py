@@ -15,6 +15,7 @@ from galaxy_notify.operations.replication_checks import (
     sentinel_findings,
     together_findings,
 )
+from galaxy_notify.redis_state.faults import Fault, Remedy
 from galaxy_notify.redis_state.node_report import NodeReport, Slow
 from galaxy_notify.redis_state.servers import ServerName
 
@@ -131,7 +132,21 @@ def test_sentinels__need_a_majority(
 ) -> None:
     """Too few of them cannot fail over; a primary that is down is an error."""
     primary = {"flags": flags, "num-other-sentinels": str(others), "quorum": str(quorum)}
-    assert told(sentinel_findings(primary)) == expected
+    assert told(sentinel_findings({"a:1": primary, "b:1": primary})) == expected
+    assert told(sentinel_findings({})) == []
+
+
+def test_sentinels__that_differ_or_say_nothing_are_named() -> None:
+    """A silent one is a warning, two primaries are an error."""
+    told_by = {"flags": "master", "num-other-sentinels": "2", "quorum": "2", "port": "1"}
+    away = Fault("connection", Remedy.RETRY, "refused")
+    findings = list(sentinel_findings({"a:1": away, "b:1": {**told_by, "ip": "h1"}}))
+    assert told(findings) == [("warning", "sentinels"), ("ok", "sentinels")]
+    assert "a:1 tells nothing: refused" in findings[0].what
+    split = sentinel_findings({"a:1": {**told_by, "ip": "h1"}, "b:1": {**told_by, "ip": "h2"}})
+    assert [finding.what for finding in split if finding.level == "error"] == [
+        "the sentinels name different primaries: h1:1, h2:1"
+    ]
 
 
 def test_nodes__are_compared() -> None:
