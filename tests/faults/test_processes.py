@@ -39,7 +39,7 @@ def test_row10__memory_limit(arena: NewArena) -> None:
     daemon.wait_for("daemon working")
     pages = int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[0])
     with limited(daemon, resource.RLIMIT_AS, pages * resource.getpagesize() + (1 << 20)):
-        one.hand_in(200, Shape(recipients=2, text_bytes=120_000, ahead_ms=0))
+        one.hand_in(60, Shape(recipients=2, text_bytes=120_000, ahead_ms=0))
         watch = Stopwatch(10)
         wait_until(lambda: watch.is_over or daemon.process.poll() is not None, "it is in need", 15)
     one.figures.append(f"ended with {daemon.process.poll()}")

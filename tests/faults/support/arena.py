@@ -21,6 +21,7 @@ from tests.support.servers import Server, running
 from tests.support.site import Site
 from tests.support.wait import wait_until
 
+_PATIENCE_S = 60
 #: Leases short enough to see them lapse, abandoned routes never taken for killers.
 _SETTINGS: dict[str, Any] = {
     "worker__lease_ttl_ms": 1000,
@@ -40,7 +41,7 @@ class Arena:
         #: What the run came to, for the table of the matrix.
         self.figures: list[str] = []
         self.journal = Journal()
-        self.site = Site(server.url, **_SETTINGS | settings)
+        self.site = _founded(server, _SETTINGS | settings)
         self.daemons: list[DaemonProcess] = []
         self._settings = _SETTINGS | settings
         self._stack = stack
@@ -101,6 +102,14 @@ class Arena:
         for daemon in self.daemons:
             assert_readable(daemon)
         return report
+
+
+def _founded(server: Server, settings: dict[str, Any]) -> Site:
+    """Found the deployment, with a client that waits longer than a daemon would."""
+    site = Site(server.url, **settings)
+    site.client.close()
+    site.client = redis.Redis.from_url(server.url, socket_timeout=_PATIENCE_S)
+    return site
 
 
 def _failing(failpoints: str, rng: Random) -> dict[str, str]:
