@@ -149,6 +149,7 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found
     assert {*waiting, *filter(None, receipts), *more} <= {name[:32] for name in site.event_ids()}
 
 
+@pytest.mark.slow
 def test_cluster__a_replica_takes_over(cluster: Cluster, found: Found) -> None:
     """After the death of a primary its replica serves the shard, and the work goes on."""
     site = found(redis__durability="replicas:1")
