@@ -70,7 +70,8 @@ class _Cancelling:
         for _ in range(_TRIES):
             fields = yield from _fields(self.layout, part)
             changes = list(self._changes(fields, counted))
-            if not changes and not self.mark:
+            # What was taken back before may not be safe yet: a call without changes waits for it.
+            if not changes and not self.mark and not self.cancelled:
                 return
             keys = self.layout.keys_for(part)
             call = calls.cancel(keys, part, changes, keep_ms=self.keep_ms, mark=self.mark)

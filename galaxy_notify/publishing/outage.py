@@ -20,7 +20,10 @@ from galaxy_notify.telemetry.outage import EdgeLog
 LONGEST_MS: Final = 5000
 LONGEST_MS_OF_SEVERAL: Final = 2500
 _MISCONFIGURED_S: Final = 30.0
-_APART_S: Final = 0.5
+# A try of a cluster's node may come with a question where the slots are: two connections a second.
+_APART_S: Final = 1.0
+#: A try that got no answer in this time no longer keeps the shard's other slots from theirs.
+_TRY_S: Final = 5.0
 #: So long after a write that nobody confirmed, an idle shard does not pass for well.
 _UNCONFIRMED_S: Final = 60.0
 
@@ -91,6 +94,11 @@ class Outage:
         """Tell whether Redis does not serve this shard."""
         return bool(self._redis_reason) and not self._unconfirmed_at
 
+    def trying(self) -> None:
+        """Note that a slot tries now; while Redis is away, the others wait for what comes of it."""
+        if self.redis_is_away:
+            self.rest_until = monotonic() + _TRY_S
+
     def redis(self, error: RedisFault) -> None:
         """Note that Redis could not serve; raise `ConfigurationError` if it never did so."""
         fault = error.fault
@@ -132,4 +140,5 @@ class Outage:
         if self._redis_reason:
             self._redis.up()
             self._redis_reason = ""
+            self.rest_until = 0.0
             self._turns.answered(self)

@@ -116,6 +116,7 @@ class Worker:
                 break
         # Until the claim that follows has found something, the other slots need not try.
         self._claimer.rest()
+        self.outage.trying()
 
     async def _settle(self, taken: Taken) -> int:
         if not taken.claim.members:

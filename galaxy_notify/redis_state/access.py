@@ -74,7 +74,7 @@ def _lookup(settings: Settings, url: str) -> Lookup | None:
 
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
-    return Address(host, int(port))
+    return Address(host.strip("[]"), int(port))
 
 
 def _url_of(node: Address, settings: Settings, url: str) -> str:

@@ -51,7 +51,9 @@ class SyncClient:
                     self._layout = Layout(self._prefix, self._join())
                     break
                 except RedisFault as error:
-                    _raise_if_final(error, pause)
+                    if _is_final(error, pause):
+                        raise
+                    look_again_sync(self._client)
                     time.sleep(pause or 0)
         assert self._layout is not None
         return self._layout
@@ -63,7 +65,7 @@ class SyncClient:
             try:
                 tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
-                _raise_if_final(error, pause)
+                tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
             look_again_sync(self._client)
@@ -101,7 +103,9 @@ class AsyncClient:
                     self._layout = Layout(self._prefix, await self._join())
                     break
                 except RedisFault as error:
-                    _raise_if_final(error, pause)
+                    if _is_final(error, pause):
+                        raise
+                    await look_again(self._client)
                     await asyncio.sleep(pause or 0)
         assert self._layout is not None
         return self._layout
@@ -113,7 +117,7 @@ class AsyncClient:
             try:
                 tries.answered(await run_all(self._client, tries.left, self._confirm))
             except RedisFault as error:
-                _raise_if_final(error, pause)
+                tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
             await look_again(self._client)
@@ -152,12 +156,22 @@ class Tries:
         self.left = [calls[n] for n in again]
         self._places = [self._places[n] for n in again]
 
+    def failed(self, error: RedisFault, pause: float | None) -> None:
+        """Note that no node served what was left; a final fault is raised, or joins the replies."""
+        if not _is_final(error, pause):
+            return
+        if not self.replies:
+            raise error
+        for place in self._places or ():
+            self.replies[place] = error
+        self.left = []
+
 
 def _passes(reply: Any) -> bool:
     """Tell whether a reply says that another node, or the same one soon, will serve the call."""
     return isinstance(reply, RedisFault) and reply.fault.code in _ELSEWHERE
 
 
-def _raise_if_final(error: RedisFault, pause: float | None) -> None:
-    if pause is None or error.fault.remedy is Remedy.CONFIGURE or error.fault.code in _FINAL:
-        raise error
+def _is_final(error: RedisFault, pause: float | None) -> bool:
+    fault = error.fault
+    return pause is None or fault.remedy is Remedy.CONFIGURE or fault.code in _FINAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,17 +25,25 @@ class Scout:
         self.lookup = lookup
         self._client_of = client_of
         self._clients: dict[Address, redis.Redis] = {}
-        self._lock = threading.Lock()
+        # One for each process: in a fork another thread's stays locked for ever.
+        self._locks: dict[int, threading.Lock] = {}
 
     def now(self, slot: int) -> Address:
-        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown."""
+        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
+
+        While one thread asks, the others go where the primary was.
+        """
         known = self.lookup.address(slot)
-        if known is None or self.lookup.is_due():
-            with self._lock:
+        if known is not None and not self.lookup.is_due():
+            return known
+        lock = self._locks.setdefault(os.getpid(), threading.Lock())
+        if lock.acquire(blocking=known is None):
+            try:
                 if self.lookup.is_due():
                     self._ask()
-            known = self.lookup.address(slot)
-        return known or _unknown(self.lookup)
+            finally:
+                lock.release()
+        return self.lookup.address(slot) or _unknown(self.lookup)
 
     def close(self) -> None:
         """Close the connections to the nodes that were asked."""
@@ -70,14 +79,17 @@ class AsyncScout:
         self._lock = asyncio.Lock()
 
     async def now(self, slot: int) -> Address:
-        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown."""
+        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
+
+        While one task asks, the others go where the primary was.
+        """
         known = self.lookup.address(slot)
-        if known is None or self.lookup.is_due():
-            async with self._lock:
-                if self.lookup.is_due():
-                    await self._ask()
-            known = self.lookup.address(slot)
-        return known or _unknown(self.lookup)
+        if known is not None and (self._lock.locked() or not self.lookup.is_due()):
+            return known
+        async with self._lock:
+            if self.lookup.is_due():
+                await self._ask()
+        return self.lookup.address(slot) or _unknown(self.lookup)
 
     async def aclose(self) -> None:
         """Close the connections to the nodes that were asked."""
@@ -118,8 +130,12 @@ class Primary(NamedTuple):
 
     def moved(self, error: MovedError) -> None:
         """Note where the node that was asked says that the slot is."""
-        host = error.host or (self.known() or Address("", 0)).host
-        self.scout.lookup.moved(error.slot_id, Address(host, error.port))
+        known = self.known()
+        host = error.host or (known.host if known else "")
+        if host in ("", "?"):  # a node without a name; the others tell its address
+            self.doubt()
+        else:
+            self.scout.lookup.moved(error.slot_id, Address(host, error.port))
 
     def doubt(self) -> None:
         """Let the nodes be asked again before the next connection."""
@@ -189,4 +205,6 @@ class AsyncFollows(AsyncAbstractConnection):
 
 
 def _unknown(lookup: Lookup) -> Address:
+    if lookup.refusal:
+        raise redis.AuthenticationError(f"no primary is known: {lookup.refusal}")
     raise redis.ConnectionError(f"no primary is known: {lookup.complaint}")

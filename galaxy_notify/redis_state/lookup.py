@@ -10,8 +10,15 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from redis.crc import key_slot
 
+from galaxy_notify.redis_state.faults import Remedy, classify
+
 #: How often it is asked while an answer is doubted, in seconds: twice a second at most.
 _DOUBTED_S: Final = 0.5
+#: After asking that took long it rests so many times as long: callers have better to do.
+_REST: Final = 10
+_REST_IN_DOUBT: Final = 1
+# What stands for the host of a node that was told to go by its name, and has none.
+_NO_NAME: Final = (None, b"", b"?")
 # A doubted answer that comes again is held against what this many others say.
 _OPINIONS: Final = 3
 
@@ -45,7 +52,10 @@ class Lookup(ABC):
         self._nodes = deque(nodes)
         self._asked_at = float("-inf")
         self._doubted = True
+        self._took_s = 0.0
         self._complaint = "nobody was asked yet"
+        #: Why one of those asked last does not let us ask: waiting does not help. Empty otherwise.
+        self.refusal = ""
 
     @abstractmethod
     def address(self, slot: int) -> Address | None:
@@ -76,12 +86,23 @@ class Lookup(ABC):
 
     def is_due(self) -> bool:
         """Tell whether it is time to ask."""
-        holds_s = _DOUBTED_S if self._doubted else self.watched_s
+        if self._doubted:
+            holds_s = max(_DOUBTED_S, _REST_IN_DOUBT * self._took_s)
+        else:
+            holds_s = max(self.watched_s, _REST * self._took_s)
         return monotonic() - self._asked_at >= holds_s
 
     def asking(self) -> Asking:
         """Ask one node after the other until one gives an answer to go by."""
-        self._asked_at = monotonic()
+        began = monotonic()
+        try:
+            yield from self._asking()
+        finally:
+            self._asked_at = monotonic()
+            self._took_s = self._asked_at - began
+
+    def _asking(self) -> Asking:
+        self.refusal = ""
         doubted, opinions = self._doubted, 0
         for node in list(self._nodes):
             is_new = self._heard((yield node), node)
@@ -96,6 +117,8 @@ class Lookup(ABC):
         """Take a reply over and tell whether it is news; None where it says nothing."""
         if isinstance(reply, Exception):
             self._complaint = f"{node} does not answer: {_line(reply)}"
+            if classify(reply).remedy is Remedy.CONFIGURE:
+                self.refusal = self._complaint
             return None
         try:
             return self._take(reply, node)
@@ -161,7 +184,9 @@ class ClusterLookup(Lookup):
 
     def moved(self, slot: int, to: Address) -> None:
         """Go where a node pointed to, until the nodes are asked."""
-        self._slots = {range(slot, slot + 1): to} | dict(self._slots)
+        its = range(slot, slot + 1)
+        others = {slots: node for slots, node in self._slots.items() if slots != its}
+        self._slots = {its: to} | others
         self.doubt()
 
     def _take(self, reply: Any, asked: Address) -> bool:
@@ -185,9 +210,13 @@ def slot_of(tag: str) -> int:
 
 
 def _node(told: Any, asked: Address) -> Address:
-    """Read a node; one without a name is where we asked."""
-    host, port, *_ = told
-    return Address(_text(host) if host else asked.host, int(port))
+    """Read a node; one without a name is known by its address, or else is where we asked."""
+    host, port, *about = told
+    if host in _NO_NAME and len(about) > 1:
+        more = about[1]
+        pairs = more.items() if isinstance(more, dict) else zip(more[::2], more[1::2], strict=True)
+        host = dict(pairs).get(b"ip")
+    return Address(asked.host if host in _NO_NAME else _text(host), int(port))
 
 
 def _line(error: Exception) -> str:

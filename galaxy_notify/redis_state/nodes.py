@@ -38,7 +38,8 @@ class NodesClient(redis.Redis):
         """Return the client of what carries a hash tag."""
         slot = _slot(self.scout, tag)
         if slot not in self._clients:
-            self._clients[slot] = self._client_of(slot)
+            # Of two threads that come here at once both must go on with the same one.
+            self._clients.setdefault(slot, self._client_of(slot))
         return self._clients[slot]
 
     @property
@@ -165,11 +166,11 @@ class Part(NamedTuple):
 
 
 def by_node(client: NodesClient | AsyncNodesClient, calls: Sequence[Call | Read]) -> list[Part]:
-    """Group calls by the node that runs them."""
+    """Group calls by the node that runs them, as far as it is known."""
     found: dict[Any, Part] = {}
     for place, call in enumerate(calls):
-        node = client.serving(call.command)
-        part = found.setdefault(node, Part(node, [], []))
+        serving = client.serving(call.command)
+        part = found.setdefault(node_of(serving) or serving, Part(serving, [], []))
         part.calls.append(call)
         part.places.append(place)
     return list(found.values())

@@ -36,7 +36,7 @@ class RedisFault(GalaxyNotifyError):
 
 def fault_of(error: BaseException) -> RedisFault:
     """Return the fault to raise in place of a Redis or network error."""
-    return RedisFault(classify(error))
+    return error if isinstance(error, RedisFault) else RedisFault(classify(error))
 
 
 def unreadable(what: str, error: Exception) -> RedisFault:
@@ -130,7 +130,7 @@ async def _stream(
     finally:
         if connection:
             await pool.release(connection)
-    return _confirmed(replies, ending, confirm)
+    return _confirmed(scripts.made, replies, ending, confirm)
 
 
 async def _reply(connection: Any) -> Any:
@@ -147,7 +147,7 @@ async def _pipeline(
     for call in (*calls, *ending):
         pipeline.execute_command(*call.command)
     replies: list[Any] = await pipeline.execute(raise_on_error=False)
-    return _confirmed(replies, ending, confirm)
+    return _confirmed(calls, replies, ending, confirm)
 
 
 def _sources(calls: Sequence[Call | Read], places: Sequence[int]) -> set[str]:
@@ -225,7 +225,7 @@ def _stream_sync(client: redis.Redis, scripts: Scripts, confirm: Confirm | None)
         raise
     if connection:
         pool.give_back(connection)
-    return _confirmed(replies, ending, confirm)
+    return _confirmed(scripts.made, replies, ending, confirm)
 
 
 def _reply_sync(connection: Any) -> Any:
@@ -242,7 +242,7 @@ def _pipeline_sync(
     for call in (*calls, *ending):
         pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
     replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return _confirmed(replies, ending, confirm)
+    return _confirmed(calls, replies, ending, confirm)
 
 
 def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
@@ -253,18 +253,23 @@ def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]
     return confirm.reads(f"{tag_in(written.command)}:confirmed") if written else []
 
 
-def _confirmed(replies: list[Any], ending: list[Read], confirm: Confirm | None) -> list[Any]:
-    """Return the replies before the ending; raise `RedisFault` if it does not confirm them.
+def _confirmed(
+    calls: Sequence[Call | Read], replies: list[Any], ending: list[Read], confirm: Confirm | None
+) -> list[Any]:
+    """Return the replies before the ending, with a fault for each write that it does not confirm.
 
-    Where a script was unknown its repeat is waited for instead, and with it all before it.
+    What was refused, or did not run because its script is unknown, keeps its own error.
     """
     if not confirm or not ending:
         return replies
     found = replies[: -len(ending)]
     fault = confirm.fault(replies[-len(ending) :])
-    if fault and not any(isinstance(reply, NoScriptError) for reply in found):
-        raise RedisFault(fault)
-    return found
+    if fault is None:
+        return found
+    return [
+        RedisFault(fault) if isinstance(call, Call) and not isinstance(reply, Exception) else reply
+        for call, reply in zip(calls, found, strict=True)
+    ]
 
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:

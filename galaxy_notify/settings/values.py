@@ -136,5 +136,7 @@ Durability: TypeAlias = Annotated[
 Encoder: TypeAlias = Annotated[
     str, _form(f"msgpack|json|{_MODULE}:{_MODULE}", "must be msgpack, json or module:attribute")
 ]
-HostPort: TypeAlias = Annotated[str, _form(r"[^\s:,]+:[0-9]{1,5}", "must be HOST:PORT")]
+HostPort: TypeAlias = Annotated[
+    str, _form(r"([^\s:,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "must be HOST:PORT")
+]
 Stream: TypeAlias = Annotated[str, AfterValidator(_stream)]

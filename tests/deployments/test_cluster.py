@@ -17,6 +17,7 @@ from galaxy_notify.redis_state.keys import Keys
 from tests.support.clusters import Cluster, clustered
 from tests.support.command import Command
 from tests.support.daemons import daemon_on
+from tests.support.intents import PLAIN
 from tests.support.load import load_on
 from tests.support.servers import the_bundled_server
 from tests.support.site import Site
@@ -182,6 +183,16 @@ def test_cluster__moving_slots_lose_and_double_nothing(cluster: Cluster, found: 
     assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
     assert set(load.published) <= set(site.event_ids())
     assert all(route.attempts == 0 for route in site.routes().values())
+
+
+def test_cluster__a_moved_slot_is_no_lost_confirmation(cluster: Cluster, found: Found) -> None:
+    """What the old node refused is written by the new one, there and back, and confirmed there."""
+    site = found(redis__durability="replicas:1")
+    keys: Keys = site.keys
+    for number in range(3):
+        site.notifier.accept_many([{**PLAIN, "recipients": [f"u{n}"]} for n in range(20)])
+        assert site.total("accepted") == 20 * (number + 1)
+        cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
 
 
 def _refuse(*_: object) -> bytes:

@@ -10,12 +10,14 @@ import pytest
 
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
-from galaxy_notify.model.route import Status
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Route, Status
+from galaxy_notify.redis_state.runner import RedisFault
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on
 from tests.support.dead import graveyard
 from tests.support.intents import PLAIN
-from tests.support.servers import Server, running, servers_found
+from tests.support.servers import Server, running, servers_found, the_bundled_server
 from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
@@ -81,6 +83,42 @@ def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
             other.accept(PLAIN, notification_id=name)
         pair.go_on()
         assert notifier.accept(PLAIN, notification_id=name).status == "duplicate"
+
+
+def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> None:
+    """What the primary did not take is given back and tried again, and counts as no abandonment."""
+    site = Site(pair.primary.url, redis__durability="replicas:1")
+    site.notify("a")
+    with pair.primary.client() as client:
+
+        def encode(notification: Notification, route: Route) -> bytes:
+            client.config_set("maxmemory", "0" if begun else "1")
+            begun.append(True)
+            return notification.packed
+
+        begun: list[bool] = []
+        station = site.station(encode)
+        with pytest.raises(RedisFault) as raised:
+            station.step()
+        assert raised.value.fault.code == "OOM"
+        client.config_set("maxmemory", "0")
+    assert station.step() == 1
+    site.assert_sound()
+    site.close()
+
+
+@pytest.mark.parametrize("pair", [the_bundled_server()], indirect=True, ids=["bundled"])
+def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
+    """The second time nothing is left to write, and still it is not done before they have it."""
+    with Notifier.from_url(pair.primary.url, durability="replicas:1") as notifier:
+        name = notifier.accept(PLAIN).notification_id
+        assert name
+        pair.replica.pause()
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=UNSAFE):
+                notifier.cancel(name, route="push:user-7")
+        pair.go_on()
+        assert notifier.cancel(name, route="push:user-7").cancelled == 1
 
 
 def test_replicas__a_publish_waits_for_them(pair: Pair, lines: Lines) -> None:

@@ -134,7 +134,7 @@ def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
 
 
 def test_sentinel__has_a_password_of_its_own() -> None:
-    """Sentinels are asked with ``sentinel_password``; without it the refusal is told."""
+    """Sentinels are asked with ``sentinel_password``; without it a daemon ends with 78."""
     with watched(the_bundled_server(), replicas=0, password="open-sesame") as nodes:
         own = {name.removeprefix("redis__"): value for name, value in nodes.settings.items()}
         with (
@@ -144,6 +144,9 @@ def test_sentinel__has_a_password_of_its_own() -> None:
             notifier.accept(PLAIN)
         with Notifier.from_url(NOWHERE, sentinel_password="open-sesame", **own) as notifier:
             assert notifier.accept(PLAIN).status == "accepted"
+        variables = {"GALAXY_NOTIFY_REDIS__URL": NOWHERE}
+        with daemon_on(nodes.servers[0], variables=variables, **nodes.settings) as daemon:
+            assert daemon.ended() == 78
 
 
 def _follow_all(nodes: SentinelSet) -> bool:

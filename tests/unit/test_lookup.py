@@ -104,6 +104,39 @@ def test_sentinels__are_asked_each_second_and_twice_in_doubt(clock: Clock) -> No
     assert lookup.is_due()
 
 
+def test_sentinels__that_are_silent_for_long_are_asked_seldom(clock: Clock) -> None:
+    """Who asks for seconds in vain goes on with what is known for ten times as long."""
+
+    def ask_in_vain() -> None:
+        asking = lookup.asking()
+        next(asking)
+        clock.now += 1.5
+        with pytest.raises(StopIteration):
+            asking.send(AWAY)
+
+    lookup = SentinelLookup([A], "mymaster")
+    asked(lookup, {A: sentinel(OLD)})
+    ask_in_vain()
+    clock.now += 14
+    assert not lookup.is_due()
+    lookup.doubt()
+    assert lookup.is_due()
+    ask_in_vain()
+    clock.now += 1.4
+    assert not lookup.is_due()
+    clock.now += 0.1
+    assert lookup.is_due()
+
+
+def test_sentinels__a_refused_login_is_told_apart(clock: Clock) -> None:
+    """Waiting does not help against it, until one of them lets us ask."""
+    lookup = SentinelLookup([A, B], "mymaster")
+    asked(lookup, {A: exceptions.AuthenticationError("WRONGPASS no"), B: AWAY})
+    assert lookup.refusal == "10.0.0.1:1 does not answer: WRONGPASS no"
+    asked(lookup, {A: AWAY, B: AWAY})
+    assert lookup.refusal == ""
+
+
 @pytest.mark.parametrize("reply", [[], [b"h"], [b"h", b"x"], b"h", 7, [b"h", None]])
 def test_sentinels__a_reply_of_another_shape_is_no_answer(clock: Clock, reply: object) -> None:
     """What no sentinel says is passed over."""
@@ -137,6 +170,26 @@ def test_cluster__a_moved_slot_is_found_at_once(clock: Clock) -> None:
     assert (lookup.address(6), lookup.address(7), lookup.address(8)) == (A, B, A)
     asked(lookup, {A: [[0, 16383, [b"10.0.0.1", 3]]], B: AWAY})
     assert lookup.address(7) == C
+
+
+def test_cluster__a_slot_that_moves_on_is_found_again(clock: Clock) -> None:
+    """The newest pointer counts, also where the slot is told apart from its neighbours already."""
+    lookup = ClusterLookup([A])
+    asked(lookup, {A: [[0, 6, [b"10.0.0.1", 1]], [7, 7, [b"10.0.0.1", 2]]]})
+    for there in (C, D):
+        lookup.moved(7, there)
+        assert (lookup.address(6), lookup.address(7)) == (A, there)
+
+
+@pytest.mark.parametrize("host", [None, b"", b"?"])
+@pytest.mark.parametrize("more", [[b"ip", b"10.0.0.1"], {b"ip": b"10.0.0.1"}])
+def test_cluster__a_node_without_a_name_has_an_address(
+    clock: Clock, host: bytes | None, more: object
+) -> None:
+    """It is where the cluster says beside the name, or else where we asked."""
+    lookup = ClusterLookup([D])
+    asked(lookup, {D: [[0, 9, [host, 1, b"id", more]], [10, 19, [host, 4, b"id", []]]]})
+    assert (lookup.address(0), lookup.address(10)) == (A, D)
 
 
 def test_cluster__one_without_slots_says_nothing(clock: Clock) -> None:

@@ -1,0 +1,69 @@
+"""What a producer's round trip keeps when it is tried again, and what goes to which node."""
+
+from __future__ import annotations
+
+import pytest
+from redis import exceptions
+
+from galaxy_notify.redis_state.access import open_sync
+from galaxy_notify.redis_state.client import Tries
+from galaxy_notify.redis_state.connection import sync_client
+from galaxy_notify.redis_state.following import Primary, Scout
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.lookup import Address, ClusterLookup
+from galaxy_notify.redis_state.nodes import NodesClient, by_node
+from galaxy_notify.redis_state.runner import RedisFault, fault_of
+from galaxy_notify.redis_state.scripts import Read
+from galaxy_notify.settings import settings_from
+
+CALLS = [Read(["GET", f"{{gn:{shard}}}:x"]) for shard in range(12)]
+REFUSED = fault_of(exceptions.ConnectionError("refused"))
+TIMEOUT = fault_of(exceptions.TimeoutError("slow"))
+
+
+def test_tries__what_was_answered_stands() -> None:
+    """Only what a node could not serve is sent again; its last fault joins the other replies."""
+    tries = Tries(CALLS[:3])
+    tries.answered([b"0", REFUSED, b"2"])
+    assert list(tries.left) == [CALLS[1]]
+    tries.failed(REFUSED, 0.1)
+    assert list(tries.left) == [CALLS[1]]
+    tries.failed(TIMEOUT, 0.1)
+    assert (list(tries.left), tries.replies) == ([], [b"0", TIMEOUT, b"2"])
+
+
+def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
+    """Unless it may pass, and there is time for another try."""
+    tries = Tries(CALLS[:2])
+    tries.failed(REFUSED, 0.1)
+    for error, pause in ((REFUSED, None), (TIMEOUT, 0.1)):
+        with pytest.raises(RedisFault) as raised:
+            tries.failed(error, pause)
+        assert raised.value is error
+
+
+def test_open__a_sentinel_may_have_an_ipv6_address() -> None:
+    """It is written in brackets, as in a URL."""
+    settings = settings_from({"redis": {"url": "redis://x", "sentinels": ["[::1]:26379"]}})
+    client = open_sync(settings)
+    assert isinstance(client, NodesClient)
+    assert next(client.scout.lookup.asking()) == Address("::1", 26379)
+
+
+def test_by_node__shards_of_one_node_share_a_round_trip() -> None:
+    """A node that hangs is waited for once, however many shards it serves."""
+    lookup = ClusterLookup([Address("a", 1)])
+    asking = lookup.asking()
+    next(asking)
+    with pytest.raises(StopIteration):
+        asking.send([[0, 8191, ["a", 1]], [8192, 16383, ["b", 2]]])
+    scout = Scout(lookup, lambda _: sync_client("redis://unused"))
+    client = NodesClient(
+        scout,
+        Keys("gn", 0).tag,
+        lambda slot: sync_client("redis://unused", primary=Primary(scout, slot)),
+    )
+    parts = by_node(client, CALLS)
+    assert len(parts) == 2
+    assert sorted(place for part in parts for place in part.places) == list(range(12))
+    assert all(part.calls == [CALLS[place] for place in part.places] for part in parts)
