@@ -36,24 +36,36 @@ class Turns:
         self.longest_ms = longest_ms
         self._last: dict[str, tuple[Outage, float]] = {}
         self._away: dict[Outage, str] = {}
+        self._turn: dict[Outage, float] = {}
 
     def next(self, outage: Outage, pause_s: float) -> float:
-        """Return when a shard may try again: after its pause, and not just when another does."""
+        """Return when a shard may try again: after its pause, and not just when another does.
+
+        A shard whose turn is yet to come keeps it, however many of its calls fail meanwhile.
+        """
         node = self._away[outage] = outage.node()
-        other, at = self._last.get(node, (outage, 0.0))
-        try_at = monotonic() + pause_s
-        if other is not outage:
-            try_at = max(try_at, at + _APART_S)
-        self._last[node] = (outage, try_at)
-        return try_at
+        last, at = self._last.get(node, (outage, 0.0))
+        turn, now = self._turn.get(outage, 0.0), monotonic()
+        if last is outage:
+            turn = max(now + pause_s, turn)
+        elif turn > now:
+            return turn
+        else:
+            turn = max(now + pause_s, at + _APART_S)
+        self._turn[outage] = turn
+        self._last[node] = (outage, turn)
+        return turn
 
     def answered(self, outage: Outage) -> None:
-        """Let all that missed the same node try now: one that did is answered again."""
-        node = self._away.pop(outage, "")
-        for other in [other for other, missed in self._away.items() if missed == node]:
+        """Let all try now that missed the same node, or are served by the one that has answered."""
+        node, here = self._away.pop(outage, ""), outage.node()
+        self._turn.pop(outage, None)
+        for other in [o for o, missed in self._away.items() if missed == node or o.node() == here]:
             other.rest_until = 0.0
             del self._away[other]
-        self._last.pop(node, None)
+            self._turn.pop(other, None)
+        for answered in (node, here):
+            self._last.pop(answered, None)
 
 
 class Outage:
