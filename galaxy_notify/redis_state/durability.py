@@ -34,13 +34,14 @@ class Confirm:
             return cls(("WAITAOF", 1, 0, WAIT_MS), 1, "append-only files")
         return None
 
-    def reads(self, mark: str) -> list[Read]:
+    def reads(self, *marks: str) -> list[Read]:
         """Return the commands to end a round trip with.
 
-        A server waits for what this connection wrote. Setting the *mark* makes that all there is,
-        so that a repeat which finds its write done on another connection waits for it, too.
+        A server waits for what this connection wrote. Setting a mark makes that all there is,
+        so that a repeat which finds its write done on another connection waits for it, too. There
+        is a mark for each shard, because the node may have ceased to serve some of them.
         """
-        return [Read(["SET", mark, "1"]), Read(list(self.wait))]
+        return [*(Read(["SET", mark, "1"]) for mark in marks), Read(list(self.wait))]
 
     def fault(self, replies: Sequence[Any]) -> Fault | None:
         """Return why what was written may be lost, from the replies to `reads`."""

@@ -247,10 +247,13 @@ def _pipeline_sync(
 
 def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
     """Return what makes the end of a round trip wait; one that only reads does not."""
-    if not confirm:
-        return []
-    written = next((call for call in calls if isinstance(call, Call)), None)
-    return confirm.reads(f"{tag_in(written.command)}:confirmed") if written else []
+    tags = _tags(calls)
+    return confirm.reads(*(f"{tag}:confirmed" for tag in tags)) if confirm and tags else []
+
+
+def _tags(calls: Sequence[Call | Read]) -> list[str | None]:
+    """Return the hash tags under which is written."""
+    return list(dict.fromkeys(tag_in(call.command) for call in calls if isinstance(call, Call)))
 
 
 def _confirmed(
@@ -262,14 +265,14 @@ def _confirmed(
     """
     if not confirm or not ending:
         return replies
-    found = replies[: -len(ending)]
-    fault = confirm.fault(replies[-len(ending) :])
-    if fault is None:
-        return found
-    return [
-        RedisFault(fault) if isinstance(call, Call) and not isinstance(reply, Exception) else reply
-        for call, reply in zip(calls, found, strict=True)
-    ]
+    found, (*marks, waited) = replies[: -len(ending)], replies[-len(ending) :]
+    tags = zip(_tags(calls), marks, strict=True)
+    faults = {tag: confirm.fault([mark, waited]) for tag, mark in tags}
+    for place, call in enumerate(calls):
+        if isinstance(call, Call) and not isinstance(found[place], Exception):
+            fault = faults[tag_in(call.command)]
+            found[place] = RedisFault(fault) if fault else found[place]
+    return found
 
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
