@@ -247,8 +247,9 @@ def _pipeline_sync(
 
 def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
     """Return what makes the end of a round trip wait; one that only reads does not."""
-    tags = _tags(calls)
-    return confirm.reads(*(f"{tag}:confirmed" for tag in tags)) if confirm and tags else []
+    if not confirm or not (tags := _tags(calls)):
+        return []
+    return confirm.reads(*(f"{tag}:confirmed" for tag in tags))
 
 
 def _tags(calls: Sequence[Call | Read]) -> list[str | None]:
