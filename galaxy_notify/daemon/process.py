@@ -34,6 +34,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
@@ -60,6 +61,7 @@ class Daemon:
 
         Raises `ConfigurationError`, for instance for an encoder that can't be loaded.
         """
+        load_all()
         self.worker_id = _worker_id()
         self._settings = settings
         self._read_settings = read_settings

@@ -16,6 +16,7 @@ from galaxy_notify.redis_state.faults import Fault, Remedy
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.redis_state.stream import GroupReport
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry.logs import get_logger
@@ -46,6 +47,7 @@ class GatewayConsumer:
         options: ConsumerOptions | None = None,
     ) -> None:
         """Prepare; nothing is sent before `run` or `report`."""
+        load_all()
         self.group = checked_name("group", group)
         self.consumer = checked_name("consumer", consumer)
         self._settings = settings

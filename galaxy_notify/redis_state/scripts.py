@@ -67,6 +67,12 @@ def script(name: str) -> Script:
     return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
+def load_all() -> None:
+    """Read every script now: later there may be no file to open, or one of another version."""
+    for name in names():
+        script(name)
+
+
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all scripts."""
