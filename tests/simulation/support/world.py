@@ -169,9 +169,10 @@ class _World:
 
     async def _come_to_rest(self) -> None:
         patience = _REST_S + self._server.stepped_back_ms / 1000
-        for channel in CHANNELS:
-            self._server.client.srem(self._layout.keys(0).paused, channel)
         for _ in range(int(patience)):
+            # Again and again, because a pause may still be on its way.
+            for channel in CHANNELS:
+                self._server.client.srem(self._layout.keys(0).paused, channel)
             await asyncio.sleep(1.0)
             self._replace_dead()
             for _, _, task in self._alive:
