@@ -7,7 +7,6 @@ from typing import Final
 
 # What a server says of our certificate, in the words of TLS.
 _REFUSED: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
-_FILES: Final = frozenset({"X509", "PEM", "ASN1"})
 
 
 def tls_trouble(error: BaseException) -> str:
@@ -22,11 +21,12 @@ def tls_trouble(error: BaseException) -> str:
 def _told(error: ssl.SSLError) -> str:
     reason = str(error.reason or "")
     words = reason.lower().replace("_", " ")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.rstrip(".")
-        return f"the server's certificate is not accepted: {why} (redis.url, redis.tls_ca)"
-    if error.library in _FILES:
-        return f"the TLS files cannot be used: {words} (redis.tls_ca, tls_cert, tls_key)"
+    match error:
+        case ssl.SSLCertVerificationError():
+            why = error.verify_message.rstrip(".")
+            return f"the server's certificate is not accepted: {why} (redis.url, redis.tls_ca)"
+        case ssl.SSLError(library="X509" | "PEM" | "ASN1"):
+            return f"the TLS files cannot be used: {words} (redis.tls_ca, tls_cert, tls_key)"
     if "ALERT" in reason and any(word in reason for word in _REFUSED):
         alert = words.partition("alert ")[2]
         return f"the server does not accept our certificate: {alert} (redis.tls_cert)"
