@@ -20,7 +20,8 @@ from galaxy_notify.telemetry.outage import EdgeLog
 LONGEST_MS: Final = 5000
 LONGEST_MS_OF_SEVERAL: Final = 2500
 _MISCONFIGURED_S: Final = 30.0
-# A try of a cluster's node may come with a question where the slots are: two connections a second.
+# Two connections a second are left to a node: beside a try there may be the janitor, that does not
+# know yet, or in a cluster the question where the slots are.
 _APART_S: Final = 1.0
 #: A try that got no answer in this time no longer keeps the shard's other slots from theirs.
 _TRY_S: Final = 5.0
@@ -47,7 +48,8 @@ class Turns:
         last, at = self._last.get(node, (outage, 0.0))
         turn, now = self._turn.get(outage, 0.0), monotonic()
         if last is outage:
-            turn = max(now + pause_s, turn)
+            again = turn + _APART_S if 0 < turn <= now else turn
+            turn = max(now + pause_s, again)
         elif turn > now:
             return turn
         else:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ class Proxy:
     """Forwards TCP connections to a server's UNIX socket, as far as the test lets it."""
 
     def __init__(self, upstream: Path) -> None:
-        self.connections = 0
+        #: When each connection came, by the monotonic clock.
+        self.connected_s: list[float] = []
         self.lost = 0
         #: A reply that is longer never arrives whole, as over a link too slow for the bound of
         #: a call.
@@ -34,6 +36,11 @@ class Proxy:
         self._refusing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections came so far."""
+        return len(self.connected_s)
 
     @property
     def url(self) -> str:
@@ -81,7 +88,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections += 1
+            self.connected_s.append(time.monotonic())
             self._admit(client)
 
     def _admit(self, client: socket.socket) -> None:

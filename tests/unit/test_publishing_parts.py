@@ -161,6 +161,23 @@ def test_outage__of_many_shards_takes_turns() -> None:
     assert all(1 <= gap < 1.2 for gap in gaps)
 
 
+def test_outage__has_one_try_a_second_after_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first try comes at once, for an outage may be a blink; the others come a second apart."""
+    now = 1000.0
+    monkeypatch.setattr("galaxy_notify.publishing.outage.monotonic", lambda: now)
+    shard, tries = Outage(get_logger("x"), Telemetry.off(), Turns()), []
+    for _ in range(20):
+        # Two slots hear of the same death.
+        shard.redis(_away())
+        shard.redis(_away())
+        now = shard.rest_until
+        tries.append(now)
+    assert tries[0] < 1000.2
+    assert all(later - sooner >= 1 for sooner, later in pairwise(tries))
+
+
 def test_outage__of_a_shard_is_tried_by_one_slot_at_a_time(outage: Outage) -> None:
     """A try that hangs is not joined by the other slots; its end decides how long they rest."""
     outage.trying()
