@@ -42,6 +42,8 @@ from galaxy_notify.telemetry.outage import EdgeLog
 
 DRAIN_S: Final = 10.0
 _SLICE_S: Final = 1.0
+# A start while Redis is away makes two connections a second at most, as an outage later does.
+_JOIN_PAUSE_S: Final = 0.6
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -121,7 +123,7 @@ class Daemon:
                 edge.down(error.fault.code, error.fault.text)
                 self._telemetry.redis_error(error.fault.code)
                 self._supervisor.status(f"waiting for redis: {error.fault.code}")
-                await self._pause(backoff.next() / 1000)
+                await self._pause(max(_JOIN_PAUSE_S, backoff.next() / 1000))
             else:
                 edge.up()
                 break
