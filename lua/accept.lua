@@ -1,9 +1,10 @@
--- accept: (new) -> pending | cancelled
+-- accept: (new) -> pending | cancelled | skipped
 --
 -- Create notifications with their routes, schedule them and wake a worker. The
 -- same id with the same digest is the same notification and changes nothing. A
 -- part whose notification was cancelled meanwhile is born cancelled. A channel
 -- that can't be scheduled takes back every notification that has a route there.
+-- What was created is listed. Where users have preferences, they are asked first.
 --
 -- KEYS
 --   1 totals     hash
@@ -11,36 +12,68 @@
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
---   3.. items    each: id, record (bytes 2 to 9 are the digest), state, number of
---                routes, route ids. The state has the due time (0 = now) and, for what
---                is born cancelled, how long to keep it in place of its own time
+--   3 ruled      str  '1' where the users' preferences were looked at
+--   4.. items    each: id, record (bytes 2 to 9 are the digest), number of groups of
+--                routes that begin alike; these, each: state, number of routes (for
+--                skipped ones ':' and the reason follow), route ids. The state has the
+--                due time (0 = now) and, for what is born cancelled or skipped, how
+--                long to keep it in place of its own time
 -- RETURNS a list with a word and a detail for each item
---   accepted     created; the detail is its due time
+--   accepted     created; the detail is when its first group is due
 --   duplicate    exists with this digest; the detail is 'cancelled' or ''
 --   conflict     exists with another digest
+--   consult      not created: look at the users' preferences first
 --   fault        not created; the detail is the error
 
 local totals, tag, now = KEYS[1], ARGV[1], now_ms(ARGV[2])
 local now_text = digits(now)
-local accepted, cancelled, answers = 0, 0, {}
+local counts, answers, listed = {accepted = 0}, {}, {}
 -- By channel: scores and members for its schedule, and when the first of them is due.
 local entries, earliest = {}, {}
-local born_cancelled = {}
+-- What was cancelled before it came: none of it is scheduled.
+local marked = {}
 
 local function answer(word, detail)
   answers[#answers + 1] = word
   answers[#answers + 1] = detail
 end
 
-local function comes_first(at, size, due)
-  for i = at + 4, at + 3 + size do
-    local channel = ARGV[i]:match('^[^:]*')
-    earliest[channel] = math.min(due, earliest[channel] or due)
-  end
+local function tally(field, by) counts[field] = (counts[field] or 0) + by end
+
+-- Of a group: how many routes it has, and why they are skipped.
+local function size_of(at)
+  local size = tonumber(ARGV[at + 1])
+  if size then return size, '' end
+  local text, reason = ARGV[at + 1]:match('^(%d+):(.*)$')
+  return tonumber(text), reason
+end
+
+-- Of a group: when its routes are due.
+local function due_of(at)
+  local text = ARGV[at]:sub(16, 28)
+  local due = tonumber(text)
+  if due <= now then return now, now_text end
+  return due, text
+end
+
+local function letter_of(at, marked)
+  local letter = ARGV[at]:sub(2, 2)
+  if marked and letter == 'p' then letter = 'c' end
+  return letter
+end
+
+local function behind(at)
+  local group = at + 3
+  for _ = 1, tonumber(ARGV[at + 2]) do group = group + 2 + size_of(group) end
+  return group
+end
+
+local function comes_first(channel, due)
+  earliest[channel] = math.min(due, earliest[channel] or due)
 end
 
 local function schedule(id, at, size, due, due_text)
-  for i = at + 4, at + 3 + size do
+  for i = at + 2, at + 1 + size do
     local route = ARGV[i]
     local channel = route:match('^[^:]*')
     local list = entries[channel]
@@ -52,103 +85,161 @@ local function schedule(id, at, size, due, due_text)
     list[#list + 1] = id .. '/' .. route
     if due < earliest[channel] then earliest[channel] = due end
   end
-  accepted = accepted + size
-  answer('accepted', due_text)
 end
 
-local function create(key, at, size)
-  local state = ARGV[at + 2]
-  local due_text = state:sub(16, 28)
-  local due = tonumber(due_text)
-  if due <= now then due, due_text = now, now_text end
-  local stored = state:sub(1, 2) .. now_text .. due_text .. state:sub(29)
-  local refused
-  if size == 1 then
-    refused = fault(try('HSET', key, 'record', ARGV[at + 1], 'open', 1, ARGV[at + 4], stored))
-  else
-    local fields = {'record', ARGV[at + 1], 'open', size}
-    for i = at + 4, at + 3 + size do
+local function stored(at, letter, due_text)
+  return '1' .. letter .. now_text .. due_text .. ARGV[at]:sub(29)
+end
+
+-- The fields of the hash; and how long it is kept, where no route needs it.
+local function fields_of(at, marked)
+  local fields, open, keep, group = {'record', ARGV[at + 1], 'open', 0}, 0, nil, at + 3
+  for _ = 1, tonumber(ARGV[at + 2]) do
+    local size, letter = size_of(group), letter_of(group, marked)
+    local _, due_text = due_of(group)
+    local state = stored(group, letter, due_text)
+    for i = group + 2, group + 1 + size do
       fields[#fields + 1] = ARGV[i]
-      fields[#fields + 1] = stored
+      fields[#fields + 1] = state
     end
-    refused = fault(try('HSET', key, unpack(fields)))
+    if letter == 'p' then open = open + size else keep = tonumber(ARGV[group]:sub(3, 15)) end
+    if letter == 'c' then fields[#fields + 1], fields[#fields + 2] = 'cancelled', '1' end
+    group = group + 2 + size
   end
-  if refused then return answer('fault', refused) end
-  schedule(ARGV[at], at, size, due, due_text)
+  fields[4] = open
+  return fields, open == 0 and keep
 end
 
--- The mark brings its own time to live.
-local function create_cancelled(key, at, size, marked)
-  local state = ARGV[at + 2]
-  local due_text = digits(math.max(now, tonumber(state:sub(16, 28))))
-  local stored = '1c' .. now_text .. due_text .. state:sub(29)
-  local fields = {'record', ARGV[at + 1], 'open', 0, 'cancelled', '1'}
-  for i = at + 4, at + 3 + size do
-    fields[#fields + 1] = ARGV[i]
-    fields[#fields + 1] = stored
+-- Schedule and count what was written, or count it out again.
+local function enter(id, at, marked, sign)
+  local group = at + 3
+  for _ = 1, tonumber(ARGV[at + 2]) do
+    local size, reason = size_of(group)
+    local letter = letter_of(group, marked)
+    tally('accepted', sign * size)
+    if letter == 'c' then tally('cancelled', sign * size) end
+    if letter == 's' then
+      tally('skipped', sign * size)
+      tally('skipped:' .. reason, sign * size)
+    end
+    if letter == 'p' and sign > 0 then schedule(id, group, size, due_of(group)) end
+    group = group + 2 + size
   end
-  local refused = fault(try('HSET', key, unpack(fields)))
-  if refused then return answer('fault', refused) end
-  if not marked then try('PEXPIRE', key, tonumber(state:sub(3, 15))) end
-  accepted, cancelled = accepted + size, cancelled + size
-  born_cancelled[ARGV[at]] = true
+end
+
+-- A call takes some 4,000 fields of a hash at a time.
+local function write(key, fields)
+  for from = 1, #fields, 4000 do
+    local refused = fault(try('HSET', key, unpack(fields, from, math.min(from + 3999, #fields))))
+    if refused and from > 1 then try('DEL', key) end
+    if refused then return refused end
+  end
+end
+
+local function created(id, due_text)
+  if not id:find('.', 1, true) then listed[#listed + 1] = id end
   answer('accepted', due_text)
 end
 
-local function accept_new(key, at, size, marked)
-  if marked or ARGV[at + 2]:sub(2, 2) == 'c' then
-    create_cancelled(key, at, size, marked)
-  else
-    create(key, at, size)
-  end
+local function create(key, at, marked)
+  local fields, keep = fields_of(at, marked)
+  local refused = write(key, fields)
+  if refused then return answer('fault', refused) end
+  -- The mark brings its own time to live.
+  if keep and not marked then try('PEXPIRE', key, keep) end
+  enter(ARGV[at], at, marked, 1)
+  local _, due_text = due_of(at + 3)
+  created(ARGV[at], due_text)
 end
 
-local function accept_known(key, at, size)
+-- Most have a single route, and wait.
+local function is_plain(at)
+  return ARGV[at + 2] == '1' and ARGV[at + 4] == '1' and ARGV[at + 3]:byte(2) == 112
+end
+
+local function create_plain(key, at)
+  local due, due_text = due_of(at + 3)
+  local state = stored(at + 3, 'p', due_text)
+  local refused = fault(try('HSET', key, 'record', ARGV[at + 1], 'open', 1, ARGV[at + 5], state))
+  if refused then return answer('fault', refused) end
+  counts.accepted = counts.accepted + 1
+  schedule(ARGV[at], at + 3, 1, due, due_text)
+  created(ARGV[at], due_text)
+end
+
+local function accept_known(key, at)
   local known = try('HMGET', key, 'open', 'record', 'cancelled')
   if fault(known) then return answer('fault', known.err) end
-  if not known[1] then return accept_new(key, at, size, known[3]) end
+  if not known[1] then
+    marked[ARGV[at]] = known[3]
+    return create(key, at, known[3])
+  end
   -- Where the record was lost there is nothing to compare.
   local same = not known[2] or known[2]:sub(2, 9) == ARGV[at + 1]:sub(2, 9)
   answer(same and 'duplicate' or 'conflict', known[3] and 'cancelled' or '')
 end
 
--- Take back what has a route in a channel that was refused, and answer so for it and
--- for its repetitions in this call.
-local function take_back(refused)
-  local gone, at, place = {}, 3, 1
-  earliest = {}
-  while ARGV[at] do
-    local id, size, reason = ARGV[at], tonumber(ARGV[at + 3]), nil
-    local scheduled = answers[place] == 'accepted' and not born_cancelled[id]
-    for i = at + 4, at + 3 + size do
-      reason = reason or refused[ARGV[i]:match('^[^:]*')]
+-- Go through the routes of an item that were scheduled.
+local function each_scheduled(at, visit)
+  local group = at + 3
+  for _ = 1, tonumber(ARGV[at + 2]) do
+    local size = size_of(group)
+    if letter_of(group) == 'p' then
+      for i = group + 2, group + 1 + size do visit(ARGV[i]:match('^[^:]*'), ARGV[i], group) end
     end
-    if gone[id] then
-      answers[place], answers[place + 1] = 'fault', gone[id]
-    elseif scheduled and reason then
-      for i = at + 4, at + 3 + size do
-        local channel = ARGV[i]:match('^[^:]*')
-        if not refused[channel] then try('ZREM', tag .. 'schedule:' .. channel, id .. '/' .. ARGV[i]) end
-      end
-      try('DEL', tag .. 'notification:' .. id)
-      gone[id], accepted = reason, accepted - size
-      answers[place], answers[place + 1] = 'fault', reason
-    elseif scheduled then
-      comes_first(at, size, tonumber(answers[place + 1]))
-    end
-    at, place = at + 4 + size, place + 2
+    group = group + 2 + size
   end
 end
 
-local at = 3
-while ARGV[at] do
-  local key, size = tag .. 'notification:' .. ARGV[at], tonumber(ARGV[at + 3])
-  if try('EXISTS', key) ~= 0 then
-    accept_known(key, at, size)
-  else
-    accept_new(key, at, size, false)
+-- Take back what has a route in a channel that was refused, and answer so for it and
+-- for its repetitions in this call.
+local function take_back(refused)
+  local gone, at, place = {}, 4, 1
+  earliest, listed = {}, {}
+  while ARGV[at] do
+    local id, reason = ARGV[at], nil
+    local scheduled = answers[place] == 'accepted' and not marked[id]
+    each_scheduled(at, function(channel) reason = reason or refused[channel] end)
+    if gone[id] then
+      answers[place], answers[place + 1] = 'fault', gone[id]
+    elseif scheduled and reason then
+      each_scheduled(at, function(channel, route)
+        if not refused[channel] then try('ZREM', tag .. 'schedule:' .. channel, id .. '/' .. route) end
+      end)
+      try('DEL', tag .. 'notification:' .. id)
+      enter(id, at, false, -1)
+      gone[id] = reason
+      answers[place], answers[place + 1] = 'fault', reason
+    elseif answers[place] == 'accepted' then
+      if scheduled then
+        each_scheduled(at, function(channel, _, group) comes_first(channel, (due_of(group))) end)
+      end
+      if not id:find('.', 1, true) then listed[#listed + 1] = id end
+    end
+    at, place = behind(at), place + 2
   end
-  at = at + 4 + size
+end
+
+if ARGV[3] == '' and call('EXISTS', tag .. 'preferred') == 1 then
+  local at = 4
+  while ARGV[at] do
+    answer('consult', '')
+    at = behind(at)
+  end
+  return answers
+end
+
+local at = 4
+while ARGV[at] do
+  local key = tag .. 'notification:' .. ARGV[at]
+  if try('EXISTS', key) ~= 0 then
+    accept_known(key, at)
+  elseif is_plain(at) then
+    create_plain(key, at)
+  else
+    create(key, at, false)
+  end
+  at = is_plain(at) and at + 6 or behind(at)
 end
 
 local refused, all = {}, true
@@ -157,8 +248,11 @@ for channel, list in pairs(entries) do
   all = all and not refused[channel]
 end
 if not all then take_back(refused) end
-count(totals, 'accepted', accepted)
-count(totals, 'cancelled', cancelled)
+if #listed > 0 then
+  local ids = ('%s' .. (' %s'):rep(#listed - 1)):format(unpack(listed))
+  try('XADD', tag .. 'accepted', '*', 'ids', ids)
+end
+for field, by in pairs(counts) do count(totals, field, by) end
 for channel, due in pairs(earliest) do
   local list = tag .. 'wake:' .. channel
   if due <= now then

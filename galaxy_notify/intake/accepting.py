@@ -125,7 +125,8 @@ class _Waiting:
 
     def takes(self, part: NewNotification) -> bool:
         """Take a part, unless the call is full."""
-        routes, size = self.routes + len(part.routes), self.bytes + len(part.record)
+        routes = self.routes + sum(len(group.routes) for group in part.groups)
+        size = self.bytes + len(part.record)
         if self.parts and (routes > _ROUTES_PER_CALL or size > _BYTES_PER_CALL):
             return False
         self.parts.append(part)

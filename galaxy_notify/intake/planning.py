@@ -18,7 +18,7 @@ from galaxy_notify.model.intent import (
 )
 from galaxy_notify.model.notification import DIGEST_BYTES, encode_record, payload_bytes
 from galaxy_notify.model.route import accepted
-from galaxy_notify.redis_state.calls import NewNotification
+from galaxy_notify.redis_state.calls import Group, NewNotification
 from galaxy_notify.redis_state.deployment import Deployment
 
 # More than a payload can have beside its content: an id, two names of 64 characters, a moment.
@@ -65,10 +65,8 @@ class Plan:
         return NewNotification(
             part_id(self.notification_id, number),
             record,
-            accepted(intent.max_attempts),
-            due_ms,
+            [Group(accepted(intent.max_attempts), routes, due_ms)],
             self.deployment.keep_ms(keyed=key is not None),
-            routes,
         )
 
     def repeated(self) -> Plan:

@@ -207,6 +207,18 @@ def asked(state: bytes, due_at_ms: int | None, cancelled_keep_ms: int | None) ->
     return b"%b%013d%b" % (head, due_at_ms or 0, state[_HEADER:])
 
 
+@lru_cache(maxsize=256)
+def suppressed(reason: str) -> bytes:
+    """Return the state of a route that a rule suppressed; the script fills in its times."""
+    body = _pack_body(1, 0, 0, (Transition("skipped", failure_class=reason),))
+    return b"%b%b%026d%b" % (FORMAT, _LETTER[Status.SKIPPED], 0, body)
+
+
+def skipped(state: bytes, due_at_ms: int | None, keep_ms: int) -> bytes:
+    """Return the state of a suppressed route as accept takes it: kept so long if alone."""
+    return b"%b%013d%013d%b" % (state[:2], keep_ms, due_at_ms or 0, state[_HEADER:])
+
+
 def decode_route(raw: bytes) -> Route:
     """Read a stored state; raise `Corrupt` on anything that no version of ours wrote."""
     try:

@@ -30,6 +30,16 @@ class Keys:
         return f"{self.tag}parked"
 
     @property
+    def accepted(self) -> str:
+        """Return the stream of what was accepted, for listing."""
+        return f"{self.tag}accepted"
+
+    @property
+    def preferred(self) -> str:
+        """Return the mark that says that users have preferences."""
+        return f"{self.tag}preferred"
+
+    @property
     def paused(self) -> str:
         """Return the set of paused channels."""
         return f"{self.tag}paused"

@@ -60,7 +60,7 @@ PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
     "TIME": (),
     "UNLINK": ("never",),
     "XACK": ("never", "g", "1-1"),
-    "XADD": ("stream", "NOMKSTREAM", "*", "f"),
+    "XADD": ("never", "NOMKSTREAM", "*", "f"),
     "XCLAIM": ("never", "g", "c", "1", "1-1"),
     "XDEL": ("stream", "1-1"),
     "XGROUP CREATE": ("never", "g", "0"),

@@ -64,12 +64,13 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     ),
     Role.PRODUCER: _rights(
         """
-        PREFIX:*}:abandoned:* PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
-        PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
+        PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:meta PREFIX:*}:never
+        PREFIX:*}:notification:* PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals
+        PREFIX:*}:wake:*
         """,
         """
         del exists hdel hexists hget hgetall hincrby hmget hset hsetnx llen pexpire rpush time
-        zadd zrange zrem zscore
+        xadd zadd zrange zrem zscore
         """,
     ),
     Role.CONSUMER: _rights(

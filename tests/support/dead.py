@@ -82,7 +82,8 @@ class Graveyard:
             ),
             b"12345678",
         )
-        new = calls.NewNotification(made, record, accepted(None), None, 1000, routes)
+        groups = [calls.Group(accepted(None), routes)]
+        new = calls.NewNotification(made, record, groups, 1000)
         run_sync(self.client, calls.accept(self.layout.keys_for(made), [new]))
         return made
 

@@ -76,8 +76,8 @@ def new(
     """Return notification *number*, ready to be accepted."""
     made = f"{number:032x}"
     record = packed_record(made, len(routes), expires, filler)
-    state = accepted(None)
-    return calls.NewNotification(made, record, state, due, KEEP, routes, born_cancelled)
+    groups = [calls.Group(accepted(None), routes, due)]
+    return calls.NewNotification(made, record, groups, KEEP, born_cancelled)
 
 
 def split(member: str) -> tuple[str, str]:

@@ -272,5 +272,7 @@ def _handed_in(item: Asked) -> calls.NewNotification:
         idempotency_key="key" if item.keep == KEEPS[1] else "",
     )
     record = encode_notification(made, item.digest)
-    parts = (item.notification_id, record, accepted(None), item.due, item.keep, item.routes)
-    return calls.NewNotification(*parts, item.born_cancelled)
+    groups = [calls.Group(accepted(None), item.routes, item.due)]
+    return calls.NewNotification(
+        item.notification_id, record, groups, item.keep, item.born_cancelled
+    )
