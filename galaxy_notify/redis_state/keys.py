@@ -35,11 +35,6 @@ class Keys:
         return f"{self.tag}accepted"
 
     @property
-    def preferred(self) -> str:
-        """Return the mark that says that users have preferences."""
-        return f"{self.tag}preferred"
-
-    @property
     def paused(self) -> str:
         """Return the set of paused channels."""
         return f"{self.tag}paused"
@@ -68,6 +63,11 @@ class Keys:
     def workers(self) -> str:
         """Return the sorted set of workers by their last progress."""
         return f"{self.tag}workers"
+
+    @property
+    def preferred(self) -> str:
+        """Return the mark of a deployment where some user has preferences."""
+        return f"{self.tag}preferred"
 
     @property
     def confirmed(self) -> str:
@@ -110,3 +110,7 @@ class Keys:
     def seen(self, group: str) -> str:
         """Return the sorted set of events that a consumer group has handled."""
         return f"{self.tag}seen:{group}"
+
+    def preferences(self, user: str) -> str:
+        """Return the hash of what a user wants to be told."""
+        return f"{self.tag}preferences:{user}"

@@ -10,6 +10,7 @@ from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.fsck_notifications import balance, recount
 from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
+from galaxy_notify.redis_state.preferences import consult
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.faults import counted, faults_of
@@ -200,6 +201,13 @@ def _census(shard: Shard) -> Call:
     return census(shard.keys, "0", [f"{1:032x}".encode()])
 
 
+def _consult(shard: Shard) -> Call:
+    """A user who wants something, one who never said so, one whose key holds something else."""
+    shard.client.hset(shard.keys.preferences("u1"), mapping={"*": "{}", "silenced": "1"})
+    shard.client.set(shard.keys.preferences("u3"), "foreign")
+    return consult(shard.keys, "chat", ["u1", "u2", "u3"])
+
+
 def _trim(shard: Shard) -> Call:
     """A stream far too long, with a group that has read half of it."""
     for number in range(40):
@@ -252,6 +260,7 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "recount": _recount,
     "balance": _balance,
     "trim": _trim,
+    "consult": _consult,
     "finish": _finish,
     "park": _park,
 }

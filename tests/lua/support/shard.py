@@ -33,12 +33,13 @@ WORKER = "host-1-abcd"
 MINE = f"{WORKER}:0:{TTL}:1"
 FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
+_TIMELESS = {"heal", "pause", "resume", "park", "recount", "balance", "census", "consult"}
 _TIME_AT = {"lapse": 0, "trim": 2}
 
 
 def at(call: Call, now: int) -> Call:
     """Return the call as if the server's clock said *now*."""
-    if call.script.name in ("heal", "pause", "resume", "park", "recount", "balance", "census"):
+    if call.script.name in _TIMELESS:
         return call
     args = list(call.args)
     args[_TIME_AT.get(call.script.name, 1)] = now
