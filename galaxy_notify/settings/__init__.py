@@ -1,6 +1,8 @@
 """What an operator can set: the sections, where their values come from, and how they are shown."""
 
+from galaxy_notify.settings.intake import IntakeSettings
 from galaxy_notify.settings.loading import load_settings, settings_from
+from galaxy_notify.settings.rules import untagged
 from galaxy_notify.settings.sample import defaults_toml
 from galaxy_notify.settings.sections import (
     GatewaySettings,
@@ -15,6 +17,7 @@ from galaxy_notify.settings.sections import (
 
 __all__ = [
     "GatewaySettings",
+    "IntakeSettings",
     "LimitsSettings",
     "LogSettings",
     "RedisSettings",
@@ -25,4 +28,5 @@ __all__ = [
     "defaults_toml",
     "load_settings",
     "settings_from",
+    "untagged",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.sections import Settings
+
+_TAGGED: Final = re.compile(r"\{[^{}]+\}")
 
 
 class Broken(NamedTuple):
@@ -19,10 +22,18 @@ class Broken(NamedTuple):
     message: str
 
 
+def untagged(settings: Settings) -> str:
+    """Say what is wrong with the name of the intent stream in a cluster; empty if nothing is."""
+    if not settings.redis.cluster or _TAGGED.match(settings.intake.stream):
+        return ""
+    return "must begin with a hash tag in a cluster, as in {gn-intents}"
+
+
 def broken_rules(settings: Settings) -> Iterator[Broken]:
     """Find every rule between settings that is broken."""
     yield from _nodes(settings)
     yield from _tls(settings)
+    yield from _intents(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
@@ -34,6 +45,20 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
             ("gateway.stream", cause),
             "must be empty with several shards or a cluster: each shard then has its own stream",
         )
+
+
+def _intents(settings: Settings) -> Iterator[Broken]:
+    stream, prefix = settings.intake.stream, settings.redis.prefix
+    is_default = stream == type(settings.intake).model_fields["stream"].default
+    # A cluster that has no readers need not care for the default.
+    if (settings.intake.enabled or not is_default) and (problem := untagged(settings)):
+        yield Broken(("intake.stream", "intake.enabled", "redis.cluster"), problem)
+    if stream == settings.gateway.stream:
+        message = "must be another key than gateway.stream"
+        yield Broken(("intake.stream", "gateway.stream"), message)
+    if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:", stream):
+        message = f"must not be a key of the deployment, which begin with {{{prefix}:N}}:"
+        yield Broken(("intake.stream", "redis.prefix"), message)
 
 
 def _nodes(settings: Settings) -> Iterator[Broken]:

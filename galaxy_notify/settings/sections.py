@@ -6,10 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
+from galaxy_notify.settings.base import Section
 from galaxy_notify.settings.display import shown_value
+from galaxy_notify.settings.intake import IntakeSettings
 from galaxy_notify.settings.values import (
     DAY_MS,
     YEAR_MS,
@@ -24,12 +26,6 @@ from galaxy_notify.settings.values import (
 )
 
 FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
-
-
-class Section(BaseModel):
-    """A part of the settings: closed, strict about types, and never changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class RedisSettings(Section):
@@ -219,6 +215,7 @@ class Settings(BaseSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    intake: IntakeSettings = Field(default_factory=IntakeSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 

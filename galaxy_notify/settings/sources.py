@@ -19,7 +19,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import is_carried, printable
-from galaxy_notify.settings.sections import Section, Settings
+from galaxy_notify.settings.base import Section
+from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.values import credential_text
 
 VARIABLE_PREFIX = "GALAXY_NOTIFY_"

@@ -18,6 +18,8 @@ SCHEMES: Final = ("redis", "rediss", "unix", "valkey", "valkeys")
 DAY_MS: Final = 86_400_000
 YEAR_MS: Final = 365 * DAY_MS
 
+LONGEST_KEY: Final = 200
+
 _LONGEST_CREDENTIAL = 1 << 16
 # What else the client's own URLs may say would change how we connect, or break it.
 _URL_OPTIONS: Final = frozenset({"db", "username", "password"})
@@ -95,6 +97,12 @@ def _stream(value: str) -> str:
     return value
 
 
+def _intents(value: str) -> str:
+    if not 1 <= len(value) <= LONGEST_KEY:
+        raise ValueError(f"must be 1 to {LONGEST_KEY} characters")
+    return _stream(value)
+
+
 def masked_url(url: str) -> str:
     """Show a URL without the password that may stand before its host or in its query."""
     parts = urlsplit(url)
@@ -140,3 +148,8 @@ HostPort: TypeAlias = Annotated[
     str, _form(r"([^\s:,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "must be HOST:PORT")
 ]
 Stream: TypeAlias = Annotated[str, AfterValidator(_stream)]
+Intents: TypeAlias = Annotated[str, AfterValidator(_intents)]
+Group: TypeAlias = Annotated[
+    str,
+    _form(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", "must match [A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"),
+]

@@ -35,6 +35,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "limits": {"max_payload_bytes": 262144, "max_routes": 1000},
     "log": {"level": "info", "format": "auto"},
+    "intake": {
+        "enabled": False, "stream": "gn:intents", "group": "galaxy-notify", "batch_size": 200,
+        "claim_idle_ms": 10000, "max_deliveries": 5, "max_bytes": 1048576, "rejects_max": 10000,
+    },
 }  # fmt: skip
 NUMBERS = [
     ("worker.shards", 1, 1024),
@@ -54,6 +58,11 @@ NUMBERS = [
     ("retention.dead_max", 0, 1_000_000_000),
     ("limits.max_payload_bytes", 128, 4_194_304),
     ("limits.max_routes", 1, 1000),
+    ("intake.batch_size", 1, 1000),
+    ("intake.claim_idle_ms", 100, 86_400_000),
+    ("intake.max_deliveries", 2, 1000),
+    ("intake.max_bytes", 1024, 33_554_432),
+    ("intake.rejects_max", 1, 1_000_000_000),
 ]
 
 
