@@ -27,9 +27,10 @@ from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.redis_state.access import open_async, user_name
-from galaxy_notify.redis_state.deployment import Layout, check_durability, join_deployment
+from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
+from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role

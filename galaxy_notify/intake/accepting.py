@@ -6,12 +6,15 @@ stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.intake.recipients import Part
+from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
@@ -20,7 +23,7 @@ from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 T = TypeVar("T")
-Flow = Generator[list[Call | Read] | Scripts, list[Any], T]
+Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
@@ -36,19 +39,26 @@ class Unknown(NamedTuple):
 
 
 _PLANNED: Final = Unknown("")
+_CONSULT: Final = calls.Answer("consult", "")
 _UNKNOWN: Final = calls.Answer("fault", "")
 
 
 def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
     """Accept what was planned. First parts go first: they decide what becomes of the whole.
 
-    Whatever is planned lazily is planned while what came before it is on its way.
+    Whatever is planned lazily is planned while what came before it is on its way; what rules
+    have to decide about waits until then.
     """
     receipts: list[Receipt | Unknown] = []
-    planned: list[Plan] = []
-    answers = yield from _accept_all(layout, _firsts(plans, receipts, planned))
-    places = (place for place, receipt in enumerate(receipts) if receipt is _PLANNED)
-    for place, intent_plan, answer in zip(list(places), planned, answers, strict=True):
+    planned: dict[int, Plan] = {}
+    plain: list[int] = []
+    answers = yield from _accept_all(layout, _firsts(layout, plans, receipts, planned, plain))
+    found = dict(zip(plain, answers, strict=True))
+    left = [place for place in planned if place not in found or found[place].word == "consult"]
+    ruled = yield from _accept_ruled(layout, [Part(planned[place], 1) for place in left])
+    found |= zip(left, ruled, strict=True)
+    for place, intent_plan in planned.items():
+        answer = found[place]
         if intent_plan.parts == 1 and answer.word != "fault":
             receipts[place] = _receipt(intent_plan, answer)
         else:
@@ -58,12 +68,43 @@ def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Re
 
 def accept_one(layout: Layout, planned: Plan) -> Flow[Receipt | Unknown]:
     """Accept one intent."""
-    keys = layout.keys_for(planned.notification_id)
-    (reply,) = yield Scripts([calls.accept(keys, [planned.part(1)])])
-    if isinstance(reply, RedisFault):
-        return Unknown(str(reply))
-    (answer,) = _read(reply, 1)
+    answer = _CONSULT
+    if not _needs_rules(layout, planned):
+        keys = layout.keys_for(planned.notification_id)
+        (reply,) = yield Scripts([calls.accept(keys, [planned.part(1)])])
+        if isinstance(reply, RedisFault):
+            return Unknown(str(reply))
+        (answer,) = _read(reply, 1)
+    if answer.word == "consult":
+        (answer,) = yield from _accept_ruled(layout, [Part(planned, 1)])
     return (yield from _complete(layout, planned, answer))
+
+
+def _needs_rules(layout: Layout, planned: Plan) -> bool:
+    """Tell whether rules have to be looked at first, as far as that is known yet."""
+    is_ruled = layout.preferred.is_set or layout.deployment.has_cooldowns
+    return is_ruled or planned.intent.collapse_key is not None
+
+
+def _accept_ruled(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answer]]:
+    """Accept parts as rules have it; what a collapse key supersedes is taken back."""
+    answers: list[calls.Answer] = []
+    for start in range(0, len(parts), _PARTS_PER_ROUND):
+        some = parts[start : start + _PARTS_PER_ROUND]
+        answers += yield from _accept_some(layout, some)
+    return answers
+
+
+def _accept_some(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answer]]:
+    told = yield from rule(layout, parts)
+    items = [part.plan.part(part.number) for part in parts]
+    answers = yield from _accept_all(layout, items)
+    if any(answer.word == "consult" for answer in answers):
+        # Somebody has set a preference for the first time: from now on they are looked at.
+        layout.preferred.is_set = True
+        return (yield from _accept_some(layout, parts))
+    yield from supersede(layout, told)
+    return answers
 
 
 def _read(reply: Any, items: int) -> list[calls.Answer]:
@@ -86,15 +127,22 @@ def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Receip
 
 
 def _firsts(
-    plans: Iterable[Plan | Receipt], receipts: list[Receipt | Unknown], planned: list[Plan]
+    layout: Layout,
+    plans: Iterable[Plan | Receipt],
+    receipts: list[Receipt | Unknown],
+    planned: dict[int, Plan],
+    plain: list[int],
 ) -> Iterator[NewNotification]:
-    for intent_plan in plans:
-        if isinstance(intent_plan, Plan):
-            receipts.append(_PLANNED)
-            planned.append(intent_plan)
-            yield intent_plan.part(1)
-        else:
+    """Return the first parts that no rule decides about; note the places of these and of all."""
+    for place, intent_plan in enumerate(plans):
+        if not isinstance(intent_plan, Plan):
             receipts.append(intent_plan)
+            continue
+        receipts.append(_PLANNED)
+        planned[place] = intent_plan
+        if not _needs_rules(layout, intent_plan):
+            plain.append(place)
+            yield intent_plan.part(1)
 
 
 def _accept_all(layout: Layout, parts: Iterable[NewNotification]) -> Flow[list[calls.Answer]]:
@@ -144,25 +192,39 @@ def _calls(
         waiting = shards.get(keys.tag) or _Waiting(keys)
         if not waiting.takes(part):
             batches.append(waiting.places)
-            yield calls.accept(keys, waiting.parts)
+            yield calls.accept(keys, waiting.parts, ruled=layout.preferred.is_set)
             waiting = _Waiting(keys)
             waiting.takes(part)
         waiting.places.append(place)
         shards[keys.tag] = waiting
     for waiting in shards.values():
         batches.append(waiting.places)
-        yield calls.accept(waiting.keys, waiting.parts)
+        yield calls.accept(waiting.keys, waiting.parts, ruled=layout.preferred.is_set)
 
 
 def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[Unknown | None]:
-    parts = [part._replace(born_cancelled=cancelled) for part in planned.later_parts()]
+    parts = [Part(planned, number) for number in range(2, planned.parts + 1)]
     for start in range(0, len(parts), _PARTS_PER_ROUND):
         chunk = parts[start : start + _PARTS_PER_ROUND]
-        answers = yield from _accept_all(layout, chunk)
+        answers = yield from _accept_chunk(layout, chunk, cancelled)
         for answer in answers:
             if answer.word == "fault":
                 return Unknown(answer.detail)
     return None
+
+
+def _accept_chunk(
+    layout: Layout, parts: Sequence[Part], cancelled: bool
+) -> Flow[list[calls.Answer]]:
+    # What is born cancelled nobody is told of, whatever the rules say.
+    if not cancelled and _needs_rules(layout, parts[0].plan):
+        return (yield from _accept_some(layout, parts))
+    items = (part.plan.part(part.number)._replace(born_cancelled=cancelled) for part in parts)
+    answers = yield from _accept_all(layout, items)
+    if any(answer.word == "consult" for answer in answers):
+        layout.preferred.is_set = True
+        return (yield from _accept_chunk(layout, parts, cancelled))
+    return answers
 
 
 def _receipt(planned: Plan, answer: calls.Answer) -> Receipt:
@@ -175,6 +237,7 @@ def _receipt(planned: Plan, answer: calls.Answer) -> Receipt:
     return Receipt(
         planned.notification_id,
         "duplicate" if duplicate else "accepted",
-        len(planned.routes),
+        planned.made,
         planned.parts,
+        skipped=planned.skipped,
     )

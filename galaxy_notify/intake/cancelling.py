@@ -10,6 +10,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.accepting import Flow
 from galaxy_notify.intake.receipts import Cancelled
 from galaxy_notify.model.ids import first_part
+from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, bounded
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
@@ -39,7 +40,7 @@ def cancel_flow(
         layout=layout,
         route_id=route_id,
         actor=bounded(actor),
-        keep_ms=layout.deployment.keep_ms(keyed=bool(record and record.idempotency_key)),
+        keep_ms=_keep_ms(layout, record),
         mark=whole and route_id is None,
     )
     yield from job.part(notification_id)
@@ -113,6 +114,11 @@ class _Cancelling:
             self.cancelled += 1
         else:
             self.too_late += 1
+
+
+def _keep_ms(layout: Layout, record: Notification | None) -> int:
+    keyed = bool(record and record.idempotency_key)
+    return layout.deployment.keep_ms(keyed=keyed, kind=record.type if record else "")
 
 
 def _fields(layout: Layout, notification_id: str) -> Flow[dict[bytes, bytes]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
@@ -39,14 +39,16 @@ class Plan:
     deployment: Deployment
     repeatable: bool
     parts: int = 1
+    #: By number of the part: what rules have made of its routes.
+    rulings: dict[int, Sequence[Group]] = field(default_factory=dict)
 
     def part(self, number: int) -> NewNotification:
         """Return part *number*, counted from 1."""
-        intent, routes = self.intent, self.routes
+        intent = self.intent
         due_ms, key = intent.due_at_ms, intent.idempotency_key
-        if self.parts > 1:
-            size = self.deployment.max_routes
-            routes = routes[(number - 1) * size : number * size]
+        groups = self.rulings.get(number)
+        if groups is None:
+            groups = [Group(accepted(intent.max_attempts), self.candidates(number), due_ms)]
         record = encode_record(
             self.digest,
             self.created_at_ms,
@@ -56,7 +58,7 @@ class Plan:
             due_ms,
             intent.expires_at_ms,
             self.parts,
-            len(routes),
+            sum(len(group.routes) for group in groups),
             key or "",
             intent.request_id or "",
             intent.trace_id or "",
@@ -65,17 +67,37 @@ class Plan:
         return NewNotification(
             part_id(self.notification_id, number),
             record,
-            [Group(accepted(intent.max_attempts), routes, due_ms)],
-            self.deployment.keep_ms(keyed=key is not None),
+            groups,
+            self.deployment.keep_ms(keyed=key is not None, kind=intent.type),
         )
+
+    def candidates(self, number: int) -> Sequence[str]:
+        """Return the routes that are asked for in part *number*, before any rule."""
+        if self.parts == 1:
+            return self.routes
+        size = self.deployment.max_routes
+        return self.routes[(number - 1) * size : number * size]
+
+    @property
+    def made(self) -> int:
+        """Return how many routes it has become, skipped ones included."""
+        ruled = (group for groups in self.rulings.values() for group in groups)
+        if not self.rulings:
+            return len(self.routes)
+        unruled = (n for n in range(1, self.parts + 1) if n not in self.rulings)
+        return sum(len(group.routes) for group in ruled) + sum(
+            len(self.candidates(number)) for number in unruled
+        )
+
+    @property
+    def skipped(self) -> int:
+        """Return how many of them a rule suppressed."""
+        ruled = (group for groups in self.rulings.values() for group in groups)
+        return sum(len(group.routes) for group in ruled if group.reason)
 
     def repeated(self) -> Plan:
         """Return the plan for an intent that may have been handed in before under this id."""
         return replace(self, repeatable=True)
-
-    def later_parts(self) -> Iterator[NewNotification]:
-        """Return every part after the first."""
-        return (self.part(number) for number in range(2, self.parts + 1))
 
 
 def plan(

@@ -18,17 +18,22 @@ class Refusal:
 
 
 class Receipt(NamedTuple):
-    """What became of an intent; ``routes`` and ``parts`` are 0 where it was refused."""
+    """What became of an intent; ``routes`` and ``parts`` are 0 where it was refused.
+
+    Of the routes a rule suppressed so many as ``skipped`` says.
+    """
 
     notification_id: str | None
     status: Literal["accepted", "duplicate", "refused"]
     routes: int = 0
     parts: int = 0
     error: Refusal | None = None
+    skipped: int = 0
 
     def as_json(self, line: int) -> dict[str, Any]:
-        """Return the receipt as the contract shapes it."""
+        """Return the receipt as the contract shapes it; ``skipped`` only where a rule did."""
         refusal = self.error
+        skipped = {"skipped": self.skipped} if self.skipped else {}
         return {
             "line": line,
             "notification_id": self.notification_id,
@@ -37,6 +42,7 @@ class Receipt(NamedTuple):
             "parts": self.parts,
             "error": refusal
             and {"code": refusal.code, "field": refusal.field, "message": refusal.message},
+            **skipped,
         }
 
 

@@ -115,6 +115,7 @@ class Intent(BaseModel):
     body: Text = ""
     data: Annotated[Mapping[str, Any], PlainValidator(_data)] = Field(default_factory=dict)
     idempotency_key: Key | None = None
+    collapse_key: Key | None = None
     due_at: Moment | None = None
     expires_at: Moment | None = None
     max_attempts: Attempts | None = None
@@ -147,6 +148,11 @@ class Intent(BaseModel):
         except Exception as error:  # likewise
             raise _unreadable(error) from error
         return cls.model_validate(fields)
+
+    @property
+    def names_channels(self) -> bool:
+        """Tell whether it says by which channels, instead of leaving that to its recipients."""
+        return "channels" in self.model_fields_set
 
     @property
     def due_at_ms(self) -> int | None:
@@ -199,7 +205,9 @@ def canonical_content(intent: Intent, routes: Sequence[str], content: bytes) -> 
     *routes* and *content* are those of the intent. What identifies the sender or the trace of one
     request is no part of it.
     """
-    asked = (intent.type, intent.due_at, intent.expires_at, intent.max_attempts, routes)
+    asked = [intent.type, intent.due_at, intent.expires_at, intent.max_attempts, routes]
+    if intent.collapse_key:
+        asked.append(intent.collapse_key)
     if not _is_sorted(intent.data):
         content = _packed(intent, _sorted(intent.data))
     packed: bytes = msgpack.packb(asked) + content

@@ -23,6 +23,7 @@ WANTED: Mapping[str, str] = {
     "title": _TEXT,
     "body": _TEXT,
     "idempotency_key": "must be 1 to 200 characters",
+    "collapse_key": "must be 1 to 200 characters",
     "max_attempts": "must be a whole number from 1 to 1000",
     "request_id": _TRACE_TEXT,
     "trace_id": _TRACE_TEXT,

@@ -256,6 +256,9 @@ class Batch:
         return known
 
     def _keep_ms(self, notification: Notification) -> int:
+        if self._policy.deployment.has_cooldowns:
+            keyed = bool(notification.idempotency_key)
+            return self._policy.deployment.keep_ms(keyed=keyed, kind=notification.type)
         return self._keep_keyed_ms if notification.idempotency_key else self._keep_plain_ms
 
 

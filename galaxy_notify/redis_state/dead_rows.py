@@ -163,8 +163,9 @@ def purge_of(row: DeadRow, actor: str) -> DeadChange | None:
 
 def keep_ms_of(row: DeadRow, deployment: Deployment) -> int:
     """Return how long the notification is kept once no route needs it."""
-    keyed = row.notification is None or bool(row.notification.idempotency_key)
-    return deployment.keep_ms(keyed=keyed)
+    found = row.notification
+    keyed = found is None or bool(found.idempotency_key)
+    return deployment.keep_ms(keyed=keyed, kind=found.type if found else "")
 
 
 def _misplaced(row: DeadRow) -> str:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-import redis
-import redis.asyncio
 from pydantic import BaseModel, ValidationError
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import part_id, shard_of
 from galaxy_notify.model.refusals import shown
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync
-from galaxy_notify.redis_state.scripts import Read
 from galaxy_notify.settings import (
     GatewaySettings,
     LimitsSettings,
     RetentionSettings,
     RetrySettings,
+    RulesSettings,
     Settings,
     WorkerSettings,
 )
@@ -38,6 +32,7 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     **dict.fromkeys(("stream", "max_len", "trim"), GatewaySettings),
     **dict.fromkeys(("max_payload_bytes", "max_routes"), LimitsSettings),
     **dict.fromkeys(("settled_ms", "idempotency_ms"), RetentionSettings),
+    **dict.fromkeys(("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), RulesSettings),
     "max_attempts": RetrySettings,
 }
 #: The layout of the keys and values; a daemon refuses to work on another one.
@@ -59,6 +54,10 @@ class Deployment:
     max_attempts: int = 8
     settled_ms: int = 3_600_000
     idempotency_ms: int = 86_400_000
+    cooldown_ms: int = 0
+    cooldowns: tuple[str, ...] = ()
+    mandatory: tuple[str, ...] = ()
+    quiet_channels: tuple[str, ...] = ("push",)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Deployment:
@@ -74,6 +73,10 @@ class Deployment:
             max_attempts=settings.retry.max_attempts,
             settled_ms=settings.retention.settled_ms,
             idempotency_ms=settings.retention.idempotency_ms,
+            cooldown_ms=settings.rules.cooldown_ms,
+            cooldowns=settings.rules.cooldowns,
+            mandatory=settings.rules.mandatory,
+            quiet_channels=settings.rules.quiet_channels,
         )
 
     @classmethod
@@ -82,9 +85,9 @@ class Deployment:
         given = {name.decode("utf-8", "replace"): value for name, value in meta.items()}
         default = cls()
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            if (raw := given.get(field.name)) is not None:
-                values[field.name] = _read(field.name, raw, getattr(default, field.name))
+        for each in fields(cls):
+            if (raw := given.get(each.name)) is not None:
+                values[each.name] = _read(each.name, raw, getattr(default, each.name))
         return replace(default, **values)
 
     def as_meta(self) -> dict[str, str]:
@@ -95,9 +98,23 @@ class Deployment:
             for name, value in stored.items()
         }
 
-    def keep_ms(self, *, keyed: bool) -> int:
-        """Return how long a notification is kept once no route needs it."""
-        return max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
+    def keep_ms(self, *, keyed: bool, kind: str = "") -> int:
+        """Return how long a notification is kept once no route needs it.
+
+        That of a *kind* with a cooldown tells meanwhile whether it was delivered.
+        """
+        kept = max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
+        return max(kept, self.cooldown_of(kind)) if self.has_cooldowns else kept
+
+    @property
+    def has_cooldowns(self) -> bool:
+        """Tell whether users are spared some types for a while."""
+        return bool(self.cooldown_ms or self.cooldowns)
+
+    def cooldown_of(self, kind: str) -> int:
+        """Return for how many ms a user is not told of a type again."""
+        usual = 0 if kind in self.mandatory else self.cooldown_ms
+        return _cooldowns(self.cooldowns).get(kind, usual)
 
     def check_format(self) -> None:
         """Refuse what another version keeps otherwise; raise `ConfigurationError`."""
@@ -117,9 +134,16 @@ class Deployment:
             )
 
 
+@lru_cache(maxsize=64)
+def _cooldowns(stored: tuple[str, ...]) -> dict[str, int]:
+    pairs = (item.partition("=") for item in stored)
+    return {kind: int(ms) for kind, _, ms in pairs}
+
+
 def _read(name: str, raw: bytes, default: Any) -> Any:
     text = raw.decode("utf-8", "replace")
-    value: Any = tuple(text.split(",")) if isinstance(default, tuple) else text
+    items = tuple(text.split(",")) if text else ()
+    value: Any = items if isinstance(default, tuple) else text
     if isinstance(default, int):
         if not _NUMBER.fullmatch(text):
             raise ConfigurationError(f"the deployment's meta field {name} is not a number")
@@ -140,12 +164,21 @@ def _keys(prefix: str, shard: int, stream: str) -> Keys:
     return Keys(prefix, shard, stream)
 
 
+class Latch:
+    """Something that is once learned and then known."""
+
+    def __init__(self) -> None:
+        """Begin without it."""
+        self.is_set = False
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything of a deployment lies."""
+    """Where everything of a deployment lies; *preferred* once users are known to have wishes."""
 
     prefix: str
     deployment: Deployment
+    preferred: Latch = field(default_factory=Latch, compare=False)
 
     def keys(self, shard: int) -> Keys:
         """Return the keys of one shard."""
@@ -155,6 +188,10 @@ class Layout:
         """Return the keys of the shard that holds this notification or part."""
         shards = self.deployment.shards
         return self.keys(0 if shards == 1 else shard_of(notification_id, shards))
+
+    def keys_of_user(self, user: str) -> Keys:
+        """Return the keys of the shard that holds what is kept of this user."""
+        return self.keys_for(user)
 
     def later_parts(self, notification_id: str, parts: int) -> Iterator[Parts]:
         """Return every part after the first, many at a time."""
@@ -180,114 +217,3 @@ class Parts(NamedTuple):
         for name in self.names:
             by_shard.setdefault(self.layout.keys_for(name), []).append(name)
         return [["EXISTS", *map(keys.notification, names)] for keys, names in by_shard.items()]
-
-
-_FIELDS: Final = tuple(field.name for field in fields(Deployment))
-
-
-def _found(values: Sequence[bytes | None]) -> Deployment | None:
-    # A stranger may have put any number of others beside our fields.
-    pairs = zip(_FIELDS, values, strict=True)
-    meta = {name.encode(): value for name, value in pairs if value is not None}
-    return Deployment.from_meta(meta) if meta else None
-
-
-async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
-    """Return what the deployment agreed on, or None where nobody has been yet."""
-    try:
-        values: Any = await client.hmget(Keys(prefix, 0).meta, *_FIELDS)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    return _found(values)
-
-
-async def join_deployment(
-    client: redis.asyncio.Redis, prefix: str, mine: Deployment, *, lead: bool = False
-) -> Deployment:
-    """Agree with the deployment, or found it; return what holds.
-
-    Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
-    change reaches producers and consumers when the daemons restart with it.
-    """
-    found = await read_deployment(client, prefix)
-    if found is not None:
-        mine.check_against(found)
-        if not lead:
-            return found
-    _check(await run_all(client, _writes(prefix, mine, lead=lead)))
-    held = await read_deployment(client, prefix)
-    mine.check_against(held or mine)
-    return held or mine
-
-
-async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deployment) -> None:
-    """Write down again what holds on a shard where it is gone, as after an empty restart."""
-    try:
-        if not await client.exists(keys.meta):
-            pipeline = client.pipeline(transaction=True)
-            for field, value in mine.as_meta().items():
-                pipeline.hsetnx(keys.meta, field, value)
-            await pipeline.execute()
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-
-
-def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
-    """Return what the deployment agreed on, or None where nobody has been yet."""
-    try:
-        values: Any = client.hmget(Keys(prefix, 0).meta, *_FIELDS)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    return _found(values)
-
-
-def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
-    """Agree with the deployment, or found it; return what holds."""
-    found = read_deployment_sync(client, prefix)
-    if found is not None:
-        mine.check_against(found)
-        return found
-    _check(run_all_sync(client, _writes(prefix, mine, lead=False)))
-    held = read_deployment_sync(client, prefix)
-    mine.check_against(held or mine)
-    return held or mine
-
-
-async def check_durability(
-    client: redis.asyncio.Redis, keys: Keys, confirm: Confirm | None
-) -> None:
-    """Raise `RedisFault` where the server can't do what ``redis.durability`` asks for at all."""
-    if confirm:
-        replies = await run_all(at_shard(client, keys), confirm.reads(keys.confirmed))
-        fault = confirm.fault(replies)
-        if fault and fault.remedy is Remedy.CONFIGURE:
-            raise RedisFault(fault)
-
-
-def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:
-    """Return what founds a deployment, or leads it; shard by shard, the first one first."""
-    meta, writes = mine.as_meta(), []
-    for shard in range(mine.shards):
-        key = Keys(prefix, shard).meta
-        # What decides where keys lie is written once; two founders cannot disagree unseen.
-        for field in _FOUNDING if lead else meta:
-            writes.append(Read(["HSETNX", key, field, meta[field]]))
-        if lead:
-            rest = [
-                part for field in meta if field not in _FOUNDING for part in (field, meta[field])
-            ]
-            writes.append(Read(["HSET", key, *rest]))
-    return writes
-
-
-def _check(replies: Sequence[Any]) -> None:
-    """Raise `RedisFault` unless the first shard took it; to one away the janitor brings it."""
-    for place, reply in enumerate(replies):
-        if isinstance(reply, RedisFault) and (place == 0 or reply.fault.code not in _NODE_AWAY):
-            raise reply
-
-
-_FOUNDING: Final = ("format", "shards")
-_NODE_AWAY: Final = frozenset(
-    {"connection", "timeout", "CLUSTERDOWN", "LOADING", "ASK", "TRYAGAIN"}
-)

@@ -7,8 +7,9 @@ from typing import Final, Self
 import redis.asyncio
 
 from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.deployment import Deployment, Layout, read_deployment
+from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
+from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.settings import Settings

@@ -114,3 +114,11 @@ class Keys:
     def preferences(self, user: str) -> str:
         """Return the hash of what a user wants to be told."""
         return f"{self.tag}preferences:{user}"
+
+    def cooldown(self, kind: str, user: str) -> str:
+        """Return the reservation of a user's cooldown of a type."""
+        return f"{self.tag}cooldown:{kind}:{user}"
+
+    def newest(self, key: str, user: str) -> str:
+        """Return the newest notifications of a collapse key for a user."""
+        return f"{self.tag}newest:{key}:{user}"

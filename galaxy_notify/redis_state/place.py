@@ -5,13 +5,9 @@ from __future__ import annotations
 import redis
 
 from galaxy_notify.redis_state.access import open_sync
-from galaxy_notify.redis_state.deployment import (
-    Deployment,
-    Layout,
-    join_deployment_sync,
-    read_deployment_sync,
-)
+from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.joining import join_deployment_sync, read_deployment_sync
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import Settings
 

@@ -64,13 +64,13 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     ),
     Role.PRODUCER: _rights(
         """
-        PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:meta PREFIX:*}:never
-        PREFIX:*}:notification:* PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals
-        PREFIX:*}:wake:*
+        PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:cooldown:* PREFIX:*}:meta
+        PREFIX:*}:never PREFIX:*}:newest:* PREFIX:*}:notification:* PREFIX:*}:preferences:*
+        PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
         """,
         """
-        del exists hdel hexists hget hgetall hincrby hmget hset hsetnx llen pexpire rpush time
-        xadd zadd zrange zrem zscore
+        del exists get hdel hexists hget hgetall hincrby hmget hset hsetnx llen pexpire rpush set
+        time xadd zadd zrange zrem zscore
         """,
     ),
     Role.CONSUMER: _rights(

@@ -10,9 +10,10 @@ import redis.asyncio
 
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
-from galaxy_notify.redis_state.deployment import Deployment, assert_deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.flows import Flow, run_flow
+from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 

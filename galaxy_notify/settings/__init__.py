@@ -3,6 +3,7 @@
 from galaxy_notify.settings.intake import IntakeSettings
 from galaxy_notify.settings.loading import load_settings, settings_from
 from galaxy_notify.settings.rules import untagged
+from galaxy_notify.settings.ruling import RulesSettings
 from galaxy_notify.settings.sample import defaults_toml
 from galaxy_notify.settings.sections import (
     GatewaySettings,
@@ -23,6 +24,7 @@ __all__ = [
     "RedisSettings",
     "RetentionSettings",
     "RetrySettings",
+    "RulesSettings",
     "Settings",
     "WorkerSettings",
     "defaults_toml",

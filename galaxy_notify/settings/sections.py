@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from galaxy_notify.settings.base import Section
 from galaxy_notify.settings.display import shown_value
 from galaxy_notify.settings.intake import IntakeSettings
+from galaxy_notify.settings.ruling import RulesSettings
 from galaxy_notify.settings.values import (
     DAY_MS,
     YEAR_MS,
@@ -214,6 +215,7 @@ class Settings(BaseSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    rules: RulesSettings = Field(default_factory=RulesSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
 

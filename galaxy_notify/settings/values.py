@@ -131,6 +131,20 @@ def credential_text(path: Path) -> str:
 
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 
+_TYPE = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+def _type_time(value: str) -> str:
+    name, _, text = value.partition("=")
+    if not re.fullmatch(_TYPE, name) or not re.fullmatch("[0-9]{1,11}", text):
+        raise ValueError("must be TYPE=MS")
+    if int(text) > YEAR_MS:
+        raise ValueError(f"must not be longer than {YEAR_MS} ms")
+    return value
+
+
+TypeName: TypeAlias = Annotated[str, _form(_TYPE, f"must match {_TYPE}")]
+TypeTime: TypeAlias = Annotated[str, AfterValidator(_type_time)]
 Url: TypeAlias = Annotated[str, AfterValidator(_url)]
 Prefix: TypeAlias = Annotated[
     str,

@@ -26,8 +26,8 @@ def _keys() -> set[str]:
         if name.startswith("_") or name in ("tag", "prefix", "shard", "gateway_stream"):
             continue
         if callable(member):
-            parameter = list(inspect.signature(member).parameters)[1]
-            found.add(member(keys, f"<{parameter}>"))
+            _, *parameters = inspect.signature(member).parameters
+            found.add(member(keys, *(f"<{parameter}>" for parameter in parameters)))
         else:
             found.add(getattr(keys, name))
     return {re.sub(r"<\w*id>", "<id>", key) for key in found}

@@ -15,8 +15,8 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.scrubber import MENDED
 from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.deployment import join_deployment
 from galaxy_notify.redis_state.gauges import read_gauges
+from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep

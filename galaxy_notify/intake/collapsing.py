@@ -1,0 +1,109 @@
+"""The newest of a collapse key supersedes what is still waiting, for each recipient.
+
+Before the accept each recipient's newest notification is noted, after it the one before is taken
+back. A producer that dies in between repeats both; a repeat never makes an old one the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from galaxy_notify.intake.planning import Plan
+from galaxy_notify.intake.recipients import Batch, Recipient, ask, batches
+from galaxy_notify.model.ids import first_part
+from galaxy_notify.model.route import PUBLISHABLE
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.calls import RouteChange
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.flows import Flow, sound
+from galaxy_notify.redis_state.notifications import readable_record, readable_route
+from galaxy_notify.redis_state.reservations import MOST_USERS, Newest, collapse, collapsed
+from galaxy_notify.redis_state.scripts import Call, Read
+
+#: How long the newest is remembered, beyond the time at which it is due.
+_KEPT_MS: Final = 7 * 86_400_000
+_TRIES: Final = 3
+
+#: Part → its routes that are superseded → by which notification.
+Superseded = dict[str, dict[str, str]]
+
+
+def note_newest(
+    layout: Layout, recipients: Iterable[Recipient]
+) -> Flow[list[tuple[Recipient, Newest]]]:
+    """Note for all that are told by a collapse key which notification is their newest."""
+    told = [one for one in recipients if one.is_told and one.part.plan.intent.collapse_key]
+    plans = {_key_of(one.part.plan): one.part.plan for one in told}
+
+    def call(batch: Batch) -> Call:
+        plan = plans[batch.alike]
+        wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
+        items = ((one.user, one.part.name) for one in batch.recipients)
+        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items)
+
+    found = batches(layout, told, lambda one: _key_of(one.part.plan), MOST_USERS)
+    return (yield from ask(found, call, collapsed))
+
+
+def _key_of(plan: Plan) -> str:
+    text = f"{plan.intent.producer}\0{plan.intent.collapse_key}"
+    return sha256(text.encode()).digest()[:16].hex()
+
+
+def supersede(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
+    """Take back what the newest of a collapse key supersedes, as far as it still waits.
+
+    What became older while it was accepted takes itself back. Raises `RedisFault`; asked again
+    it goes on.
+    """
+    left: Superseded = {}
+    for one, newest in (yield from note_newest(layout, recipients)):
+        mine, first = one.part.plan.notification_id, first_part(newest.part)
+        older = newest.before if first == mine else one.part.name
+        if older and first_part(older) != first:
+            routes = (f"{channel}:{one.user}" for channel in layout.deployment.channels)
+            left.setdefault(older, {}).update(dict.fromkeys(routes, first))
+    for _ in range(_TRIES):
+        if left:
+            left = yield from _take_back(layout, left)
+
+
+def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
+    """Cancel what waits, and return that which changed meanwhile."""
+    replies = yield [_read(layout, part, routes) for part, routes in left.items()]
+    calls_made: dict[str, Call] = {}
+    for (part, routes), reply in zip(left.items(), replies, strict=True):
+        if call := _cancel(layout, part, routes, sound(reply)):
+            calls_made[part] = call
+    if not calls_made:
+        return {}
+    answers = yield list(calls_made.values())
+    pairs = zip(calls_made, answers, strict=True)
+    return {part: left[part] for part, reply in pairs if _is_unfinished(reply)}
+
+
+def _is_unfinished(reply: Any) -> bool:
+    return bool({"changed", "fault"}.intersection(calls.words(sound(reply))[1:]))
+
+
+def _read(layout: Layout, part: str, routes: Mapping[str, str]) -> Read:
+    return Read(["HMGET", layout.keys_for(part).notification(part), "record", *routes])
+
+
+def _cancel(
+    layout: Layout, part: str, routes: Mapping[str, str], values: Sequence[bytes | None]
+) -> Call | None:
+    record, *states = values
+    changes = []
+    for (route_id, by), state in zip(routes.items(), states, strict=True):
+        route = readable_route(state) if state else None
+        if state and route and route.status in PUBLISHABLE:
+            changes.append(RouteChange(route_id, state, route.cancelled(f"newer {by}")))
+    if not changes:
+        return None
+    found = readable_record(part, {b"record": record or b""})
+    keyed, kind = (bool(found.idempotency_key), found.type) if found else (True, "")
+    keep_ms = layout.deployment.keep_ms(keyed=keyed, kind=kind)
+    return calls.cancel(layout.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)

@@ -1,0 +1,128 @@
+"""Joins a deployment: founds it, leads it, or takes what it has agreed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import at_shard
+from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync
+from galaxy_notify.redis_state.scripts import Read
+
+_FIELDS: Final = tuple(field.name for field in fields(Deployment))
+
+
+def _found(values: Sequence[bytes | None]) -> Deployment | None:
+    # A stranger may have put any number of others beside our fields.
+    pairs = zip(_FIELDS, values, strict=True)
+    meta = {name.encode(): value for name, value in pairs if value is not None}
+    return Deployment.from_meta(meta) if meta else None
+
+
+async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
+    """Return what the deployment agreed on, or None where nobody has been yet."""
+    try:
+        values: Any = await client.hmget(Keys(prefix, 0).meta, *_FIELDS)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    return _found(values)
+
+
+async def join_deployment(
+    client: redis.asyncio.Redis, prefix: str, mine: Deployment, *, lead: bool = False
+) -> Deployment:
+    """Agree with the deployment, or found it; return what holds.
+
+    Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
+    change reaches producers and consumers when the daemons restart with it.
+    """
+    found = await read_deployment(client, prefix)
+    if found is not None:
+        mine.check_against(found)
+        if not lead:
+            return found
+    _check(await run_all(client, _writes(prefix, mine, lead=lead)))
+    held = await read_deployment(client, prefix)
+    mine.check_against(held or mine)
+    return held or mine
+
+
+async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deployment) -> None:
+    """Write down again what holds on a shard where it is gone, as after an empty restart."""
+    try:
+        if not await client.exists(keys.meta):
+            pipeline = client.pipeline(transaction=True)
+            for field, value in mine.as_meta().items():
+                pipeline.hsetnx(keys.meta, field, value)
+            await pipeline.execute()
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+
+
+def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
+    """Return what the deployment agreed on, or None where nobody has been yet."""
+    try:
+        values: Any = client.hmget(Keys(prefix, 0).meta, *_FIELDS)
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    return _found(values)
+
+
+def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
+    """Agree with the deployment, or found it; return what holds."""
+    found = read_deployment_sync(client, prefix)
+    if found is not None:
+        mine.check_against(found)
+        return found
+    _check(run_all_sync(client, _writes(prefix, mine, lead=False)))
+    held = read_deployment_sync(client, prefix)
+    mine.check_against(held or mine)
+    return held or mine
+
+
+async def check_durability(
+    client: redis.asyncio.Redis, keys: Keys, confirm: Confirm | None
+) -> None:
+    """Raise `RedisFault` where the server can't do what ``redis.durability`` asks for at all."""
+    if confirm:
+        replies = await run_all(at_shard(client, keys), confirm.reads(keys.confirmed))
+        fault = confirm.fault(replies)
+        if fault and fault.remedy is Remedy.CONFIGURE:
+            raise RedisFault(fault)
+
+
+def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:
+    """Return what founds a deployment, or leads it; shard by shard, the first one first."""
+    meta, writes = mine.as_meta(), []
+    for shard in range(mine.shards):
+        key = Keys(prefix, shard).meta
+        # What decides where keys lie is written once; two founders cannot disagree unseen.
+        for field in _FOUNDING if lead else meta:
+            writes.append(Read(["HSETNX", key, field, meta[field]]))
+        if lead:
+            rest = [
+                part for field in meta if field not in _FOUNDING for part in (field, meta[field])
+            ]
+            writes.append(Read(["HSET", key, *rest]))
+    return writes
+
+
+def _check(replies: Sequence[Any]) -> None:
+    """Raise `RedisFault` unless the first shard took it; to one away the janitor brings it."""
+    for place, reply in enumerate(replies):
+        if isinstance(reply, RedisFault) and (place == 0 or reply.fault.code not in _NODE_AWAY):
+            raise reply
+
+
+_FOUNDING: Final = ("format", "shards")
+_NODE_AWAY: Final = frozenset(
+    {"connection", "timeout", "CLUSTERDOWN", "LOADING", "ASK", "TRYAGAIN"}
+)

@@ -1,0 +1,88 @@
+"""What is remembered of users between notifications: cooldowns, and the newest of a collapse key.
+
+All of it lies on the user's own shard and goes by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.redis_state.calls import time_argument
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.scripts import Argument, Call, script
+
+#: Users that one call may name.
+MOST_USERS: Final = 256
+_FIELDS: Final = 4
+
+
+class Reservation(NamedTuple):
+    """A request for a user's cooldown; *undelivered* is one that was found to hold for nothing."""
+
+    user: str
+    part: str
+    rank: int
+    due_at_ms: int | None
+    undelivered: bytes = b""
+
+
+class Holder(NamedTuple):
+    """Who has a reservation: a notification or a part of it, and when it was made."""
+
+    part: str
+    made_at_ms: int
+
+    @classmethod
+    def read(cls, raw: bytes) -> Holder:
+        """Read a reservation as `reserve` answers it; raise ``ValueError`` where it is none."""
+        fields = raw.decode("ascii").split(" ")
+        if len(fields) != _FIELDS:
+            raise ValueError("a reservation is none")
+        return cls(fields[0], int(fields[3]))
+
+
+class Newest(NamedTuple):
+    """The newest notification of a collapse key, and the one that ours comes after."""
+
+    part: str
+    before: str
+
+
+def reserve(
+    keys: Keys,
+    kind: str,
+    cooldown_ms: int,
+    items: Sequence[Reservation],
+    now: int | None = None,
+) -> Call:
+    """Reserve the cooldown of a type for users of one shard; at most `MOST_USERS` of them."""
+    args: list[Argument] = [keys.tag, time_argument(now), kind, cooldown_ms]
+    for user, part, rank, due, undelivered in items:
+        args += (user, part, rank, due or 0, undelivered)
+    return Call(script("reserve"), [keys.never], args)
+
+
+def reserved(reply: Any, users: int) -> list[bytes]:
+    """Read the answer to `reserve`: for each user nothing, or the reservation that holds."""
+    if not isinstance(reply, list) or len(reply) != users:
+        raise ValueError(f"no answer of {users} users")
+    if not all(isinstance(held, bytes) for held in reply):
+        raise ValueError("a reservation is no text")
+    return reply
+
+
+def collapse(keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]]) -> Call:
+    """Note the newest notification of a key for users of one shard: users and parts."""
+    args: list[Argument] = [keys.tag, key, keep_ms]
+    for user, part in items:
+        args += (user, part)
+    return Call(script("collapse"), [keys.never], args)
+
+
+def collapsed(reply: Any, users: int) -> list[Newest]:
+    """Read the answer to `collapse`."""
+    if not isinstance(reply, list) or len(reply) != 2 * users:
+        raise ValueError(f"no answer of {users} users")
+    texts = [value.decode("ascii") for value in reply]
+    return [Newest(*texts[at : at + 2]) for at in range(0, len(texts), 2)]
