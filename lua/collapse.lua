@@ -1,7 +1,8 @@
 -- collapse: (none) -> (none)
 --
 -- Note for users which notification is the newest of a collapse key, and tell which one
--- was before. Asked again, each says the same; one that others have come after is told so.
+-- was before. Asked again, each says the same, also after an error half-way; one that
+-- others have come after is told so.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
@@ -12,6 +13,7 @@
 --   4.. items    each: user, notification or part id
 -- RETURNS for each item the newest id and the one before it ('' = none)
 
+local ID = '^' .. ('%x'):rep(32)
 local prefix, keep, answers = ARGV[1] .. 'newest:' .. ARGV[2] .. ':', ARGV[3], {}
 
 -- The ids that follow our own, newest first; nil where it is not among them.
@@ -24,20 +26,24 @@ local function after(chain, id)
   return found and '' or nil
 end
 
-for at = 4, #ARGV, 2 do
-  local key, id = prefix .. ARGV[at], ARGV[at + 1]
+-- Return the newest and the one before; what is not ours is left alone.
+local function note(key, id)
   local chain = try('GET', key)
   local refused = fault(chain)
-  if refused and not refused:find('WRONGTYPE', 1, true) then return chain end
-  chain = not refused and chain or ''
-  local before = refused and '' or after(chain, id)
-  if not before then
-    before = chain:match('^%S+') or ''
-    -- A few are remembered, so that none of them comes back as the newest.
-    chain = (id .. ' ' .. chain):sub(1, 640):match('^(.*%S) *$')
-    call('SET', key, chain, 'PX', keep)
-  end
-  answers[#answers + 1] = chain:match('^%S+') or id
+  -- Without the permission to look nothing is known.
+  if refused and not refused:find('WRONGTYPE', 1, true) then return nil, chain end
+  if refused or chain and not chain:match(ID) then return id, '' end
+  local before = chain and after(chain, id)
+  if before then return chain:match('^%S+'), before end
+  -- A few are remembered, so that none of them comes back as the newest.
+  call('SET', key, (id .. ' ' .. (chain or '')):sub(1, 640):match('^(.*%S) *$'), 'PX', keep)
+  return id, chain and chain:match('^%S+') or ''
+end
+
+for at = 4, #ARGV, 2 do
+  local newest, before = note(prefix .. ARGV[at], ARGV[at + 1])
+  if not newest then return before end
+  answers[#answers + 1] = newest
   answers[#answers + 1] = before
 end
 return answers

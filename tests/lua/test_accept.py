@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state import calls
 from tests.lua.support.invariants import assert_consistent, assert_counted
-from tests.lua.support.shard import KEEP, NOW, Shard, new
+from tests.lua.support.shard import KEEP, NOW, Shard, new, ruled
 from tests.lua.support.snapshot import snapshot
 
 
@@ -161,3 +163,83 @@ def test_accept__of_one_whose_record_was_lost_changes_nothing(shard: Shard) -> N
     before = snapshot(shard)
     assert shard.answers(new(1)) == [("duplicate", "")]
     assert snapshot(shard) == before
+
+
+def test_accept__takes_groups_that_begin_apart(shard: Shard) -> None:
+    """Each route begins as its group does: due now, due later, or skipped with its reason."""
+    item = ruled(
+        1,
+        (("push:u1", "email:u1"), None, ""),
+        (("push:u2",), NOW + 500, ""),
+        (("push:u3", "push:u4"), None, "silenced"),
+        (("push:u5",), None, "cooldown"),
+    )
+    assert shard.answers(item) == [("accepted", str(NOW))]
+    made = item.notification_id
+    assert shard.schedule() == {f"{made}/push:u1": NOW, f"{made}/push:u2": NOW + 500}
+    assert shard.schedule("email") == {f"{made}/email:u1": NOW}
+    assert shard.open(f"{made}/push:u1") == 3
+    route = shard.route(f"{made}/push:u3")
+    assert (route.status, route.at_ms) == (Status.SKIPPED, NOW)
+    assert [line.failure_class for line in route.history] == ["silenced"]
+    assert (shard.total("accepted"), shard.total("skipped")) == (6, 3)
+    assert (shard.total("skipped:silenced"), shard.total("skipped:cooldown")) == (2, 1)
+    before = snapshot(shard)
+    assert _words(shard, item) == ["duplicate"]
+    assert snapshot(shard) == before
+    assert_counted(shard)
+
+
+def test_accept__of_what_is_skipped_as_a_whole_goes_in_time(shard: Shard) -> None:
+    """Nothing of it is scheduled, nobody is woken, and it is kept as long as what is settled."""
+    item = ruled(1, (("push:u1",), None, "silenced"))
+    assert _words(shard, item) == ["accepted"]
+    assert shard.schedule() == {}
+    assert shard.client.llen(shard.keys.wake("push")) == 0
+    assert 0 < int(str(shard.client.pttl(shard.hash_of(f"{item.notification_id}/x")))) <= KEEP
+    assert_counted(shard)
+
+
+def test_accept__leaves_nothing_of_groups_it_cannot_schedule(shard: Shard) -> None:
+    """Its skipped routes go with the others, and are not counted."""
+    shard.client.set(shard.keys.schedule("push"), "foreign")
+    before = snapshot(shard)
+    items = [ruled(1, (("push:u1",), None, ""), (("push:u2",), None, "silenced"))]
+    assert _words(shard, *items) == ["fault"]
+    assert snapshot(shard) == before
+    items.append(ruled(2, (("push:u1",), None, "silenced")))
+    assert _words(shard, *items) == ["fault", "accepted"]
+    assert shard.total("skipped") == 1
+
+
+def test_accept__takes_more_routes_than_a_command_takes_fields(shard: Shard) -> None:
+    """Recipients that want many channels make more routes than were asked for."""
+    groups = [
+        ([f"{channel}:user-{n}" for n in range(1000)], None, "")
+        for channel in ("email", "push", "sms", "web", "pager")
+    ]
+    assert _words(shard, ruled(1, *groups)) == ["accepted"]
+    assert shard.client.hlen(shard.keys.notification(f"{1:032x}")) == 5002
+    assert shard.open(f"{1:032x}/x") == 5000
+
+
+def test_accept__has_preferences_looked_at_first(shard: Shard) -> None:
+    """Where users have any, nothing is accepted unless they were looked at."""
+    shard.client.set(shard.keys.preferred, "1")
+    before = snapshot(shard)
+    items = [new(1), new(2, ("push:u1", "email:u1"))]
+    assert _words(shard, *items) == ["consult", "consult"]
+    assert snapshot(shard) == before
+    reply = shard.run(calls.accept(shard.keys, items, ruled=True))
+    assert [answer.word for answer in calls.answers(reply)] == ["accepted", "accepted"]
+
+
+def test_accept__lists_what_it_made(shard: Shard) -> None:
+    """One entry for each call; neither later parts nor duplicates are listed."""
+    part = new(3)._replace(notification_id=f"{3:032x}.2")
+    shard.answers(new(1), new(2), part)
+    shard.answers(new(1))
+    shard.answers(new(4), new(1))
+    entries: Any = shard.client.xrange(shard.keys.accepted)
+    listed = [fields[b"ids"].decode().split() for _, fields in entries]
+    assert listed == [[f"{1:032x}", f"{2:032x}"], [f"{4:032x}"]]

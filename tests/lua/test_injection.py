@@ -22,6 +22,8 @@ Refuse = Callable[[Shard, Call], Injected]
 _SCRATCH = {
     "claim": ("leases:push", "abandoned:push", "schedule:push"),
     "finish": ("seen:gateway",),
+    "reserve": tuple(f"cooldown:chat:u{n}" for n in range(1, 7)),
+    "collapse": tuple(f"newest:ab:u{n}" for n in range(1, 5)),
 }
 #: Commands whose loss costs a count or leaves a key that fsck finds, but never a route. A member
 #: without a record that cannot leave the schedule is given up, and counted, once more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from galaxy_notify.redis_state import calls, group
 from galaxy_notify.redis_state.calls import Correction
@@ -11,20 +12,25 @@ from galaxy_notify.redis_state.fsck_notifications import balance, recount
 from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
 from galaxy_notify.redis_state.preferences import consult
+from galaxy_notify.redis_state.reservations import Reservation, collapse, reserve
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.seeds import SEEDS, abandon
-from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, TTL, Shard, new, split
+from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, TTL, Shard, new, ruled, split
 
 _ROUTES = ("email:u1", "push:u1", "push:u2")
 
 
 def _accept(shard: Shard) -> Call:
-    """New, due later in two channels, known, in conflict, cancelled before, born cancelled."""
+    """New, due later in two channels, known, in conflict, cancelled before, born cancelled.
+
+    And in groups: skipped beside deferred ones, skipped as a whole, cancelled before and skipped.
+    """
     shard.accept(1)
-    shard.run(calls.cancel(shard.keys, f"{2:032x}", (), keep_ms=KEEP, mark=True))
+    for number in (2, 8):
+        shard.run(calls.cancel(shard.keys, f"{number:032x}", (), keep_ms=KEEP, mark=True))
     items = [
         new(1),
         new(1)._replace(record=b"1another!\x90"),
@@ -32,6 +38,9 @@ def _accept(shard: Shard) -> Call:
         new(3, _ROUTES, due=NOW + 5_000),
         new(4, _ROUTES),
         new(5, born_cancelled=True),
+        ruled(6, (("push:u1",), None, ""), (("push:u2",), NOW + 9, ""), (("push:u3",), 0, "quiet")),
+        ruled(7, (_ROUTES, None, "cooldown")),
+        ruled(8, (("push:u1",), None, ""), (("push:u2",), None, "cooldown")),
     ]
     shard.journal |= {f"{item.notification_id}/{r}" for item in items for r in item.routes}
     return calls.accept(shard.keys, items)
@@ -208,6 +217,34 @@ def _consult(shard: Shard) -> Call:
     return consult(shard.keys, "chat", ["u1", "u2", "u3"])
 
 
+def _reserve(shard: Shard) -> Call:
+    """Free, held, held by itself, held by a lesser one, by what was not delivered, foreign."""
+    held = [Reservation(f"u{n}", f"{1:032x}", 1, None) for n in range(2, 6)]
+    shard.run(reserve(shard.keys, "chat", 1000, held))
+    shard.client.hset(shard.keys.cooldown("chat", "u6"), "foreign", "1")
+    void: Any = shard.client.get(shard.keys.cooldown("chat", "u5"))
+    mine, other = f"{1:032x}", f"{2:032x}"
+    items = [
+        Reservation("u1", other, 1, NOW + 5),
+        Reservation("u2", other, 1, None),
+        Reservation("u3", mine, 1, None),
+        Reservation("u4", other, 2, None),
+        Reservation("u5", other, 1, None, void),
+        Reservation("u6", other, 1, None),
+    ]
+    return reserve(shard.keys, "chat", 1000, items)
+
+
+def _collapse(shard: Shard) -> Call:
+    """The first, one after another, one that comes again late, and a foreign key."""
+    for number in (1, 2):
+        made = f"{number:032x}"
+        shard.run(collapse(shard.keys, "ab", 60_000, [("u2", made), ("u3", made)]))
+    shard.client.hset(shard.keys.newest("ab", "u4"), "foreign", "1")
+    items = [("u1", 3), ("u2", 3), ("u3", 1), ("u4", 3)]
+    return collapse(shard.keys, "ab", 60_000, [(user, f"{n:032x}") for user, n in items])
+
+
 def _trim(shard: Shard) -> Call:
     """A stream far too long, with a group that has read half of it."""
     for number in range(40):
@@ -261,6 +298,8 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "balance": _balance,
     "trim": _trim,
     "consult": _consult,
+    "reserve": _reserve,
+    "collapse": _collapse,
     "finish": _finish,
     "park": _park,
 }

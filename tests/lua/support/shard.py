@@ -13,7 +13,7 @@ import msgpack
 import redis
 
 from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import Failure, Route, accepted, decode_route
+from galaxy_notify.model.route import Failure, Route, accepted, decode_route, suppressed
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
 from galaxy_notify.redis_state.keys import Keys
@@ -33,7 +33,9 @@ WORKER = "host-1-abcd"
 MINE = f"{WORKER}:0:{TTL}:1"
 FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
-_TIMELESS = {"heal", "pause", "resume", "park", "recount", "balance", "census", "consult"}
+_TIMELESS = {
+    *("heal", "pause", "resume", "park", "recount", "balance", "census", "consult", "collapse"),
+}
 _TIME_AT = {"lapse": 0, "trim": 2}
 
 
@@ -79,6 +81,19 @@ def new(
     record = packed_record(made, len(routes), expires, filler)
     groups = [calls.Group(accepted(None), routes, due)]
     return calls.NewNotification(made, record, groups, KEEP, born_cancelled)
+
+
+def ruled(
+    number: int, *groups: tuple[Sequence[str], int | None, str], born_cancelled: bool = False
+) -> calls.NewNotification:
+    """Return notification *number* with groups of routes: these, when due, and why skipped."""
+    made = f"{number:032x}"
+    record = packed_record(made, sum(len(routes) for routes, *_ in groups), None, 0)
+    found = [
+        calls.Group(suppressed(reason) if reason else accepted(None), routes, due, reason)
+        for routes, due, reason in groups
+    ]
+    return calls.NewNotification(made, record, found, KEEP, born_cancelled)
 
 
 def split(member: str) -> tuple[str, str]:
