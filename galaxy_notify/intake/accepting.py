@@ -18,6 +18,7 @@ from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
@@ -29,6 +30,7 @@ Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
 _PARTS_PER_ROUND: Final = 32
+_ROUTES_PER_ROUND: Final = 4000
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -82,29 +84,53 @@ def accept_one(layout: Layout, planned: Plan) -> Flow[Receipt | Unknown]:
 
 def _needs_rules(layout: Layout, planned: Plan) -> bool:
     """Tell whether rules have to be looked at first, as far as that is known yet."""
-    is_ruled = layout.preferred.is_set or layout.deployment.has_cooldowns
-    return is_ruled or planned.intent.collapse_key is not None
+    return layout.preferred.is_set or layout.deployment.has_cooldowns or planned.collapses
 
 
 def _accept_ruled(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answer]]:
     """Accept parts as rules have it; what a collapse key supersedes is taken back."""
     answers: list[calls.Answer] = []
-    for start in range(0, len(parts), _PARTS_PER_ROUND):
-        some = parts[start : start + _PARTS_PER_ROUND]
+    for some in _rounds(parts):
         answers += yield from _accept_some(layout, some)
     return answers
 
 
+def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Divide parts into as many as rules are looked at for together."""
+    some: list[Part] = []
+    routes = 0
+    for part in parts:
+        size = len(part.plan.candidates(part.number))
+        if some and routes + size > _ROUTES_PER_ROUND:
+            yield some
+            some, routes = [], 0
+        some.append(part)
+        routes += size
+    if some:
+        yield some
+
+
 def _accept_some(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answer]]:
-    told = yield from rule(layout, parts)
-    items = [part.plan.part(part.number) for part in parts]
-    answers = yield from _accept_all(layout, items)
+    new = yield from _unknown(layout, parts)
+    told = yield from rule(layout, new)
+    answers = yield from _accept_all(layout, [part.plan.part(part.number) for part in parts])
     if any(answer.word == "consult" for answer in answers):
         # Somebody has set a preference for the first time: from now on they are looked at.
         layout.preferred.is_set = True
         return (yield from _accept_some(layout, parts))
     yield from supersede(layout, told)
     return answers
+
+
+def _unknown(layout: Layout, parts: Sequence[Part]) -> Flow[list[Part]]:
+    """Leave out what is there already: rules have decided about it, and begin nothing anew."""
+    repeats = [part for part in parts if part.plan.repeatable and not part.plan.collapses]
+    if not repeats:
+        return list(parts)
+    keys = (layout.keys_for(part.name).notification(part.name) for part in repeats)
+    replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
+    known = {id(part) for part, reply in zip(repeats, replies, strict=True) if sound(reply)}
+    return [part for part in parts if id(part) not in known]
 
 
 def _read(reply: Any, items: int) -> list[calls.Answer]:

@@ -79,6 +79,11 @@ class Plan:
         return self.routes[(number - 1) * size : number * size]
 
     @property
+    def collapses(self) -> bool:
+        """Tell whether it supersedes what came before it."""
+        return self.intent.collapse_key is not None
+
+    @property
     def made(self) -> int:
         """Return how many routes it has become, skipped ones included."""
         ruled = (group for groups in self.rulings.values() for group in groups)

@@ -10,6 +10,15 @@ from galaxy_notify.model.route import PUBLISHABLE, Route, Status
 from galaxy_notify.model.wording import ago, duration
 from galaxy_notify.redis_state.notifications import Lease, StoredRoute
 
+#: What each reason of a skipped route means.
+SKIPPED_WHY: Final = {
+    "silenced": "the user has silenced everything",
+    "no_channels": "the user wants nothing of this type",
+    "channel_not_wanted": "the user does not want it by this channel",
+    "below_minimum": "it is less severe than the user wants to be told of",
+    "quiet_hours": "it would have expired before the user's quiet hours end",
+    "cooldown": "the user was told of this type not long before",
+}
 _FSCK: Final = "run `galaxy-notify fsck --fix`"
 
 
@@ -43,6 +52,9 @@ def _rests(stored: StoredRoute, route: Route, now_ms: int) -> str:
         return f"dead letter since {when}{reason}; `galaxy-notify dead replay {stored.member}`"
     if route.status is Status.PUBLISHED:
         return f"published {when} as {route.stream_id}"
+    if route.status is Status.SKIPPED:
+        reason = route.history[-1].failure_class if route.history else ""
+        return f"skipped {when}: {SKIPPED_WHY.get(reason, reason or 'no reason is known')}"
     actor = route.history[-1].worker if route.history else ""
     return f"{route.status} {when}" + (f" by {actor}" if actor else "")
 
