@@ -125,6 +125,14 @@ TARGETS = (
     Target("idle daemon", "idle", "idle: daemon", 0.5, "", False, "% of a core"),
     Target("idle commands", "idle", "idle: commands", 5, "", False, "per second"),
     Target("four workers: × two, 5 % being noise", "workers", "4 workers", 0.95, "2 workers"),
+    Target(
+        "accept, fan-out of 1,000 with preferences and cooldowns: × without",
+        "rules",
+        "preferences and cooldowns",
+        10,
+        "without rules",
+        at_least=False,
+    ),
 )
 
 
