@@ -40,6 +40,8 @@ def lines(status: Status) -> Iterator[str]:
     yield from _section("streams", _streams(status))
     yield from _section("workers", _workers(status))
     yield from _section("since the beginning", _totals(status))
+    if any(status.skipped.values()):
+        yield from _section("of these skipped", _skipped(status))
 
 
 def _section(title: str, body: list[str]) -> Iterator[str]:
@@ -137,6 +139,11 @@ def _workers(status: Status) -> list[str]:
 
 def _totals(status: Status) -> list[str]:
     told = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
+    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+
+
+def _skipped(status: Status) -> list[str]:
+    told = {name: total for name, total in status.skipped.items() if total}
     return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
 
 

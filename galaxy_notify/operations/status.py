@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from galaxy_notify.redis_state.gauges import TOTALS
+from galaxy_notify.redis_state.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_state.inspector import Backlog, read_backlogs
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import server_now
@@ -27,6 +27,7 @@ class Status:
     shards: int
     channels: dict[str, Backlog]
     totals: dict[str, int]
+    skipped: dict[str, int]
     streams: list[StreamReport]
     workers: list[Worker]
 
@@ -37,7 +38,7 @@ class Status:
             "server": {"flavour": self.server.flavour, "version": self.server.version},
             "shards": self.shards,
             "channels": {name: _channel(backlog) for name, backlog in self.channels.items()},
-            "totals": self.totals,
+            "totals": self.totals | {f"skipped:{why}": n for why, n in self.skipped.items() if n},
             "streams": {stream.key: _stream(stream) for stream in self.streams},
             "workers": [asdict(worker) for worker in self.workers],
         }
@@ -53,6 +54,7 @@ def read_status(place: Place) -> Status:
         place.deployment.shards,
         read_backlogs(place, place.deployment.channels, now_ms),
         {name: totals.get(name, 0) for name in TOTALS},
+        {name.partition(":")[2]: totals.get(name, 0) for name in SKIPPED},
         read_streams(place),
         read_workers(place, now_ms),
     )

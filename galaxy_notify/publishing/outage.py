@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -92,6 +93,7 @@ class Outage:
         self._stream = EdgeLog(log, "stream refused", "stream accepted again")
         self._answered = False
         self._unconfirmed_at = 0.0
+        self._failed_at = 0.0
 
     @property
     def reason(self) -> str:
@@ -116,6 +118,7 @@ class Outage:
     def redis(self, error: RedisFault) -> None:
         """Note that Redis could not serve; raise `ConfigurationError` if it never did so."""
         fault = error.fault
+        self._failed_at = monotonic()
         self._telemetry.redis_error(fault.code)
         self._unconfirmed_at = monotonic() if fault.code == UNCONFIRMED else 0.0
         if fault.remedy is Remedy.CONFIGURE and not self._answered:
@@ -134,11 +137,14 @@ class Outage:
         self._stream_reason = f"stream refused: {reason}"
         self.rest_until = monotonic() + self._backoff.next() / 1000
 
-    def over(self, moved: int) -> None:
+    def over(self, moved: int, began_at: float = inf) -> None:
         """Note that a pass went through.
 
-        Only one that moved routes speaks for the stream, and for replicas that confirm again.
+        Only one that moved routes speaks for the stream, and for replicas that confirm again. One
+        that *began* before another failed may have asked before Redis went away: it says nothing.
         """
+        if began_at < self._failed_at:
+            return
         since = self._unconfirmed_at
         if since and not moved and monotonic() - since < _UNCONFIRMED_S:
             return

@@ -91,7 +91,8 @@ class Worker:
                 async with self._turn:
                     await self._rest(slot)
                 if not self._stopping:
-                    self.outage.over(await self.run_once(slot))
+                    began_at = monotonic()
+                    self.outage.over(await self.run_once(slot), began_at)
             except RedisFault as error:
                 self.outage.redis(error)
                 await self._claimer.recover(error)

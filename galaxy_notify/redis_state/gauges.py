@@ -18,6 +18,12 @@ TOTALS: Final = (
     *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
     *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
 )
+#: And of the skipped ones, how many by each reason.
+SKIPPED: Final = (
+    *("skipped:silenced", "skipped:no_channels", "skipped:channel_not_wanted"),
+    *("skipped:below_minimum", "skipped:quiet_hours", "skipped:cooldown"),
+)
+_TOLD: Final = (*TOTALS, *SKIPPED)
 _OVERDUE_MS = 1000
 
 
@@ -51,7 +57,7 @@ async def read_gauges(
         pipeline = client.pipeline(transaction=False)
         pipeline.xlen(keys.stream)
         pipeline.xinfo_groups(keys.stream)
-        pipeline.hmget(keys.totals, *TOTALS)
+        pipeline.hmget(keys.totals, *_TOLD)
         for channel in channels:
             pipeline.zcard(keys.schedule(channel))
             pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
@@ -84,7 +90,7 @@ def _lags(groups: Any) -> dict[str, int | None]:
 def _totals(totals: Any) -> dict[str, int]:
     if not isinstance(totals, list):
         return {}
-    told = zip(TOTALS, totals, strict=True)
+    told = zip(_TOLD, totals, strict=True)
     return {name: number(value) for name, value in told if value is not None}
 
 

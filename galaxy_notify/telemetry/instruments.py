@@ -112,7 +112,7 @@ INSTRUMENTS: Final = (
         "observable counter",
         "{route}",
         ("shard", "outcome"),
-        "Routes since the beginning by outcome, over all processes",
+        "Routes since the beginning by outcome, over all processes; skipped:REASON are of skipped",
     ),
     Instrument("routes.scheduled", "gauge", "{route}", _BACKLOG, "Scheduled, leased ones included"),
     Instrument("routes.overdue", "gauge", "{route}", _BACKLOG, "Due for more than a second"),

@@ -161,6 +161,17 @@ def test_outage__of_many_shards_takes_turns() -> None:
     assert all(1 <= gap < 1.2 for gap in gaps)
 
 
+def test_outage__is_not_ended_by_a_pass_that_began_before_it(outage: Outage, lines: Lines) -> None:
+    """A slot that asked just before another one failed does not say that Redis is back."""
+    began_at = monotonic()
+    outage.redis(_away())
+    outage.over(0, began_at)
+    assert outage.is_on
+    outage.over(0, monotonic())
+    assert not outage.is_on
+    assert [line["event"] for line in lines()] == ["redis unavailable", "redis available again"]
+
+
 def test_outage__has_one_try_a_second_after_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

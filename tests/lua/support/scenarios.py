@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from galaxy_notify.redis_state import calls, group
 from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.fsck_notifications import balance, recount
 from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
-from galaxy_notify.redis_state.preferences import consult
-from galaxy_notify.redis_state.reservations import Reservation, collapse, reserve
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
+from tests.lua.support import user_scenarios
 from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.seeds import SEEDS, abandon
@@ -210,41 +208,6 @@ def _census(shard: Shard) -> Call:
     return census(shard.keys, "0", [f"{1:032x}".encode()])
 
 
-def _consult(shard: Shard) -> Call:
-    """A user who wants something, one who never said so, one whose key holds something else."""
-    shard.client.hset(shard.keys.preferences("u1"), mapping={"*": "{}", "silenced": "1"})
-    shard.client.set(shard.keys.preferences("u3"), "foreign")
-    return consult(shard.keys, "chat", ["u1", "u2", "u3"])
-
-
-def _reserve(shard: Shard) -> Call:
-    """Free, held, held by itself, held by a lesser one, by what was not delivered, foreign."""
-    held = [Reservation(f"u{n}", f"{1:032x}", 1, None) for n in range(2, 6)]
-    shard.run(reserve(shard.keys, "chat", 1000, held))
-    shard.client.hset(shard.keys.cooldown("chat", "u6"), "foreign", "1")
-    void: Any = shard.client.get(shard.keys.cooldown("chat", "u5"))
-    mine, other = f"{1:032x}", f"{2:032x}"
-    items = [
-        Reservation("u1", other, 1, NOW + 5),
-        Reservation("u2", other, 1, None),
-        Reservation("u3", mine, 1, None),
-        Reservation("u4", other, 2, None),
-        Reservation("u5", other, 1, None, void),
-        Reservation("u6", other, 1, None),
-    ]
-    return reserve(shard.keys, "chat", 1000, items)
-
-
-def _collapse(shard: Shard) -> Call:
-    """The first, one after another, one that comes again late, and a foreign key."""
-    for number in (1, 2):
-        made = f"{number:032x}"
-        shard.run(collapse(shard.keys, "ab", 60_000, [("u2", made), ("u3", made)]))
-    shard.client.hset(shard.keys.newest("ab", "u4"), "foreign", "1")
-    items = [("u1", 3), ("u2", 3), ("u3", 1), ("u4", 3)]
-    return collapse(shard.keys, "ab", 60_000, [(user, f"{n:032x}") for user, n in items])
-
-
 def _trim(shard: Shard) -> Call:
     """A stream far too long, with a group that has read half of it."""
     for number in range(40):
@@ -297,9 +260,9 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "recount": _recount,
     "balance": _balance,
     "trim": _trim,
-    "consult": _consult,
-    "reserve": _reserve,
-    "collapse": _collapse,
+    "consult": user_scenarios.consulting,
+    "reserve": user_scenarios.reserving,
+    "collapse": user_scenarios.collapsing,
     "finish": _finish,
     "park": _park,
 }

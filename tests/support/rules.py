@@ -1,0 +1,37 @@
+"""Users with preferences, and what became of what they were told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from galaxy_notify.model.route import Status
+from tests.support.site import Site
+
+
+def prefer(site: Site, user: str, **fields: Any) -> None:
+    """Store what a user wants: ``every``, a type's name, ``silenced`` or ``quiet``."""
+    for keys in site.layout.all_keys:
+        site.client.set(keys.preferred, "1")
+    names = {"every": "*", "silenced": "silenced", "quiet": "quiet"}
+    stored = {
+        names.get(name, f"type:{name}"): value if isinstance(value, str) else json.dumps(value)
+        for name, value in fields.items()
+    }
+    site.client.hset(site.layout.keys_of_user(user).preferences(user), mapping=stored)  # type: ignore[arg-type]  # text
+
+
+def outcomes(site: Site, made: str) -> dict[str, str]:
+    """Return what became of each route: its status, or why it was skipped."""
+    found = {}
+    for member, route in site.routes().items():
+        name, _, route_id = member.partition("/")
+        if name.partition(".")[0] == made:
+            skipped = route.status is Status.SKIPPED
+            found[route_id] = route.history[-1].failure_class if skipped else str(route.status)
+    return found
+
+
+def told(site: Site, *users: str, kind: str = "chat", **fields: Any) -> str:
+    """Hand in what is told some users, and return its id."""
+    return site.notify(*users, type=kind, **fields)
