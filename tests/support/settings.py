@@ -34,6 +34,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "settled_ms": 3600000, "idempotency_ms": 86400000, "dead_ms": 0, "dead_max": 0,
     },
     "limits": {"max_payload_bytes": 262144, "max_routes": 1000},
+    "rules": {"cooldown_ms": 0, "cooldowns": [], "mandatory": [], "quiet_channels": ["push"]},
     "log": {"level": "info", "format": "auto"},
     "intake": {
         "enabled": False, "stream": "gn:intents", "group": "galaxy-notify", "batch_size": 200,
@@ -58,6 +59,7 @@ NUMBERS = [
     ("retention.dead_max", 0, 1_000_000_000),
     ("limits.max_payload_bytes", 128, 4_194_304),
     ("limits.max_routes", 1, 1000),
+    ("rules.cooldown_ms", 0, YEAR_MS),
     ("intake.batch_size", 1, 1000),
     ("intake.claim_idle_ms", 100, 86_400_000),
     ("intake.max_deliveries", 2, 1000),

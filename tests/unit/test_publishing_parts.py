@@ -166,7 +166,7 @@ def test_outage__is_not_ended_by_a_pass_that_began_before_it(outage: Outage, lin
     began_at = monotonic()
     outage.redis(_away())
     outage.over(0, began_at)
-    assert outage.is_on
+    assert outage.reason
     outage.over(0, monotonic())
     assert not outage.is_on
     assert [line["event"] for line in lines()] == ["redis unavailable", "redis available again"]
