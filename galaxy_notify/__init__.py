@@ -9,6 +9,7 @@ from galaxy_notify.errors import (
     ConfigurationError,
     GalaxyNotifyError,
     InvalidIntent,
+    InvalidPreference,
     TransientEncodingError,
     Unavailable,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "GalaxyNotifyError",
     "Intent",
     "InvalidIntent",
+    "InvalidPreference",
     "Notifier",
     "Receipt",
     "TransientEncodingError",

@@ -1,7 +1,9 @@
 """Every error galaxy-notify raises on purpose.
 
 GalaxyNotifyError
-├── InvalidIntent              an intent was refused; names the field
+├── Invalid                    what was handed in was refused; names the field
+│   ├── InvalidIntent          an intent
+│   └── InvalidPreference      a user's preferences
 ├── ConfigurationError         a setting is wrong, or does not fit the deployment (exit 78)
 ├── Unavailable                Redis did not answer in time, or cannot serve just now
 ├── Corrupt                    a stored record or state cannot be read
@@ -19,8 +21,8 @@ class GalaxyNotifyError(Exception):
     """The base of all errors of this package."""
 
 
-class InvalidIntent(GalaxyNotifyError):
-    """An intent was refused; ``field`` says where, ``message`` why, ``code`` the kind.
+class Invalid(GalaxyNotifyError):
+    """What was handed in was refused; ``field`` says where, ``message`` why, ``code`` the kind.
 
     ``code`` is ``invalid``, ``conflict`` or ``too_large``.
     """
@@ -30,6 +32,14 @@ class InvalidIntent(GalaxyNotifyError):
         self.field = field
         self.message = message
         self.code = code
+
+
+class InvalidIntent(Invalid):
+    """An intent was refused."""
+
+
+class InvalidPreference(Invalid):
+    """A user's preferences were refused."""
 
 
 class ConfigurationError(GalaxyNotifyError):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
 from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
 from galaxy_notify.model.ids import id_for_key, is_first_part, parse_target, random_id
 from galaxy_notify.model.intent import Intent
@@ -102,17 +103,17 @@ class Notifier:
         except RedisFault as error:
             raise Unavailable(str(error), notification_id) from error
 
+    @property
+    def preferences(self) -> Preferences:
+        """Return what reads and changes the preferences of users."""
+        return Preferences(self._client)
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _drive(self, flow: Flow[T]) -> T:
-        try:
-            calls = next(flow)
-            while True:
-                calls = flow.send(self._client.run_all(calls))
-        except StopIteration as stop:
-            return cast("T", stop.value)
+        return self._client.run_flow(flow)
 
 
 class AsyncNotifier:
@@ -177,17 +178,17 @@ class AsyncNotifier:
         except RedisFault as error:
             raise Unavailable(str(error), notification_id) from error
 
+    @property
+    def preferences(self) -> AsyncPreferences:
+        """Return what reads and changes the preferences of users."""
+        return AsyncPreferences(self._client)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     async def _drive(self, flow: Flow[T]) -> T:
-        try:
-            calls = next(flow)
-            while True:
-                calls = flow.send(await self._client.run_all(calls))
-        except StopIteration as stop:
-            return cast("T", stop.value)
+        return await self._client.run_flow(flow)
 
 
 def _now_ms() -> int:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 CHANNEL = r"[a-z][a-z0-9_]{0,31}"
 RECIPIENT = r"[A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}"
 NOTIFICATION_ID = r"[0-9a-f]{32}(?:\.[1-9][0-9]{0,5})?"

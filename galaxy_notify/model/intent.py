@@ -27,10 +27,9 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model import json_data, moments, refusals
-from galaxy_notify.model.ids import CHANNEL, RECIPIENT
+from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
 
 _NESTED: Final = frozenset({dict, list})
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
@@ -178,8 +177,7 @@ def check_intent(intent: Intent, *, channels: Collection[str], now_ms: int) -> N
     """Refuse an intent that does not fit this deployment or this moment."""
     for index, channel in enumerate(intent.channels):
         if channel not in channels:
-            known = ", ".join(sorted(channels))
-            message = f'unknown channel "{channel}" (known: {known})'
+            message = refusals.unknown_channel(channel, channels)
             raise InvalidIntent(f"channels[{index}]", message)
     if intent.expires_at_ms is not None and intent.expires_at_ms <= now_ms:
         raise InvalidIntent("expires_at", "must be later than now")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -59,6 +59,11 @@ def _reason(kind: str, place: Sequence[int | str], error: Mapping[str, Any]) -> 
 
 def _list_reason(kind: str, value: object) -> str:
     return "needs at least one" if kind == "too_short" else f"must be a list, not {kind_of(value)}"
+
+
+def unknown_channel(channel: str, known: Collection[str]) -> str:
+    """Say that no channel of the deployment has this name."""
+    return f'unknown channel "{channel}" (known: {", ".join(sorted(known))})'
 
 
 def shown(value: object) -> str:

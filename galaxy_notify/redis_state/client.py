@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Generator, Sequence
+from typing import Any, Final, TypeVar, cast
 
 from galaxy_notify.redis_state.access import open_async, open_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
@@ -21,6 +21,10 @@ from galaxy_notify.redis_state.nodes import look_again, look_again_sync
 from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.settings import Settings
+
+T = TypeVar("T")
+#: Yields what to run in one round trip; is sent a reply, or a fault, for each call.
+Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 
 # Every script is safe to run twice, so a short fault need not reach the producer.
 _PAUSES_S: Final = (0.02, 0.1, 0.4)
@@ -70,6 +74,15 @@ class SyncClient:
             look_again_sync(self._client)
             time.sleep(pause)
         return tries.replies
+
+    def run_flow(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its result. Raises `RedisFault`."""
+        try:
+            calls = next(flow)
+            while True:
+                calls = flow.send(self.run_all(calls))
+        except StopIteration as stop:
+            return cast("T", stop.value)
 
     def close(self) -> None:
         """Close the connections."""
@@ -122,6 +135,15 @@ class AsyncClient:
             await look_again(self._client)
             await asyncio.sleep(pause)
         return tries.replies
+
+    async def run_flow(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its result. Raises `RedisFault`."""
+        try:
+            calls = next(flow)
+            while True:
+                calls = flow.send(await self.run_all(calls))
+        except StopIteration as stop:
+            return cast("T", stop.value)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.preference import LONGEST, Stored
+from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 #: Users that one call may name.
 MOST_USERS: Final = 256
+#: Keys that a page of all users looks at.
+_COUNT: Final = 256
+_SPECIAL: Final = "\\*?[]"
 _FIELDS: Final = 4
-
-
-def field_of(type_name: str) -> str:
-    """Return the field of a user's hash that holds the preference of a type."""
-    return f"type:{type_name}"
 
 
 def consult(keys: Keys, type_name: str, users: Sequence[str]) -> Call:
     """Read what users of one shard want to be told of a type; at most `MOST_USERS` of them."""
-    args: list[Argument] = [keys.tag, field_of(type_name), LONGEST, *users]
+    args: list[Argument] = [keys.tag, f"type:{type_name}", LONGEST, *users]
     return Call(script("consult"), [keys.never], args)
 
 
@@ -37,3 +36,70 @@ def _stored(values: Sequence[Any]) -> Iterator[Stored]:
     known = [value if isinstance(value, bytes) else None for value in values]
     for at in range(0, len(known), _FIELDS):
         yield Stored(*known[at : at + _FIELDS])
+
+
+class UserChange(NamedTuple):
+    """What to store of a user; an empty value takes its field away, *whole* all that is not named.
+
+    Naming nothing and leaving nothing deletes the user.
+    """
+
+    user: str
+    fields: Mapping[str, bytes]
+    whole: bool = False
+
+    @property
+    def adds(self) -> bool:
+        """Tell whether anything is to be stored, not only taken away."""
+        return any(self.fields.values())
+
+
+def prefer(keys: Keys, changes: Iterable[UserChange]) -> Call:
+    """Store what users of one shard want; without any of them, mark the shard for later ones."""
+    args: list[Argument] = [keys.tag, MOST_FIELDS]
+    for user, fields, whole in changes:
+        args += (user, "1" if whole else "", len(fields))
+        for name, value in fields.items():
+            args += (name, value)
+    return Call(script("prefer"), [keys.preferred, keys.never], args)
+
+
+def recall(keys: Keys, *users: str) -> Call:
+    """Read all that is stored of some users of one shard."""
+    return _recall(keys, "", users)
+
+
+def recall_page(keys: Keys, cursor: bytes | str = "0") -> Call:
+    """Read all that is stored of a page of the users of one shard."""
+    return _recall(keys, cursor, ())
+
+
+def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> Call:
+    prefix = keys.preferences("")
+    pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
+    # A field that somebody put there beside ours is told, many are not.
+    args: list[Argument] = [keys.tag, 2 * MOST_FIELDS, LONGEST, cursor, pattern, _COUNT, *users]
+    return Call(script("recall"), [keys.never], args)
+
+
+class Recalled(NamedTuple):
+    """What is stored of users, and where the next page begins: ``0`` after the last one."""
+
+    cursor: bytes
+    users: Sequence[tuple[bytes, UserPreferences]]
+
+
+def recalled(reply: Any) -> Recalled:
+    """Read the answer to `recall` or `recall_page`; raise ``ValueError`` where it is none."""
+    try:
+        cursor, flat = reply
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
+    except (TypeError, ValueError) as error:
+        raise ValueError("no answer of users") from error
+
+
+def _preferences(fields: Any) -> UserPreferences:
+    if isinstance(fields, list):
+        return UserPreferences.from_fields(dict(zip(fields[::2], fields[1::2], strict=True)))
+    return UserPreferences(unreadable=("(all)",))

@@ -69,8 +69,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
         """,
         """
-        del exists get hdel hexists hget hgetall hincrby hmget hset hsetnx llen pexpire rpush set
-        time xadd zadd zrange zrem zscore
+        del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hset hsetnx llen pexpire
+        rpush set time xadd zadd zrange zrem zscore
         """,
     ),
     Role.CONSUMER: _rights(

@@ -13,6 +13,7 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking, Waiting
 from galaxy_notify.redis_state.group_place import GroupPlace
+from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import settings_from
 from tests.support import events
@@ -67,6 +68,19 @@ def takes_back(stage: Stage) -> Iterator[None]:
     yield
     with Notifier(site.settings_at(stage.url)) as notifier, suppress(GalaxyNotifyError):
         notifier.accept({**PLAIN, "channels": ["push", "email"]})
+
+
+@step(Role.PRODUCER, Role.OPERATOR)
+def changes_preferences(stage: Stage) -> Iterator[None]:
+    site = stage.found(worker__shards=2)
+    yield
+    with Notifier(site.settings_at(stage.url)) as notifier:
+        preferences = notifier.preferences
+        preferences.set("u1", "chat", channels=["push"])
+        preferences.change([UserChange("u1", {"silenced": b"1"}, whole=True)])
+        preferences.resume("u1")
+        preferences.delete("u1")
+        preferences.get("u1")
 
 
 @step(Role.PRODUCER, Role.OPERATOR)

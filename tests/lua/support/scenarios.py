@@ -263,6 +263,8 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "consult": user_scenarios.consulting,
     "reserve": user_scenarios.reserving,
     "collapse": user_scenarios.collapsing,
+    "prefer": user_scenarios.preferring,
+    "recall": user_scenarios.recalling,
     "finish": _finish,
     "park": _park,
 }

@@ -35,6 +35,7 @@ FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
 _TIMELESS = {
     *("heal", "pause", "resume", "park", "recount", "balance", "census", "consult", "collapse"),
+    *("prefer", "recall"),
 }
 _TIME_AT = {"lapse": 0, "trim": 2}
 

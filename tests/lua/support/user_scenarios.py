@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_notify.redis_state.preferences import consult
+from galaxy_notify.redis_state.preferences import UserChange, consult, prefer, recall_page
 from galaxy_notify.redis_state.reservations import Reservation, collapse, reserve
 from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.shard import NOW, Shard
@@ -43,3 +43,24 @@ def collapsing(shard: Shard) -> Call:
     shard.client.hset(shard.keys.newest("ab", "u4"), "foreign", "1")
     items = [("u1", 3), ("u2", 3), ("u3", 1), ("u4", 3)]
     return collapse(shard.keys, "ab", 60_000, [(user, f"{n:032x}") for user, n in items])
+
+
+def preferring(shard: Shard) -> Call:
+    """Users who want something new, something else, less, nothing at all, the same again."""
+    for user in ("u2", "u3", "u4", "u5"):
+        shard.client.hset(shard.keys.preferences(user), mapping={"*": "{}", "quiet": "q"})
+    changes = [
+        UserChange("u1", {"*": b"{}", "type:chat": b"c"}),
+        UserChange("u2", {"*": b"[]", "silenced": b"1", "quiet": b""}),
+        UserChange("u3", {"quiet": b""}),
+        UserChange("u4", {"silenced": b"1"}, whole=True),
+        UserChange("u5", {}, whole=True),
+    ]
+    return prefer(shard.keys, changes)
+
+
+def recalling(shard: Shard) -> Call:
+    """Users who want something, and one whose key holds something else."""
+    shard.run(preferring(shard))
+    shard.client.set(shard.keys.preferences("u9"), "foreign")
+    return recall_page(shard.keys)
