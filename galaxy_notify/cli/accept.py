@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from galaxy_notify.cli.asking import Progress
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, is_terminal, told_unavailable
-from galaxy_notify.cli.intent_lines import Line, batches, parse
+from galaxy_notify.cli.intent_lines import Line, parse
+from galaxy_notify.cli.line_input import batches, line_ranges, opened
 from galaxy_notify.cli.output import echo, note, plural
 from galaxy_notify.errors import GalaxyNotifyError, InvalidIntent, Unavailable
 
@@ -43,10 +43,10 @@ def command(app: Application, file: str, check: bool, as_json: bool) -> int:
     2 the file cannot be read.
     """
     del as_json  # receipts are JSON lines anyhow
-    with _opened(file) as stream, _acceptor(app, check=check) as accept:
+    with opened(file, "intents") as stream, _acceptor(app, check=check) as accept:
         run = _Run(accept)
         with Progress("lines read:", beside=False) as progress:
-            for batch in _batches(stream, file):
+            for batch in batches(stream, file):
                 run.take(batch)
                 progress.advance(len(batch))
                 if run.failure is not None:
@@ -110,8 +110,8 @@ class _Run:
         """Tell which lines are unknown, and return the exit code."""
         cause = failure.__cause__ if isinstance(failure.__cause__, GalaxyNotifyError) else failure
         complain(
-            f"{told_unavailable(cause)}; unknown: {_ranges(self._unknown)}; later lines were not"
-            " sent; running it again is safe for lines with an idempotency_key"
+            f"{told_unavailable(cause)}; unknown: {line_ranges(self._unknown)}; later lines were"
+            " not sent; running it again is safe for lines with an idempotency_key"
         )
         return Exit.CONFIG if is_misconfigured(cause) else Exit.FAILED
 
@@ -151,43 +151,3 @@ def _checker(app: Application) -> Accept:
         return Receipt(named, "accepted", len(planned.routes), planned.parts)
 
     return lambda values: [judge(value) for value in values]
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        if sys.stdin is None:
-            raise click.FileError("standard input", "it is closed")
-        if is_terminal(sys.stdin):
-            note("reading intents from the terminal, one JSON object per line; Ctrl-D ends")
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = io.BufferedReader(io.FileIO(file))
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    with stream:
-        yield stream
-
-
-def _batches(stream: BinaryIO, file: str) -> Iterator[list[Line]]:
-    try:
-        yield from batches(stream)
-    except OSError as error:
-        raise _unreadable(file, error) from None
-
-
-def _unreadable(file: str, error: OSError) -> click.ClickException:
-    return click.FileError(file, error.strerror or str(error))
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Name lines in few words: ``lines 3-7, 9``."""
-    spans: list[list[int]] = []
-    for number in numbers:
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    named = [f"{a}" if a == b else f"{a}-{b}" for a, b in spans]
-    return ("line " if len(numbers) == 1 else "lines ") + ", ".join(named)

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, InvalidIntent
+from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
 
 
 class Exit(IntEnum):
@@ -100,7 +100,7 @@ def _known(error: GalaxyNotifyError) -> int:
         hint = f" (and {len(more)} more: galaxy-notify config check)" if more else ""
         complain(first + hint)
         return Exit.CONFIG
-    if isinstance(error, InvalidIntent):
+    if isinstance(error, Invalid):
         complain(str(error))
         return Exit.FAILED
     if is_misconfigured(error):

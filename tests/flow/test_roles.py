@@ -152,6 +152,7 @@ def test_reader__changes_nothing(any_server: Server, found: Any) -> None:
             f"dead purge {member} --yes",
             "pause push",
             "resume push",
+            "prefs silence u1",
         ):
             done = command.run(*arguments.split())
             assert done.exit_code != 0, (arguments, done.output)

@@ -55,6 +55,14 @@ def looks_at_dead_letters(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.OPERATOR, Role.READER)
+def looks_at_preferences(stage: Stage) -> Iterator[None]:
+    stage.found().notifier.preferences.silence("u1")
+    yield
+    stage.cli("prefs", "get", "u1")
+    stage.cli("prefs", "export")
+
+
+@step(Role.OPERATOR, Role.READER)
 def compares(stage: Stage) -> Iterator[None]:
     site = stage.found(worker__channels=["push", "email"])
     site.whole = False

@@ -1,0 +1,213 @@
+"""``prefs``: what users want to be told, and by which channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.ending import Exit
+from galaxy_notify.cli.line_input import opened
+from galaxy_notify.cli.prefs_lines import export_all, import_all
+from galaxy_notify.cli.prefs_view import show_json, show_preferences
+from galaxy_notify.errors import InvalidPreference
+
+if TYPE_CHECKING:
+    from galaxy_notify.intake.preferences import Preferences
+    from galaxy_notify.redis_state.preferences import UserChange
+
+_SEVERITIES: Final = ("info", "notice", "warning", "critical")
+
+_type_option = click.option(
+    "--type", "type_name", metavar="T", help="Of this type; without it, of every type."
+)
+
+
+@click.group("prefs")
+def command() -> None:
+    """Look at and change what users want to be told.
+
+    The preference of a type comes before that of every type; docs/rules.md has all the rules.
+    """
+
+
+@command.command("get")
+@click.argument("user")
+@json_option
+@pass_application
+def get(app: Application, user: str, as_json: bool) -> None:
+    """Show what a user wants; one who never said so has the defaults."""
+    from galaxy_notify.intake.preferring import get_flow
+    from galaxy_notify.model.preference_input import check_user
+    from galaxy_notify.redis_state.flows import run_flow_sync
+
+    with app.open() as place, _refusing():
+        found = run_flow_sync(place.client, get_flow(place.layout, check_user(user)))
+    if as_json:
+        show_json(user, found)
+    else:
+        show_preferences(user, found)
+
+
+@command.command("set")
+@click.argument("user")
+@_type_option
+@click.option("--channels", metavar="A,B", help="Only by these channels; '' for none at all.")
+@click.option("--min-severity", type=click.Choice(_SEVERITIES), help="Only from this one on.")
+@click.option("--quiet", "hours", metavar="22:00-07:00", help="Put pushes off for so long.")
+@click.option("--zone", metavar="Z", help="The time zone of --quiet, such as Europe/Berlin.")
+@click.option("--no-quiet", is_flag=True, help="Have no quiet hours.")
+@json_option
+@pass_application
+def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
+    """Set what a user wants of a type, or of every type, and the quiet hours.
+
+    --channels and --min-severity together replace what was set for the same type before.
+    """
+    with _opened(app) as preferences:
+        return _change(preferences, _wanted(preferences, user, given), as_json)
+
+
+@command.command("unset")
+@click.argument("user")
+@_type_option
+@json_option
+@pass_application
+def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> int:
+    """Remove what was set of a type, or of every type."""
+    from galaxy_notify.intake.preferences import removed
+
+    return _changed(app, lambda: removed(user, type_name), as_json)
+
+
+@command.command("silence")
+@click.argument("user")
+@json_option
+@pass_application
+def silence(app: Application, user: str, as_json: bool) -> int:
+    """Tell a user nothing but what is mandatory, until resume."""
+    from galaxy_notify.intake.preferences import silenced
+
+    return _changed(app, lambda: silenced(user), as_json)
+
+
+@command.command("resume")
+@click.argument("user")
+@json_option
+@pass_application
+def resume(app: Application, user: str, as_json: bool) -> int:
+    """Go by what was set before the user was silenced."""
+    from galaxy_notify.intake.preferences import resumed
+
+    return _changed(app, lambda: resumed(user), as_json)
+
+
+@command.command("delete")
+@click.argument("user")
+@json_option
+@pass_application
+def delete(app: Application, user: str, as_json: bool) -> int:
+    """Forget all that a user wants."""
+    from galaxy_notify.intake.preferences import deleted
+
+    return _changed(app, lambda: deleted(user), as_json)
+
+
+@command.command("import")
+@click.argument("file", default="-", metavar="[FILE|-]")
+@json_option
+@pass_application
+def import_(app: Application, file: str, as_json: bool) -> int:
+    """Store the preferences of many users, one JSON object per line.
+
+    Each line replaces all that its user wanted before, and gets a line of its own in answer. It is
+    safe to run again. Exit codes: 0 all stored, 4 some refused, 1 all refused or Redis away,
+    2 the file cannot be read.
+    """
+    del as_json  # answers are JSON lines anyhow
+    with opened(file, "preferences") as stream, _opened(app) as preferences:
+        return import_all(stream, file, preferences)
+
+
+@command.command("export")
+@json_option
+@pass_application
+def export(app: Application, as_json: bool) -> int:
+    """Print what every user wants, as JSON lines that import takes.
+
+    Who is changed meanwhile may be printed twice or not at all. What cannot be read is left out
+    and told on standard error; the exit code is 4 then.
+    """
+    del as_json  # there is no other form
+    with app.open() as place:
+        return export_all(place)
+
+
+def _wanted(preferences: Preferences, user: str, given: dict[str, Any]) -> UserChange:
+    """Return what the options ask for; raise ``UsageError`` where they ask for nothing."""
+    from galaxy_notify.intake.preferences import wish
+    from galaxy_notify.redis_state.preferences import UserChange
+
+    fields = _quiet_fields(user, given["hours"], given["zone"], given["no_quiet"])
+    of_type, channels, least = given["type_name"], given["channels"], given["min_severity"]
+    if (of_type, channels, least) != (None, None, None):
+        named = None if channels is None else [name.strip() for name in channels.split(",") if name]
+        fields |= wish(user, of_type, named, least, preferences.channels()).fields
+    if not fields:
+        raise click.UsageError("nothing to set: --channels, --min-severity, --quiet, --no-quiet")
+    return UserChange(user, fields)
+
+
+def _quiet_fields(
+    user: str, hours: str | None, zone: str | None, no_quiet: bool
+) -> dict[str, bytes]:
+    from galaxy_notify.intake.preferences import quieted
+
+    if (hours is None) != (zone is None):
+        raise click.UsageError("--quiet and --zone go together")
+    if hours is not None and no_quiet:
+        raise click.UsageError("either --quiet or --no-quiet")
+    if hours is None:
+        return dict(quieted(user, None, None, None).fields) if no_quiet else {}
+    start, _, end = hours.partition("-")
+    return dict(quieted(user, start.strip(), end.strip(), zone).fields)
+
+
+def _changed(app: Application, change: Callable[[], UserChange], as_json: bool) -> int:
+    with _opened(app) as preferences:
+        return _change(preferences, change(), as_json)
+
+
+def _change(preferences: Preferences, change: UserChange, as_json: bool) -> int:
+    """Make a change and show what holds now."""
+    from galaxy_notify.intake.preferences import is_changed
+
+    changed = is_changed(preferences.change([change]))
+    found = preferences.get(change.user)
+    if as_json:
+        show_json(change.user, found, changed=changed)
+    else:
+        show_preferences(change.user, found)
+    return Exit.OK
+
+
+@contextmanager
+def _opened(app: Application) -> Iterator[Preferences]:
+    """Connect as a producer does; what is wrong with the arguments is wrong usage."""
+    from galaxy_notify.intake.notifier import Notifier
+
+    with Notifier(app.settings) as notifier, _refusing():
+        yield notifier.preferences
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except InvalidPreference as error:
+        if error.code != "invalid":
+            raise
+        raise click.UsageError(str(error)) from None
