@@ -13,6 +13,7 @@ import pytest
 
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.model.ids import shard_of
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.clusters import Cluster, clustered
 from tests.support.command import Command
@@ -212,3 +213,19 @@ def _published(site: Site, served: list[Keys]) -> int:
 
 def _variables(cluster: Cluster) -> dict[str, str]:
     return {"GALAXY_NOTIFY_REDIS__URL": cluster.url}
+
+
+def test_preferences__lie_on_all_nodes(cluster: Cluster, found: Found) -> None:
+    """Each user is stored where the shard is, and all of them come out again."""
+    site = found()
+    settings = {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)}
+    command = Command(cluster.url, settings)
+    users = [f"u{number}" for number in range(30)]
+    lines = [json.dumps({"user": user, "preferences": {"silenced": True}}) for user in users]
+    done = command.run("prefs", "import", stdin="\n".join(lines))
+    assert done.exit_code == 0, done.output
+    assert {shard_of(user, SHARDS) for user in users} == set(range(SHARDS))
+    told = map(json.loads, command.run("prefs", "export").stdout.splitlines())
+    assert sorted(one["user"] for one in told) == sorted(users)
+    assert all(site.client.exists(keys.preferred) for keys in site.layout.all_keys)
+    assert command.told("prefs", "resume", "u7")["changed"]

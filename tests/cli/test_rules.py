@@ -1,0 +1,84 @@
+"""docs/rules.md: its examples do what they say, and its table names every reason."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galaxy_notify.model.preference import SEVERITIES, Reason
+from tests.support.documents import commands, rows, runnable, text_of
+from tests.support.program import environment
+from tests.support.servers import Server
+
+RULES = "docs/rules.md"
+URL = "redis://localhost:6379/0"
+
+
+def test_rules__shows_commands_that_work(server: Server, tmp_path: Path) -> None:
+    """The commands run one after the other, and show what the document shows."""
+    environ = environment(server, GALAXY_NOTIFY_WORKER__CHANNELS='["push","email"]')
+    told = []
+    for command in commands(RULES):
+        done = subprocess.run(
+            command.replace("galaxy-notify", f"{sys.executable} -m galaxy_notify"),
+            shell=True,
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        told.append(done.stdout)
+    assert f"```\n{told[4]}```\n" in text_of(RULES)
+    assert json.loads(told[9])["preferences"]["types"] == {
+        "game.turn.ready": {"channels": ["push"]}
+    }
+    assert json.loads(told[-1])["status"] == "unchanged"
+
+
+def test_rules__shows_a_line_that_import_takes(server: Server) -> None:
+    """The line of the document is stored as it stands there."""
+    (line,) = re.findall(r"^```json\n(.*)\n```$", text_of(RULES), re.MULTILINE)
+    environ = environment(server, GALAXY_NOTIFY_WORKER__CHANNELS='["push","email"]')
+    for words, given in (("import", line), ("export", "")):
+        done = subprocess.run(
+            [sys.executable, "-m", "galaxy_notify", "prefs", words],
+            input=given,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout == line + "\n"
+
+
+def test_rules__shows_a_program_that_works(server: Server) -> None:
+    """The program changes what it says, and is told what is wrong."""
+    (program,) = (block.text for block in runnable(RULES, "python"))
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace(URL, server.url)],
+        env=environment(server),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'types': {'chat.message': {'channels': []}}, 'silenced': False" in done.stdout
+    assert done.stdout.splitlines()[-1] == 'channels[0] unknown channel "psuh" (known: push)'
+
+
+def test_rules__names_every_reason_in_order() -> None:
+    """The table has each reason once, in the order in which the rules are asked."""
+    told = [cell.strip("`| ") for *_, cell in rows(RULES, "rules")]
+    assert [reason for reason in told if reason != "–"] == [reason.value for reason in Reason]
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_rules__names_every_severity(severity: str) -> None:
+    """Nobody has to guess what there is."""
+    assert f"`{severity}`" in text_of(RULES)
