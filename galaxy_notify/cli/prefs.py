@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,12 +14,11 @@ from galaxy_notify.cli.line_input import opened
 from galaxy_notify.cli.prefs_lines import export_all, import_all
 from galaxy_notify.cli.prefs_view import show_json, show_preferences
 from galaxy_notify.errors import InvalidPreference
+from galaxy_notify.model.preference import SEVERITIES
 
 if TYPE_CHECKING:
     from galaxy_notify.intake.preferences import Preferences
     from galaxy_notify.redis_state.preferences import UserChange
-
-_SEVERITIES: Final = ("info", "notice", "warning", "critical")
 
 _type_option = click.option(
     "--type", "type_name", metavar="T", help="Of this type; without it, of every type."
@@ -44,8 +43,10 @@ def get(app: Application, user: str, as_json: bool) -> None:
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_state.flows import run_flow_sync
 
-    with app.open() as place, _refusing():
-        found = run_flow_sync(place.client, get_flow(place.layout, check_user(user)))
+    with _refusing():
+        check_user(user)
+    with app.open() as place:
+        found = run_flow_sync(place.client, get_flow(place.layout, user))
     if as_json:
         show_json(user, found)
     else:
@@ -56,16 +57,17 @@ def get(app: Application, user: str, as_json: bool) -> None:
 @click.argument("user")
 @_type_option
 @click.option("--channels", metavar="A,B", help="Only by these channels; '' for none at all.")
-@click.option("--min-severity", type=click.Choice(_SEVERITIES), help="Only from this one on.")
+@click.option("--min-severity", type=click.Choice(SEVERITIES), help="Only from this one on.")
 @click.option("--quiet", "hours", metavar="22:00-07:00", help="Put pushes off for so long.")
 @click.option("--zone", metavar="Z", help="The time zone of --quiet, such as Europe/Berlin.")
 @click.option("--no-quiet", is_flag=True, help="Have no quiet hours.")
 @json_option
 @pass_application
 def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
-    """Set what a user wants of a type, or of every type, and the quiet hours.
+    """Set what a user wants, of one type or of all, and when.
 
-    --channels and --min-severity together replace what was set for the same type before.
+    --channels and --min-severity together replace what was set for the same type before; what is
+    not named of them is not set any more.
     """
     with _opened(app) as preferences:
         return _change(preferences, _wanted(preferences, user, given), as_json)

@@ -47,7 +47,7 @@ def change_flow(layout: Layout, changes: Sequence[UserChange]) -> Flow[list[Answ
 
 def get_flow(layout: Layout, user: str) -> Flow[UserPreferences]:
     """Return all that a user wants. Raises `RedisFault`."""
-    (reply,) = yield [recall(layout.keys_for(user), user)]
+    (reply,) = yield [recall(layout.keys_of_user(user), user)]
     ((_, preferences),) = _recalled(reply).users
     return preferences
 
@@ -73,7 +73,7 @@ def _batches(layout: Layout, changes: Iterable[UserChange]) -> Iterator[tuple[Ke
     shards: dict[Keys, list[int]] = {}
     sizes: dict[Keys, int] = {}
     for place, change in enumerate(changes):
-        keys, size = layout.keys_for(change.user), len(change.fields)
+        keys, size = layout.keys_of_user(change.user), len(change.fields)
         waiting = shards.setdefault(keys, [])
         full = len(waiting) == MOST_USERS or sizes.get(keys, 0) + size > _FIELDS_PER_CALL
         if waiting and full:

@@ -123,7 +123,8 @@ def judge(asked: Asked, stored: Stored, due_ms: int, expires_at_ms: int | None) 
     return _deferred(ruling, asked.deferring, until_ms, expires_at_ms)
 
 
-@lru_cache(maxsize=8192)
+# Of the longest fields there may be, what is kept is some ten megabytes.
+@lru_cache(maxsize=2048)
 def _ruling(
     asked: Asked, of_type: bytes | None, of_every_type: bytes | None, silenced: bytes | None
 ) -> Verdict:
@@ -184,13 +185,13 @@ def _preference(raw: bytes | None) -> Preference:
     return (raw is not None and decode_preference(raw)) or _NONE
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def decode_preference(raw: bytes) -> Preference | None:
     """Read a stored preference; None where it is none."""
     return _decoded(raw, read_preference)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def decode_quiet(raw: bytes) -> Quiet | None:
     """Read stored quiet hours; None where they are none."""
     return _decoded(raw, read_quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from galaxy_notify.model.preference import SEVERITIES, Reason
+from tests.support.command import Command, command_for
 from tests.support.documents import commands, rows, runnable, text_of
 from tests.support.program import environment
 from tests.support.servers import Server
@@ -19,21 +21,22 @@ RULES = "docs/rules.md"
 URL = "redis://localhost:6379/0"
 
 
-def test_rules__shows_commands_that_work(server: Server, tmp_path: Path) -> None:
+def _with_email(server: Server) -> Command:
+    return command_for(server, WORKER__CHANNELS='["push","email"]')
+
+
+def test_rules__shows_commands_that_work(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The commands run one after the other, and show what the document shows."""
-    environ = environment(server, GALAXY_NOTIFY_WORKER__CHANNELS='["push","email"]')
+    monkeypatch.chdir(tmp_path)
     told = []
-    for command in commands(RULES):
-        done = subprocess.run(
-            command.replace("galaxy-notify", f"{sys.executable} -m galaxy_notify"),
-            shell=True,
-            cwd=tmp_path,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for line in commands(RULES):
+        program, *arguments = shlex.split(line.partition(" > ")[0])
+        done = _with_email(server).run(*arguments)
+        assert (program, done.exit_code) == ("galaxy-notify", 0), f"{line}\n{done.output}"
+        if " > " in line:
+            Path(line.partition(" > ")[2]).write_text(done.stdout)
         told.append(done.stdout)
     assert f"```\n{told[4]}```\n" in text_of(RULES)
     assert json.loads(told[9])["preferences"]["types"] == {
@@ -45,17 +48,8 @@ def test_rules__shows_commands_that_work(server: Server, tmp_path: Path) -> None
 def test_rules__shows_a_line_that_import_takes(server: Server) -> None:
     """The line of the document is stored as it stands there."""
     (line,) = re.findall(r"^```json\n(.*)\n```$", text_of(RULES), re.MULTILINE)
-    environ = environment(server, GALAXY_NOTIFY_WORKER__CHANNELS='["push","email"]')
-    for words, given in (("import", line), ("export", "")):
-        done = subprocess.run(
-            [sys.executable, "-m", "galaxy_notify", "prefs", words],
-            input=given,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    assert done.stdout == line + "\n"
+    _with_email(server).run("prefs", "import", stdin=line)
+    assert _with_email(server).run("prefs", "export").stdout == line + "\n"
 
 
 def test_rules__shows_a_program_that_works(server: Server) -> None:

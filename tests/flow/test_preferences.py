@@ -77,20 +77,13 @@ def _marked(site: Site) -> list[bool]:
     return [bool(site.client.exists(keys.preferred)) for keys in site.layout.all_keys]
 
 
-def test_preferences__of_one_who_never_said_anything(server: Server, found: Found) -> None:
-    """There is nothing to tell, and nothing is stored by asking."""
-    site = found(server)
-    assert site.notifier.preferences.get("u1") == UserPreferences()
-    assert _users_with_keys(site) == {}
-    assert _marked(site) == [False]
-
-
 def test_preferences__of_types_and_of_every_type(
     any_server: Server, found: Found, opened: Opened
 ) -> None:
     """Each is set, replaced and removed by itself; setting it again changes nothing."""
     site = found(any_server, worker__channels=["push", "email"])
     preferences = opened(site)
+    assert preferences.get("u1") == UserPreferences()
     assert preferences.set("u1", channels=["push", "email", "push"], min_severity="notice")
     assert preferences.set("u1", "chat", channels=())
     assert preferences.set("u1", "order.late", min_severity="info")
@@ -127,6 +120,22 @@ def test_resume__takes_back_the_silence_and_nothing_else(
     assert not preferences.resume("u1")
     assert preferences.remove("u1", "order")
     assert preferences.get("u1") == before
+
+
+def test_resume__lets_the_user_be_told_again(
+    any_server: Server, found: Found, opened: Opened
+) -> None:
+    """What comes while a user is silenced is skipped; the first after that is delivered."""
+    site = found(any_server, worker__shards=3)
+    preferences = opened(site)
+    preferences.set("u1", "retired.type", channels=[])
+    preferences.silence("u1")
+    site.notify("u1")
+    assert site.statuses() == {"u1": "skipped"}
+    preferences.resume("u1")
+    again = site.notify("u1")
+    routes = {member: route.status for member, route in site.routes().items()}
+    assert routes[f"{again}/push:u1"] == "pending"
 
 
 def test_quiet__is_set_and_taken_away(any_server: Server, found: Found, opened: Opened) -> None:

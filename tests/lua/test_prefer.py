@@ -202,9 +202,9 @@ def test_recall__names_what_cannot_be_read(shard: Shard) -> None:
 
 def test_recall__walks_through_all_users_of_the_shard(shard: Shard) -> None:
     """Every user comes, a strange key too, and nothing of other shards or other keys."""
+    shard.accept(1)
     users = [f"u{number}" for number in range(1000)]
     _prefer(shard, *(UserChange(user, {"*": WISH}) for user in users))
-    shard.accept(1)
     shard.client.set(shard.keys.preferences("odd"), "foreign")
     shard.client.hset("{gn:1}:preferences:other", mapping={"*": WISH})
     found = _everybody(shard)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_notify.model.intent import Severity
 from galaxy_notify.model.preference import (
     LONGEST,
     SEVERITIES,
@@ -266,6 +267,11 @@ def test_preference__is_read_as_it_was_written(preference: Preference) -> None:
 def test_preference__of_a_later_version_is_read_as_far_as_it_is_known() -> None:
     """A field that this version does not know is passed over."""
     assert decode_preference(b'{"min_severity":"notice","digest":1}') == Preference(None, "notice")
+
+
+def test_severities__are_those_of_an_intent() -> None:
+    """What an intent may say is what a preference can ask for."""
+    assert get_args(Severity) == SEVERITIES
 
 
 def test_skip__says_its_reason_in_plain_words() -> None:

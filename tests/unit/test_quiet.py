@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -161,6 +164,19 @@ def test_zone__every_one_of_the_database_is_known() -> None:
     """Whatever a user's device calls its zone is taken."""
     unknown = {name for name in available_timezones() if not is_zone(name)}
     assert unknown <= {"localtime", "posixrules"}
+
+
+def test_zone__needs_no_zones_of_the_machine() -> None:
+    """Where the system has none, those that come with the package are used."""
+    program = "from galaxy_notify.model.quiet import is_zone; print(is_zone('Europe/Berlin'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.parametrize(
