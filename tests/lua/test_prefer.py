@@ -200,6 +200,14 @@ def test_recall__names_what_cannot_be_read(shard: Shard) -> None:
     assert not found.silenced
 
 
+def test_recall__does_not_send_what_is_too_long(shard: Shard) -> None:
+    """A field of megabytes is told as one that cannot be read, without its content."""
+    fields: dict[Any, Any] = {"*": b"x" * (1 << 20), "quiet": b"y" * LONGEST}
+    shard.client.hset(shard.keys.preferences("u1"), mapping=fields)
+    _, (_, flat) = shard.run(recall(shard.keys, "u1"))
+    assert dict(zip(flat[::2], flat[1::2], strict=True)) == {b"*": b"", b"quiet": b"y" * LONGEST}
+
+
 def test_recall__walks_through_all_users_of_the_shard(shard: Shard) -> None:
     """Every user comes, a strange key too, and nothing of other shards or other keys."""
     shard.accept(1)
