@@ -35,11 +35,10 @@ _FIELDS_PER_READ: Final = 1000
 
 def cool(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
     """Reserve the cooldown for whoever is to be told, and note where another holds it."""
-    if not layout.deployment.has_cooldowns:
+    deployment = layout.deployment
+    if not deployment.has_cooldowns:
         return
-    cooled = [
-        one for one in recipients if one.is_told and layout.deployment.cooldown_of(one.kind) > 0
-    ]
+    cooled = [one for one in recipients if one.is_told and deployment.cooldown_of(one.kind)]
     yield from _reserve(layout, cooled)
     held = [one for one in cooled if one.held]
     void = yield from _undelivered(layout, held)

@@ -100,12 +100,12 @@ def batches(
     layout: Layout, recipients: Iterable[Recipient], alike: Callable[[Recipient], str], most: int
 ) -> list[Batch]:
     """Sort recipients by their shard and what must be alike, at most so many together."""
-    found: dict[tuple[Keys, str], list[Recipient]] = {}
+    found: dict[tuple[int, str], list[Recipient]] = {}
     for one in recipients:
-        found.setdefault((layout.keys_of_user(one.user), alike(one)), []).append(one)
+        found.setdefault((layout.keys_of_user(one.user).shard, alike(one)), []).append(one)
     return [
-        Batch(keys, kind, some[start : start + most])
-        for (keys, kind), some in found.items()
+        Batch(layout.keys(shard), kind, some[start : start + most])
+        for (shard, kind), some in found.items()
         for start in range(0, len(some), most)
     ]
 
