@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from galaxy_notify.model.preference import SEVERITIES, Reason
 from tests.support.command import Command, command_for
@@ -53,17 +54,17 @@ def test_rules__shows_a_line_that_import_takes(server: Server) -> None:
 
 
 def test_rules__shows_a_program_that_works(server: Server) -> None:
-    """The program changes what it says, and is told what is wrong."""
-    (program,) = (block.text for block in runnable(RULES, "python"))
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace(URL, server.url)],
-        env=environment(server),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "'types': {'chat.message': {'channels': []}}, 'silenced': False" in done.stdout
-    assert done.stdout.splitlines()[-1] == 'channels[0] unknown channel "psuh" (known: push)'
+    """The program changes what it says, and is told what is wrong; the other one collapses."""
+    told = []
+    for block in runnable(RULES, "python"):
+        program = [sys.executable, "-c", block.text.replace(URL, server.url)]
+        env = environment(server)
+        done = subprocess.run(program, env=env, capture_output=True, text=True, check=True)
+        told += done.stdout.splitlines()
+    assert "'types': {'chat.message': {'channels': []}}, 'silenced': False" in told[0]
+    assert told[1:] == ['channels[0] unknown channel "psuh" (known: push)']
+    with redis.Redis.from_url(server.url) as client:
+        assert [*client.scan_iter("{gn:0}:newest:*:user-7")]
 
 
 def test_rules__names_every_reason_in_order() -> None:
