@@ -210,7 +210,7 @@ def check_stored(answer: Answer) -> None:
     if answer.word == "foreign":
         message = "the key of its preferences in Redis holds something else: remove it"
         raise InvalidPreference("user", message, "conflict")
-    if answer.word == "fault":
+    if answer.word not in ("changed", "same"):
         raise Unavailable(f"Redis could not store the preferences: {answer.detail[:200]}")
 
 
