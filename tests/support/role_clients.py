@@ -48,6 +48,18 @@ def accepts(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.PRODUCER)
+def accepts_by_rules(stage: Stage) -> Iterator[None]:
+    site = stage.found(rules__cooldown_ms=OLD_MS)
+    later = {**PLAIN, "due_at": site.now() + OLD_MS, "collapse_key": "turn"}
+    yield
+    with Notifier(site.settings_at(stage.url)) as notifier:
+        notifier.accept(PLAIN)
+        assert notifier.accept(PLAIN).skipped
+        for severity in ("warning", "critical"):
+            notifier.accept({**later, "severity": severity})
+
+
+@step(Role.PRODUCER)
 def accepts_asynchronously(stage: Stage) -> Iterator[None]:
     site = stage.found()
 
