@@ -16,7 +16,7 @@ from tests.support.wait import wait_until
 
 Outage = Callable[[Arena, FaultyProxy], AbstractContextManager[None]]
 
-_PAUSE_MS = 14_000
+_PAUSE_MS = 18_000
 _BUSY = """
 local function now() local t = redis.call('TIME'); return t[1] * 1000 + t[2] / 1000 end
 local till = now() + ARGV[1]
