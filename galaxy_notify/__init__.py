@@ -15,6 +15,8 @@ from galaxy_notify.errors import (
 )
 
 if TYPE_CHECKING:
+    from galaxy_notify.intake.background import BackgroundNotifier
+    from galaxy_notify.intake.background_options import BackgroundOptions
     from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
     from galaxy_notify.intake.receipts import Cancelled, Receipt
     from galaxy_notify.model.intent import Intent
@@ -23,6 +25,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncNotifier",
+    "BackgroundNotifier",
+    "BackgroundOptions",
     "Cancelled",
     "ConfigurationError",
     "GalaxyNotifyError",
@@ -40,6 +44,8 @@ __all__ = [
 _HOMES = {
     "AsyncNotifier": "galaxy_notify.intake.notifier",
     "Notifier": "galaxy_notify.intake.notifier",
+    "BackgroundNotifier": "galaxy_notify.intake.background",
+    "BackgroundOptions": "galaxy_notify.intake.background_options",
     "Cancelled": "galaxy_notify.intake.receipts",
     "Receipt": "galaxy_notify.intake.receipts",
     "Intent": "galaxy_notify.model.intent",

@@ -37,9 +37,15 @@ _FINAL: Final = frozenset({"timeout", UNCONFIRMED})
 class SyncClient:
     """Runs scripts for `Notifier`; safe to share between threads."""
 
-    def __init__(self, settings: Settings, *, adopt: bool) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it."""
+    def __init__(
+        self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = _PAUSES_S
+    ) -> None:
+        """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it.
+
+        A call is tried once more after each of the pauses.
+        """
         self._client = open_sync(settings)
+        self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
         self._mine = Deployment.from_settings(settings)
@@ -49,7 +55,7 @@ class SyncClient:
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         if self._layout is None:
-            for pause in (*_PAUSES_S, None):
+            for pause in (*self._pauses_s, None):
                 try:
                     self._layout = Layout(self._prefix, self._join())
                     break
@@ -64,7 +70,7 @@ class SyncClient:
     def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
         tries = Tries(calls)
-        for pause in (*_PAUSES_S, None):
+        for pause in (*self._pauses_s, None):
             try:
                 tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
@@ -83,6 +89,10 @@ class SyncClient:
                 calls = flow.send(self.run_all(calls))
         except StopIteration as stop:
             return cast("T", stop.value)
+
+    def look_again(self) -> None:
+        """Drop the idle connections and look the primaries up before the next call."""
+        look_again_sync(self._client)
 
     def close(self) -> None:
         """Close the connections."""

@@ -53,6 +53,9 @@ class Telemetry:
     def refused(self, code: str, count: int = 1) -> None:
         """Count refused intents by the code of their receipt."""
 
+    def background(self, dropped: Mapping[str, int], waiting: Mapping[str, int]) -> None:
+        """Count what a background notifier dropped, by reason; show what waits in it, by place."""
+
     def batch_settled(
         self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]
     ) -> None:

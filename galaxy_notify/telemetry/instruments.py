@@ -46,6 +46,20 @@ INSTRUMENTS: Final = (
     Instrument(
         "notifications.refused", "counter", "{notification}", ("code",), "Intents refused, by code"
     ),
+    Instrument(
+        "background.dropped",
+        "counter",
+        "{notification}",
+        ("reason",),
+        "Intents that a background notifier dropped, by reason",
+    ),
+    Instrument(
+        "background.waiting",
+        "gauge",
+        "{notification}",
+        ("place",),
+        "Intents that wait in a background notifier: queued, spilled or in flight",
+    ),
     Instrument("routes.accepted", "counter", "{route}", _CHANNEL, "Routes of accepted intents"),
     Instrument(
         "routes.attempts",

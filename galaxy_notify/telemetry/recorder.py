@@ -58,6 +58,12 @@ class Recorder(Telemetry):
         """Count refused intents by the code of their receipt."""
         self._counters["notifications.refused"].add(count, {"code": code})
 
+    def background(self, dropped: Mapping[str, int], waiting: Mapping[str, int]) -> None:
+        """Count what a background notifier dropped, by reason; show what waits in it, by place."""
+        for reason, count in dropped.items():
+            self._counters["background.dropped"].add(count, {"reason": reason})
+        self._gauges.waiting = dict(waiting)
+
     def batch_settled(
         self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]
     ) -> None:
@@ -140,6 +146,8 @@ class Gauges:
         self._snapshot = Snapshot()
         self._observed_at = clock()
         self._progress: dict[int, float] = {}
+        #: What waits in a background notifier, by place.
+        self.waiting: dict[str, int] = {}
         for instrument in INSTRUMENTS:
             self._register(meter, instrument)
 
@@ -157,6 +165,9 @@ class Gauges:
             now = self._clock()
             for shard, at in self._progress.copy().items():
                 yield Observation(max(0.0, now - at), {"shard": shard})
+        elif short_name == "background.waiting":
+            for place, count in self.waiting.items():
+                yield Observation(count, {"place": place})
         elif self._clock() - self._observed_at <= SNAPSHOT_KEPT_S:
             yield from self._from_snapshot(short_name, self._snapshot)
 

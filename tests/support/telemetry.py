@@ -76,6 +76,7 @@ def everything(telemetry: Telemetry) -> None:
     """Tell of everything that can be told."""
     telemetry.accepted(2, {"push": 3}, duplicates=1)
     telemetry.refused("invalid")
+    telemetry.background({"queue_full": 3}, {"queued": 5})
     telemetry.batch_settled(
         "push",
         {

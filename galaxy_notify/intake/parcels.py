@@ -1,0 +1,51 @@
+"""Parcels: an intent packed with its id, so that every sending is the same notification."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.model.ids import id_for_key, is_first_part, random_id
+from galaxy_notify.model.intent import Intent
+from galaxy_notify.telemetry.tracing import current_traceparent
+
+_ID: Final = 32
+
+
+class Opened(NamedTuple):
+    """What a parcel holds: the intent as fields, and when and in which trace it was handed in."""
+
+    notification_id: str
+    at_ms: int
+    traceparent: str
+    fields: Mapping[str, Any]
+
+
+def seal(intent: Intent) -> bytes:
+    """Pack an intent as it is now, under the id that it will have; it begins with the id."""
+    at_ms, key = time.time_ns() // 1_000_000, intent.idempotency_key
+    named = random_id(at_ms) if key is None else id_for_key(intent.producer, key)
+    packed: bytes = msgpack.packb((at_ms, current_traceparent(), intent.__dict__))
+    return named.encode() + packed
+
+
+def id_of(parcel: bytes) -> str:
+    """Return the id of the notification in a parcel."""
+    return parcel[:_ID].decode("ascii", "replace")
+
+
+def opened(parcel: bytes) -> Opened:
+    """Unpack a parcel; raise `InvalidIntent` for one that no version of ours sealed."""
+    named = id_of(parcel)
+    try:
+        at_ms, traceparent, fields = msgpack.unpackb(parcel[_ID:])
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise InvalidIntent("", f"a parcel that cannot be read: {type(error).__name__}") from error
+    shapes = (type(at_ms), type(traceparent), type(fields))
+    if shapes != (int, str, dict) or not is_first_part(named):
+        raise InvalidIntent("", "a parcel that no version of ours sealed")
+    return Opened(named, at_ms, traceparent, fields)

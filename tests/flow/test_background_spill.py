@@ -1,0 +1,251 @@
+"""The background notifier with a spill: what does not fit waits on the disk, and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from galaxy_notify.intake.spill import Spill
+from galaxy_notify.intake.spill_frames import HEAD
+from galaxy_notify.redis_state.server_binaries import ServerBinary
+from tests.support.background import NOWHERE, background, drained, enqueue
+from tests.support.intents import PLAIN
+from tests.support.program import ROOT, environment
+from tests.support.proxy import proxied
+from tests.support.servers import Server, running, servers_found
+from tests.support.site import Site
+from tests.support.telemetry import Lines
+from tests.support.wait import wait_until
+
+Found = Callable[..., Site]
+MANY = [f"u{n:05}" for n in range(3000)]
+
+
+@pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Run a server of the test's own, that keeps what it has taken."""
+    binary: ServerBinary = request.param
+    with running(binary, appendonly="yes") as server:
+        yield server
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give a path for the spill."""
+    return tmp_path / "spill"
+
+
+def test_outage__loses_nothing_beyond_the_queue(
+    own_server: Server, found: Found, path: Path
+) -> None:
+    """Thirty times what fits into the queue is accepted once Redis is back, and the file empty."""
+    site = found(own_server)
+    with background(own_server.url, capacity=100, on_full="spill", spill_path=path) as notifier:
+        enqueue(notifier, "before")
+        drained(notifier)
+        own_server.kill()
+        ids = []
+        for start in range(0, 3000, 40):
+            ids += enqueue(notifier, *MANY[start : start + 40])
+            wait_until(lambda: notifier.stats().queued < 60, "it is on the disk")
+        assert None not in ids
+        assert notifier.stats().spilled > 2000
+        own_server.start()
+        drained(notifier)
+        assert notifier.stats().accepted == 3001
+        wait_until(lambda: path.stat().st_size == HEAD, "the file is empty")
+    assert site.total("accepted") == 3001
+    assert {member.partition("/")[0] for member in site.routes()} >= set(ids)
+
+
+def test_spill__comes_back_in_order(server: Server, found: Found, path: Path) -> None:
+    """What was handed in first is sent first, through queue and file alike."""
+    found(server)
+    sent: list[str] = []
+    options = {"capacity": 100, "on_full": "spill", "spill_path": path, "batch": 50}
+    options |= {"on_refused": lambda fields, _: sent.extend(fields["recipients"])}
+    with proxied(server.socket) as proxy, background(proxy.url, **options) as notifier:
+        with proxy.down():
+            for start in range(0, 1000, 40):
+                enqueue(notifier, *MANY[start : start + 40], channels=["refused"])
+                wait_until(lambda: notifier.stats().queued < 60, "it is on the disk")
+        wait_until(lambda: sent, "it comes back")
+        enqueue(notifier, *MANY[1000:1040], channels=["refused"])
+        drained(notifier)
+    assert sent == MANY[:1040]
+
+
+def test_close__leaves_the_rest_in_the_file(
+    server: Server, found: Found, path: Path, lines: Lines
+) -> None:
+    """What could not be sent until the deadline is sent by the next process, first of all."""
+    site = found(server)
+    options = {"capacity": 100, "on_full": "spill", "spill_path": path}
+    with background(NOWHERE, **options) as notifier:
+        ids = enqueue(notifier, *MANY[:90])
+        closed = notifier.close(0.05)
+    assert (closed.spilled, closed.spill_path) == (90, str(path))
+    assert (closed.remaining, closed.unknown) == ((), ())
+    assert closed.stats.is_exact
+    with background(server.url, **options) as notifier:
+        assert notifier.stats().found == 90
+        drained(notifier)
+        assert notifier.stats().accepted == 90
+    assert {member.partition("/")[0] for member in site.routes()} == set(ids)
+    assert [line["count"] for line in lines() if line["event"] == "spill found"] == [90]
+    with background(NOWHERE, **options) as notifier:
+        assert notifier.stats().found == 0
+
+
+_DIES = """
+import sys, time
+from galaxy_notify import BackgroundNotifier, BackgroundOptions
+options = BackgroundOptions(capacity=100, on_full="spill", spill_path=sys.argv[1])
+notifier = BackgroundNotifier.from_url("redis://127.0.0.1:1/0", options=options)
+for number in range(2000):
+    notifier.enqueue({"type": "t", "producer": "p", "recipients": [f"u{number}"]})
+    while notifier.stats().queued > 60:
+        time.sleep(0.001)
+print(notifier.stats().spilled, flush=True)
+time.sleep(60)
+"""
+
+
+def test_crash__leaves_what_was_spilled(server: Server, found: Found, path: Path) -> None:
+    """After kill -9 the next process finds all that was on the disk, and sends it once."""
+    site = found(server)
+    with subprocess.Popen(
+        [sys.executable, "-c", _DIES, str(path)],
+        cwd=ROOT,
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        spilled = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    assert spilled > 1500
+    with background(server.url, on_full="spill", spill_path=path) as notifier:
+        assert spilled <= notifier.stats().found <= 2000
+        drained(notifier)
+        found_there = notifier.stats().found
+        assert notifier.stats().accepted == found_there
+    assert site.total("accepted") == found_there
+
+
+def test_damaged_spill__is_told_and_read(
+    server: Server, found: Found, path: Path, lines: Lines
+) -> None:
+    """A torn end and an overwritten record cost themselves only."""
+    found(server)
+    options = {"on_full": "spill", "spill_path": path}
+    with background(NOWHERE, **options) as notifier:
+        enqueue(notifier, *MANY[:50])
+        notifier.close(0.05)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content[:-3])
+    with background(server.url, **options) as notifier:
+        drained(notifier)
+        assert notifier.stats().accepted == 48
+    (told,) = (line for line in lines() if line["event"] == "spill found")
+    assert (told["count"], told["damaged"]) == (48, 2)
+
+
+def test_spill__that_is_overwritten_under_our_feet_is_counted(
+    server: Server, found: Found, path: Path
+) -> None:
+    """What cannot be read back any more is a drop with its reason; the sum stays right."""
+    found(server)
+    options = {"capacity": 100, "on_full": "spill", "spill_path": path}
+    with proxied(server.socket) as proxy, background(proxy.url, **options) as notifier:
+        with proxy.down():
+            for start in range(0, 400, 40):
+                enqueue(notifier, *MANY[start : start + 40])
+                wait_until(lambda: notifier.stats().queued < 60, "it is on the disk")
+            size = path.stat().st_size - HEAD
+            with path.open("r+b") as file:
+                file.seek(HEAD)
+                file.write(bytes(size))
+        drained(notifier)
+        stats = notifier.stats()
+    assert stats.dropped["spill_corrupt"] > 200
+    assert stats.accepted + stats.dropped["spill_corrupt"] == 400
+
+
+def test_full_disk__drops_and_says_why(path: Path, lines: Lines) -> None:
+    """Where the disk takes nothing the caller is not told, the drops have a reason of their own."""
+    options = {"capacity": 20, "on_full": "spill", "spill_path": path, "spill_max_bytes": 64}
+    with background(NOWHERE, **options) as notifier:
+        enqueue(notifier, *MANY[:15])
+        wait_until(lambda: _told(lines, "spill unusable"), "the disk is tried")
+        enqueue(notifier, *MANY[15:100])
+        assert notifier.stats().dropped["spill_failed"] > 60
+        closed = notifier.close(0)
+    assert closed.stats.is_exact
+    assert closed.spilled == 0
+    assert len(closed.remaining) + len(closed.unknown) >= 15
+
+
+def _told(lines: Lines, event: str) -> bool:
+    return any(line["event"] == event for line in lines())
+
+
+def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
+    """A child that outlives its parent keeps nobody from the file."""
+    code = (
+        "import os, sys, time\n"
+        "from galaxy_notify import BackgroundNotifier, BackgroundOptions\n"
+        "options = BackgroundOptions(on_full='spill', spill_path=sys.argv[1])\n"
+        f"notifier = BackgroundNotifier.from_url({NOWHERE!r}, options=options)\n"
+        f"notifier.enqueue({dict(PLAIN)!r})\n"
+        "if not os.fork():\n"
+        "    print('forked', flush=True)\n"
+        "    time.sleep(60)\n"
+        "notifier.close(0.05)\n"
+        "os._exit(0)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.wait(20)
+        spill = Spill(path, 1 << 20)
+        spill.close()
+        assert spill.found == 1
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("policy", ["spill", "drop_newest"])
+def test_exit__without_a_close_drains(
+    server: Server, found: Found, path: Path, policy: str
+) -> None:
+    """A program that ends without closing still hands over what it had."""
+    site = found(server)
+    code = (
+        "import sys\n"
+        "from galaxy_notify import BackgroundNotifier, BackgroundOptions\n"
+        f"options = BackgroundOptions(on_full={policy!r},"
+        f" spill_path=sys.argv[2] if {policy!r} == 'spill' else None)\n"
+        "notifier = BackgroundNotifier.from_url(sys.argv[1], options=options)\n"
+        "for number in range(300):\n"
+        f"    notifier.enqueue({dict(PLAIN)!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, server.url, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert site.total("accepted") == 300

@@ -1,0 +1,34 @@
+"""What tests of the background notifier share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from galaxy_notify import BackgroundNotifier, BackgroundOptions
+from tests.support.intents import PLAIN
+from tests.support.wait import wait_until
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@contextmanager
+def background(url: str, **options: Any) -> Iterator[BackgroundNotifier]:
+    """Run a background notifier; what it still has at the end is not waited for."""
+    notifier = BackgroundNotifier.from_url(url, options=BackgroundOptions(**options))
+    try:
+        yield notifier
+    finally:
+        notifier.close(0)
+
+
+def enqueue(notifier: BackgroundNotifier, *recipients: str, **fields: Any) -> list[str | None]:
+    """Hand in an intent for each recipient and return their ids."""
+    return [notifier.enqueue({**PLAIN, "recipients": [one], **fields}) for one in recipients]
+
+
+def drained(notifier: BackgroundNotifier) -> None:
+    """Wait until nothing waits in a notifier, and look whether its sum is right."""
+    wait_until(lambda: not notifier.stats().waiting, "nothing waits", 30)
+    assert notifier.stats().is_exact

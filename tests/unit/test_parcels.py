@@ -1,0 +1,69 @@
+"""Parcels: what was handed in, as it was, under one id."""
+
+from __future__ import annotations
+
+import time
+
+import msgpack
+import pytest
+
+from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.intake.parcels import id_of, opened, seal
+from galaxy_notify.model.ids import id_for_key, is_first_part
+from galaxy_notify.model.intent import Intent
+from tests.support.intents import TRACEPARENT, intent
+
+WHOLE = intent(
+    recipients=["u1", "u2"],
+    channels=["push", "email"],
+    severity="critical",
+    title="Ü",
+    body="b",
+    data={"deep": [1, 2.5, None, True, {"x": 2**64 - 1}]},
+    idempotency_key="k",
+    due_at=1_900_000_000_000,
+    expires_at=1_900_000_100_000,
+    max_attempts=3,
+    request_id="r",
+    trace_id="t",
+    traceparent=TRACEPARENT,
+)
+
+
+def test_parcel__gives_back_the_intent() -> None:
+    """Every field comes back, and so do the id and the moment."""
+    before = time.time_ns() // 1_000_000
+    for one in (WHOLE, intent()):
+        parcel = seal(one)
+        again = opened(parcel)
+        assert Intent.parse(again.fields) == one
+        assert before <= again.at_ms <= time.time_ns() // 1_000_000
+        assert again.notification_id == id_of(parcel)
+    assert id_of(seal(WHOLE)) == id_for_key("lobby", "k")
+
+
+def test_parcel__has_an_id_of_its_own() -> None:
+    """Without a key each is another notification."""
+    ids = {id_of(seal(intent())) for _ in range(100)}
+    assert len(ids) == 100
+    assert all(map(is_first_part, ids))
+
+
+@pytest.mark.parametrize(
+    "parcel",
+    [
+        b"",
+        b"0" * 32,
+        b"0" * 32 + b"\xc1",
+        b"x" * 32 + msgpack.packb((1, "", {})),
+        b"0" * 32 + msgpack.packb((1, "")),
+        b"0" * 32 + msgpack.packb(("1", "", {})),
+        b"0" * 32 + msgpack.packb((1, "", [])),
+        b"0" * 32 + msgpack.packb((1, "", {})) + b"\0",
+        b"\xff" * 40,
+    ],
+)
+def test_parcel__that_is_none_is_refused(parcel: bytes) -> None:
+    """What a later version, or nobody, sealed is refused, and does not end the drainer."""
+    with pytest.raises(InvalidIntent, match="a parcel that"):
+        opened(parcel)
