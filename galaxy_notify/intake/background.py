@@ -144,8 +144,7 @@ class BackgroundNotifier:
         if self._spiller:
             self._spiller.join(_DISK_S)
         spilled = self._spill is not None and self._keep([*hand, *waiting])
-        reason = "" if spilled else "spill_failed" if self._spill else "closed"
-        self._queue.left(reason)
+        self._queue.left(None if spilled else "spill_failed" if self._spill else "closed")
         closed = Closed(
             self._queue.stats(),
             () if spilled else tuple(map(id_of, waiting)),
@@ -170,7 +169,7 @@ class BackgroundNotifier:
                 self._spill.settle()
             self._spill.sync()
         except OSError as error:
-            self._log.error("spill unusable", reason=error.strerror)
+            self._log.warning("spill unusable", reason=error.strerror)
             return not parcels
         finally:
             self._spill.close()

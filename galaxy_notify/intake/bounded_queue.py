@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
-from galaxy_notify.intake.tally import Stats
+from galaxy_notify.intake.tally import DropReason, Stats
 
 # Half of the queue is left for what comes in while the other half is written to the disk.
 _OVERFLOWS_AT: Final = 0.5
@@ -53,7 +53,7 @@ class BoundedQueue:
         self._hand: list[bytes] = []
         self._answered: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
+        self._dropped: Counter[DropReason] = Counter()
 
     # --- callers
 
@@ -81,8 +81,8 @@ class BoundedQueue:
         room = self._capacity_bytes - self._bytes
         return len(self._parcels) < self._capacity and size <= room
 
-    def _why_not(self, size: int) -> str:
-        """Wait for room as long as a caller may; return why there is none, or nothing."""
+    def _why_not(self, size: int) -> DropReason | None:
+        """Wait for room as long as a caller may; return why there is none."""
         if self._block_s and size <= self._capacity_bytes:
             end = self._clock() + self._block_s
             while not self._closed and not self._fits(size):
@@ -94,7 +94,7 @@ class BoundedQueue:
         if self._closed:
             return "closed"
         if self._fits(size):
-            return ""
+            return None
         return "spill_failed" if self.spill_fails else "queue_full"
 
     # --- the drainer
@@ -211,12 +211,12 @@ class BoundedQueue:
             self._work.wait_for(lambda: not self._moving, _DISK_S)
             return list(self._hand), list(self._parcels)
 
-    def left(self, reason: str) -> None:
-        """Count what the end returned: as spilled, or as dropped for a reason."""
+    def left(self, reason: DropReason | None) -> None:
+        """Count what the end returned: as dropped for a reason, else as spilled."""
         with self._lock:
             count = len(self._hand) + len(self._pop(len(self._parcels)))
             self._hand = []
-            if not reason:
+            if reason is None:
                 self._spilled += count
             elif count:
                 self._dropped[reason] += count
@@ -247,7 +247,7 @@ class BoundedQueue:
                 self._answered["accepted"],
                 self._answered["duplicate"],
                 dict(self._refused),
-                dict(self._dropped),
+                {str(reason): count for reason, count in self._dropped.items()},
                 self._spilled,
                 len(self._parcels),
                 len(self._hand),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+#: Why an intent was dropped; docs/background.md says more.
+DropReason = Literal["queue_full", "deadline", "spill_failed", "spill_corrupt", "closed"]
 
 
 @dataclass(frozen=True, slots=True)

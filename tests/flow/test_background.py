@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from galaxy_notify import BackgroundNotifier, BackgroundOptions, ConfigurationError, InvalidIntent
-from galaxy_notify.intake.notifier import Notifier
+from galaxy_notify import BackgroundNotifier, InvalidIntent
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from galaxy_notify.settings import settings_from
-from tests.support.background import NOWHERE, background, drained, enqueue
+from tests.support.background import NOWHERE, background, drained, enqueue, events
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import out_of_memory
-from tests.support.servers import Server, running, servers_found, the_bundled_server
+from tests.support.servers import Server, running, servers_found
 from tests.support.site import Site
 from tests.support.telemetry import Lines, Metrics
 from tests.support.wait import wait_until
@@ -42,13 +38,6 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server of the test's own, that keeps what it has taken."""
     binary: ServerBinary = request.param
     with running(binary, appendonly="yes") as server:
-        yield server
-
-
-@pytest.fixture
-def hanging() -> Iterator[Server]:
-    """Run a server of the test's own, to be paused."""
-    with running(the_bundled_server()) as server:
         yield server
 
 
@@ -147,11 +136,6 @@ def test_redis__killed_and_restarted_costs_nothing(
     assert events(lines).count("redis unavailable") == 1
 
 
-def events(lines: Lines) -> list[str]:
-    """Return the names of all log events."""
-    return [line["event"] for line in lines()]
-
-
 @pytest.mark.parametrize("how", ["reset", "silence"])
 def test_reply__that_is_lost_makes_no_second_notification(
     server: Server, found: Found, proxy: Proxy, how: Any
@@ -181,102 +165,6 @@ def test_refusing_server__keeps_nobody_from_enqueueing(any_server: Server, found
     assert site.total("accepted") == 50
 
 
-def test_breaker__tries_twice_a_second_at_most(
-    server: Server, found: Found, proxy: Proxy, lines: Lines
-) -> None:
-    """An outage is probed with pauses that grow, and told once."""
-    found(server)
-    with background(proxy.url) as notifier:
-        with proxy.down():
-            enqueue(notifier, *MANY)
-            wait_until(lambda: proxy.connections >= 4, "it has tried", 30)
-        drained(notifier)
-    pauses = [later - earlier for earlier, later in pairwise(proxy.connected_s)]
-    assert min(pauses[:3]) >= 0.5
-    assert max(pauses) < 6
-    assert events(lines).count("redis unavailable") == 1
-
-
-def test_full_queue__drops_the_newest_at_once(server: Server, found: Found, proxy: Proxy) -> None:
-    """FT-04: it returns at once, the drop is counted, the older ones survive, it goes on."""
-    site = found(server)
-    with background(proxy.url, capacity=100) as notifier:
-        with proxy.down():
-            enqueue(notifier, "first")
-            wait_until(lambda: notifier.stats().in_flight == 1, "one is being sent")
-            taken = enqueue(notifier, *MANY[:100])
-            began = time.monotonic()
-            assert enqueue(notifier, *MANY[100:200]) == [None] * 100
-            assert time.monotonic() - began < 1
-            assert notifier.stats().dropped == {"queue_full": 100}
-        drained(notifier)
-        enqueue(notifier, "later")
-        drained(notifier)
-        assert notifier.stats().accepted == 102
-    recipients = {member.partition(":")[2] for member in site.routes()}
-    assert recipients == {"first", "later", *MANY[:100]}
-    assert None not in taken
-
-
-def test_full_queue__is_full_by_bytes_as_well() -> None:
-    """Ten intents of 100 kB do not fit into 500 kB."""
-    with background(NOWHERE, capacity_bytes=500_000, batch=1) as notifier:
-        enqueue(notifier, "u1")
-        wait_until(lambda: notifier.stats().in_flight == 1, "one is being sent")
-        made = [notifier.enqueue({**PLAIN, "body": "x" * 100_000}) for _ in range(10)]
-        assert sum(one is not None for one in made) == 4
-
-
-def test_full_queue__blocks_until_the_deadline_only() -> None:
-    """A caller that may wait waits no longer than it said, and is counted."""
-    options = {"on_full": "block_with_deadline", "block_ms": 20, "capacity": 1}
-    with background(NOWHERE, **options) as notifier:
-        enqueue(notifier, "u1")
-        wait_until(lambda: notifier.stats().in_flight == 1, "one is being sent")
-        enqueue(notifier, "u2")
-        began = time.monotonic()
-        assert enqueue(notifier, "u3") == [None]
-        assert 0.02 <= time.monotonic() - began < 1
-        assert notifier.stats().dropped == {"deadline": 1}
-
-
-def test_close__drains_what_is_left(server: Server, found: Found) -> None:
-    """FT-05: everything is flushed where that is quick, and afterwards nothing is taken."""
-    site = found(server)
-    with BackgroundNotifier.from_url(server.url) as notifier:
-        enqueue(notifier, *MANY)
-    closed = notifier.close()
-    assert closed.is_clean
-    assert closed.stats.accepted == 500 == site.total("accepted")
-    assert enqueue(notifier, "late") == [None]
-    assert notifier.stats().dropped == {"closed": 1}
-    assert notifier.stats().is_exact
-
-
-def test_close__ends_at_its_deadline(hanging: Server, found: Found, lines: Lines) -> None:
-    """FT-05: where Redis hangs it ends in time and names what is left, to be handed in again."""
-    site = found(hanging)
-    with background(hanging.url, batch=100) as notifier:
-        enqueue(notifier, "before")
-        drained(notifier)
-        hanging.pause()
-        try:
-            ids = enqueue(notifier, *MANY)
-            began = time.monotonic()
-            closed = notifier.close(0.3)
-            assert time.monotonic() - began < 1.5
-        finally:
-            hanging.resume()
-        assert closed.stats.is_exact
-        assert {*closed.unknown, *closed.remaining} == set(ids)
-        assert closed.stats.dropped == {"closed": 500}
-    assert "background notifier left intents" in events(lines)
-    with Notifier.from_url(hanging.url) as direct:
-        for recipient, named in zip(MANY, ids, strict=True):
-            direct.accept({**PLAIN, "recipients": [recipient]}, notification_id=named)
-    assert site.total("accepted") == 501
-
-
 def test_enqueue__from_many_threads_loses_nothing(server: Server, found: Found) -> None:
     """Eight threads hand in at once: each intent is accepted, or counted as dropped."""
     site = found(server)
@@ -304,22 +192,6 @@ def test_deployment__that_cannot_be_joined_is_waited_for(
     assert len(notifier.close(0).unknown) == 1
 
 
-def test_fork__leaves_the_notifier_to_the_parent(server: Server, found: Found) -> None:
-    """A child that uses its parent's notifier is told so, and changes nothing."""
-    site = found(server)
-    with background(server.url) as notifier:
-        if not (child := os.fork()):
-            try:
-                notifier.enqueue(PLAIN)
-            except RuntimeError as error:
-                os._exit(0 if "fork" in str(error) and notifier.close().is_clean else 1)
-            os._exit(2)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        enqueue(notifier, "u1")
-        drained(notifier)
-    assert site.total("accepted") == 1
-
-
 def test_telemetry__is_told_of_drops_and_depth(server: Server, found: Found) -> None:
     """Drops are counted by reason, answers by status, and the depth is shown."""
     site = found(server)
@@ -343,25 +215,6 @@ def test_telemetry__is_told_of_drops_and_depth(server: Server, found: Found) -> 
     lost.close(0)
     assert metrics.values("background.dropped") == {("closed",): 1}
     assert metrics.recorder.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("options", "field"),
-    [
-        ({"capacity": 0}, "capacity"),
-        ({"capacity_bytes": 1 << 40}, "capacity_bytes"),
-        ({"batch": 2000}, "batch"),
-        ({"block_ms": 1.5}, "block_ms"),
-        ({"exit_within_s": -1}, "exit_within_s"),
-        ({"on_full": "wait"}, "on_full"),
-        ({"on_full": "spill"}, "spill_path"),
-        ({"spill_path": "/tmp/x"}, "spill_path"),
-    ],
-)
-def test_options__name_what_is_wrong(options: dict[str, Any], field: str) -> None:
-    """A wrong option is one clear error that names it."""
-    with pytest.raises(ConfigurationError, match=f"^{field}: "):
-        BackgroundOptions(**options)
 
 
 def test_intent__may_be_one_already(server: Server, found: Found) -> None:

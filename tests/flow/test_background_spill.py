@@ -14,7 +14,7 @@ import pytest
 from galaxy_notify.intake.spill import Spill
 from galaxy_notify.intake.spill_frames import HEAD
 from galaxy_notify.redis_state.server_binaries import ServerBinary
-from tests.support.background import NOWHERE, background, drained, enqueue
+from tests.support.background import NOWHERE, background, drained, enqueue, events
 from tests.support.intents import PLAIN
 from tests.support.program import ROOT, environment
 from tests.support.proxy import proxied
@@ -183,18 +183,16 @@ def test_full_disk__drops_and_says_why(path: Path, lines: Lines) -> None:
     """Where the disk takes nothing the caller is not told, the drops have a reason of their own."""
     options = {"capacity": 20, "on_full": "spill", "spill_path": path, "spill_max_bytes": 64}
     with background(NOWHERE, **options) as notifier:
+        enqueue(notifier, "first")
+        wait_until(lambda: notifier.stats().in_flight, "one is being sent")
         enqueue(notifier, *MANY[:15])
-        wait_until(lambda: _told(lines, "spill unusable"), "the disk is tried")
+        wait_until(lambda: "spill unusable" in events(lines), "the disk is tried")
         enqueue(notifier, *MANY[15:100])
         assert notifier.stats().dropped["spill_failed"] > 60
         closed = notifier.close(0)
     assert closed.stats.is_exact
     assert closed.spilled == 0
     assert len(closed.remaining) + len(closed.unknown) >= 15
-
-
-def _told(lines: Lines, event: str) -> bool:
-    return any(line["event"] == event for line in lines())
 
 
 def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:

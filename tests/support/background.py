@@ -8,6 +8,7 @@ from typing import Any
 
 from galaxy_notify import BackgroundNotifier, BackgroundOptions
 from tests.support.intents import PLAIN
+from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -32,3 +33,8 @@ def drained(notifier: BackgroundNotifier) -> None:
     """Wait until nothing waits in a notifier, and look whether its sum is right."""
     wait_until(lambda: not notifier.stats().waiting, "nothing waits", 30)
     assert notifier.stats().is_exact
+
+
+def events(lines: Lines) -> list[str]:
+    """Return the names of all log events."""
+    return [line["event"] for line in lines()]

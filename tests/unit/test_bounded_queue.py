@@ -83,8 +83,8 @@ class Accounting(RuleBasedStateMachine):
         self.queue.close()
 
     @precondition(lambda self: not self.ended)
-    @rule(reason=st.sampled_from(["", "closed"]))
-    def end(self, reason: str) -> None:
+    @rule(reason=st.sampled_from([None, "closed"]))
+    def end(self, reason: Any) -> None:
         """The deadline has come."""
         self.queue.close()
         hand, waiting = self.queue.end()
