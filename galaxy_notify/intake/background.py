@@ -56,6 +56,7 @@ class BackgroundNotifier:
         """
         options = options or BackgroundOptions()
         self._log = get_logger("background")
+        sender = Sender(settings, adopt=adopt)
         self._spill = _spill(options)
         found = self._spill.found if self._spill else 0
         if self._spill and (found or self._spill.damaged):
@@ -67,7 +68,6 @@ class BackgroundNotifier:
         )
         self._telemetry = start_telemetry(_ATTRIBUTES) if telemetry is None else None
         self._reporter = Reporter(telemetry or self._telemetry or Telemetry.off(), self._queue)
-        sender = Sender(settings, adopt=adopt)
         self._drainer = Drainer(self._queue, sender, self._spill, options, self._reporter)
         self._spiller = Spiller(self._queue, self._spill) if self._spill else None
         self._exit_within_s = options.exit_within_s
@@ -127,10 +127,10 @@ class BackgroundNotifier:
             return Closed(Stats())
         with self._closing:
             if self._closed is None:
-                atexit.unregister(self._at_exit)
                 self._queue.close()
                 self._drainer.join(deadline_s)
                 self._closed = self._end()
+                atexit.unregister(self._at_exit)
                 self._reporter.report(now=True)
                 if self._telemetry:
                     self._telemetry.shutdown(_TELEMETRY_S)

@@ -26,10 +26,17 @@ class Opened(NamedTuple):
 
 
 def seal(intent: Intent) -> bytes:
-    """Pack an intent as it is now, under the id that it will have; it begins with the id."""
+    """Pack an intent as it is now; the parcel begins with the id of the notification.
+
+    Raises `InvalidIntent` where its data was made unfit after it was checked.
+    """
     at_ms, key = time.time_ns() // 1_000_000, intent.idempotency_key
     named = random_id(at_ms) if key is None else id_for_key(intent.producer, key)
-    packed: bytes = msgpack.packb((at_ms, current_traceparent(), intent.__dict__))
+    try:
+        packed: bytes = msgpack.packb((at_ms, current_traceparent(), intent.__dict__))
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        # The data of an Intent is a mapping that somebody may have changed since it was checked.
+        raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error
     return named.encode() + packed
 
 

@@ -51,7 +51,7 @@ class Spill:
             raise self._unusable(os.strerror(error.errno or 0)) from error
         try:
             self._lock_file()
-            self._read = self._begin()
+            self._read = self._settled = self._begin()
             self._end = os.fstat(self._file).st_size
             #: How many parcels it held at the start, and how many places that were none.
             self.found, self.damaged = self._survey()
@@ -93,12 +93,13 @@ class Spill:
     def settle(self) -> None:
         """Forget what was read so far. Where the disk refuses that, it is read again some day."""
         with self._lock, contextlib.suppress(OSError):
-            if self._file < 0:
+            if self._file < 0 or self._read == self._settled:
                 return
-            if self._read == self._end > HEAD:
-                os.ftruncate(self._file, HEAD)
-                self._read = self._end = HEAD
-            self._write(head(self._read), 0)
+            if self._read == self._end:
+                self._empty()
+            else:
+                self._write(head(self._read), 0)
+                self._settled = self._read
 
     def sync(self) -> None:
         """Have the disk keep what was written."""
@@ -142,7 +143,15 @@ class Spill:
             frames = self._frames(at, _ALL)
             found, damaged = found + len(frames.parcels), damaged + frames.damaged
             at += frames.used
+        if not found and self._end > HEAD:
+            self._empty()
         return found, damaged
+
+    def _empty(self) -> None:
+        # In this order: a crash in between leaves a head that points behind the end.
+        os.ftruncate(self._file, HEAD)
+        self._write(head(HEAD), 0)
+        self._read = self._settled = self._end = HEAD
 
     def _frames(self, start: int, most: int) -> Frames:
         """Read frames from an offset; more than one piece where the first does not fit."""

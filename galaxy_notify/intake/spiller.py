@@ -58,12 +58,15 @@ class Spiller:
             self._stop.wait(_SYNC_S)
 
     def _move(self, parcels: list[bytes]) -> None:
+        moved = False
         try:
             self._spill.append(parcels)
-        except OSError:
-            self._queue.not_moved()
-            raise
-        self._queue.moved(len(parcels))
+            moved = True
+        finally:
+            if moved:
+                self._queue.moved(len(parcels))
+            else:
+                self._queue.not_moved()
         self._edge.up()
         if self._unsynced_since is None:
             self._unsynced_since = time.monotonic()

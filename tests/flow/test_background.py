@@ -236,3 +236,19 @@ def test_intent__may_be_one_already(server: Server, found: Found) -> None:
         drained(notifier)
         assert notifier.stats().accepted == 1
     assert site.notifier.accept(made).status == "duplicate"
+
+
+def test_intent__that_expires_while_it_waits_is_accepted(
+    server: Server, found: Found, proxy: Proxy
+) -> None:
+    """What was right when it was handed in is no mistake of its producer: it is expired."""
+    site = found(server)
+    with background(proxy.url) as notifier:
+        with proxy.down():
+            expires = site.now() + 300
+            enqueue(notifier, "u1", expires_at=expires)
+            wait_until(lambda: site.now() > expires, "it has expired")
+        drained(notifier)
+        assert notifier.stats().accepted == 1
+    with site.station().running():
+        wait_until(lambda: site.statuses() == {"u1": "expired"}, "it is shown as expired")

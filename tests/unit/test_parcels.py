@@ -49,6 +49,14 @@ def test_parcel__has_an_id_of_its_own() -> None:
     assert all(map(is_first_part, ids))
 
 
+def test_seal__refuses_data_that_was_made_unfit() -> None:
+    """What was put into an intent behind its back is refused by name, as in any other intent."""
+    one = intent(data={"list": []})
+    one.data["list"].append(object())
+    with pytest.raises(InvalidIntent, match="data: cannot be packed"):
+        seal(one)
+
+
 @pytest.mark.parametrize(
     "parcel",
     [

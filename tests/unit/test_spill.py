@@ -129,6 +129,16 @@ def test_spill__with_a_damaged_head_is_read_from_the_beginning(path: Path) -> No
         assert again.found == 50
 
 
+def test_spill__of_nothing_but_damage_is_emptied(path: Path) -> None:
+    """What is left of the last record is told once, and does not stay for ever."""
+    written(path, PARCELS[:1])
+    os.truncate(path, path.stat().st_size - 1)
+    with opened(path) as spill:
+        assert (spill.found, spill.damaged) == (0, 1)
+    with opened(path) as again:
+        assert (again.found, again.damaged) == (0, 0)
+
+
 def test_spill__has_one_user(path: Path) -> None:
     """A second notifier is refused in plain words, and may have it afterwards."""
     with opened(path), pytest.raises(ConfigurationError, match="another notifier uses it"):
