@@ -88,14 +88,23 @@ class BoundedQueue:
             while not self._closed and not self._fits(size):
                 if (left := end - self._clock()) <= 0:
                     return "deadline"
-                self._waiting_for_room += 1
-                self._room.wait(left)
-                self._waiting_for_room -= 1
+                self._wait_for_room(left)
         if self._closed:
             return "closed"
         if self._fits(size):
             return None
         return "spill_failed" if self.spill_fails else "queue_full"
+
+    def _wait_for_room(self, seconds: float) -> None:
+        self._waiting_for_room += 1
+        try:
+            self._room.wait(seconds)
+        except BaseException:
+            # Whoever is interrupted, by Ctrl-C say, has handed nothing in.
+            self._enqueued -= 1
+            raise
+        finally:
+            self._waiting_for_room -= 1
 
     # --- the drainer
 

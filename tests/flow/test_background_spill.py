@@ -93,12 +93,15 @@ def test_close__leaves_the_rest_in_the_file(
     assert (closed.spilled, closed.spill_path) == (90, str(path))
     assert (closed.remaining, closed.unknown) == ((), ())
     assert closed.stats.is_exact
+    with background(NOWHERE, **options) as notifier:
+        wait_until(lambda: notifier.stats().in_flight, "some were read back")
+        assert notifier.close(0).spilled == 90
     with background(server.url, **options) as notifier:
         assert notifier.stats().found == 90
         drained(notifier)
         assert notifier.stats().accepted == 90
     assert {member.partition("/")[0] for member in site.routes()} == set(ids)
-    assert [line["count"] for line in lines() if line["event"] == "spill found"] == [90]
+    assert [line["count"] for line in lines() if line["event"] == "spill found"] == [90, 90]
     with background(NOWHERE, **options) as notifier:
         assert notifier.stats().found == 0
 
