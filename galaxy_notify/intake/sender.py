@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow
+from galaxy_notify.intake.accepting import Unknown, accept_flow
 from galaxy_notify.intake.parcels import id_of, opened
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.receipts import Receipt, refused
@@ -34,8 +34,14 @@ class Sender:
 
         Raises `ConfigurationError` when the deployment is another one than the settings say.
         """
-        deployment = (layout := self._client.layout()).deployment
-        return self._drive(accept_flow(layout, _plans(parcels, deployment)))
+        layout = self._client.layout()
+        keyed: list[bool] = []
+        plans = _plans(parcels, layout.deployment, keyed)
+        receipts = self._client.run_flow(accept_flow(layout, plans))
+        return [
+            receipt if known else _as_accepted(receipt)
+            for receipt, known in zip(receipts, keyed, strict=True)
+        ]
 
     def look_again(self) -> None:
         """Look the primary up before the next sending."""
@@ -45,21 +51,19 @@ class Sender:
         """Close the connection."""
         self._client.close()
 
-    def _drive(self, flow: Flow[list[Receipt | Unknown]]) -> list[Receipt | Unknown]:
-        replies: Any = None
-        while True:
-            try:
-                calls = flow.send(replies)
-            except StopIteration as stop:
-                receipts: list[Receipt | Unknown] = stop.value
-                return receipts
-            replies = self._client.run_all(calls)
 
-
-def _plans(parcels: Iterable[bytes], deployment: Deployment) -> Iterator[Plan | Receipt]:
+def _plans(
+    parcels: Iterable[bytes], deployment: Deployment, keyed: list[bool]
+) -> Iterator[Plan | Receipt]:
+    """Plan parcels one by one, and note which of them have an idempotency key."""
     began = time.perf_counter()
     for parcel in parcels:
-        yield _plan(parcel, deployment)
+        planned = _plan(parcel, deployment)
+        keyed.append(isinstance(planned, Plan) and planned.repeatable)
+        if isinstance(planned, Plan):
+            # An earlier process, or the try before this one, may have sent it already.
+            planned.repeatable = True
+        yield planned
         if time.perf_counter() - began > _STEP_S:
             time.sleep(_PAUSE_S)
             began = time.perf_counter()
@@ -72,3 +76,10 @@ def _plan(parcel: bytes, deployment: Deployment) -> Plan | Receipt:
         return plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
     except InvalidIntent as error:
         return refused(error, id_of(parcel))
+
+
+def _as_accepted(receipt: Receipt | Unknown) -> Receipt | Unknown:
+    """Without a key nobody but ourselves can have handed it in before."""
+    if isinstance(receipt, Receipt) and receipt.status == "duplicate":
+        return receipt._replace(status="accepted")
+    return receipt

@@ -152,6 +152,26 @@ def test_reply__that_is_lost_makes_no_second_notification(
     assert site.total("accepted") == 50
 
 
+def test_reply__that_is_lost_begins_no_cooldown_anew(
+    server: Server, found: Found, proxy: Proxy
+) -> None:
+    """The second sending is not taken for a second notification by the rules, only the next is."""
+    site = found(server, rules__cooldown_ms=60_000)
+    site.load_scripts()
+    proxy.lose_reply("accept")
+    with background(proxy.url) as notifier:
+        (first,) = enqueue(notifier, "u1")
+        drained(notifier)
+        (second,) = enqueue(notifier, "u1")
+        drained(notifier)
+        assert (notifier.stats().accepted, notifier.stats().duplicates) == (2, 0)
+    assert proxy.lost == 1
+    states = {
+        member.partition("/")[0]: str(route.status) for member, route in site.routes().items()
+    }
+    assert states == {first: "pending", second: "skipped"}
+
+
 def test_refusing_server__keeps_nobody_from_enqueueing(any_server: Server, found: Found) -> None:
     """What Redis refuses for now waits, and is accepted when it takes writes again."""
     site = found(any_server)
