@@ -37,10 +37,10 @@ class Breaker:
         """Return how long it is still open; 0 when the next batch may be sent."""
         return max(0.0, self._until - self._clock()) if self._log.is_down else 0.0
 
-    def failed(self, code: str, reason: str) -> None:
-        """Open it."""
+    def failed(self, code: str, reason: str) -> bool:
+        """Open it; True if that was told."""
         self._until = self._clock() + (_LEAST_MS + self._backoff.next()) / 1000
-        self._log.down(code, reason)
+        return self._log.down(code, reason)
 
     def succeeded(self) -> None:
         """Close it."""

@@ -79,13 +79,13 @@ class Drainer:
             fault = error.fault.code if isinstance(error, RedisFault) else "configuration"
             self._failed(fault, str(error))
         except Exception as error:  # the thread must live, and what it has in hand is not lost
-            self._log.exception("batch not sent")
-            self._failed("defect", type(error).__name__)
+            if self._failed("defect", type(error).__name__):
+                self._log.exception("batch not sent")
         self._stop.wait(self._breaker.left_s())
 
-    def _failed(self, code: str, reason: str) -> None:
-        self._breaker.failed(code, reason)
+    def _failed(self, code: str, reason: str) -> bool:
         self._sender.look_again()
+        return self._breaker.failed(code, reason)
 
     def _fetch(self) -> None:
         """Take parcels in hand, up to a batch; those on the disk are older than those in memory."""

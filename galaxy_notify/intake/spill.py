@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.intake.bounded_queue import fitting
 from galaxy_notify.intake.spill_frames import (
     FORMAT,
     HEAD,
     Frames,
-    frame_bytes,
     framed,
     head,
     read_to,
@@ -80,15 +78,10 @@ class Spill:
         """Return the next parcels in order, at least one unless all were read."""
         with self._lock:
             while True:
-                frames = self._frames(self._read, most)
-                count = fitting(frames.parcels, most, most_bytes)
-                parcels = frames.parcels[:count]
-                if count < len(frames.parcels):
-                    self._read += sum(map(frame_bytes, parcels))
-                    return parcels
+                frames = self._frames(self._read, most, most_bytes)
                 self._read += frames.used
-                if parcels or self._read >= self._end:
-                    return parcels
+                if frames.parcels or self._read >= self._end:
+                    return frames.parcels
 
     def settle(self) -> None:
         """Forget what was read so far. Where the disk refuses that, it is read again some day."""
@@ -140,7 +133,7 @@ class Spill:
         """Count the parcels, and the places that are damaged, such as a torn end."""
         at, found, damaged = self._read, 0, 0
         while at < self._end:
-            frames = self._frames(at, _ALL)
+            frames = self._frames(at, _ALL, _ALL)
             found, damaged = found + len(frames.parcels), damaged + frames.damaged
             at += frames.used
         if not found and self._end > HEAD:
@@ -153,12 +146,12 @@ class Spill:
         self._write(head(HEAD), 0)
         self._read = self._settled = self._end = HEAD
 
-    def _frames(self, start: int, most: int) -> Frames:
+    def _frames(self, start: int, most: int, most_bytes: int) -> Frames:
         """Read frames from an offset; more than one piece where the first does not fit."""
         size = _PIECE
         while True:
             data = os.pread(self._file, min(size, self._end - start), start)
-            frames = unframed(data, most, whole=start + len(data) >= self._end)
+            frames = unframed(data, most, most_bytes, whole=start + len(data) >= self._end)
             if frames.used or not data:
                 return frames
             size *= 4

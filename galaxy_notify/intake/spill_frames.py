@@ -56,16 +56,19 @@ def frame_bytes(parcel: bytes) -> int:
     return _FRAME.size + len(parcel)
 
 
-def unframed(data: bytes, most: int, *, whole: bool) -> Frames:
-    """Read frames from the beginning of *data*, at most so many.
+def unframed(data: bytes, most: int, most_bytes: int, *, whole: bool) -> Frames:
+    """Read frames from the beginning of *data*, within both bounds, but at least one.
 
     What is incomplete at its end is damaged where *data* is the *whole* rest, else left unread.
     """
     parcels: list[bytes] = []
-    at = damaged = 0
+    at = damaged = size = 0
     while at < len(data) and len(parcels) < most:
         stop = _stop(data, at)
         if 0 < stop <= len(data) and (parcel := _parcel(data, at, stop)) is not None:
+            size += len(parcel)
+            if parcels and size > most_bytes:
+                break
             parcels.append(parcel)
             at = stop
         elif not whole and (stop > len(data) or at + _FRAME.size > len(data)):

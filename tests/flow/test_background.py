@@ -152,7 +152,7 @@ def test_reply__that_is_lost_makes_no_second_notification(
     assert site.total("accepted") == 50
 
 
-def test_reply__that_is_lost_begins_no_cooldown_anew(
+def test_reply__that_is_lost_is_no_second_one_to_the_rules(
     server: Server, found: Found, proxy: Proxy
 ) -> None:
     """The second sending is not taken for a second notification by the rules, only the next is."""

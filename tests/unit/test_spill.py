@@ -116,6 +116,22 @@ def test_spill__survives_a_damaged_record(path: Path, at: int) -> None:
         assert everything(spill) == PARCELS[:20] + PARCELS[21:]
 
 
+@pytest.mark.parametrize("most_bytes", [1, 50, 200, 5000])
+def test_spill__gives_nothing_twice_beside_damage(path: Path, most_bytes: int) -> None:
+    """Batches bounded by bytes begin where the last one ended, also behind a damaged place."""
+    written(path, PARCELS)
+    content = bytearray(path.read_bytes())
+    for number in (0, 20, 21, 40):
+        content[HEAD + sum(map(frame_bytes, PARCELS[:number]))] ^= 0xFF
+    path.write_bytes(content)
+    with opened(path) as spill:
+        found: list[bytes] = []
+        while parcels := spill.read(7, most_bytes):
+            found += parcels
+        assert len(found) == spill.found
+    assert found == [one for n, one in enumerate(PARCELS) if n not in (0, 20, 21, 40)]
+
+
 def test_spill__with_a_damaged_head_is_read_from_the_beginning(path: Path) -> None:
     """What was read already is sent again under the same ids, rather than lost."""
     with opened(path) as spill:
@@ -244,7 +260,7 @@ def test_frames__of_anything_give_only_what_was_written(
     """Garbage in place of some bytes costs the records that it touches, and invents none."""
     data = bytearray(framed(parcels))
     data[at : at + len(garbage)] = garbage[: max(0, len(data) - at)]
-    frames = unframed(bytes(data), len(parcels) + 99, whole=True)
+    frames = unframed(bytes(data), len(parcels) + 99, LARGE, whole=True)
     assert frames.used == len(data)
     starts = [sum(map(frame_bytes, parcels[:n])) for n in range(len(parcels) + 1)]
     untouched = [
