@@ -40,7 +40,7 @@ class BackgroundOptions:
     block_ms: int = 50
     spill_path: str | os.PathLike[str] | None = None
     spill_max_bytes: int = 1 << 30
-    batch: int = 200
+    batch: int = 100
     on_refused: OnRefused | None = None
     exit_within_s: float = 2.0
 

@@ -12,7 +12,7 @@ from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 # So many are framed before the callers have their turn again.
-_STEP: Final = 256
+_STEP: Final = 128
 _STEP_BYTES: Final = 1 << 20
 # What comes one by one is written together.
 _LINGER_S: Final = 0.005
