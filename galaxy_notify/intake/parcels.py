@@ -32,8 +32,11 @@ def seal(intent: Intent) -> bytes:
     """
     at_ms, key = time.time_ns() // 1_000_000, intent.idempotency_key
     named = random_id(at_ms) if key is None else id_for_key(intent.producer, key)
+    values = intent.__dict__
+    # What the producer left out stays out: preferences choose where it named no channels.
+    fields = {name: values[name] for name in intent.model_fields_set}
     try:
-        packed: bytes = msgpack.packb((at_ms, current_traceparent(), intent.__dict__))
+        packed: bytes = msgpack.packb((at_ms, current_traceparent(), fields))
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         # The data of an Intent is a mapping that somebody may have changed since it was checked.
         raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error

@@ -31,12 +31,14 @@ WHOLE = intent(
 
 
 def test_parcel__gives_back_the_intent() -> None:
-    """Every field comes back, and so do the id and the moment."""
+    """Every field comes back and no other, and so do the id and the moment."""
     before = time.time_ns() // 1_000_000
     for one in (WHOLE, intent()):
         parcel = seal(one)
         again = opened(parcel)
-        assert Intent.parse(again.fields) == one
+        parsed = Intent.parse(again.fields)
+        assert parsed == one
+        assert parsed.model_fields_set == one.model_fields_set
         assert before <= again.at_ms <= time.time_ns() // 1_000_000
         assert again.notification_id == id_of(parcel)
     assert id_of(seal(WHOLE)) == id_for_key("lobby", "k")
