@@ -113,7 +113,8 @@ def plan(
     notification_id: str | None = None,
 ) -> Plan:
     """Check an intent against the deployment and name it; raise `InvalidIntent`."""
-    check_intent(intent, channels=deployment.channels, now_ms=now_ms)
+    past_due_ms = deployment.past_due_ms
+    check_intent(intent, channels=deployment.channels, now_ms=now_ms, past_due_ms=past_due_ms)
     key = intent.idempotency_key
     named = id_for_key(intent.producer, key) if key is not None else notification_id
     routes, content = routes_of(intent), pack_content(intent)

@@ -28,6 +28,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model import json_data, moments, refusals
 from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
+from galaxy_notify.model.wording import duration
 
 _NESTED: Final = frozenset({dict, list})
 _TRACEPARENT = re.compile(
@@ -173,12 +174,30 @@ def _check_order(due_ms: int, expires_ms: int) -> None:
         raise InvalidIntent("expires_at", "must be later than due_at")
 
 
-def check_intent(intent: Intent, *, channels: Collection[str], now_ms: int) -> None:
+def due_moment(value: object) -> int:
+    """Return a due time, given as an intent has it, in epoch ms; raise `InvalidIntent`."""
+    try:
+        return moments.to_ms(value)
+    except ValueError as error:
+        raise InvalidIntent("due_at", str(error)) from None
+
+
+def check_due(due_ms: int | None, *, now_ms: int, past_due_ms: int) -> None:
+    """Refuse what was due longer ago than *past_due_ms*; 0 lets any past time mean now."""
+    if past_due_ms and due_ms is not None and now_ms - due_ms > past_due_ms:
+        message = f"is {duration(now_ms - due_ms)} ago, the limit is {duration(past_due_ms)}"
+        raise InvalidIntent("due_at", message)
+
+
+def check_intent(
+    intent: Intent, *, channels: Collection[str], now_ms: int, past_due_ms: int = 0
+) -> None:
     """Refuse an intent that does not fit this deployment or this moment."""
     for index, channel in enumerate(intent.channels):
         if channel not in channels:
             message = refusals.unknown_channel(channel, channels)
             raise InvalidIntent(f"channels[{index}]", message)
+    check_due(intent.due_at_ms, now_ms=now_ms, past_due_ms=past_due_ms)
     if intent.expires_at_ms is not None and intent.expires_at_ms <= now_ms:
         raise InvalidIntent("expires_at", "must be later than now")
 

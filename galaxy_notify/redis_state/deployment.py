@@ -30,7 +30,7 @@ _NUMBER: Final = re.compile("[0-9]{1,18}")
 _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     **dict.fromkeys(("shards", "channels"), WorkerSettings),
     **dict.fromkeys(("stream", "max_len", "trim"), GatewaySettings),
-    **dict.fromkeys(("max_payload_bytes", "max_routes"), LimitsSettings),
+    **dict.fromkeys(("max_payload_bytes", "max_routes", "past_due_ms"), LimitsSettings),
     **dict.fromkeys(("settled_ms", "idempotency_ms"), RetentionSettings),
     **dict.fromkeys(("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), RulesSettings),
     "max_attempts": RetrySettings,
@@ -49,6 +49,7 @@ class Deployment:
     channels: tuple[str, ...] = ("push",)
     max_payload_bytes: int = 262_144
     max_routes: int = 1000
+    past_due_ms: int = 0
     max_len: int = 100_000
     trim: str = "acknowledged"
     max_attempts: int = 8
@@ -68,6 +69,7 @@ class Deployment:
             channels=tuple(settings.worker.channels),
             max_payload_bytes=settings.limits.max_payload_bytes,
             max_routes=settings.limits.max_routes,
+            past_due_ms=settings.limits.past_due_ms,
             max_len=settings.gateway.max_len,
             trim=settings.gateway.trim,
             max_attempts=settings.retry.max_attempts,

@@ -193,6 +193,12 @@ class LimitsSettings(Section):
     max_routes: int = Field(
         1000, ge=1, le=1000, description="Routes in one part; a larger intent becomes parts."
     )
+    past_due_ms: int = Field(
+        0,
+        ge=0,
+        le=YEAR_MS,
+        description="How long ago a due time may be and mean now, in ms; 0: as long as it likes.",
+    )
 
 
 class LogSettings(Section):

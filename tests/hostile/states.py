@@ -120,6 +120,7 @@ META: dict[str, tuple[str | bytes, ...]] = {
     "channels": ("", ",", "Push", "push,push", _STEERS, b"\xff"),
     "max_payload_bytes": ("0", "127", _HUGE),
     "max_routes": ("0", "1001", "1.5"),
+    "past_due_ms": ("-1", "9" * 18),
     "max_len": ("0", "9" * 18),
     "trim": ("", "sometimes", _STEERS),
     "max_attempts": ("0", "-1"),

@@ -33,7 +33,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "retention": {
         "settled_ms": 3600000, "idempotency_ms": 86400000, "dead_ms": 0, "dead_max": 0,
     },
-    "limits": {"max_payload_bytes": 262144, "max_routes": 1000},
+    "limits": {"max_payload_bytes": 262144, "max_routes": 1000, "past_due_ms": 0},
     "rules": {"cooldown_ms": 0, "cooldowns": [], "mandatory": [], "quiet_channels": ["push"]},
     "log": {"level": "info", "format": "auto"},
     "intake": {
@@ -65,6 +65,7 @@ NUMBERS = [
     ("intake.max_deliveries", 2, 1000),
     ("intake.max_bytes", 1024, 33_554_432),
     ("intake.rejects_max", 1, 1_000_000_000),
+    ("limits.past_due_ms", 0, YEAR_MS),
 ]
 
 

@@ -22,6 +22,8 @@ from galaxy_notify.model.intent import (
 )
 from tests.support.intents import NOW, PLAIN, TRACEPARENT, intent, nested, refused
 
+DAY_MS = 86_400_000
+
 
 class Odd:
     """A value whose own text cannot be had."""
@@ -127,6 +129,29 @@ def test_check_intent__names_the_unknown_channel() -> None:
     assert str(error.value) == 'channels[0]: unknown channel "psuh" (known: push)'
     with pytest.raises(InvalidIntent, match=r'^channels\[1\]: .*"sms" \(known: push, web\)$'):
         check_intent(intent(channels=["web", "sms"]), channels={"web", "push"}, now_ms=NOW)
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "past_due_ms", "told"),
+    [
+        (0, 1, ""),
+        (-DAY_MS, 1, ""),
+        (1_000, 1_000, ""),
+        (1_001, 1_000, "is 1 s ago, the limit is 1 s"),
+        (2 * DAY_MS, 3_600_000, "is 2 d ago, the limit is 1 h"),
+        (2 * DAY_MS, 0, ""),
+    ],
+)
+def test_check_intent__bounds_how_long_ago_it_was_due(
+    late_ms: int, past_due_ms: int, told: str
+) -> None:
+    """A due time of long ago is an error of the sender, where the deployment says so."""
+    made = intent(due_at=NOW - late_ms)
+    if told:
+        with pytest.raises(InvalidIntent, match=f"^due_at: {told}$"):
+            check_intent(made, channels=["push"], now_ms=NOW, past_due_ms=past_due_ms)
+    else:
+        check_intent(made, channels=["push"], now_ms=NOW, past_due_ms=past_due_ms)
 
 
 @pytest.mark.parametrize(("expires", "fits"), [(NOW - 1, False), (NOW, False), (NOW + 1, True)])
