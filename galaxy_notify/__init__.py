@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from galaxy_notify.intake.background import BackgroundNotifier
     from galaxy_notify.intake.background_options import BackgroundOptions
     from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
-    from galaxy_notify.intake.receipts import Cancelled, Receipt
+    from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
     from galaxy_notify.model.intent import Intent
 
 __version__ = "0.1.0"
@@ -35,6 +35,7 @@ __all__ = [
     "InvalidPreference",
     "Notifier",
     "Receipt",
+    "Rescheduled",
     "TransientEncodingError",
     "Unavailable",
     "__version__",
@@ -48,6 +49,7 @@ _HOMES = {
     "BackgroundOptions": "galaxy_notify.intake.background_options",
     "Cancelled": "galaxy_notify.intake.receipts",
     "Receipt": "galaxy_notify.intake.receipts",
+    "Rescheduled": "galaxy_notify.intake.receipts",
     "Intent": "galaxy_notify.model.intent",
 }
 

@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "accept": "Accept notifications, one JSON object per line.",
         "show": "Explain one notification: each route, its history, and why it waits.",
         "cancel": "Take a notification, or one of its routes, back.",
+        "reschedule": "Give a notification, or one of its routes, another due time.",
         "prefs": "Look at and change what users want to be told.",
     },
     "Operate": {

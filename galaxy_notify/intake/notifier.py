@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Self, TypeVar
 
@@ -12,17 +13,19 @@ from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow, accept_on
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.preferences import AsyncPreferences, Preferences
-from galaxy_notify.intake.receipts import Cancelled, Receipt, refused
-from galaxy_notify.model.ids import id_for_key, is_first_part, parse_target, random_id
-from galaxy_notify.model.intent import Intent
+from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled, refused
+from galaxy_notify.intake.rescheduling import reschedule_flow
+from galaxy_notify.model.ids import Target, id_for_key, is_first_part, random_id, target_of
+from galaxy_notify.model.intent import Intent, due_moment
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry.tracing import current_traceparent
 
 T = TypeVar("T")
 IntentLike = Intent | Mapping[str, Any]
+Due = datetime | str | int
 
 _CHUNK: Final = 1000
 
@@ -95,13 +98,25 @@ class Notifier:
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
     ) -> Cancelled:
         """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
-        target = _target(notification_id, route)
+        target = target_of(notification_id, route)
         if target is None:
             return Cancelled(0, 0, unknown=True)
-        try:
-            return self._drive(cancel_flow(self._client.layout(), *target, actor))
-        except RedisFault as error:
-            raise Unavailable(str(error), notification_id) from error
+        return self._change(target, lambda layout: cancel_flow(layout, target, actor))
+
+    def reschedule(
+        self, notification_id: str, due_at: Due, *, route: str | None = None, actor: str = "client"
+    ) -> Rescheduled:
+        """Have what is not in the stream yet, or one route of it, due at another time.
+
+        *due_at* is what an intent may have there. Raises `InvalidIntent` where it cannot be.
+        """
+        due_ms, target = due_moment(due_at), target_of(notification_id, route)
+        if target is None:
+            return Rescheduled(0, 0, unknown=True)
+        now_ms = _now_ms()
+        return self._change(
+            target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
+        )
 
     @property
     def preferences(self) -> Preferences:
@@ -111,6 +126,12 @@ class Notifier:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+        try:
+            return self._drive(flow(self._client.layout()))
+        except RedisFault as error:
+            raise Unavailable(str(error), target.notification_id) from error
 
     def _drive(self, flow: Flow[T]) -> T:
         return self._client.run_flow(flow)
@@ -170,13 +191,22 @@ class AsyncNotifier:
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
     ) -> Cancelled:
         """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
-        target = _target(notification_id, route)
+        target = target_of(notification_id, route)
         if target is None:
             return Cancelled(0, 0, unknown=True)
-        try:
-            return await self._drive(cancel_flow(await self._client.layout(), *target, actor))
-        except RedisFault as error:
-            raise Unavailable(str(error), notification_id) from error
+        return await self._change(target, lambda layout: cancel_flow(layout, target, actor))
+
+    async def reschedule(
+        self, notification_id: str, due_at: Due, *, route: str | None = None, actor: str = "client"
+    ) -> Rescheduled:
+        """Have what is not in the stream yet due at another time; see `Notifier.reschedule`."""
+        due_ms, target = due_moment(due_at), target_of(notification_id, route)
+        if target is None:
+            return Rescheduled(0, 0, unknown=True)
+        now_ms = _now_ms()
+        return await self._change(
+            target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
+        )
 
     @property
     def preferences(self) -> AsyncPreferences:
@@ -186,6 +216,12 @@ class AsyncNotifier:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+        try:
+            return await self._drive(flow(await self._client.layout()))
+        except RedisFault as error:
+            raise Unavailable(str(error), target.notification_id) from error
 
     async def _drive(self, flow: Flow[T]) -> T:
         return await self._client.run_flow(flow)
@@ -259,9 +295,3 @@ def _as_told(receipts: Sequence[Receipt | Unknown]) -> list[Receipt | None]:
 
 def _reason(text: str, unknown: Unknown) -> str:
     return f"{text}: {unknown.reason[:200]}" if unknown.reason else text
-
-
-def _target(notification_id: str, route: str | None) -> tuple[str, str | None] | None:
-    """Read what is to be cancelled; an id may name a route or an event as well."""
-    target = parse_target(notification_id)
-    return target and (target.notification_id, route or target.route_id)

@@ -59,3 +59,12 @@ class Cancelled:
     cancelled: int
     too_late: int
     unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rescheduled:
+    """What a reschedule did: routes due at the new time, and routes too late for it."""
+
+    moved: int
+    too_late: int
+    unknown: bool = False

@@ -94,6 +94,12 @@ def parse_target(text: str) -> Target | None:
     return Target(match["notification"], match["route"]) if match else None
 
 
+def target_of(text: str, route_id: str | None) -> Target | None:
+    """Read what is to be changed: an id as for `parse_target`, or else one route of it."""
+    target = parse_target(text)
+    return target and Target(target.notification_id, route_id or target.route_id)
+
+
 def event_id(member: str, generation: int) -> str:
     """Return the id that gateways de-duplicate by."""
     return member + event_suffix(generation)

@@ -21,6 +21,7 @@ from galaxy_notify.errors import Corrupt
 FORMAT: Final = b"1"
 HISTORY_KEPT: Final = 20
 MESSAGE_KEPT: Final = 512
+RESCHEDULED: Final = "rescheduled"
 MAX_STATE_BYTES: Final = 65_536
 _DUE: Final = 15
 _HEADER: Final = 28
@@ -145,6 +146,10 @@ class Route(NamedTuple):
     def cancelled(self, actor: str) -> bytes:
         """Return the state of a route that was taken back."""
         return self._next(Status.CANCELLED, Transition("cancelled", worker=actor))
+
+    def rescheduled(self, actor: str) -> bytes:
+        """Return the state of a route that is to be due at another time."""
+        return self._next(self.status, Transition(RESCHEDULED, worker=actor))
 
     def purged(self, actor: str) -> bytes:
         """Return the state of a dead letter that was given up."""

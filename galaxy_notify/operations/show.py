@@ -45,6 +45,8 @@ class Shown:
             "parts": record.parts if record else 1,
             "routes": [self._route(stored) for stored in found.routes],
         }
+        if found.moved_to_ms is not None:
+            document["due_at_ms"] = found.moved_to_ms
         if payload:
             document["payload"] = _payload(record)
         return document

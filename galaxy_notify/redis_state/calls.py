@@ -203,6 +203,15 @@ def cancel(
     return Call(script("cancel"), names, [*args, *_flat(changes)])
 
 
+def reschedule(
+    keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
+) -> Call:
+    """Give routes of a notification another due time; *mark* says that it is that of all."""
+    args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
+    names = [keys.notification(notification_id), keys.never]
+    return Call(script("reschedule"), names, [*args, *_flat(changes)])
+
+
 class DeadChange(NamedTuple):
     """A dead letter's state as it was read, and the one to write if it is still so."""
 

@@ -52,12 +52,16 @@ class StoredRoute:
 
 @dataclass(slots=True)
 class StoredNotification:
-    """A notification over all its parts; *record* is None where it cannot be read."""
+    """A notification over all its parts; *record* is None where it cannot be read.
+
+    *moved_to_ms* is the due time that it was given as a whole after it was accepted.
+    """
 
     notification_id: str
     record: Notification | None
     open: int
     ttl_ms: int | None
+    moved_to_ms: int | None = None
     routes: list[StoredRoute] = field(default_factory=list)
 
 
@@ -70,6 +74,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     record = readable_record(named, first)
     (ttl,) = read_all(place, [["PTTL", place.keys_for(named).notification(named)]])
     found = StoredNotification(named, record, 0, ttl if ttl >= 0 else None)
+    found.moved_to_ms = number(first.get(b"due")) or None
     whole = first_part(named) == named
     _add(place, found, named, first, target.route_id)
     count = record.parts if record and whole else 1
@@ -86,7 +91,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
 def _hashes(
     place: Place, parts: Iterable[str], route_id: str | None
 ) -> Iterator[dict[bytes, bytes]]:
-    names = ["record", "open", route_id or ""]
+    names = ["record", "open", "due", route_id or ""]
     keys = [place.keys_for(part).notification(part) for part in parts]
     if route_id is None:
         yield from read_all(place, (["HGETALL", key] for key in keys))

@@ -148,6 +148,7 @@ def test_reader__changes_nothing(any_server: Server, found: Any) -> None:
         command = Command(user.url)
         for arguments in (
             f"cancel {waiting}",
+            f"reschedule {waiting} 2100-01-01T00:00:00Z",
             f"dead replay {member} --yes",
             f"dead purge {member} --yes",
             "pause push",

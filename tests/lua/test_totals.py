@@ -43,7 +43,7 @@ class Story:
             *(self._accept,) * 3,
             *(self._claim,) * 3,
             *(self._settle,) * 4,
-            *(self._cancel, self._revive, self._purge, self._again, self._wait),
+            *(self._cancel, self._move, self._revive, self._purge, self._again, self._wait),
         ]
         call = self.random.choice(steps)()
         if call is not None:
@@ -85,6 +85,12 @@ class Story:
         if not (waiting := self._in_schedule()):
             return None
         return self.shard.cancelling(self.random.choice(waiting))
+
+    def _move(self) -> Call | None:
+        if not (waiting := self._in_schedule()):
+            return None
+        due = self.shard.now + self.random.choice((-1, 1_000, TTL))
+        return self.shard.rescheduling(self.random.choice(waiting), due=due)
 
     def _revive(self) -> Call | None:
         dead = self._dead()

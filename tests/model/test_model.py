@@ -23,6 +23,7 @@ _SOON = (
     "cancel of what has changed",
     "claimed before its time",
     "given again, and more",
+    "moved and still leased",
     "nobody told of more",
     "open not counted down",
     "published without the fence",

@@ -43,6 +43,7 @@ def accepts(stage: Stage) -> Iterator[None]:
             notifier.accept({**keyed, "title": "other"})
         first, _ = notifier.accept_many([{**PLAIN, "recipients": ["a", "b", "c"]}, PLAIN])
         later = notifier.accept({**PLAIN, "due_at": site.now() + OLD_MS})
+        notifier.reschedule(later.notification_id or "", site.now() + 2 * OLD_MS)
         notifier.cancel(first.notification_id or "")
         notifier.cancel(later.notification_id or "", route="push:user-7")
 
@@ -100,6 +101,7 @@ def hands_in_by_command(stage: Stage) -> Iterator[None]:
     stage.found()
     yield
     told = stage.cli("accept", stdin=json.dumps(PLAIN))
+    stage.cli("reschedule", json.loads(told)["notification_id"], "2100-01-01T00:00:00Z")
     stage.cli("cancel", json.loads(told)["notification_id"])
 
 

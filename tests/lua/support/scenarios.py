@@ -117,6 +117,15 @@ def _cancel(shard: Shard) -> Call:
     return shard.cancelling(*members, mark=True)
 
 
+def _reschedule(shard: Shard) -> Call:
+    """A leased route, one that waits, one of another channel, one that failed, and the mark."""
+    members = shard.accept(1, *_ROUTES)
+    assert len(shard.claim().members) == 2
+    (failing,) = (m for m in members if m.endswith("push:u2"))
+    shard.settle(outcome(shard, "retry", failing))
+    return shard.rescheduling(*members, due=NOW + 9_000, mark=True)
+
+
 def _replay(shard: Shard) -> Call:
     """Two dead letters and one that is none any more."""
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
@@ -249,6 +258,7 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "settle": _settle,
     "heal": _heal,
     "cancel": _cancel,
+    "reschedule": _reschedule,
     "replay": _replay,
     "purge": _purge,
     "pause": _pause,

@@ -175,6 +175,15 @@ class Shard:
         made = split(members[0])[0]
         return calls.cancel(self.keys, made, changes, keep_ms=KEEP, mark=mark)
 
+    def rescheduling(self, *members: str, due: int, mark: bool = False) -> Call:
+        """Return the call that gives members of one notification another due time."""
+        changes = [
+            RouteChange(split(m)[1], self.state(m), self.route(m).rescheduled("cli:ann"))
+            for m in members
+        ]
+        made = split(members[0])[0]
+        return calls.reschedule(self.keys, made, changes, due_ms=due, mark=mark)
+
     def dead_change(self, member: str, verb: str) -> DeadChange:
         """Return the change that replays or purges a dead letter."""
         state = self.state(member)

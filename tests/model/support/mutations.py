@@ -100,6 +100,18 @@ MUTATIONS: Final = {
     "cancel of what has changed": Mutation(
         "cancel", "if state ~= before then return 'changed' end", ""
     ),
+    "moved though it has changed": Mutation(
+        "reschedule", "if state ~= before then return 'changed' end", ""
+    ),
+    "moved and still leased": Mutation(
+        "reschedule", "fault(try('ZADD', schedule, digits(due), member))", "false"
+    ),
+    "due before it was moved": Mutation(
+        "reschedule", "math.max(now, tonumber(ARGV[4]))", "tonumber(ARGV[4])"
+    ),
+    "nobody told of the moved": Mutation(
+        "reschedule", "wake(tag .. 'wake:' .. channel)", "try('LLEN', tag .. 'wake:' .. channel)"
+    ),
     "a replay that stays dead": Mutation(
         "replay", "failure = failure or fault(try('ZREM', dead, member))", ""
     ),

@@ -18,6 +18,7 @@ from tests.lua.support.shard import TTL
 from tests.model.support.expected import CHANNELS, SUSPECT
 from tests.model.support.machine import Operators, ShardMachine
 from tests.model.support.observed import Observed
+from tests.model.support.rescheduling import Rescheduling
 from tests.model.support.things import Outcome
 from tests.model.support.worker import Hand, correction
 
@@ -31,13 +32,14 @@ _USUAL = (
     *("claim",) * 8,
     *("settle",) * 8,
     *("move_dead", "time_passes") * 3,
-    *("cancel", "leave_behind", "claim_again", "settle_again", "misplace", "heal") * 2,
+    *("cancel", "reschedule", "leave_behind", "claim_again", "settle_again", "misplace", "heal")
+    * 2,
     *("claim_somewhere", "crash", "pause_or_resume", "clock_set_back"),
     *("trim", "vanish", "cancel_stale"),
 )
 
 
-class Workers(Operators):
+class Workers(Rescheduling, Operators):
     """Everybody who has to do with a shard."""
 
     @rule(action=st.sampled_from(_USUAL), random=st.randoms(use_true_random=False))

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from galaxy_notify.errors import TransientEncodingError, Unavailable
+from galaxy_notify.errors import InvalidIntent, TransientEncodingError, Unavailable
 from galaxy_notify.intake.accepting import Flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import plan
 from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.intake.rescheduling import reschedule_flow
+from galaxy_notify.model.ids import Target
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, decode_route
@@ -95,7 +97,7 @@ class Client:
 
 
 class Producer:
-    """Hands intents in, repeats what it heard nothing of, and takes some back."""
+    """Hands intents in, repeats what it heard nothing of, takes some back and moves others."""
 
     def __init__(self, client: Client, layout: Layout, random: Random, journal: Journal) -> None:
         self._client = client
@@ -115,14 +117,19 @@ class Producer:
                     self._journal.accepted.add(planned.notification_id)
                     break
                 planned = planned.repeated()
-            if self._random.random() < 0.2:
-                await self._cancel(planned.notification_id)
+            if self._random.random() < 0.4:
+                await self._change(Target(planned.notification_id, None), now)
 
-    async def _cancel(self, name: str) -> None:
+    async def _change(self, target: Target, now: Any) -> None:
+        """Take it back, or have it due at another time."""
         await asyncio.sleep(self._random.expovariate(1.0))
+        flow: Flow[Any] = cancel_flow(self._layout, target, "sim")
+        if self._random.random() < 0.5:
+            due = now() + self._random.randint(-1_000, 3_000)
+            flow = reschedule_flow(self._layout, target, due, now(), "sim")
         try:
-            await self._client.drive(cancel_flow(self._layout, name, None, "sim"))
-        except Unavailable:
+            await self._client.drive(flow)
+        except (Unavailable, InvalidIntent):
             return
 
     def _intent(self, now: int, number: int) -> Intent:

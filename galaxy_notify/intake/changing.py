@@ -1,0 +1,155 @@
+"""Changing what still waits of a notification, part by part: a plain generator like accepting."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.intake.accepting import Flow
+from galaxy_notify.model.ids import Target, first_part
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import PUBLISHABLE, Route
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.calls import RouteChange
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.notifications import readable_record, readable_route
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.scripts import Call, Read
+
+_TRIES: Final = 3
+
+
+class Found:
+    """What a change goes by: the notification, or the part, that was named.
+
+    *record* is None where it cannot be read.
+    """
+
+    def __init__(self, target: Target, fields: Mapping[bytes, bytes]) -> None:
+        self.name = target.notification_id
+        self.route_id = target.route_id
+        self.exists = b"open" in fields
+        self.record: Notification | None = readable_record(self.name, fields)
+
+    @property
+    def is_all(self) -> bool:
+        """Tell whether all of a notification was named, and not a part or a route."""
+        return self.route_id is None and first_part(self.name) == self.name
+
+    @property
+    def parts(self) -> int:
+        """Return how many parts there may be; naming one means that part alone."""
+        is_first = first_part(self.name) == self.name
+        return self.record.parts if self.record and is_first else 1
+
+
+def look(layout: Layout, target: Target) -> Flow[Found]:
+    """Read what was named; raise `Unavailable`."""
+    return Found(target, (yield from _fields(layout, target.notification_id)))
+
+
+@dataclass
+class Change(ABC):
+    """One change of every route that waits; it counts what became of them."""
+
+    layout: Layout
+    found: Found
+    actor: str
+    done: int = 0
+    too_late: int = 0
+    met: bool = False
+
+    #: What is done, and the word of the script for it.
+    verb: ClassVar[str]
+    word: ClassVar[str]
+
+    @abstractmethod
+    def call(self, part: str, changes: Sequence[RouteChange]) -> Call:
+        """Return the call that makes the changes."""
+
+    @abstractmethod
+    def after(self, route: Route) -> bytes:
+        """Return the state of a route that waits once it is changed."""
+
+    @abstractmethod
+    def is_done(self, route: Route) -> bool:
+        """Tell whether a route was changed so before."""
+
+    @property
+    def insists(self) -> bool:
+        """Tell whether a call is made even for no route."""
+        # What was changed before may not be safe yet: a call without changes waits for it.
+        return self.done > 0
+
+    def run(self) -> Flow[None]:
+        """Change all that was named, the first part first; raise `Unavailable`."""
+        yield from self._part(self.found.name)
+        for later in self.layout.later_parts(self.found.name, self.found.parts):
+            counts = yield [Read(command) for command in later.counting()]
+            if any(map(_sound, counts)):
+                for part in later.names:
+                    yield from self._part(part)
+
+    def _part(self, part: str) -> Flow[None]:
+        """Change what can be changed; read again what moved meanwhile, three times at most."""
+        counted: set[str] = set()
+        for _ in range(_TRIES):
+            fields = yield from _fields(self.layout, part)
+            changes = list(self._changes(fields, counted))
+            if not changes and not self.insists:
+                return
+            (reply,) = yield [self.call(part, changes)]
+            words = calls.words(_sound(reply))[-len(changes) :] if changes else []
+            counted |= self._count(changes, words)
+            if "fault" in words:
+                raise Unavailable(f"Redis could not write the {self.verb}", part)
+            if "changed" not in words:
+                return
+        raise Unavailable(f"the notification kept changing: {self.verb} it again", part)
+
+    def _count(self, changes: Sequence[RouteChange], words: Sequence[str]) -> set[str]:
+        pairs = zip(changes, words, strict=True)
+        done = {change.route_id for change, word in pairs if word == self.word}
+        self.done += len(done)
+        return done
+
+    def _changes(self, fields: dict[bytes, bytes], counted: set[str]) -> Iterator[RouteChange]:
+        for route_id, state in self._routes(fields):
+            self.met = True
+            route = readable_route(state)
+            if route_id in counted:
+                continue
+            if route is not None and self.is_done(route):
+                self.done += 1
+            elif route is not None and route.status in PUBLISHABLE:
+                yield RouteChange(route_id, state, self.after(route))
+                continue
+            else:
+                self.too_late += 1
+            counted.add(route_id)
+
+    def _routes(self, fields: dict[bytes, bytes]) -> Iterator[tuple[str, bytes]]:
+        for name, state in fields.items():
+            route_id = name.decode("utf-8", "replace")
+            # What is no text was not written by us, and cannot be named.
+            ours = b":" in name and route_id.encode() == name
+            if ours and self.found.route_id in (None, route_id):
+                yield route_id, state
+
+
+def _fields(layout: Layout, notification_id: str) -> Flow[dict[bytes, bytes]]:
+    key = layout.keys_for(notification_id).notification(notification_id)
+    (reply,) = yield [Read(["HGETALL", key])]
+    found = _sound(reply)
+    if isinstance(found, dict):
+        return found
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+def _sound(reply: Any) -> Any:
+    if isinstance(reply, RedisFault):
+        raise Unavailable(str(reply)) from reply
+    return reply
