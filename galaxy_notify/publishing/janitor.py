@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
+from galaxy_notify.publishing.list_trimmer import ListTrimmer
 from galaxy_notify.publishing.scrubber import Scrubber
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.runner import RedisFault
@@ -70,6 +71,7 @@ class Janitor:
         self._neighbour = neighbour
         self._log = get_logger("janitor", worker=worker_id, shard=upkeep.keys.shard)
         self.scrubber = Scrubber(upkeep, worker_id, self._log, telemetry)
+        self.list_trimmer = ListTrimmer(upkeep, self._log)
         self._outage = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -118,12 +120,15 @@ class Janitor:
             await self._lapse()
         if self._is_due("forget", _FORGET_EVERY_S):
             await self._upkeep.forget_workers()
+        if await self.list_trimmer.trim():
+            self.hurry()
         await self._scrub()
         return True
 
     def saw_work(self) -> None:
         """Note that routes move, so that a little more work is none to speak of."""
         self._worked = True
+        self.list_trimmer.saw_work()
 
     def hurry(self) -> None:
         """Tidy up now: a stream has grown too long."""

@@ -253,6 +253,11 @@ def trim(keys: Keys, max_len: int, group_idle_ms: int) -> Call:
     return Call(script("trim"), [keys.stream, keys.never], [max_len, group_idle_ms, ""])
 
 
+def delist(keys: Keys, start: str, count: int) -> Call:
+    """Remove what is listed and not there any more, from some of the entries behind *start*."""
+    return Call(script("delist"), [keys.accepted, keys.never], [keys.tag, start, count])
+
+
 def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
     for item in items:
         yield from item

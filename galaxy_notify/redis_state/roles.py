@@ -50,7 +50,8 @@ def _rights(keys: str, commands: str) -> Rights:
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        PREFIX:*}:abandoned:* PREFIX:*}:client-events PREFIX:*}:dead:* PREFIX:*}:janitor
+        PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:client-events PREFIX:*}:dead:*
+        PREFIX:*}:janitor
         PREFIX:*}:leases:* PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
         PREFIX:*}:orphans PREFIX:*}:parked PREFIX:*}:paused PREFIX:*}:schedule:*
         PREFIX:*}:totals PREFIX:*}:wake:* PREFIX:*}:worker:* PREFIX:*}:workers
@@ -88,8 +89,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "PREFIX:*}:* gn-bench-*}:*",
         """
         blpop config|get del exec exists get hdel hexists hget hgetall hincrby hkeys hlen hmget
-        hscan hset hsetnx info llen multi persist pexpire pttl rpush sadd scan set sismember srem
-        time unlink xadd xgroup|destroy xinfo|groups xinfo|stream xlen xpending xrange xread
+        hscan hset hsetnx hstrlen info llen multi persist pexpire pttl rpush sadd scan set sismember
+        srem time unlink xadd xgroup|destroy xinfo|groups xinfo|stream xlen xpending xrange xread
         xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem zremrangebyscore
         zrevrange zrevrangebyscore zscan zscore
         """,
@@ -97,9 +98,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.READER: _rights(
         "PREFIX:*}:*",
         """
-        config|get hexists hget hgetall hkeys hlen hmget hscan info llen pttl scan sismember time
-        xinfo|groups xinfo|stream xlen xpending xrange xread xrevrange zcard zcount zmscore zrange
-        zrangebyscore zrank zscan zscore
+        config|get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen pttl scan sismember
+        time xinfo|groups xinfo|stream xlen xpending xrange xread xrevrange zcard zcount zmscore
+        zrange zrangebyscore zrank zscan zscore
         """,
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
@@ -19,6 +19,7 @@ from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
+_LISTED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Trimmed:
     length: int
     groups: Mapping[str, tuple[bool, int]]
     is_long: bool
+
+
+class Delisted(NamedTuple):
+    """A page of the list that was trimmed: where the next one begins, empty at the end."""
+
+    start: str
+    looked: int
+    gone: int
 
 
 class Upkeep:
@@ -86,6 +95,15 @@ class Upkeep:
     async def lapse(self, channel: str) -> int:
         """Shorten leases that a clock set back lets last too long; return how many."""
         return int(await run(self._client, calls.lapse(self.keys, channel)))
+
+    async def delist(self, start: str) -> Delisted:
+        """Remove what is not there any more from a page of what is listed, behind *start*."""
+        reply = await run(self._client, calls.delist(self.keys, start, _LISTED))
+        try:
+            following, looked, gone = reply
+            return Delisted(following.decode(), int(looked), int(gone))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise unreadable("delist", error) from error
 
     async def forget_workers(self) -> None:
         """Forget the workers that were not heard of for an hour."""

@@ -108,7 +108,15 @@ STATES: dict[str, State] = {
 #: Every key of a shard but those of notifications.
 SHARED: tuple[str, ...] = (
     *(KEYS.schedule("push"), KEYS.leases("push"), KEYS.abandoned("push"), KEYS.dead("push")),
-    *(KEYS.wake("push"), KEYS.stream, KEYS.parked, KEYS.paused, KEYS.totals, KEYS.orphans),
+    *(
+        KEYS.accepted,
+        KEYS.wake("push"),
+        KEYS.stream,
+        KEYS.parked,
+        KEYS.paused,
+        KEYS.totals,
+        KEYS.orphans,
+    ),
     *(KEYS.janitor, KEYS.workers, KEYS.worker("w"), KEYS.seen("gateway"), KEYS.notification(ID)),
 )
 

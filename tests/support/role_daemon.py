@@ -147,9 +147,12 @@ def tidies(stage: Stage) -> Iterator[None]:
     assert site.claim("push", 0)
     site.move_leases(site.now() + OLD_MS)
     site.client.delete(site.keys.meta)
+    made = site.notify("u1")
+    site.client.delete(site.keys.notification(made))
     station = site.station(url=stage.url)
     yield
     station.tidy()
+    station.trim_list()
 
 
 @step(Role.DAEMON)

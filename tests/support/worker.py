@@ -86,6 +86,13 @@ class Station:
         while scrubber.is_at_work:
             self.run(scrubber.page())
 
+    def trim_list(self, shard: int = 0) -> None:
+        """Let the janitor go through the list, one round."""
+        trimmer = self.shards[shard]._janitor.list_trimmer
+        trimmer._looked_at = 0.0
+        while self.run(trimmer.trim()):
+            pass
+
     def run(self, coroutine: Any) -> Any:
         """Run a coroutine on the station's loop."""
         return self._runner.run(coroutine)
