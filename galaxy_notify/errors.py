@@ -3,7 +3,8 @@
 GalaxyNotifyError
 ├── Invalid                    what was handed in was refused; names the field
 │   ├── InvalidIntent          an intent
-│   └── InvalidPreference      a user's preferences
+│   ├── InvalidPreference      a user's preferences
+│   └── InvalidQuery           what somebody wants to see
 ├── ConfigurationError         a setting is wrong, or does not fit the deployment (exit 78)
 ├── Unavailable                Redis did not answer in time, or cannot serve just now
 ├── Corrupt                    a stored record or state cannot be read
@@ -40,6 +41,10 @@ class InvalidIntent(Invalid):
 
 class InvalidPreference(Invalid):
     """A user's preferences were refused."""
+
+
+class InvalidQuery(Invalid):
+    """What somebody wants to see cannot be asked for."""
 
 
 class ConfigurationError(GalaxyNotifyError):

@@ -87,10 +87,10 @@ def choosing(command: Command) -> Command:
     options: list[Callable[[Any], Any]] = [
         click.option("--all", "everything", is_flag=True, help="Every one; without any limit."),
         click.option("--limit", type=click.IntRange(min=1), help="At most so many, oldest first."),
-        click.option("--until", callback=_moment, metavar="TIME", help="Died then or before."),
+        click.option("--until", callback=moment_text, metavar="TIME", help="Died then or before."),
         click.option(
             "--since",
-            callback=_moment,
+            callback=moment_text,
             metavar="TIME",
             help="Died then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
         ),
@@ -144,7 +144,8 @@ def _channels(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> 
     return tuple(dict.fromkeys(value))
 
 
-def _moment(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def moment_text(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no moment; one so long ago is told later, by the server's clock."""
     from galaxy_notify.operations.dead_filter import moment_ms
 
     if value is not None:

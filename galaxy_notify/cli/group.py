@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Notify": {
         "accept": "Accept notifications, one JSON object per line.",
+        "list": "List what was accepted, the newest first.",
         "show": "Explain one notification: each route, its history, and why it waits.",
         "cancel": "Take a notification, or one of its routes, back.",
         "reschedule": "Give a notification, or one of its routes, another due time.",

@@ -67,7 +67,8 @@ _LETTER: Final = {
     Status.SKIPPED: b"s",
     Status.PURGED: b"x",
 }
-_STATUS: Final = {letter: status for status, letter in _LETTER.items()}
+#: The letter of each status in a stored state.
+STATUS_OF: Final = {letter: status for status, letter in _LETTER.items()}
 PUBLISHABLE: Final = frozenset({Status.PENDING, Status.FAILED})
 
 #: Status before → statuses that may follow; ``None`` stands for a route that did not exist.
@@ -251,7 +252,7 @@ def _decode(raw: bytes) -> Route:
     if not raw[2:_HEADER].isdigit():
         msg = "a time is no number"
         raise ValueError(msg)
-    status = _STATUS[raw[1:2]]
+    status = STATUS_OF[raw[1:2]]
     at, due = int(raw[2:_DUE]), int(raw[_DUE:_HEADER])
     body, stream_id = raw[_HEADER:], ""
     if status is Status.PUBLISHED:

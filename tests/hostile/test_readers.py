@@ -21,6 +21,8 @@ COMMANDS: tuple[str, ...] = (
     "status --json",
     f"show {ID}",
     f"show {ID} --json --payload",
+    "list",
+    "list --json --state failed --user u1",
     f"show {MEMBER}",
     "dead ls",
     "dead ls --json",

@@ -41,6 +41,7 @@ def looks(stage: Stage) -> Iterator[None]:
     yield
     for command in ("status", "stream tail", "stream groups", "config show", "dead stats"):
         stage.cli(*command.split())
+    stage.cli("list", "--state", "pending")
     stage.cli("show", waiting.partition("/")[0])
     stage.cli("show", member)
 

@@ -10,6 +10,7 @@ from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.fsck_notifications import balance, recount
 from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
+from galaxy_notify.redis_state.listing import glance
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support import user_scenarios
@@ -226,6 +227,27 @@ def _trim(shard: Shard) -> Call:
     return calls.trim(shard.keys, 5, 10**12)
 
 
+def _delist(shard: Shard) -> Call:
+    """Notifications that are there, one that is gone, a batch half gone, and a stranger's entry."""
+    for number in (1, 2):
+        shard.accept(number)
+    shard.answers(new(3), new(4))
+    for number in (2, 3):
+        SEEDS["cancelled"](shard, number + 10)
+        shard.client.delete(shard.keys.notification(f"{number + 10:032x}"))
+    shard.client.xadd(shard.keys.accepted, {"n": 1})
+    return calls.delist(shard.keys, "-", 100)
+
+
+def _glance(shard: Shard) -> Call:
+    """A notification of several routes, one that is gone, one that was moved."""
+    shard.accept(1, *_ROUTES)
+    moved = shard.accept(2)
+    shard.run(shard.rescheduling(*moved, due=NOW + 9_000, mark=True))
+    names = [f"{number:032x}" for number in (1, 2, 9)]
+    return glance(shard.keys, names, None, 300_000)
+
+
 def _finish(shard: Shard) -> Call:
     """Two events that the group has handled."""
     return group.finish(shard.keys, "gateway", _delivered(shard), group.MarkLimits(60_000, 10))
@@ -270,6 +292,8 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "recount": _recount,
     "balance": _balance,
     "trim": _trim,
+    "delist": _delist,
+    "glance": _glance,
     "consult": user_scenarios.consulting,
     "reserve": user_scenarios.reserving,
     "collapse": user_scenarios.collapsing,

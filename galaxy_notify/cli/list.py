@@ -1,0 +1,117 @@
+"""``list``: what was accepted, the newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.dead_options import moment_text
+from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.list_filter import ListFilter
+    from galaxy_notify.operations.listing import Page
+    from galaxy_notify.redis_state.place import Place
+
+_SHOWN: Final = 100
+_HEADER: Final = ("id", "accepted", "type", "producer", "severity", "due", "open", "routes", "")
+_WIDTH: Final = 24
+
+
+@click.command("list")
+@click.option("--type", "types", multiple=True, metavar="T", help="Type. May be repeated.")
+@click.option("--producer", "producers", multiple=True, metavar="P", help="Who sent it. Likewise.")
+@click.option("--user", metavar="U", help="Who is told.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="S",
+    help="A status of one of its routes (those of the user), or open. May be repeated.",
+)
+@click.option(
+    "--since",
+    callback=moment_text,
+    metavar="TIME",
+    help="Accepted then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
+)
+@click.option("--until", callback=moment_text, metavar="TIME", help="Accepted then or before.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, _SHOWN),
+    default=_SHOWN,
+    show_default=True,
+    help="At most so many.",
+)
+@click.option("--cursor", metavar="C", help="Go on where a list ended that told of more.")
+@json_option
+@pass_application
+def command(
+    app: Application, /, limit: int, cursor: str | None, as_json: bool, **given: Any
+) -> int:
+    """List what was accepted, the newest first, with what was cancelled since.
+
+    Each is listed as long as it is kept. Exit code 3 when nothing matched.
+    """
+    from galaxy_notify.errors import InvalidQuery
+
+    with app.open() as place:
+        try:
+            page, now_ms = _read(place, given, limit, cursor)
+        except InvalidQuery as error:
+            raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
+    for told in [item.as_json() for item in page.items] if as_json else ():
+        echo_json(told)
+    for line in (
+        [] if as_json else table(_HEADER, (_row(item.as_json(), now_ms) for item in page.items))
+    ):
+        echo(line)
+    for key in page.foreign:
+        note(f"nothing of this shard is listed: {printable(key)} holds something else")
+    if page.cursor is not None:
+        note(f"{count(len(page.items))} shown, there may be more: --cursor {page.cursor}")
+    if not page.items:
+        note("nothing matched")
+    return Exit.OK if page.items else Exit.NOTHING
+
+
+def _read(place: Place, given: dict[str, Any], limit: int, cursor: str | None) -> tuple[Page, int]:
+    """Read until there are as many as were asked for, or no more; return the server's time, too."""
+    from galaxy_notify.operations.listing import list_notifications
+    from galaxy_notify.redis_state.reading import server_now
+
+    now_ms = server_now(place)
+    wanted = _filter(given, now_ms)
+    page = list_notifications(place, wanted, limit, cursor)
+    while page.cursor is not None and len(page.items) < limit:
+        more = list_notifications(place, wanted, limit - len(page.items), page.cursor)
+        more.items[:0] = page.items
+        page = more
+    return page, now_ms
+
+
+def _filter(given: dict[str, Any], now_ms: int) -> ListFilter:
+    from galaxy_notify.operations.dead_filter import moment_ms
+    from galaxy_notify.operations.list_filter import ListFilter
+
+    times = (given["since"], given["until"])
+    since_ms, until_ms = (moment_ms(text, now_ms) if text else None for text in times)
+    names = {name: given[name] for name in ("states", "types", "producers", "user")}
+    return ListFilter(since_ms=since_ms, until_ms=until_ms, **names)
+
+
+def _row(told: dict[str, Any], now_ms: int) -> list[Cell]:
+    routes = told["routes"]
+    return [
+        told["notification_id"],
+        ago(told["accepted_at_ms"], now_ms),
+        *(shortened(told[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
+        ago(told["due_at_ms"], now_ms) if told["due_at_ms"] else "–",
+        told["open"],
+        # The first of several parts is told of.
+        f"{routes:,}+" if (told["parts"] or 1) > 1 else routes,
+        "cancelled" if told["cancelled"] else "",
+    ]

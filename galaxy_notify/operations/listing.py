@@ -1,0 +1,183 @@
+"""A list of notifications, the newest first, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from galaxy_notify.errors import Corrupt, InvalidQuery
+from galaxy_notify.model.ids import part_id
+from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
+from galaxy_notify.operations.list_filter import ListFilter
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.flows import Flow, run_flow_sync
+from galaxy_notify.redis_state.listing import (
+    Glance,
+    Listed,
+    Merge,
+    Position,
+    look,
+    look_at_parts,
+)
+from galaxy_notify.redis_state.place import Place
+
+MOST_ITEMS: Final = 100
+#: What one page looks at: notifications and parts, bytes of records, statuses of routes.
+MOST_LOOKED: Final = 1000
+_MOST_BYTES: Final = 8 << 20
+_MOST_ROUTES: Final = 10_000
+_CHUNK: Final = 100
+# Of a notification in parts so many are looked at for a user.
+_MOST_PARTS: Final = 100
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the list."""
+
+    listed: Listed
+    seen: Glance
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``list --json`` prints; what cannot be read is null."""
+        record, seen = self.seen.record, self.seen
+        return {
+            "notification_id": self.listed.notification_id,
+            "type": record and record.type,
+            "producer": record and record.producer,
+            "severity": self._severity,
+            "accepted_at_ms": self.listed.position.ms,
+            "created_at_ms": record and record.created_at_ms,
+            "due_at_ms": seen.moved_to_ms or (record and record.due_at_ms),
+            "expires_at_ms": record and record.expires_at_ms,
+            "routes": record and record.routes,
+            "open": seen.open,
+            "cancelled": seen.cancelled,
+            "parts": record and record.parts,
+            "states": dict(sorted(seen.statuses.items())) or None,
+        }
+
+    @property
+    def _severity(self) -> str | None:
+        try:
+            return self.seen.record.severity if self.seen.record else None
+        except Corrupt:
+            return None
+
+
+@dataclass
+class Page:
+    """Some of the list; without a cursor it was the last.
+
+    It may be shorter than asked for, and even empty, while there is more. *foreign* are keys in
+    which no list can be kept, because they hold something else: their shards are left out.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    cursor: str | None = None
+    foreign: list[str] = field(default_factory=list)
+
+
+def list_notifications(
+    place: Place, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+) -> Page:
+    """Return a page of what was accepted, the newest first; see `list_flow`."""
+    return run_flow_sync(place.client, list_flow(place.layout, wanted, limit, cursor))
+
+
+def list_flow(
+    layout: Layout, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+) -> Flow[Page]:
+    """Read a page of what was accepted, the newest first, with what was cancelled since.
+
+    From page to page nothing comes twice and nothing that stays is passed over, whatever is
+    accepted or ends meanwhile. A page looks at a bounded number of notifications, whatever the
+    filter. Raises `InvalidQuery` and `RedisFault`.
+    """
+    if not 1 <= limit <= MOST_ITEMS:
+        raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
+    after = None if cursor is None else read_cursor(cursor, layout.deployment.shards)
+    reading = _Reading(layout, wanted, limit, Merge(layout, wanted.span, after))
+    yield from reading.run()
+    return reading.page()
+
+
+@dataclass
+class _Reading:
+    """One page in the making."""
+
+    layout: Layout
+    wanted: ListFilter
+    limit: int
+    merge: Merge
+    items: list[Item] = field(default_factory=list)
+    last: Position | None = None
+    looked: int = 0
+    bytes: int = 0
+    routes: int = 0
+
+    def run(self) -> Flow[None]:
+        """Look at one after the other until the page is full, or enough was looked at."""
+        routes = self.wanted.routes(self.layout.deployment.channels)
+        while not self._has_enough():
+            self.looked += yield from self.merge.fill()
+            chunk = self.merge.pop(self._chunk)
+            if not chunk and not self.merge.may_have_more:
+                return
+            seen = (yield from look(self.layout, chunk, routes)) if chunk else []
+            for place, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+                if self._has_enough():
+                    seen = seen[:place]
+                    break
+                yield from self._add(listed, one, routes)
+            self.merge.put_back(chunk[len(seen) :])
+
+    def page(self) -> Page:
+        """Return what was found."""
+        reached = self.merge.reached(self.last) if self.merge.may_have_more else None
+        cursor = write_cursor(reached) if reached else None
+        return Page(self.items, cursor, self.merge.foreign)
+
+    def _has_enough(self) -> bool:
+        return (
+            len(self.items) >= self.limit
+            or self.looked >= MOST_LOOKED
+            or self.bytes >= _MOST_BYTES
+            or self.routes >= _MOST_ROUTES
+        )
+
+    @property
+    def _chunk(self) -> int:
+        """Return how many to look at next: without a filter no more than the page has room for."""
+        is_any = self.wanted == ListFilter()
+        return max(
+            1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
+        )
+
+    def _add(self, listed: Listed, seen: Glance, routes: list[str] | None) -> Flow[None]:
+        self.last = listed.position
+        self.looked += 1
+        self.bytes += seen.record_bytes
+        self.routes += seen.statuses.total()
+        if not (seen.exists and self.wanted.is_about(seen)):
+            return
+        if self.wanted.has_state(seen) or (yield from self._is_in_parts(listed, seen, routes)):
+            self.items.append(Item(listed, seen))
+
+    def _is_in_parts(self, listed: Listed, seen: Glance, routes: list[str] | None) -> Flow[bool]:
+        """Look for the user in the parts that follow the first; nothing else is looked for."""
+        names = list(_later_parts(listed, seen))
+        if self.wanted.user is None or not names:
+            return False
+        self.looked += len(names)
+        parts = yield from look_at_parts(self.layout, names, routes or [])
+        for part in parts:
+            seen.statuses.update(part.statuses)
+        return any(map(self.wanted.has_state, parts))
+
+
+def _later_parts(listed: Listed, seen: Glance) -> Iterator[str]:
+    parts = seen.record.parts if seen.record else 1
+    for number in range(2, min(parts, _MOST_PARTS) + 1):
+        yield part_id(listed.notification_id, number)

@@ -1,0 +1,247 @@
+"""What was accepted, the newest first over all shards, and a short look at each of it.
+
+Flows, so that the command line and the HTTP API read alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.model.ids import is_first_part
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import STATUS_OF
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.flows import Flow, sound
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.notifications import readable_record
+from galaxy_notify.redis_state.reading import number, text
+from galaxy_notify.redis_state.runner import RedisFault, unreadable
+from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
+
+#: One entry of ours names no more.
+MOST_IDS: Final = 1000
+#: What a record holds beside the payload: ids, names, keys and its frame.
+_FRAME_BYTES: Final = 4096
+_ENTRIES: Final = 100
+
+
+class Position(NamedTuple):
+    """Where a notification stands in the list; what was accepted later is greater."""
+
+    ms: int
+    shard: int
+    number: int
+    place: int
+
+
+#: Later than anything.
+_NEWEST: Final = Position(1 << 63, 0, 0, 0)
+
+
+class Listed(NamedTuple):
+    """A notification by its id, and where it stands."""
+
+    position: Position
+    notification_id: str
+
+
+class Span(NamedTuple):
+    """From when to when what is listed was accepted, both included; None is any time."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+class Merge:
+    """The lists of all shards as one, the newest first; it is read a few entries at a time."""
+
+    def __init__(self, layout: Layout, span: Span, after: Position | None) -> None:
+        """Begin behind *after*, or at the newest."""
+        count = min(_ENTRIES, 8 + 2 * _ENTRIES // layout.deployment.shards)
+        self._shards = [_Shard(keys, span, after, count) for keys in layout.all_keys]
+
+    @property
+    def foreign(self) -> list[str]:
+        """Return the keys that hold no list, so that their shard was left out."""
+        return [one.keys.accepted for one in self._shards if one.is_foreign]
+
+    @property
+    def may_have_more(self) -> bool:
+        """Tell whether anything may follow."""
+        return any(one.waiting or not one.is_read for one in self._shards)
+
+    def fill(self) -> Flow[int]:
+        """Read on wherever nothing is left of a shard; return how many entries named nothing."""
+        dry = [one for one in self._shards if one.is_dry]
+        replies = (yield [one.read() for one in dry]) if dry else []
+        return sum(one.take(reply) for one, reply in zip(dry, replies, strict=True))
+
+    def pop(self, most: int) -> list[Listed]:
+        """Take the newest, as far as their order is known without reading on."""
+        found: list[Listed] = []
+        while len(found) < most and (head := self._head) is not None:
+            found.append(head.waiting.popleft())
+        return found
+
+    def reached(self, last: Position | None) -> Position | None:
+        """Return behind what everything was seen; *last* is what was taken last."""
+        dry = [one.floor for one in self._shards if one.is_dry]
+        return last if self._head is not None or not dry else max(dry)
+
+    @property
+    def _head(self) -> _Shard | None:
+        """Return the shard with the newest, unless what is not read yet may be newer."""
+        heads = [one for one in self._shards if one.waiting]
+        newest = max(heads, key=lambda one: one.waiting[0], default=None)
+        if newest is None:
+            return None
+        dry = (one.floor for one in self._shards if one.is_dry)
+        return newest if all(floor < newest.waiting[0].position for floor in dry) else None
+
+    def put_back(self, listed: Sequence[Listed]) -> None:
+        """Return what was taken last."""
+        for one in reversed(listed):
+            self._shards[one.position.shard].waiting.appendleft(one)
+
+
+class _Shard:
+    def __init__(self, keys: Keys, span: Span, after: Position | None, count: int) -> None:
+        self.keys = keys
+        self.waiting: deque[Listed] = deque()
+        self.is_read = self.is_foreign = False
+        #: What is not read yet is less than this.
+        self.floor = after or _NEWEST
+        self._after = after
+        self._count = count
+        self._from, self._to = "+", "-" if span.since_ms is None else str(span.since_ms)
+        ends = [ms for ms in (span.until_ms, after and after.ms) if ms is not None]
+        if ends:
+            self._from = str(min(ends))
+        if after and keys.shard == after.shard and after.ms == min(ends):
+            self._from = f"{after.ms}-{after.number}"
+
+    @property
+    def is_dry(self) -> bool:
+        """Tell whether the next entry is only known once it is read."""
+        return not self.waiting and not self.is_read
+
+    def read(self) -> Read:
+        """Return what reads on."""
+        span = (self._from, self._to)
+        return Read(["XREVRANGE", self.keys.accepted, *span, "COUNT", self._count])
+
+    def take(self, reply: Any) -> int:
+        """Take what was read over; return how many entries named nothing. Raises `RedisFault`."""
+        if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
+            self.is_read = self.is_foreign = True
+            return 0
+        entries, idle = sound(reply), 0
+        self.is_read = len(entries) < self._count
+        for stream_id, fields in entries:
+            self._from = f"({text(stream_id)}"
+            listed = list(self._listed(text(stream_id), (fields or {}).get(b"ids", b"")))
+            self.waiting.extend(listed)
+            idle += not listed
+        return idle
+
+    def _listed(self, stream_id: str, ids: bytes) -> Iterator[Listed]:
+        ms, number = map(int, stream_id.split("-"))
+        self.floor = Position(ms, self.keys.shard, number, 0)
+        names = text(ids[: 64 * MOST_IDS]).split(" ")[:MOST_IDS]
+        for place, name in reversed(list(enumerate(names))):
+            position = self.floor._replace(place=place)
+            # What is no id of ours was not accepted.
+            if is_first_part(name) and (self._after is None or position < self._after):
+                yield Listed(position, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a list tells of a notification, or of one part; what cannot be read is None.
+
+    ``statuses`` are those of the routes that were asked for; ``corrupt`` stands for what cannot be
+    read. ``moved_to_ms`` is the due time that the whole was given after it was accepted.
+    """
+
+    exists: bool
+    record: Notification | None = None
+    record_bytes: int = 0
+    open: int | None = None
+    cancelled: bool = False
+    moved_to_ms: int | None = None
+    statuses: Counter[str] = field(default_factory=Counter)
+
+
+def look(
+    layout: Layout, listed: Sequence[Listed], routes: Sequence[str] | None
+) -> Flow[list[Glance]]:
+    """Look at the first of these, as many as are read at once; *routes* None means all of each."""
+    shards: dict[int, list[Listed]] = {}
+    for one in listed:
+        shards.setdefault(one.position.shard, []).append(one)
+    largest = layout.deployment.max_payload_bytes + _FRAME_BYTES
+    replies = yield [
+        glance(layout.keys(shard), [one.notification_id for one in some], routes, largest)
+        for shard, some in shards.items()
+    ]
+    found: dict[Position, Glance] = {}
+    for some, reply in zip(shards.values(), replies, strict=True):
+        # Where much was to be read the last of them have no answer.
+        for one, answer in zip(some, sound(reply), strict=False):
+            found[one.position] = _glance(one.notification_id, answer)
+    first = next((n for n, one in enumerate(listed) if one.position not in found), len(listed))
+    return [found[one.position] for one in listed[:first]]
+
+
+def look_at_parts(
+    layout: Layout, names: Sequence[str], routes: Sequence[str]
+) -> Flow[list[Glance]]:
+    """Look at what some parts have of the named routes, and at nothing else of them."""
+    shards: dict[Keys, list[str]] = {}
+    for name in names:
+        shards.setdefault(layout.keys_for(name), []).append(name)
+    replies = yield [glance(keys, some, routes, 0) for keys, some in shards.items()]
+    pairs = zip(shards.values(), replies, strict=True)
+    return [
+        _glance(name, answer)
+        for some, reply in pairs
+        for name, answer in zip(some, sound(reply), strict=False)
+    ]
+
+
+def glance(
+    keys: Keys, names: Sequence[str], routes: Sequence[str] | None, record_bytes: int
+) -> Call:
+    """Look at notifications of one shard; no record that is larger is read."""
+    named: list[Argument] = ["*"] if routes is None else [len(routes), *routes]
+    return Call(script("glance"), [keys.never], [keys.tag, record_bytes, *named, *names])
+
+
+def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
+    if not answer:
+        return Glance(exists=False)
+    try:
+        raw, still_open, mark, moved_to, *told = answer
+        steps = iter(told)
+        counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
+    except (ValueError, TypeError) as error:
+        raise unreadable("glance", error) from error
+    return Glance(
+        exists=True,
+        record=readable_record(notification_id, {b"record": raw}),
+        record_bytes=len(raw),
+        open=number(still_open) if still_open else None,
+        cancelled=bool(mark),
+        moved_to_ms=number(moved_to) or None,
+        statuses=Counter(_named(counts)),
+    )
+
+
+def _named(counts: dict[str, int]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for letter, count in counts.items():
+        found[str(STATUS_OF.get(letter.encode(), "corrupt"))] += count
+    return found

@@ -1,0 +1,136 @@
+"""``list``: what was accepted, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.command import NOWHERE, Command
+from tests.support.dead import Graveyard, graveyard
+from tests.support.intents import PLAIN
+from tests.support.servers import Server
+
+KEYS = ["notification_id", "type", "producer", "severity", "accepted_at_ms", "created_at_ms"]
+HEADER = ["id", "accepted", "type", "producer", "severity", "due", "open", "routes"]
+KEYS += ["due_at_ms", "expires_at_ms", "routes", "open", "cancelled", "parts", "states"]
+
+
+@pytest.fixture
+def yard(server: Server) -> Iterator[Graveyard]:
+    """Give a deployment of one shard."""
+    with graveyard(server) as made:
+        yield made
+
+
+@pytest.fixture
+def command(server: Server) -> Command:
+    """Give its command line."""
+    return Command(server.url)
+
+
+def listed(command: Command, *arguments: str) -> list[dict[str, Any]]:
+    """Return what is listed for programs."""
+    done = command.run("list", *arguments, "--json")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_list__has_a_line_of_json_for_each(command: Command, yard: Graveyard) -> None:
+    """Every key is always there; the newest comes first."""
+    made = command.accept(*[{**PLAIN, "type": f"t{n}"} for n in range(5)])
+    told = listed(command)
+    assert [one["notification_id"] for one in told] == made[::-1]
+    assert all(list(one) == KEYS for one in told)
+    assert command.run("list").exit_code == 0
+
+
+def test_list__goes_on_with_the_cursor_it_tells(command: Command, yard: Graveyard) -> None:
+    """Standard error says how to go on, and nothing at the end."""
+    made = command.accept(*[PLAIN] * 5)
+    done = command.run("list", "--limit", "3", "--json")
+    assert "3 shown, there may be more: --cursor " in done.stderr
+    rest = command.run("list", "--json", "--cursor", done.stderr.split()[-1])
+    assert rest.stderr == ""
+    lines = (done.stdout + rest.stdout).splitlines()
+    assert [json.loads(line)["notification_id"] for line in lines] == made[::-1]
+
+
+def test_list__is_a_table_for_people(command: Command, yard: Graveyard) -> None:
+    """What was cancelled and what has parts is seen; what a producer wrote cannot steer."""
+    large = {**PLAIN, "recipients": [f"u{n}" for n in range(1500)]}
+    cancelled, large_id = command.accept(PLAIN, large)
+    command.run("cancel", cancelled)
+    head, first, second = command.run("list").stdout.splitlines()
+    assert re.split(" +", head) == HEADER
+    assert first.startswith(large_id)
+    assert first.rstrip().endswith("1,000+")
+    assert second.startswith(cancelled)
+    assert second.endswith("cancelled")
+
+
+def test_list__takes_every_filter(command: Command, yard: Graveyard) -> None:
+    """Filters narrow together; where nothing matches it is 3."""
+    command.accept(PLAIN, {**PLAIN, "type": "t", "producer": "p", "recipients": ["u1"]})
+    given = ["--type", "t", "--producer", "p", "--user", "u1", "--since", "1h"]
+    given += ["--state", "pending", "--state", "open"]
+    (told,) = listed(command, *given, "--until", "2100-01-01T00:00:00Z")
+    assert (told["type"], told["states"]) == ("t", {"pending": 1})
+    done = command.run("list", *given, "--state", "expired", "--until", "30m")
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "", "nothing matched\n")
+    assert listed(command, "--type", "nobody's") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--limit", "0", "1<=x<=100"),
+        ("--limit", "-1", "1<=x<=100"),
+        ("--limit", "101", "1<=x<=100"),
+        ("--limit", "ten", "integer"),
+        ("--cursor", "abc", "is none that a page of this list ended with"),
+        ("--state", "gone", "must be one of open, pending"),
+        ("--user", "a b", "must match"),
+        ("--since", "yesterday", "must be RFC 3339"),
+        ("--until", "9" * 30, "outside"),
+    ],
+)
+def test_list__refuses_what_cannot_be(
+    option: str, value: str, told: str, command: Command, yard: Graveyard
+) -> None:
+    """Wrong usage is 2, with the option and the reason in one line."""
+    done = command.run("list", option, value)
+    assert done.exit_code == 2
+    last = done.stderr.splitlines()[-1]
+    assert option in last
+    assert told in last
+
+
+def test_list__survives_what_cannot_be_read(command: Command, yard: Graveyard) -> None:
+    """A damaged record is a line of its id; another key in place of the list is told."""
+    made, fine = command.accept(PLAIN, PLAIN)
+    keys = yard.layout.keys(0)
+    yard.client.hset(
+        keys.notification(made), mapping={"record": "\x1b[2J", "due": "x", "open": "x"}
+    )
+    done = command.run("list")
+    assert done.exit_code == 0
+    assert "\x1b" not in done.stdout
+    assert {one["notification_id"]: one["type"] for one in listed(command)} == {
+        made: None,
+        fine: PLAIN["type"],
+    }
+    yard.client.rename(keys.accepted, "elsewhere")
+    yard.client.set(keys.accepted, "foreign")
+    done = command.run("list")
+    assert done.exit_code == 3
+    assert f"{keys.accepted} holds something else" in done.stderr
+
+
+def test_list__without_redis_is_1() -> None:
+    """It ends at once with one line."""
+    done = Command(NOWHERE).run("list")
+    assert done.exit_code == 1
+    assert len(done.stderr.splitlines()) == 1
