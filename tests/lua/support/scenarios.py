@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from galaxy_notify.redis_state import calls, group
+from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.fsck_notifications import balance, recount
 from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
-from galaxy_notify.redis_state.listing import glance
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support import user_scenarios
@@ -18,6 +17,7 @@ from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.seeds import SEEDS, abandon
 from tests.lua.support.shard import KEEP, LIMITS, MINE, NOW, TTL, Shard, new, ruled, split
+from tests.lua.support.stream_scenarios import STREAMS
 
 _ROUTES = ("email:u1", "push:u1", "push:u2")
 
@@ -218,59 +218,6 @@ def _census(shard: Shard) -> Call:
     return census(shard.keys, "0", [f"{1:032x}".encode()])
 
 
-def _trim(shard: Shard) -> Call:
-    """A stream far too long, with a group that has read half of it."""
-    for number in range(40):
-        shard.client.xadd(shard.keys.stream, {"n": number})
-    shard.client.xgroup_create(shard.keys.stream, "gateway", "0")
-    _read_half(shard)
-    return calls.trim(shard.keys, 5, 10**12)
-
-
-def _delist(shard: Shard) -> Call:
-    """Notifications that are there, one that is gone, a batch half gone, and a stranger's entry."""
-    for number in (1, 2):
-        shard.accept(number)
-    shard.answers(new(3), new(4))
-    for number in (2, 3):
-        SEEDS["cancelled"](shard, number + 10)
-        shard.client.delete(shard.keys.notification(f"{number + 10:032x}"))
-    shard.client.xadd(shard.keys.accepted, {"n": 1})
-    return calls.delist(shard.keys, "-", 100)
-
-
-def _glance(shard: Shard) -> Call:
-    """A notification of several routes, one that is gone, one that was moved."""
-    shard.accept(1, *_ROUTES)
-    moved = shard.accept(2)
-    shard.run(shard.rescheduling(*moved, due=NOW + 9_000, mark=True))
-    names = [f"{number:032x}" for number in (1, 2, 9)]
-    return glance(shard.keys, names, None, 300_000)
-
-
-def _finish(shard: Shard) -> Call:
-    """Two events that the group has handled."""
-    return group.finish(shard.keys, "gateway", _delivered(shard), group.MarkLimits(60_000, 10))
-
-
-def _park(shard: Shard) -> Call:
-    """An event that the group cannot handle."""
-    stream_id = next(iter(_delivered(shard)))
-    item = group.Parking(stream_id, 10, "cannot be decoded")
-    return group.park(shard.keys, "gateway", "gw-1", item, 100)
-
-
-def _delivered(shard: Shard) -> dict[str, str]:
-    ids = [str(shard.client.xadd(shard.keys.stream, {"n": n}), "ascii") for n in range(2)]  # type: ignore[arg-type]  # these are bytes
-    shard.client.xgroup_create(shard.keys.stream, "gateway", "0")
-    shard.client.xreadgroup("gateway", "gw-1", {shard.keys.stream: ">"})
-    return {made: f"event-{made}" for made in ids}
-
-
-def _read_half(shard: Shard) -> None:
-    shard.client.xreadgroup("gateway", "gw-1", {shard.keys.stream: ">"}, count=20)
-
-
 #: Name → what brings a shard to where the call is sent. The part before the space is the script.
 SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "accept": _accept,
@@ -291,14 +238,10 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "mend": _mend,
     "recount": _recount,
     "balance": _balance,
-    "trim": _trim,
-    "delist": _delist,
-    "glance": _glance,
     "consult": user_scenarios.consulting,
     "reserve": user_scenarios.reserving,
     "collapse": user_scenarios.collapsing,
     "prefer": user_scenarios.preferring,
     "recall": user_scenarios.recalling,
-    "finish": _finish,
-    "park": _park,
+    **STREAMS,
 }
