@@ -30,10 +30,7 @@ _REMEMBERED: Final = 256
 # More than this version keeps, should another keep more.
 _MOST_LINES: Final = 1000
 # What is cut short is no ValueError of msgpack's where the length is found by skipping.
-_UNREADABLE: Final = (
-    *(ValueError, TypeError, KeyError, IndexError, RecursionError),
-    msgpack.UnpackException,
-)
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, RecursionError, msgpack.UnpackException)
 
 
 class Status(StrEnum):

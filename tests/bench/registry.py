@@ -46,6 +46,7 @@ WORKLOADS = (
     Workload("accept", "Accepting", 600, 30, "notifications/s"),
     Workload("rules", "Accepting with rules", 120, 30, "ms"),
     Workload("background", "Handing in and going on", 1200, 120, "% of calls", in_quick=False),
+    Workload("listing", "Listing", 300, 45, "µs/notification"),
     Workload("replay", "Replay", 600, 30, "dead letters/s"),
     Workload("consumers", "Consumers", 600, 45, "events/s"),
     Workload("workers", "Workers", 600, 45, "routes/s"),

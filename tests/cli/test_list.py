@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.command import NOWHERE, Command
-from tests.support.dead import Graveyard, graveyard
+from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
-from tests.support.servers import Server
 
 KEYS = ["notification_id", "type", "producer", "severity", "accepted_at_ms", "created_at_ms"]
 HEADER = ["id", "accepted", "type", "producer", "severity", "due", "open", "routes"]
 KEYS += ["due_at_ms", "expires_at_ms", "routes", "open", "cancelled", "parts", "states"]
-
-
-@pytest.fixture
-def yard(server: Server) -> Iterator[Graveyard]:
-    """Give a deployment of one shard."""
-    with graveyard(server) as made:
-        yield made
-
-
-@pytest.fixture
-def command(server: Server) -> Command:
-    """Give its command line."""
-    return Command(server.url)
 
 
 def listed(command: Command, *arguments: str) -> list[dict[str, Any]]:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.command import Command
-from tests.support.dead import Graveyard, graveyard
+from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
-from tests.support.servers import Server
 
 LATER, LATER_MS = "2100-01-01T00:00:00Z", 4_102_444_800_000
-
-
-@pytest.fixture
-def yard(server: Server) -> Iterator[Graveyard]:
-    """Give a deployment of one shard."""
-    with graveyard(server) as made:
-        yield made
-
-
-@pytest.fixture
-def command(server: Server) -> Command:
-    """Give its command line."""
-    return Command(server.url)
 
 
 def test_reschedule__tells_what_it_moved(command: Command, yard: Graveyard) -> None:

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from galaxy_notify.model.route import Failure
 from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.command import Command
-from tests.support.dead import WORKER, Graveyard, graveyard
+from tests.support.dead import WORKER, Graveyard
 from tests.support.intents import PLAIN as INTENT
-from tests.support.servers import Server
 
 KEYS = ["notification_id", "type", "producer", "severity", "created_at_ms", "due_at_ms"]
 KEYS += ["expires_at_ms", "request_id", "trace_id", "open", "ttl_ms", "parts", "routes"]
 ROUTE_KEYS = ["route_id", "status", "generation", "attempts", "max_attempts", "due_at_ms"]
 ROUTE_KEYS += ["lease", "failure", "stream_id", "why", "history"]
 HISTORY_KEYS = ["at_ms", "event", "worker", "attempt", "class", "message", "stream_id"]
-
-
-@pytest.fixture
-def yard(server: Server) -> Iterator[Graveyard]:
-    """Give a deployment of one shard."""
-    with graveyard(server) as made:
-        yield made
-
-
-@pytest.fixture
-def command(server: Server) -> Command:
-    """Give its command line."""
-    return Command(server.url)
 
 
 def only_route(command: Command, name: str) -> Any:

@@ -1,0 +1,79 @@
+"""The list where strangers have written, or what it names is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from galaxy_notify.operations.list_filter import ListFilter
+from galaxy_notify.operations.listing import list_notifications
+from tests.support.intents import PLAIN
+from tests.support.lists import ANY, ids, pages, some, told
+from tests.support.servers import Server
+from tests.support.site import Site
+
+Found = Callable[..., Site]
+
+
+def test_list__hostile_entries_name_nothing(any_server: Server, found: Found) -> None:
+    """Strangers' entries are passed over, and a page goes on behind any number of them."""
+    site = found(any_server, worker__shards=2)
+    made = some(site, 6)
+    bad: list[dict[Any, Any]] = [
+        {"n": 1},
+        {"ids": ""},
+        {"ids": b"\xff " * 99},
+        {"ids": "x" * 99_999},
+    ]
+    for keys in site.layout.all_keys:
+        for number in range(1_200):
+            site.client.xadd(keys.accepted, bad[number % len(bad)])
+    newest = site.notify()
+    read = list(pages(site, limit=5))
+    listed = [item.listed.notification_id for page in read for item in page.items]
+    assert listed[0] == newest
+    assert sorted(listed) == sorted([newest, *made])
+    assert len(read) > 2
+
+
+def test_list__of_what_is_gone_passes_over_it(any_server: Server, found: Found) -> None:
+    """What is listed still and has expired is not told of."""
+    site = found(any_server, worker__shards=2)
+    made = some(site, 10)
+    for one in made[:7]:
+        site.notifier.cancel(one)
+        site.client.delete(site.layout.keys_for(one).notification(one))
+    site.whole = False
+    assert sorted(ids(site, limit=2)) == sorted(made[7:])
+
+
+def test_list__of_what_cannot_be_read_has_nulls(any_server: Server, found: Found) -> None:
+    """A damaged record, or another key in its place, is told of by its id alone."""
+    site = found(any_server)
+    site.whole = False
+    broken, foreign, fine = site.notify(), site.notify(), site.notify()
+    site.client.hset(site.keys.notification(broken), "record", "rubbish")
+    site.client.delete(site.keys.notification(foreign))
+    site.client.set(site.keys.notification(foreign), "x")
+    items = {one: told(site, one) for one in ids(site)}
+    assert list(items) == [fine, foreign, broken]
+    for one in (broken, foreign):
+        kept = {"notification_id", "accepted_at_ms", "cancelled", "open"}
+        assert all(items[one][name] is None for name in items[one].keys() - kept)
+    assert (items[broken]["open"], items[foreign]["open"]) == (1, None)
+    assert ids(site, ListFilter(types=(str(PLAIN["type"]),))) == [fine]
+
+
+def test_list__where_another_key_stands_leaves_that_shard_out(
+    any_server: Server, found: Found
+) -> None:
+    """A stranger's key in the place of the list: accepting goes on, and the page says so."""
+    site = found(any_server, worker__shards=3)
+    first = site.layout.keys(0)
+    site.client.set(first.accepted, "foreign")
+    made = some(site, 30)
+    elsewhere = [one for one in made if site.layout.keys_for(one) != first]
+    page = list_notifications(site.place, ANY)
+    assert page.foreign == [first.accepted]
+    assert sorted(item.listed.notification_id for item in page.items) == sorted(elsewhere)
+    assert len(site.due()) == 30
