@@ -25,7 +25,9 @@ from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
 MOST_IDS: Final = 1000
 #: What a record holds beside the payload: ids, names, keys and its frame.
 _FRAME_BYTES: Final = 4096
-_ENTRIES: Final = 100
+# How many notifications are read at a time, of all shards together, and the first entries of all.
+_AHEAD: Final = 200
+_FIRST_ENTRIES: Final = 8
 
 
 class Position(NamedTuple):
@@ -60,8 +62,8 @@ class Merge:
 
     def __init__(self, layout: Layout, span: Span, after: Position | None) -> None:
         """Begin behind *after*, or at the newest."""
-        count = min(_ENTRIES, 8 + 2 * _ENTRIES // layout.deployment.shards)
-        self._shards = [_Shard(keys, span, after, count) for keys in layout.all_keys]
+        ahead = max(_FIRST_ENTRIES, _AHEAD // layout.deployment.shards)
+        self._shards = [_Shard(keys, span, after, ahead) for keys in layout.all_keys]
 
     @property
     def foreign(self) -> list[str]:
@@ -108,14 +110,16 @@ class Merge:
 
 
 class _Shard:
-    def __init__(self, keys: Keys, span: Span, after: Position | None, count: int) -> None:
+    def __init__(self, keys: Keys, span: Span, after: Position | None, ahead: int) -> None:
         self.keys = keys
         self.waiting: deque[Listed] = deque()
         self.is_read = self.is_foreign = False
         #: What is not read yet is less than this.
         self.floor = after or _NEWEST
         self._after = after
-        self._count = count
+        self._ahead = ahead
+        # An entry may name hundreds: how many, the first ones tell.
+        self._count = min(_FIRST_ENTRIES, ahead // 4)
         self._from, self._to = "+", "-" if span.since_ms is None else str(span.since_ms)
         ends = [ms for ms in (span.until_ms, after and after.ms) if ms is not None]
         if ends:
@@ -145,6 +149,8 @@ class _Shard:
             listed = list(self._listed(text(stream_id), (fields or {}).get(b"ids", b"")))
             self.waiting.extend(listed)
             idle += not listed
+        named = max(len(entries), len(self.waiting))
+        self._count = max(1, self._ahead * len(entries) // max(1, named))
         return idle
 
     def _listed(self, stream_id: str, ids: bytes) -> Iterator[Listed]:

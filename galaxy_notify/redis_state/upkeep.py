@@ -19,7 +19,8 @@ from galaxy_notify.redis_state.runner import fault_of, run, unreadable
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
-_LISTED: Final = 256
+#: Entries of the list in a page.
+LISTED: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Upkeep:
 
     async def delist(self, start: str) -> Delisted:
         """Remove what is not there any more from a page of what is listed, behind *start*."""
-        reply = await run(self._client, calls.delist(self.keys, start, _LISTED))
+        reply = await run(self._client, calls.delist(self.keys, start, LISTED))
         try:
             following, looked, gone = reply
             return Delisted(following.decode(), int(looked), int(gone))

@@ -57,7 +57,7 @@ def test_list_trimmer__goes_on_while_pages_go(server: Server, found: Found) -> N
     left = [3_001]
     while station.run(trimmer.trim()):
         left.append(int(site.client.xlen(site.keys.accepted)))
-    assert all(before - after == 1_024 for before, after in pairwise(left))
+    assert all(before - after == 512 for before, after in pairwise(left))
     entries: Any = site.client.xrange(site.keys.accepted)
     assert [fields for _, fields in entries] == [{b"ids": alive.encode()}]
 

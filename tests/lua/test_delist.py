@@ -66,6 +66,26 @@ def test_delist__goes_on_page_by_page(shard: Shard) -> None:
     assert listed(shard) == [[number] for number in range(1, 100, 2)]
 
 
+def test_delist__takes_a_beginning_away_as_a_whole(shard: Shard) -> None:
+    """Where all of the first page is gone the next one begins at the beginning again."""
+    for number in range(1, 51):
+        shard.accept(number)
+    forget(shard, *range(1, 41))
+    assert delist(shard, "-", 32) == ("-", 32, 32)
+    assert delist(shard, "-", 32) == ("", 18, 8)
+    assert listed(shard) == [[number] for number in range(41, 51)]
+    forget(shard, *range(41, 51))
+    assert delist(shard) == ("", 10, 10)
+    assert listed(shard) == []
+
+
+def test_delist__of_a_last_id_removes_it(shard: Shard) -> None:
+    """A stranger's entry with the greatest id that there is goes like any other."""
+    shard.client.xadd(shard.keys.accepted, {"n": 1}, id=f"{2**64 - 1}-{2**64 - 1}")
+    assert delist(shard) == ("", 1, 1)
+    assert shard.client.xlen(shard.keys.accepted) == 0
+
+
 def test_delist__of_nothing(shard: Shard) -> None:
     """Where nothing is listed, nothing comes about."""
     assert delist(shard) == ("", 0, 0)

@@ -15,6 +15,7 @@ from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.upkeep import LISTED
 from tests.bench.figures import Figures
 from tests.bench.site import Site, deployment, patient
 from tests.bench.watch import commands
@@ -77,7 +78,7 @@ def _trim(figures: Figures, server: Server, number: int) -> None:
         before, start = commands(client).get("evalsha", {"usec": 0})["usec"], "-"
         pages = 0
         while start:
-            following, _, _ = run_sync(place.client, calls.delist(_KEYS, start, 256))
+            following, _, _ = run_sync(place.client, calls.delist(_KEYS, start, LISTED))
             start, pages = following.decode(), pages + 1
         took = commands(client)["evalsha"]["usec"] - before
     figures.add("trim", took / number, "µs/entry")

@@ -34,6 +34,14 @@ def _delist(shard: Shard) -> Call:
     return calls.delist(shard.keys, "-", 100)
 
 
+def _delist_beginning(shard: Shard) -> Call:
+    """All that was listed is gone."""
+    for number in (1, 2):
+        SEEDS["cancelled"](shard, number)
+        shard.client.delete(shard.keys.notification(f"{number:032x}"))
+    return calls.delist(shard.keys, "-", 100)
+
+
 def _glance(shard: Shard) -> Call:
     """A notification of several routes, one that is gone, one that was moved."""
     shard.accept(1, *_ROUTES)
@@ -70,6 +78,7 @@ def _read_half(shard: Shard) -> None:
 STREAMS: dict[str, Callable[[Shard], Call]] = {
     "trim": _trim,
     "delist": _delist,
+    "delist the beginning": _delist_beginning,
     "glance": _glance,
     "finish": _finish,
     "park": _park,
