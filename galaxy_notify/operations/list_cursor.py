@@ -13,7 +13,6 @@ from galaxy_notify.redis_state.listing import MOST_IDS, Position
 # A number for the form, the time, the shard, the number within the time, the place in the entry.
 _FORM: Final = struct.Struct(">BQHQH")
 _NUMBER: Final = 1
-_LATEST_MS: Final = 10**14
 
 
 def write_cursor(position: Position) -> str:
@@ -28,7 +27,7 @@ def read_cursor(text: str, shards: int) -> Position:
         position = Position(*values)
     except (ValueError, binascii.Error, struct.error):
         raise _no_cursor() from None
-    known = number == _NUMBER and position.ms < _LATEST_MS and position.place < MOST_IDS
+    known = number == _NUMBER and position.place < MOST_IDS
     # Not every text that means a position is the one that we write for it.
     if not known or position.shard >= shards or write_cursor(position) != text:
         raise _no_cursor()

@@ -40,7 +40,7 @@ class Position(NamedTuple):
 
 
 #: Later than anything.
-_NEWEST: Final = Position(1 << 63, 0, 0, 0)
+_NEWEST: Final = Position(1 << 64, 0, 0, 0)
 
 
 class Listed(NamedTuple):

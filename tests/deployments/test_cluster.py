@@ -105,6 +105,9 @@ def test_cluster__operators_commands_see_all_shards(cluster: Cluster, found: Fou
     command = command_on(cluster)
     made = [site.notify(f"u{n}") for n in range(30)]
     assert command.run("cancel", made[0]).exit_code == 0
+    assert command.run("reschedule", made[1], "2020-01-01T00:00:00Z").exit_code == 0
+    listed = command.run("list", "--state", "open", "--json").stdout.splitlines()
+    assert {json.loads(line)["notification_id"] for line in listed} == set(made[1:])
     broken = site.station(_refuse)
     for shard in range(SHARDS):
         broken.step(shard=shard)

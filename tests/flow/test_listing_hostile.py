@@ -7,6 +7,7 @@ from typing import Any
 
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
+from tests.support.command import Command
 from tests.support.intents import PLAIN
 from tests.support.lists import ANY, ids, pages, some, told
 from tests.support.servers import Server
@@ -34,6 +35,18 @@ def test_list__hostile_entries_name_nothing(any_server: Server, found: Found) ->
     assert listed[0] == newest
     assert sorted(listed) == sorted([newest, *made])
     assert len(read) > 2
+
+
+def test_list__goes_on_behind_an_entry_of_the_far_future(any_server: Server, found: Found) -> None:
+    """A stranger's time is no time of ours, but nothing is lost over it."""
+    site = found(any_server, worker__shards=2)
+    before = some(site, 4)
+    for keys in site.layout.all_keys:
+        site.client.xadd(keys.accepted, {"ids": before[0]}, id=f"{2**63 + 5}-7")
+    after = some(site, 4)
+    assert set(ids(site, limit=1)) == {*before, *after}
+    command = Command(site.settings.redis.url, {"WORKER__SHARDS": "2"})
+    assert command.run("list", "--since", "1h").exit_code == 0
 
 
 def test_list__of_what_is_gone_passes_over_it(any_server: Server, found: Found) -> None:

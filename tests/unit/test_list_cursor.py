@@ -19,7 +19,7 @@ from galaxy_notify.redis_state.listing import Position
 SHARDS = 7
 POSITIONS = st.builds(
     Position,
-    st.integers(0, 10**14 - 1),
+    st.integers(0, 2**64 - 1),
     st.integers(0, SHARDS - 1),
     st.integers(0, 2**64 - 1),
     st.integers(0, 999),
