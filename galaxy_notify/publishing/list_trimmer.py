@@ -14,7 +14,7 @@ from galaxy_notify.telemetry.outage import EdgeLog
 
 #: While routes move some pages go with each pass; an idle shard is hardly looked at.
 _AT_WORK_S: Final = 1.0
-_IDLE_S: Final = 30.0
+_IDLE_S: Final = 60.0
 _PAGES: Final = 4
 
 
