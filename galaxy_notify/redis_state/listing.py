@@ -25,9 +25,11 @@ from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
 MOST_IDS: Final = 1000
 #: What a record holds beside the payload: ids, names, keys and its frame.
 _FRAME_BYTES: Final = 4096
-# How many notifications are read at a time, of all shards together, and the first entries of all.
+# How many notifications are read at a time, of all shards together and of each at least; and the
+# first entries of each.
 _AHEAD: Final = 200
-_FIRST_ENTRIES: Final = 8
+_FEWEST_AHEAD: Final = 8
+_FIRST_ENTRIES: Final = 2
 
 
 class Position(NamedTuple):
@@ -62,7 +64,7 @@ class Merge:
 
     def __init__(self, layout: Layout, span: Span, after: Position | None) -> None:
         """Begin behind *after*, or at the newest."""
-        ahead = max(_FIRST_ENTRIES, _AHEAD // layout.deployment.shards)
+        ahead = max(_FEWEST_AHEAD, _AHEAD // layout.deployment.shards)
         self._shards = [_Shard(keys, span, after, ahead) for keys in layout.all_keys]
 
     @property
@@ -119,7 +121,7 @@ class _Shard:
         self._after = after
         self._ahead = ahead
         # An entry may name hundreds: how many, the first ones tell.
-        self._count = min(_FIRST_ENTRIES, ahead // 4)
+        self._count = _FIRST_ENTRIES
         self._from, self._to = "+", "-" if span.since_ms is None else str(span.since_ms)
         ends = [ms for ms in (span.until_ms, after and after.ms) if ms is not None]
         if ends:
@@ -155,13 +157,14 @@ class _Shard:
 
     def _listed(self, stream_id: str, ids: bytes) -> Iterator[Listed]:
         ms, number = map(int, stream_id.split("-"))
-        self.floor = Position(ms, self.keys.shard, number, 0)
+        shard, after = self.keys.shard, self._after
+        self.floor = Position(ms, shard, number, 0)
         names = text(ids[: 64 * MOST_IDS]).split(" ")[:MOST_IDS]
-        for place, name in reversed(list(enumerate(names))):
-            position = self.floor._replace(place=place)
+        for place in range(len(names) - 1, -1, -1):
+            position = Position(ms, shard, number, place)
             # What is no id of ours was not accepted.
-            if is_first_part(name) and (self._after is None or position < self._after):
-                yield Listed(position, name)
+            if (after is None or position < after) and is_first_part(names[place]):
+                yield Listed(position, names[place])
 
 
 @dataclass(frozen=True, slots=True)
