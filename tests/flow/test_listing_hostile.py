@@ -26,9 +26,11 @@ def test_list__hostile_entries_name_nothing(any_server: Server, found: Found) ->
         {"ids": b"\xff " * 99},
         {"ids": "x" * 99_999},
     ]
-    for keys in site.layout.all_keys:
-        for number in range(1_200):
-            site.client.xadd(keys.accepted, bad[number % len(bad)])
+    with site.client.pipeline(transaction=False) as pipeline:
+        for keys in site.layout.all_keys:
+            for number in range(1_200):
+                pipeline.xadd(keys.accepted, bad[number % len(bad)])
+        pipeline.execute()
     newest = site.notify()
     read = list(pages(site, limit=5))
     listed = [item.listed.notification_id for page in read for item in page.items]
