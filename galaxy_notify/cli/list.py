@@ -63,12 +63,7 @@ def command(
             page, now_ms = _read(place, given, limit, cursor)
         except InvalidQuery as error:
             raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
-    for told in [item.as_json() for item in page.items] if as_json else ():
-        echo_json(told)
-    for line in (
-        [] if as_json else table(_HEADER, (_row(item.as_json(), now_ms) for item in page.items))
-    ):
-        echo(line)
+    _print([item.as_json() for item in page.items], now_ms, as_json=as_json)
     for key in page.foreign:
         note(f"nothing of this shard is listed: {printable(key)} holds something else")
     if page.cursor is not None:
@@ -101,6 +96,15 @@ def _filter(given: dict[str, Any], now_ms: int) -> ListFilter:
     since_ms, until_ms = (moment_ms(text, now_ms) if text else None for text in times)
     names = {name: given[name] for name in ("states", "types", "producers", "user")}
     return ListFilter(since_ms=since_ms, until_ms=until_ms, **names)
+
+
+def _print(items: list[dict[str, Any]], now_ms: int, *, as_json: bool) -> None:
+    if as_json:
+        for told in items:
+            echo_json(told)
+        return
+    for line in table(_HEADER, (_row(told, now_ms) for told in items)):
+        echo(line)
 
 
 def _row(told: dict[str, Any], now_ms: int) -> list[Cell]:

@@ -127,7 +127,8 @@ class _Reading:
                 return
             seen = (yield from look(self.layout, chunk, routes)) if chunk else []
             for place, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
-                if self._has_enough():
+                # The first is looked at whatever was read before it: a page gets on.
+                if place and self._has_enough():
                     seen = seen[:place]
                     break
                 yield from self._add(listed, one, routes)

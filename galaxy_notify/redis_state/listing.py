@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.ids import is_first_part
@@ -40,9 +41,15 @@ class Position(NamedTuple):
     number: int
     place: int
 
+    @property
+    def age(self) -> tuple[int, int, int, int]:
+        """Return what is less the newer it is."""
+        return (-self.ms, -self.shard, -self.number, -self.place)
 
-#: Later than anything.
+
+#: Later than anything, and earlier.
 _NEWEST: Final = Position(1 << 64, 0, 0, 0)
+_OLDEST: Final = Position(-1, 0, 0, 0)
 
 
 class Listed(NamedTuple):
@@ -86,24 +93,30 @@ class Merge:
     def pop(self, most: int) -> list[Listed]:
         """Take the newest, as far as their order is known without reading on."""
         found: list[Listed] = []
-        while len(found) < most and (head := self._head) is not None:
-            found.append(head.waiting.popleft())
+        heap = [
+            (one.waiting[0].position.age, one.keys.shard) for one in self._shards if one.waiting
+        ]
+        heapify(heap)
+        unread = self._unread
+        while heap and len(found) < most and heap[0][0] < unread.age:
+            one = self._shards[heap[0][1]]
+            found.append(one.waiting.popleft())
+            if one.waiting:
+                heapreplace(heap, (one.waiting[0].position.age, one.keys.shard))
+            else:
+                heappop(heap)
+                unread = max(unread, one.floor if one.is_dry else unread)
         return found
 
     def reached(self, last: Position | None) -> Position | None:
         """Return behind what everything was seen; *last* is what was taken last."""
-        dry = [one.floor for one in self._shards if one.is_dry]
-        return last if self._head is not None or not dry else max(dry)
+        heads = [one.waiting[0].position for one in self._shards if one.waiting]
+        return last if max(heads, default=_OLDEST) > self._unread else self._unread
 
     @property
-    def _head(self) -> _Shard | None:
-        """Return the shard with the newest, unless what is not read yet may be newer."""
-        heads = [one for one in self._shards if one.waiting]
-        newest = max(heads, key=lambda one: one.waiting[0], default=None)
-        if newest is None:
-            return None
-        dry = (one.floor for one in self._shards if one.is_dry)
-        return newest if all(floor < newest.waiting[0].position for floor in dry) else None
+    def _unread(self) -> Position:
+        """Return what nothing reaches up to that is not read yet."""
+        return max((one.floor for one in self._shards if one.is_dry), default=_OLDEST)
 
     def put_back(self, listed: Sequence[Listed]) -> None:
         """Return what was taken last."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from galaxy_notify.operations import listing
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
 from tests.support.command import Command
@@ -37,6 +40,19 @@ def test_list__hostile_entries_name_nothing(any_server: Server, found: Found) ->
     assert listed[0] == newest
     assert sorted(listed) == sorted([newest, *made])
     assert len(read) > 2
+
+
+def test_list__gets_on_whatever_was_read_before(
+    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where strangers' entries alone are as many as a page looks at, it still ends further on."""
+    monkeypatch.setattr(listing, "MOST_LOOKED", 1)
+    site = found(server, worker__shards=4)
+    made = some(site, 12)
+    for number in range(40):
+        site.client.xadd(site.layout.keys(number % 4).accepted, {"n": number})
+    made += some(site, 12)
+    assert sorted(ids(site)) == sorted(made)
 
 
 def test_list__goes_on_behind_an_entry_of_the_far_future(any_server: Server, found: Found) -> None:
