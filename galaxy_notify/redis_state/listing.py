@@ -135,12 +135,20 @@ class _Shard:
         self._ahead = ahead
         # An entry may name hundreds: how many, the first ones tell.
         self._count = _FIRST_ENTRIES
-        self._from, self._to = "+", "-" if span.since_ms is None else str(span.since_ms)
-        ends = [ms for ms in (span.until_ms, after and after.ms) if ms is not None]
-        if ends:
-            self._from = str(min(ends))
-        if after and keys.shard == after.shard and after.ms == min(ends):
-            self._from = f"{after.ms}-{after.number}"
+        self._from = self._begin(span.until_ms, after)
+        self._to = "-" if span.since_ms is None else str(span.since_ms)
+
+    def _begin(self, until_ms: int | None, after: Position | None) -> str:
+        """Return the newest id to read: nothing that stands before *after*."""
+        if after is None:
+            return "+" if until_ms is None else str(until_ms)
+        # What was accepted in the same millisecond is in the order of the shards.
+        ms = after.ms - (self.keys.shard > after.shard)
+        if until_ms is not None and until_ms < ms:
+            return str(until_ms)
+        if self.keys.shard == after.shard:
+            return f"{'' if after.place else '('}{ms}-{after.number}"
+        return str(max(ms, 0))
 
     @property
     def is_dry(self) -> bool:

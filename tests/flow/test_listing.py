@@ -65,6 +65,27 @@ def test_list__pages_do_not_shift(any_server: Server, found: Found) -> None:
     assert len(gone) > 3
 
 
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_list__of_one_millisecond_has_everything_once(
+    most: int, server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards that accepted at the same time come one after the other, at any length of pages."""
+    monkeypatch.setattr(listing, "MOST_LOOKED", most)
+    site = found(server, worker__shards=3)
+    made = some(site, 36)
+    for keys in site.layout.all_keys:
+        site.client.delete(keys.accepted)
+    for number, one in enumerate(made):
+        keys, ms = site.layout.keys_for(one), 10**12 + number // 24
+        site.client.xadd(keys.accepted, {"ids": one}, id=f"{ms}-{number}")
+    everything = ids(site)
+    assert sorted(everything) == sorted(made)
+    for limit in (1, 2, 5):
+        assert ids(site, limit=limit) == everything
+    assert set(ids(site, ListFilter(until_ms=10**12), limit=3)) == set(made[:24])
+    assert set(ids(site, ListFilter(since_ms=10**12 + 1), limit=3)) == set(made[24:])
+
+
 def test_list__tells_of_each(any_server: Server, found: Found) -> None:
     """What was asked for, what is open, and whether it was taken back or moved."""
     site = found(any_server)
