@@ -22,6 +22,7 @@ COMPLETE_VARIABLE: Final = "_GALAXY_NOTIFY_COMPLETE"
 COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Serve": {
         "run": "Run the daemon that publishes what is due.",
+        "intake": "Take intents from a Redis stream.",
         "demo": "Show everything once, on a server of its own.",
     },
     "Notify": {

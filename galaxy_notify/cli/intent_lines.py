@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.model.json_data import printable
+from galaxy_notify.model.json_text import parse_json
 
 #: A longer line is refused without being kept; the largest fan-outs stay far below it.
 LONGEST_LINE: Final = 32 << 20
@@ -46,20 +44,7 @@ def parse(line: Line) -> Any:
     if line.too_long:
         raise InvalidIntent("", f"the line is longer than {LONGEST_LINE:,} bytes", "too_large")
     raw = line.raw.removeprefix(_MARK) if line.number == 1 else line.raw
-    try:
-        return json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant
-        )
-    except UnicodeDecodeError as error:
-        raise InvalidIntent("", f"the line is not UTF-8 at byte {error.start + 1}") from None
-    except json.JSONDecodeError as error:
-        reason = f"the line is not JSON: {error.msg} at column {error.colno}"
-        raise InvalidIntent("", reason) from None
-    except ValueError:
-        reason = "the line is not JSON: a number has far too many digits"
-        raise InvalidIntent("", reason) from None
-    except RecursionError:
-        raise InvalidIntent("", "the line is nested too deeply") from None
+    return parse_json(raw, "the line")
 
 
 def _lines(stream: BinaryIO) -> Iterator[Line | None]:
@@ -90,16 +75,3 @@ def _read(stream: BinaryIO) -> bytes:
     # read1 returns what is there; read would wait for a whole block.
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     return read(_BLOCK)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    named = dict(pairs)
-    if len(named) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, count in counts.items() if count > 1)
-        raise InvalidIntent(printable(twice), "is given twice")
-    return named
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidIntent("", f"the line is not JSON: {name} is no number")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import os
 import shlex
-import sys
-import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_application
-from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.cli.serving import serve
 from galaxy_notify.settings import Settings
 
 if TYPE_CHECKING:
     from galaxy_notify.redis_state.embedded import EmbeddedServer
-
-_LINGER_S: Final = 1.0
 
 
 @click.command()
@@ -61,25 +56,13 @@ def _serve(
 
     telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
 
-    # All is done by then, but asyncio waits for a name look-up however long that hangs.
-    leaving = threading.Timer(_LINGER_S, os._exit, (0,))
-    leaving.daemon = True
-
     async def main() -> None:
         await Daemon(settings, telemetry, read_settings, revive).run()
-        if revive is None:
-            leaving.start()
 
-    try:
-        asyncio.run(main())
-    except ConfigurationError:
-        raise
-    except Exception:
-        # The supervisor starts it anew; what was leased lapses and is claimed again.
-        get_logger("daemon").exception("daemon failed")
-        sys.exit(1)
-    finally:
-        leaving.cancel()
+    log = get_logger("daemon")
+    serve(
+        main, lambda error: log.error("daemon failed", exc_info=error), lingers=revive is not None
+    )
 
 
 def _start_embedded(application: Application, settings: Settings) -> EmbeddedServer:

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -22,13 +22,20 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.redis_state.calls import Claim
 from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.settlement import Settled
 from galaxy_notify.redis_state.store import Store
+from galaxy_notify.redis_state.stream_member import Entry, Waiting
 from galaxy_notify.telemetry.logs import get_logger
 
 VARIABLE: Final = "GN_FAILPOINTS"
-PLACES: Final = ("before_claim", "after_claim", "encode", "before_settle", "after_settle")
+#: `poison` is where a reader is handed an intent of the type ``failpoint.poison``.
+PLACES: Final = (
+    *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),
+    *("after_read", "before_admit", "after_admit", "before_refuse", "after_refuse", "poison"),
+)
+_POISON: Final = b'"failpoint.poison"'
 _POINT: Final = re.compile(
     rf"(?P<place>{'|'.join(PLACES)}):(?P<action>kill|raise|fault|hang|delay=(?P<ms>[0-9]+))"
     r"(?::(?P<chance>[01](?:\.[0-9]+)?))?"
@@ -91,6 +98,44 @@ class _FailingEncoder:
     def encode(self, notification: Notification, route: Route, /) -> bytes:
         self._points.hit("encode")
         return self._encoder.encode(notification, route)
+
+
+class _FailingIntents(IntentMember):
+    def __init__(self, points: Failpoints, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._points = points
+
+    async def read(self, count: int, block_ms: int) -> list[Entry]:
+        entries = await super().read(count, block_ms)
+        if entries:
+            self._hit_by(entries)
+        return entries
+
+    async def begin(self, waiting: Waiting) -> Entry | None:
+        entry = await super().begin(waiting)
+        if entry:
+            self._hit_by([entry])
+        return entry
+
+    async def settle(
+        self, admitted: Sequence[str], rejects: Sequence[Reject], keeping: Keeping
+    ) -> Ended:
+        verb = "refuse" if rejects else "admit"
+        self._points.hit(f"before_{verb}")
+        ended = await super().settle(admitted, rejects, keeping)
+        self._points.hit(f"after_{verb}")
+        return ended
+
+    def _hit_by(self, entries: Sequence[Entry]) -> None:
+        self._points.hit("after_read")
+        if any(_POISON in value for entry in entries for value in entry.fields.values()):
+            self._points.hit("poison")
+
+
+def intents_on(*parts: Any) -> IntentMember:
+    """Return the reader made of these parts, with the failpoints of this process, if any."""
+    points = _armed()
+    return IntentMember(*parts) if points is None else _FailingIntents(points, *parts)
 
 
 def store_on(*parts: Any, points: Failpoints | None = None) -> Store:

@@ -4,48 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import secrets
 import signal
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
 
 from galaxy_notify import __version__
-from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.daemon.failpoints import encoder_of
-from galaxy_notify.daemon.last_resort import LastResort
+from galaxy_notify.daemon.intake_part import IntakePart
+from galaxy_notify.daemon.joining import Joining
+from galaxy_notify.daemon.naming import process_id
 from galaxy_notify.daemon.reload import reloadable, restart_needed
 from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.signals import DRAIN_S, EndSignals
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
 from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state.access import open_async, user_name
+from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
-from galaxy_notify.redis_state.joining import check_durability, join_deployment
-from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.permissions import check_rights
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
-from galaxy_notify.telemetry.outage import EdgeLog
-
-DRAIN_S: Final = 10.0
-_SLICE_S: Final = 1.0
-# A start while Redis is away makes two connections a second at most, as an outage later does.
-_JOIN_PAUSE_S: Final = 0.6
-_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Daemon:
@@ -65,7 +52,7 @@ class Daemon:
         Raises `ConfigurationError`, for instance for an encoder that can't be loaded.
         """
         load_all()
-        self.worker_id = _worker_id()
+        self.worker_id = process_id()
         self._settings = settings
         self._read_settings = read_settings
         self._telemetry = telemetry
@@ -76,7 +63,10 @@ class Daemon:
         self._pulse = Pulse(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
-        self._last_resort = LastResort()
+        self._signals = EndSignals(
+            self._asked_to_stop,
+            lambda name: self._log.warning("daemon leaves at once", signal=name),
+        )
         self._shards: list[Shard] = []
         self._client = open_async(
             settings, connections=_connections(settings), name=f"galaxy-notify-{self.worker_id}"
@@ -88,7 +78,8 @@ class Daemon:
         Redis being away never ends it. Raises `ConfigurationError` for a deployment that does not
         fit, and whatever a defect raised.
         """
-        self._handle_signals()
+        self._signals.listen()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         about = {"version": __version__, "shards": self._settings.worker.shards}
         self._log.info("daemon started", pid=os.getpid(), **about)
         self._supervisor.ready()
@@ -99,7 +90,7 @@ class Daemon:
             with suppress(*REDIS_ERRORS):
                 await self._client.aclose()
             self._telemetry.shutdown()
-            self._last_resort.call_off()
+            self._signals.call_off()
         self._log.info("daemon stopped")
 
     def stop(self) -> None:
@@ -107,29 +98,10 @@ class Daemon:
         self._stop.set()
 
     async def _join(self) -> bool:
-        """Agree with the deployment; wait for Redis as long as it takes. False when stopped."""
-        edge, backoff = EdgeLog(self._log), OutageBackoff()
-        prefix, mine = self._settings.redis.prefix, self._policy.deployment
-        confirm = Confirm.of(self._settings.redis.durability)
-        keys, user = Layout(prefix, mine).keys(0), user_name(self._settings)
-        while not self._stop.is_set():
-            self._pulse.progressed(-1)
-            try:
-                await check_rights(self._client, keys, Role.DAEMON, user)
-                await join_deployment(self._client, prefix, mine, lead=True)
-                await check_durability(self._client, Keys(prefix, 0), confirm)
-            except RedisFault as error:
-                if error.fault.remedy is Remedy.CONFIGURE:
-                    raise ConfigurationError(f"redis: {error.fault.text}") from error
-                edge.down(error.fault.code, error.fault.text)
-                self._telemetry.redis_error(error.fault.code)
-                self._supervisor.status(f"waiting for redis: {error.fault.code}")
-                await self._pause(max(_JOIN_PAUSE_S, backoff.next() / 1000))
-            else:
-                edge.up()
-                break
-        self._pulse.forget(-1)
-        return not self._stop.is_set()
+        joining = Joining(
+            self._client, self._settings, self._telemetry, self._supervisor, self._pulse
+        )
+        return await joining.run(Role.DAEMON, self._stop, self._log)
 
     async def _work(self) -> None:
         layout = Layout(self._settings.redis.prefix, self._policy.deployment)
@@ -145,20 +117,35 @@ class Daemon:
         )
         self._shards = [Shard(shared, keys) for keys in layout.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in self._shards]
+        intake = self._intake()
         status = StatusLine(shared, self._shards, self._supervisor, self._revive)
         telling = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
         self._log.info("daemon working", channels=list(self._settings.worker.channels))
         await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
-        await self._drain(running)
+        await self._drain(running, intake)
         await telling
 
-    async def _drain(self, running: list[asyncio.Task[None]]) -> None:
+    def _intake(self) -> tuple[IntakePart, asyncio.Task[None]] | None:
+        """Begin to read the intent stream, if this daemon is to."""
+        if not self._settings.intake.enabled:
+            return None
+        part = IntakePart(self._settings, self._telemetry, self.worker_id)
+        return part, asyncio.create_task(part.run_beside())
+
+    async def _drain(
+        self,
+        running: list[asyncio.Task[None]],
+        intake: tuple[IntakePart, asyncio.Task[None]] | None,
+    ) -> None:
         self._supervisor.stopping()
         self._log.info("daemon draining", at_most_s=DRAIN_S)
         for shard in self._shards:
             shard.stop()
+        if intake is not None:
+            intake[0].stop()
+            running = [*running, intake[1]]
         done, late = await asyncio.wait(running, timeout=DRAIN_S)
         if late:
             # Their leases lapse and another worker takes over; nothing is lost.
@@ -166,24 +153,7 @@ class Daemon:
         for task in done:
             task.result()
 
-    async def _pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
-            self._pulse.progressed(-1)
-            await asyncio.sleep(min(left, _SLICE_S / 10))
-
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.add_signal_handler(number, self._asked_to_stop, number)
-        self._last_resort.watch(_ENDING)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-
-    def _asked_to_stop(self, number: int) -> None:
-        name = signal.Signals(number).name
-        if self._stop.is_set():
-            self._log.warning("daemon leaves at once", signal=name)
-            os._exit(1)
+    def _asked_to_stop(self, name: str) -> None:
         self._log.info("daemon asked to stop", signal=name)
         self._stop.set()
 
@@ -214,11 +184,6 @@ def _connections(settings: Settings) -> int:
 def _turns(settings: Settings) -> Turns:
     several = settings.redis.cluster or settings.redis.sentinels
     return Turns(LONGEST_MS_OF_SEVERAL if several else LONGEST_MS)
-
-
-def _worker_id() -> str:
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "host"
-    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 def _about() -> dict[str, str]:

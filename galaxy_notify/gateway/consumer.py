@@ -9,12 +9,12 @@ import galaxy_notify
 from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.gateway.handling import Handler, Handling
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
-from galaxy_notify.gateway.persistence import Outages, Persistence, StopFlag, Stopped, together
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
 from galaxy_notify.redis_state.faults import Fault, Remedy
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
+from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.redis_state.stream import GroupReport
@@ -118,7 +118,7 @@ class GatewayConsumer:
         return {shard: groups.get(self.group, _UNKNOWN) for shard, groups in reports.items()}
 
     async def _run(self, handling: Handling) -> None:
-        outages = Outages(self.group)
+        outages = Outages(get_logger("gateway", group=self.group))
         try:
             place = await self._opened(outages)
         except Stopped:

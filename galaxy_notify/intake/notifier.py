@@ -140,9 +140,12 @@ class Notifier:
 class AsyncNotifier:
     """`Notifier` for asyncio: the same promises, with await."""
 
-    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
-        """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
-        self._client = AsyncClient(settings, adopt=adopt)
+    def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
+        """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
+
+        *once* leaves short faults to the caller, who tries again.
+        """
+        self._client = AsyncClient(settings, adopt=adopt, once=once)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:

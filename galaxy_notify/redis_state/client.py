@@ -108,8 +108,12 @@ class SyncClient:
 class AsyncClient:
     """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
 
-    def __init__(self, settings: Settings, *, adopt: bool) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it."""
+    def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
+        """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it.
+
+        *once* leaves it to the caller to try again.
+        """
+        self._pauses_s = () if once else _PAUSES_S
         self._client = open_async(settings)
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
@@ -120,7 +124,7 @@ class AsyncClient:
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         if self._layout is None:
-            for pause in (*_PAUSES_S, None):
+            for pause in (*self._pauses_s, None):
                 try:
                     self._layout = Layout(self._prefix, await self._join())
                     break
@@ -135,7 +139,7 @@ class AsyncClient:
     async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
         tries = Tries(calls)
-        for pause in (*_PAUSES_S, None):
+        for pause in (*self._pauses_s, None):
             try:
                 tries.answered(await run_all(self._client, tries.left, self._confirm))
             except RedisFault as error:

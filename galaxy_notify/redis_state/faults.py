@@ -107,6 +107,13 @@ def classify(error: BaseException) -> Fault:
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
 
 
+def fault_in(text: str) -> Fault:
+    """Return the fault that a text tells of: an error reply, or ``<code>: <text>``."""
+    code = reply_code(text.replace(": ", " ", 1))
+    remedy = Remedy.CONFIGURE if code in _CONFIGURE else Remedy.RETRY
+    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else remedy, text[:200])
+
+
 def _told_by_server(cause: BaseException | None) -> TypeGuard[BaseException]:
     return isinstance(cause, (exceptions.ResponseError, exceptions.AuthenticationError))
 

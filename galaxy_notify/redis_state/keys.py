@@ -1,4 +1,4 @@
-"""Every key of a shard. All share the hash tag ``{<prefix>:<shard>}``, so one shard is one slot."""
+"""Every key. Those of a shard share the hash tag ``{<prefix>:<shard>}``: one shard is one slot."""
 
 from __future__ import annotations
 
@@ -122,3 +122,20 @@ class Keys:
     def newest(self, key: str, user: str) -> str:
         """Return the newest notifications of a collapse key for a user."""
         return f"{self.tag}newest:{key}:{user}"
+
+
+@dataclass(frozen=True)
+class IntentKeys:
+    """The keys of the intent stream, which is any one outside of the shards."""
+
+    stream: str
+
+    @property
+    def rejects(self) -> str:
+        """Return the stream of entries that could not be accepted."""
+        return f"{self.stream}:rejects"
+
+    @property
+    def never(self) -> str:
+        """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
+        return f"{self.stream}:never"

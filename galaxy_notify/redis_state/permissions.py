@@ -8,7 +8,7 @@ run directly, a script may run for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import redis.asyncio
@@ -64,6 +64,7 @@ PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
     "XCLAIM": ("never", "g", "c", "1", "1-1"),
     "XDEL": ("stream", "1-1"),
     "XGROUP CREATE": ("never", "g", "0"),
+    "XGROUP DELCONSUMER": ("never", "g", "c"),
     "XGROUP DESTROY": ("never", "g"),
     "XINFO CONSUMERS": ("never", "g"),
     "XINFO GROUPS": ("never",),
@@ -93,6 +94,7 @@ PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
 #: Who does not name himself cannot connect at all; a transaction is tried as a whole.
 UNPROBED: Final = frozenset({"CLIENT SETNAME", "EXEC", "MULTI"})
 # Without the deployment's hash these would create a key instead of meeting one of another type.
+_WITHOUT_EVENTS: Final = (Role.PRODUCER, Role.INTAKE)
 _NEED_META: Final = frozenset({"HSETNX", "RPUSH", "SADD"})
 
 
@@ -102,10 +104,13 @@ class Refused:
 
     commands: frozenset[str]
     keys: frozenset[str] = frozenset()
+    #: The pattern of the gateway stream, which not every role reads or writes.
+    stream: str = ""
 
     def of(self, role: Role) -> Refused:
         """Return what of it a role needs."""
-        return Refused(self.commands & set(RIGHTS[role].commands), self.keys)
+        unneeded = {self.stream} if role in _WITHOUT_EVENTS else set()
+        return Refused(self.commands & set(RIGHTS[role].commands), self.keys - unneeded)
 
     @property
     def role(self) -> Role:
@@ -139,7 +144,7 @@ def refused_commands(place: Place) -> Refused:
     refused = _refused(keys, probes, try_all(place, probes.values()))
     if _may_use_transactions(place):
         return refused
-    return Refused(refused.commands | {"MULTI"}, refused.keys)
+    return replace(refused, commands=refused.commands | {"MULTI"})
 
 
 async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user: str) -> None:
@@ -151,7 +156,7 @@ async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user
     (known,) = await run_all(client, [Read(["EXISTS", keys.meta])])
     probes = _probes(keys, RIGHTS[role].commands, known)
     replies = await run_all(client, [Read(probe) for probe in probes.values()])
-    refused = _refused(keys, probes, replies)
+    refused = _refused(keys, probes, replies).of(role)
     if refused:
         raise ConfigurationError(
             f"redis: user {user} may not {refused}: ACL SETUSER {user} {refused.rules}"
@@ -179,10 +184,14 @@ def _refused(keys: Keys, probes: Mapping[str, list[Any]], replies: Sequence[Any]
             continue
         if reply.fault.is_about_a_key:
             touched = next(word for word in probe if word in (keys.never, keys.meta, keys.stream))
-            patterns.add(touched.replace(keys.tag, f"{{{keys.prefix}:*}}:"))
+            patterns.add(_pattern(keys, touched))
         else:
             commands.add(command)
-    return Refused(frozenset(commands), frozenset(patterns))
+    return Refused(frozenset(commands), frozenset(patterns), _pattern(keys, keys.stream))
+
+
+def _pattern(keys: Keys, key: str) -> str:
+    return key.replace(keys.tag, f"{{{keys.prefix}:*}}:")
 
 
 def _may_use_transactions(place: Place) -> bool:

@@ -13,6 +13,7 @@ class Role(StrEnum):
 
     DAEMON = "daemon"
     PRODUCER = "producer"
+    INTAKE = "intake"
     CONSUMER = "consumer"
     OPERATOR = "operator"
     READER = "reader"
@@ -22,15 +23,19 @@ class Role(StrEnum):
 class Rights:
     """The patterns of the keys that a role touches, and the commands that it and its scripts run.
 
-    Every pattern begins with the prefix of the deployment where it says ``PREFIX``.
+    Every pattern has the prefix of the deployment where it says ``PREFIX``, and the name of the
+    intent stream where it says ``INTENTS``.
     """
 
     keys: tuple[str, ...]
     commands: tuple[str, ...]
 
-    def line(self, role: Role, prefix: str = "gn") -> str:
+    def line(self, role: Role, prefix: str = "gn", intents: str = "gn:intents") -> str:
         """Return the line of an ACL file that gives a user these rights and no others."""
-        patterns = (f"~{{{key}".replace("PREFIX", prefix) for key in self.keys)
+        patterns = (
+            f"~{key}".replace("PREFIX", f"{{{prefix}").replace("INTENTS", intents)
+            for key in self.keys
+        )
         words = [f"user galaxy-notify-{role} resetkeys resetchannels -@all", *patterns]
         return " ".join([*words, *map(grant, self.commands)])
 
@@ -46,6 +51,17 @@ def _rights(keys: str, commands: str) -> Rights:
     names = (name.upper().replace("|", " ") for name in every.split())
     return Rights(tuple(keys.split()), tuple(sorted(names)))
 
+
+#: What whoever accepts and cancels touches and runs.
+_ACCEPT_KEYS: Final = """
+    PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:cooldown:* PREFIX:*}:meta
+    PREFIX:*}:never PREFIX:*}:newest:* PREFIX:*}:notification:* PREFIX:*}:preferences:*
+    PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
+    """
+_ACCEPT_COMMANDS: Final = """
+    del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hset hsetnx llen pexpire
+    rpush set time xadd zadd zrange zrem zscore
+    """
 
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
@@ -63,15 +79,12 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         zrangebyscore zrem zremrangebyscore zrevrangebyscore zscan zscore
         """,
     ),
-    Role.PRODUCER: _rights(
-        """
-        PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:cooldown:* PREFIX:*}:meta
-        PREFIX:*}:never PREFIX:*}:newest:* PREFIX:*}:notification:* PREFIX:*}:preferences:*
-        PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
-        """,
-        """
-        del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hset hsetnx llen pexpire
-        rpush set time xadd zadd zrange zrem zscore
+    Role.PRODUCER: _rights(f"{_ACCEPT_KEYS} INTENTS", _ACCEPT_COMMANDS),
+    Role.INTAKE: _rights(
+        f"{_ACCEPT_KEYS} INTENTS INTENTS:rejects INTENTS:never",
+        f"""
+        {_ACCEPT_COMMANDS} xack xclaim xdel xgroup|create xgroup|delconsumer xinfo|consumers
+        xinfo|stream xlen xpending xrange xreadgroup xtrim
         """,
     ),
     Role.CONSUMER: _rights(
@@ -86,17 +99,17 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     ),
     Role.OPERATOR: _rights(
         # `bench` writes below a prefix of its own, whatever the deployment's is.
-        "PREFIX:*}:* gn-bench-*}:*",
+        "PREFIX:*}:* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
         blpop config|get del exec exists get hdel hexists hget hgetall hincrby hkeys hlen hmget
         hscan hset hsetnx hstrlen info llen multi persist pexpire pttl rpush sadd scan set sismember
-        srem time unlink xadd xgroup|destroy xinfo|groups xinfo|stream xlen xpending xrange xread
+        srem time unlink xadd xdel xgroup|destroy xinfo|groups xinfo|stream xlen xpending xrange xread
         xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem zremrangebyscore
         zrevrange zrevrangebyscore zscan zscore
         """,
     ),
     Role.READER: _rights(
-        "PREFIX:*}:*",
+        "PREFIX:*}:* INTENTS INTENTS:rejects",
         """
         config|get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen pttl scan sismember
         time xinfo|groups xinfo|stream xlen xpending xrange xread xrevrange zcard zcount zmscore

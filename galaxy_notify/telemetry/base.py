@@ -14,6 +14,9 @@ Settled = tuple[str, str, str]
 #: What happened to routes outside of a settled batch.
 Verb = Literal["abandoned", "cancelled", "orphaned", "postponed", "purged", "replayed", "skipped"]
 
+#: What happened to entries of the intent stream.
+IntentVerb = Literal["read", "reclaimed", "rejected"]
+
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
@@ -55,6 +58,12 @@ class Telemetry:
 
     def background(self, dropped: Mapping[str, int], waiting: Mapping[str, int]) -> None:
         """Count what a background notifier dropped, by reason; show what waits in it, by place."""
+
+    def intents(self, verb: IntentVerb, count: int = 1) -> None:
+        """Count entries of the intent stream that were read, tried again or rejected."""
+
+    def intents_of(self, producer: str, status: str, count: int = 1) -> None:
+        """Count intents of the stream by producer; status is accepted or duplicate."""
 
     def batch_settled(
         self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]

@@ -60,6 +60,24 @@ INSTRUMENTS: Final = (
         ("place",),
         "Intents that wait in a background notifier: queued, spilled or in flight",
     ),
+    Instrument("intents.read", "counter", "{intent}", (), "Entries of the intent stream, as read"),
+    Instrument(
+        "intents.reclaimed",
+        "counter",
+        "{intent}",
+        (),
+        "Entries that a reader had left behind, tried again",
+    ),
+    Instrument(
+        "intents.accepted",
+        "counter",
+        "{intent}",
+        ("producer", "status"),
+        "Intents of the stream taken in; status is accepted or duplicate",
+    ),
+    Instrument(
+        "intents.rejected", "counter", "{intent}", (), "Entries moved to the rejects of the stream"
+    ),
     Instrument("routes.accepted", "counter", "{route}", _CHANNEL, "Routes of accepted intents"),
     Instrument(
         "routes.attempts",

@@ -11,13 +11,14 @@ from typing import Final
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 from opentelemetry.trace import Tracer
 
-from galaxy_notify.telemetry.base import Settled, Snapshot, Telemetry, Verb
+from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
 from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.spans import publish_span
 
 MAX_TYPES: Final = 200
 MAX_CODES: Final = 50
+MAX_PRODUCERS: Final = 50
 MAX_GROUPS: Final = 50
 SNAPSHOT_KEPT_S: Final = 60.0
 LATENESS_SAMPLED: Final = 8
@@ -43,6 +44,7 @@ class Recorder(Telemetry):
         self._stops = stops
         self._types = CappedLabels(MAX_TYPES)
         self._codes = CappedLabels(MAX_CODES)
+        self._producers = CappedLabels(MAX_PRODUCERS)
 
     def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
         """Count accepted notifications, their routes by channel, and repeated ones."""
@@ -63,6 +65,15 @@ class Recorder(Telemetry):
         for reason, count in dropped.items():
             self._counters["background.dropped"].add(count, {"reason": reason})
         self._gauges.waiting = dict(waiting)
+
+    def intents(self, verb: IntentVerb, count: int = 1) -> None:
+        """Count entries of the intent stream that were read, tried again or rejected."""
+        self._counters[f"intents.{verb}"].add(count)
+
+    def intents_of(self, producer: str, status: str, count: int = 1) -> None:
+        """Count intents of the stream by producer; status is accepted or duplicate."""
+        named = {"producer": self._producers.label(producer), "status": status}
+        self._counters["intents.accepted"].add(count, named)
 
     def batch_settled(
         self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]

@@ -44,10 +44,15 @@ def test_json__is_an_option_of_every_command(name: str) -> None:
     with click.Context(cli) as context:
         command = cli.get_command(context, name)
     assert command is not None
-    commands = list(command.commands.values()) if isinstance(command, click.Group) else [command]
-    for each in commands:
+    for each in _leaves(command):
         options = {option for param in each.params for option in param.opts}
         assert "--json" in options or each.name == "consume"
+
+
+def _leaves(command: click.Command) -> list[click.Command]:
+    if not isinstance(command, click.Group):
+        return [command]
+    return [leaf for each in command.commands.values() for leaf in _leaves(each)]
 
 
 def test_version__is_told_without_loading_redis() -> None:

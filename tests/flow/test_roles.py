@@ -183,11 +183,11 @@ def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) ->
         told = _permissions(user)
         assert told["level"] == "ok"
         assert f"a {role} does" in told["what"]
-        admin.execute_command("ACL", "SETUSER", user.user, "-hget")
+        admin.execute_command("ACL", "SETUSER", user.user, "-hmget")
         told = _permissions(user)
     assert told["level"] == "error"
-    assert told["what"] == "this user may not run HGET"
-    assert told["todo"] == "ACL SETUSER … +hget"
+    assert told["what"] == "this user may not run HMGET"
+    assert told["todo"] == "ACL SETUSER … +hmget"
 
 
 def _permissions(user: Stage) -> dict[str, Any]:

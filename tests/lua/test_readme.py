@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 
-from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.keys import IntentKeys, Keys
 from galaxy_notify.redis_state.scripts import LUA_DIR, names
 from tests.lua.support.headers import Header
 
@@ -30,6 +30,8 @@ def _keys() -> set[str]:
             found.add(member(keys, *(f"<{parameter}>" for parameter in parameters)))
         else:
             found.add(getattr(keys, name))
+    intents = IntentKeys("gn:intents")
+    found |= {intents.stream, intents.rejects, intents.never}
     return {re.sub(r"<\w*id>", "<id>", key) for key in found}
 
 
@@ -52,12 +54,17 @@ def test_key_map__types_are_those_of_the_headers() -> None:
     """A key is of one type, whichever script names it."""
     types = {}
     for key, kind, *_ in _rows("Keys"):
-        types[key.strip("`").split(":")[2]] = kind
+        types[_short_name(key.strip("`"))] = kind
     types["stream"] = types.pop("client-events")
     for name in names():
         for entry in Header(LUA_DIR / f"{name}.lua").keys[:-1]:
             documented = entry.text.split()
             assert types[documented[0]] == documented[1], f"{name}: {entry.text}"
+
+
+def _short_name(key: str) -> str:
+    """Return the name that a header gives a key: what comes after the tag, or after the stream."""
+    return key.split(":")[2] if key.startswith("{") else key.rpartition(":")[2]
 
 
 def test_transition_table__is_what_the_headers_say() -> None:

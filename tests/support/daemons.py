@@ -31,9 +31,11 @@ class DaemonProcess:
         *options: str,
         variables: Mapping[str, str] | None = None,
         stderr: int | None = None,
+        command: str = "run",
         **settings: object,
     ) -> None:
         """Start the process; *stderr* takes its log where it is not to go to the file."""
+        self._command = command
         self.folder = Path(tempfile.mkdtemp(prefix="gn-"))
         self.config = self.folder / "settings.toml"
         self.settings = settings
@@ -60,7 +62,7 @@ class DaemonProcess:
         with self.log.open("ab") as log:
             self._begun_at = log.tell()
             self.process = subprocess.Popen(
-                [*PROGRAM, "--config", str(self.config), *self._options, "run"],
+                [*PROGRAM, "--config", str(self.config), *self._options, self._command],
                 cwd=ROOT,
                 env=environment(self.server, **self.variables),
                 stdin=subprocess.DEVNULL,

@@ -77,6 +77,10 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.accepted(2, {"push": 3}, duplicates=1)
     telemetry.refused("invalid")
     telemetry.background({"queue_full": 3}, {"queued": 5})
+    telemetry.intents("read", 3)
+    telemetry.intents("reclaimed")
+    telemetry.intents("rejected")
+    telemetry.intents_of("lobby", "accepted", 2)
     telemetry.batch_settled(
         "push",
         {

@@ -12,7 +12,7 @@ from galaxy_notify.redis_state.fsck_pages import census, survey
 from galaxy_notify.redis_state.fsck_routes import mend
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
-from tests.lua.support import user_scenarios
+from tests.lua.support import handed_in, user_scenarios
 from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.seeds import SEEDS, abandon
@@ -244,4 +244,8 @@ SCENARIOS: dict[str, Callable[[Shard], Call]] = {
     "prefer": user_scenarios.preferring,
     "recall": user_scenarios.recalling,
     **STREAMS,
+    "admit": handed_in.admitting,
+    "refuse": handed_in.refusing,
+    "resubmit": handed_in.resubmitting,
+    "forget": handed_in.forgetting,
 }

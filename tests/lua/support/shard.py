@@ -37,6 +37,7 @@ _TIMELESS = {
     *("heal", "pause", "resume", "park", "recount", "balance", "census", "consult", "collapse"),
     *("prefer", "recall"),
     *("delist", "glance"),
+    *("admit", "refuse", "resubmit", "forget"),
 }
 _TIME_AT = {"lapse": 0, "trim": 2}
 

@@ -1,30 +1,37 @@
-"""Calls that are made until Redis answers, or until the consumer stops."""
+"""Calls that are made until Redis answers, or until whoever makes them stops."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from math import inf
+from time import monotonic
 from typing import Any, Final, TypeVar
+
+from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.redis_state.faults import Fault, Remedy
 from galaxy_notify.redis_state.runner import RedisFault
-from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 T = TypeVar("T")
 _CONFIGURE_MS: Final = 30_000
+_SLICE_S: Final = 1.0
 
 
 class Stopped(Exception):
-    """The consumer stops and Redis does not answer: leave things to the next delivery."""
+    """We stop and Redis does not answer: leave things to the next delivery."""
 
 
 class StopFlag:
-    """Tells every loop of a consumer to end; nothing in flight is cancelled."""
+    """Tells every loop of a process to end; nothing in flight is cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, alive: Callable[[], object] = bool) -> None:
+        """Prepare; *alive* is called at least once a second by whoever waits for the end."""
         self._event = asyncio.Event()
+        self._alive = alive
 
     def __bool__(self) -> bool:
         return self._event.is_set()
@@ -33,22 +40,29 @@ class StopFlag:
         """Ask for the end."""
         self._event.set()
 
-    async def wait(self, seconds: float | None = None) -> bool:
+    def beat(self) -> None:
+        """Say that a loop has come round."""
+        self._alive()
+
+    async def wait(self, seconds: float = inf) -> bool:
         """Wait for the end, for at most so long; tell whether it was asked for."""
-        if not self._event.is_set():
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._event.wait()
-            except TimeoutError:
+        until = monotonic() + seconds
+        while not self._event.is_set():
+            self._alive()
+            left = until - monotonic()
+            if left <= 0:
                 return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _SLICE_S)):
+                    await self._event.wait()
         return True
 
 
 class Outages:
-    """Logs an outage once, however many loops of the consumer meet it."""
+    """Logs an outage once, however many loops of a process meet it."""
 
-    def __init__(self, group: str) -> None:
-        self._log = EdgeLog(get_logger("gateway", group=group))
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = EdgeLog(log)
         self._away: set[object] = set()
 
     def down(self, who: object, fault: Fault) -> None:
@@ -71,8 +85,13 @@ class Persistence:
         stop: StopFlag,
         outages: Outages,
         mend: Callable[[Fault], Awaitable[bool]],
+        least_pause_s: float = 0.0,
     ) -> None:
-        """Prepare; *mend* is asked after each fault and tells whether to repeat at once."""
+        """Prepare; *mend* is asked after each fault and tells whether to repeat at once.
+
+        The first repetition comes soon, the later ones after *least_pause_s* or more.
+        """
+        self._least_s = least_pause_s
         self._stop = stop
         self._outages = outages
         self._mend = mend
@@ -82,18 +101,19 @@ class Persistence:
 
         The call must be safe to repeat.
         """
-        backoff = OutageBackoff()
+        backoff, least_s = OutageBackoff(), 0.0
         while True:
             try:
                 answer = await call()
             except RedisFault as error:
-                if not await self._recover(error.fault, backoff):
+                if not await self._recover(error.fault, backoff, least_s):
                     raise Stopped from error
+                least_s = self._least_s
             else:
                 self._outages.up(self)
                 return answer
 
-    async def _recover(self, fault: Fault, backoff: OutageBackoff) -> bool:
+    async def _recover(self, fault: Fault, backoff: OutageBackoff, least_s: float) -> bool:
         if self._stop:
             return False
         try:
@@ -103,7 +123,7 @@ class Persistence:
             fault = error.fault
         self._outages.down(self, fault)
         pause = _CONFIGURE_MS if fault.remedy is Remedy.CONFIGURE else backoff.next()
-        return not await self._stop.wait(pause / 1000)
+        return not await self._stop.wait(max(pause / 1000, least_s))
 
 
 async def together(stop: StopFlag, *loops: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,50 @@
+"""``intake``: take intents from a Redis stream, and look after those that were rejected."""
+
+from __future__ import annotations
+
+import faulthandler
+
+import click
+
+from galaxy_notify import __version__
+from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.cli.intake_rejects import rejects
+from galaxy_notify.cli.intake_status import status
+from galaxy_notify.cli.serving import serve
+from galaxy_notify.settings import Settings
+
+
+@click.group("intake", invoke_without_command=True)
+@click.pass_context
+@pass_application
+def command(application: Application, context: click.Context) -> None:
+    """Take intents from a Redis stream.
+
+    Reads the stream intake.stream as one of the group intake.group: each entry has one field,
+    intent, with the JSON of an intent. Any number of readers share the entries. SIGTERM or SIGINT
+    drains and ends it with 0, a second one ends it at once; it waits while Redis is away.
+    """
+    if context.invoked_subcommand is None:
+        _read(application.settings)
+
+
+command.add_command(rejects)
+command.add_command(status)
+
+
+def _read(settings: Settings) -> None:
+    from galaxy_notify.daemon.intake import Intake
+    from galaxy_notify.telemetry.export import start_telemetry
+    from galaxy_notify.telemetry.logs import configure_logs, get_logger
+
+    faulthandler.enable()
+    configure_logs(settings.log.level, settings.log.format)
+    telemetry = start_telemetry(
+        {"service.name": "galaxy-notify-intake", "service.version": __version__}
+    )
+    log = get_logger("intake")
+
+    async def main() -> None:
+        await Intake(settings, telemetry).run()
+
+    serve(main, lambda error: log.error("intake failed", exc_info=error))

@@ -1,0 +1,45 @@
+"""How a command that serves until it is told to end is run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from galaxy_notify.errors import ConfigurationError
+
+_LINGER_S: Final = 1.0
+
+
+def serve(
+    run: Callable[[], Awaitable[None]],
+    failed: Callable[[Exception], object],
+    *,
+    lingers: bool = False,
+) -> None:
+    """Run to the end; for a defect *failed* logs it, and the process exits with 1.
+
+    One that *lingers* has work to do when it is over.
+    """
+    # All is done by then, but asyncio waits for a name look-up however long that hangs.
+    leaving = threading.Timer(_LINGER_S, os._exit, (0,))
+    leaving.daemon = True
+
+    async def main() -> None:
+        await run()
+        if not lingers:
+            leaving.start()
+
+    try:
+        asyncio.run(main())
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # The supervisor starts it anew; what was in hand is taken up again.
+        failed(error)
+        sys.exit(1)
+    finally:
+        leaving.cancel()

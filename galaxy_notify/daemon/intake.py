@@ -1,0 +1,95 @@
+"""The life of a process that only reads the intent stream: ready at once, join, read, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import Final
+
+from galaxy_notify import __version__
+from galaxy_notify.daemon.intake_part import IntakePart
+from galaxy_notify.daemon.joining import Joining
+from galaxy_notify.daemon.naming import process_id
+from galaxy_notify.daemon.signals import DRAIN_S, EndSignals
+from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.scripts import load_all
+from galaxy_notify.settings import Settings, untagged
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+
+_READER: Final = 0
+
+
+class Intake:
+    """One reader process."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        """Prepare; raises `ConfigurationError` for a stream that a cluster can't have."""
+        if problem := untagged(settings):
+            raise ConfigurationError(f"intake.stream: {problem} (redis.cluster)")
+        load_all()
+        self._settings = settings
+        self._telemetry = telemetry
+        self._reader_id = process_id()
+        self._log = get_logger("intake", reader=self._reader_id)
+        self._stop = asyncio.Event()
+        self._supervisor = environ_supervisor()
+        self._pulse = Pulse(self._supervisor)
+        self._signals = EndSignals(
+            lambda name: self._asked_to_stop(name),
+            lambda name: self._log.warning("intake leaves at once", signal=name),
+        )
+
+    async def run(self) -> None:
+        """Read until SIGTERM or SIGINT; a second signal leaves at once.
+
+        Redis being away never ends it. Raises `ConfigurationError`, and whatever a defect raised.
+        """
+        self._signals.listen()
+        self._log.info("intake started", pid=os.getpid(), version=__version__)
+        self._supervisor.ready()
+        try:
+            if await self._join():
+                await self._work()
+        finally:
+            self._telemetry.shutdown()
+            self._signals.call_off()
+        self._log.info("intake stopped")
+
+    def _asked_to_stop(self, name: str) -> None:
+        self._log.info("intake asked to stop", signal=name)
+        self._stop.set()
+
+    async def _join(self) -> bool:
+        client = open_async(self._settings, connections=1, name=f"galaxy-notify-{self._reader_id}")
+        joining = Joining(client, self._settings, self._telemetry, self._supervisor, self._pulse)
+        try:
+            return await joining.run(Role.INTAKE, self._stop, self._log)
+        finally:
+            with suppress(*REDIS_ERRORS):
+                await client.aclose()
+
+    async def _work(self) -> None:
+        part = IntakePart(self._settings, self._telemetry, self._reader_id, self._progressed)
+        reading = asyncio.create_task(part.run())
+        stopped = asyncio.create_task(self._stop.wait())
+        self._supervisor.status(f"reading {self._settings.intake.stream}")
+        await asyncio.wait({stopped, reading}, return_when=asyncio.FIRST_COMPLETED)
+        self._stop.set()
+        self._supervisor.stopping()
+        part.stop()
+        done, late = await asyncio.wait({reading}, timeout=DRAIN_S)
+        if late:
+            # What it had in hand is another reader's soon; nothing is lost.
+            self._log.warning("intake ended at its bound")
+        for task in done:
+            task.result()
+
+    def _progressed(self) -> None:
+        self._pulse.progressed(_READER)
+        self._telemetry.progressed(_READER)

@@ -1,0 +1,77 @@
+"""The reader of the intent stream, with connections of its own: a process, or a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from galaxy_notify.daemon.failpoints import intents_on
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.intake.intent_reader import IntentReader, ReaderOptions
+from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy
+from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.persistence import StopFlag
+from galaxy_notify.settings import Settings
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+
+_CONNECTIONS: Final = 4
+_AGAIN_S: Final = 5.0
+
+
+class IntakePart:
+    """Reads the intent stream until stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        telemetry: Telemetry,
+        reader_id: str,
+        alive: Callable[[], object] = bool,
+        notifier: AsyncNotifier | None = None,
+    ) -> None:
+        """Prepare; *alive* is called at least every few seconds while it runs."""
+        self._notifier = notifier
+        self._settings = settings
+        self._telemetry = telemetry
+        self._reader_id = reader_id
+        self._stop = StopFlag(alive)
+
+    async def run(self) -> None:
+        """Read; what Redis refuses before it served once is a `ConfigurationError`."""
+        await self._run(_refused_at_start)
+
+    async def run_beside(self) -> None:
+        """Read beside other work, which nothing that befalls the reader may end."""
+        while not self._stop:
+            try:
+                await self._run(None)
+            except Exception as error:  # a defect of the reader's must not end the publishing
+                get_logger("intake").error("intake failed", exc_info=error)
+                await self._stop.wait(_AGAIN_S)
+
+    def stop(self) -> None:
+        """End what is in hand, then `run`."""
+        self._stop.set()
+
+    async def _run(self, at_start: Callable[[Fault], None] | None) -> None:
+        own, name = self._settings.intake, f"galaxy-notify-{self._reader_id}"
+        client = open_async(self._settings, connections=_CONNECTIONS, name=name)
+        notifier = self._notifier or AsyncNotifier(self._settings, once=True)
+        member = intents_on(client, IntentKeys(own.stream), own.group, self._reader_id)
+        options = ReaderOptions.of(self._settings)
+        try:
+            reader = IntentReader(member, notifier, options, self._telemetry, self._stop, at_start)
+            await reader.run()
+        finally:
+            for closing in (notifier.close(), client.aclose()):
+                with suppress(*REDIS_ERRORS):
+                    await closing
+
+
+def _refused_at_start(fault: Fault) -> None:
+    if fault.remedy is Remedy.CONFIGURE:
+        raise ConfigurationError(f"redis: {fault.text}")

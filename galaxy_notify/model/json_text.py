@@ -1,0 +1,46 @@
+"""An intent as JSON text, as it comes from outside: one value, or what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, NoReturn
+
+from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.model.json_data import printable
+
+
+def parse_json(raw: bytes, what: str) -> Any:
+    """Return the value that a text holds; raise ``InvalidIntent`` that calls the text *what*."""
+    try:
+        return json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        reason = f"{what} is not UTF-8 at byte {error.start + 1}"
+    except json.JSONDecodeError as error:
+        reason = f"{what} is not JSON: {error.msg} at column {error.colno}"
+    except _Constant as error:
+        reason = f"{what} is not JSON: {error} is no number"
+    except ValueError:
+        reason = f"{what} is not JSON: a number has far too many digits"
+    except RecursionError:
+        reason = f"{what} is nested too deeply"
+    raise InvalidIntent("", reason)
+
+
+class _Constant(Exception):
+    """A word such as NaN stands where JSON has a number."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise InvalidIntent(printable(twice), "is given twice")
+    return named
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Constant(name)

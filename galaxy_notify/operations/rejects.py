@@ -1,0 +1,130 @@
+"""Rejects of the intent stream: which are meant, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.rejects import (
+    RejectRow,
+    find_rejects,
+    newest_reject,
+    purge_rejects,
+    rejects_between,
+    replay_rejects,
+)
+from galaxy_notify.redis_state.runner import RedisFault
+
+_CHUNK: Final = 100
+_REASONS: Final = {
+    "cut": "only the beginning of the intent was kept",
+    "bare": "the entry had no intent",
+}
+
+
+@dataclass(frozen=True)
+class RejectFilter:
+    """What a reject must be; empty means anything. Times are included."""
+
+    codes: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    limit: int | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of the rejects that were meant."""
+
+    matched: int = 0
+    moved: int = 0
+    gone: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    fault: str = ""
+
+
+class Rejects:
+    """The rejects of one intent stream; every method that reads raises `RedisFault`."""
+
+    def __init__(self, place: Place, keys: IntentKeys) -> None:
+        self._place = place
+        self._keys = keys
+
+    def matching(self, wanted: RejectFilter) -> Iterator[RejectRow]:
+        """Yield the rejects of a filter that are there now, the oldest first."""
+        newest = newest_reject(self._place, self._keys)
+        if newest is None:
+            return
+        # What is replayed and rejected once more has a later id: it is not met again.
+        first = "-" if wanted.since_ms is None else str(wanted.since_ms)
+        last = newest
+        if wanted.until_ms is not None and wanted.until_ms < int(newest.partition("-")[0]):
+            last = str(wanted.until_ms)
+        rows = rejects_between(self._place, self._keys, first, last)
+        yield from islice(
+            (row for row in rows if not wanted.codes or row.text("code") in wanted.codes),
+            wanted.limit,
+        )
+
+    def find(self, ids: Sequence[str]) -> list[RejectRow | None]:
+        """Return the rejects of these ids, None for each that is none."""
+        return find_rejects(self._place, self._keys, ids)
+
+    def replay(self, ids: Iterable[str]) -> Outcome:
+        """Hand the intents in again; each moves once, however often it is asked."""
+        return self._move(ids, replay_rejects)
+
+    def purge(self, ids: Iterable[str]) -> Outcome:
+        """Give them up."""
+        return self._move(ids, purge_rejects)
+
+    def _move(
+        self,
+        ids: Iterable[str],
+        move: Callable[[Place, IntentKeys, Sequence[str]], list[str | RedisFault]],
+    ) -> Outcome:
+        outcome, rest = Outcome(), iter(ids)
+        try:
+            while chunk := list(islice(rest, _CHUNK)):
+                outcome.matched += len(chunk)
+                _count(outcome, move(self._place, self._keys, chunk))
+        except RedisFault as error:
+            if not outcome.matched:
+                raise
+            outcome.fault = refusal(error.fault)
+        return outcome
+
+
+def _count(outcome: Outcome, words: Iterable[str | RedisFault]) -> None:
+    for word in words:
+        if isinstance(word, RedisFault):
+            outcome.failed[refusal(word.fault)] += 1
+        elif word == "moved":
+            outcome.moved += 1
+        elif word == "gone":
+            outcome.gone += 1
+        else:
+            outcome.failed[_REASONS.get(word, word)] += 1
+
+
+def as_json(row: RejectRow) -> dict[str, Any]:
+    """Return a reject for programs; of an intent that is no text the odd bytes are marked."""
+    raw = row.fields.get(b"intent", b"")
+    return {
+        "id": row.id,
+        "entry_id": row.text("entry_id"),
+        "code": row.text("code"),
+        "field": row.text("field"),
+        "message": row.text("message"),
+        "deliveries": row.number("deliveries"),
+        "at_ms": row.number("at_ms"),
+        "bytes": row.number("bytes") or len(raw),
+        "cut": b"bytes" in row.fields,
+        "intent": raw.decode("utf-8", "backslashreplace"),
+    }

@@ -1,0 +1,167 @@
+"""One reader of the intent stream, and what is said to its scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import redis.asyncio
+
+from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.nodes import serving
+from galaxy_notify.redis_state.runner import RedisFault, run, run_all, unreadable
+from galaxy_notify.redis_state.scripts import Argument, Call, script
+from galaxy_notify.redis_state.stream_member import Entry, StreamMember, Waiting, ask
+
+#: The name under which a replayed reject is found, where it may have been accepted before.
+REPLAYED: Final = b"entry_id"
+INTENT: Final = b"intent"
+_FORGOTTEN_MS: Final = 600_000
+
+
+class Reject(NamedTuple):
+    """An entry that can't be accepted, and why."""
+
+    stream_id: str
+    code: str
+    field: str
+    message: str
+    deliveries: int
+
+
+class Keeping(NamedTuple):
+    """How large an intent a reject keeps whole, in bytes, and about how many rejects there are."""
+
+    bytes: int
+    rejects: int
+
+
+def admit(keys: IntentKeys, group: str, stream_ids: Sequence[str]) -> Call:
+    """Acknowledge and delete entries whose intents were accepted, at most a thousand."""
+    return Call(script("admit"), [keys.stream, keys.never], [group, *stream_ids])
+
+
+def refuse(keys: IntentKeys, group: str, item: Reject, keeping: Keeping) -> Call:
+    """Move an entry to the rejects."""
+    args: list[Argument] = [group, *item, *keeping]
+    return Call(script("refuse"), [keys.stream, keys.rejects, keys.never], args)
+
+
+def resubmit(keys: IntentKeys, reject_id: str) -> Call:
+    """Put the intent of a reject back into the stream."""
+    return Call(script("resubmit"), [keys.rejects, keys.stream, keys.never], [reject_id])
+
+
+def forget(keys: IntentKeys, group: str, idle_ms: int) -> Call:
+    """Forget readers that were not seen for so long and hold nothing."""
+    return Call(script("forget"), [keys.stream, keys.never], [group, idle_ms])
+
+
+class Ended(NamedTuple):
+    """What became of a batch: rejects that fell out, and entries that could not be refused."""
+
+    fallen: int
+    unsettled: dict[str, RedisFault]
+
+
+class IntentMember(StreamMember):
+    """The reads and writes of one reader."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: IntentKeys, group: str, consumer: str
+    ) -> None:
+        super().__init__(serving(client, ["XLEN", keys.stream]), keys.stream, group, consumer)
+        self.keys = keys
+
+    async def probe(self) -> None:
+        """Raise `RedisFault` where Redis is away; one command, on one connection."""
+        await ask(self._client.xlen(self.stream))
+
+    async def own(self, limit: int) -> list[Waiting]:
+        """Return what is pending for this reader: it was given it, whether it heard so or not."""
+        mine, _ = await self.waiting(0, 0, limit)
+        return mine
+
+    async def claim(self, waiting: Waiting, idle_ms: int) -> bool:
+        """Make a waiting entry ours, without counting a delivery; False if somebody was quicker."""
+        least = 0 if waiting.consumer == self.consumer else idle_ms
+        claimed = self._client.xclaim(
+            self.stream, self.group, self.consumer, least, [waiting.stream_id], justid=True
+        )
+        return bool(await ask(claimed))
+
+    async def begin(self, waiting: Waiting) -> Entry | None:
+        """Count the beginning of another try, and return the entry, or None where it is gone.
+
+        The count is told, not added to: a lost reply, and the repetition after it, cost nothing.
+        """
+        begun = waiting.deliveries + 1
+        pipeline = self._client.pipeline(transaction=False)
+        self._recount(pipeline, waiting.stream_id, begun)
+        pipeline.xrange(self.stream, waiting.stream_id, waiting.stream_id)
+        _, rows = await ask(pipeline.execute())
+        if not rows:
+            await ask(self._client.xack(self.stream, self.group, waiting.stream_id))
+            return None
+        return Entry(waiting.stream_id, rows[0][1], begun)
+
+    async def put_off(self, entry: Entry) -> None:
+        """Take the last try of an entry back: it was not its fault that it did not end."""
+        await ask(self._recount(self._client, entry.stream_id, entry.deliveries - 1))
+
+    async def keep(self, stream_ids: Sequence[str]) -> None:
+        """Say that we still have these entries in hand."""
+        keeping = self._client.xclaim(
+            self.stream, self.group, self.consumer, 0, list(stream_ids), justid=True
+        )
+        await ask(keeping)
+
+    async def settle(
+        self, admitted: Sequence[str], rejects: Sequence[Reject], keeping: Keeping
+    ) -> Ended:
+        """End deliveries in one round trip; safe to repeat.
+
+        Raises `RedisFault`, unless it is the key of the rejects that is none: what can't be put
+        there is returned.
+        """
+        made = [admit(self.keys, self.group, admitted)] if admitted else []
+        made += [refuse(self.keys, self.group, item, keeping) for item in rejects]
+        replies: list[Any] = await run_all(self._client, made)
+        unsettled: dict[str, RedisFault] = {}
+        fallen = 0
+        if admitted:
+            _sound(replies.pop(0))
+        for item, reply in zip(rejects, replies, strict=True):
+            if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
+                unsettled[item.stream_id] = reply
+            else:
+                fallen += _fallen(_sound(reply))
+        return Ended(fallen, unsettled)
+
+    async def forget(self) -> int:
+        """Forget readers that ended long ago; return how many."""
+        return int(await run(self._client, forget(self.keys, self.group, _FORGOTTEN_MS)))
+
+    def _recount(self, client: Any, stream_id: str, deliveries: int) -> Any:
+        return client.xclaim(
+            self.stream,
+            self.group,
+            self.consumer,
+            0,
+            [stream_id],
+            retrycount=deliveries,
+            justid=True,
+        )
+
+
+def _sound(reply: Any) -> Any:
+    if isinstance(reply, RedisFault):
+        raise reply
+    return reply
+
+
+def _fallen(reply: Any) -> int:
+    try:
+        return int(reply[1])
+    except (ValueError, TypeError, LookupError) as error:
+        raise unreadable("refuse", error) from error

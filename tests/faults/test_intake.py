@@ -1,0 +1,178 @@
+"""Readers of the intent stream that are killed, wherever they are: each intent is taken in once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from galaxy_notify.model.ids import id_for_key
+from tests.support.command import command_for
+from tests.support.daemons import DaemonProcess
+from tests.support.intake import GROUP, KEYS, QUICK, hand_in, intake_on, intent, left, rejects
+from tests.support.proxy import proxied
+from tests.support.servers import Server
+from tests.support.site import Site
+from tests.support.wait import wait_until
+
+STEPS = ("after_read", "before_admit", "after_admit")
+REJECTING = ("before_refuse", "after_refuse")
+_POISON = intent(0, type="failpoint.poison")
+
+
+@pytest.fixture
+def site(server: Server) -> Iterator[Site]:
+    """Give a deployment; its state is sound at the end."""
+    made = Site(server.url)
+    yield made
+    made.assert_sound()
+    made.close()
+
+
+def _died(process: DaemonProcess) -> None:
+    wait_until(lambda: process.process.poll() is not None, "it has died", 60)
+    assert process.process.returncode == -signal.SIGKILL
+
+
+def _read_to_the_end(server: Server, site: Site, failpoints: str = "") -> None:
+    with intake_on(server, failpoints, **QUICK):
+        wait_until(lambda: not left(site.client), "all is taken in", 60)
+
+
+def _assert_each_once(site: Site, ids: list[str]) -> None:
+    assert {member.partition("/")[0] for member in site.routes()} == {
+        id_for_key("p", one) for one in ids
+    }
+    assert site.total("accepted") == len(ids)
+
+
+@pytest.mark.parametrize("place", STEPS)
+def test_reader__killed_at_every_step(server: Server, site: Site, place: str) -> None:
+    """Wherever between read and acknowledgement it dies, each intent is one notification."""
+    with intake_on(server, f"{place}:kill", **QUICK) as doomed:
+        ids = hand_in(site.client, *(intent(n) for n in range(20)))
+        _died(doomed)
+    _read_to_the_end(server, site)
+    _assert_each_once(site, ids)
+
+
+@pytest.mark.parametrize("place", REJECTING)
+def test_reader__killed_while_it_rejects(server: Server, site: Site, place: str) -> None:
+    """A reject is there once, whether its reader died before or after, and its neighbour is in."""
+    ids = hand_in(site.client, "{", intent(1))
+    with intake_on(server, f"{place}:kill", **QUICK) as doomed:
+        _died(doomed)
+    _read_to_the_end(server, site)
+    assert [one["entry_id"] for one in rejects(site.client)] == [ids[0].encode()]
+    _assert_each_once(site, ids[1:])
+
+
+def test_poison__is_parked_and_its_neighbours_are_on_time(server: Server, site: Site) -> None:
+    """An intent that kills every reader is rejected after its tries; the others are accepted."""
+    given = QUICK | {"intake__max_deliveries": 3}
+    ids = hand_in(site.client, intent(1), intent(2), _POISON, intent(3), intent(4))
+    deaths = 0
+    with intake_on(server, "poison:kill", **given) as reader:
+        while not rejects(site.client):
+            if reader.process.poll() is not None:
+                deaths += 1
+                reader.start()
+        wait_until(lambda: not left(site.client), "all others are taken in", 60)
+        late = hand_in(site.client, intent(5))
+        wait_until(lambda: not left(site.client), "what comes later is taken in", 60)
+    (reject,) = rejects(site.client)
+    assert (reject["code"], reject["entry_id"]) == (b"abandoned", ids[2].encode())
+    assert reject["intent"] == _POISON.encode()
+    assert deaths <= 3
+    _assert_each_once(site, [one for one in ids if one != ids[2]] + late)
+
+
+def test_poison__that_was_accepted_is_the_same_when_replayed(server: Server, site: Site) -> None:
+    """A reader that dies after each accept has accepted; replayed, it is one notification."""
+    given = QUICK | {"intake__max_deliveries": 2}
+    (one,) = hand_in(site.client, intent(1))
+    with intake_on(server, "before_admit:kill", **given) as doomed:
+        _died(doomed)
+        doomed.start()
+        _died(doomed)
+    with intake_on(server, **given):
+        wait_until(lambda: rejects(site.client), "it is parked", 60)
+        _replay_all(server)
+        wait_until(lambda: not left(site.client), "it is taken in", 60)
+    _assert_each_once(site, [one])
+
+
+def _replay_all(server: Server) -> None:
+    done = command_for(server).run("intake", "rejects", "replay", "--all")
+    assert done.stdout == "moved 1 of 1: in the stream again\n"
+
+
+@pytest.mark.parametrize("lost", ["accept", "admit", "refuse"])
+def test_reply__that_is_lost_costs_nothing(server: Server, site: Site, lost: str) -> None:
+    """Whichever answer the network swallows, the reader goes on, and takes each in once."""
+    site.load_scripts()
+    ids = hand_in(site.client, "{", *(intent(n) for n in range(10)))
+    with proxied(server.socket) as proxy:
+        proxy.lose_reply(lost)
+        variables = {"GALAXY_NOTIFY_REDIS__URL": proxy.url}
+        with intake_on(server, variables=variables, **QUICK):
+            wait_until(lambda: proxy.lost and not left(site.client), "all is taken in", 60)
+    assert len(rejects(site.client)) == 1
+    _assert_each_once(site, ids[1:])
+
+
+def test_reader__ends_by_signals(server: Server, site: Site) -> None:
+    """It drains and ends with 0 in time, idle as well as during an outage."""
+    with intake_on(server, **QUICK) as reader:
+        reader.wait_for("intake working")
+        reader.signal(signal.SIGTERM)
+        assert reader.ended(10) == 0
+        reader.start()
+        wait_until(lambda: len(reader.lines("intake working")) == 2, "it works again", 60)
+    variables = {"GALAXY_NOTIFY_REDIS__URL": "redis://127.0.0.1:1/0"}
+    with intake_on(server, variables=variables) as reader:
+        reader.wait_for("redis unavailable")
+        reader.signal(signal.SIGINT)
+        assert reader.ended(10) == 0
+
+
+def test_daemon__reads_the_stream_beside_its_work(server: Server, site: Site) -> None:
+    """With the setting a daemon takes intents in, and publishes them; without its key, too."""
+    with intake_on(server, command="run", intake__enabled=True, **QUICK) as daemon:
+        hand_in(site.client, intent(1))
+        wait_until(lambda: len(site.entries()) == 1, "it is published", 60)
+        site.client.delete(KEYS.stream)
+        site.client.set(KEYS.stream, "foreign")
+        wait_until(lambda: daemon.lines("redis unavailable"), "it cannot read", 60)
+        site.notify("u2")
+        wait_until(lambda: len(site.entries()) == 2, "publishing goes on", 60)
+        site.client.delete(KEYS.stream)
+        hand_in(site.client, intent(3))
+        wait_until(lambda: len(site.entries()) == 3, "reading goes on", 60)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended() == 0
+
+
+def _wait_for_work(reader: DaemonProcess, times: int) -> None:
+    wait_until(lambda: len(reader.lines("intake working")) >= times, "it works", 60)
+
+
+@pytest.mark.slow
+def test_storm__of_kills(server: Server, site: Site) -> None:
+    """Two readers that are killed over and over take every intent in once."""
+    site.client.xgroup_create(KEYS.stream, GROUP, "0", mkstream=True)
+    ids: list[str] = []
+    with ExitStack() as stack:
+        readers = [stack.enter_context(intake_on(server, **QUICK)) for _ in range(2)]
+        for number in range(30):
+            texts = (intent(n) for n in range(300 * number, 300 * (number + 1)))
+            ids += hand_in(site.client, *texts)
+            victim = readers[number % 2]
+            _wait_for_work(victim, number // 2 + 1)
+            victim.kill()
+            victim.start()
+        wait_until(lambda: not left(site.client), "all is taken in", 120)
+    assert rejects(site.client) == []
+    _assert_each_once(site, ids)
