@@ -138,9 +138,9 @@ class IntentMember(StreamMember):
                 fallen += _fallen(_sound(reply))
         return Ended(fallen, unsettled)
 
-    async def forget(self) -> int:
+    async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> int:
         """Forget readers that ended long ago; return how many."""
-        return int(await run(self._client, forget(self.keys, self.group, _FORGOTTEN_MS)))
+        return int(await run(self._client, forget(self.keys, self.group, idle_ms)))
 
     def _recount(self, client: Any, stream_id: str, deliveries: int) -> Any:
         return client.xclaim(

@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError
 
 from galaxy_notify.redis_state.permissions import PROBES, UNPROBED
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
-from tests.support import role_clients, role_commands, role_daemon
+from tests.support import role_clients, role_commands, role_daemon, role_intake
 from tests.support.command import Command
 from tests.support.daemons import daemon_on
 from tests.support.dead import snapshot
@@ -20,7 +20,7 @@ from tests.support.servers import Server, running, servers_found
 from tests.support.site import Site
 
 #: Where the steps of the jobs come from.
-JOBS = (role_clients, role_commands, role_daemon)
+JOBS = (role_clients, role_commands, role_daemon, role_intake)
 ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.
 EXAMINES = role_commands.examines.__name__
@@ -178,16 +178,17 @@ def test_producer__reads_no_events(any_server: Server, found: Any) -> None:
 @ROLES
 def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) -> None:
     """A missing right is told as that of the role, with the words that give it."""
+    taken = "xpending" if role is Role.INTAKE else "hget"
     with stage(any_server, role) as user, any_server.client() as admin:
         Site(any_server.url).close()
         told = _permissions(user)
         assert told["level"] == "ok"
         assert f"a {role} does" in told["what"]
-        admin.execute_command("ACL", "SETUSER", user.user, "-hmget")
+        admin.execute_command("ACL", "SETUSER", user.user, f"-{taken}")
         told = _permissions(user)
     assert told["level"] == "error"
-    assert told["what"] == "this user may not run HMGET"
-    assert told["todo"] == "ACL SETUSER … +hmget"
+    assert told["what"] == f"this user may not run {taken.upper()}"
+    assert told["todo"] == f"ACL SETUSER … +{taken}"
 
 
 def _permissions(user: Stage) -> dict[str, Any]:
