@@ -18,6 +18,7 @@ from galaxy_notify.redis_state.keys import Keys
 from tests.support.clusters import Cluster, clustered
 from tests.support.command import Command
 from tests.support.daemons import daemon_on
+from tests.support.intake import intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
 from tests.support.servers import the_bundled_server
@@ -232,3 +233,19 @@ def test_preferences__lie_on_all_nodes(cluster: Cluster, found: Found) -> None:
     assert sorted(one["user"] for one in told) == sorted(users)
     assert all(site.client.exists(keys.preferred) for keys in site.layout.all_keys)
     assert command.told("prefs", "resume", "u7")["changed"]
+
+
+def test_cluster__takes_intents_from_a_stream(cluster: Cluster, found: Found) -> None:
+    """With a hash tag stream and rejects share a slot; readers and commands find them."""
+    site = found(intake__stream="{gn-intents}")
+    for number in range(20):
+        site.client.xadd("{gn-intents}", {"intent": intent(number)})
+    site.client.xadd("{gn-intents}", {"intent": "{"})
+    read_until(site.settings, lambda: not site.client.xlen("{gn-intents}"), "all is read")
+    assert len(site.routes()) == 20
+    command = command_on(cluster)
+    command.environ["GALAXY_NOTIFY_INTAKE__STREAM"] = "{gn-intents}"
+    assert command.told("intake", "status")["rejects"] == 1
+    done = command.run("intake", "rejects", "replay", "--all")
+    assert done.stdout == "moved 1 of 1: in the stream again\n"
+    assert command.told("intake", "status")["unread"] == 1
