@@ -25,14 +25,14 @@ from tests.support.wait import until
 OLD_MS = 3_600_000
 
 
-@step(Role.PRODUCER)
+@step(Role.PRODUCER, Role.INTAKE)
 def founds(stage: Stage) -> Iterator[None]:
     yield
     with Notifier.from_url(stage.url) as notifier:
         notifier.accept(PLAIN)
 
 
-@step(Role.PRODUCER)
+@step(Role.PRODUCER, Role.INTAKE)
 def accepts(stage: Stage) -> Iterator[None]:
     site = stage.found(limits__max_routes=2)
     keyed = {**PLAIN, "idempotency_key": "k"}
@@ -49,7 +49,7 @@ def accepts(stage: Stage) -> Iterator[None]:
         notifier.cancel(later.notification_id or "", route="push:user-7")
 
 
-@step(Role.PRODUCER)
+@step(Role.PRODUCER, Role.INTAKE)
 def accepts_by_rules(stage: Stage) -> Iterator[None]:
     site = stage.found(rules__cooldown_ms=OLD_MS)
     later = {**PLAIN, "due_at": site.now() + OLD_MS, "collapse_key": "turn"}
@@ -61,7 +61,7 @@ def accepts_by_rules(stage: Stage) -> Iterator[None]:
             notifier.accept({**later, "severity": severity})
 
 
-@step(Role.PRODUCER)
+@step(Role.PRODUCER, Role.INTAKE)
 def accepts_asynchronously(stage: Stage) -> Iterator[None]:
     site = stage.found()
 
@@ -75,7 +75,7 @@ def accepts_asynchronously(stage: Stage) -> Iterator[None]:
     asyncio.run(produce())
 
 
-@step(Role.PRODUCER)
+@step(Role.PRODUCER, Role.INTAKE)
 def takes_back(stage: Stage) -> Iterator[None]:
     site = stage.found(worker__channels=["push", "email"])
     site.client.set(site.keys.schedule("email"), "x")
@@ -84,7 +84,7 @@ def takes_back(stage: Stage) -> Iterator[None]:
         notifier.accept({**PLAIN, "channels": ["push", "email"]})
 
 
-@step(Role.PRODUCER, Role.OPERATOR)
+@step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def changes_preferences(stage: Stage) -> Iterator[None]:
     site = stage.found(worker__shards=2)
     yield
@@ -97,7 +97,7 @@ def changes_preferences(stage: Stage) -> Iterator[None]:
         preferences.get("u1")
 
 
-@step(Role.PRODUCER, Role.OPERATOR)
+@step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def hands_in_by_command(stage: Stage) -> Iterator[None]:
     stage.found()
     yield

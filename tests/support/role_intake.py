@@ -22,7 +22,7 @@ from tests.support.wait import until
 _LATER_MS = 3_600_000
 
 
-@step(Role.PRODUCER)
+@step(Role.PRODUCER, Role.INTAKE)
 def hands_in_by_stream(stage: Stage) -> Iterator[None]:
     yield
     with sync_client(stage.url) as client:
