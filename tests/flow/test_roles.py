@@ -14,6 +14,7 @@ from tests.support import role_clients, role_commands, role_daemon, role_intake
 from tests.support.command import Command
 from tests.support.daemons import daemon_on
 from tests.support.dead import snapshot
+from tests.support.intake import intake_on
 from tests.support.intents import PLAIN
 from tests.support.roles import ACL_FILE, PASSWORD, STEPS, Stage, Step, line_of, stage
 from tests.support.servers import Server, running, servers_found
@@ -209,6 +210,23 @@ def test_daemon__that_lacks_a_right_names_it_at_its_start(server: Server) -> Non
             (line,) = [one for one in daemon.log.read_text().splitlines() if one[0] != "{"]
     rules = "~news +xadd +zrem"
     assert line.endswith(f"may not run XADD, ZREM or touch news: ACL SETUSER {user.user} {rules}")
+
+
+def test_intake__that_lacks_a_right_names_it_at_its_start(server: Server) -> None:
+    """A reader process, too, ends with 78 and the words that give what it lacks."""
+    login: dict[str, Any] = {
+        "redis__username": "galaxy-notify-intake",
+        "redis__password": PASSWORD,
+    }
+    with stage(server, Role.INTAKE) as user:
+        user.grant([rule for rule in line_of(Role.INTAKE)[1:] if rule != "+xreadgroup"])
+        with intake_on(server, **login) as reader:
+            assert reader.ended(60) == 78
+            (line,) = [one for one in reader.log.read_text().splitlines() if one[0] != "{"]
+        user.grant([rule for rule in line_of(Role.INTAKE)[1:] if rule != "~gn:intents"])
+        with intake_on(server, **login) as reader:
+            assert reader.ended(60) == 78
+    assert line.endswith(f"may not run XREADGROUP: ACL SETUSER {user.user} +xreadgroup")
 
 
 def test_daemon__that_loses_a_right_later_waits_and_tells_it(server: Server) -> None:
