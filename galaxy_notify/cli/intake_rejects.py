@@ -100,7 +100,10 @@ def choosing(command: Command) -> Command:
 
 @click.group("rejects")
 def rejects() -> None:
-    """Look at intents that could not be accepted, hand them in again, or give them up."""
+    """Look after intents that could not be accepted.
+
+    They rest in the stream that ends in :rejects until somebody replays or purges them.
+    """
 
 
 @rejects.command("ls")

@@ -14,7 +14,10 @@ _HEAD = ("stream", "group", "unread", "pending", "oldest", "rejects")
 @json_option
 @pass_application
 def status(app: Application, as_json: bool) -> None:
-    """Show what waits in the intent stream, what readers have in hand, and the rejects."""
+    """Show how the intent stream stands.
+
+    What no reader was given yet, what is in hand, the age of the oldest of both, and the rejects.
+    """
     from galaxy_notify.redis_state.keys import IntentKeys
     from galaxy_notify.redis_state.rejects import read_state
 

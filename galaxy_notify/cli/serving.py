@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.errors import ConfigurationError, Unavailable
 
 _LINGER_S: Final = 1.0
 
@@ -35,7 +35,7 @@ def serve(
 
     try:
         asyncio.run(main())
-    except ConfigurationError:
+    except (ConfigurationError, Unavailable):
         raise
     except Exception as error:
         # The supervisor starts it anew; what was in hand is taken up again.

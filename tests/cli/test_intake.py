@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +149,17 @@ def test_status__tells_how_the_stream_stands(server: Server, command: Command) -
     assert (told["unread"], told["pending"]) == (2, 1)
     assert told["oldest_s"] >= 0
     assert KEYS.stream in command.run("intake", "status").stdout
+
+
+def test_embedded__without_a_server_is_told_in_one_line(tmp_path: Path) -> None:
+    """The reader connects to the embedded server, and says how to start one: 1."""
+    command = Command("embedded", {"REDIS__STATE_DIR": str(tmp_path)})
+    with command.start("intake", stderr=subprocess.PIPE) as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    *_, told = errors.splitlines()
+    assert "start it with: galaxy-notify --embedded run" in told
+    assert '"error"' not in errors
 
 
 def test_cluster__needs_a_hash_tag() -> None:

@@ -61,6 +61,22 @@ def test_page__shows_commands_that_work(
     assert client.hget("{gn:0}:totals", "accepted") == b"1"
 
 
+def test_page__makes_a_unit_of_the_daemons() -> None:
+    """The command of the page gives a unit that runs the reader, and sends it no SIGHUP."""
+    (script,) = re.findall(r"^sed '(.*)' ", text_of(PAGE), re.MULTILINE)
+    made = subprocess.run(
+        ["sed", script, "systemd/galaxy-notify.service"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.findall(r"^Exec.*", made, re.MULTILINE) == [
+        "ExecStart=/usr/bin/galaxy-notify --config /etc/galaxy-notify/galaxy_notify.toml intake"
+    ]
+    assert "Description=galaxy-notify: reads the intent stream" in made
+
+
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
 def test_node__hands_an_intent_in(server: Server, client: Any) -> None:
     """The example writes an entry that a reader accepts, and fails where it may not."""

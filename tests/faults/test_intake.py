@@ -10,7 +10,7 @@ import pytest
 
 from galaxy_notify.model.ids import id_for_key
 from tests.support.command import command_for
-from tests.support.daemons import DaemonProcess
+from tests.support.daemons import DaemonProcess, supervisor
 from tests.support.intake import GROUP, KEYS, QUICK, hand_in, intake_on, intent, left, rejects
 from tests.support.proxy import proxied
 from tests.support.servers import Server
@@ -136,6 +136,25 @@ def test_reader__ends_by_signals(server: Server, site: Site) -> None:
         reader.wait_for("redis unavailable")
         reader.signal(signal.SIGINT)
         assert reader.ended(10) == 0
+
+
+def test_reader__tells_its_supervisor(server: Server, site: Site) -> None:
+    """It is ready at once, feeds the watchdog also while it waits, and says that it ends."""
+    with supervisor() as listening:
+        variables = {"NOTIFY_SOCKET": listening.address}
+        with intake_on(server, variables=variables) as reader:
+            wait_until(lambda: "READY=1" in listening.heard, "it is ready", 60)
+            wait_until(lambda: "STATUS=reading gn:intents" in listening.heard, "it reads", 60)
+            reader.wait_for("intake working")
+            site.client.delete(KEYS.stream)
+            site.client.set(KEYS.stream, "foreign")
+            reader.wait_for("redis unavailable")
+            fed = listening.heard.count("WATCHDOG=1")
+            wait_until(lambda: listening.heard.count("WATCHDOG=1") > fed + 1, "it feeds", 60)
+            site.client.delete(KEYS.stream)
+            reader.signal(signal.SIGTERM)
+            assert reader.ended(10) == 0
+            wait_until(lambda: "STOPPING=1" in listening.heard, "it says that it ends")
 
 
 def test_daemon__reads_the_stream_beside_its_work(server: Server, site: Site) -> None:
