@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
 from galaxy_notify.intake.entries import read_entry
@@ -19,24 +19,28 @@ from galaxy_notify.redis_state.stream_member import Entry
 _OF_ONE = "WRONGTYPE"
 
 
+class Given(NamedTuple):
+    """An entry that can be read, and the intent in it."""
+
+    entry: Entry
+    value: Any
+
+
 class Batch:
     """Entries in hand, in the order of the stream."""
 
     def __init__(self, entries: Sequence[Entry], max_bytes: int) -> None:
         """Read them; what can't be read is refused."""
         self.entries = entries
-        self.admitted: list[str] = []
         self.rejects: list[Reject] = []
         self.aside: list[Entry] = []
         self.reason: Fault | None = None
         self.tried = False
-        #: producer, status → intents; channel → routes, both of what was accepted
-        self.statuses: Counter[tuple[str, str]] = Counter()
-        self.routes: Counter[str] = Counter()
-        self._left: list[tuple[Entry, Any]] = []
+        self._taken: dict[str, tuple[Given, Receipt]] = {}
+        self._left: list[Given] = []
         for entry in entries:
             try:
-                self._left.append((entry, read_entry(entry, max_bytes)))
+                self._left.append(Given(entry, read_entry(entry, max_bytes)))
             except InvalidIntent as error:
                 self._refuse(entry, refused(error))
 
@@ -51,42 +55,56 @@ class Batch:
         return sum(len(value) for entry in self.entries for value in entry.fields.values())
 
     @property
-    def is_decided(self) -> bool:
-        """Tell whether it is known of every intent what becomes of it."""
-        return not self._left
+    def admitted(self) -> list[str]:
+        """Return the ids of the entries whose intents were accepted."""
+        return list(self._taken)
+
+    def statuses(self) -> Counter[tuple[str, str]]:
+        """Count what was accepted by producer and status, as it was first told."""
+        taken = self._taken.values()
+        return Counter((given.value["producer"], receipt.status) for given, receipt in taken)
+
+    def routes(self) -> Counter[str]:
+        """Count the routes of what was accepted, by channel."""
+        counted: Counter[str] = Counter()
+        for given, receipt in self._taken.values():
+            if receipt.status == "accepted":
+                channels = set(given.value.get("channels") or ["push"])
+                for channel in channels:
+                    counted[channel] += receipt.routes // len(channels)
+        return counted
 
     async def accept(self, notifier: AsyncNotifier) -> None:
         """Accept what is left, in order; raise `RedisFault` while Redis can't take it."""
         self.tried = True
         left = self._left
+        if not left:
+            return
         try:
-            self._note(left, await notifier.accept_many([value for _, value in left]))
+            self._note(left, await notifier.accept_many([given.value for given in left]))
         except Unavailable as error:
             self._note(left, error.receipts or [None] * len(left))
             fault = _fault(error)
             if fault.code != _OF_ONE:
                 raise RedisFault(fault) from error
             self.reason = fault
-            self.aside += [entry for entry, _ in self._left]
+            self.aside += [given.entry for given in self._left]
             self._left = []
 
-    def _note(self, left: Sequence[tuple[Entry, Any]], receipts: Iterable[Receipt | None]) -> None:
-        self._left = []
-        for (entry, value), receipt in zip(left, receipts, strict=True):
-            if receipt is None:
-                self._left.append((entry, value))
-            elif receipt.status == "refused":
-                self._refuse(entry, receipt)
-            else:
-                self._admit(entry, value, receipt)
+    def doubt(self) -> None:
+        """Have all accepted once more: a server that came back may have forgotten some."""
+        self._left = [given for given, _ in self._taken.values()]
 
-    def _admit(self, entry: Entry, value: dict[str, Any], receipt: Receipt) -> None:
-        self.admitted.append(entry.stream_id)
-        self.statuses[value["producer"], receipt.status] += 1
-        if receipt.status == "accepted":
-            channels = set(value.get("channels") or ["push"])
-            for channel in channels:
-                self.routes[channel] += receipt.routes // len(channels)
+    def _note(self, left: Sequence[Given], receipts: Iterable[Receipt | None]) -> None:
+        self._left = []
+        for given, receipt in zip(left, receipts, strict=True):
+            stream_id = given.entry.stream_id
+            if receipt is None:
+                self._left.append(given)
+            elif receipt.status != "refused":
+                self._taken.setdefault(stream_id, (given, receipt))
+            elif stream_id not in self._taken:
+                self._refuse(given.entry, receipt)
 
     def _refuse(self, entry: Entry, receipt: Receipt) -> None:
         error = receipt.error

@@ -126,24 +126,25 @@ class IntentReader:
         """Accept entries, then acknowledge or reject each."""
         batch = Batch(entries, self._options.keeping.bytes)
         async with self._kept(batch.stream_ids):
-            if not batch.is_decided:
-                await self._insist(lambda: self._accept(batch))
-            settled = await self._settle(batch.admitted, batch.rejects)
+            settled = await self._insist(lambda: self._end(batch))
             await self._put_aside(batch, settled)
         self._tell(batch)
         return batch
 
-    async def _accept(self, batch: Batch) -> None:
+    async def _end(self, batch: Batch) -> Ended:
         if batch.tried:
             await self._member.probe()
         await batch.accept(self._notifier)
+        try:
+            return await self._settle(batch.admitted, batch.rejects)
+        except RedisFault:
+            batch.doubt()
+            raise
 
     async def _settle(self, admitted: Sequence[str], rejects: Sequence[Reject]) -> Ended:
         if not admitted and not rejects:
             return Ended(0, {})
-        settled = await self._insist(
-            lambda: self._member.settle(admitted, rejects, self._options.keeping)
-        )
+        settled = await self._member.settle(admitted, rejects, self._options.keeping)
         if settled.fallen:
             self._log.warning("rejects dropped", count=settled.fallen)
         codes = Counter(one.code for one in rejects if one.stream_id not in settled.unsettled)
@@ -176,10 +177,10 @@ class IntentReader:
 
     def _tell(self, batch: Batch) -> None:
         by_status: Counter[str] = Counter()
-        for (producer, status), count in batch.statuses.items():
+        for (producer, status), count in batch.statuses().items():
             self._telemetry.intents_of(producer, status, count)
             by_status[status] += count
-        self._telemetry.accepted(by_status["accepted"], batch.routes, by_status["duplicate"])
+        self._telemetry.accepted(by_status["accepted"], batch.routes(), by_status["duplicate"])
         self._log.info("intents taken in", read=len(batch.entries), **by_status)
 
     async def _sweep(self) -> None:
@@ -233,7 +234,7 @@ class IntentReader:
     async def _give_up(self, waiting: Waiting) -> None:
         message = f"begun {waiting.deliveries} times, each time its reader ended before it"
         item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
-        await self._settle([], [item])
+        await self._insist(lambda: self._settle([], [item]))
 
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:

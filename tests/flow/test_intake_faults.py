@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from galaxy_notify.intake.notifier import AsyncNotifier, IntentLike
+from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
 from tests.support.intake import (
     GROUP,
@@ -82,6 +84,59 @@ def test_wrong_type__of_a_notification_is_of_one_intent(any_server: Server, foun
 
     asyncio.run(main())
     assert len(site.routes()) == 2
+
+
+def test_full_server__is_waited_out(any_server: Server, found: Found, lines: Lines) -> None:
+    """While Redis takes nothing more, nothing is acknowledged, rejected or counted."""
+    site = found(any_server, **QUICK)
+    hand_in(site.client, intent(1), intent(2))
+    site.client.config_set("maxmemory", "1")
+
+    async def main() -> None:
+        async with reading(site.settings):
+            await until(lambda: _told(lines, "redis unavailable"), "it is told", 30)
+            assert (left(site.client), rejects(site.client)) == (2, [])
+            site.client.config_set("maxmemory", "0")
+            await until(lambda: not left(site.client), "both are accepted", 30)
+
+    try:
+        asyncio.run(main())
+    finally:
+        site.client.config_set("maxmemory", "0")
+    assert len(site.routes()) == 2
+    assert {line["code"] for line in _told(lines, "redis unavailable")} == {"OOM"}
+
+
+def test_accept__that_the_server_forgot_is_made_again(
+    any_server: Server, found: Found, lines: Lines
+) -> None:
+    """What was accepted is accepted once more before it is acknowledged after an outage: the
+    server that comes back may have lost the end of its file.
+    """
+    site = found(any_server)
+    hand_in(site.client, intent(1))
+
+    class Forgetful(AsyncNotifier):
+        async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
+            receipts = await super().accept_many(intents)
+            if not _told(lines, "redis unavailable"):
+                kept = site.client.dump(KEYS.stream)
+                site.client.flushall()
+                site.client.set(KEYS.stream, "not back yet")
+                asyncio.get_running_loop().call_later(0.3, _restore, kept)
+            return receipts
+
+    def _restore(kept: Any) -> None:
+        site.client.delete(KEYS.stream)
+        site.client.restore(KEYS.stream, 0, kept)
+
+    async def main() -> None:
+        async with reading(site.settings, notifier=Forgetful(site.settings)):
+            await until(lambda: _told(lines, "redis available again"), "it is back", 30)
+            await until(lambda: not left(site.client), "it is acknowledged", 30)
+
+    asyncio.run(main())
+    assert len(site.routes()) == 1
 
 
 def test_stream__that_vanishes_is_made_again(any_server: Server, found: Found) -> None:
