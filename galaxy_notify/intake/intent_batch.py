@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
 from galaxy_notify.intake.entries import read_entry
@@ -16,7 +16,9 @@ from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.stream_member import Entry
 
 #: Somebody else's key where a notification is to be: that is of this intent, and not of Redis.
-_OF_ONE = "WRONGTYPE"
+_OF_ONE: Final = "WRONGTYPE"
+#: Where an intent names no channel its recipients choose.
+_ANY: Final = "any"
 
 
 class Given(NamedTuple):
@@ -65,11 +67,11 @@ class Batch:
         return Counter((given.value["producer"], receipt.status) for given, receipt in taken)
 
     def routes(self) -> Counter[str]:
-        """Count the routes of what was accepted, by channel."""
+        """Count the routes of what was accepted, by channel as far as the intent says so."""
         counted: Counter[str] = Counter()
         for given, receipt in self._taken.values():
             if receipt.status == "accepted":
-                channels = set(given.value.get("channels") or ["push"])
+                channels = set(given.value.get("channels") or [_ANY])
                 for channel in channels:
                     counted[channel] += receipt.routes // len(channels)
         return counted

@@ -78,7 +78,13 @@ INSTRUMENTS: Final = (
     Instrument(
         "intents.rejected", "counter", "{intent}", (), "Entries moved to the rejects of the stream"
     ),
-    Instrument("routes.accepted", "counter", "{route}", _CHANNEL, "Routes of accepted intents"),
+    Instrument(
+        "routes.accepted",
+        "counter",
+        "{route}",
+        _CHANNEL,
+        "Routes of accepted intents; channel is any where the intent names none",
+    ),
     Instrument(
         "routes.attempts",
         "counter",

@@ -206,12 +206,13 @@ def test_poison__is_rejected_unread_after_its_tries(any_server: Server, found: F
 def test_rejects__are_counted_by_code(any_server: Server, found: Found) -> None:
     """What was refused is counted, by its code."""
     site, metrics = found(any_server), Metrics()
-    hand_in(site.client, "{", "{", intent(1), b"x" * 1_100_000)
+    named = intent(1, channels=["push"], recipients=["u1", "u2", "u1"])
+    hand_in(site.client, "{", "{", named, intent(2), b"x" * 1_100_000)
     _read_all(site, telemetry=metrics.recorder)
-    assert metrics.values("intents.read") == {(): 4}
+    assert metrics.values("intents.read") == {(): 5}
     assert metrics.values("intents.rejected") == {(): 3}
     assert metrics.values("notifications.refused") == {("invalid",): 2, ("too_large",): 1}
-    assert metrics.values("routes.accepted") == {("push",): 1}
+    assert metrics.values("routes.accepted") == {("push",): 2, ("any",): 1}
 
 
 def test_readers__share_the_entries(any_server: Server, found: Found) -> None:
