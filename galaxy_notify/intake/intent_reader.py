@@ -185,8 +185,8 @@ class IntentReader:
 
     async def _sweep(self) -> None:
         """Try what was left behind, one entry after the other."""
-        idle_ms = self._options.claim_idle_ms
-        own_idle_ms = 0 if self._lost else idle_ms
+        idle_ms, lost, tried = self._options.claim_idle_ms, self._lost, 0
+        own_idle_ms = 0 if lost else idle_ms
         own, stale = await self._insist(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
         self._lost = False
         for waiting in [*own, *stale]:
@@ -194,6 +194,9 @@ class IntentReader:
                 return
             if waiting.stream_id not in self._aside or waiting.idle_ms >= idle_ms:
                 await self._again(waiting)
+                tried += 1
+        # A page of our own may be followed by another one.
+        self._lost = self._lost or (lost and tried > 0 and len(own) == _ALONE)
         await self._forget()
         is_full = _ALONE in (len(own), len(stale))
         pause_s = 0.0 if is_full else min(_LONGEST_SWEEP_S, idle_ms / 4000)
