@@ -102,10 +102,10 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "PREFIX:*}:* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
         blpop config|get del exec exists get hdel hexists hget hgetall hincrby hkeys hlen hmget
-        hscan hset hsetnx hstrlen info llen multi persist pexpire pttl rpush sadd scan set sismember
-        srem time unlink xadd xdel xgroup|destroy xinfo|groups xinfo|stream xlen xpending xrange xread
-        xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem zremrangebyscore
-        zrevrange zrevrangebyscore zscan zscore
+        hscan hset hsetnx hstrlen info llen multi persist pexpire pttl rpush sadd scan set
+        sismember srem time unlink xadd xdel xgroup|destroy xinfo|groups xinfo|stream xlen xpending
+        xrange xread xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem
+        zremrangebyscore zrevrange zrevrangebyscore zscan zscore
         """,
     ),
     Role.READER: _rights(
