@@ -117,7 +117,7 @@ def _event(line: dict[str, Any]) -> str:
     details = [
         line["event"],
         f"attempt {line['attempt']}" if line["attempt"] else "",
-        f"{line['class']}: {line['message']}" if line["class"] else "",
+        ": ".join(filter(None, (line["class"], line["message"]))),
         line["stream_id"],
         f"by {line['worker']}" if line["worker"] else "",
     ]
