@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from galaxy_notify.cli.config_token import hash_token
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import echo, echo_json, faint, good, note, table
@@ -66,6 +67,9 @@ def defaults(as_json: bool) -> None:
         echo_json(Settings().masked())
     else:
         click.echo(defaults_toml(), nl=False)
+
+
+command.add_command(hash_token)
 
 
 def _rows(app: Application) -> Iterator[tuple[str, object, str]]:

@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Serve": {
         "run": "Run the daemon that publishes what is due.",
         "intake": "Take intents from a Redis stream.",
+        "serve": "Serve the HTTP API.",
         "demo": "Show everything once, on a server of its own.",
     },
     "Notify": {

@@ -31,7 +31,7 @@ from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
 from galaxy_notify.model.wording import duration
 
 _NESTED: Final = frozenset({dict, list})
-_TRACEPARENT = re.compile(
+TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 
@@ -71,7 +71,7 @@ def _unfit(reason: str, path: str = "") -> PydanticCustomError:
 
 
 def _traceparent(value: str) -> str:
-    if not _TRACEPARENT.fullmatch(value):
+    if not TRACEPARENT.fullmatch(value):
         raise PydanticCustomError("traceparent", "not a W3C traceparent")
     return value
 

@@ -1,5 +1,6 @@
 """What an operator can set: the sections, where their values come from, and how they are shown."""
 
+from galaxy_notify.settings.http import HttpSettings
 from galaxy_notify.settings.intake import IntakeSettings
 from galaxy_notify.settings.loading import load_settings, settings_from
 from galaxy_notify.settings.rules import untagged
@@ -18,6 +19,7 @@ from galaxy_notify.settings.sections import (
 
 __all__ = [
     "GatewaySettings",
+    "HttpSettings",
     "IntakeSettings",
     "LimitsSettings",
     "LogSettings",

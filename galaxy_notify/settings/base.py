@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
 
 class Section(BaseModel):

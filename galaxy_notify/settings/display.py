@@ -16,5 +16,5 @@ def shown_value(name: str, value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return list(value)
+        return [shown_value(name, item) for item in value]
     return masked_url(value) if name == "url" and isinstance(value, str) else value

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.settings.http_rules import http_faults
 from galaxy_notify.settings.sections import Settings
 
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
@@ -34,6 +35,7 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
     yield from _nodes(settings)
     yield from _tls(settings)
     yield from _intents(settings)
+    yield from _http(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
@@ -88,6 +90,12 @@ def _tls(settings: Settings) -> Iterator[Broken]:
             message = "needs a redis.url that begins with rediss:// or valkeys://"
             yield Broken((f"redis.{name}", "redis.url"), message)
         yield from _unreadable(f"redis.{name}", getattr(redis, name))
+
+
+def _http(settings: Settings) -> Iterator[Broken]:
+    for fields, message in http_faults(settings.http):
+        yield Broken(tuple(f"http.{field}" for field in fields), message)
+    yield from _unreadable("http.jwt_key", settings.http.jwt_key)
 
 
 def _unreadable(name: str, path: Path | None) -> Iterator[Broken]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, cast
+from typing import Literal, cast
 
 from pydantic import Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
-from galaxy_notify.settings.base import Section
+from galaxy_notify.settings.base import FilePath, Section
 from galaxy_notify.settings.display import shown_value
+from galaxy_notify.settings.http import HttpSettings
 from galaxy_notify.settings.intake import IntakeSettings
 from galaxy_notify.settings.ruling import RulesSettings
 from galaxy_notify.settings.values import (
@@ -25,8 +26,6 @@ from galaxy_notify.settings.values import (
     Url,
     credential_text,
 )
-
-FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
 
 class RedisSettings(Section):
@@ -224,6 +223,7 @@ class Settings(BaseSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     rules: RulesSettings = Field(default_factory=RulesSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -94,6 +94,9 @@ class Telemetry:
         """Return a span around one batch, linked to where its notifications came from."""
         return nullcontext()
 
+    def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
+        """Count a request of the HTTP API, note how long it took, and whose it was."""
+
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         """Send what is left, for at most this long; False where that was not enough."""
         return True

@@ -144,6 +144,21 @@ INSTRUMENTS: Final = (
         ("code", "became"),
         "What the janitor's check of all state found, mended or left",
     ),
+    Instrument(
+        "http.request.duration",
+        "histogram",
+        "s",
+        ("method", "route", "status"),
+        "A request of the HTTP API, from its head to the end of the answer",
+        _SECONDS_BUSY,
+    ),
+    Instrument(
+        "http.client.requests",
+        "counter",
+        "{request}",
+        ("client", "status"),
+        "Requests of the HTTP API by client",
+    ),
     Instrument("redis.errors", "counter", "{error}", ("code",), "Errors of Redis, by code"),
     Instrument(
         "deployment.routes",

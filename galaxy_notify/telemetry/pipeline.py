@@ -31,10 +31,16 @@ _OTLP: Final = {
 }
 
 
-def build(wishes: Sequence[Wish], attributes: Mapping[str, str]) -> Telemetry:
-    """Return telemetry with every exporter that can be made; the others are logged."""
+def build(
+    wishes: Sequence[Wish], attributes: Mapping[str, str], scraped: Sequence[MetricReader] = ()
+) -> Telemetry:
+    """Return telemetry with every exporter that can be made; the others are logged.
+
+    *scraped* are readers that somebody else asks.
+    """
     try:
-        readers = [PeriodicExportingMetricReader(made) for made in _made("METRICS", wishes)]
+        readers: list[MetricReader] = list(scraped)
+        readers += [PeriodicExportingMetricReader(made) for made in _made("METRICS", wishes)]
         processors = [BatchSpanProcessor(made) for made in _made("TRACES", wishes)]
         if readers or processors:
             return recorder(readers, processors, attributes)

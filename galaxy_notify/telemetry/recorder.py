@@ -20,6 +20,7 @@ MAX_TYPES: Final = 200
 MAX_CODES: Final = 50
 MAX_PRODUCERS: Final = 50
 MAX_GROUPS: Final = 50
+MAX_CLIENTS: Final = 200
 SNAPSHOT_KEPT_S: Final = 60.0
 LATENESS_SAMPLED: Final = 8
 _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
@@ -45,6 +46,7 @@ class Recorder(Telemetry):
         self._types = CappedLabels(MAX_TYPES)
         self._codes = CappedLabels(MAX_CODES)
         self._producers = CappedLabels(MAX_PRODUCERS)
+        self._clients = CappedLabels(MAX_CLIENTS)
 
     def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
         """Count accepted notifications, their routes by channel, and repeated ones."""
@@ -119,6 +121,13 @@ class Recorder(Telemetry):
         if self._tracer is None:
             return nullcontext()
         return publish_span(self._tracer, stream, routes, traceparents)
+
+    def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
+        """Count a request of the HTTP API, note how long it took, and whose it was."""
+        about = {"method": method, "route": route, "status": str(status)}
+        self._histograms["http.request.duration"].record(seconds, about)
+        whose = {"client": self._clients.label(client), "status": str(status)}
+        self._counters["http.client.requests"].add(1, whose)
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         """Send what is left, for at most this long; False where that was not enough."""

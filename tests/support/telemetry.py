@@ -96,6 +96,7 @@ def everything(telemetry: Telemetry) -> None:
         telemetry.routes(verb, "push", 7)
     telemetry.fault("late", "mended")
     telemetry.script_ran("claim", 0.001, 128)
+    telemetry.request("POST", "/v1/notifications", 201, "shop", 0.003)
     telemetry.redis_error("OOM")
     telemetry.progressed(0)
     telemetry.observe(

@@ -1,0 +1,65 @@
+"""``config hash-token``: a token of the HTTP API as the settings keep it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from hashlib import sha256
+from typing import Final
+
+import click
+
+from galaxy_notify.cli.context import json_option
+from galaxy_notify.cli.ending import is_terminal
+from galaxy_notify.cli.output import echo, echo_json, note
+
+# As RFC 6750 has it. A quick hash keeps only what nobody can guess: short ones are refused.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
+_LONGEST: Final = 4096
+_RULE: Final = (
+    "a token has 32 or more of A-Z a-z 0-9 . _ ~ + / - and should be random: openssl rand -hex 32"
+)
+
+
+@click.command("hash-token")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(["producer", "operator", "read-only"]),
+    help="What its bearer may do. May be repeated.",
+)
+@json_option
+def hash_token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Print the entry of `http.tokens` for a token, which is read from standard input.
+
+    NAME is who calls with it. At a terminal the token is asked for and not shown.
+    """
+    from galaxy_notify.settings.http import parse_token
+
+    digest = sha256(_token().encode()).hexdigest()
+    entry = f"{name}:{'+'.join(dict.fromkeys(scopes))}:{digest}"
+    try:
+        parse_token(entry)
+    except ValueError:
+        raise click.BadParameter("must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}") from None
+    if as_json:
+        echo_json({"name": name, "scopes": list(dict.fromkeys(scopes)), "entry": entry})
+        return
+    echo(entry)
+    if is_terminal(sys.stdout):
+        note(f'put it into the settings: [http] tokens = ["{entry}"]')
+
+
+def _token() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("there is no standard input to read the token from")
+    if is_terminal(sys.stdin):
+        token: str = click.prompt("Token", hide_input=True, err=True)
+    else:
+        token = sys.stdin.buffer.read(_LONGEST).decode("ascii", "replace").strip()
+    if not _TOKEN.fullmatch(token):
+        raise click.UsageError(_RULE)
+    return token

@@ -1,0 +1,71 @@
+"""``serve``: the HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from galaxy_notify.http.server import ApiServer
+
+_LINGER_S: Final = 1.0
+#: What the extra `http` installs that nothing else does.
+_EXTRA: Final = frozenset({"fastapi", "starlette", "uvicorn", "jwt", "prometheus_client"})
+_INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
+
+
+@click.command()
+@pass_application
+def command(application: Application) -> None:
+    """Serve the HTTP API.
+
+    It comes up at once, also while Redis is away: then it answers 503. SIGTERM or SIGINT stops it
+    with 0 once the requests in hand are answered, a second one ends it at once.
+    """
+    from galaxy_notify.telemetry.logs import configure_logs
+
+    settings = application.settings
+    faulthandler.enable()
+    configure_logs(settings.log.level, settings.log.format)
+    server = _server(settings)
+
+    # All is done by then, but asyncio waits for a name look-up however long that hangs.
+    leaving = threading.Timer(_LINGER_S, os._exit, (0,))
+    leaving.daemon = True
+
+    async def main() -> None:
+        await server.run()
+        leaving.start()
+
+    try:
+        asyncio.run(main())
+    finally:
+        leaving.cancel()
+
+
+def _server(settings: Settings) -> ApiServer:
+    try:
+        from galaxy_notify.http.server import ApiServer
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA and not _is_exporter(error):
+            raise
+        raise ConfigurationError(f"serve {_INSTALL}") from None
+    own = settings.http
+    try:
+        return ApiServer(settings)
+    except OSError as error:
+        text = f"cannot listen on {own.host} port {own.port}: {error.strerror or error}"
+        raise click.ClickException(text) from None
+
+
+def _is_exporter(error: ModuleNotFoundError) -> bool:
+    return error.name == "opentelemetry.exporter.prometheus"

@@ -1,0 +1,121 @@
+"""Dead letters: look at them, and send them on their way again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ValidationError
+
+from galaxy_notify.http.answers import BODY, answers, body_of
+from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.body import json_body
+from galaxy_notify.http.parts import parts_of
+from galaxy_notify.http.problems import answer, not_valid, unavailable
+from galaxy_notify.http.refusals import refused_values
+from galaxy_notify.http.shapes import DeadLetters, DeadQuery, Moved, Replay
+from galaxy_notify.http.threads import Clock
+from galaxy_notify.model.ids import parse_target
+from galaxy_notify.operations import dead_letters
+from galaxy_notify.operations.dead_filter import DeadFilter, moment_ms
+from galaxy_notify.operations.dead_moves import Outcome, Run
+from galaxy_notify.redis_state.place import Place
+
+router = APIRouter(tags=["dead letters"])
+
+#: Less than a caller waits at most: what was found or moved until then is told.
+_SEARCH_S: Final = 5.0
+
+Looker = Annotated[Client, Depends(needs("read-only"))]
+Operator = Annotated[Client, Depends(needs("operator"))]
+
+
+@router.get("/v1/dead-letters", responses=answers(422, ok={200: DeadLetters}))
+async def listed(request: Request, _: Looker, query: Annotated[DeadQuery, Query()]) -> Response:
+    """List dead letters, the oldest first."""
+
+    def read(place: Place) -> dict[str, object]:
+        letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
+        found: list[dict[str, object]] = []
+        for letter in letters.matching(_filter(query, letters)):
+            found.append(letter.as_json())
+            if clock.is_over:
+                return {"dead_letters": found, "complete": False}
+        return {"dead_letters": found, "complete": True}
+
+    return answer(await parts_of(request).threads.run(read))
+
+
+@router.post(
+    "/v1/dead-letters:replay",
+    responses=answers(*BODY, ok={200: Moved}),
+    openapi_extra=body_of({"$ref": f"#/components/schemas/{Replay.__name__}"}),
+)
+async def replay(request: Request, client: Operator) -> Response:
+    """Send dead letters on their way again; twice does it once."""
+    parts, asked = parts_of(request), _asked(await json_body(request))
+
+    def move(place: Place) -> Outcome:
+        letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
+        chosen: DeadFilter | Iterable[str] = asked.ids or _filter(asked, letters)
+        run = Run(client.actor, dry_run=asked.dry_run, pause=clock.pause)
+        return letters.replay(chosen, run)
+
+    outcome = await parts.threads.run(move)
+    if outcome.moved and not asked.dry_run:
+        parts.telemetry.routes("replayed", "any", outcome.moved)
+    told = _told(outcome, dry_run=asked.dry_run)
+    if outcome.fault:
+        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)
+    return answer(told)
+
+
+def _asked(value: Any) -> Replay:
+    try:
+        asked = Replay.model_validate(value)
+    except ValidationError as error:
+        raise refused_values(error.errors(include_url=False)) from None
+    for place, name in enumerate(asked.ids):
+        if parse_target(name) is None:
+            raise not_valid(f"ids[{place}]", "is no id of a notification, route or event")
+    if asked.ids and (asked.narrows or asked.all):
+        raise not_valid("ids", "give ids or a filter, not both")
+    if not (asked.ids or asked.narrows or asked.all):
+        raise not_valid("ids", 'say which: ids, a filter such as class, or "all": true')
+    return asked
+
+
+def _filter(query: DeadQuery, letters: dead_letters.DeadLetters) -> DeadFilter:
+    now_ms = letters.now_ms() if query.since or query.until else 0
+    return DeadFilter(
+        channels=tuple(dict.fromkeys(query.channel)),
+        types=tuple(query.type),
+        producers=tuple(query.producer),
+        classes=tuple(query.class_),
+        since_ms=_moment("since", query.since, now_ms),
+        until_ms=_moment("until", query.until, now_ms),
+        limit=query.limit,
+    )
+
+
+def _moment(field: str, text: str | None, now_ms: int) -> int | None:
+    if text is None:
+        return None
+    try:
+        return moment_ms(text, now_ms)
+    except ValueError as error:
+        raise not_valid(field, str(error)) from None
+
+
+def _told(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "matched": outcome.matched,
+        "moved": outcome.moved,
+        "gone": outcome.gone,
+        "failed": outcome.failed.total(),
+        "unknown": outcome.unknown,
+        "reasons": dict(outcome.failed),
+        "stopped": outcome.stopped,
+    }

@@ -1,0 +1,75 @@
+"""The sockets of the API, and connections that may not dawdle."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_BACKLOG: Final = 2048
+#: From the connect, or the first byte of a request, to the end of its head.
+HEAD_S: Final = 10.0
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on every address of *host*; raise ``OSError``.
+
+    With port 0 all have the port that the first one found free.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made: list[socket.socket] = []
+    try:
+        for family, address in dict.fromkeys((one[0], one[4]) for one in found):
+            chosen = made[0].getsockname()[1] if made else port
+            made.append(_listening(family, (address[0], chosen, *address[2:])))
+    except BaseException:
+        for one in made:
+            one.close()
+        raise
+    return made
+
+
+def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
+    return socket.create_server(
+        cast("tuple[str, int]", address), family=family, backlog=_BACKLOG, dualstack_ipv6=False
+    )
+
+
+class BoundedProtocol(H11Protocol):
+    """A connection that is closed where the head of a request does not come in time."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait on, while what has come is no whole head."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait_for_head()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        if self._head is None:
+            self._head = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _give_up(self) -> None:
+        self._head = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()

@@ -1,0 +1,139 @@
+"""Every answer that is no success, in the form of RFC 9457."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from starlette.responses import Response
+
+from galaxy_notify.errors import ConfigurationError, InvalidIntent, Unavailable
+from galaxy_notify.intake.receipts import Refusal
+from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_state.runner import RedisFault
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
+#: Long enough for a server that fails over, short enough for a client that waits.
+RETRY_AFTER_S: Final = 2
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status and what it is called."""
+
+    status: int
+    title: str
+
+
+#: The last part of ``type`` → what it stands for; docs/http.md has the same table.
+KINDS: Final[Mapping[str, Kind]] = {
+    "bad-request": Kind(400, "The request cannot be read"),
+    "unauthorized": Kind(401, "Who calls is not known"),
+    "forbidden": Kind(403, "The caller may not do that"),
+    "not-found": Kind(404, "There is no such thing"),
+    "method-not-allowed": Kind(405, "The path has no such method"),
+    "request-timeout": Kind(408, "The request took too long to arrive"),
+    "conflict": Kind(409, "The idempotency key was used with other content"),
+    "too-late": Kind(409, "It is in the gateway stream already"),
+    "too-large": Kind(413, "The request is larger than allowed"),
+    "unsupported-media-type": Kind(415, "The body must be JSON"),
+    "invalid": Kind(422, "A value is not valid"),
+    "internal": Kind(500, "A defect of this server"),
+    "unavailable": Kind(503, "Redis cannot serve just now"),
+    "busy": Kind(503, "Too many requests are in hand"),
+}
+_CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
+
+
+class Problem(Exception):
+    """Why a request is not answered with what it asked for."""
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        errors: Sequence[Mapping[str, object]] = (),
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> None:
+        """Name the kind; *errors* say which field or item, *more* goes beside them."""
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.more = dict(more or {})
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status."""
+        return KINDS[self.kind].status
+
+    def response(self) -> Response:
+        """Return the answer."""
+        told: dict[str, object] = {
+            "type": f"{TYPE_PREFIX}{self.kind}",
+            "title": KINDS[self.kind].title,
+            "status": self.status,
+            "detail": self.detail,
+            "errors": self.errors,
+        }
+        body = packed(told | self.more)
+        return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def packed(document: object) -> bytes:
+    """Return a JSON text in ASCII: no value of ours can make it fail."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def answer(
+    document: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a JSON document as the answer."""
+    return Response(packed(document), status, headers, media_type="application/json")
+
+
+def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
+    """Return what ``errors`` says of one field."""
+    return {"field": field, "code": code, "message": message}
+
+
+def refused(error: InvalidIntent | Refusal, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for what an intent was refused for."""
+    detail = f"{error.field}: {error.message}" if error.field else error.message
+    errors = [fault(error.field, error.message, error.code)]
+    return Problem(_CODES[error.code], detail, errors, more=more)
+
+
+def not_valid(field: str, message: str) -> Problem:
+    """Return the problem for one value that is not valid."""
+    return Problem("invalid", f"{field}: {message}", [fault(field, message)])
+
+
+def unavailable(
+    detail: str, kind: str = "unavailable", more: Mapping[str, object] | None = None
+) -> Problem:
+    """Return the problem for what may well work in a moment."""
+    return Problem(kind, detail, (), {"Retry-After": str(RETRY_AFTER_S)}, more)
+
+
+@contextmanager
+def redis_faults() -> Iterator[None]:
+    """Turn what Redis or the deployment answers into a problem that says so."""
+    try:
+        yield
+    except RedisFault as error:
+        raise unavailable(f"redis is away: {refusal(error.fault)}") from error
+    except Unavailable as error:
+        named = {"notification_id": error.notification_id} if error.notification_id else {}
+        raise unavailable(_told(error), more=named) from error
+    except ConfigurationError as error:
+        raise unavailable(f"the deployment does not fit: {error}") from error
+
+
+def _told(error: Unavailable) -> str:
+    cause = error.__cause__
+    return f"redis is away: {refusal(cause.fault) if isinstance(cause, RedisFault) else error}"

@@ -1,0 +1,169 @@
+"""The life of the API's process: listen, serve, stop, and what it tells its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+
+from galaxy_notify import __version__
+from galaxy_notify.backoff import OutageBackoff
+from galaxy_notify.daemon.last_resort import LastResort
+from galaxy_notify.daemon.supervisor import Pulse, Supervisor, environ_supervisor
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.http.app import make_app
+from galaxy_notify.http.auth import Doorkeeper
+from galaxy_notify.http.listening import BoundedProtocol, listen
+from galaxy_notify.http.parts import Parts
+from galaxy_notify.http.problems import Problem
+from galaxy_notify.http.threads import Threads
+from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.settings import Settings
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+from galaxy_notify.telemetry.prometheus import start_scraped
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+# Longer than proxies keep theirs: so it is never we who close one that is just being used.
+_KEEP_ALIVE_S: Final = 75
+# What a stop takes beside waiting for requests: connections, telemetry.
+_LEAVING_S: Final = 4.5
+
+
+class ApiServer:
+    """One process of the HTTP API; it serves whether Redis answers or not."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare, and listen; raise `ConfigurationError`, or ``OSError`` for the address."""
+        self._settings = settings
+        self._log = get_logger("http")
+        self._supervisor = environ_supervisor()
+        doorkeeper = Doorkeeper(settings.http)
+        about = {"service.name": "galaxy-notify-http", "service.version": __version__}
+        self._parts = Parts(
+            settings, AsyncNotifier(settings), Threads(settings), start_scraped(about)
+        )
+        self._open = doorkeeper.is_open
+        self._last_resort = LastResort(settings.http.shutdown_ms / 1000 + _LEAVING_S)
+        self._sockets = listen(settings.http.host, settings.http.port)
+        config = uvicorn.Config(
+            make_app(self._parts, doorkeeper),
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=-(-settings.http.shutdown_ms // 1000),
+        )
+        self._server = _Server(config, self._supervisor)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; raise `ConfigurationError` where Redis is another's."""
+        self._handle_signals()
+        self._tell_start()
+        joining = asyncio.create_task(self._join())
+        joining.add_done_callback(self._joined)
+        try:
+            await self._server.serve(self._sockets)
+        finally:
+            joining.cancel()
+            await asyncio.wait({joining})
+            await self._parts.close()
+            self._parts.telemetry.shutdown()
+            self._last_resort.call_off()
+        if not joining.cancelled():
+            joining.result()
+        self._log.info("http stopped")
+
+    async def _join(self) -> None:
+        """Wait until the deployment has been seen to be the one that the settings mean."""
+        edge, backoff = EdgeLog(self._log), OutageBackoff()
+        while True:
+            try:
+                await self._parts.threads.run(lambda place: place.deployment)
+            except Problem as problem:
+                fault = _configuration_fault(problem.__cause__)
+                if fault is not None:
+                    raise fault from problem
+                edge.down("redis", problem.detail)
+                self._supervisor.status(problem.detail)
+                await asyncio.sleep(max(1.0, backoff.next() / 1000))
+            else:
+                edge.up()
+                self._supervisor.status("serving")
+                return
+
+    def _joined(self, joining: asyncio.Task[None]) -> None:
+        if not joining.cancelled() and joining.exception() is not None:
+            self._server.should_exit = True
+
+    def _tell_start(self) -> None:
+        own = self._settings.http
+        urls = [_url(one) for one in self._sockets]
+        clients = [f"{one.name} ({' '.join(sorted(one.scopes))})" for one in own.clients]
+        about = {"jwt": own.jwt_algorithm if own.takes_jwt else "", "clients": clients}
+        self._log.info("http started", pid=os.getpid(), version=__version__, urls=urls, **about)
+        if self._open:
+            reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
+            self._log.warning("http is open to everybody on this machine", reason=reason)
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _ENDING:
+            loop.add_signal_handler(number, self._asked_to_stop, number)
+        self._last_resort.watch(_ENDING)
+
+    def _asked_to_stop(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self._server.should_exit:
+            self._log.warning("http leaves at once", signal=name)
+            os._exit(1)
+        self._log.info("http stops", signal=name, at_most_ms=self._settings.http.shutdown_ms)
+        self._supervisor.stopping()
+        self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, with our own signals; the watchdog is fed while its loop turns."""
+
+    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
+        super().__init__(config)
+        self._supervisor = supervisor
+        self._pulse = Pulse(supervisor)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._supervisor.ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        self._pulse.progressed(0)
+        return await super().on_tick(counter)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _configuration_fault(cause: BaseException | None) -> ConfigurationError | None:
+    """Return what only a person can mend, if it is that."""
+    if isinstance(cause, ConfigurationError):
+        return cause
+    if isinstance(cause, RedisFault) and cause.fault.remedy is Remedy.CONFIGURE:
+        return ConfigurationError(f"redis: {cause.fault.text}")
+    return None
+
+
+def _url(listening: socket.socket) -> str:
+    host, port, *_ = listening.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

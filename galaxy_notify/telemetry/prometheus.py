@@ -1,0 +1,41 @@
+"""Metrics that Prometheus fetches, beside whatever the ``OTEL_*`` variables export."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+from galaxy_notify.telemetry.base import Telemetry
+from galaxy_notify.telemetry.export import wished
+from galaxy_notify.telemetry.pipeline import build
+
+#: The text format that every Prometheus reads.
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Scraped:
+    """Telemetry, and what a scrape of it is told."""
+
+    telemetry: Telemetry
+    registry: CollectorRegistry
+
+    def text(self) -> bytes:
+        """Return every metric as it stands, in the text format."""
+        return generate_latest(self.registry)
+
+
+def start_scraped(
+    attributes: Mapping[str, str], environ: Mapping[str, str] | None = None
+) -> Scraped:
+    """Return telemetry that can be scraped and exports what the environment asks for."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
+    wishes = wished(os.environ if environ is None else environ)
+    return Scraped(build(wishes, attributes, [reader]), registry)
