@@ -63,8 +63,15 @@ def _server(settings: Settings) -> ApiServer:
     try:
         return ApiServer(settings)
     except OSError as error:
-        text = f"cannot listen on {own.host} port {own.port}: {error.strerror or error}"
+        text = f"cannot listen on {own.host} port {own.port}: {_reason(error)}"
         raise click.ClickException(text) from None
+
+
+def _reason(error: OSError) -> str:
+    # asyncio and the look-up of names add their own words, and the address again.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _is_exporter(error: ModuleNotFoundError) -> bool:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import Route
 
 from galaxy_notify import __version__
 from galaxy_notify.http import dead_letters, notifications, observing
@@ -20,6 +20,7 @@ from galaxy_notify.http.problems import Problem
 from galaxy_notify.http.refusals import refused_values
 from galaxy_notify.http.shapes import ProblemDocument, Replay
 
+_MODULES: Final = (notifications, dead_letters, observing)
 _OPEN: Final = ("/healthz", "/readyz")
 _REF: Final = "#/components/schemas/{model}"
 _ABOUT: Final = (
@@ -42,7 +43,7 @@ def make_app(parts: Parts, doorkeeper: Doorkeeper) -> Front:
     )
     app.state.parts, app.state.doorkeeper = parts, doorkeeper
     app.state.readiness = observing.Readiness(parts.threads)
-    for module in (notifications, dead_letters, observing):
+    for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _of_routing)
@@ -65,19 +66,18 @@ async def _of_routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = f"there is no {request.method[:16]} {request.url.path[:200]}"
     if error.status_code == METHOD_NOT_ALLOWED:
-        allowed = {"Allow": ", ".join(_methods(request))}
+        allowed = {"Allow": ", ".join(_methods(request.url.path))}
         return Problem("method-not-allowed", what, (), allowed).response()
     kind = "not-found" if error.status_code == NOT_FOUND else "bad-request"
     return Problem(kind, what, (), error.headers).response()
 
 
-def _methods(request: Request) -> list[str]:
-    """Return every method that the path of a request has, over all its routes."""
-    routes: list[BaseRoute] = request.app.routes
+def _methods(path: str) -> list[str]:
+    """Return every method that a path has, over all routes."""
+    routes = [route for module in _MODULES for route in module.router.routes]
     found: set[str] = set()
     for route in routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE and isinstance(route, Route):
+        if isinstance(route, Route) and route.path_regex.match(path):
             found |= route.methods or set()
     return sorted(found)
 

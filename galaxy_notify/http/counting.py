@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.telemetry import Telemetry
+
+#: Where the recipients choose, or nobody said.
+ANY: Final = "any"
 
 
 def count_accepted(
@@ -21,12 +24,15 @@ def count_accepted(
             telemetry.refused(receipt.error.code)
         elif receipt.status == "accepted":
             channels = _channels(value)
-            # Each channel has a route for each recipient.
+            # Each channel that is named has a route for each recipient.
             for channel in channels:
                 routes[channel] += receipt.routes // len(channels)
+    skipped = sum(receipt.skipped for receipt in receipts if receipt.status == "accepted")
+    if skipped:
+        telemetry.routes("skipped", ANY, skipped)
     if statuses["accepted"] or statuses["duplicate"]:
         telemetry.accepted(statuses["accepted"], routes, statuses["duplicate"])
 
 
 def _channels(value: Mapping[str, Any]) -> set[str]:
-    return set(value.get("channels") or ("push",))
+    return set(value.get("channels") or (ANY,))

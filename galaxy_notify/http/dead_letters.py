@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
+from galaxy_notify.http.counting import ANY
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import answer, not_valid, unavailable
 from galaxy_notify.http.refusals import refused_values
@@ -64,7 +65,7 @@ async def replay(request: Request, client: Operator) -> Response:
 
     outcome = await parts.threads.run(move)
     if outcome.moved and not asked.dry_run:
-        parts.telemetry.routes("replayed", "any", outcome.moved)
+        parts.telemetry.routes("replayed", ANY, outcome.moved)
     told = _told(outcome, dry_run=asked.dry_run)
     if outcome.fault:
         raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)

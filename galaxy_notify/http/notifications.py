@@ -11,7 +11,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.counting import count_accepted
+from galaxy_notify.http.counting import ANY, count_accepted
 from galaxy_notify.http.intents import with_headers, with_key, without_key
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import (
@@ -135,7 +135,7 @@ async def cancel(
     if done.unknown:
         raise _unknown(notification_id, route)
     if done.cancelled:
-        channel = route.partition(":")[0] if route else "any"
+        channel = route.partition(":")[0] if route else ANY
         parts.telemetry.routes("cancelled", channel, done.cancelled)
     told = {
         "notification_id": asked,

@@ -41,7 +41,7 @@ INTENT: Final[dict[str, Any]] = {
             "minItems": 1,
             "items": _named(CHANNEL),
             "default": ["push"],
-            "description": "Each must be one of worker.channels",
+            "description": "Each one of worker.channels; without it recipients may choose",
         },
         "severity": {
             "type": "string",
@@ -52,6 +52,7 @@ INTENT: Final[dict[str, Any]] = {
         "body": {"type": "string"},
         "data": {"type": "object", "description": "Any JSON object, nested 32 levels at most"},
         "idempotency_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
+        "collapse_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
         "due_at": _optional(_MOMENT),
         "expires_at": _optional(_MOMENT),
         "max_attempts": _optional({"type": "integer", "minimum": 1, "maximum": 1000}),
@@ -110,6 +111,7 @@ class Receipt(BaseModel):
     routes: int
     parts: int
     error: Refusal | None
+    skipped: int = 0
 
 
 class ItemReceipt(Receipt):

@@ -11,7 +11,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.settings import load_settings
 
 YEAR_MS = 365 * 86_400_000
-# As the contract's table has them.
+# As the contract's table has them, and what came later.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "redis": {
         "url": "redis://127.0.0.1:6379/0", "prefix": "gn", "username": None, "password": None,
@@ -40,6 +40,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "enabled": False, "stream": "gn:intents", "group": "galaxy-notify", "batch_size": 200,
         "claim_idle_ms": 10000, "max_deliveries": 5, "max_bytes": 1048576, "rejects_max": 10000,
     },
+    "http": {
+        "host": "127.0.0.1", "port": 8080, "max_body_bytes": 8388608, "max_batch": 1000,
+        "max_requests": 256, "body_ms": 10000, "shutdown_ms": 10000, "tokens": [],
+        "jwt_algorithm": "RS256", "jwt_key": None, "jwt_secret": None, "jwt_issuer": None,
+        "jwt_audience": None, "jwt_scope_claim": "scope", "jwt_scope_prefix": "",
+        "jwt_leeway_ms": 10000,
+    },
 }  # fmt: skip
 NUMBERS = [
     ("worker.shards", 1, 1024),
@@ -66,6 +73,13 @@ NUMBERS = [
     ("intake.max_bytes", 1024, 33_554_432),
     ("intake.rejects_max", 1, 1_000_000_000),
     ("limits.past_due_ms", 0, YEAR_MS),
+    ("http.port", 0, 65_535),
+    ("http.max_body_bytes", 1024, 67_108_864),
+    ("http.max_batch", 1, 10_000),
+    ("http.max_requests", 1, 10_000),
+    ("http.body_ms", 100, 600_000),
+    ("http.shutdown_ms", 0, 600_000),
+    ("http.jwt_leeway_ms", 0, 300_000),
 ]
 
 

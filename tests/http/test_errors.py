@@ -1,0 +1,187 @@
+"""Whatever goes wrong, the answer is a problem of RFC 9457 that says where."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.http.conftest import BODY_MS, LIMIT
+from tests.support.api import INTENT, PATH, fields, problem
+
+JSON = {"Content-Type": "application/json"}
+#: More than what is read and thrown away, so that a sender hears the answer.
+ENDLESS = LIMIT + (20 << 20)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nope", "/v1", "/v1/notifications/", "/docs", "//v1/status"]
+)
+def test_unknown_path__is_404(api: httpx.Client, path: str) -> None:
+    """A path that nobody serves says so."""
+    problem(api.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET"),
+        ("POST", "/v1/status", "GET"),
+        ("OPTIONS", "/v1/dead-letters:replay", "POST"),
+        ("BREW", "/healthz", "GET"),
+    ],
+)
+def test_unknown_method__is_405_and_names_the_others(
+    api: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    """Every method that the path does have is told."""
+    done = api.request(method, path)
+    problem(done, 405, "method-not-allowed")
+    assert done.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    ],
+)
+def test_other_content__is_415(api: httpx.Client, headers: dict[str, str]) -> None:
+    """Only JSON, uncompressed and in UTF-8, is taken."""
+    done = api.post(PATH, content=b"{}", headers=headers)
+    problem(done, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"", "character 1"),
+        (b'{"type" "t"}', "line 1, column 9"),
+        (b'{\n"type": tru}', "line 2, column 9"),
+        (b'{"title": "\xff"}', "byte 12"),
+        (b'{"data": {"n": NaN}}', "NaN"),
+        (b'{"max_attempts": ' + b"9" * 5000 + b"}", "digits"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": 1, "a": 2}', "a is given twice"),
+    ],
+    ids=["empty", "colon", "word", "bytes", "NaN", "digits", "deep", "twice"],
+)
+@pytest.mark.parametrize("path", [PATH, f"{PATH}:batch", "/v1/dead-letters:replay"])
+def test_no_json__is_400_with_the_place(
+    api: httpx.Client, content: bytes, place: str, path: str
+) -> None:
+    """A body that is no JSON is refused with the place where it stops being it."""
+    told = problem(api.post(path, content=content, headers=JSON), 400, "bad-request")
+    assert place in told["detail"]
+
+
+def test_deep_data__is_422(api: httpx.Client) -> None:
+    """Data that is nested too deeply is refused by the field's path."""
+    data: dict[str, object] = {}
+    for _ in range(40):
+        data = {"d": data}
+    told = problem(api.post(PATH, json=INTENT | {"data": data}), 422, "invalid")
+    assert fields(told)[0].startswith("data.d.d")
+
+
+def _parts(size: int) -> Iterator[bytes]:
+    yield b'{"title": "'
+    for _ in range(size // 10_000):
+        yield b"x" * 10_000
+    yield b'"}'
+
+
+def test_large_body__is_413_however_it_is_sent(api: httpx.Client) -> None:
+    """A body over the limit is told of, with its length in the head or without."""
+    for content in (b"x" * (LIMIT + 1), _parts(LIMIT + 10_000)):
+        told = problem(api.post(PATH, content=content, headers=JSON), 413, "too-large")
+        assert str(LIMIT) in told["detail"]
+    problem(api.post(PATH, content=b" " * (LIMIT - 2) + b"{}", headers=JSON), 422, "invalid")
+
+
+def test_endless_body__is_413_and_the_end(api: httpx.Client) -> None:
+    """Nobody is read from for ever: a sender that goes on is answered and left."""
+    with _connected(api) as peer:
+        peer.sendall(_head(f"Content-Length: {ENDLESS}"))
+        told = _all_of(peer)
+    assert b" 413 " in told.partition(b"\r\n")[0]
+    assert b"connection: close" in told
+    with _connected(api) as peer:
+        peer.sendall(_head("Transfer-Encoding: chunked"))
+        assert _taken(peer) < ENDLESS
+
+
+def test_slow_body__is_408(api: httpx.Client) -> None:
+    """A body that does not come to its end in time is told so, and left."""
+    with _connected(api) as peer:
+        peer.sendall(_head("Content-Length: 10") + b"{")
+        told = _all_of(peer)
+    assert b" 408 " in told.partition(b"\r\n")[0]
+    assert f"{BODY_MS} ms".encode() in told
+
+
+def test_no_http__is_400(api: httpx.Client) -> None:
+    """What is no HTTP at all is answered as well as it can be."""
+    with _connected(api) as peer:
+        peer.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert _all_of(peer).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("limit=0", ["limit"]),
+        ("limit=many", ["limit"]),
+        ("chanel=push", ["chanel"]),
+        ("channel=PUSH", ["channel[0]"]),
+        ("since=yesterday", ["since"]),
+        ("limit=0&chanel=x", ["limit", "chanel"]),
+    ],
+)
+def test_bad_query__is_422_and_names_it(api: httpx.Client, query: str, named: list[str]) -> None:
+    """A parameter that is wrong, or that there is not, is named."""
+    told = problem(api.get(f"/v1/dead-letters?{query}"), 422, "invalid")
+    assert fields(told) == named
+
+
+def test_other_host__is_403(api: httpx.Client) -> None:
+    """Where nobody says who calls, only requests to this machine's own names are served."""
+    for host in ("evil.example", "127.0.0.1.evil.example:80", ""):
+        problem(api.get("/v1/status", headers={"Host": host}), 403, "forbidden")
+    for host in ("localhost:1", "127.0.0.1", "[::1]:8080", "[::1]"):
+        assert api.get("/v1/status", headers={"Host": host}).status_code == 200
+
+
+def _head(*lines: str) -> bytes:
+    usual = (f"POST {PATH} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
+    return "\r\n".join([*usual, *lines, "", ""]).encode()
+
+
+def _connected(api: httpx.Client) -> socket.socket:
+    url = urlsplit(str(api.base_url))
+    return socket.create_connection((url.hostname, url.port), timeout=20)
+
+
+def _taken(peer: socket.socket) -> int:
+    """Send chunks until the peer takes no more; return how many bytes it took."""
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        # What waits in the buffers of both sides counts as sent, too.
+        while sent < 100 << 20:
+            peer.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+            sent += 65_536
+    return sent
+
+
+def _all_of(peer: socket.socket) -> bytes:
+    found = b""
+    while part := peer.recv(65_536):
+        found += part
+    return found

@@ -1,0 +1,53 @@
+"""The OpenAPI document tells the truth: whatever is sent, the answer is one it names.
+
+schemathesis makes the requests, sound ones and broken ones. Three of its questions are not asked:
+what a schema cannot say is refused as well (``expires_at`` of long ago), a bad item of a batch is
+refused alone, and what was cancelled can still be looked at.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.api import TOKENS, ApiProcess
+from tests.support.servers import Server
+
+CONFIG = """\
+[checks]
+positive_data_acceptance.enabled = false
+use_after_free.enabled = false
+
+[[operations]]
+include-name = "POST /v1/notifications:batch"
+checks.negative_data_rejection.enabled = false
+"""
+
+
+def _run(api: ApiProcess, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
+    return subprocess.run(
+        [*command, "run", f"{api.url}/openapi.json", "--no-color", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+
+
+def test_answers__are_those_of_the_document(
+    open_process: ApiProcess, server: Server, tmp_path: Path
+) -> None:
+    """No server error, no undocumented answer, no broken request that is accepted."""
+    done = _run(open_process, tmp_path, "--max-examples=8", "--phases=examples,fuzzing")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_answers__of_a_guarded_api_too(guarded: ApiProcess, server: Server, tmp_path: Path) -> None:
+    """With a token what it opens is as documented, and without it nothing is open."""
+    header = f"Authorization: Bearer {TOKENS['ann']}"
+    done = _run(guarded, tmp_path, f"--header={header}", "--phases=fuzzing", "--max-examples=3")
+    assert done.returncode == 0, done.stdout + done.stderr
