@@ -17,8 +17,9 @@ from galaxy_notify.http.auth import Doorkeeper
 from galaxy_notify.http.front import Front
 from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem
+from galaxy_notify.http.queries import Replay
 from galaxy_notify.http.refusals import refused_values
-from galaxy_notify.http.shapes import ProblemDocument, Replay
+from galaxy_notify.http.shapes import ProblemDocument
 
 _MODULES: Final = (notifications, dead_letters, observing)
 _OPEN: Final = ("/healthz", "/readyz")

@@ -14,8 +14,9 @@ from galaxy_notify.http.body import json_body
 from galaxy_notify.http.counting import ANY
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import answer, not_valid, unavailable
+from galaxy_notify.http.queries import DeadQuery, Replay
 from galaxy_notify.http.refusals import refused_values
-from galaxy_notify.http.shapes import DeadLetters, DeadQuery, Moved, Replay
+from galaxy_notify.http.shapes import DeadLetters, Moved
 from galaxy_notify.http.threads import Clock
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters

@@ -12,6 +12,7 @@ from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
 from galaxy_notify.http.counting import ANY, count_accepted
+from galaxy_notify.http.intent_schema import INTENT, INTENTS
 from galaxy_notify.http.intents import with_headers, with_key, without_key
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import (
@@ -22,17 +23,8 @@ from galaxy_notify.http.problems import (
     refused,
     unavailable,
 )
-from galaxy_notify.http.shapes import (
-    INTENT,
-    INTENTS,
-    AcceptQuery,
-    CancelledRoutes,
-    Notification,
-    Receipt,
-    Receipts,
-    RouteQuery,
-    ShowQuery,
-)
+from galaxy_notify.http.queries import AcceptQuery, RouteQuery, ShowQuery
+from galaxy_notify.http.shapes import CancelledRoutes, Notification, Receipt, Receipts
 from galaxy_notify.intake import receipts
 from galaxy_notify.model.ids import Target, parse_target
 from galaxy_notify.operations.show import Shown, show

@@ -1,79 +1,10 @@
-"""The shapes of what is taken and answered, for the OpenAPI document and for what reads it."""
+"""The shapes of what is answered, for the OpenAPI document and for what reads it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
-
-NOTIFICATION: Final = "^[0-9a-f]{32}$"
-_TRACE_TEXT: Final = {"type": "string", "pattern": "^[ -~]{1,128}$"}
-_MOMENT: Final = {
-    "description": "RFC 3339 with an offset, or epoch milliseconds",
-    "oneOf": [
-        {"type": "string", "format": "date-time"},
-        {"type": "integer", "minimum": 10**12, "maximum": 10**13},
-    ],
-}
-
-
-def _optional(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _named(pattern: str) -> dict[str, Any]:
-    return {"type": "string", "pattern": f"^(?:{pattern})$"}
-
-
-#: One intent; what a schema cannot say is said by the answer (422).
-INTENT: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["type", "producer", "recipients"],
-    "properties": {
-        "type": _named(NAME),
-        "producer": _named(NAME),
-        "recipients": {"type": "array", "minItems": 1, "items": _named(RECIPIENT)},
-        "channels": {
-            "type": "array",
-            "minItems": 1,
-            "items": _named(CHANNEL),
-            "default": ["push"],
-            "description": "Each one of worker.channels; without it recipients may choose",
-        },
-        "severity": {
-            "type": "string",
-            "enum": ["info", "notice", "warning", "critical"],
-            "default": "info",
-        },
-        "title": {"type": "string"},
-        "body": {"type": "string"},
-        "data": {"type": "object", "description": "Any JSON object, nested 32 levels at most"},
-        "idempotency_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
-        "collapse_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
-        "due_at": _optional(_MOMENT),
-        "expires_at": _optional(_MOMENT),
-        "max_attempts": _optional({"type": "integer", "minimum": 1, "maximum": 1000}),
-        "request_id": _optional(_TRACE_TEXT),
-        "trace_id": _optional(_TRACE_TEXT),
-        "traceparent": _optional(
-            {
-                "type": "string",
-                "pattern": "^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}"
-                "-[0-9a-f]{2}$",
-            }
-        ),
-    },
-    "example": {
-        "type": "game.turn.ready",
-        "producer": "lobby",
-        "recipients": ["user-7"],
-        "data": {"turn": 12},
-    },
-}
-INTENTS: Final[dict[str, Any]] = {"type": "array", "minItems": 1, "items": INTENT}
 
 
 class Fault(BaseModel):
@@ -222,63 +153,6 @@ class DeadLetters(BaseModel):
 
     dead_letters: list[DeadLetter]
     complete: bool
-
-
-class Query(BaseModel):
-    """The query of a path: what it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class AcceptQuery(Query):
-    """How to accept."""
-
-    notification_id: Annotated[str, Field(pattern=NOTIFICATION)] | None = Field(
-        None, description="Repeat an accept that was answered 503, under the id of that answer"
-    )
-
-
-class RouteQuery(Query):
-    """Which route of a notification."""
-
-    route: Annotated[str, Field(pattern=f"^{CHANNEL}:{RECIPIENT}$")] | None = Field(
-        None, description="Only this route: push:user-7"
-    )
-
-
-class ShowQuery(RouteQuery):
-    """What to show of a notification."""
-
-    payload: bool = Field(False, description="Also title, body and data")
-
-
-class DeadQuery(Query):
-    """Which dead letters; a filter given twice takes either."""
-
-    channel: list[Annotated[str, Field(pattern=f"^{CHANNEL}$")]] = Field([], max_length=20)
-    type: list[str] = Field([], max_length=20)
-    producer: list[str] = Field([], max_length=20)
-    class_: list[str] = Field([], max_length=20, alias="class")
-    since: str | None = Field(
-        None, description="Died then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d)"
-    )
-    until: str | None = Field(None, description="Died then or before")
-    limit: int = Field(100, ge=1, le=1000, description="At most so many, the oldest first")
-
-    @property
-    def narrows(self) -> bool:
-        """Tell whether it has a filter; a limit alone picks nothing."""
-        return any((self.channel, self.type, self.producer, self.class_, self.since, self.until))
-
-
-class Replay(DeadQuery):
-    """Which dead letters to send on their way again: ids, or a filter, or all."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    ids: list[str] = Field([], max_length=100)
-    all: bool = False
-    dry_run: bool = False
 
 
 class Moved(BaseModel):

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from galaxy_notify.redis_state.roles import Role
 from tests.support.api import INTENT, PATH, ApiProcess, api_on, entry, problem
 from tests.support.daemons import supervisor
 from tests.support.program import environment
+from tests.support.roles import PASSWORD, stage
 from tests.support.servers import Server, running, the_bundled_server
 from tests.support.wait import wait_until
 
@@ -170,3 +173,25 @@ def test_busy__is_503_but_for_probes(server: Server) -> None:
             problem(api.get("/v1/status"), 503, "busy")
             assert api.get("/healthz").status_code == 200
         wait_until(lambda: api.get("/v1/status").status_code == 200, "there is room again")
+
+
+def test_operator__may_do_all_that_the_api_does(any_server: Server) -> None:
+    """The user that the docs name has every right that serving takes, on every server."""
+    with stage(any_server, Role.OPERATOR) as found, any_server.client() as client:
+        client.execute_command("ACL", "LOG", "RESET")
+        login = {"redis__username": found.user, "redis__password": PASSWORD}
+        with api_on(any_server, **login) as process, process.client() as api:
+            done = api.post(PATH, json=INTENT | {"due_at": 2 * 10**12})
+            where = done.headers["location"]
+            answers = [
+                api.get("/readyz"),
+                api.post(f"{PATH}:batch", json=[INTENT]),
+                api.get(where),
+                api.delete(where),
+                api.get("/v1/dead-letters"),
+                api.post("/v1/dead-letters:replay", json={"all": True}),
+                api.get("/v1/status"),
+            ]
+        assert [one.status_code for one in answers] == [200] * len(answers)
+        denied: Any = client.execute_command("ACL", "LOG")
+    assert denied == []

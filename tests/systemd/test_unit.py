@@ -18,7 +18,7 @@ DAEMON, API = "galaxy-notify.service", "galaxy-notify-http.service"
 @pytest.fixture(params=[DAEMON, API])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Give a copy of a unit and its drop-ins that starts a program every machine has."""
-    name = request.param
+    name: str = request.param
     text = (UNITS / name).read_text()
     copy = tmp_path / name
     copy.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))

@@ -1,0 +1,73 @@
+"""The schema of an intent, as the OpenAPI document tells it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
+
+_TRACE_TEXT: Final = {"type": "string", "pattern": "^[ -~]{1,128}$"}
+_MOMENT: Final = {
+    "description": "RFC 3339 with an offset, or epoch milliseconds",
+    "oneOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "integer", "minimum": 10**12, "maximum": 10**13},
+    ],
+}
+
+
+def _optional(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _named(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^(?:{pattern})$"}
+
+
+#: One intent; what a schema cannot say is said by the answer (422).
+INTENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["type", "producer", "recipients"],
+    "properties": {
+        "type": _named(NAME),
+        "producer": _named(NAME),
+        "recipients": {"type": "array", "minItems": 1, "items": _named(RECIPIENT)},
+        "channels": {
+            "type": "array",
+            "minItems": 1,
+            "items": _named(CHANNEL),
+            "default": ["push"],
+            "description": "Each one of worker.channels; without it recipients may choose",
+        },
+        "severity": {
+            "type": "string",
+            "enum": ["info", "notice", "warning", "critical"],
+            "default": "info",
+        },
+        "title": {"type": "string"},
+        "body": {"type": "string"},
+        "data": {"type": "object", "description": "Any JSON object, nested 32 levels at most"},
+        "idempotency_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
+        "collapse_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
+        "due_at": _optional(_MOMENT),
+        "expires_at": _optional(_MOMENT),
+        "max_attempts": _optional({"type": "integer", "minimum": 1, "maximum": 1000}),
+        "request_id": _optional(_TRACE_TEXT),
+        "trace_id": _optional(_TRACE_TEXT),
+        "traceparent": _optional(
+            {
+                "type": "string",
+                "pattern": "^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}"
+                "-[0-9a-f]{2}$",
+            }
+        ),
+    },
+    "example": {
+        "type": "game.turn.ready",
+        "producer": "lobby",
+        "recipients": ["user-7"],
+        "data": {"turn": 12},
+    },
+}
+INTENTS: Final[dict[str, Any]] = {"type": "array", "minItems": 1, "items": INTENT}

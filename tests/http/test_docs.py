@@ -1,0 +1,54 @@
+"""docs/http.md: its examples work as they stand, and its tables are the code's."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import httpx
+
+from galaxy_notify.http.problems import KINDS
+from tests.http.test_auth import GUARDED, ID
+from tests.support.api import INTENT, PATH, ApiProcess
+from tests.support.documents import rows, runnable
+from tests.support.needs import needs
+from tests.support.servers import Server
+
+DOCUMENT = "docs/http.md"
+USUAL = "http://127.0.0.1:8080"
+
+
+@needs("curl")
+def test_docs__show_commands_that_work(api: httpx.Client, open_process: ApiProcess) -> None:
+    """Every example answers with success, in the order in which it is shown."""
+    later = INTENT | {"recipients": ["user-7"], "channels": ["push"], "due_at": 2 * 10**12}
+    made = api.post(PATH, json=later).json()["notification_id"]
+    text = "\n".join(block.text for block in runnable(DOCUMENT, "sh"))
+    script = re.sub(r"\bID\b", made, text).replace(USUAL, open_process.url)
+    done = subprocess.run(
+        ["sh", "-eu"], input=script, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert USUAL in text
+    shown = api.get(f"{PATH}/{made}").json()
+    assert [route["status"] for route in shown["routes"]] == ["cancelled"]
+    assert api.get("/v1/status").json()["totals"]["accepted"] == 4
+
+
+def test_docs__name_every_path_and_its_scopes(guarded: ApiProcess, server: Server) -> None:
+    """The table has the operations of the document, with the scopes that the tests try."""
+    told = {row[0].strip("`| "): row[1] for row in rows(DOCUMENT, "paths")}
+    with guarded.client() as api:
+        paths = api.get("/openapi.json").json()["paths"]
+    pairs = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    found = {" ".join(pair): pair for pair in pairs}
+    assert set(told) == set(found)
+    for words, (method, path) in found.items():
+        scopes = GUARDED.get((method, re.sub(r"\{\w+\}", ID, path)), set())
+        assert set(re.findall(r"[a-z-]+", told[words])) == scopes, words
+
+
+def test_docs__name_every_problem() -> None:
+    """The table has every kind of problem with its status, and no other."""
+    told = {row[0].strip("`| "): int(row[1]) for row in rows(DOCUMENT, "problems")}
+    assert told == {name: kind.status for name, kind in KINDS.items()}
