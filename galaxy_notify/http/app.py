@@ -41,6 +41,7 @@ def make_app(parts: Parts, doorkeeper: Doorkeeper) -> Front:
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts, app.state.doorkeeper = parts, doorkeeper
     app.state.readiness = observing.Readiness(parts.threads)

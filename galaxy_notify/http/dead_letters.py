@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,6 +21,7 @@ from galaxy_notify.http.threads import Clock
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
 from galaxy_notify.operations.dead_filter import DeadFilter, moment_ms
+from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.operations.dead_moves import Outcome, Run
 from galaxy_notify.redis_state.place import Place
 
@@ -34,17 +35,15 @@ Operator = Annotated[Client, Depends(needs("operator"))]
 
 
 @router.get("/v1/dead-letters", responses=answers(422, ok={200: DeadLetters}))
-async def listed(request: Request, _: Looker, query: Annotated[DeadQuery, Query()]) -> Response:
+async def list_dead_letters(
+    request: Request, _: Looker, query: Annotated[DeadQuery, Query()]
+) -> Response:
     """List dead letters, the oldest first."""
 
     def read(place: Place) -> dict[str, object]:
-        letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
-        found: list[dict[str, object]] = []
-        for letter in letters.matching(_filter(query, letters)):
-            found.append(letter.as_json())
-            if clock.is_over:
-                return {"dead_letters": found, "complete": False}
-        return {"dead_letters": found, "complete": True}
+        letters = dead_letters.DeadLetters(place)
+        found, complete = search(letters, _filter(query, letters), Clock(_SEARCH_S))
+        return {"dead_letters": [one.as_json() for one in found], "complete": complete}
 
     return answer(await parts_of(request).threads.run(read))
 
@@ -54,15 +53,20 @@ async def listed(request: Request, _: Looker, query: Annotated[DeadQuery, Query(
     responses=answers(*BODY, ok={200: Moved}),
     openapi_extra=body_of({"$ref": f"#/components/schemas/{Replay.__name__}"}),
 )
-async def replay(request: Request, client: Operator) -> Response:
+async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
     parts, asked = parts_of(request), _asked(await json_body(request))
 
     def move(place: Place) -> Outcome:
         letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
-        chosen: DeadFilter | Iterable[str] = asked.ids or _filter(asked, letters)
-        run = Run(client.actor, dry_run=asked.dry_run, pause=clock.pause)
-        return letters.replay(chosen, run)
+        ids, complete = asked.ids, True
+        if not ids:
+            wanted = letters.as_of_now(_filter(asked, letters))
+            found, complete = search(letters, wanted, clock)
+            ids = [one.id for one in found]
+        outcome = letters.replay(ids, Run(client.actor, dry_run=asked.dry_run, pause=clock.pause))
+        outcome.stopped |= not complete
+        return outcome
 
     outcome = await parts.threads.run(move)
     if outcome.moved and not asked.dry_run:
@@ -71,6 +75,22 @@ async def replay(request: Request, client: Operator) -> Response:
     if outcome.fault:
         raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)
     return answer(told)
+
+
+def search(
+    letters: dead_letters.DeadLetters, wanted: DeadFilter, clock: Clock
+) -> tuple[list[DeadLetter], bool]:
+    """Return what a filter means, and whether all was looked at before the time was over."""
+    found: list[DeadLetter] = []
+    # Whatever is passed over counts, too: a filter that nothing matches looks at everything.
+    for letter in letters.matching(replace(wanted, types=(), producers=(), classes=(), limit=None)):
+        if wanted.matches(letter):
+            found.append(letter)
+        if len(found) == wanted.limit:
+            break
+        if clock.is_over:
+            return found, False
+    return found, True
 
 
 def _asked(value: Any) -> Replay:

@@ -96,7 +96,7 @@ class ApiServer:
                 fault = _configuration_fault(problem.__cause__)
                 if fault is not None:
                     raise fault from problem
-                edge.down("redis", problem.detail)
+                edge.down(_code(problem), problem.detail)
                 self._supervisor.status(problem.detail)
                 await asyncio.sleep(max(1.0, backoff.next() / 1000))
             else:
@@ -153,6 +153,11 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _code(problem: Problem) -> str:
+    cause = problem.__cause__
+    return cause.fault.code if isinstance(cause, RedisFault) else problem.kind
 
 
 def _configuration_fault(cause: BaseException | None) -> ConfigurationError | None:

@@ -74,7 +74,7 @@ class HttpSettings(Section):
     )
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0: any that is free.")
     max_body_bytes: int = Field(
-        8_388_608, ge=1024, le=67_108_864, description="Bytes of a request's body."
+        4_194_304, ge=1024, le=67_108_864, description="Bytes of a request's body."
     )
     max_batch: int = Field(1000, ge=1, le=10_000, description="Intents in one request.")
     max_requests: int = Field(

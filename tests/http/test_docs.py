@@ -48,6 +48,14 @@ def test_docs__name_every_path_and_its_scopes(guarded: ApiProcess, server: Serve
         assert set(re.findall(r"[a-z-]+", told[words])) == scopes, words
 
 
+def test_document__names_every_operation_once(api: httpx.Client) -> None:
+    """What generators make of the document has plain names, and none twice."""
+    paths = api.get("/openapi.json").json()["paths"]
+    names = [one["operationId"] for methods in paths.values() for one in methods.values()]
+    assert {"accept", "accept_many", "explain", "cancel", "status"} < set(names)
+    assert len(set(names)) == len(names)
+
+
 def test_docs__name_every_problem() -> None:
     """The table has every kind of problem with its status, and no other."""
     told = {row[0].strip("`| "): int(row[1]) for row in rows(DOCUMENT, "problems")}

@@ -9,6 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from galaxy_notify.http.dead_letters import search
+from galaxy_notify.http.threads import Clock
+from galaxy_notify.operations.dead_filter import DeadFilter
+from galaxy_notify.operations.dead_letters import DeadLetters
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.settings import settings_from
 from tests.support.api import INTENT, PATH, fields, problem
@@ -107,6 +111,16 @@ def test_replay__moves_what_was_meant_once(api: httpx.Client, graves: Graveyard)
     assert graves.dead() == {}
     assert graves.scheduled() == set(members)
     assert graves.route(members[0]).history[-1].worker == "http:anonymous"
+
+
+def test_search__ends_when_its_time_is_over(graves: Graveyard) -> None:
+    """A filter that nothing matches does not look through a million in vain."""
+    graves.bury(number=3)
+    letters = DeadLetters(graves.place)
+    for wanted, all_of_them in ((DeadFilter(classes=("none",)), []), (DeadFilter(), ["one"])):
+        found, complete = search(letters, wanted, Clock(0))
+        assert (len(found), complete) == (len(all_of_them), False)
+    assert search(letters, DeadFilter(limit=2), Clock(60))[1]
 
 
 @pytest.mark.parametrize(
