@@ -53,6 +53,8 @@ class Front:
             refusal = self._refusal(scope)
             app = refusal.response() if refusal else self._app
             await app(scope, receive, exchange.send)
+        except _Unread:
+            self._log.warning("answer not read in time", request_id=exchange.request_id)
         except Exception:
             await self._defect(scope, receive, exchange)
         finally:
@@ -64,10 +66,7 @@ class Front:
             return None
         if self._in_hand > self._max_requests:
             return unavailable(f"{self._max_requests} requests are in hand", "busy")
-        # A page that a browser shows could otherwise call us by a name of its own.
-        if self._local_only and not _is_local(_header(scope["headers"], b"host")):
-            return Problem("forbidden", "without tokens only requests to localhost are served")
-        return None
+        return _foreign(scope["headers"]) if self._local_only else None
 
     async def _defect(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         self._log.exception("request failed", request_id=exchange.request_id)
@@ -94,6 +93,10 @@ class Front:
         )
 
 
+class _Unread(Exception):
+    """The client does not read its answer."""
+
+
 class _Exchange:
     """Sends an answer with the request's id, within bounds of time, and remembers its status."""
 
@@ -107,8 +110,20 @@ class _Exchange:
             self.status = message["status"]
             own = (b"x-request-id", self.request_id.encode("ascii"))
             message = {**message, "headers": [*message.get("headers", ()), own]}
-        async with asyncio.timeout(_SEND_S):
-            await self._send(message)
+        try:
+            async with asyncio.timeout(_SEND_S):
+                await self._send(message)
+        except TimeoutError:
+            raise _Unread from None
+
+
+def _foreign(headers: Any) -> Problem | None:
+    """Refuse what a page that a browser shows sends: it calls us by a name, or tells its own."""
+    if _header(headers, b"origin"):
+        return Problem("forbidden", "without tokens no page of a browser is served")
+    if not _is_local(_header(headers, b"host")):
+        return Problem("forbidden", "without tokens only requests to localhost are served")
+    return None
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

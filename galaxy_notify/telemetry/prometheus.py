@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -24,10 +25,13 @@ class Scraped:
 
     telemetry: Telemetry
     registry: CollectorRegistry
+    _one_at_a_time: Lock = field(default_factory=Lock)
 
     def text(self) -> bytes:
         """Return every metric as it stands, in the text format."""
-        return generate_latest(self.registry)
+        # Of two at a time one would be told everything twice, and the other nothing.
+        with self._one_at_a_time:
+            return generate_latest(self.registry)
 
 
 def start_scraped(

@@ -159,6 +159,12 @@ def test_other_host__is_403(api: httpx.Client) -> None:
         assert api.get("/v1/status", headers={"Host": host}).status_code == 200
 
 
+def test_page_of_a_browser__is_403(api: httpx.Client) -> None:
+    """What a page sends from a browser on this machine is refused where nobody says who calls."""
+    done = api.post(f"{PATH}:batch", json=[INTENT], headers={"Origin": "https://evil.example"})
+    problem(done, 403, "forbidden")
+
+
 def _head(*lines: str) -> bytes:
     usual = (f"POST {PATH} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
     return "\r\n".join([*usual, *lines, "", ""]).encode()
