@@ -12,6 +12,8 @@ from galaxy_notify.http.problems import Problem, fault
 from galaxy_notify.model.intent import TRACEPARENT
 
 KEY: Final = "Idempotency-Key"
+#: What a header can carry of a key: no blank at either end.
+KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
 _REQUEST_ID: Final = re.compile("[ -~]{1,128}")
 
 
@@ -41,8 +43,8 @@ def with_key(value: Any, headers: Headers) -> Any:
     keys = headers.getlist(KEY)
     if not keys or not isinstance(value, Mapping):
         return value
-    if len(keys) > 1 or not keys[0].isascii():
-        raise _bad_key("must be given once, in ASCII")
+    if len(keys) > 1 or not re.fullmatch(KEY_FORM, keys[0]):
+        raise _bad_key("must be given once, in printable ASCII")
     if value.get("idempotency_key") not in (None, keys[0]):
         raise _bad_key("differs from the field idempotency_key")
     return {**value, "idempotency_key": keys[0]}

@@ -13,7 +13,7 @@ from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
 from galaxy_notify.http.counting import ANY, count_accepted
 from galaxy_notify.http.intent_schema import INTENT, INTENTS
-from galaxy_notify.http.intents import with_headers, with_key, without_key
+from galaxy_notify.http.intents import KEY_FORM, with_headers, with_key, without_key
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import (
     Problem,
@@ -40,7 +40,7 @@ _KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Stands for the field idempotency_key",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": f"^{KEY_FORM}$"},
 }
 
 

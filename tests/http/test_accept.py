@@ -59,8 +59,10 @@ def test_accept__same_key_other_content_is_409(api: httpx.Client) -> None:
         ([(KEY, "k1")], {"idempotency_key": "k2"}),
         ([(KEY, "k1"), (KEY, "k1")], {}),
         ([(KEY, "clé".encode())], {}),
+        ([(KEY, "")], {}),
+        ([(KEY, "a\tb")], {}),
     ],
-    ids=["two keys", "given twice", "not ASCII"],
+    ids=["two keys", "given twice", "not ASCII", "empty", "a tab"],
 )
 def test_accept__doubtful_key_is_400(
     api: httpx.Client, headers: list[tuple[str, Any]], body: dict[str, str]
