@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
-from galaxy_notify.errors import ConfigurationError, InvalidIntent, Unavailable
+from galaxy_notify.errors import ConfigurationError, Invalid, Unavailable
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_state.runner import RedisFault
@@ -35,7 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "not-found": Kind(404, "There is no such thing"),
     "method-not-allowed": Kind(405, "The path has no such method"),
     "request-timeout": Kind(408, "The request took too long to arrive"),
-    "conflict": Kind(409, "The idempotency key was used with other content"),
+    "conflict": Kind(409, "It contradicts what is stored"),
     "too-late": Kind(409, "It is in the gateway stream already"),
     "too-large": Kind(413, "The request is larger than allowed"),
     "unsupported-media-type": Kind(415, "The body must be JSON"),
@@ -101,8 +101,8 @@ def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
     return {"field": field, "code": code, "message": message}
 
 
-def refused(error: InvalidIntent | Refusal, more: Mapping[str, object] | None = None) -> Problem:
-    """Return the problem for what an intent was refused for."""
+def refused(error: Invalid | Refusal, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for what was handed in and refused."""
     detail = f"{error.field}: {error.message}" if error.field else error.message
     errors = [fault(error.field, error.message, error.code)]
     return Problem(_CODES[error.code], detail, errors, more=more)

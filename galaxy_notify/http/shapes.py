@@ -132,6 +132,20 @@ class Notification(BaseModel):
     payload: dict[str, Any] | None = None
 
 
+class StoredPreferences(BaseModel):
+    """What a user wants, as it is put; *unreadable* names what in Redis cannot be read."""
+
+    user: str
+    preferences: dict[str, Any]
+    unreadable: list[str]
+
+
+class ChangedPreferences(StoredPreferences):
+    """What a user wants now, and whether that had to be changed."""
+
+    changed: bool
+
+
 class DeadLetter(BaseModel):
     """What `galaxy-notify dead ls --json` prints in a line."""
 

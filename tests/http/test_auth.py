@@ -20,12 +20,18 @@ from tests.support.command import NOWHERE, Command
 from tests.support.servers import Server
 
 ID = "0" * 32
+PREFS = f"/v1/users/{ID}/preferences"
 #: Every operation that is guarded, and the scopes that open it.
 GUARDED = {
     ("POST", PATH): {"producer"},
     ("POST", f"{PATH}:batch"): {"producer"},
     ("GET", f"{PATH}/{ID}"): {"producer", "operator", "read-only"},
     ("DELETE", f"{PATH}/{ID}"): {"producer", "operator"},
+    ("GET", PREFS): {"producer", "operator", "read-only"},
+    ("PUT", PREFS): {"producer", "operator"},
+    ("DELETE", PREFS): {"producer", "operator"},
+    ("POST", f"{PREFS}/silence"): {"producer", "operator"},
+    ("POST", f"{PREFS}/resume"): {"producer", "operator"},
     ("GET", "/v1/dead-letters"): {"operator", "read-only"},
     ("POST", "/v1/dead-letters:replay"): {"operator"},
     ("GET", "/v1/status"): {"operator", "read-only"},

@@ -1,0 +1,106 @@
+"""What users want to be told: look at it and change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from galaxy_notify.errors import InvalidPreference
+from galaxy_notify.http.answers import BODY, answers, body_of
+from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.body import json_body
+from galaxy_notify.http.parts import parts_of
+from galaxy_notify.http.preference_schema import PREFERENCES
+from galaxy_notify.http.problems import answer, redis_faults, refused
+from galaxy_notify.http.shapes import ChangedPreferences, StoredPreferences
+from galaxy_notify.intake.preferences import (
+    AsyncPreferences,
+    deleted,
+    is_changed,
+    replaced,
+    resumed,
+    silenced,
+)
+from galaxy_notify.model.preference_input import read_document
+from galaxy_notify.model.user_preferences import UserPreferences
+from galaxy_notify.redis_state.preferences import UserChange
+
+router = APIRouter(tags=["preferences"])
+
+Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
+Keeper = Annotated[Client, Depends(needs("producer", "operator"))]
+User = Annotated[str, Path(description="A recipient, as intents name it")]
+_PATH = "/v1/users/{user}/preferences"
+_CHANGED = answers(409, 422, ok={200: ChangedPreferences})
+
+
+@router.get(_PATH, responses=answers(422, ok={200: StoredPreferences}))
+async def get_preferences(request: Request, _: Looker, user: User) -> Response:
+    """Tell all that a user wants; one who never said so has the defaults."""
+    with _refusing():
+        return answer(_told(user, await _of(request).get(user)))
+
+
+@router.put(
+    _PATH,
+    responses=answers(*BODY, 409, ok={200: ChangedPreferences}),
+    openapi_extra=body_of(PREFERENCES),
+)
+async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
+    """Put these preferences in place of all that the user had."""
+    body = await json_body(request)
+    with _refusing():
+        known = await _of(request).channels()
+        wanted = read_document({"user": user, "preferences": body}, known)[1]
+        return await _change(request, replaced(user, wanted))
+
+
+@router.delete(_PATH, responses=_CHANGED)
+async def delete_preferences(request: Request, _: Keeper, user: User) -> Response:
+    """Forget all that a user wants."""
+    with _refusing():
+        return await _change(request, deleted(user))
+
+
+@router.post(f"{_PATH}/silence", responses=_CHANGED)
+async def silence_user(request: Request, _: Keeper, user: User) -> Response:
+    """Tell a user nothing but what is mandatory; what was set before is kept."""
+    with _refusing():
+        return await _change(request, silenced(user))
+
+
+@router.post(f"{_PATH}/resume", responses=_CHANGED)
+async def resume_user(request: Request, _: Keeper, user: User) -> Response:
+    """Go by what was set before the user was silenced."""
+    with _refusing():
+        return await _change(request, resumed(user))
+
+
+def _of(request: Request) -> AsyncPreferences:
+    return parts_of(request).notifier.preferences
+
+
+async def _change(request: Request, change: UserChange) -> Response:
+    """Make a change and return what holds now."""
+    preferences = _of(request)
+    changed = is_changed(await preferences.change([change]))
+    return answer(_told(change.user, await preferences.get(change.user)) | {"changed": changed})
+
+
+def _told(user: str, found: UserPreferences) -> dict[str, object]:
+    unreadable = list(found.unreadable)
+    return {"user": user, "preferences": found.as_json(), "unreadable": unreadable}
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    with redis_faults():
+        try:
+            yield
+        except InvalidPreference as error:
+            # The body is what stands in an import's line under this name.
+            field = error.field.removeprefix("preferences").lstrip(".")
+            raise refused(InvalidPreference(field, error.message, error.code)) from None
