@@ -25,14 +25,26 @@ def test_docs__show_commands_that_work(api: httpx.Client, open_process: ApiProce
     made = api.post(PATH, json=later).json()["notification_id"]
     text = "\n".join(block.text for block in runnable(DOCUMENT, "sh"))
     script = re.sub(r"\bID\b", made, text).replace(USUAL, open_process.url)
-    done = subprocess.run(
-        ["sh", "-eu"], input=script, capture_output=True, text=True, check=False, timeout=60
-    )
+    done = _run(script)
     assert done.returncode == 0, done.stdout + done.stderr
     assert USUAL in text
     shown = api.get(f"{PATH}/{made}").json()
     assert [route["status"] for route in shown["routes"]] == ["cancelled"]
     assert api.get("/v1/status").json()["totals"]["accepted"] == 4
+
+
+@needs("curl")
+def test_readme__shows_a_request_that_works(api: httpx.Client, open_process: ApiProcess) -> None:
+    """The example of the README accepts a notification."""
+    (block,) = runnable("README.md", "sh", "http")
+    done = _run(block.text.replace(USUAL, open_process.url))
+    assert '"status":"accepted"' in done.stdout, done.stdout + done.stderr
+
+
+def _run(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-eu"], input=script, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_docs__name_every_path_and_its_scopes(guarded: ApiProcess, server: Server) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.support.program import ROOT
 
-_BLOCK = re.compile(r"^<!-- run -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = r"^<!-- {} -->\n```(\w+)\n(.*?)^```$"
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -24,9 +24,10 @@ def text_of(document: str) -> str:
     return (ROOT / document).read_text(encoding="utf-8")
 
 
-def runnable(document: str, language: str) -> list[Block]:
-    """Return the blocks marked with ``<!-- run -->``, in order."""
-    found = [Block(*match) for match in _BLOCK.findall(text_of(document))]
+def runnable(document: str, language: str, marker: str = "run") -> list[Block]:
+    """Return the blocks marked with ``<!-- run -->``, or with another marker, in order."""
+    pattern = re.compile(_BLOCK.format(re.escape(marker)), re.MULTILINE | re.DOTALL)
+    found = [Block(*match) for match in pattern.findall(text_of(document))]
     return [block for block in found if block.language == language]
 
 
