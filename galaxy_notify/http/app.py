@@ -16,7 +16,7 @@ from galaxy_notify.http import dead_letters, notifications, observing, preferenc
 from galaxy_notify.http.auth import Doorkeeper
 from galaxy_notify.http.front import Front
 from galaxy_notify.http.parts import Parts
-from galaxy_notify.http.problems import Problem
+from galaxy_notify.http.problems import Problem, internal
 from galaxy_notify.http.queries import Replay
 from galaxy_notify.http.refusals import refused_values
 from galaxy_notify.http.shapes import ProblemDocument
@@ -50,6 +50,7 @@ def make_app(parts: Parts, doorkeeper: Doorkeeper) -> Front:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _of_routing)
     app.add_exception_handler(RequestValidationError, _of_values)
+    app.add_exception_handler(Exception, _defect)
     app.openapi = _Document(app, guarded=not doorkeeper.is_open)  # type: ignore[method-assign]
     return Front(
         app,
@@ -62,6 +63,11 @@ def make_app(parts: Parts, doorkeeper: Doorkeeper) -> Front:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
+
+
+async def _defect(_: Request, __: Exception) -> Response:
+    # It is raised again after this: the front logs it.
+    return internal().response()
 
 
 async def _of_routing(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galaxy_notify.http.intents import request_id_in
-from galaxy_notify.http.problems import Problem, unavailable
+from galaxy_notify.http.problems import Problem, internal, unavailable
 from galaxy_notify.settings.http import is_loopback
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -71,8 +71,7 @@ class Front:
     async def _defect(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         self._log.exception("request failed", request_id=exchange.request_id)
         if exchange.status == 0:
-            problem = Problem("internal", "the log tells more under the request id")
-            await problem.response()(scope, receive, exchange.send)
+            await internal().response()(scope, receive, exchange.send)
 
     def _tell(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
         found = scope.get("route")

@@ -113,6 +113,11 @@ def not_valid(field: str, message: str) -> Problem:
     return Problem("invalid", f"{field}: {message}", [fault(field, message)])
 
 
+def internal() -> Problem:
+    """Return the problem for a defect of ours."""
+    return Problem("internal", "the log tells more under the request id")
+
+
 def unavailable(
     detail: str, kind: str = "unavailable", more: Mapping[str, object] | None = None
 ) -> Problem:

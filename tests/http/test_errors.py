@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from galaxy_notify.http.app import make_app
+from galaxy_notify.http.auth import Doorkeeper
+from galaxy_notify.http.parts import Parts
+from galaxy_notify.settings import settings_from
+from galaxy_notify.telemetry.prometheus import start_scraped
 from tests.http.conftest import BODY_MS, LIMIT
 from tests.support.api import INTENT, PATH, fields, problem
+from tests.support.telemetry import json_logs
 
 JSON = {"Content-Type": "application/json"}
 #: More than what is read and thrown away, so that a sender hears the answer.
@@ -157,6 +165,35 @@ def test_other_host__is_403(api: httpx.Client) -> None:
         problem(api.get("/v1/status", headers={"Host": host}), 403, "forbidden")
     for host in ("localhost:1", "127.0.0.1", "[::1]:8080", "[::1]"):
         assert api.get("/v1/status", headers={"Host": host}).status_code == 200
+
+
+def test_defect__is_500_and_in_the_log_under_the_id() -> None:
+    """Whatever is wrong with us, the answer is a problem, and the log has the rest."""
+    done, lines = asyncio.run(_of_a_broken_api())
+    problem(done, 500, "internal")
+    assert "secret" not in done.text
+    (failed,) = [line for line in lines if line["event"] == "request failed"]
+    (told,) = [line for line in lines if line["event"] == "request"]
+    ids = {failed["request_id"], told["request_id"], done.headers["x-request-id"]}
+    assert (failed["exception"]["type"], told["status"], len(ids)) == ("ZeroDivisionError", 500, 1)
+
+
+async def _of_a_broken_api() -> tuple[httpx.Response, list[dict[str, Any]]]:
+    settings = settings_from({})
+    broken: Any = _Broken()
+    with json_logs() as read:
+        parts = Parts(settings, broken, broken, start_scraped({}))
+        front = make_app(parts, Doorkeeper(settings.http))
+        transport = httpx.ASGITransport(front)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
+            done = await api.get("/v1/status")
+        parts.telemetry.shutdown()
+        return done, read()
+
+
+class _Broken:
+    async def run(self, _: object) -> None:
+        raise ZeroDivisionError("secret")
 
 
 def test_page_of_a_browser__is_403(api: httpx.Client) -> None:
