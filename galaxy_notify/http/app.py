@@ -12,7 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from galaxy_notify import __version__
-from galaxy_notify.http import dead_letters, notifications, observing, preferences
+from galaxy_notify.http import (
+    accepting,
+    dead_letters,
+    listing,
+    notifications,
+    observing,
+    preferences,
+)
 from galaxy_notify.http.auth import Doorkeeper
 from galaxy_notify.http.front import Front
 from galaxy_notify.http.parts import Parts
@@ -21,7 +28,7 @@ from galaxy_notify.http.queries import Replay
 from galaxy_notify.http.refusals import refused_values
 from galaxy_notify.http.shapes import ProblemDocument
 
-_MODULES: Final = (notifications, preferences, dead_letters, observing)
+_MODULES: Final = (accepting, listing, notifications, preferences, dead_letters, observing)
 _OPEN: Final = ("/healthz", "/readyz")
 _REF: Final = "#/components/schemas/{model}"
 _ABOUT: Final = (

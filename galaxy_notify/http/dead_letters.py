@@ -14,13 +14,13 @@ from galaxy_notify.http.body import json_body
 from galaxy_notify.http.counting import ANY
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import answer, not_valid, unavailable
-from galaxy_notify.http.queries import DeadQuery, Replay
+from galaxy_notify.http.queries import DeadQuery, Replay, moment
 from galaxy_notify.http.refusals import refused_values
-from galaxy_notify.http.shapes import DeadLetters, Moved
+from galaxy_notify.http.shapes import DeadLetters, Replayed
 from galaxy_notify.http.threads import Clock
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
-from galaxy_notify.operations.dead_filter import DeadFilter, moment_ms
+from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.operations.dead_moves import Outcome, Run
 from galaxy_notify.redis_state.place import Place
@@ -50,7 +50,7 @@ async def list_dead_letters(
 
 @router.post(
     "/v1/dead-letters:replay",
-    responses=answers(*BODY, ok={200: Moved}),
+    responses=answers(*BODY, ok={200: Replayed}),
     openapi_extra=body_of({"$ref": f"#/components/schemas/{Replay.__name__}"}),
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
@@ -115,19 +115,10 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetters) -> DeadFilter:
         types=tuple(query.type),
         producers=tuple(query.producer),
         classes=tuple(query.class_),
-        since_ms=_moment("since", query.since, now_ms),
-        until_ms=_moment("until", query.until, now_ms),
+        since_ms=moment("since", query.since, now_ms),
+        until_ms=moment("until", query.until, now_ms),
         limit=query.limit,
     )
-
-
-def _moment(field: str, text: str | None, now_ms: int) -> int | None:
-    if text is None:
-        return None
-    try:
-        return moment_ms(text, now_ms)
-    except ValueError as error:
-        raise not_valid(field, str(error)) from None
 
 
 def _told(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:

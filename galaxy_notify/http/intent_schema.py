@@ -7,7 +7,7 @@ from typing import Any, Final
 from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
 
 _TRACE_TEXT: Final = {"type": "string", "pattern": "^[ -~]{1,128}$"}
-_MOMENT: Final = {
+MOMENT: Final = {
     "description": "RFC 3339 with an offset, or epoch milliseconds",
     "oneOf": [
         {"type": "string", "format": "date-time"},
@@ -50,8 +50,8 @@ INTENT: Final[dict[str, Any]] = {
         "data": {"type": "object", "description": "Any JSON object, nested 32 levels at most"},
         "idempotency_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
         "collapse_key": _optional({"type": "string", "minLength": 1, "maxLength": 200}),
-        "due_at": _optional(_MOMENT),
-        "expires_at": _optional(_MOMENT),
+        "due_at": _optional(MOMENT),
+        "expires_at": _optional(MOMENT),
         "max_attempts": _optional({"type": "integer", "minimum": 1, "maximum": 1000}),
         "request_id": _optional(_TRACE_TEXT),
         "trace_id": _optional(_TRACE_TEXT),

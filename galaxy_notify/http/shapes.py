@@ -132,6 +132,43 @@ class Notification(BaseModel):
     payload: dict[str, Any] | None = None
 
 
+class Listed(BaseModel):
+    """What `galaxy-notify list --json` prints in a line; what cannot be read is null."""
+
+    notification_id: str
+    type: str | None
+    producer: str | None
+    severity: str | None
+    accepted_at_ms: int
+    created_at_ms: int | None
+    due_at_ms: int | None
+    expires_at_ms: int | None
+    routes: int | None
+    open: int
+    cancelled: bool
+    parts: int | None
+    states: dict[str, int] | None
+
+
+class Notifications(BaseModel):
+    """A page of what was accepted; a cursor tells where the next one begins, null that there is
+    none. *unlisted* are keys in Redis that hold something else than a list.
+    """
+
+    notifications: list[Listed]
+    cursor: str | None
+    unlisted: list[str]
+
+
+class Moved(BaseModel):
+    """What a reschedule did."""
+
+    notification_id: str
+    route: str | None
+    moved: int
+    too_late: int
+
+
 class StoredPreferences(BaseModel):
     """What a user wants, as it is put; *unreadable* names what in Redis cannot be read."""
 
@@ -169,7 +206,7 @@ class DeadLetters(BaseModel):
     complete: bool
 
 
-class Moved(BaseModel):
+class Replayed(BaseModel):
     """What became of the dead letters that were asked for."""
 
     dry_run: bool

@@ -10,7 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.settings import settings_from
 from tests.support.api import SCOPES, ApiProcess, api_on, entry
+from tests.support.dead import Graveyard
 from tests.support.servers import Server
 
 LIMIT, BODY_MS = 400_000, 400
@@ -29,6 +32,12 @@ def api(open_process: ApiProcess, server: Server) -> Iterator[httpx.Client]:
     """Give a client of the open API, on an empty server."""
     with open_process.client() as client:
         yield client
+
+
+@pytest.fixture
+def graves(server: Server) -> Graveyard:
+    """Give a deployment in which routes can die."""
+    return Graveyard(server.client(), Deployment.from_settings(settings_from({})))
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ PREFS = f"/v1/users/{ID}/preferences"
 GUARDED = {
     ("POST", PATH): {"producer"},
     ("POST", f"{PATH}:batch"): {"producer"},
+    ("GET", PATH): {"operator", "read-only"},
+    ("PATCH", f"{PATH}/{ID}"): {"producer", "operator"},
     ("GET", f"{PATH}/{ID}"): {"producer", "operator", "read-only"},
     ("DELETE", f"{PATH}/{ID}"): {"producer", "operator"},
     ("GET", PREFS): {"producer", "operator", "read-only"},

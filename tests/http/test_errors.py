@@ -37,7 +37,7 @@ def test_unknown_path__is_404(api: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET"),
+        ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET, PATCH"),
         ("POST", "/v1/status", "GET"),
         ("OPTIONS", "/v1/dead-letters:replay", "POST"),
         ("BREW", "/healthz", "GET"),

@@ -13,8 +13,6 @@ from galaxy_notify.http.dead_letters import search
 from galaxy_notify.http.threads import Clock
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetters
-from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.settings import settings_from
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.command import command_for
 from tests.support.dead import Graveyard, Kind
@@ -74,12 +72,6 @@ def test_cancel__too_late_is_409(api: httpx.Client, graves: Graveyard) -> None:
     member = graves.bury()[0]
     told = problem(api.delete(f"{PATH}/{member[:32]}"), 409, "too-late")
     assert (told["cancelled"], told["too_late"]) == (0, 1)
-
-
-@pytest.fixture
-def graves(server: Server) -> Graveyard:
-    """Give a deployment in which routes can die."""
-    return Graveyard(server.client(), Deployment.from_settings(settings_from({})))
 
 
 def test_dead_letters__are_what_dead_ls_prints(

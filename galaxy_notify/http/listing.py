@@ -1,0 +1,52 @@
+"""The list of what was accepted, page by page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from galaxy_notify.errors import InvalidQuery
+from galaxy_notify.http.answers import answers
+from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.parts import parts_of
+from galaxy_notify.http.problems import answer, not_valid
+from galaxy_notify.http.queries import ListQuery, moment
+from galaxy_notify.http.shapes import Notifications
+from galaxy_notify.operations.list_filter import ListFilter
+from galaxy_notify.operations.listing import Page, list_notifications
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import server_now
+
+router = APIRouter(tags=["notifications"])
+
+Looker = Annotated[Client, Depends(needs("read-only"))]
+
+
+@router.get("/v1/notifications", responses=answers(422, ok={200: Notifications}))
+async def list_accepted(
+    request: Request, _: Looker, query: Annotated[ListQuery, Query()]
+) -> Response:
+    """List what was accepted, the newest first, with what was cancelled since."""
+
+    def read(place: Place) -> Page:
+        try:
+            return list_notifications(place, _filter(place, query), query.limit, query.cursor)
+        except InvalidQuery as error:
+            raise not_valid(error.field, error.message) from None
+
+    page = await parts_of(request).threads.run(read)
+    told = [item.as_json() for item in page.items]
+    return answer({"notifications": told, "cursor": page.cursor, "unlisted": page.foreign})
+
+
+def _filter(place: Place, query: ListQuery) -> ListFilter:
+    now_ms = server_now(place) if query.since or query.until else 0
+    return ListFilter(
+        states=tuple(query.state),
+        types=tuple(query.type),
+        producers=tuple(query.producer),
+        user=query.user,
+        since_ms=moment("since", query.since, now_ms),
+        until_ms=moment("until", query.until, now_ms),
+    )
