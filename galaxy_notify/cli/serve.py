@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import os
-import threading
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.cli.serving import serve
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.settings import Settings
 
 if TYPE_CHECKING:
     from galaxy_notify.http.server import ApiServer
 
-_LINGER_S: Final = 1.0
 #: What the extra `http` installs that nothing else does.
 _EXTRA: Final = frozenset({"fastapi", "starlette", "uvicorn", "jwt", "prometheus_client"})
 _INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
@@ -31,25 +29,13 @@ def command(application: Application) -> None:
     It comes up at once, also while Redis is away: then it answers 503. SIGTERM or SIGINT stops it
     with 0 once the requests in hand are answered, a second one ends it at once.
     """
-    from galaxy_notify.telemetry.logs import configure_logs
+    from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
     settings = application.settings
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
     server = _server(settings)
-
-    # All is done by then, but asyncio waits for a name look-up however long that hangs.
-    leaving = threading.Timer(_LINGER_S, os._exit, (0,))
-    leaving.daemon = True
-
-    async def main() -> None:
-        await server.run()
-        leaving.start()
-
-    try:
-        asyncio.run(main())
-    finally:
-        leaving.cancel()
+    serve(server.run, lambda error: get_logger("http").error("http failed", exc_info=error))
 
 
 def _server(settings: Settings) -> ApiServer:

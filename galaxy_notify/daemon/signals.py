@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from galaxy_notify.daemon.last_resort import LastResort
+from galaxy_notify.daemon.last_resort import PATIENCE_S, LastResort
 
 #: How long a process may take to end what it has in hand.
 DRAIN_S: Final = 10.0
@@ -18,12 +18,20 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 class EndSignals:
     """Hears SIGTERM and SIGINT."""
 
-    def __init__(self, asked: Callable[[str], None], again: Callable[[str], None]) -> None:
-        """Prepare; *asked* hears of the first signal, *again* of the one that ends the process."""
+    def __init__(
+        self,
+        asked: Callable[[str], None],
+        again: Callable[[str], None],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Prepare; *asked* hears of the first signal, *again* of the one that ends the process.
+
+        One that has not ended *patience_s* after the first is ended.
+        """
         self._asked = asked
         self._again = again
         self._heard = False
-        self._last_resort = LastResort()
+        self._last_resort = LastResort(patience_s)
 
     def listen(self) -> None:
         """Hear them from now on."""

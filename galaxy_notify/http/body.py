@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 
-from galaxy_notify.http.json_text import NotJson, read_json
+from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import Problem, fault
+from galaxy_notify.model.json_text import parse_json
 from galaxy_notify.settings.http import HttpSettings
 
 #: So much more is read and thrown away, so that whoever sends a little too much hears the answer.
@@ -24,10 +25,10 @@ async def json_body(request: Request) -> Any:
     settings = parts_of(request).settings.http
     raw = await _read(request, settings)
     try:
-        return read_json(raw)
-    except NotJson as error:
+        return parse_json(raw, "the body")
+    except InvalidIntent as error:
         errors = [fault(error.field, error.message, "not_json")]
-        raise Problem("bad-request", f"the body is {error}", errors) from None
+        raise Problem("bad-request", str(error), errors) from None
 
 
 async def json_object(request: Request, *known: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +13,7 @@ import uvicorn
 
 from galaxy_notify import __version__
 from galaxy_notify.backoff import OutageBackoff
-from galaxy_notify.daemon.last_resort import LastResort
+from galaxy_notify.daemon.signals import EndSignals
 from galaxy_notify.daemon.supervisor import Pulse, Supervisor, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
@@ -31,7 +30,6 @@ from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.telemetry.prometheus import start_scraped
 
-_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 # Longer than proxies keep theirs: so it is never we who close one that is just being used.
 _KEEP_ALIVE_S: Final = 75
 # What a stop takes beside waiting for requests: connections, telemetry.
@@ -52,7 +50,8 @@ class ApiServer:
             settings, AsyncNotifier(settings), Threads(settings), start_scraped(about)
         )
         self._open = doorkeeper.is_open
-        self._last_resort = LastResort(settings.http.shutdown_ms / 1000 + _LEAVING_S)
+        patience_s = settings.http.shutdown_ms / 1000 + _LEAVING_S
+        self._signals = EndSignals(self._asked_to_stop, self._asked_again, patience_s)
         self._sockets = listen(settings.http.host, settings.http.port)
         config = uvicorn.Config(
             make_app(self._parts, doorkeeper),
@@ -70,7 +69,7 @@ class ApiServer:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; raise `ConfigurationError` where Redis is another's."""
-        self._handle_signals()
+        self._signals.listen()
         self._tell_start()
         joining = asyncio.create_task(self._join())
         joining.add_done_callback(self._joined)
@@ -81,7 +80,7 @@ class ApiServer:
             await asyncio.wait({joining})
             await self._parts.close()
             self._parts.telemetry.shutdown()
-            self._last_resort.call_off()
+            self._signals.call_off()
         if not joining.cancelled():
             joining.result()
         self._log.info("http stopped")
@@ -118,20 +117,13 @@ class ApiServer:
             reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
             self._log.warning("http is open to everybody on this machine", reason=reason)
 
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.add_signal_handler(number, self._asked_to_stop, number)
-        self._last_resort.watch(_ENDING)
-
-    def _asked_to_stop(self, number: int) -> None:
-        name = signal.Signals(number).name
-        if self._server.should_exit:
-            self._log.warning("http leaves at once", signal=name)
-            os._exit(1)
+    def _asked_to_stop(self, name: str) -> None:
         self._log.info("http stops", signal=name, at_most_ms=self._settings.http.shutdown_ms)
         self._supervisor.stopping()
         self._server.should_exit = True
+
+    def _asked_again(self, name: str) -> None:
+        self._log.warning("http leaves at once", signal=name)
 
 
 class _Server(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""An intent as JSON text, as it comes from outside: one value, or what is wrong with it."""
+"""JSON text, as it comes from outside: one value, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def parse_json(raw: bytes, what: str) -> Any:
     except UnicodeDecodeError as error:
         reason = f"{what} is not UTF-8 at byte {error.start + 1}"
     except json.JSONDecodeError as error:
-        reason = f"{what} is not JSON: {error.msg} at column {error.colno}"
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        reason = f"{what} is not JSON: {error.msg} at {line}column {error.colno}"
     except _Constant as error:
         reason = f"{what} is not JSON: {error} is no number"
     except ValueError:
