@@ -13,7 +13,7 @@ from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.receipts import Receipt, refused
-from galaxy_notify.intake.recipients import Part
+from galaxy_notify.intake.recipients import Part, Recipient, recipients_of
 from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
@@ -31,6 +31,7 @@ _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 4000
+_THERE: Final = frozenset({"accepted", "duplicate"})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -118,13 +119,29 @@ def _accept_some(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answe
         # Somebody has set a preference for the first time: from now on they are looked at.
         layout.preferred.is_set = True
         return (yield from _accept_some(layout, parts))
-    yield from supersede(layout, told)
+    yield from supersede(layout, _newer(parts, answers, told))
     return answers
+
+
+def _newer(
+    parts: Sequence[Part], answers: Sequence[calls.Answer], told: Sequence[Recipient]
+) -> Iterator[Recipient]:
+    """Return who is told of what came about, or had before: nothing else supersedes anything."""
+    ruled: dict[int, list[Recipient]] = {}
+    for one in told:
+        ruled.setdefault(id(one.part), []).append(one)
+    for part, answer in zip(parts, answers, strict=True):
+        if not part.plan.collapses or answer.word not in _THERE:
+            continue
+        if id(part) in ruled:
+            yield from (one for one in ruled[id(part)] if one.is_told)
+        else:
+            yield from recipients_of(part)
 
 
 def _unknown(layout: Layout, parts: Sequence[Part]) -> Flow[list[Part]]:
     """Leave out what is there already: rules have decided about it, and begin nothing anew."""
-    repeats = [part for part in parts if part.plan.repeatable and not part.plan.collapses]
+    repeats = [part for part in parts if part.plan.repeatable]
     if not repeats:
         return list(parts)
     keys = (layout.keys_for(part.name).notification(part.name) for part in repeats)

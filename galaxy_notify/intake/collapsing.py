@@ -31,19 +31,19 @@ Superseded = dict[str, dict[str, str]]
 
 
 def note_newest(
-    layout: Layout, recipients: Iterable[Recipient]
+    layout: Layout, recipients: Iterable[Recipient], *, note: bool = True
 ) -> Flow[list[tuple[Recipient, Newest]]]:
-    """Note for all that are told by a collapse key which notification is their newest."""
-    told = [one for one in recipients if one.is_told and one.part.plan.intent.collapse_key]
-    plans = {_key_of(one.part.plan): one.part.plan for one in told}
+    """Note which notification is the newest by its collapse key, or only look."""
+    keyed = [one for one in recipients if one.part.plan.collapses]
+    plans = {_key_of(one.part.plan): one.part.plan for one in keyed}
 
     def call(batch: Batch) -> Call:
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((one.user, one.part.name) for one in batch.recipients)
-        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items)
+        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=note)
 
-    found = batches(layout, told, lambda one: _key_of(one.part.plan), MOST_USERS)
+    found = batches(layout, keyed, lambda one: _key_of(one.part.plan), MOST_USERS)
     return (yield from ask(found, call, collapsed))
 
 
@@ -55,19 +55,36 @@ def _key_of(plan: Plan) -> str:
 def supersede(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
     """Take back what the newest of a collapse key supersedes, as far as it still waits.
 
-    What became older while it was accepted takes itself back. Raises `RedisFault`; asked again
-    it goes on.
+    What became older while it was accepted takes itself back, if the newer one is there: one that
+    comes later takes it back itself. Raises `RedisFault`; asked again it goes on.
     """
+    found = yield from note_newest(layout, recipients, note=False)
+    newer = {newest.part for one, newest in found if newest.part and not _is_newest(one, newest)}
+    there = yield from _there(layout, sorted(newer))
     left: Superseded = {}
-    for one, newest in (yield from note_newest(layout, recipients)):
-        mine, first = one.part.plan.notification_id, first_part(newest.part)
-        older = newest.before if first == mine else one.part.name
-        if older and first_part(older) != first:
-            routes = (f"{channel}:{one.user}" for channel in layout.deployment.channels)
-            left.setdefault(older, {}).update(dict.fromkeys(routes, first))
+    for one, newest in found:
+        older = newest.before if _is_newest(one, newest) else (one.part.name,)
+        if newest.part in newer - there:
+            older = ()
+        routes = [f"{channel}:{one.user}" for channel in layout.deployment.channels]
+        for part in older if newest.part else ():
+            left.setdefault(part, {}).update(dict.fromkeys(routes, first_part(newest.part)))
     for _ in range(_TRIES):
         if left:
             left = yield from _take_back(layout, left)
+
+
+def _is_newest(one: Recipient, newest: Newest) -> bool:
+    return first_part(newest.part) == one.part.plan.notification_id
+
+
+def _there(layout: Layout, parts: Sequence[str]) -> Flow[set[str]]:
+    """Return those that were accepted: a producer may have died, or be on its way."""
+    if not parts:
+        return set()
+    keys = ((part, layout.keys_for(part).notification(part)) for part in parts)
+    replies = yield [Read(["HEXISTS", key, "open"]) for _, key in keys]
+    return {part for part, reply in zip(parts, replies, strict=True) if sound(reply)}
 
 
 def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:

@@ -43,10 +43,10 @@ class Holder(NamedTuple):
 
 
 class Newest(NamedTuple):
-    """The newest notification of a collapse key, and the one that ours comes after."""
+    """The newest notification of a collapse key, and the last few that ours comes after."""
 
     part: str
-    before: str
+    before: tuple[str, ...] = ()
 
 
 def reserve(
@@ -72,17 +72,19 @@ def reserved(reply: Any, users: int) -> list[bytes]:
     return reply
 
 
-def collapse(keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]]) -> Call:
-    """Note the newest notification of a key for users of one shard: users and parts."""
-    args: list[Argument] = [keys.tag, key, keep_ms]
+def collapse(
+    keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]], *, note: bool = True
+) -> Call:
+    """Note the newest notification of a key for users of one shard, or only look: users, parts."""
+    args: list[Argument] = [keys.tag, key, keep_ms, "1" if note else ""]
     for user, part in items:
         args += (user, part)
     return Call(script("collapse"), [keys.never], args)
 
 
 def collapsed(reply: Any, users: int) -> list[Newest]:
-    """Read the answer to `collapse`."""
+    """Read the answer to `collapse`; a part of no name is none."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
-    texts = [value.decode("ascii") for value in reply]
-    return [Newest(*texts[at : at + 2]) for at in range(0, len(texts), 2)]
+    texts = iter([value.decode("ascii") for value in reply])
+    return [Newest(part, tuple(before.split())) for part, before in zip(texts, texts, strict=True)]
