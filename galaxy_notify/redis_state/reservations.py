@@ -18,7 +18,7 @@ _FIELDS: Final = 4
 
 
 class Reservation(NamedTuple):
-    """A request for a user's cooldown; *undelivered* is one that was found to hold for nothing."""
+    """A request for a user's cooldown; *undelivered* are those that were found to hold nothing."""
 
     user: str
     part: str
@@ -40,6 +40,11 @@ class Holder(NamedTuple):
         if len(fields) != _FIELDS:
             raise ValueError("a reservation is none")
         return cls(fields[0], int(fields[3]))
+
+    @classmethod
+    def read_all(cls, raw: bytes) -> list[Holder]:
+        """Read all that hold for one user."""
+        return [cls.read(one) for one in raw.split(b",")]
 
 
 class Newest(NamedTuple):
@@ -64,7 +69,7 @@ def reserve(
 
 
 def reserved(reply: Any, users: int) -> list[bytes]:
-    """Read the answer to `reserve`: for each user nothing, or the reservation that holds."""
+    """Read the answer to `reserve`: for each user nothing, or the reservations that hold."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):
