@@ -6,7 +6,7 @@ back. A producer that dies in between repeats both; a repeat never makes an old 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.notifications import readable_record, readable_route
-from galaxy_notify.redis_state.reservations import MOST_USERS, Newest, collapse, collapsed
+from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
 from galaxy_notify.redis_state.scripts import Call, Read
 
 #: How long the newest is remembered, beyond the time at which it is due.
@@ -32,7 +32,7 @@ Superseded = dict[str, dict[str, str]]
 
 def note_newest(
     layout: Layout, recipients: Iterable[Recipient], *, note: bool = True
-) -> Flow[list[tuple[Recipient, Newest]]]:
+) -> Flow[list[tuple[Recipient, Order]]]:
     """Note which notification is the newest by its collapse key, or only look."""
     keyed = [one for one in recipients if one.part.plan.collapses]
     plans = {_key_of(one.part.plan): one.part.plan for one in keyed}
@@ -55,35 +55,29 @@ def _key_of(plan: Plan) -> str:
 def supersede(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
     """Take back what the newest of a collapse key supersedes, as far as it still waits.
 
-    What became older while it was accepted takes itself back, if the newer one is there: one that
-    comes later takes it back itself. Raises `RedisFault`; asked again it goes on.
+    What became older while it was accepted takes itself back, if a newer one is there: one that
+    comes later does that then. Raises `RedisFault`; asked again it goes on.
     """
     found = yield from note_newest(layout, recipients, note=False)
-    newer = {newest.part for one, newest in found if newest.part and not _is_newest(one, newest)}
-    there = yield from _there(layout, sorted(newer))
+    there = yield from _there(layout, {part for _, order in found for part in order.newer})
     left: Superseded = {}
-    for one, newest in found:
-        older = newest.before if _is_newest(one, newest) else (one.part.name,)
-        if newest.part in newer - there:
-            older = ()
+    for one, order in found:
+        pairs = [(part, one.part.plan.notification_id) for part in order.older]
+        pairs += [(one.part.name, first_part(by)) for by in order.newer if by in there][:1]
         routes = [f"{channel}:{one.user}" for channel in layout.deployment.channels]
-        for part in older if newest.part else ():
-            left.setdefault(part, {}).update(dict.fromkeys(routes, first_part(newest.part)))
+        for part, by in pairs:
+            left.setdefault(part, {}).update(dict.fromkeys(routes, by))
     for _ in range(_TRIES):
         if left:
             left = yield from _take_back(layout, left)
 
 
-def _is_newest(one: Recipient, newest: Newest) -> bool:
-    return first_part(newest.part) == one.part.plan.notification_id
-
-
-def _there(layout: Layout, parts: Sequence[str]) -> Flow[set[str]]:
+def _there(layout: Layout, parts: Collection[str]) -> Flow[set[str]]:
     """Return those that were accepted: a producer may have died, or be on its way."""
     if not parts:
         return set()
-    keys = ((part, layout.keys_for(part).notification(part)) for part in parts)
-    replies = yield [Read(["HEXISTS", key, "open"]) for _, key in keys]
+    keys = (layout.keys_for(part).notification(part) for part in parts)
+    replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
     return {part for part, reply in zip(parts, replies, strict=True) if sound(reply)}
 
 

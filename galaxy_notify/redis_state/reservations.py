@@ -47,11 +47,11 @@ class Holder(NamedTuple):
         return [cls.read(one) for one in raw.split(b",")]
 
 
-class Newest(NamedTuple):
-    """The newest notification of a collapse key, and the last few that ours comes after."""
+class Order(NamedTuple):
+    """Which parts of a collapse key are newer than ours, and the last few older ones."""
 
-    part: str
-    before: tuple[str, ...] = ()
+    newer: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
 
 
 def reserve(
@@ -87,9 +87,9 @@ def collapse(
     return Call(script("collapse"), [keys.never], args)
 
 
-def collapsed(reply: Any, users: int) -> list[Newest]:
-    """Read the answer to `collapse`; a part of no name is none."""
+def collapsed(reply: Any, users: int) -> list[Order]:
+    """Read the answer to `collapse`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
-    texts = iter([value.decode("ascii") for value in reply])
-    return [Newest(part, tuple(before.split())) for part, before in zip(texts, texts, strict=True)]
+    texts = iter([tuple(value.decode("ascii").split()) for value in reply])
+    return [Order(newer, older) for newer, older in zip(texts, texts, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -123,3 +124,17 @@ def test_collapse_key__supersedes_a_user_in_two_parts(server: Server, found: Fou
     second = told(site, "u1", "u2", **fields)
     assert set(outcomes(site, first).values()) == {"cancelled"}
     assert set(outcomes(site, second).values()) == {"pending"}
+
+
+def test_collapse_key__of_many_at_once_leaves_one(server: Server, found: Found) -> None:
+    """Producers at the same moment agree on one of them, also where a user is in two parts."""
+    site = found(server, worker__shards=3, limits__max_routes=3, worker__channels=["email", "push"])
+    fields: dict[str, Any] = {"channels": ["email", "push"], "due_at": site.now() + HOUR}
+    with ThreadPoolExecutor(4) as pool:
+        for key in map(str, range(10)):
+            made = list(
+                pool.map(lambda key: told(site, "u1", "u2", collapse_key=key, **fields), [key] * 4)
+            )
+            for route in ("email:u1", "push:u1", "email:u2", "push:u2"):
+                words = sorted(outcomes(site, one)[route] for one in made)
+                assert words == ["cancelled"] * 3 + ["pending"], route
