@@ -55,7 +55,8 @@ def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Re
     receipts: list[Receipt | Unknown] = []
     planned: dict[int, Plan] = {}
     plain: list[int] = []
-    answers = yield from _accept_all(layout, _firsts(layout, plans, receipts, planned, plain))
+    firsts = _firsts(layout, plans, receipts, planned, plain)
+    answers = yield from _accept_all(layout, firsts, ruled=False)
     found = dict(zip(plain, answers, strict=True))
     left = [place for place in planned if place not in found or found[place].word == "consult"]
     ruled = yield from _accept_ruled(layout, [Part(planned[place], 1) for place in left])
@@ -113,8 +114,11 @@ def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 def _accept_some(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answer]]:
     new = yield from _unknown(layout, parts)
+    # Others may learn of preferences meanwhile: what did not ask for them has to be told so.
+    ruled = layout.preferred.is_set
     told = yield from rule(layout, new)
-    answers = yield from _accept_all(layout, [part.plan.part(part.number) for part in parts])
+    made = [part.plan.part(part.number) for part in parts]
+    answers = yield from _accept_all(layout, made, ruled=ruled)
     if any(answer.word == "consult" for answer in answers):
         # Somebody has set a preference for the first time: from now on they are looked at.
         layout.preferred.is_set = True
@@ -188,9 +192,11 @@ def _firsts(
             yield intent_plan.part(1)
 
 
-def _accept_all(layout: Layout, parts: Iterable[NewNotification]) -> Flow[list[calls.Answer]]:
+def _accept_all(
+    layout: Layout, parts: Iterable[NewNotification], *, ruled: bool
+) -> Flow[list[calls.Answer]]:
     batches: list[list[int]] = []
-    replies = yield Scripts(_calls(layout, parts, batches))
+    replies = yield Scripts(_calls(layout, parts, batches, ruled=ruled))
     answers = [_UNKNOWN] * sum(map(len, batches))
     for batch, reply in zip(batches, replies, strict=True):
         if isinstance(reply, RedisFault):
@@ -226,7 +232,7 @@ class _Waiting:
 
 
 def _calls(
-    layout: Layout, parts: Iterable[NewNotification], batches: list[list[int]]
+    layout: Layout, parts: Iterable[NewNotification], batches: list[list[int]], *, ruled: bool
 ) -> Iterator[Call]:
     """Group parts by shard, in order, into calls of bounded size; add the places of each call."""
     shards: dict[str, _Waiting] = {}
@@ -235,14 +241,14 @@ def _calls(
         waiting = shards.get(keys.tag) or _Waiting(keys)
         if not waiting.takes(part):
             batches.append(waiting.places)
-            yield calls.accept(keys, waiting.parts, ruled=layout.preferred.is_set)
+            yield calls.accept(keys, waiting.parts, ruled=ruled)
             waiting = _Waiting(keys)
             waiting.takes(part)
         waiting.places.append(place)
         shards[keys.tag] = waiting
     for waiting in shards.values():
         batches.append(waiting.places)
-        yield calls.accept(waiting.keys, waiting.parts, ruled=layout.preferred.is_set)
+        yield calls.accept(waiting.keys, waiting.parts, ruled=ruled)
 
 
 def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[Unknown | None]:
@@ -263,7 +269,7 @@ def _accept_chunk(
     if not cancelled and _needs_rules(layout, parts[0].plan):
         return (yield from _accept_some(layout, parts))
     items = (part.plan.part(part.number)._replace(born_cancelled=cancelled) for part in parts)
-    answers = yield from _accept_all(layout, items)
+    answers = yield from _accept_all(layout, items, ruled=cancelled)
     if any(answer.word == "consult" for answer in answers):
         layout.preferred.is_set = True
         return (yield from _accept_chunk(layout, parts, cancelled))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
+from galaxy_notify.intake.accepting import accept_flow
 from galaxy_notify.intake.cooling import COOLDOWN
+from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.why import SKIPPED_WHY
+from galaxy_notify.redis_state.scripts import Call
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server
@@ -145,3 +151,30 @@ def test_rules__of_a_large_intent_take_few_round_trips(server: Server, found: Fo
 def test_reasons__all_have_words() -> None:
     """Whoever looks at a skipped route is told what the reason means."""
     assert set(SKIPPED_WHY) == {str(reason) for reason in Reason} | {COOLDOWN}
+
+
+@pytest.mark.parametrize("settings", [{}, {"rules__cooldown_ms": 60_000}])
+def test_first_preference__is_obeyed_by_what_others_overtook(
+    settings: dict[str, Any], server: Server, found: Found
+) -> None:
+    """Another thread may learn of preferences while one that did not ask for them is on its way."""
+    site = found(server, **settings)
+    layout = site.notifier._client.layout()
+    prefer(site, "u1", silenced="1")
+    run_all = site.notifier._client.run_all
+
+    def overtaken() -> Iterator[Plan]:
+        yield plan(Intent.parse({**PLAIN, "recipients": ["u1"]}), layout.deployment, site.now(), "")
+        layout.preferred.is_set = not settings
+
+    flow = accept_flow(layout, overtaken())
+    sent = next(flow)
+    try:
+        while True:
+            replies = run_all(sent)
+            if any(call.script.name == "reserve" for call in sent if isinstance(call, Call)):
+                layout.preferred.is_set = True
+            sent = flow.send(replies)
+    except StopIteration as stop:
+        (receipt,) = stop.value
+    assert outcomes(site, receipt.notification_id) == {"push:u1": "silenced"}
