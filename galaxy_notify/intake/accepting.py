@@ -18,7 +18,7 @@ from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import sound
+from galaxy_notify.redis_state.flows import sound_or
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
@@ -150,7 +150,7 @@ def _unknown(layout: Layout, parts: Sequence[Part]) -> Flow[list[Part]]:
         return list(parts)
     keys = (layout.keys_for(part.name).notification(part.name) for part in repeats)
     replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
-    known = {id(part) for part, reply in zip(repeats, replies, strict=True) if sound(reply)}
+    known = {id(part) for part, reply in zip(repeats, replies, strict=True) if sound_or(reply, 0)}
     return [part for part in parts if id(part) not in known]
 
 

@@ -17,7 +17,7 @@ from galaxy_notify.model.route import PUBLISHABLE
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import Flow, sound
+from galaxy_notify.redis_state.flows import Flow, sound, sound_or
 from galaxy_notify.redis_state.notifications import readable_record, readable_route
 from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
 from galaxy_notify.redis_state.scripts import Call, Read
@@ -78,7 +78,7 @@ def _there(layout: Layout, parts: Collection[str]) -> Flow[set[str]]:
         return set()
     keys = (layout.keys_for(part).notification(part) for part in parts)
     replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
-    return {part for part, reply in zip(parts, replies, strict=True) if sound(reply)}
+    return {part for part, reply in zip(parts, replies, strict=True) if sound_or(reply, 0)}
 
 
 def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
@@ -86,7 +86,8 @@ def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
     replies = yield [_read(layout, part, routes) for part, routes in left.items()]
     calls_made: dict[str, Call] = {}
     for (part, routes), reply in zip(left.items(), replies, strict=True):
-        if call := _cancel(layout, part, routes, sound(reply)):
+        absent = [None] * (1 + len(routes))
+        if call := _cancel(layout, part, routes, sound_or(reply, absent)):
             calls_made[part] = call
     if not calls_made:
         return {}

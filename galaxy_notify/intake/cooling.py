@@ -13,7 +13,7 @@ from typing import Any, Final
 from galaxy_notify.intake.recipients import Batch, Recipient, ask, batches
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import Flow, sound
+from galaxy_notify.redis_state.flows import Flow, sound, sound_or
 from galaxy_notify.redis_state.notifications import readable_route
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
@@ -83,7 +83,7 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
     now_ms = int(sound(clock)[0]) * 1000
     void: list[Recipient] = []
     for (_, some), reply in zip(questions, replies, strict=True):
-        void += _void(some, sound(reply), now_ms)
+        void += _void(some, sound_or(reply, [None]), now_ms)
     found = Counter(map(id, void))
     return [one for one in held if found[id(one)] == len(_holders(one.held))]
 
