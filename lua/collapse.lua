@@ -13,7 +13,7 @@
 --   4 note       str  '1' notes what is not known yet; '' looks only
 --   5.. items    each: user, notification or part id
 -- RETURNS for each item the ids that are newer and the last few that are older, with
--- blanks between them, newest first; none for one that is not known
+-- blanks between them, newest first
 
 local ID = '^' .. ('%x'):rep(32)
 -- The last one may have come to nothing.
@@ -52,7 +52,9 @@ local function note(key, id)
   if refused and not refused:find('WRONGTYPE', 1, true) then return nil, chain end
   if refused or chain and (chain:find('[^%x. ]') or not chain:match(ID)) then return '', '' end
   local newer, older = around(chain or '', id)
-  if newer or ARGV[4] == '' then return newer or '', older or '' end
+  if newer then return newer, older end
+  -- What was noted and is not known any more is older than what is.
+  if ARGV[4] == '' then return chain or '', '' end
   -- A few are remembered, so that none of them comes back as the newest.
   local noted = join(chain or '', id):sub(1, 640):match('^(.*%S) *$')
   call('SET', key, noted, 'PX', keep)

@@ -138,3 +138,12 @@ def test_collapse_key__of_many_at_once_leaves_one(server: Server, found: Found) 
             for route in ("email:u1", "push:u1", "email:u2", "push:u2"):
                 words = sorted(outcomes(site, one)[route] for one in made)
                 assert words == ["cancelled"] * 3 + ["pending"], route
+
+
+def test_collapse_key__of_very_many_together_leaves_the_last(server: Server, found: Found) -> None:
+    """Those that were forgotten before they were accepted take themselves back as well."""
+    site = found(server)
+    fields = {"type": "chat", "collapse_key": "score", "due_at": site.now() + HOUR}
+    receipts = site.notifier.accept_many([{**PLAIN, **fields, "recipients": ["u1"]}] * 60)
+    words = [outcomes(site, receipt.notification_id or "")["push:u1"] for receipt in receipts]
+    assert words == ["cancelled"] * 59 + ["pending"]
