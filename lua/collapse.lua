@@ -22,6 +22,7 @@ local prefix, keep, answers = ARGV[1] .. 'newest:' .. ARGV[2] .. ':', ARGV[3], {
 
 -- Those of others before and behind our own; nil where it is not among them.
 local function around(chain, id)
+  if not (' ' .. chain .. ' '):find(' ' .. id .. ' ', 1, true) then return nil end
   local found, first, last, many = false, id:match('^%x+'), '', 0
   local newer, older = '', ''
   for one in chain:gmatch('%S+') do
@@ -32,10 +33,11 @@ local function around(chain, id)
       newer = newer .. ' ' .. one
     elseif other ~= first then
       if other ~= last then last, many = other, many + 1 end
-      if many <= OLDER then older = older .. ' ' .. one end
+      if many > OLDER then break end
+      older = older .. ' ' .. one
     end
   end
-  if found then return newer:sub(2), older:sub(2) end
+  return newer:sub(2), older:sub(2)
 end
 
 -- A later part stands beside the others of its notification, as new as they are.

@@ -19,7 +19,7 @@
 -- RETURNS for each item '' where it may be told, else the reservations that hold, with
 -- commas between them: id, severity, due time and when it was made, with blanks between
 
-local MOST = 32
+local MOST = 8
 local tag, now, cooldown = ARGV[1], now_ms(ARGV[2]), tonumber(ARGV[4])
 local prefix, answers = tag .. 'cooldown:' .. ARGV[3] .. ':', {}
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.recipients import Batch, Recipient, ask, batches
 from galaxy_notify.model.ids import first_part
-from galaxy_notify.model.route import PUBLISHABLE
+from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
@@ -110,7 +110,9 @@ def _cancel(
     record, *states = values
     changes = []
     for (route_id, by), state in zip(routes.items(), states, strict=True):
-        route = readable_route(state) if state else None
+        # Most are superseded already: none of these need be read.
+        waits = state and STATUS_OF.get(state[1:2]) in PUBLISHABLE
+        route = readable_route(state) if state and waits else None
         if state and route and route.status in PUBLISHABLE:
             changes.append(RouteChange(route_id, state, route.cancelled(f"newer {by}")))
     if not changes:
