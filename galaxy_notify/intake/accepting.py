@@ -13,12 +13,12 @@ from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.receipts import Receipt, refused
-from galaxy_notify.intake.recipients import Part
+from galaxy_notify.intake.recipients import Part, Recipient, recipients_of
 from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import sound
+from galaxy_notify.redis_state.flows import sound_or
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
@@ -31,6 +31,7 @@ _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 4000
+_THERE: Final = frozenset({"accepted", "duplicate"})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -54,7 +55,8 @@ def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Re
     receipts: list[Receipt | Unknown] = []
     planned: dict[int, Plan] = {}
     plain: list[int] = []
-    answers = yield from _accept_all(layout, _firsts(layout, plans, receipts, planned, plain))
+    firsts = _firsts(layout, plans, receipts, planned, plain)
+    answers = yield from _accept_all(layout, firsts, ruled=False)
     found = dict(zip(plain, answers, strict=True))
     left = [place for place in planned if place not in found or found[place].word == "consult"]
     ruled = yield from _accept_ruled(layout, [Part(planned[place], 1) for place in left])
@@ -112,24 +114,43 @@ def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 def _accept_some(layout: Layout, parts: Sequence[Part]) -> Flow[list[calls.Answer]]:
     new = yield from _unknown(layout, parts)
+    # Others may learn of preferences meanwhile: what did not ask for them has to be told so.
+    ruled = layout.preferred.is_set
     told = yield from rule(layout, new)
-    answers = yield from _accept_all(layout, [part.plan.part(part.number) for part in parts])
+    made = [part.plan.part(part.number) for part in parts]
+    answers = yield from _accept_all(layout, made, ruled=ruled)
     if any(answer.word == "consult" for answer in answers):
         # Somebody has set a preference for the first time: from now on they are looked at.
         layout.preferred.is_set = True
         return (yield from _accept_some(layout, parts))
-    yield from supersede(layout, told)
+    yield from supersede(layout, _newer(parts, answers, told))
     return answers
+
+
+def _newer(
+    parts: Sequence[Part], answers: Sequence[calls.Answer], told: Sequence[Recipient]
+) -> Iterator[Recipient]:
+    """Return who is told of what came about, or had before: nothing else supersedes anything."""
+    ruled: dict[int, list[Recipient]] = {}
+    for one in told:
+        ruled.setdefault(id(one.part), []).append(one)
+    for part, answer in zip(parts, answers, strict=True):
+        if not part.plan.collapses or answer.word not in _THERE:
+            continue
+        if id(part) in ruled:
+            yield from (one for one in ruled[id(part)] if one.is_told)
+        else:
+            yield from recipients_of(part)
 
 
 def _unknown(layout: Layout, parts: Sequence[Part]) -> Flow[list[Part]]:
     """Leave out what is there already: rules have decided about it, and begin nothing anew."""
-    repeats = [part for part in parts if part.plan.repeatable and not part.plan.collapses]
+    repeats = [part for part in parts if part.plan.repeatable]
     if not repeats:
         return list(parts)
     keys = (layout.keys_for(part.name).notification(part.name) for part in repeats)
     replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
-    known = {id(part) for part, reply in zip(repeats, replies, strict=True) if sound(reply)}
+    known = {id(part) for part, reply in zip(repeats, replies, strict=True) if sound_or(reply, 0)}
     return [part for part in parts if id(part) not in known]
 
 
@@ -171,9 +192,11 @@ def _firsts(
             yield intent_plan.part(1)
 
 
-def _accept_all(layout: Layout, parts: Iterable[NewNotification]) -> Flow[list[calls.Answer]]:
+def _accept_all(
+    layout: Layout, parts: Iterable[NewNotification], *, ruled: bool
+) -> Flow[list[calls.Answer]]:
     batches: list[list[int]] = []
-    replies = yield Scripts(_calls(layout, parts, batches))
+    replies = yield Scripts(_calls(layout, parts, batches, ruled=ruled))
     answers = [_UNKNOWN] * sum(map(len, batches))
     for batch, reply in zip(batches, replies, strict=True):
         if isinstance(reply, RedisFault):
@@ -209,7 +232,7 @@ class _Waiting:
 
 
 def _calls(
-    layout: Layout, parts: Iterable[NewNotification], batches: list[list[int]]
+    layout: Layout, parts: Iterable[NewNotification], batches: list[list[int]], *, ruled: bool
 ) -> Iterator[Call]:
     """Group parts by shard, in order, into calls of bounded size; add the places of each call."""
     shards: dict[str, _Waiting] = {}
@@ -218,14 +241,14 @@ def _calls(
         waiting = shards.get(keys.tag) or _Waiting(keys)
         if not waiting.takes(part):
             batches.append(waiting.places)
-            yield calls.accept(keys, waiting.parts, ruled=layout.preferred.is_set)
+            yield calls.accept(keys, waiting.parts, ruled=ruled)
             waiting = _Waiting(keys)
             waiting.takes(part)
         waiting.places.append(place)
         shards[keys.tag] = waiting
     for waiting in shards.values():
         batches.append(waiting.places)
-        yield calls.accept(waiting.keys, waiting.parts, ruled=layout.preferred.is_set)
+        yield calls.accept(waiting.keys, waiting.parts, ruled=ruled)
 
 
 def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[Unknown | None]:
@@ -246,7 +269,7 @@ def _accept_chunk(
     if not cancelled and _needs_rules(layout, parts[0].plan):
         return (yield from _accept_some(layout, parts))
     items = (part.plan.part(part.number)._replace(born_cancelled=cancelled) for part in parts)
-    answers = yield from _accept_all(layout, items)
+    answers = yield from _accept_all(layout, items, ruled=cancelled)
     if any(answer.word == "consult" for answer in answers):
         layout.preferred.is_set = True
         return (yield from _accept_chunk(layout, parts, cancelled))

@@ -6,20 +6,20 @@ back. A producer that dies in between repeats both; a repeat never makes an old 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.recipients import Batch, Recipient, ask, batches
 from galaxy_notify.model.ids import first_part
-from galaxy_notify.model.route import PUBLISHABLE
+from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import Flow, sound
+from galaxy_notify.redis_state.flows import Flow, sound, sound_or
 from galaxy_notify.redis_state.notifications import readable_record, readable_route
-from galaxy_notify.redis_state.reservations import MOST_USERS, Newest, collapse, collapsed
+from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
 from galaxy_notify.redis_state.scripts import Call, Read
 
 #: How long the newest is remembered, beyond the time at which it is due.
@@ -31,19 +31,19 @@ Superseded = dict[str, dict[str, str]]
 
 
 def note_newest(
-    layout: Layout, recipients: Iterable[Recipient]
-) -> Flow[list[tuple[Recipient, Newest]]]:
-    """Note for all that are told by a collapse key which notification is their newest."""
-    told = [one for one in recipients if one.is_told and one.part.plan.intent.collapse_key]
-    plans = {_key_of(one.part.plan): one.part.plan for one in told}
+    layout: Layout, recipients: Iterable[Recipient], *, note: bool = True
+) -> Flow[list[tuple[Recipient, Order]]]:
+    """Note which notification is the newest by its collapse key, or only look."""
+    keyed = [one for one in recipients if one.part.plan.collapses]
+    plans = {_key_of(one.part.plan): one.part.plan for one in keyed}
 
     def call(batch: Batch) -> Call:
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((one.user, one.part.name) for one in batch.recipients)
-        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items)
+        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=note)
 
-    found = batches(layout, told, lambda one: _key_of(one.part.plan), MOST_USERS)
+    found = batches(layout, keyed, lambda one: _key_of(one.part.plan), MOST_USERS)
     return (yield from ask(found, call, collapsed))
 
 
@@ -55,19 +55,30 @@ def _key_of(plan: Plan) -> str:
 def supersede(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
     """Take back what the newest of a collapse key supersedes, as far as it still waits.
 
-    What became older while it was accepted takes itself back. Raises `RedisFault`; asked again
-    it goes on.
+    What became older while it was accepted takes itself back, if a newer one is there: one that
+    comes later does that then. Raises `RedisFault`; asked again it goes on.
     """
+    found = yield from note_newest(layout, recipients, note=False)
+    there = yield from _there(layout, {part for _, order in found for part in order.newer})
     left: Superseded = {}
-    for one, newest in (yield from note_newest(layout, recipients)):
-        mine, first = one.part.plan.notification_id, first_part(newest.part)
-        older = newest.before if first == mine else one.part.name
-        if older and first_part(older) != first:
-            routes = (f"{channel}:{one.user}" for channel in layout.deployment.channels)
-            left.setdefault(older, {}).update(dict.fromkeys(routes, first))
+    for one, order in found:
+        pairs = [(part, one.part.plan.notification_id) for part in order.older]
+        pairs += [(one.part.name, first_part(by)) for by in order.newer if by in there][:1]
+        routes = [f"{channel}:{one.user}" for channel in layout.deployment.channels]
+        for part, by in pairs:
+            left.setdefault(part, {}).update(dict.fromkeys(routes, by))
     for _ in range(_TRIES):
         if left:
             left = yield from _take_back(layout, left)
+
+
+def _there(layout: Layout, parts: Collection[str]) -> Flow[set[str]]:
+    """Return those that were accepted: a producer may have died, or be on its way."""
+    if not parts:
+        return set()
+    keys = (layout.keys_for(part).notification(part) for part in parts)
+    replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
+    return {part for part, reply in zip(parts, replies, strict=True) if sound_or(reply, 0)}
 
 
 def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
@@ -75,7 +86,8 @@ def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
     replies = yield [_read(layout, part, routes) for part, routes in left.items()]
     calls_made: dict[str, Call] = {}
     for (part, routes), reply in zip(left.items(), replies, strict=True):
-        if call := _cancel(layout, part, routes, sound(reply)):
+        absent = [None] * (1 + len(routes))
+        if call := _cancel(layout, part, routes, sound_or(reply, absent)):
             calls_made[part] = call
     if not calls_made:
         return {}
@@ -98,7 +110,9 @@ def _cancel(
     record, *states = values
     changes = []
     for (route_id, by), state in zip(routes.items(), states, strict=True):
-        route = readable_route(state) if state else None
+        # Most are superseded already: none of these need be read.
+        waits = state and STATUS_OF.get(state[1:2]) in PUBLISHABLE
+        route = readable_route(state) if state and waits else None
         if state and route and route.status in PUBLISHABLE:
             changes.append(RouteChange(route_id, state, route.cancelled(f"newer {by}")))
     if not changes:

@@ -6,13 +6,14 @@ not delivered to the user holds nobody back: that is read from its routes when i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from galaxy_notify.intake.recipients import Batch, Recipient, ask, batches
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import Flow, sound
+from galaxy_notify.redis_state.flows import Flow, sound, sound_or
 from galaxy_notify.redis_state.notifications import readable_route
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
@@ -34,7 +35,7 @@ _FIELDS_PER_READ: Final = 1000
 
 
 def cool(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
-    """Reserve the cooldown for whoever is to be told, and note where another holds it."""
+    """Reserve the cooldown for whoever is to be told, and note where others hold it."""
     deployment = layout.deployment
     if not deployment.has_cooldowns:
         return
@@ -59,18 +60,19 @@ def _reserve(layout: Layout, recipients: Sequence[Recipient]) -> Flow[None]:
 
 
 def _reservation(one: Recipient) -> Reservation:
-    due_ms = one.part.plan.intent.due_at_ms
-    return Reservation(one.user, one.part.name, one.rank, due_ms, one.held)
+    due_ms = one.part.plan.intent.due_at_ms or 0
+    first = min(delivery.deferred_to_ms or due_ms for delivery in one.verdict.deliveries)
+    return Reservation(one.user, one.part.name, one.rank, first, one.held)
 
 
 def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipient]]:
-    """Return those whose cooldown is held by what was not, and will not be, delivered to them."""
+    """Return those whose cooldown is held only by what was not, and will not be, delivered."""
     if not held:
         return []
     by_part: dict[str, list[tuple[Recipient, Holder]]] = {}
     for one in held:
-        holder = _holder(one.held)
-        by_part.setdefault(holder.part, []).append((one, holder))
+        for holder in _holders(one.held):
+            by_part.setdefault(holder.part, []).append((one, holder))
     size = max(1, _FIELDS_PER_READ // len(layout.deployment.channels))
     questions = [
         (part, some[start : start + size])
@@ -81,13 +83,14 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
     now_ms = int(sound(clock)[0]) * 1000
     void: list[Recipient] = []
     for (_, some), reply in zip(questions, replies, strict=True):
-        void += _void(some, sound(reply), now_ms)
-    return void
+        void += _void(some, sound_or(reply, [None]), now_ms)
+    found = Counter(map(id, void))
+    return [one for one in held if found[id(one)] == len(_holders(one.held))]
 
 
-def _holder(held: bytes) -> Holder:
+def _holders(held: bytes) -> list[Holder]:
     try:
-        return Holder.read(held)
+        return Holder.read_all(held)
     except ValueError as error:
         raise unreadable("reserve", error) from error
 

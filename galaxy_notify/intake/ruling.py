@@ -35,7 +35,7 @@ def rule(layout: Layout, parts: Sequence[Part]) -> Flow[list[Recipient]]:
         due_ms = max(intent.due_at_ms or 0, one.part.plan.created_at_ms)
         one.verdict = judge(one.asked, one.stored, due_ms, intent.expires_at_ms)
     yield from cool(layout, everyone)
-    yield from note_newest(layout, everyone)
+    yield from note_newest(layout, [one for one in everyone if one.is_told])
     for part, some in zip(parts, found, strict=True):
         part.plan.rulings[part.number] = _groups(part, some)
     return everyone

@@ -103,10 +103,15 @@ class Deployment:
     def keep_ms(self, *, keyed: bool, kind: str = "") -> int:
         """Return how long a notification is kept once no route needs it.
 
-        That of a *kind* with a cooldown tells meanwhile whether it was delivered.
+        That of a *kind* with a cooldown tells meanwhile whether it was delivered; one of no known
+        kind may have any.
         """
         kept = max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
-        return max(kept, self.cooldown_of(kind)) if self.has_cooldowns else kept
+        if not self.has_cooldowns:
+            return kept
+        if not kind:
+            return max(kept, self.cooldown_ms, *_cooldowns(self.cooldowns).values())
+        return max(kept, self.cooldown_of(kind))
 
     @property
     def has_cooldowns(self) -> bool:

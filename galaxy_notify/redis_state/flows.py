@@ -45,3 +45,10 @@ def sound(reply: Any) -> Any:
     if isinstance(reply, RedisFault):
         raise reply
     return reply
+
+
+def sound_or(reply: Any, absent: Any) -> Any:
+    """Return a reply; *absent* for a key of another type, which holds nothing of ours."""
+    if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
+        return absent
+    return sound(reply)

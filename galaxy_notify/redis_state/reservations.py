@@ -18,7 +18,7 @@ _FIELDS: Final = 4
 
 
 class Reservation(NamedTuple):
-    """A request for a user's cooldown; *undelivered* is one that was found to hold for nothing."""
+    """A request for a user's cooldown; *undelivered* are those that were found to hold nothing."""
 
     user: str
     part: str
@@ -41,12 +41,17 @@ class Holder(NamedTuple):
             raise ValueError("a reservation is none")
         return cls(fields[0], int(fields[3]))
 
+    @classmethod
+    def read_all(cls, raw: bytes) -> list[Holder]:
+        """Read all that hold for one user."""
+        return [cls.read(one) for one in raw.split(b",")]
 
-class Newest(NamedTuple):
-    """The newest notification of a collapse key, and the one that ours comes after."""
 
-    part: str
-    before: str
+class Order(NamedTuple):
+    """Which parts of a collapse key are newer than ours, and the last few older ones."""
+
+    newer: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
 
 
 def reserve(
@@ -64,7 +69,7 @@ def reserve(
 
 
 def reserved(reply: Any, users: int) -> list[bytes]:
-    """Read the answer to `reserve`: for each user nothing, or the reservation that holds."""
+    """Read the answer to `reserve`: for each user nothing, or the reservations that hold."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):
@@ -72,17 +77,19 @@ def reserved(reply: Any, users: int) -> list[bytes]:
     return reply
 
 
-def collapse(keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]]) -> Call:
-    """Note the newest notification of a key for users of one shard: users and parts."""
-    args: list[Argument] = [keys.tag, key, keep_ms]
+def collapse(
+    keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]], *, note: bool = True
+) -> Call:
+    """Note the newest notification of a key for users of one shard, or only look: users, parts."""
+    args: list[Argument] = [keys.tag, key, keep_ms, "1" if note else ""]
     for user, part in items:
         args += (user, part)
     return Call(script("collapse"), [keys.never], args)
 
 
-def collapsed(reply: Any, users: int) -> list[Newest]:
+def collapsed(reply: Any, users: int) -> list[Order]:
     """Read the answer to `collapse`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
-    texts = [value.decode("ascii") for value in reply]
-    return [Newest(*texts[at : at + 2]) for at in range(0, len(texts), 2)]
+    texts = iter([tuple(value.decode("ascii").split()) for value in reply])
+    return [Order(newer, older) for newer, older in zip(texts, texts, strict=True)]

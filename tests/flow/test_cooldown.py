@@ -15,7 +15,7 @@ from galaxy_notify.model.route import Route
 from galaxy_notify.redis_state.reservations import Reservation, reserve
 from galaxy_notify.redis_state.runner import run_sync
 from tests.support.intents import PLAIN
-from tests.support.rules import outcomes, told
+from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server
 from tests.support.site import Site
 
@@ -112,3 +112,62 @@ def test_cooldown__is_not_begun_again_by_a_repeat(server: Server, found: Found) 
     site.client.delete(site.keys.cooldown("chat", "u1"))
     assert site.notifier.accept(intent).status == "duplicate"
     assert outcomes(site, told(site, "u1")) == {"push:u1": "pending"}
+
+
+def test_cooldown__is_not_begun_again_by_a_repeat_with_a_collapse_key(
+    server: Server, found: Found
+) -> None:
+    """It is looked at for what it supersedes, and no more."""
+    site = found(server, rules__cooldown_ms=DAY)
+    intent = {**PLAIN, "type": "chat", "recipients": ["u1"], "idempotency_key": "once"}
+    for _ in range(2):
+        site.notifier.accept({**intent, "collapse_key": "score"})
+        site.client.delete(site.keys.cooldown("chat", "u1"))
+    assert outcomes(site, told(site, "u1")) == {"push:u1": "pending"}
+
+
+def test_cooldown__of_now_and_of_what_is_scheduled_hold_beside_each_other(
+    server: Server, found: Found
+) -> None:
+    """One for next week is told, and frees neither today nor next week for another one."""
+    site = found(server, rules__cooldown_ms=DAY)
+    later = site.now() + 7 * DAY
+    words = [
+        outcomes(site, told(site, "u1", due_at=due))["push:u1"]
+        for due in (None, later, None, later + 1)
+    ]
+    assert words == ["pending", "pending", "cooldown", "cooldown"]
+
+
+def test_cooldown__outlives_what_broke_through_and_came_to_nothing(
+    server: Server, found: Found
+) -> None:
+    """The lesser one that was told before it still holds; without that the next one is told."""
+    site = found(server, rules__cooldown_ms=DAY)
+    first = told(site, "u1")
+    second = told(site, "u1", severity="critical")
+    site.notifier.cancel(second)
+    assert outcomes(site, told(site, "u1")) == {"push:u1": "cooldown"}
+    site.notifier.cancel(first)
+    assert outcomes(site, told(site, "u1")) == {"push:u1": "pending"}
+
+
+def test_cooldown__begins_when_quiet_hours_end(server: Server, found: Found) -> None:
+    """What they defer to one moment meets there."""
+    site = found(server, rules__cooldown_ms=HOUR)
+    prefer(site, "u1", quiet={"from": "00:00", "to": "07:00", "zone": "UTC"})
+    told(site, "u2", kind="mail")
+    midnight = (site.now() // DAY + 2) * DAY
+    dues = (midnight + HOUR, midnight + 3 * HOUR, midnight + 7 * HOUR, midnight + 8 * HOUR)
+    words = [outcomes(site, told(site, "u1", due_at=due))["push:u1"] for due in dues]
+    assert words == ["pending", "cooldown", "cooldown", "pending"]
+
+
+def test_cooldown__is_held_by_any_part_of_a_notification(server: Server, found: Found) -> None:
+    """A user whose channels are in two parts was told if one of them delivered."""
+    channels = ["email", "push"]
+    site = found(server, rules__cooldown_ms=DAY, limits__max_routes=3, worker__channels=channels)
+    first = told(site, "u1", "u2", channels=channels)
+    site.notifier.cancel(first, route="email:u2")
+    assert site.client.hexists(site.keys.notification(f"{first}.2"), "push:u2")
+    assert outcomes(site, told(site, "u2")) == {"push:u2": "cooldown"}

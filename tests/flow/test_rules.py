@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.intake.accepting import accept_flow
 from galaxy_notify.intake.cooling import COOLDOWN
+from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.why import SKIPPED_WHY
+from galaxy_notify.redis_state.reservations import Reservation, reserve
+from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.scripts import Call
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server
@@ -145,3 +154,51 @@ def test_rules__of_a_large_intent_take_few_round_trips(server: Server, found: Fo
 def test_reasons__all_have_words() -> None:
     """Whoever looks at a skipped route is told what the reason means."""
     assert set(SKIPPED_WHY) == {str(reason) for reason in Reason} | {COOLDOWN}
+
+
+@pytest.mark.parametrize("settings", [{}, {"rules__cooldown_ms": 60_000}])
+def test_first_preference__is_obeyed_by_what_others_overtook(
+    settings: dict[str, Any], server: Server, found: Found
+) -> None:
+    """Another thread may learn of preferences while one that did not ask for them is on its way."""
+    site = found(server, **settings)
+    layout = site.notifier._client.layout()
+    prefer(site, "u1", silenced="1")
+    run_all = site.notifier._client.run_all
+
+    def overtaken() -> Iterator[Plan]:
+        yield plan(Intent.parse({**PLAIN, "recipients": ["u1"]}), layout.deployment, site.now(), "")
+        layout.preferred.is_set = not settings
+
+    flow = accept_flow(layout, overtaken())
+    sent = next(flow)
+    try:
+        while True:
+            replies = run_all(sent)
+            if any(call.script.name == "reserve" for call in sent if isinstance(call, Call)):
+                layout.preferred.is_set = True
+            sent = flow.send(replies)
+    except StopIteration as stop:
+        (receipt,) = stop.value
+    assert outcomes(site, receipt.notification_id) == {"push:u1": "silenced"}
+
+
+def test_rules__pass_over_what_is_no_notification(server: Server, found: Found) -> None:
+    """A stranger's key in the place of one that was handed in before holds up nobody."""
+    site = found(server, rules__cooldown_ms=DAY)
+    site.whole = False
+    fields = {"collapse_key": "score", "idempotency_key": "once"}
+    before = told(site, "u1", **fields)
+    site.client.delete(site.keys.notification(before))
+    site.client.set(site.keys.notification(before), "foreign")
+    reserved = Reservation("u1", before, 0, None)
+    site.client.delete(site.keys.cooldown("chat", "u1"))
+    run_sync(site.client, reserve(site.keys, "chat", DAY, [reserved], site.now() - 61_000))
+    repeat = {**PLAIN, "recipients": ["u1"], "type": "chat", **fields}
+    other = {**PLAIN, "recipients": ["u1"], "type": "chat", "collapse_key": "score"}
+    with pytest.raises(Unavailable) as raised:
+        site.notifier.accept_many([repeat, other])
+    first, second = raised.value.receipts
+    assert first is None
+    assert second is not None
+    assert second.status == "accepted"

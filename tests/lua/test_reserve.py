@@ -41,12 +41,49 @@ def test_reserve__holds_for_exactly_the_cooldown(shard: Shard) -> None:
 
 
 def test_reserve__asked_again_is_the_same(shard: Shard) -> None:
-    """The holder is told at every repeat, and so are its parts; nothing is prolonged by that."""
+    """The holder is told at every repeat; nothing is prolonged by that."""
     assert ask(shard, FIRST) == b""
     before = snapshot(shard)
     shard.now += 5000
-    assert ask(shard, FIRST) == ask(shard, f"{FIRST}.2") == b""
+    assert ask(shard, FIRST) == b""
     assert snapshot(shard) == before
+
+
+def test_reserve__of_a_user_in_two_parts_is_held_by_both(shard: Shard) -> None:
+    """Neither holds the other back; where the first came to nothing the second may have not."""
+    assert ask(shard, FIRST) == ask(shard, f"{FIRST}.2") == b""
+    held = ask(shard, SECOND)
+    assert [one.part for one in Holder.read_all(held)] == [FIRST, f"{FIRST}.2"]
+    assert ask(shard, SECOND, undelivered=held.split(b",")[0]) == held.split(b",")[1]
+    assert ask(shard, SECOND, undelivered=held) == b""
+
+
+def test_reserve__of_what_is_far_apart_stands_beside_each_other(shard: Shard) -> None:
+    """What is scheduled does not free today, nor does today free that day."""
+    third = f"{3:032x}"
+    assert ask(shard, FIRST) == ask(shard, SECOND, due=NOW + 7 * DAY) == b""
+    assert Holder.read(ask(shard, third)).part == FIRST
+    shard.now = NOW + 2 * DAY
+    assert ask(shard, third) == b""
+    assert Holder.read(ask(shard, f"{4:032x}", due=NOW + 7 * DAY)).part == SECOND
+
+
+def test_reserve__of_the_lesser_stays_beside_the_more_severe(shard: Shard) -> None:
+    """Where the more severe came to nothing, what was told before it still holds."""
+    assert ask(shard, FIRST) == ask(shard, SECOND, rank=2) == b""
+    held = ask(shard, f"{3:032x}")
+    assert [one.part for one in Holder.read_all(held)] == [FIRST, SECOND]
+    found = ask(shard, f"{3:032x}", undelivered=held.split(b",")[1])
+    assert Holder.read(found).part == FIRST
+
+
+def test_reserve__keeps_a_bounded_number(shard: Shard) -> None:
+    """Of very many that are scheduled, those furthest ahead are given up first."""
+    for number in range(40):
+        assert ask(shard, f"{number:032x}", due=NOW + number * DAY) == b""
+    value: Any = shard.client.get(shard.keys.cooldown("chat", "u1"))
+    kept = Holder.read_all(value)
+    assert [int(one.part, 16) for one in kept] == list(range(8))
 
 
 @pytest.mark.parametrize(("rank", "passes"), [(0, False), (1, False), (2, True), (3, True)])
@@ -85,7 +122,19 @@ def test_reserve__is_each_users_and_each_types_own(shard: Shard) -> None:
     assert reserved(shard.run(mail), 1) == [b""]
 
 
-@pytest.mark.parametrize("value", [b"", b"no reservation", b"\xff\0", b"a b c d", b"1 2 3"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"no reservation",
+        b"\xff\0",
+        b"a b c d",
+        b"1 2 3",
+        b"1\xff 0 0 0",
+        b"1 0 0 " + b"9" * 5000,
+        b"1 0 0 0,",
+    ],
+)
 def test_reserve__leaves_what_is_none_alone(value: bytes, shard: Shard) -> None:
     """A stranger's bytes hold nobody back, and stay."""
     shard.client.set(shard.keys.cooldown("chat", "u1"), value)
