@@ -102,7 +102,9 @@ class Change(ABC):
             if not changes and not self.insists:
                 return
             (reply,) = yield [self.call(part, changes)]
-            words = calls.words(_sound(reply))[-len(changes) :] if changes else []
+            # Without changes too, the answer says whether what was changed before is safe.
+            words = calls.words(_sound(reply))
+            words = words[len(words) - len(changes) :]
             counted |= self._count(changes, words)
             if "fault" in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
