@@ -24,8 +24,9 @@ _MISCONFIGURED_S: Final = 30.0
 # Two connections a second are left to a node: beside a try there may be the janitor, that does not
 # know yet, or in a cluster the question where the slots are.
 _APART_S: Final = 1.0
-#: A try that got no answer in this time no longer keeps the shard's other slots from theirs.
-_TRY_S: Final = 5.0
+#: A try that got no answer in this time no longer keeps the shard's other slots from theirs: longer
+#: than its connection, its login and its call may take together, or they would try beside its end.
+_TRY_S: Final = 16.0
 #: So long after a write that nobody confirmed, an idle shard does not pass for well.
 _UNCONFIRMED_S: Final = 60.0
 
