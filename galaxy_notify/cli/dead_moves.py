@@ -136,13 +136,7 @@ def _as_json(verb: str, outcome: Outcome, *, dry_run: bool) -> dict[str, object]
     return {
         "action": verb,
         "dry_run": dry_run,
-        "matched": outcome.matched,
-        "moved": outcome.moved,
-        "gone": outcome.gone,
-        "failed": outcome.failed.total(),
-        "unknown": outcome.unknown,
-        "reasons": dict(outcome.failed),
-        "stopped": outcome.stopped,
+        **outcome.as_json(),
         "error": outcome.fault or None,
     }
 

@@ -124,11 +124,5 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetters) -> DeadFilter:
 def _told(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
-        "matched": outcome.matched,
-        "moved": outcome.moved,
-        "gone": outcome.gone,
-        "failed": outcome.failed.total(),
-        "unknown": outcome.unknown,
-        "reasons": dict(outcome.failed),
-        "stopped": outcome.stopped,
+        **outcome.as_json(),
     }

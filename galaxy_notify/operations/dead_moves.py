@@ -38,6 +38,18 @@ class Outcome:
         """Return how many were asked for while Redis went away: they are dead, or moved."""
         return self.matched - self.moved - self.gone - self.failed.total()
 
+    def as_json(self) -> dict[str, object]:
+        """Return the counts as the command line and the HTTP API tell them."""
+        return {
+            "matched": self.matched,
+            "moved": self.moved,
+            "gone": self.gone,
+            "failed": self.failed.total(),
+            "unknown": self.unknown,
+            "reasons": dict(self.failed),
+            "stopped": self.stopped,
+        }
+
 
 def _tell_nobody(_: Outcome) -> None:
     """Keep quiet."""
