@@ -173,8 +173,9 @@ class Claimer:
         if self._clock_ms is None or monotonic() < self._beat_at:
             return
         now_ms = int(self._clock_ms + monotonic() * 1000)
-        await self._store.beat(self._worker_id, self._about, now_ms)
+        # Set before: a late answer must not put off the beat that `recover` wants.
         self._beat_at = monotonic() + _BEAT_EVERY_S
+        await self._store.beat(self._worker_id, self._about, now_ms)
 
     def _token(self, slot: int) -> str:
         # The janitor reads from it how long the lease may last.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from queue import Empty
 from typing import Any, Final
 
 import hiredis
@@ -14,6 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
+from redis.exceptions import ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -46,20 +48,29 @@ def packed(command: tuple[Any, ...]) -> list[bytes]:
     return [hiredis.pack_command(command)]
 
 
-class _PacksFast(AbstractConnection):
-    """Packs commands in C; redis-py does so for its synchronous connections only."""
+class _Connection(AbstractConnection):
+    """Packs commands in C, as redis-py's synchronous ones do, and is not used once it is to end."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         # redis-py writes commands of two words, such as "CONFIG GET", as one argument.
         name = args[0].split() if isinstance(args[0], str) else args[:1]
         return packed((*name, *args[1:]))
 
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply; after UNBLOCKED the server closes, and the next call connects anew."""
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as error:
+            if str(error).startswith("UNBLOCKED "):
+                await self.disconnect(nowait=True)
+            raise
 
-class _Tcp(_PacksFast, redis.asyncio.Connection):
+
+class _Tcp(_Connection, redis.asyncio.Connection):
     pass
 
 
-class _Tls(_PacksFast, redis.asyncio.SSLConnection):
+class _Tls(_Connection, redis.asyncio.SSLConnection):
     """Reads the certificates anew for each connection, so that rotated ones are picked up."""
 
     def _connection_arguments(self) -> Mapping[str, Any]:
@@ -83,7 +94,7 @@ class _SyncFollowingTls(Follows, redis.SSLConnection):
     pass
 
 
-class _Unix(_PacksFast, redis.asyncio.UnixDomainSocketConnection):
+class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
     pass
 
 
@@ -100,6 +111,16 @@ _SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncFollowingTcp,
     redis.SSLConnection: _SyncFollowingTls,
 }
+
+
+class _Pool(redis.asyncio.BlockingConnectionPool):
+    async def drop_idle(self) -> None:
+        """Close the connections that nobody uses, each before anybody can be lent it.
+
+        redis-py's own way waits in between, and would close those that are lent meanwhile.
+        """
+        for connection in tuple(self._available_connections):
+            await connection.disconnect(nowait=True)
 
 
 class KeepingPool(redis.BlockingConnectionPool):
@@ -134,13 +155,25 @@ class KeepingPool(redis.BlockingConnectionPool):
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Disconnect all, or only those that nobody uses."""
+        self.drop_idle()
+        super().disconnect(inuse_connections)
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses; nobody is lent one meanwhile."""
         with suppress(IndexError):
             while True:
                 connection = self._at_hand.pop()
                 if connection.pid == os.getpid():
                     connection.disconnect()
                     self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
-        super().disconnect(inuse_connections)
+        idle: list[Any] = []
+        with suppress(Empty):
+            while True:
+                idle.append(self.pool.get_nowait())
+        for connection in reversed(idle):
+            if connection is not None:
+                connection.disconnect()
+            self.pool.put_nowait(connection)
 
     def give_back(self, connection: Any) -> None:
         """Take a sound connection back; what is waited for or too many goes to the pool."""
@@ -176,7 +209,7 @@ def async_client(
 
     With a *primary* the URL only says how to connect, and each connection goes where that is.
     """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
+    pool = _Pool.from_url(
         _known_scheme(url),
         max_connections=connections,
         timeout=SOCKET_TIMEOUT_S,
@@ -214,16 +247,17 @@ def sync_client(
 async def look_again(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
-    # One that can't even be closed in time is no loss.
-    with suppress(*REDIS_ERRORS):
-        await client.connection_pool.disconnect(inuse_connections=False)
+    pool = client.connection_pool
+    assert isinstance(pool, _Pool)
+    await pool.drop_idle()
 
 
 def look_again_sync(client: redis.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
-    with suppress(*REDIS_ERRORS):
-        client.connection_pool.disconnect(inuse_connections=False)
+    pool = client.connection_pool
+    assert isinstance(pool, KeepingPool)
+    pool.drop_idle()
 
 
 def _doubt(client: redis.Redis | redis.asyncio.Redis) -> None:

@@ -1,4 +1,4 @@
-"""What the claimer says of a claim that it had to ask again."""
+"""What the claimer says of a claim that it had to ask again, and when it tells that it lives."""
 
 from __future__ import annotations
 
@@ -48,3 +48,39 @@ def test_claim__tells_whether_it_was_asked_again(lost: int) -> None:
         return [(await claimer.claim(0)).claim.asked_again for _ in range(2)]
 
     assert asyncio.run(claims()) == [bool(lost), False]
+
+
+class _SlowlyBeaten:
+    """A store that answers the first beat only when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+        self.beats = 0
+
+    async def claim(self, _: str, token: str, *__: Any, **___: Any) -> Claim:
+        return Claim("idle", token, 1)
+
+    async def beat(self, *_: Any) -> None:
+        self.beats += 1
+        self.asked.set()
+        if self.beats == 1:
+            await self.answer.wait()
+
+
+def test_claim__writes_after_a_fault_whatever_is_answered_late() -> None:
+    """A beat from before the fault does not spare the next claim its own: it proves the primary."""
+    reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
+    store = _SlowlyBeaten()
+    claimer = Claimer(cast(Store, store), reporter, ["push"], _LIMITS, 1000)
+
+    async def run() -> None:
+        await claimer.claim(0)
+        late = asyncio.create_task(claimer.claim(0))
+        await store.asked.wait()
+        await claimer.recover(RedisFault(Fault("connection", Remedy.RETRY, "gone")))
+        store.answer.set()
+        await late
+        await claimer.claim(1)
+
+    asyncio.run(run())
+    assert store.beats == 2
