@@ -21,7 +21,8 @@ from galaxy_notify.model.ids import Target
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_state.place import Place, open_place
-from galaxy_notify.settings import load_settings
+from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.settings import Settings, load_settings
 
 _PATIENCE_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.02
@@ -56,7 +57,7 @@ class Stage:
         self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
         settings = load_settings(str(self._config), environ=self._environ)
         self.notifier = Notifier(settings)
-        self.place: Place = open_place(settings, join=True)
+        self.place = _join(settings)
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -157,3 +158,15 @@ class Stage:
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "galaxy_notify", "--config", str(self._config), *arguments]
+
+
+def _join(settings: Settings) -> Place:
+    """Found the deployment; a busy machine's disk may let the first write wait for seconds."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return open_place(settings, join=True)
+        except RedisFault:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_EVERY_S)

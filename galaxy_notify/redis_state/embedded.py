@@ -100,8 +100,10 @@ class EmbeddedServer:
         self._await_start(self._process, url)
 
     def _await_start(self, process: subprocess.Popen[bytes], url: str) -> None:
-        _wait(lambda: process.poll() is not None or _answers(url), _START_SECONDS)
-        if process.poll() is None and _answers(url):
+        done = _wait(
+            lambda: process.poll() is not None or _answers(url, slowly=False), _START_SECONDS
+        )
+        if done and process.poll() is None:
             return
         ended = process.poll()
         process.kill()
@@ -154,15 +156,18 @@ def _options(folder: Path) -> list[str]:
     return [word for name, text in options.items() for word in (f"--{name}", text)]
 
 
-def _answers(url: str) -> bool:
-    """Tell whether a server is there: an error reply (loading, disk full) is an answer too."""
+def _answers(url: str, *, slowly: bool = True) -> bool:
+    """Tell whether a server is there: an error reply (loading, disk full) is an answer too.
+
+    *slowly* is what to say of one that holds the socket and lets us wait.
+    """
     try:
         with _client(url) as client:
             client.ping()
     except redis.BusyLoadingError:
         return True
     except redis.TimeoutError:
-        return True  # something holds the socket; it is busy, and a second one must not start
+        return slowly  # it is busy, and a second one must not start
     except redis.ConnectionError:
         return False
     except redis.ResponseError:

@@ -163,3 +163,30 @@ def test_embedded__tells_why_a_server_ended_at_its_start(folder: Path) -> None:
     (folder / "appendonly.aof").write_text("this is no append-only file\n")
     with pytest.raises(Unavailable, match=r"ended with 1 at its start: .*Bad file format"):
         EmbeddedServer(folder, ONLY_BUNDLED).start()
+
+
+_MUTE = """\
+#!{python}
+import signal, socket, sys
+if "--version" in sys.argv:
+    print("Redis server v=7.0.0 sha=00000000:0 malloc=libc bits=64 build=0")
+else:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(sys.argv[sys.argv.index("--unixsocket") + 1])
+    listening.listen()
+    signal.pause()
+"""
+
+
+def test_embedded__does_not_take_a_mute_server_for_started(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that listens and answers nothing has not started; it is ended."""
+    mute = tmp_path / "redis-server"
+    mute.write_text(_MUTE.format(python=sys.executable))
+    mute.chmod(0o755)
+    monkeypatch.setattr("galaxy_notify.redis_state.embedded._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("galaxy_notify.redis_state.embedded._START_SECONDS", 1.0)
+    with pytest.raises(Unavailable, match="did not answer at its start"):
+        EmbeddedServer(folder, {"PATH": str(tmp_path)}).start()
+    assert is_down(folder)
