@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from queue import Empty
 from typing import Any, Final
 
 import hiredis
@@ -21,6 +19,7 @@ from redis.retry import Retry
 
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.following import AsyncFollows, Follows, Primary
+from galaxy_notify.redis_state.pools import AsyncPool, KeepingPool
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
@@ -113,90 +112,6 @@ _SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
 }
 
 
-class _Pool(redis.asyncio.BlockingConnectionPool):
-    async def drop_idle(self) -> None:
-        """Close the connections that nobody uses, each before anybody can be lent it.
-
-        redis-py's own way waits in between, and would close those that are lent meanwhile.
-        """
-        for connection in tuple(self._available_connections):
-            await connection.disconnect(nowait=True)
-
-
-class KeepingPool(redis.BlockingConnectionPool):
-    """Keeps some connections at hand: a loan of redis-py's costs half a short round trip."""
-
-    _AT_HAND: Final = 4
-
-    def __init__(self, **options: Any) -> None:
-        self._at_hand: list[Any] = []
-        # One for each thread that waits for the pool; a list, because threads share it.
-        self._waiting: list[None] = []
-        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
-
-    def get_connection(self, *_: Any, **__: Any) -> Any:
-        """Return a connection; what was closed meanwhile connects again when it is used."""
-        try:
-            connection = self._at_hand.pop()
-        except IndexError:
-            return self._wait()
-        if connection.pid != os.getpid():
-            self._at_hand.clear()
-            return self._wait()
-        try:
-            usable = not connection.can_read()
-        except REDIS_ERRORS:
-            usable = False
-        if not usable:
-            connection.disconnect()
-        if isinstance(connection, Follows):
-            self._follow(connection)
-        return connection
-
-    def disconnect(self, inuse_connections: bool = True) -> None:
-        """Disconnect all, or only those that nobody uses."""
-        self.drop_idle()
-        super().disconnect(inuse_connections)
-
-    def drop_idle(self) -> None:
-        """Close the connections that nobody uses; nobody is lent one meanwhile."""
-        with suppress(IndexError):
-            while True:
-                connection = self._at_hand.pop()
-                if connection.pid == os.getpid():
-                    connection.disconnect()
-                    self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
-        idle: list[Any] = []
-        with suppress(Empty):
-            while True:
-                idle.append(self.pool.get_nowait())
-        for connection in reversed(idle):
-            if connection is not None:
-                connection.disconnect()
-            self.pool.put_nowait(connection)
-
-    def give_back(self, connection: Any) -> None:
-        """Take a sound connection back; what is waited for or too many goes to the pool."""
-        if self._waiting or len(self._at_hand) >= self._AT_HAND:
-            self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
-        else:
-            self._at_hand.append(connection)
-
-    def _follow(self, connection: Follows) -> None:
-        try:
-            connection.connect()
-        except BaseException:
-            self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
-            raise
-
-    def _wait(self) -> Any:
-        self._waiting.append(None)
-        try:
-            return super().get_connection()  # type: ignore[no-untyped-call]  # redis-py
-        finally:
-            self._waiting.pop()
-
-
 def async_client(
     url: str,
     *,
@@ -209,7 +124,7 @@ def async_client(
 
     With a *primary* the URL only says how to connect, and each connection goes where that is.
     """
-    pool = _Pool.from_url(
+    pool = AsyncPool.from_url(
         _known_scheme(url),
         max_connections=connections,
         timeout=SOCKET_TIMEOUT_S,
@@ -247,17 +162,16 @@ def sync_client(
 async def look_again(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
-    pool = client.connection_pool
-    assert isinstance(pool, _Pool)
-    await pool.drop_idle()
+    # One that can't even be closed in time is no loss.
+    with suppress(*REDIS_ERRORS):
+        await client.connection_pool.disconnect(inuse_connections=False)
 
 
 def look_again_sync(client: redis.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
-    pool = client.connection_pool
-    assert isinstance(pool, KeepingPool)
-    pool.drop_idle()
+    with suppress(*REDIS_ERRORS):
+        client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _doubt(client: redis.Redis | redis.asyncio.Redis) -> None:

@@ -49,7 +49,7 @@ def _assert_each_once(site: Site, ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize("place", STEPS)
-def test_reader__killed_at_every_step(server: Server, site: Site, place: str) -> None:
+def test_row67__reader_killed_at_every_step(server: Server, site: Site, place: str) -> None:
     """Wherever between read and acknowledgement it dies, each intent is one notification."""
     with intake_on(server, f"{place}:kill", **QUICK) as doomed:
         ids = hand_in(site.client, *(intent(n) for n in range(20)))
@@ -59,7 +59,7 @@ def test_reader__killed_at_every_step(server: Server, site: Site, place: str) ->
 
 
 @pytest.mark.parametrize("place", REJECTING)
-def test_reader__killed_while_it_rejects(server: Server, site: Site, place: str) -> None:
+def test_row67__reader_killed_while_it_rejects(server: Server, site: Site, place: str) -> None:
     """A reject is there once, whether its reader died before or after, and its neighbour is in."""
     ids = hand_in(site.client, "{", intent(1))
     with intake_on(server, f"{place}:kill", **QUICK) as doomed:
@@ -69,7 +69,7 @@ def test_reader__killed_while_it_rejects(server: Server, site: Site, place: str)
     _assert_each_once(site, ids[1:])
 
 
-def test_poison__is_parked_and_its_neighbours_are_on_time(server: Server, site: Site) -> None:
+def test_row68__poison_is_parked_and_its_neighbours_are_on_time(server: Server, site: Site) -> None:
     """An intent that kills every reader is rejected after its tries; the others are accepted."""
     given = QUICK | {"intake__max_deliveries": 3}
     ids = hand_in(site.client, intent(1), intent(2), _POISON, intent(3), intent(4))
@@ -89,7 +89,9 @@ def test_poison__is_parked_and_its_neighbours_are_on_time(server: Server, site: 
     _assert_each_once(site, [one for one in ids if one != ids[2]] + late)
 
 
-def test_poison__that_was_accepted_is_the_same_when_replayed(server: Server, site: Site) -> None:
+def test_row68__poison_that_was_accepted_is_the_same_when_replayed(
+    server: Server, site: Site
+) -> None:
     """A reader that dies after each accept has accepted; replayed, it is one notification."""
     given = QUICK | {"intake__max_deliveries": 2}
     (one,) = hand_in(site.client, intent(1))
@@ -110,7 +112,7 @@ def _replay_all(server: Server) -> None:
 
 
 @pytest.mark.parametrize("lost", ["accept", "admit", "refuse"])
-def test_reply__that_is_lost_costs_nothing(server: Server, site: Site, lost: str) -> None:
+def test_row69__lost_reply_costs_nothing(server: Server, site: Site, lost: str) -> None:
     """Whichever answer the network swallows, the reader goes on, and takes each in once."""
     site.load_scripts()
     ids = hand_in(site.client, "{", *(intent(n) for n in range(10)))
@@ -123,7 +125,7 @@ def test_reply__that_is_lost_costs_nothing(server: Server, site: Site, lost: str
     _assert_each_once(site, ids[1:])
 
 
-def test_reader__ends_by_signals(server: Server, site: Site) -> None:
+def test_row69__reader_ends_by_signals_in_an_outage(server: Server, site: Site) -> None:
     """It drains and ends with 0 in time, idle as well as during an outage."""
     with intake_on(server, **QUICK) as reader:
         reader.wait_for("intake working")
@@ -179,7 +181,7 @@ def _wait_for_work(reader: DaemonProcess, times: int) -> None:
 
 
 @pytest.mark.slow
-def test_storm__of_kills(server: Server, site: Site) -> None:
+def test_row67__storm_of_kills(server: Server, site: Site) -> None:
     """Two readers that are killed over and over take every intent in once."""
     site.client.xgroup_create(KEYS.stream, GROUP, "0", mkstream=True)
     ids: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from galaxy_notify.model.route import Status
+from galaxy_notify.model.route import Route, Status
 from tests.support.site import Site
 
 
@@ -27,9 +27,14 @@ def outcomes(site: Site, made: str) -> dict[str, str]:
     for member, route in site.routes().items():
         name, _, route_id = member.partition("/")
         if name.partition(".")[0] == made:
-            skipped = route.status is Status.SKIPPED
-            found[route_id] = route.history[-1].failure_class if skipped else str(route.status)
+            found[route_id] = outcome(route)
     return found
+
+
+def outcome(route: Route) -> str:
+    """Return what became of a route: its status, or why it was skipped."""
+    skipped = route.status is Status.SKIPPED
+    return route.history[-1].failure_class if skipped else str(route.status)
 
 
 def told(site: Site, *users: str, kind: str = "chat", **fields: Any) -> str:
