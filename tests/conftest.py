@@ -10,7 +10,13 @@ import pytest
 
 from galaxy_notify.redis_state.server_binaries import NAMES
 from tests.support.seed import VARIABLE, seed_of_run
-from tests.support.servers import Server, running, servers_found, the_bundled_server
+from tests.support.servers import (
+    Server,
+    folder_in_memory,
+    running,
+    servers_found,
+    the_bundled_server,
+)
 
 # The machine may be busy: a slow example is no failure.
 hypothesis.settings.register_profile("shared", deadline=None)
@@ -18,8 +24,9 @@ hypothesis.settings.load_profile("shared")
 
 
 def pytest_configure() -> None:
-    """Choose the seed before xdist starts its workers, so that all have the same."""
+    """Choose the seed before xdist starts its workers, and where the servers write."""
     seed_of_run()
+    Server.root = folder_in_memory()
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ class AsyncPool(redis.asyncio.BlockingConnectionPool):
             await super().disconnect()
             return
         for connection in tuple(self._available_connections):
-            await connection.disconnect(nowait=True)
+            if connection in self._available_connections:
+                await connection.disconnect(nowait=True)
 
 
 class KeepingPool(redis.BlockingConnectionPool):
