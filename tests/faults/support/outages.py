@@ -16,6 +16,7 @@ from tests.support.wait import wait_until
 
 Outage = Callable[[Arena, FaultyProxy], AbstractContextManager[None]]
 
+# Longer than tries are counted: once the server answers, all connect again at once.
 _PAUSE_MS = 18_000
 _BUSY = """
 local function now() local t = redis.call('TIME'); return t[1] * 1000 + t[2] / 1000 end
@@ -83,11 +84,16 @@ def _keep_busy(arena: Arena, over: threading.Event) -> None:
 @contextmanager
 def asleep(arena: Arena, _: FaultyProxy) -> Iterator[None]:
     """Have the server do nothing at all."""
+    thread = threading.Thread(target=_put_to_sleep, args=(arena,))
+    thread.start()
+    yield
+    thread.join()
+    wait_until(partial(_answers, arena), "it has woken up", 30)
+
+
+def _put_to_sleep(arena: Arena) -> None:
     with arena.server.client() as client, suppress(redis.TimeoutError):
-        thread = threading.Thread(target=client.execute_command, args=("DEBUG", "SLEEP", "8"))
-        thread.start()
-        yield
-        thread.join()
+        client.execute_command("DEBUG", "SLEEP", _PAUSE_MS / 1000)
 
 
 @contextmanager
