@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -72,7 +73,11 @@ class Arena:
 
     def wait_until_over(self) -> None:
         """Wait until nothing is scheduled any more; how long that takes is the machine's affair."""
-        wait_until(lambda: self.is_over, "all of it has come to an end", 300)
+        try:
+            wait_until(lambda: self.is_over, "all of it has come to an end", 300)
+        except AssertionError as error:
+            ends = (f"ended: {one.process.poll()}\n{_end_of(one.log)}" for one in self.daemons)
+            raise AssertionError("\n".join([str(error), *ends])) from error
 
     @property
     def is_over(self) -> bool:
@@ -133,3 +138,7 @@ def arena_on(
     with ExitStack() as stack:
         server = stack.enter_context(running(binary, **KEEPS_ALL | dict(options or {})))
         yield Arena(server, rng, stack, **settings)
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-4000:]
