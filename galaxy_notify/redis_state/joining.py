@@ -14,13 +14,16 @@ from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync
+from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync, unreadable
 from galaxy_notify.redis_state.scripts import Read
 
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))
 
 
-def _found(values: Sequence[bytes | None]) -> Deployment | None:
+def _found(values: Any) -> Deployment | None:
+    # A link may garble whatever comes first, and a daemon must outlive it.
+    if not isinstance(values, list) or len(values) != len(_FIELDS):
+        raise unreadable("HMGET", TypeError())
     # A stranger may have put any number of others beside our fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}

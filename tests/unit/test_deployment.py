@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
+import pytest
+import redis
+import redis.asyncio
+
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.joining import read_deployment, read_deployment_sync
+from galaxy_notify.redis_state.runner import RedisFault
 
 DAY = 86_400_000
 
@@ -20,3 +30,22 @@ def test_keep_ms__is_no_shorter_than_any_cooldown_that_it_may_tell_of() -> None:
     found = [made.keep_ms(keyed=True, kind=kind) for kind in ("chat", "week", "none")]
     assert found == [DAY, 7 * DAY, 2000]
     assert made.keep_ms(keyed=True) == 7 * DAY
+
+
+@pytest.mark.parametrize("reply", [None, 17, True, b"17", [], [b"2"], {b"2"}])
+def test_deployment__of_a_garbled_reply_is_a_fault_and_no_crash(reply: object) -> None:
+    """What a link has garbled is asked for again; it ends no daemon that is about to start."""
+
+    class Garbled:
+        def hmget(self, *_: object) -> object:
+            return reply
+
+    class AsyncGarbled:
+        async def hmget(self, *_: object) -> object:
+            return reply
+
+    with pytest.raises(RedisFault) as error:
+        read_deployment_sync(cast(redis.Redis, Garbled()), "gn")
+    assert (error.value.fault.code, error.value.fault.remedy) == ("reply", Remedy.RETRY)
+    with pytest.raises(RedisFault):
+        asyncio.run(read_deployment(cast(redis.asyncio.Redis, AsyncGarbled()), "gn"))
