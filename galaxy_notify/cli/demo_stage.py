@@ -20,8 +20,8 @@ from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import Target
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place, open_place
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings, load_settings
 
 _PATIENCE_S: Final = 20.0

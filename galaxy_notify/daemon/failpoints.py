@@ -21,9 +21,8 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.redis_state.calls import Claim
-from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.settlement import Settled
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.stream_member import Entry, Waiting

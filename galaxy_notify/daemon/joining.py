@@ -15,12 +15,11 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.access import user_name
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog

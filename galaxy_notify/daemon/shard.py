@@ -21,9 +21,9 @@ from galaxy_notify.publishing.worker import Hooks, Worker
 from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard, node_of
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry

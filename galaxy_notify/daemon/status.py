@@ -9,9 +9,9 @@ from typing import Final
 from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.daemon.supervisor import Supervisor
 from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.gauges import ShardGauge, read_gauges
 from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.telemetry import Backlog, Snapshot
 
 _EVERY_S: Final = 10.0

@@ -11,11 +11,10 @@ from galaxy_notify.gateway.handling import Handler, Handling
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
-from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.redis_state.stream import GroupReport
 from galaxy_notify.settings import Settings, settings_from

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from galaxy_notify.errors import ConfigurationError, Invalid, Unavailable
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"

@@ -23,8 +23,7 @@ from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.redis_state.faults import Remedy
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog

@@ -18,9 +18,9 @@ from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.flows import sound_or
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from galaxy_notify.model.route import PUBLISHABLE, Route
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.notifications import readable_record, readable_route
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Call, Read
 
 _TRIES: Final = 3

@@ -13,6 +13,7 @@ from typing import Any, Final
 from galaxy_notify.intake.recipients import Batch, Recipient, ask, batches
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.flows import Flow, sound, sound_or
 from galaxy_notify.redis_state.notifications import readable_route
 from galaxy_notify.redis_state.reservations import (
@@ -22,7 +23,6 @@ from galaxy_notify.redis_state.reservations import (
     reserve,
     reserved,
 )
-from galaxy_notify.redis_state.runner import unreadable
 from galaxy_notify.redis_state.scripts import Call, Read
 
 #: The reason of what a cooldown suppresses.
@@ -89,10 +89,8 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
 
 
 def _holders(held: bytes) -> list[Holder]:
-    try:
+    with as_fault("reserve"):
         return Holder.read_all(held)
-    except ValueError as error:
-        raise unreadable("reserve", error) from error
 
 
 def _states(layout: Layout, part: str, some: Sequence[tuple[Recipient, Holder]]) -> Read:

@@ -17,7 +17,7 @@ from galaxy_notify.intake.parcels import opened
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.sender import Sender
 from galaxy_notify.intake.spill import Spill
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 

@@ -10,9 +10,8 @@ from galaxy_notify.errors import InvalidIntent, Unavailable
 from galaxy_notify.intake.entries import read_entry
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.receipts import Receipt, refused
-from galaxy_notify.redis_state.faults import Fault, fault_in
+from galaxy_notify.redis_state.faults import Fault, RedisFault, fault_in
 from galaxy_notify.redis_state.intents import Reject
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.stream_member import Entry
 
 #: Somebody else's key where a notification is to be: that is of this intent, and not of Redis.

@@ -13,10 +13,9 @@ from typing import Final, Self
 
 from galaxy_notify.intake.intent_batch import Batch
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.stream_member import Entry, Waiting, no_group
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry

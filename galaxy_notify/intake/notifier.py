@@ -19,7 +19,7 @@ from galaxy_notify.model.ids import Target, id_for_key, is_first_part, random_id
 from galaxy_notify.model.intent import Intent, due_moment
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry.tracing import current_traceparent
 

@@ -11,8 +11,8 @@ from galaxy_notify.model.preference_input import check_quiet, check_type, check_
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.preferences import UserChange
-from galaxy_notify.redis_state.runner import RedisFault
 
 _GONE = b""
 

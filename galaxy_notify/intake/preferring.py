@@ -9,6 +9,7 @@ from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.preferences import (
@@ -20,7 +21,6 @@ from galaxy_notify.redis_state.preferences import (
     recall_page,
     recalled,
 )
-from galaxy_notify.redis_state.runner import RedisFault, unreadable
 from galaxy_notify.redis_state.scripts import Call
 
 # Redis stores so many in about a millisecond.
@@ -62,10 +62,8 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
 
 
 def _recalled(reply: Any) -> Recalled:
-    try:
+    with as_fault("recall"):
         return recalled(sound(reply))
-    except ValueError as error:
-        raise unreadable("recall", error) from error
 
 
 def _batches(layout: Layout, changes: Iterable[UserChange]) -> Iterator[tuple[Keys, list[int]]]:

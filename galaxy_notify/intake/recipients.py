@@ -10,9 +10,9 @@ from galaxy_notify.intake.planning import Plan
 from galaxy_notify.model.ids import part_id
 from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import unreadable
 from galaxy_notify.redis_state.scripts import Call
 
 T = TypeVar("T")
@@ -123,9 +123,7 @@ def ask(
     replies = yield asked
     told: list[tuple[Recipient, T]] = []
     for batch, made, reply in zip(found, asked, replies, strict=True):
-        try:
+        with as_fault(made.script.name):
             values = read(sound(reply), len(batch.recipients))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise unreadable(made.script.name, error) from error
         told += zip(batch.recipients, values, strict=True)
     return told

@@ -10,9 +10,9 @@ from galaxy_notify.operations.finding import AVAILABILITY, Finding
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import RedisFault
 
 # Only doctor looks with them, and says itself what it could not look at.
 _LOOKS: Final = frozenset({"INFO", "CONFIG GET"})

@@ -28,6 +28,7 @@ from galaxy_notify.operations.work_checks import (
     worker_findings,
 )
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.node_report import (
     Node,
     NodeReport,
@@ -38,7 +39,6 @@ from galaxy_notify.redis_state.node_report import (
 from galaxy_notify.redis_state.permissions import refused_commands
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.streams import read_consumers
 from galaxy_notify.settings import Settings
 

@@ -9,12 +9,11 @@ from typing import Final
 
 from galaxy_notify.fsck.faults import Fault, Looked, Mending
 from galaxy_notify.fsck.shard import Page, ShardCheck
-from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.flows import run_flow_sync
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import RedisFault
 
 # After each page the server has as long to itself, but a slow network does not slow us further.
 _LONGEST_REST_S: Final = 0.02

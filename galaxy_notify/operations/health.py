@@ -11,8 +11,9 @@ from galaxy_notify.model.ids import random_id
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import Status, read_status
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
+from galaxy_notify.redis_state.runner import run_all_sync
 
 LATEST_MS: Final = 60_000
 _MARK_MS: Final = 1000

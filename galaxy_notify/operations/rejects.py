@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.rejects import (
@@ -19,7 +20,6 @@ from galaxy_notify.redis_state.rejects import (
     rejects_between,
     replay_rejects,
 )
-from galaxy_notify.redis_state.runner import RedisFault
 
 _CHUNK: Final = 100
 _REASONS: Final = {

@@ -10,15 +10,14 @@ from typing import Final
 
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Claim, ClaimLimits
-from galaxy_notify.redis_state.faults import Remedy
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BEAT_EVERY_S: Final = 8.0
 _NONCE_BYTES: Final = 8
 #: Faults after which a claim may have been made all the same.
-_UNHEARD: Final = frozenset({"timeout", "connection", "reply"})
+_UNHEARD: Final = frozenset({"timeout", "connection", UNREADABLE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from galaxy_notify.publishing.list_trimmer import ListTrimmer
 from galaxy_notify.publishing.scrubber import Scrubber
 from galaxy_notify.redis_state.dead_retention import DeadRules
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger

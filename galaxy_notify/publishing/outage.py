@@ -12,8 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.durability import UNCONFIRMED
-from galaxy_notify.redis_state.faults import Remedy
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 

@@ -14,7 +14,7 @@ from galaxy_notify.publishing.batch import Batch, Item
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Claim
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.settlement import Settled, Settlement
 from galaxy_notify.redis_state.store import Store
 

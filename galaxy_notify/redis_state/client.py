@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from galaxy_notify.redis_state.access import open_async, open_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import UNCONFIRMED, Confirm
-from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import (
     join_deployment,
     join_deployment_sync,
@@ -18,7 +18,7 @@ from galaxy_notify.redis_state.joining import (
     read_deployment_sync,
 )
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
-from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
+from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.settings import Settings
 

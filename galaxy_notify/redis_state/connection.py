@@ -12,12 +12,13 @@ import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection as AbstractSyncConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import GARBLED, REDIS_ERRORS
 from galaxy_notify.redis_state.following import AsyncFollows, Follows, Primary
 from galaxy_notify.redis_state.pools import AsyncPool, KeepingPool
 
@@ -60,9 +61,38 @@ class _Connection(AbstractConnection):
         try:
             return await super().read_response(*args, **options)
         except ResponseError as error:
-            if str(error).startswith("UNBLOCKED "):
+            if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
                 await self.disconnect(nowait=True)
+            if _is_a_size(error):
+                raise _no_reply(error) from error
             raise
+        except GARBLED as error:
+            raise _no_reply(error) from error
+
+
+class _SyncConnection(AbstractSyncConnection):
+    """Raises redis-py's own errors only, whatever the link makes of a reply."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply."""
+        try:
+            return super().read_response(*args, **options)
+        except ResponseError as error:
+            if not _is_a_size(error):
+                raise
+            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+            raise _no_reply(error) from error
+        except GARBLED as error:
+            raise _no_reply(error) from error
+
+
+def _is_a_size(error: ResponseError) -> bool:
+    """Tell whether an error was the head of a list or a text, whose rest is yet to come."""
+    return str(error).lstrip("-").isdigit()
+
+
+def _no_reply(error: Exception) -> InvalidResponse:
+    return InvalidResponse(f"what came is no reply: {type(error).__name__}")
 
 
 class _Tcp(_Connection, redis.asyncio.Connection):
@@ -85,15 +115,27 @@ class _FollowingTls(AsyncFollows, _Tls):
     pass
 
 
-class _SyncFollowingTcp(Follows, redis.Connection):
-    pass
-
-
-class _SyncFollowingTls(Follows, redis.SSLConnection):
-    pass
-
-
 class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
+    pass
+
+
+class _SyncTcp(_SyncConnection, redis.Connection):
+    pass
+
+
+class _SyncTls(_SyncConnection, redis.SSLConnection):
+    pass
+
+
+class _SyncFollowingTcp(Follows, _SyncTcp):
+    pass
+
+
+class _SyncFollowingTls(Follows, _SyncTls):
+    pass
+
+
+class _SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
     pass
 
 
@@ -105,6 +147,11 @@ _FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
 _FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _FollowingTcp,
     redis.asyncio.SSLConnection: _FollowingTls,
+}
+_SYNC: Final[dict[type[Any], type[Any]]] = {
+    redis.Connection: _SyncTcp,
+    redis.SSLConnection: _SyncTls,
+    redis.UnixDomainSocketConnection: _SyncUnix,
 }
 _SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncFollowingTcp,
@@ -153,8 +200,8 @@ def sync_client(
         retry=Retry(NoBackoff(), 0),
         **_common(name, options),
     )
+    pool.connection_class = (_SYNC_FOLLOWING if primary else _SYNC)[pool.connection_class]
     if primary:
-        pool.connection_class = _SYNC_FOLLOWING[pool.connection_class]
         pool.connection_kwargs["primary"] = primary
     return redis.Redis.from_pool(pool)
 

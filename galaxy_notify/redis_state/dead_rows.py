@@ -16,9 +16,9 @@ from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.scripts import Read
 
 #: Members that one call of replay or purge may name.

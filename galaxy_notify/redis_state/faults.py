@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeGuard
 
 from redis import exceptions
 
+from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_state.tls_faults import tls_trouble
 
 #: What a call to Redis may raise; anything else is a defect of ours.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+#: What reading raises where a link has changed a reply: redis-py over a push of nothing, hiredis
+#: over a map with a list for a key, we over fewer values than a script answers with.
+GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+#: The code of a reply that cannot be read; what was asked for may have been done.
+UNREADABLE: Final = "reply"
 
 
 class Remedy(Enum):
@@ -20,7 +30,7 @@ class Remedy(Enum):
 
     #: Back off and try again; it passes by itself.
     RETRY = "retry"
-    #: The primary may be another one now: drop connections, look it up, try again.
+    #: The primary, or what came from it, is in doubt: drop connections, look it up, try again.
     RESOLVE = "resolve"
     #: Credentials, permissions or the deployment are wrong: exit 78 at start, else wait long.
     CONFIGURE = "configure"
@@ -45,6 +55,14 @@ class Fault:
         return self.code == "NOPERM" and _ON_A_KEY.search(self.text) is not None
 
 
+class RedisFault(GalaxyNotifyError):
+    """A call to Redis failed; whether it took effect is unknown, and its scripts may run twice."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"{fault.code}: {fault.text}")
+        self.fault = fault
+
+
 _RESOLVE: Final = frozenset(
     {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN"}
 )
@@ -59,10 +77,11 @@ _CODES: Final = (
     *("MOVED", "ASK"),
 )
 # The first that fits counts: a timeout and a loading server are connection errors as well.
-_PASSING: Final = (
-    ((exceptions.TimeoutError, TimeoutError), "timeout"),
-    ((exceptions.BusyLoadingError,), "LOADING"),
-    ((exceptions.ConnectionError, OSError), "connection"),
+_OF_THE_LINK: Final = (
+    ((exceptions.TimeoutError, TimeoutError), "timeout", Remedy.RETRY),
+    ((exceptions.BusyLoadingError,), "LOADING", Remedy.RETRY),
+    ((exceptions.ConnectionError, OSError), "connection", Remedy.RETRY),
+    ((exceptions.InvalidResponse,), UNREADABLE, Remedy.RESOLVE),
 )
 # Redis 6.2 hides the code of an error inside a script behind "ERR Error running script".
 _IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
@@ -96,15 +115,40 @@ def classify(error: BaseException) -> Fault:
     text = _bounded(error)
     if isinstance(error, exceptions.AuthenticationError):
         return Fault(_auth_code(text), Remedy.CONFIGURE, text)
-    for kinds, code in _PASSING:
+    for kinds, code, remedy in _OF_THE_LINK:
         if isinstance(error, kinds):
-            return Fault(code, Remedy.RETRY, text)
+            return Fault(code, remedy, text)
     # redis-py takes the code off the text of the errors it knows, and keeps it beside.
     known = str(getattr(error, "status_code", None))
     code = known if known in _CODES else reply_code(str(error))
     if code in _CONFIGURE:
         return Fault(code, Remedy.CONFIGURE, text)
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
+
+
+def fault_of(error: BaseException) -> RedisFault:
+    """Return the fault to raise in place of a Redis or network error."""
+    return error if isinstance(error, RedisFault) else RedisFault(classify(error))
+
+
+def unreadable(what: str, error: Exception) -> RedisFault:
+    """Return the fault to raise for a reply of a shape that nothing of ours answers.
+
+    What is left of it may still be on its way: the connection must not serve another call.
+    """
+    text = f"{what} answered what cannot be read: {type(error).__name__}"
+    return RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text))
+
+
+@contextmanager
+def as_fault(what: str) -> Iterator[None]:
+    """Raise `RedisFault` for whatever calling Redis, or reading what it answers, comes to."""
+    try:
+        yield
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    except GARBLED as error:
+        raise unreadable(what, error) from error
 
 
 def fault_in(text: str) -> Fault:

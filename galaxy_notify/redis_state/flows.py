@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import redis
 import redis.asyncio
 
-from galaxy_notify.redis_state.runner import RedisFault, run_all, run_all_sync
+from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.route import decode_route
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault, unreadable
 from galaxy_notify.redis_state.scripts import Call, Read, script
 
 #: Members that one call may name.
@@ -66,12 +66,10 @@ class Counted:
 def read_survey(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[Surveyed]:
     """Look at the next page of an index."""
     (reply,) = yield [survey(keys, index, channel, cursor.at)]
-    try:
+    with as_fault("survey"):
         at, members, odd, bodies = sound(reply)
         cursor.move(at)
         return Surveyed(int(members), [*odd, *_unreadable(bodies)])
-    except (ValueError, TypeError) as error:
-        raise unreadable("survey", error) from error
 
 
 def survey(keys: Keys, index: str, channel: str, at: bytes | str) -> Call:
@@ -87,12 +85,10 @@ def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
     """
     at = "" if cursor.begun and cursor.at == b"0" else cursor.at
     (reply,) = yield [census(keys, at, cursor.left)]
-    try:
+    with as_fault("census"):
         at, ids, routes, odd, channels, left = sound(reply)
         cursor.move(at or b"0", left)
         return Counted(ids, int(routes), odd, channels)
-    except (ValueError, TypeError) as error:
-        raise unreadable("census", error) from error
 
 
 def census(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> Call:

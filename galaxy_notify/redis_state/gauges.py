@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.reading import moment, number
-from galaxy_notify.redis_state.runner import fault_of
 
 #: The totals that are always told, in the order in which routes come by them.
 TOTALS: Final = (
@@ -51,7 +50,7 @@ async def read_gauges(
     client: redis.asyncio.Redis, keys: Keys, channels: Sequence[str]
 ) -> ShardGauge:
     """Read the gauges of a shard in two round trips; raises `RedisFault`."""
-    try:
+    with as_fault("gauges"):
         seconds, micros = await client.time()
         now_ms = seconds * 1000 + micros // 1000
         pipeline = client.pipeline(transaction=False)
@@ -64,13 +63,11 @@ async def read_gauges(
             pipeline.zrange(keys.schedule(channel), 0, 0, withscores=True)
             pipeline.zcard(keys.dead(channel))
         length, groups, totals, *rest = await pipeline.execute(raise_on_error=False)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    gauges = {
-        channel: _channel_gauge(rest[4 * i : 4 * i + 4], now_ms)
-        for i, channel in enumerate(channels)
-    }
-    return ShardGauge(gauges, _number(length), _lags(groups), _totals(totals))
+        gauges = {
+            channel: _channel_gauge(rest[4 * i : 4 * i + 4], now_ms)
+            for i, channel in enumerate(channels)
+        }
+        return ShardGauge(gauges, _number(length), _lags(groups), _totals(totals))
 
 
 def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:

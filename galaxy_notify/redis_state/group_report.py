@@ -8,10 +8,11 @@ from typing import Any, Final, NamedTuple, TypedDict
 import redis
 import redis.asyncio
 
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.flows import Flow, run_flow, run_flow_sync, sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.reading import number
-from galaxy_notify.redis_state.runner import RedisFault, run_all
+from galaxy_notify.redis_state.runner import run_all
 from galaxy_notify.redis_state.scripts import Read
 
 StreamId = tuple[int, int]

@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.nodes import serving
-from galaxy_notify.redis_state.runner import RedisFault, run, run_all, unreadable
+from galaxy_notify.redis_state.runner import run, run_all
 from galaxy_notify.redis_state.scripts import Argument, Call, script
 from galaxy_notify.redis_state.stream_member import Entry, StreamMember, Waiting, ask
 
@@ -161,7 +162,5 @@ def _sound(reply: Any) -> Any:
 
 
 def _fallen(reply: Any) -> int:
-    try:
+    with as_fault("refuse"):
         return int(reply[1])
-    except (ValueError, TypeError, LookupError) as error:
-        raise unreadable("refuse", error) from error

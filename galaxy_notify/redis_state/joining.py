@@ -11,10 +11,10 @@ import redis.asyncio
 
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Remedy
+from galaxy_notify.redis_state.faults import RedisFault, Remedy, as_fault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all, run_all_sync, unreadable
+from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))
@@ -22,8 +22,8 @@ _FIELDS: Final = tuple(field.name for field in fields(Deployment))
 
 def _found(values: Any) -> Deployment | None:
     # A link may garble whatever comes first, and a daemon must outlive it.
-    if not isinstance(values, list) or len(values) != len(_FIELDS):
-        raise unreadable("HMGET", TypeError())
+    if not isinstance(values, list):
+        raise TypeError("what the deployment agreed on is no list")
     # A stranger may have put any number of others beside our fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}
@@ -32,11 +32,8 @@ def _found(values: Any) -> Deployment | None:
 
 async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
     """Return what the deployment agreed on, or None where nobody has been yet."""
-    try:
-        values: Any = await client.hmget(Keys(prefix, 0).meta, *_FIELDS)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    return _found(values)
+    with as_fault("HMGET"):
+        return _found(await client.hmget(Keys(prefix, 0).meta, *_FIELDS))
 
 
 async def join_deployment(
@@ -60,23 +57,18 @@ async def join_deployment(
 
 async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deployment) -> None:
     """Write down again what holds on a shard where it is gone, as after an empty restart."""
-    try:
+    with as_fault("EXEC"):
         if not await client.exists(keys.meta):
             pipeline = client.pipeline(transaction=True)
             for field, value in mine.as_meta().items():
                 pipeline.hsetnx(keys.meta, field, value)
             await pipeline.execute()
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
 
 
 def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
     """Return what the deployment agreed on, or None where nobody has been yet."""
-    try:
-        values: Any = client.hmget(Keys(prefix, 0).meta, *_FIELDS)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    return _found(values)
+    with as_fault("HMGET"):
+        return _found(client.hmget(Keys(prefix, 0).meta, *_FIELDS))
 
 
 def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:

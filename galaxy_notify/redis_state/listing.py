@@ -15,11 +15,11 @@ from galaxy_notify.model.ids import is_first_part
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import STATUS_OF
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.flows import Flow, sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.notifications import readable_record
 from galaxy_notify.redis_state.reading import number, text
-from galaxy_notify.redis_state.runner import RedisFault, unreadable
 from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
 
 #: One entry of ours names no more.
@@ -253,12 +253,10 @@ def glance(
 def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
     if not answer:
         return Glance(exists=False)
-    try:
+    with as_fault("glance"):
         raw, still_open, mark, moved_to, *told = answer
         steps = iter(told)
         counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
-    except (ValueError, TypeError) as error:
-        raise unreadable("glance", error) from error
     return Glance(
         exists=True,
         record=readable_record(notification_id, {b"record": raw}),

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from galaxy_notify.redis_state.faults import Fault, classify
+from galaxy_notify.redis_state.faults import Fault, RedisFault, classify
 from galaxy_notify.redis_state.lookup import SentinelLookup
 from galaxy_notify.redis_state.nodes import NodesClient, at_shard, node_of
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import text
-from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
+from galaxy_notify.redis_state.runner import run_all_sync
 from galaxy_notify.redis_state.scripts import Read, names, script
 from galaxy_notify.redis_state.servers import ServerName, pairs, server_name
 

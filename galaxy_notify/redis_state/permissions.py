@@ -14,13 +14,13 @@ from typing import Any, Final
 import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, fault_of
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import try_all
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
-from galaxy_notify.redis_state.runner import RedisFault, fault_of, run_all
+from galaxy_notify.redis_state.runner import run_all
 from galaxy_notify.redis_state.scripts import Read, script
 
 _ENDLESS: Final = 10**15

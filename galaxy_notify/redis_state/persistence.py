@@ -12,8 +12,7 @@ from typing import Any, Final, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.backoff import OutageBackoff
-from galaxy_notify.redis_state.faults import Fault, Remedy
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.telemetry.outage import EdgeLog
 
 T = TypeVar("T")

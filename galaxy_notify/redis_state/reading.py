@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
+from galaxy_notify.redis_state.runner import run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 
 Command = Sequence[Any]

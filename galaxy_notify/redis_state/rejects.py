@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.intents import resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import number, read_all, text, try_all
-from galaxy_notify.redis_state.runner import RedisFault, run_all_sync
+from galaxy_notify.redis_state.runner import run_all_sync
 
 # An intent may be as large as intake.max_bytes: few are in memory at a time.
 _PAGE: Final = 32

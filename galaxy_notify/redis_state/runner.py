@@ -10,10 +10,9 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_state.connection import packed
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy, classify
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_state.nodes import (
     AsyncNodesClient,
     NodesClient,
@@ -24,25 +23,6 @@ from galaxy_notify.redis_state.nodes import (
     tag_in,
 )
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
-
-
-class RedisFault(GalaxyNotifyError):
-    """A call to Redis failed; whether it took effect is unknown, and its scripts may run twice."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(f"{fault.code}: {fault.text}")
-        self.fault = fault
-
-
-def fault_of(error: BaseException) -> RedisFault:
-    """Return the fault to raise in place of a Redis or network error."""
-    return error if isinstance(error, RedisFault) else RedisFault(classify(error))
-
-
-def unreadable(what: str, error: Exception) -> RedisFault:
-    """Return the fault to raise for a reply of a shape that no script of ours answers."""
-    text = f"{what} answered what cannot be read: {type(error).__name__}"
-    return RedisFault(Fault("reply", Remedy.RETRY, text))
 
 
 async def _execute(client: redis.asyncio.Redis, call: Call) -> Any:
@@ -58,14 +38,12 @@ async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None =
     client = serving(client, call.command)
     if confirm:
         return _sound(await run_all(client, [call], confirm))
-    try:
+    with as_fault(call.script.name):
         try:
             return await _execute(client, call)
         except NoScriptError:
             await client.script_load(call.script.source)
             return await _execute(client, call)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
 
 
 async def run_all(
@@ -146,7 +124,8 @@ async def _pipeline(
     pipeline, ending = client.pipeline(transaction=False), _ending(calls, confirm)
     for call in (*calls, *ending):
         pipeline.execute_command(*call.command)
-    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    with as_fault("a pipeline"):
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
     return _confirmed(calls, replies, ending, confirm)
 
 
@@ -160,14 +139,12 @@ def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) ->
     client = serving(client, call.command)
     if confirm:
         return _sound(run_all_sync(client, [call], confirm))
-    try:
+    with as_fault(call.script.name):
         try:
             return _execute_sync(client, call)
         except NoScriptError:
             client.script_load(call.script.source)
             return _execute_sync(client, call)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
 
 
 def run_all_sync(
@@ -241,7 +218,8 @@ def _pipeline_sync(
     pipeline, ending = client.pipeline(transaction=False), _ending(calls, confirm)
     for call in (*calls, *ending):
         pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
+    with as_fault("a pipeline"):
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
     return _confirmed(calls, replies, ending, confirm)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import number, read_all, text
-from galaxy_notify.redis_state.runner import RedisFault
 
 #: A worker that made no progress for so long is not alive.
 ALIVE_MS: Final = 30_000

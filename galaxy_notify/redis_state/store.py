@@ -11,9 +11,9 @@ import redis.asyncio
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.connection import look_again
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import fault_of, run, unreadable
+from galaxy_notify.redis_state.runner import run
 from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 
@@ -73,23 +73,17 @@ class Store:
 
     async def woken(self, channels: Sequence[str], seconds: float) -> bool:
         """Wait for a wake-up of one of the channels, for at most *seconds*."""
-        try:
-            popped = await self._client.blpop(
-                [self.keys.wake(channel) for channel in channels], timeout=seconds
-            )
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
-        return popped is not None
+        lists = [self.keys.wake(channel) for channel in channels]
+        with as_fault("BLPOP"):
+            return await self._client.blpop(lists, timeout=seconds) is not None
 
     async def rouse(self, channels: Sequence[str]) -> None:
         """Wake a worker for each of the channels, unless that has been done already."""
         lists = [self.keys.wake(channel) for channel in channels]
-        try:
+        with as_fault("RPUSH"):
             for name in lists:
                 if not await self._client.llen(name):
                     await self._client.rpush(name, "1")
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
 
     async def beat(self, worker_id: str, fields: dict[str, str], now_ms: int) -> None:
         """Tell that the worker makes progress; it is forgotten 30 s after the last time."""
@@ -99,20 +93,16 @@ class Store:
         pipeline.hset(key, items=[part for pair in told.items() for part in pair])
         pipeline.pexpire(key, _WORKER_TTL_MS)
         pipeline.zadd(self.keys.workers, {worker_id: now_ms})
-        try:
+        with as_fault("EXEC"):
             await pipeline.execute()
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
 
     async def retire(self, worker_id: str) -> None:
         """Tell that the worker has left, so that nobody takes it for a living one."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.delete(self.keys.worker(worker_id))
         pipeline.zrem(self.keys.workers, worker_id)
-        try:
+        with as_fault("EXEC"):
             await pipeline.execute()
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
 
     async def _run(
         self,
@@ -124,7 +114,5 @@ class Store:
         started = perf_counter()
         reply = await run(self._client, call, confirm)
         self._took(call.script.name, perf_counter() - started, items)
-        try:
+        with as_fault(call.script.name):
             return read(reply)
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-            raise unreadable(call.script.name, error) from error

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.group_report import (
     GroupReport,
@@ -19,7 +19,7 @@ from galaxy_notify.redis_state.group_report import (
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.redis_state.runner import fault_of, run_all_sync
+from galaxy_notify.redis_state.runner import run_all_sync
 from galaxy_notify.redis_state.scripts import Read
 
 __all__ = [
@@ -95,10 +95,8 @@ def _read(
     by_stream = {keys.stream: keys for keys in some}
     # Values of Any: the commands' own types are wider than what stands here.
     positions: dict[Any, Any] = {stream: at[stream] for stream in by_stream}
-    try:
+    with as_fault("XREAD"):
         reply: Any = client.xread(positions, count=_READ, block=block_ms)
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
     for name, rows in (reply.items() if isinstance(reply, dict) else reply) or ():
         for row in rows[0] if rows and isinstance(rows[0], list) else rows:
             yield _entry(by_stream[name.decode()], row)

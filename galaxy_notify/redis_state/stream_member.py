@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import redis.asyncio
 from redis.exceptions import ResponseError
 
 from galaxy_notify.redis_state.connection import look_again
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
-from galaxy_notify.redis_state.runner import fault_of, unreadable
+from galaxy_notify.redis_state.faults import as_fault
 
 T = TypeVar("T")
-_UNREADABLE: Final = (ValueError, TypeError, IndexError, KeyError, AttributeError)
 
 
 class Entry(NamedTuple):
@@ -45,13 +43,11 @@ class StreamMember:
     async def join(self) -> bool:
         """Make the group at the stream's beginning unless it is there; True if it was made."""
         removed = await self._removed()
-        try:
+        with as_fault("XGROUP"):
             try:
                 return await self._create(entries_read=removed)
             except ResponseError:
                 return await self._create()  # 6.2 does not count what a group has read
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
 
     async def read(self, count: int, block_ms: int) -> list[Entry]:
         """Wait for entries that the group was not given yet; none in time is normal."""
@@ -60,10 +56,8 @@ class StreamMember:
                 self.group, self.consumer, {self.stream: ">"}, count=count, block=block_ms
             )
         )
-        try:
+        with as_fault("XREADGROUP"):
             return [Entry(stream_id.decode(), fields, 1) for stream_id, fields in _rows(reply)]
-        except _UNREADABLE as error:
-            raise unreadable("XREADGROUP", error) from error
 
     async def waiting(
         self, own_idle_ms: int, idle_ms: int, limit: int
@@ -74,22 +68,21 @@ class StreamMember:
             pipeline.xpending_range(
                 self.stream, self.group, "-", "+", limit, consumername=own, idle=idle
             )
-        mine, all_of_them = await ask(pipeline.execute())
-        try:
+        with as_fault("XPENDING"):
+            mine, all_of_them = await pipeline.execute()
             own_entries = [_waiting(row) for row in mine]
             stale = [_waiting(row) for row in all_of_them]
-        except _UNREADABLE as error:
-            raise unreadable("XPENDING", error) from error
         return own_entries, [entry for entry in stale if entry.consumer != self.consumer]
 
     async def take(self, waiting: Waiting, idle_ms: int) -> Entry | None:
         """Take a waiting entry over, or None where it has gone or somebody was quicker."""
         stream, stream_id = self.stream, waiting.stream_id
-        rows = await ask(
-            self._client.xclaim(stream, self.group, self.consumer, idle_ms, [stream_id])
-        )
-        if rows and rows[0][0] is not None:
-            return Entry(stream_id, rows[0][1], waiting.deliveries + 1)
+        with as_fault("XCLAIM"):
+            rows: Any = await self._client.xclaim(
+                stream, self.group, self.consumer, idle_ms, [stream_id]
+            )
+            if rows and rows[0][0] is not None:
+                return Entry(stream_id, rows[0][1], waiting.deliveries + 1)
         if rows:  # 6.2 keeps a trimmed entry pending, and answers with nothing in its place
             await ask(self._client.xack(stream, self.group, stream_id))
         return None
@@ -130,15 +123,14 @@ class StreamMember:
 
     async def _removed(self) -> int:
         """Return how many entries left the stream before the group was made: it lost none."""
-        try:
-            info = await self._client.xinfo_stream(self.stream)
-        except ResponseError as error:
-            if "no such key" in str(error):
-                return 0
-            raise fault_of(error) from error
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error
-        return max(0, int(info.get("entries-added", 0)) - int(info.get("length", 0)))
+        with as_fault("XINFO"):
+            try:
+                info = await self._client.xinfo_stream(self.stream)
+            except ResponseError as error:
+                if "no such key" in str(error):
+                    return 0
+                raise
+            return max(0, int(info.get("entries-added", 0)) - int(info.get("length", 0)))
 
 
 def no_group(text: str) -> bool:
@@ -148,10 +140,8 @@ def no_group(text: str) -> bool:
 
 async def ask(reply: Awaitable[T] | Any) -> Any:
     """Return a reply; raise `RedisFault` in place of what redis-py raises."""
-    try:
+    with as_fault("redis"):
         return await reply
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
 
 
 def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.group_report import GroupReport, group_report
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import number, read_all, try_all
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.servers import pairs
 
 #: (stream, group) → how long ago the last of its consumers was seen; None where there is none.

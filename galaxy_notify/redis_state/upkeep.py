@@ -11,11 +11,11 @@ import redis.asyncio
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.flows import Flow, run_flow
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import fault_of, run, unreadable
+from galaxy_notify.redis_state.runner import run
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
@@ -54,6 +54,10 @@ class Upkeep:
 
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is."""
+        with as_fault("janitor"):
+            return await self._take_lock(worker_id)
+
+    async def _take_lock(self, worker_id: str) -> bool:
         holder = await self._ask("GET", self.keys.janitor)
         if holder not in (None, worker_id.encode()):
             # Set back, the clock would let a dead janitor hold its lock for as long as that.
@@ -79,10 +83,11 @@ class Upkeep:
         if self.deployment.trim == "none":
             return Trimmed(0, 0, {}, is_long=False)
         if self.deployment.trim == "always":
-            gone = await self._ask("XTRIM", self.keys.stream, "MAXLEN", "~", keep)
-            return Trimmed(int(gone), 0, {}, is_long=True)
+            with as_fault("XTRIM"):
+                gone = int(await self._ask("XTRIM", self.keys.stream, "MAXLEN", "~", keep))
+            return Trimmed(gone, 0, {}, is_long=True)
         reply = await run(self._client, calls.trim(self.keys, keep, group_idle_ms))
-        try:
+        with as_fault("trim"):
             gone, length, *groups = reply
             steps = iter(groups)
             seen = {
@@ -90,31 +95,31 @@ class Upkeep:
                 for name, word, idle in zip(steps, steps, steps, strict=True)
             }
             return Trimmed(int(gone), int(length), seen, is_long=2 * int(length) > keep)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise unreadable("trim", error) from error
 
     async def lapse(self, channel: str) -> int:
         """Shorten leases that a clock set back lets last too long; return how many."""
-        return int(await run(self._client, calls.lapse(self.keys, channel)))
+        with as_fault("lapse"):
+            return int(await run(self._client, calls.lapse(self.keys, channel)))
 
     async def delist(self, start: str) -> Delisted:
         """Remove what is not there any more from a page of what is listed, behind *start*."""
-        reply = await run(self._client, calls.delist(self.keys, start, LISTED))
-        try:
-            following, looked, gone = reply
+        with as_fault("delist"):
+            following, looked, gone = await run(
+                self._client, calls.delist(self.keys, start, LISTED)
+            )
             return Delisted(following.decode(), int(looked), int(gone))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise unreadable("delist", error) from error
 
     async def forget_workers(self) -> None:
         """Forget the workers that were not heard of for an hour."""
-        seconds, _ = await self._ask("TIME")
-        until = int(seconds) * 1000 - _FORGOTTEN_MS
+        with as_fault("TIME"):
+            seconds, _ = await self._ask("TIME")
+            until = int(seconds) * 1000 - _FORGOTTEN_MS
         await self._ask("ZREMRANGEBYSCORE", self.keys.workers, "-inf", until)
 
     async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
         """Purge dead letters that are too old or too many, one batch at most."""
-        return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
+        with as_fault("dead letters"):
+            return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
 
     async def check(self, page: Flow[None]) -> None:
         """Look at a page of the state, and mend what it says."""
@@ -125,7 +130,5 @@ class Upkeep:
         await assert_deployment(self._client, self.keys, self.deployment)
 
     async def _ask(self, *command: Any) -> Any:
-        try:
+        with as_fault(command[0]):
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
-        except REDIS_ERRORS as error:
-            raise fault_of(error) from error

@@ -12,7 +12,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on
 from tests.support.dead import graveyard

@@ -17,9 +17,8 @@ from galaxy_notify.operations.dead_letters import DeadLetters
 from galaxy_notify.operations.dead_moves import Mover, Outcome, Run
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
-from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault
 from tests.support.dead import (
     ACTOR,
     Graveyard,

@@ -10,9 +10,9 @@ import redis
 
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.faults import Remedy, classify
+from galaxy_notify.redis_state.faults import RedisFault, Remedy, classify
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault, run_sync
+from galaxy_notify.redis_state.runner import run_sync
 from tests.support.servers import Server
 
 KEYS = Keys("gn", 0)

@@ -11,7 +11,7 @@ import pytest
 from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.redis_state.runner import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_only

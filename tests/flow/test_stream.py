@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from galaxy_notify.redis_state.connection import async_client, sync_client
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.stream import (
     GroupReport,
     drop_group,

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.runner import RedisFault, run_sync
+from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.handed_in import GROUP, KEEPING, KEYS, given, reject_of
 from tests.lua.support.injection import refuse_nth

@@ -9,6 +9,7 @@ import pytest
 from galaxy_notify.model.preference import LONGEST
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.preferences import (
     Recalled,
     UserChange,
@@ -17,7 +18,6 @@ from galaxy_notify.redis_state.preferences import (
     recall_page,
     recalled,
 )
-from galaxy_notify.redis_state.runner import RedisFault
 from tests.lua.support.injection import Injected, refuse_all
 from tests.lua.support.shard import Shard
 from tests.lua.support.snapshot import snapshot

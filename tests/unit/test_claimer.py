@@ -10,9 +10,8 @@ import pytest
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Claim, ClaimedMember, ClaimLimits
-from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import RedisFault
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry import Telemetry
 

@@ -10,9 +10,8 @@ import redis
 import redis.asyncio
 
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import Remedy
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import read_deployment, read_deployment_sync
-from galaxy_notify.redis_state.runner import RedisFault
 
 DAY = 86_400_000
 
@@ -46,6 +45,6 @@ def test_deployment__of_a_garbled_reply_is_a_fault_and_no_crash(reply: object) -
 
     with pytest.raises(RedisFault) as error:
         read_deployment_sync(cast(redis.Redis, Garbled()), "gn")
-    assert (error.value.fault.code, error.value.fault.remedy) == ("reply", Remedy.RETRY)
+    assert (error.value.fault.code, error.value.fault.remedy) == ("reply", Remedy.RESOLVE)
     with pytest.raises(RedisFault):
         asyncio.run(read_deployment(cast(redis.asyncio.Redis, AsyncGarbled()), "gn"))

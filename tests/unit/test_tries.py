@@ -8,11 +8,11 @@ from redis import exceptions
 from galaxy_notify.redis_state.access import open_sync
 from galaxy_notify.redis_state.client import Tries
 from galaxy_notify.redis_state.connection import sync_client
+from galaxy_notify.redis_state.faults import RedisFault, fault_of
 from galaxy_notify.redis_state.following import Primary, Scout
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.lookup import Address, ClusterLookup
 from galaxy_notify.redis_state.nodes import NodesClient, by_node
-from galaxy_notify.redis_state.runner import RedisFault, fault_of
 from galaxy_notify.redis_state.scripts import Read
 from galaxy_notify.settings import settings_from
 

@@ -31,6 +31,8 @@ class Trouble:
     chances: Mapping[str, float] = field(default_factory=dict)
     #: Number of a call, from 1 → its fault.
     nth: Mapping[int, str] = field(default_factory=dict)
+    #: What the first byte of a garbled reply becomes; otherwise it is drawn.
+    first_byte: bytes = b""
 
 
 class FaultyProxy(Proxy):
@@ -122,7 +124,8 @@ class _FaultyConnection(Connection):
             return False
         if self._fault == "garble":
             # What the reply is made of; what it carries is the business of TCP's own sums, or TLS.
-            reply = bytes([reply[0] ^ self._rng.randrange(1, 256)]) + reply[1:]
+            drawn = bytes([reply[0] ^ self._rng.randrange(1, 256)])
+            reply = (trouble.first_byte or drawn) + reply[1:]
         size = 1 if self._fault == "split" else 1460 if trouble.bytes_per_s else len(reply)
         for at in range(0, len(reply), size):
             self._client.sendall(reply[at : at + size])

@@ -1,0 +1,167 @@
+"""Replies whose first byte a link has changed into that of any other kind of reply: row 22."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from random import Random
+
+import pytest
+import redis.asyncio
+
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.connection import async_client, sync_client
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_state.gauges import read_gauges
+from galaxy_notify.redis_state.joining import join_deployment, join_deployment_sync
+from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.store import Store
+from galaxy_notify.redis_state.stream_member import StreamMember
+from galaxy_notify.redis_state.upkeep import Upkeep
+from tests.faults.support.faulty_proxy import Trouble, faulty
+from tests.hostile.planting import KEYS, plant
+from tests.support.servers import Server
+
+#: The bytes with which replies of RESP2 and RESP3 begin, and one with which none does.
+KINDS = b"+-:$*_#,(!=%~>|?"
+LIMITS = calls.ClaimLimits(members=8, ttl_ms=1000, bytes=1 << 20, record_bytes=1 << 20, hold_at=0)
+#: More round trips than any of the calls makes, with those that open its connection.
+_TRIPS = 9
+#: How long a reply is waited for that never ends.
+_PATIENCE_S = 0.05
+
+Client = redis.asyncio.Redis
+
+
+async def _claim(client: Client) -> None:
+    await _store(client).claim("push", "token", LIMITS)
+
+
+async def _beat(client: Client) -> None:
+    await _store(client).beat("worker", {"host": "here"}, 1)
+
+
+async def _rouse(client: Client) -> None:
+    await _store(client).rouse(["push"])
+
+
+async def _join(client: Client) -> None:
+    await join_deployment(client, "gn", Deployment(), lead=True)
+
+
+async def _tidy_up(client: Client) -> None:
+    upkeep = Upkeep(client, KEYS, Deployment())
+    await upkeep.take_lock("janitor")
+    await upkeep.trim(1)
+    await upkeep.lapse("push")
+    await upkeep.assert_meta()
+    await upkeep.forget_workers()
+
+
+async def _measure(client: Client) -> None:
+    await read_gauges(client, KEYS, ["push"])
+
+
+async def _consume(client: Client) -> None:
+    member = StreamMember(client, KEYS.stream, "group", "consumer")
+    await member.join()
+    for entry in await member.read(1, 1):
+        waiting, _ = await member.waiting(0, 0, 1)
+        await member.take(waiting[0], 0)
+        await member.exists(entry.stream_id)
+
+
+def _store(client: Client) -> Store:
+    return Store(client, KEYS, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [_claim, _beat, _rouse, _join, _tidy_up, _measure, _consume],
+    ids=lambda call: call.__name__,
+)
+def test_row22__any_kind_of_reply(
+    server: Server, call: Callable[[Client], Awaitable[None]]
+) -> None:
+    """A call comes to its end or to a fault, and to nothing else."""
+
+    async def ask(url: str) -> None:
+        client = async_client(url, socket_timeout=_PATIENCE_S)
+        with suppress(RedisFault):
+            await call(client)
+        await client.aclose()
+
+    for trouble in _troubles():
+        _prepare(server)
+        with faulty(server.socket, Random(1), trouble) as proxy:
+            asyncio.run(ask(proxy.url))
+
+
+def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
+    """The same with the client that producers and operators use."""
+    claim = calls.claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
+    for trouble in _troubles():
+        _prepare(server)
+        with (
+            faulty(server.socket, Random(1), trouble) as proxy,
+            sync_client(proxy.url, socket_timeout=_PATIENCE_S) as client,
+            suppress(RedisFault),
+        ):
+            join_deployment_sync(client, "gn", Deployment())
+            run_sync(client, claim)
+
+
+@pytest.mark.parametrize("head", [b"-7", b"--1", b":7", b"(7", b",7", b"%7", b">7", b"#t", b"!1"])
+def test_row22__rest_of_a_reply_answers_no_other_call(head: bytes) -> None:
+    """Where the head of a reply is garbled, its rest comes to nobody, however late it comes."""
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        rest = b""
+        with suppress(ConnectionError):
+            while request := await reader.read(1 << 16):
+                writer.write(rest + _answer(request, head))
+                rest = b"$7\r\nclaimed\r\n" if b"EVALSHA" in request else b""
+                await writer.drain()
+        writer.close()
+
+    async def ask() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = async_client(f"redis://127.0.0.1:{port}", socket_timeout=_PATIENCE_S)
+        with pytest.raises(RedisFault) as error:
+            await _claim(client)
+        if error.value.fault.remedy is Remedy.RESOLVE:
+            await _store(client).reconnect()
+        assert await client.echo("mine") == b"mine"
+        assert len(connections) == 2
+        await client.aclose()
+        server.close()
+
+    asyncio.run(ask())
+
+
+def _answer(request: bytes, head: bytes) -> bytes:
+    if b"HELLO" in request:
+        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
+    if b"EVALSHA" in request:
+        return head + b"\r\n"
+    return b"$4\r\nmine\r\n" if b"ECHO" in request else b"+OK\r\n"
+
+
+def _troubles() -> list[Trouble]:
+    return [
+        Trouble(nth={trip: "garble"}, first_byte=bytes([kind]))
+        for trip in range(1, _TRIPS + 1)
+        for kind in KINDS
+    ]
+
+
+def _prepare(server: Server) -> None:
+    with server.client() as client:
+        client.flushall()
+        plant(client)
+        client.xadd(KEYS.stream, {"event_id": "1"})
