@@ -21,7 +21,7 @@ from tests.support.daemons import daemon_on
 from tests.support.intake import intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
-from tests.support.servers import the_bundled_server
+from tests.support.servers import each_server, the_bundled_server
 from tests.support.site import Site
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
@@ -31,10 +31,10 @@ DEPLOYMENT = {"redis__cluster": True, "worker__shards": SHARDS}
 Found = Callable[..., Site]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Run three primaries with a replica each."""
-    with clustered(the_bundled_server()) as made:
+@pytest.fixture(scope="module", params=each_server())
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Run three primaries with a replica each, on each flavour of server."""
+    with clustered(request.param or the_bundled_server()) as made:
         yield made
 
 
@@ -134,7 +134,7 @@ def test_cluster__operators_commands_see_all_shards(cluster: Cluster, found: Fou
 
 def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found: Found) -> None:
     """While a node and its replica are away the other shards go on; theirs wait, and are kept."""
-    site = found()
+    site = found(worker__lease_ttl_ms=1000)
     down = cluster.owner(site.keys.stream)
     gone = [node for node in cluster.nodes if node is down or cluster.follows(node, down)]
     served = [k for k in site.layout.all_keys if cluster.owner(k.stream) is not down]
@@ -143,7 +143,7 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found
         wait_until(lambda: not site.due(), "all are published")
         for node in gone:
             node.kill()
-        receipts = [_try(site, f"w{n}") for n in range(60)]
+        receipts = [_try(site, f"w{n}") for n in range(15)]
         there = [name for name in receipts if name and site.layout.keys_for(name) in served]
         assert there
         wait_until(lambda: _published(site, served) >= len(there), "the others go on", 30)
@@ -158,7 +158,7 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found
 @pytest.mark.slow
 def test_cluster__a_replica_takes_over(cluster: Cluster, found: Found) -> None:
     """After the death of a primary its replica serves the shard, and the work goes on."""
-    site = found(redis__durability="replicas:1")
+    site = found(redis__durability="replicas:1", worker__lease_ttl_ms=1000)
     station = site.station()
     with load_on(site.settings) as load, station.running():
         load.wait_for_more(50)

@@ -16,8 +16,8 @@ from tests.support.command import NOWHERE, Command
 from tests.support.daemons import daemon_on
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
-from tests.support.sentinels import NAME, SentinelSet, watched
-from tests.support.servers import the_bundled_server
+from tests.support.sentinels import NAME, SentinelSet, role_of, watched
+from tests.support.servers import each_server, the_bundled_server
 from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
@@ -32,10 +32,10 @@ def lines() -> Iterator[Lines]:
         yield read
 
 
-@pytest.fixture
-def nodes() -> Iterator[SentinelSet]:
-    """Run one primary, two replicas and three sentinels."""
-    with watched(the_bundled_server()) as made:
+@pytest.fixture(params=each_server())
+def nodes(request: pytest.FixtureRequest) -> Iterator[SentinelSet]:
+    """Run one primary, two replicas and three sentinels, on each flavour of server."""
+    with watched(request.param or the_bundled_server()) as made:
         yield made
 
 
@@ -54,7 +54,8 @@ def found(nodes: SentinelSet, lines: Lines) -> Iterator[Found]:
         yield make
 
 
-def test_sentinel__a_dead_primary_is_followed_by_the_daemon(nodes: SentinelSet) -> None:
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_sentinel__a_dead_primary_is_followed_by_the_daemon(how: str, nodes: SentinelSet) -> None:
     """A daemon publishes again soon after a replica was promoted, and was not restarted."""
     primary, before = nodes.primary(), nodes.named()
     site = Site(NOWHERE, **nodes.settings)
@@ -63,17 +64,24 @@ def test_sentinel__a_dead_primary_is_followed_by_the_daemon(nodes: SentinelSet) 
         daemon.wait_for("daemon working")
         made = site.notify("early")
         wait_until(lambda: site.event_ids() == [member_of(made, "early")], "it is published")
-        primary.kill()
+        primary.kill() if how == "killed" else primary.pause()
         daemon.wait_for("redis unavailable")
         nodes.promoted(before)
         later = site.notify("late")
         wait_until(lambda: member_of(later, "late") in site.event_ids(), "it goes on", 5)
+        primary.start() if how == "killed" else primary.resume()
+        wait_until(lambda: role_of(primary) == "slave", "the old primary follows", 60)
+        last = site.notify("last")
+        wait_until(lambda: member_of(last, "last") in site.event_ids(), "it still goes on")
         assert daemon.process.poll() is None
+    site.assert_sound()
     site.close()
-    primary.start()
 
 
-@pytest.mark.parametrize("how", ["forced", pytest.param("death", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "how",
+    ["forced", *(pytest.param(how, marks=pytest.mark.slow) for how in ("death", "freeze"))],
+)
 def test_sentinel__loses_nothing_that_all_replicas_had(
     how: str, nodes: SentinelSet, found: Found
 ) -> None:
@@ -87,10 +95,10 @@ def test_sentinel__loses_nothing_that_all_replicas_had(
         if how == "forced":
             nodes.force_failover()
         else:
-            primary.kill()
+            primary.kill() if how == "death" else primary.pause()
             nodes.promoted(before)
             # Without its second replica nothing can be confirmed.
-            primary.start()
+            primary.start() if how == "death" else primary.resume()
         load.wait_for_more(100, 60)
         wait_until(lambda: _follow_all(nodes), "both others follow", 30)
     site.whole = False

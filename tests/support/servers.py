@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 import redis
+from _pytest.mark import ParameterSet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -38,6 +40,14 @@ def servers_found() -> dict[str, ServerBinary]:
         "bundled" if server.bundled else f"{server.flavour}-{server.version}": server
         for server in reversed(find_servers(os.environ["PATH"]))
     }
+
+
+def each_server() -> list[ParameterSet]:
+    """Return all servers as parameters, all but the bundled one for slow runs only."""
+    return [
+        pytest.param(binary, id=name, marks=[] if binary.bundled else pytest.mark.slow)
+        for name, binary in servers_found().items()
+    ] or [pytest.param(None, id="bundled")]
 
 
 def the_bundled_server() -> ServerBinary:
