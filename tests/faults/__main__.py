@@ -23,7 +23,9 @@ def main() -> int:
     options, further = parser.parse_known_args()
     results = Results()
     chosen = [OWN, *named_tests()]
-    code = pytest.main(["-q", "-m", "", "-n", "2", *chosen, *further], plugins=[results])
+    # They mostly wait; the long ones must not be left to one of the workers at the end.
+    workers = ["-n", "3", "--dist", "worksteal"]
+    code = pytest.main(["-q", "-m", "", *workers, *chosen, *further], plugins=[results])
     found = servers_found().values()
     about = [
         *machine(next(iter(found))).items(),

@@ -1,7 +1,8 @@
 """``make soak``: random faults from a seed beside a load, for as many minutes as one likes.
 
 It ends with what was lost, doubled or early, how long the slowest recovery took, and how the memory
-and the open files of a daemon that lives all the while have grown.
+and the open files of a daemon that lives all the while have grown. A run long enough to tell growth
+from noise fails over a daemon that has grown.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.faults.support.arena import Arena, arena_on
 from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
 from tests.faults.support.load import Shape
 from tests.faults.test_storm import ALL_FAULTS
-from tests.support.daemons import DaemonProcess, daemon_on
+from tests.support.daemons import daemon_on
 from tests.support.memory import Memory
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import servers_found
@@ -34,6 +35,10 @@ _SETTLED_MS: Final = 30 * 86_400_000
 _SAMPLE_S: Final = 5.0
 #: The first share of a run, in which a process takes what it needs.
 _WARM_UP: Final = 0.25
+#: From so many minutes on growth is told from noise, and this is the most of it in an hour.
+_TELLING_MINUTES: Final = 30
+_MOST_GROWTH_MB: Final = 1.0
+_MOST_GROWTH_FILES: Final = 1.0
 
 
 @dataclass
@@ -60,9 +65,9 @@ class Series:
 class Witness:
     """A daemon that nobody harms: it meets every fault of the server, and must not grow."""
 
-    def __init__(self, daemon: DaemonProcess) -> None:
+    def __init__(self, pid: int) -> None:
         self.memory, self.files = Series(), Series()
-        self._pid = daemon.process.pid
+        self._pid = pid
         self._next = 0.0
 
     def look(self) -> None:
@@ -72,6 +77,13 @@ class Witness:
             self._next = now + _SAMPLE_S
             self.memory.samples.append((now, Memory(self._pid).resident))
             self.files.samples.append((now, len(list(Path(f"/proc/{self._pid}/fd").iterdir()))))
+
+    def has_grown(self, minutes: float) -> bool:
+        """Tell whether it grew, where a run of so many *minutes* is long enough to tell (I11)."""
+        return minutes >= _TELLING_MINUTES and (
+            self.memory.slope_per_hour() > _MOST_GROWTH_MB
+            or self.files.slope_per_hour() > _MOST_GROWTH_FILES
+        )
 
 
 class Soak(Chaos):
@@ -127,7 +139,7 @@ def soak(name: str, minutes: float, stack: ExitStack) -> int:
     settings = arena.daemons[0].settings
     alone = stack.enter_context(daemon_on(arena.server, **settings))
     alone.wait_for("daemon working", 60)
-    witness = Witness(alone)
+    witness = Witness(alone.process.pid)
     chaos = Soak(arena, witness, minutes)
     with arena.load(_SHAPE).running(sys.maxsize):
         chaos.go_on()
@@ -140,10 +152,12 @@ def soak(name: str, minutes: float, stack: ExitStack) -> int:
         f"memory of a daemon, MB: {witness.memory}; {witness.memory.slope_per_hour():+.2f} an hour",
         f"its open files: {witness.files}; {witness.files.slope_per_hour():+.2f} an hour",
         *(f"broken: {violation}" for violation in report.violations[:20]),
+        *(["broken: the daemon has grown"] if witness.has_grown(minutes) else []),
+        *(["broken: the daemon has ended"] if alone.process.poll() is not None else []),
     ]
     for line in lines:
         _say(line)
-    return 1 if report.violations or alone.process.poll() is not None else 0
+    return int(any(line.startswith("broken: ") for line in lines))
 
 
 def _say(line: str) -> None:

@@ -50,6 +50,8 @@ def test_matrix__knows_every_test_of_a_row() -> None:
         (f"{OWN}/test_x.py::test_row05__storm[bundled]", True),
         (f"{OWN}/test_x.py::test_outage__x[row05_killed]", True),
         (f"{OWN}/test_x.py::test_row50__x", False),
+        (f"{OWN}/test_x.py::test_y[{OWN}/test_z.py::test_row05__z]", False),
+        (f"{OWN}/test_x.py::test_y[{OWN}/test_z.py::test_z[row05_z]]", False),
         ("tests/flow/test_a.py::test_b[x]", True),
         ("tests/flow/test_a.py::test_b__other", False),
         ("tests/flow/test_c.py::test_any", True),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from tests.faults.soak import Series, main
+from tests.faults.soak import Series, Witness, main
 
 
 def test_series__tells_growth_from_noise() -> None:
@@ -14,6 +16,18 @@ def test_series__tells_growth_from_noise() -> None:
     growing = Series([(t, 50.0 + t / 3600) for t in range(100)])
     assert growing.slope_per_hour() == pytest.approx(1.0)
     assert Series().slope_per_hour() == 0.0
+
+
+def test_witness__that_grew_is_told_where_the_run_was_long_enough() -> None:
+    """Two megabytes, or two files, an hour are too many; ten minutes do not tell."""
+    for memory, files, grown in ((2, 0, True), (0, 2, True), (0.5, 0.5, False)):
+        witness = Witness(os.getpid())
+        witness.look()
+        for series, slope in ((witness.memory, memory), (witness.files, files)):
+            assert series.samples[0][1] > 0
+            series.samples = [(t, 50 + slope * t / 3600) for t in range(1800)]
+        assert witness.has_grown(60) is grown
+        assert not witness.has_grown(10)
 
 
 @pytest.mark.slow
