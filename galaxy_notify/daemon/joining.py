@@ -18,6 +18,7 @@ from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import look_again
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import Settings
@@ -60,6 +61,8 @@ class Joining:
                 edge.down(error.fault.code, error.fault.text)
                 self._telemetry.redis_error(error.fault.code)
                 self._supervisor.status(f"waiting for redis: {error.fault.code}")
+                if error.fault.remedy is Remedy.RESOLVE:
+                    await look_again(self._client)
                 await self._pause(max(_PAUSE_S, backoff.next() / 1000), stop)
             else:
                 edge.up()

@@ -122,10 +122,12 @@ class Daemon:
         telling = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
         self._log.info("daemon working", channels=list(self._settings.worker.channels))
-        await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, telling, *running}, return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
-        await self._drain(running, intake)
-        await telling
+        try:
+            await self._drain(running, intake)
+        finally:
+            await telling
 
     def _intake(self) -> tuple[IntakePart, asyncio.Task[None]] | None:
         """Begin to read the intent stream, if this daemon is to."""

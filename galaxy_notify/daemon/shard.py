@@ -95,8 +95,11 @@ class Shard:
         working = asyncio.create_task(self.worker.run(self._shared.settings.worker.slots))
         await asyncio.wait({tidying, working}, return_when=asyncio.FIRST_COMPLETED)
         self.stop()
-        await asyncio.gather(working, tidying)
+        # Where one broke, the other still ends what it has in flight.
+        await asyncio.wait({tidying, working})
         await self._retire()
+        for part in (working, tidying):
+            part.result()
 
     def stop(self) -> None:
         """Settle what is encoded, release the rest, and end."""

@@ -9,9 +9,9 @@ from typing import Final
 from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.daemon.supervisor import Supervisor
 from galaxy_notify.errors import GalaxyNotifyError
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.gauges import ShardGauge, read_gauges
-from galaxy_notify.redis_state.nodes import at_shard
+from galaxy_notify.redis_state.nodes import at_shard, look_again
 from galaxy_notify.telemetry import Backlog, Snapshot
 
 _EVERY_S: Final = 10.0
@@ -49,11 +49,13 @@ class StatusLine:
         channels = self._shared.settings.worker.channels
         gauges: dict[int, ShardGauge] = {}
         for shard in self._shards:
+            client = at_shard(self._shared.client, shard.keys)
             try:
-                client = at_shard(self._shared.client, shard.keys)
                 gauges[shard.keys.shard] = await read_gauges(client, shard.keys, channels)
             except RedisFault as error:
                 self._supervisor.status(f"redis: {error.fault.code}")
+                if error.fault.remedy is Remedy.RESOLVE:
+                    await look_again(client)
                 return
         self._supervisor.status(_line(gauges))
         self._shared.telemetry.observe(_snapshot(gauges))

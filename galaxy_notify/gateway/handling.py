@@ -66,8 +66,13 @@ class Handling:
 
 
 def _reason(error: BaseException) -> str:
-    return _bounded(f"{type(error).__name__}: {error}")
+    try:
+        return _bounded(f"{type(error).__name__}: {error}")
+    except Exception:  # asking a stranger's error what it says may fail as well
+        return type(error).__name__
 
 
 def _bounded(text: str) -> str:
-    return " ".join(text.split())[:_REASON_MAX]
+    """Return a text that can be stored: half a character can be told, and cannot be written."""
+    told = " ".join(text.split())[:_REASON_MAX]
+    return told.encode("utf-8", "backslashreplace").decode()

@@ -7,12 +7,12 @@ stands in its place.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
-from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.intake.receipts import UNREAD, Receipt, Unknown, refused
 from galaxy_notify.intake.recipients import Part, Recipient, recipients_of
 from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
@@ -33,12 +33,6 @@ _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 4000
 _THERE: Final = frozenset({"accepted", "duplicate"})
 _CONFLICT: Final = "this idempotency key was used with other content"
-
-
-class Unknown(NamedTuple):
-    """Stands for the receipt of an intent of which nothing is known, with the reason."""
-
-    reason: str
 
 
 _PLANNED: Final = Unknown("")
@@ -159,7 +153,7 @@ def _read(reply: Any, items: int) -> list[calls.Answer]:
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, LookupError, AttributeError):
-        return [calls.Answer("fault", "accept answered what cannot be read")] * items
+        return [calls.Answer("fault", UNREAD)] * items
 
 
 def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Receipt | Unknown]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.accepting import Flow
@@ -15,10 +15,12 @@ from galaxy_notify.model.route import PUBLISHABLE, Route
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
+from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.notifications import readable_record, readable_route
 from galaxy_notify.redis_state.scripts import Call, Read
 
+T = TypeVar("T")
 _TRIES: Final = 3
 
 
@@ -89,7 +91,7 @@ class Change(ABC):
         yield from self._part(self.found.name)
         for later in self.layout.later_parts(self.found.name, self.found.parts):
             counts = yield [Read(command) for command in later.counting()]
-            if any(map(_sound, counts)):
+            if any(_read(count, int) for count in counts):
                 for part in later.names:
                     yield from self._part(part)
 
@@ -103,8 +105,10 @@ class Change(ABC):
                 return
             (reply,) = yield [self.call(part, changes)]
             # Without changes too, the answer says whether what was changed before is safe.
-            words = calls.words(_sound(reply))
+            words = _read(reply, calls.words)
             words = words[len(words) - len(changes) :]
+            if len(words) != len(changes):
+                raise Unavailable(f"Redis did not say what became of the {self.verb}", part)
             counted |= self._count(changes, words)
             if "fault" in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
@@ -145,13 +149,20 @@ class Change(ABC):
 def _fields(layout: Layout, notification_id: str) -> Flow[dict[bytes, bytes]]:
     key = layout.keys_for(notification_id).notification(notification_id)
     (reply,) = yield [Read(["HGETALL", key])]
-    found = _sound(reply)
-    if isinstance(found, dict):
-        return found
-    return dict(zip(found[::2], found[1::2], strict=True))
+    return _read(reply, _fields_of)
 
 
-def _sound(reply: Any) -> Any:
-    if isinstance(reply, RedisFault):
-        raise Unavailable(str(reply)) from reply
-    return reply
+def _fields_of(reply: Any) -> dict[bytes, bytes]:
+    found = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    if not {*map(type, found), *map(type, found.values())} <= {bytes}:
+        raise TypeError("a hash holds texts only")
+    return found
+
+
+def _read(reply: Any, read: Callable[[Any], T]) -> T:
+    """Read a reply; raise `Unavailable` where Redis could not serve, or it cannot be read."""
+    try:
+        with as_fault("Redis"):
+            return read(sound(reply))
+    except RedisFault as fault:
+        raise Unavailable(str(fault)) from fault

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError, InvalidIntent
-from galaxy_notify.intake.accepting import Unknown
 from galaxy_notify.intake.background_options import BackgroundOptions
 from galaxy_notify.intake.background_report import Reporter
 from galaxy_notify.intake.bounded_queue import BoundedQueue
 from galaxy_notify.intake.breaker import Breaker
 from galaxy_notify.intake.parcels import opened
-from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.intake.receipts import Receipt, Unknown
 from galaxy_notify.intake.sender import Sender
 from galaxy_notify.intake.spill import Spill
 from galaxy_notify.redis_state.faults import RedisFault

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Self, TypeVar
 
 from galaxy_notify.errors import InvalidIntent, Unavailable
-from galaxy_notify.intake.accepting import Flow, Unknown, accept_flow, accept_one
+from galaxy_notify.intake.accepting import Flow, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.preferences import AsyncPreferences, Preferences
-from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled, refused
+from galaxy_notify.intake.receipts import (
+    Cancelled,
+    Receipt,
+    Rescheduled,
+    Unknown,
+    all_known,
+    in_doubt,
+    interrupted,
+    refused,
+)
 from galaxy_notify.intake.rescheduling import reschedule_flow
 from galaxy_notify.model.ids import Target, id_for_key, is_first_part, random_id, target_of
 from galaxy_notify.model.intent import Intent, due_moment
@@ -91,8 +100,8 @@ class Notifier:
                 plans = _plans(chunk, layout.deployment)
                 receipts += self._drive(accept_flow(layout, plans))
             except RedisFault as error:
-                raise _interrupted(receipts, chunk, rest, str(error)) from error
-        return _all_known(receipts)
+                raise interrupted(receipts, chunk, rest, str(error)) from error
+        return all_known(receipts)
 
     def cancel(
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
@@ -134,7 +143,10 @@ class Notifier:
             raise Unavailable(str(error), target.notification_id) from error
 
     def _drive(self, flow: Flow[T]) -> T:
-        return self._client.run_flow(flow)
+        told = self._client.run_flow(flow)
+        if in_doubt(told):
+            self._client.look_again()
+        return told
 
 
 class AsyncNotifier:
@@ -187,8 +199,8 @@ class AsyncNotifier:
                 plans = _plans(chunk, layout.deployment)
                 receipts += await self._drive(accept_flow(layout, plans))
             except RedisFault as error:
-                raise _interrupted(receipts, chunk, rest, str(error)) from error
-        return _all_known(receipts)
+                raise interrupted(receipts, chunk, rest, str(error)) from error
+        return all_known(receipts)
 
     async def cancel(
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
@@ -227,7 +239,10 @@ class AsyncNotifier:
             raise Unavailable(str(error), target.notification_id) from error
 
     async def _drive(self, flow: Flow[T]) -> T:
-        return await self._client.run_flow(flow)
+        told = await self._client.run_flow(flow)
+        if in_doubt(told):
+            await self._client.look_again()
+        return told
 
 
 def _now_ms() -> int:
@@ -271,30 +286,6 @@ def _plan(
 
 def _known(receipt: Receipt | Unknown, planned: Plan) -> Receipt:
     if isinstance(receipt, Unknown):
-        text = _reason("Redis could not store the notification", receipt)
+        text = receipt.told("Redis could not store the notification")
         raise Unavailable(text, planned.notification_id)
     return receipt
-
-
-def _interrupted(
-    receipts: list[Receipt | Unknown], chunk: Sequence[object], rest: Iterator[object], text: str
-) -> Unavailable:
-    unknown = len(chunk) + sum(1 for _ in rest)
-    return Unavailable(text, receipts=[*_as_told(receipts), *[None] * unknown])
-
-
-def _all_known(receipts: list[Receipt | Unknown]) -> list[Receipt]:
-    known = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
-    unknown = [receipt for receipt in receipts if isinstance(receipt, Unknown)]
-    if unknown:
-        text = _reason("Redis could not store every notification", unknown[0])
-        raise Unavailable(text, receipts=_as_told(receipts))
-    return known
-
-
-def _as_told(receipts: Sequence[Receipt | Unknown]) -> list[Receipt | None]:
-    return [receipt if isinstance(receipt, Receipt) else None for receipt in receipts]
-
-
-def _reason(text: str, unknown: Unknown) -> str:
-    return f"{text}: {unknown.reason[:200]}" if unknown.reason else text

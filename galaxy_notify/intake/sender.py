@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake.accepting import Unknown, accept_flow
+from galaxy_notify.intake.accepting import accept_flow
 from galaxy_notify.intake.parcels import id_of, opened
 from galaxy_notify.intake.planning import Plan, plan
-from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.intake.receipts import Receipt, Unknown, refused
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Deployment

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from galaxy_notify.publishing.list_trimmer import ListTrimmer
 from galaxy_notify.publishing.scrubber import Scrubber
 from galaxy_notify.redis_state.dead_retention import DeadRules
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -96,6 +96,8 @@ class Janitor:
                 self._pause_s = _EVERY_S if self._is_long else _QUIET_S
             except RedisFault as error:
                 self._outage.down(error.fault.code, error.fault.text)
+                if error.fault.remedy is Remedy.RESOLVE:
+                    await self._upkeep.reconnect()
                 self._begin_anew()
                 # The worker tries often enough to notice that Redis is back.
                 self._pause_s = _OUTAGE_PAUSE_S

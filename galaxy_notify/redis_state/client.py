@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from typing import Any, Final, TypeVar, cast
 
+from galaxy_notify.errors import Unavailable
 from galaxy_notify.redis_state.access import open_async, open_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import UNCONFIRMED, Confirm
@@ -75,11 +76,13 @@ class SyncClient:
                 tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
-            if not tries.left or pause is None:
+            over = pause is None or not tries.left
+            if not over or tries.are_in_doubt:
+                look_again_sync(self._client)
+            if over:
                 break
-            look_again_sync(self._client)
-            time.sleep(pause)
-        return tries.replies
+            time.sleep(pause or 0)
+        return tries.outcome()
 
     def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
@@ -89,6 +92,10 @@ class SyncClient:
                 calls = flow.send(self.run_all(calls))
         except StopIteration as stop:
             return cast("T", stop.value)
+        except (RedisFault, Unavailable) as error:
+            if _is_in_doubt(error):
+                look_again_sync(self._client)
+            raise
 
     def look_again(self) -> None:
         """Drop the idle connections and look the primaries up before the next call."""
@@ -144,11 +151,13 @@ class AsyncClient:
                 tries.answered(await run_all(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
-            if not tries.left or pause is None:
+            over = pause is None or not tries.left
+            if not over or tries.are_in_doubt:
+                await look_again(self._client)
+            if over:
                 break
-            await look_again(self._client)
-            await asyncio.sleep(pause)
-        return tries.replies
+            await asyncio.sleep(pause or 0)
+        return tries.outcome()
 
     async def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
@@ -158,6 +167,14 @@ class AsyncClient:
                 calls = flow.send(await self.run_all(calls))
         except StopIteration as stop:
             return cast("T", stop.value)
+        except (RedisFault, Unavailable) as error:
+            if _is_in_doubt(error):
+                await look_again(self._client)
+            raise
+
+    async def look_again(self) -> None:
+        """Drop the idle connections and look the primaries up before the next call."""
+        await look_again(self._client)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -178,6 +195,7 @@ class Tries:
         self.left: Sequence[Call | Read] | Scripts = calls
         self.replies: list[Any] = []
         self._places: list[int] | None = None
+        self._fault: RedisFault | None = None
 
     def answered(self, replies: Sequence[Any]) -> None:
         """Note the replies to what was left; what a node could not serve is left again."""
@@ -192,19 +210,37 @@ class Tries:
         self._places = [self._places[n] for n in again]
 
     def failed(self, error: RedisFault, pause: float | None) -> None:
-        """Note that no node served what was left; a final fault is raised, or joins the replies."""
+        """Note that no node served what was left; a final fault is the outcome, or joins it."""
         if not _is_final(error, pause):
             return
         if not self.replies:
-            raise error
+            self._fault = error
         for place in self._places or ():
             self.replies[place] = error
         self.left = []
+
+    @property
+    def are_in_doubt(self) -> bool:
+        """Tell whether whoever answered, or what came, is not to be trusted any longer."""
+        found = (self._fault, *self.replies)
+        return any(isinstance(f, RedisFault) and f.fault.remedy is Remedy.RESOLVE for f in found)
+
+    def outcome(self) -> list[Any]:
+        """Return a reply or a fault for each call; raise the fault that is all there is."""
+        if self._fault is not None:
+            raise self._fault
+        return self.replies
 
 
 def _passes(reply: Any) -> bool:
     """Tell whether a reply says that another node, or the same one soon, will serve the call."""
     return isinstance(reply, RedisFault) and reply.fault.code in _ELSEWHERE
+
+
+def _is_in_doubt(error: RedisFault | Unavailable) -> bool:
+    """Tell whether what a flow ended with leaves open whom we are connected to."""
+    fault = error if isinstance(error, RedisFault) else error.__cause__
+    return not isinstance(fault, RedisFault) or fault.fault.remedy is Remedy.RESOLVE
 
 
 def _is_final(error: RedisFault, pause: float | None) -> bool:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import hiredis
 import redis
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection as AbstractSyncConnection
 from redis.credentials import CredentialProvider
-from redis.exceptions import InvalidResponse, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from galaxy_notify.redis_state.faults import GARBLED, REDIS_ERRORS
-from galaxy_notify.redis_state.following import AsyncFollows, Follows, Primary
+from galaxy_notify.redis_state import wire
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.following import Primary
 from galaxy_notify.redis_state.pools import AsyncPool, KeepingPool
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
@@ -43,122 +40,6 @@ class _Credentials(CredentialProvider):
         return self.get_credentials()
 
 
-def packed(command: tuple[Any, ...]) -> list[bytes]:
-    """Return a command as a connection sends it."""
-    return [hiredis.pack_command(command)]
-
-
-class _Connection(AbstractConnection):
-    """Packs commands in C, as redis-py's synchronous ones do, and is not used once it is to end."""
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        # redis-py writes commands of two words, such as "CONFIG GET", as one argument.
-        name = args[0].split() if isinstance(args[0], str) else args[:1]
-        return packed((*name, *args[1:]))
-
-    async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply; after UNBLOCKED the server closes, and the next call connects anew."""
-        try:
-            return await super().read_response(*args, **options)
-        except ResponseError as error:
-            if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
-                await self.disconnect(nowait=True)
-            if _is_a_size(error):
-                raise _no_reply(error) from error
-            raise
-        except GARBLED as error:
-            raise _no_reply(error) from error
-
-
-class _SyncConnection(AbstractSyncConnection):
-    """Raises redis-py's own errors only, whatever the link makes of a reply."""
-
-    def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply."""
-        try:
-            return super().read_response(*args, **options)
-        except ResponseError as error:
-            if not _is_a_size(error):
-                raise
-            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
-            raise _no_reply(error) from error
-        except GARBLED as error:
-            raise _no_reply(error) from error
-
-
-def _is_a_size(error: ResponseError) -> bool:
-    """Tell whether an error was the head of a list or a text, whose rest is yet to come."""
-    return str(error).lstrip("-").isdigit()
-
-
-def _no_reply(error: Exception) -> InvalidResponse:
-    return InvalidResponse(f"what came is no reply: {type(error).__name__}")
-
-
-class _Tcp(_Connection, redis.asyncio.Connection):
-    pass
-
-
-class _Tls(_Connection, redis.asyncio.SSLConnection):
-    """Reads the certificates anew for each connection, so that rotated ones are picked up."""
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        self.ssl_context.context = None
-        return super()._connection_arguments()
-
-
-class _FollowingTcp(AsyncFollows, _Tcp):
-    pass
-
-
-class _FollowingTls(AsyncFollows, _Tls):
-    pass
-
-
-class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
-    pass
-
-
-class _SyncTcp(_SyncConnection, redis.Connection):
-    pass
-
-
-class _SyncTls(_SyncConnection, redis.SSLConnection):
-    pass
-
-
-class _SyncFollowingTcp(Follows, _SyncTcp):
-    pass
-
-
-class _SyncFollowingTls(Follows, _SyncTls):
-    pass
-
-
-class _SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
-    pass
-
-
-_FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
-    redis.asyncio.Connection: _Tcp,
-    redis.asyncio.SSLConnection: _Tls,
-    redis.asyncio.UnixDomainSocketConnection: _Unix,
-}
-_FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
-    redis.asyncio.Connection: _FollowingTcp,
-    redis.asyncio.SSLConnection: _FollowingTls,
-}
-_SYNC: Final[dict[type[Any], type[Any]]] = {
-    redis.Connection: _SyncTcp,
-    redis.SSLConnection: _SyncTls,
-    redis.UnixDomainSocketConnection: _SyncUnix,
-}
-_SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
-    redis.Connection: _SyncFollowingTcp,
-    redis.SSLConnection: _SyncFollowingTls,
-}
-
-
 def async_client(
     url: str,
     *,
@@ -178,10 +59,12 @@ def async_client(
         retry=AsyncRetry(NoBackoff(), 0),
         **_common(name, options),
     )
-    pool.connection_class = (_FOLLOWING if primary else _FAST)[pool.connection_class]
+    pool.connection_class = (wire.FOLLOWING if primary else wire.FAST)[pool.connection_class]
     if primary:
         pool.connection_kwargs["primary"] = primary
-    return redis.asyncio.Redis.from_pool(pool)
+    client = redis.asyncio.Redis.from_pool(pool)
+    wire.with_sound_callbacks(client.response_callbacks)
+    return client
 
 
 def sync_client(
@@ -200,10 +83,12 @@ def sync_client(
         retry=Retry(NoBackoff(), 0),
         **_common(name, options),
     )
-    pool.connection_class = (_SYNC_FOLLOWING if primary else _SYNC)[pool.connection_class]
+    pool.connection_class = (wire.SYNC_FOLLOWING if primary else wire.SYNC)[pool.connection_class]
     if primary:
         pool.connection_kwargs["primary"] = primary
-    return redis.Redis.from_pool(pool)
+    client = redis.Redis.from_pool(pool)
+    wire.with_sound_callbacks(client.response_callbacks)
+    return client
 
 
 async def look_again(client: redis.asyncio.Redis) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from galaxy_notify.redis_state.faults import Fault, Remedy, classify
+from galaxy_notify.redis_state.faults import GARBLED, Fault, Remedy, classify
 from galaxy_notify.redis_state.scripts import Read
 
 #: Shorter than the bound of a call, so that the server says how many had it in time.
@@ -53,7 +53,10 @@ class Confirm:
                     return Fault(fault.code, Remedy.CONFIGURE, f"redis.durability: {fault.text}")
                 return _unconfirmed(fault.text)
         answer = replies[-1]
-        had = int(answer[0] if isinstance(answer, list) else answer)
+        try:
+            had = int(answer[0] if isinstance(answer, list) else answer)
+        except GARBLED:
+            return _unconfirmed(f"{self.wait[0]} answered what cannot be read")
         if had >= self.wanted:
             return None
         return _unconfirmed(f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms")

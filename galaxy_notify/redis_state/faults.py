@@ -21,6 +21,13 @@ REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, 
 GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
+class Garbled(exceptions.ResponseError):
+    """A reply that has come whole, and is of no shape that its command answers with.
+
+    In a pipeline it stands for that command alone: the replies to the others are read.
+    """
+
+
 #: The code of a reply that cannot be read; what was asked for may have been done.
 UNREADABLE: Final = "reply"
 
@@ -64,7 +71,7 @@ class RedisFault(GalaxyNotifyError):
 
 
 _RESOLVE: Final = frozenset(
-    {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN"}
+    {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN", UNREADABLE}
 )
 _CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT"})
 _REFUSALS: Final = frozenset(
@@ -74,14 +81,14 @@ _REFUSALS: Final = frozenset(
 _CODES: Final = (
     *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
     *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),
-    *("MOVED", "ASK"),
+    *("MOVED", "ASK", UNREADABLE),
 )
 # The first that fits counts: a timeout and a loading server are connection errors as well.
 _OF_THE_LINK: Final = (
     ((exceptions.TimeoutError, TimeoutError), "timeout", Remedy.RETRY),
     ((exceptions.BusyLoadingError,), "LOADING", Remedy.RETRY),
     ((exceptions.ConnectionError, OSError), "connection", Remedy.RETRY),
-    ((exceptions.InvalidResponse,), UNREADABLE, Remedy.RESOLVE),
+    ((exceptions.InvalidResponse, Garbled), UNREADABLE, Remedy.RESOLVE),
 )
 # Redis 6.2 hides the code of an error inside a script behind "ERR Error running script".
 _IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import run
 from galaxy_notify.redis_state.scripts import Argument, Call, script
-from galaxy_notify.redis_state.stream_member import StreamMember, ask
+from galaxy_notify.redis_state.stream_member import StreamMember
 
 #: Items of one finish; its script stays far from what Lua can unpack.
 FINISH_MAX: Final = 256
@@ -60,9 +61,10 @@ class GroupMember(StreamMember):
         """Return those of the events that the group has handled already."""
         if not event_ids:
             return set()
-        marks = await ask(self._client.zmscore(self.keys.seen(self.group), list(event_ids)))
-        pairs = zip(event_ids, cast("list[float | None]", marks), strict=True)
-        return {event_id for event_id, mark in pairs if mark is not None}
+        with as_fault("ZMSCORE"):
+            marks = await self._client.zmscore(self.keys.seen(self.group), list(event_ids))
+            pairs = zip(event_ids, marks, strict=True)
+            return {event_id for event_id, mark in pairs if mark is not None}
 
     async def finish(self, done: Mapping[str, str], limits: MarkLimits) -> None:
         """Mark at most `FINISH_MAX` events as handled and acknowledge them; safe to repeat."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Self
 
 import redis.asyncio
 
 from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
 from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
@@ -68,4 +70,5 @@ async def _found(settings: Settings, name: str) -> Deployment | None:
     try:
         return await read_deployment(client, settings.redis.prefix)
     finally:
-        await client.aclose()
+        with suppress(*REDIS_ERRORS):
+            await client.aclose()

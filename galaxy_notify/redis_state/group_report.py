@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypedDict
 import redis
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.flows import Flow, run_flow, run_flow_sync, sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.reading import number
@@ -36,17 +36,19 @@ class GroupReport(TypedDict):
 
 def group_report(client: redis.Redis, keys: Keys, undone: int) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; *undone* entries were taken back, not lost."""
-    return run_flow_sync(client, _report(keys, undone))
+    with as_fault("groups"):
+        return run_flow_sync(client, _report(keys, undone))
 
 
 async def group_report_async(
     client: redis.asyncio.Redis, keys: Keys, undone: int | None = None
 ) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; *undone* None is read from the totals."""
-    if undone is None:
-        (total,) = await run_all(client, [Read(["HGET", keys.totals, "undone"])])
-        undone = number(sound(total))
-    return await run_flow(client, _report(keys, undone))
+    with as_fault("groups"):
+        if undone is None:
+            (total,) = await run_all(client, [Read(["HGET", keys.totals, "undone"])])
+            undone = number(sound(total))
+        return await run_flow(client, _report(keys, undone))
 
 
 def _report(keys: Keys, undone: int) -> Flow[dict[str, GroupReport]]:

@@ -141,7 +141,8 @@ class IntentMember(StreamMember):
 
     async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> int:
         """Forget readers that ended long ago; return how many."""
-        return int(await run(self._client, forget(self.keys, self.group, idle_ms)))
+        with as_fault("forget"):
+            return int(await run(self._client, forget(self.keys, self.group, idle_ms)))
 
     def _recount(self, client: Any, stream_id: str, deliveries: int) -> Any:
         return client.xclaim(

@@ -18,6 +18,8 @@ from galaxy_notify.telemetry.outage import EdgeLog
 T = TypeVar("T")
 _CONFIGURE_MS: Final = 30_000
 _SLICE_S: Final = 1.0
+# As daemons do: two connections a second at most, however many shards there are.
+_APART_S: Final = 0.5
 
 
 class Stopped(Exception):
@@ -58,11 +60,13 @@ class StopFlag:
 
 
 class Outages:
-    """Logs an outage once, however many loops of a process meet it."""
+    """Logs an outage once, however many loops of a process meet it, and keeps their tries apart."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = EdgeLog(log)
         self._away: set[object] = set()
+        self._turns: list[float] = []
+        self._over = asyncio.Event()
 
     def down(self, who: object, fault: Fault) -> None:
         """Note that a loop's call failed."""
@@ -70,10 +74,34 @@ class Outages:
         self._log.down(fault.code, fault.text)
 
     def up(self, who: object) -> None:
-        """Note that a loop's call was answered."""
-        self._away.discard(who)
+        """Note that a loop's call was answered: all that wait for their turns try now."""
+        if who in self._away:
+            self._away.discard(who)
+            self._turns.clear()
+            self._over.set()
+            self._over = asyncio.Event()
         if not self._away:
             self._log.up()
+
+    def turn(self, pause_s: float) -> float:
+        """Return for how long a loop is to wait: for its pause, and not just when another tries."""
+        now = monotonic()
+        turn = now + pause_s
+        self._turns = sorted(other for other in self._turns if other > now - _APART_S)
+        for other in self._turns:
+            if abs(other - turn) < _APART_S:
+                turn = other + _APART_S
+        self._turns.append(turn)
+        return turn - now
+
+    async def wait(self, seconds: float, stop: StopFlag) -> bool:
+        """Wait so long, or until a loop was answered; tell whether the end was asked for."""
+        over = asyncio.ensure_future(self._over.wait())
+        ended = asyncio.ensure_future(stop.wait(seconds))
+        await asyncio.wait({over, ended}, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        ended.cancel()
+        return bool(stop)
 
 
 class Persistence:
@@ -122,7 +150,8 @@ class Persistence:
             fault = error.fault
         self._outages.down(self, fault)
         pause = _CONFIGURE_MS if fault.remedy is Remedy.CONFIGURE else backoff.next()
-        return not await self._stop.wait(max(pause / 1000, least_s))
+        turn_s = self._outages.turn(max(pause / 1000, least_s))
+        return not await self._outages.wait(turn_s, self._stop)
 
 
 async def together(stop: StopFlag, *loops: Coroutine[Any, Any, None]) -> None:

@@ -10,7 +10,6 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_state.connection import packed
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_state.nodes import (
@@ -23,6 +22,7 @@ from galaxy_notify.redis_state.nodes import (
     tag_in,
 )
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
+from galaxy_notify.redis_state.wire import packed
 
 
 async def _execute(client: redis.asyncio.Redis, call: Call) -> Any:

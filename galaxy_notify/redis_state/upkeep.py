@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import redis.asyncio
 
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.connection import look_again
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.faults import as_fault
@@ -121,9 +122,14 @@ class Upkeep:
         with as_fault("dead letters"):
             return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
 
+    async def reconnect(self) -> None:
+        """Drop idle connections: what came over them is in doubt."""
+        await look_again(self._client)
+
     async def check(self, page: Flow[None]) -> None:
         """Look at a page of the state, and mend what it says."""
-        await run_flow(self._client, page)
+        with as_fault("check"):
+            await run_flow(self._client, page)
 
     async def assert_meta(self) -> None:
         """Keep what the deployment agreed on, even if the server has restarted empty."""

@@ -18,6 +18,7 @@ from galaxy_notify.settings import settings_from
 
 CALLS = [Read(["GET", f"{{gn:{shard}}}:x"]) for shard in range(12)]
 REFUSED = fault_of(exceptions.ConnectionError("refused"))
+UNREADABLE = fault_of(exceptions.InvalidResponse("what came is no reply"))
 TIMEOUT = fault_of(exceptions.TimeoutError("slow"))
 
 
@@ -29,17 +30,32 @@ def test_tries__what_was_answered_stands() -> None:
     tries.failed(REFUSED, 0.1)
     assert list(tries.left) == [CALLS[1]]
     tries.failed(TIMEOUT, 0.1)
-    assert (list(tries.left), tries.replies) == ([], [b"0", TIMEOUT, b"2"])
+    assert (list(tries.left), tries.outcome()) == ([], [b"0", TIMEOUT, b"2"])
 
 
 def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
     """Unless it may pass, and there is time for another try."""
     tries = Tries(CALLS[:2])
     tries.failed(REFUSED, 0.1)
+    assert list(tries.left) == CALLS[:2]
     for error, pause in ((REFUSED, None), (TIMEOUT, 0.1)):
+        tries.failed(error, pause)
+        assert not tries.left
         with pytest.raises(RedisFault) as raised:
-            tries.failed(error, pause)
+            tries.outcome()
         assert raised.value is error
+
+
+def test_tries__tell_of_doubts() -> None:
+    """After a replica's answer, or one that can't be read, connections are not used again."""
+    replica = fault_of(exceptions.ReadOnlyError("READONLY You can't write"))
+    for error, in_doubt in ((REFUSED, False), (replica, True), (UNREADABLE, True)):
+        tries = Tries(CALLS[:1])
+        tries.answered([error])
+        assert tries.are_in_doubt is in_doubt
+        tries = Tries(CALLS[:1])
+        tries.failed(error, None)
+        assert tries.are_in_doubt is in_doubt
 
 
 def test_open__a_sentinel_may_have_an_ipv6_address() -> None:
