@@ -29,7 +29,7 @@ demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried
 	@$(BIN)/galaxy-notify demo
 
 test: check ## Everything a change must pass: check, then the tests
-	@$(BIN)/python -m pytest -q -n 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -q -n 6 --dist worksteal $(ARGS)
 
 test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and ends with the matrix
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -84,13 +84,17 @@ class KeepingPool(redis.BlockingConnectionPool):
         """Close what is in the pool, taken from there meanwhile: nobody can be lent it."""
         self._checkpid()
         idle: list[Any] = []
-        with suppress(Empty):
-            while True:
-                idle.append(self.pool.get_nowait())
-        for connection in reversed(idle):
-            if connection is not None:
-                connection.disconnect()
-            self.pool.put_nowait(connection)
+        try:
+            with suppress(Empty):
+                while True:
+                    idle.append(self.pool.get_nowait())
+            for connection in idle:
+                if connection is not None:
+                    connection.disconnect()
+        finally:
+            # Whatever interrupts it, none is lost to the pool.
+            for connection in reversed(idle):
+                self.pool.put_nowait(connection)
 
     def _follow(self, connection: Follows) -> None:
         try:

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Final
 
 import redis
@@ -35,10 +36,10 @@ _SETTLED_MS: Final = 30 * 86_400_000
 _SAMPLE_S: Final = 5.0
 #: The first share of a run, in which a process takes what it needs.
 _WARM_UP: Final = 0.25
-#: From so many minutes on growth is told from noise, and this is the most of it in an hour.
+#: From so many minutes on growth is told from noise: of memory by the hour, of files in the run.
 _TELLING_MINUTES: Final = 30
 _MOST_GROWTH_MB: Final = 1.0
-_MOST_GROWTH_FILES: Final = 1.0
+_MOST_GROWTH_FILES: Final = 0.5
 
 
 @dataclass
@@ -56,6 +57,12 @@ class Series:
         mean_y = sum(y for _, y in settled) / len(settled)
         spread = sum((x - mean_x) ** 2 for x, _ in settled)
         return 3600 * sum((x - mean_x) * (y - mean_y) for x, y in settled) / spread
+
+    def growth(self) -> float:
+        """Return by how much it is usually more in the last third than in the first settled one."""
+        settled = [value for _, value in self.samples[int(len(self.samples) * _WARM_UP) :]]
+        third = len(settled) // 3
+        return median(settled[-third:]) - median(settled[:third]) if third else 0.0
 
     def __str__(self) -> str:
         values = [value for _, value in self.samples] or [0.0]
@@ -82,7 +89,7 @@ class Witness:
         """Tell whether it grew, where a run of so many *minutes* is long enough to tell (I11)."""
         return minutes >= _TELLING_MINUTES and (
             self.memory.slope_per_hour() > _MOST_GROWTH_MB
-            or self.files.slope_per_hour() > _MOST_GROWTH_FILES
+            or self.files.growth() > _MOST_GROWTH_FILES
         )
 
 
@@ -150,7 +157,7 @@ def soak(name: str, minutes: float, stack: ExitStack) -> int:
         f"faults: {', '.join(f'{n} × {what}' for what, n in sorted(chaos.counts.items()))}",
         f"slowest recovery after the server was back: {max(chaos.recoveries):.2f} s",
         f"memory of a daemon, MB: {witness.memory}; {witness.memory.slope_per_hour():+.2f} an hour",
-        f"its open files: {witness.files}; {witness.files.slope_per_hour():+.2f} an hour",
+        f"its open files: {witness.files}; {witness.files.growth():+.1f} in the run",
         *(f"broken: {violation}" for violation in report.violations[:20]),
         *(["broken: the daemon has grown"] if witness.has_grown(minutes) else []),
         *(["broken: the daemon has ended"] if alone.process.poll() is not None else []),

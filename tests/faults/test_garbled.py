@@ -10,18 +10,33 @@ from random import Random
 import pytest
 import redis.asyncio
 
-from galaxy_notify.redis_state import calls
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.fsck.faults import Looked, Mending
+from galaxy_notify.fsck.shard import ShardCheck
+from galaxy_notify.intake.notifier import Notifier
+from galaxy_notify.publishing.scrubber import MENDED
+from galaxy_notify.redis_state import calls, connection
 from galaxy_notify.redis_state.connection import async_client, sync_client
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.gauges import read_gauges
-from galaxy_notify.redis_state.joining import join_deployment, join_deployment_sync
+from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
+from galaxy_notify.redis_state.group_report import group_report_async
+from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
+from galaxy_notify.redis_state.joining import (
+    check_durability,
+    join_deployment,
+    join_deployment_sync,
+)
+from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_state.settlement import Settlement
 from galaxy_notify.redis_state.store import Store
-from galaxy_notify.redis_state.stream_member import StreamMember
 from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
 from tests.hostile.planting import KEYS, plant
+from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
 #: The bytes with which replies of RESP2 and RESP3 begin, and one with which none does.
@@ -65,12 +80,47 @@ async def _measure(client: Client) -> None:
 
 
 async def _consume(client: Client) -> None:
-    member = StreamMember(client, KEYS.stream, "group", "consumer")
+    member = GroupMember(client, KEYS, "group", "consumer")
     await member.join()
     for entry in await member.read(1, 1):
         waiting, _ = await member.waiting(0, 0, 1)
         await member.take(waiting[0], 0)
         await member.exists(entry.stream_id)
+        await member.seen(["event"])
+        await member.finish({entry.stream_id: "event"}, MarkLimits(1000, 10))
+        await member.park(Parking(entry.stream_id, 1, "reason"), 10)
+
+
+async def _check(client: Client) -> None:
+    mending = Mending("janitor", fix=True, codes=MENDED)
+    check = ShardCheck(KEYS, Deployment(), mending, lambda _: None, Looked())
+    for page in check.pages():
+        await Upkeep(client, KEYS, Deployment()).check(page())
+
+
+async def _confirm(client: Client) -> None:
+    confirm = Confirm.of("replicas:1")
+    await check_durability(client, KEYS, confirm)
+    settlement = Settlement()
+    settlement.release(b"x/push:u")
+    await Store(client, KEYS, lambda *_: None, confirm).settle("push", "token", settlement)
+
+
+async def _report(client: Client) -> None:
+    await group_report_async(client, KEYS)
+
+
+async def _take_in(client: Client) -> None:
+    member = IntentMember(client, IntentKeys("intents"), "group", "reader")
+    await member.join()
+    for entry in await member.read(1, 1):
+        await member.keep([entry.stream_id])
+        waiting, _ = await member.waiting(0, 0, 1)
+        await member.claim(waiting[0], 0)
+        await member.begin(waiting[0])
+        reject = Reject(entry.stream_id, "invalid", "type", "missing", 1)
+        await member.settle([entry.stream_id], [reject], Keeping(100, 10))
+    await member.forget()
 
 
 def _store(client: Client) -> Store:
@@ -79,7 +129,10 @@ def _store(client: Client) -> Store:
 
 @pytest.mark.parametrize(
     "call",
-    [_claim, _beat, _rouse, _join, _tidy_up, _measure, _consume],
+    [
+        *(_claim, _beat, _rouse, _join, _tidy_up, _check, _measure, _confirm),
+        *(_consume, _report, _take_in),
+    ],
     ids=lambda call: call.__name__,
 )
 def test_row22__any_kind_of_reply(
@@ -111,6 +164,22 @@ def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
         ):
             join_deployment_sync(client, "gn", Deployment())
             run_sync(client, claim)
+
+
+def test_row22__any_kind_of_reply_to_a_change(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accept, reschedule and cancel tell what they do not know as unavailable."""
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
+    for trouble in _troubles():
+        with (
+            faulty(server.socket, Random(1), trouble) as proxy,
+            Notifier.from_url(proxy.url) as notifier,
+            suppress(Unavailable),
+        ):
+            made = notifier.accept(PLAIN).notification_id or ""
+            notifier.reschedule(made, "2099-01-01T00:00:00Z")
+            notifier.cancel(made)
 
 
 @pytest.mark.parametrize("head", [b"-7", b"--1", b":7", b"(7", b",7", b"%7", b">7", b"#t", b"!1"])
@@ -165,3 +234,5 @@ def _prepare(server: Server) -> None:
         client.flushall()
         plant(client)
         client.xadd(KEYS.stream, {"event_id": "1"})
+        client.xgroup_create(KEYS.stream, "other", "0")
+        client.xadd("intents", {"intent": "{}"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 import redis
 
 from galaxy_notify.gateway import ConsumerOptions, Event
@@ -94,6 +95,46 @@ def test_consumer__parks_what_fails_again_and_again(any_server: Server) -> None:
     assert fields[b"deliveries"] == b"3"
     assert fields[b"reason"] == b"ValueError: no such user"
     assert fields[b"entry.event_id"] == event_id(2).encode()
+
+
+class Mute(Exception):
+    """An error that fails when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("no such name: caf\udce9"), b"ValueError: no such name: caf\\udce9"),
+        (Mute(), b"Mute"),
+    ],
+)
+def test_consumer__parks_whatever_a_handler_raises(
+    server: Server, error: Exception, reason: bytes
+) -> None:
+    """An error that cannot be written down as it is, or not asked, holds nobody up."""
+    seen = Seen()
+
+    async def handler(event: Event) -> None:
+        if event.user_id == "odd":
+            raise error
+        await seen(event)
+
+    async def scenario(client: redis.Redis) -> None:
+        publish(client, 1, user="odd")
+        publish(client, 2)
+        async with consuming(server, handler):
+            await until(lambda: len(parked(client)) == 1, "it is parked")
+            await until(lambda: pending(client) == 0, "nothing is pending")
+
+    with server.client() as client:
+        found(client)
+        asyncio.run(scenario(client))
+        (fields,) = parked(client)
+    assert fields[b"reason"] == reason
+    assert seen.numbers == [2]
 
 
 def test_consumer__parks_what_kills_its_consumers(server: Server) -> None:

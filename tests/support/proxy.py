@@ -22,13 +22,14 @@ class Proxy:
     """Forwards TCP connections to a server's UNIX socket, as far as the test lets it."""
 
     def __init__(self, upstream: Path) -> None:
+        #: Where new connections lead to.
+        self.upstream = upstream
         #: When each connection came, by the monotonic clock.
         self.connected_s: list[float] = []
         self.lost = 0
         #: A reply that is longer never arrives whole, as over a link too slow for the bound of
         #: a call.
         self.longest_reply = 1 << 30
-        self._upstream = upstream
         self._lock = threading.Lock()
         self._losses: list[tuple[bytes, Loss]] = []
         self._delays: dict[bytes, float] = {}
@@ -132,7 +133,7 @@ class Connection:
 
     def start(self) -> None:
         try:
-            self._server.connect(str(self._proxy._upstream))
+            self._server.connect(str(self._proxy.upstream))
         except OSError:
             # The server is away, or all were reset meanwhile.
             self._end()
