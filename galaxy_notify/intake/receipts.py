@@ -63,8 +63,10 @@ class Unknown(NamedTuple):
 
 def in_doubt(told: object) -> bool:
     """Tell whether a receipt, or one of several, is unknown because of whom we asked."""
+    if isinstance(told, Receipt):
+        return False
     found = told if isinstance(told, list) else [told]
-    reasons = (one.reason for one in found if isinstance(one, Unknown))
+    reasons = [one.reason for one in found if isinstance(one, Unknown)]
     return any(fault_in(reason).remedy is Remedy.RESOLVE for reason in reasons)
 
 

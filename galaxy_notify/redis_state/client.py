@@ -222,8 +222,13 @@ class Tries:
     @property
     def are_in_doubt(self) -> bool:
         """Tell whether whoever answered, or what came, is not to be trusted any longer."""
-        found = (self._fault, *self.replies)
-        return any(isinstance(f, RedisFault) and f.fault.remedy is Remedy.RESOLVE for f in found)
+        if self._fault is not None:
+            return self._fault.fault.remedy is Remedy.RESOLVE
+        # A plain loop: this is on the way of every accept.
+        for reply in self.replies:
+            if isinstance(reply, RedisFault) and reply.fault.remedy is Remedy.RESOLVE:
+                return True
+        return False
 
     def outcome(self) -> list[Any]:
         """Return a reply or a fault for each call; raise the fault that is all there is."""
