@@ -75,4 +75,4 @@ def _reason(error: BaseException) -> str:
 def _bounded(text: str) -> str:
     """Return a text that can be stored: half a character can be told, and cannot be written."""
     told = " ".join(text.split())[:_REASON_MAX]
-    return told.encode("utf-8", "backslashreplace").decode()
+    return told.encode("utf-8", "backslashreplace").decode()[:_REASON_MAX]

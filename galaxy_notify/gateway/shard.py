@@ -49,9 +49,9 @@ class ShardReader:
         self._options = options
         self._handling = handling
         self._stop = stop
-        self._reading = Persistence(stop, outages, self._mend)
-        self._repeating = Persistence(stop, outages, self._mend)
-        settle = Persistence(stop, outages, self._mend)
+        self._reading, self._repeating, settle = (
+            Persistence(stop, outages, self._mend, node=lambda: member.node) for _ in range(3)
+        )
         self._settling = Settling(member, options, settle)
         self._slots = asyncio.Semaphore(options.concurrency)
         self._in_hand: set[str] = set()
@@ -176,7 +176,7 @@ class ShardReader:
                 await self._settling.park(entry, str(error))
                 self._in_hand.discard(entry.stream_id)
         ids = [event.event_id for _, event in readable]
-        seen = await insist(lambda: self._member.seen(ids))
+        seen = await insist(lambda: self._member.seen(ids)) if ids else set()
         first = {event.event_id: event.stream_id for _, event in reversed(readable)}
         return [
             _Delivery(entry, event, event.event_id in seen if is_first else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 from galaxy_notify.errors import Unavailable
@@ -105,10 +106,7 @@ class Change(ABC):
                 return
             (reply,) = yield [self.call(part, changes)]
             # Without changes too, the answer says whether what was changed before is safe.
-            words = _read(reply, calls.words)
-            words = words[len(words) - len(changes) :]
-            if len(words) != len(changes):
-                raise Unavailable(f"Redis did not say what became of the {self.verb}", part)
+            words = _read(reply, partial(_words_for, changes))
             counted |= self._count(changes, words)
             if "fault" in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
@@ -157,6 +155,14 @@ def _fields_of(reply: Any) -> dict[bytes, bytes]:
     if not {*map(type, found), *map(type, found.values())} <= {bytes}:
         raise TypeError("a hash holds texts only")
     return found
+
+
+def _words_for(changes: Sequence[RouteChange], reply: Any) -> Sequence[str]:
+    """Return the last words of a reply, one for each change; raise where there are too few."""
+    words = calls.words(reply)
+    if len(words) < len(changes):
+        raise ValueError(f"{len(words)} answers to {len(changes)} changes")
+    return words[len(words) - len(changes) :]
 
 
 def _read(reply: Any, read: Callable[[Any], T]) -> T:

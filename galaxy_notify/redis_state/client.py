@@ -31,6 +31,7 @@ Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 _PAUSES_S: Final = (0.02, 0.1, 0.4)
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
+_DOUBTS_APART_S: Final = 0.5
 #: These took their full time already.
 _FINAL: Final = frozenset({"timeout", UNCONFIRMED})
 
@@ -52,6 +53,7 @@ class SyncClient:
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
+        self._doubts = _Doubts()
 
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
@@ -76,12 +78,12 @@ class SyncClient:
                 tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
-            over = pause is None or not tries.left
-            if not over or tries.are_in_doubt:
-                look_again_sync(self._client)
-            if over:
+            if not tries.left or pause is None:
                 break
-            time.sleep(pause or 0)
+            look_again_sync(self._client)
+            time.sleep(pause)
+        if tries.are_in_doubt:
+            self.look_again()
         return tries.outcome()
 
     def run_flow(self, flow: Flow[T]) -> T:
@@ -94,12 +96,16 @@ class SyncClient:
             return cast("T", stop.value)
         except (RedisFault, Unavailable) as error:
             if _is_in_doubt(error):
-                look_again_sync(self._client)
+                self.look_again()
             raise
 
     def look_again(self) -> None:
-        """Drop the idle connections and look the primaries up before the next call."""
-        look_again_sync(self._client)
+        """Drop the idle connections and look the primaries up before the next call.
+
+        Whatever is refused meanwhile, that is done twice a second at most.
+        """
+        if self._doubts.may_act():
+            look_again_sync(self._client)
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,6 +133,7 @@ class AsyncClient:
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
+        self._doubts = _Doubts()
 
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
@@ -151,12 +158,12 @@ class AsyncClient:
                 tries.answered(await run_all(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
-            over = pause is None or not tries.left
-            if not over or tries.are_in_doubt:
-                await look_again(self._client)
-            if over:
+            if not tries.left or pause is None:
                 break
-            await asyncio.sleep(pause or 0)
+            await look_again(self._client)
+            await asyncio.sleep(pause)
+        if tries.are_in_doubt:
+            await self.look_again()
         return tries.outcome()
 
     async def run_flow(self, flow: Flow[T]) -> T:
@@ -169,12 +176,16 @@ class AsyncClient:
             return cast("T", stop.value)
         except (RedisFault, Unavailable) as error:
             if _is_in_doubt(error):
-                await look_again(self._client)
+                await self.look_again()
             raise
 
     async def look_again(self) -> None:
-        """Drop the idle connections and look the primaries up before the next call."""
-        await look_again(self._client)
+        """Drop the idle connections and look the primaries up before the next call.
+
+        Whatever is refused meanwhile, that is done twice a second at most.
+        """
+        if self._doubts.may_act():
+            await look_again(self._client)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -245,7 +256,22 @@ def _passes(reply: Any) -> bool:
 def _is_in_doubt(error: RedisFault | Unavailable) -> bool:
     """Tell whether what a flow ended with leaves open whom we are connected to."""
     fault = error if isinstance(error, RedisFault) else error.__cause__
-    return not isinstance(fault, RedisFault) or fault.fault.remedy is Remedy.RESOLVE
+    return isinstance(fault, RedisFault) and fault.fault.remedy is Remedy.RESOLVE
+
+
+class _Doubts:
+    """Keeps apart what is done about doubts: one that refuses all is not met anew each time."""
+
+    def __init__(self) -> None:
+        self._acted_at = float("-inf")
+
+    def may_act(self) -> bool:
+        """Tell whether it is time to act; then it was done."""
+        now = time.monotonic()
+        if now - self._acted_at < _DOUBTS_APART_S:
+            return False
+        self._acted_at = now
+        return True
 
 
 def _is_final(error: RedisFault, pause: float | None) -> bool:

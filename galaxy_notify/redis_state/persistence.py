@@ -18,7 +18,7 @@ from galaxy_notify.telemetry.outage import EdgeLog
 T = TypeVar("T")
 _CONFIGURE_MS: Final = 30_000
 _SLICE_S: Final = 1.0
-# As daemons do: two connections a second at most, however many shards there are.
+# Beside a loop that tries again soon, two tries of a node a second, however many shards there are.
 _APART_S: Final = 0.5
 
 
@@ -59,49 +59,64 @@ class StopFlag:
         return True
 
 
-class Outages:
-    """Logs an outage once, however many loops of a process meet it, and keeps their tries apart."""
+class Turns:
+    """Those of the loops that wait for one node: apart, until one of them was answered."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
-        self._log = EdgeLog(log)
-        self._away: set[object] = set()
-        self._turns: list[float] = []
-        self._over = asyncio.Event()
+    def __init__(self) -> None:
+        self._at: dict[object, float] = {}
+        self._answered = asyncio.Event()
 
-    def down(self, who: object, fault: Fault) -> None:
-        """Note that a loop's call failed."""
-        self._away.add(who)
-        self._log.down(fault.code, fault.text)
-
-    def up(self, who: object) -> None:
-        """Note that a loop's call was answered: all that wait for their turns try now."""
-        if who in self._away:
-            self._away.discard(who)
-            self._turns.clear()
-            self._over.set()
-            self._over = asyncio.Event()
-        if not self._away:
-            self._log.up()
-
-    def turn(self, pause_s: float) -> float:
+    def next(self, who: object, pause_s: float) -> float:
         """Return for how long a loop is to wait: for its pause, and not just when another tries."""
         now = monotonic()
         turn = now + pause_s
-        self._turns = sorted(other for other in self._turns if other > now - _APART_S)
-        for other in self._turns:
+        self._at = {one: at for one, at in self._at.items() if at > now - _APART_S}
+        for other in sorted(at for one, at in self._at.items() if one is not who):
             if abs(other - turn) < _APART_S:
                 turn = other + _APART_S
-        self._turns.append(turn)
+        self._at[who] = turn
         return turn - now
+
+    def answered(self) -> None:
+        """Let all that wait try now."""
+        self._at.clear()
+        self._answered.set()
+        self._answered = asyncio.Event()
 
     async def wait(self, seconds: float, stop: StopFlag) -> bool:
         """Wait so long, or until a loop was answered; tell whether the end was asked for."""
-        over = asyncio.ensure_future(self._over.wait())
+        answered = asyncio.ensure_future(self._answered.wait())
         ended = asyncio.ensure_future(stop.wait(seconds))
-        await asyncio.wait({over, ended}, return_when=asyncio.FIRST_COMPLETED)
-        over.cancel()
-        ended.cancel()
+        try:
+            await asyncio.wait({answered, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            answered.cancel()
+            ended.cancel()
+        if ended.done():
+            ended.result()
         return bool(stop)
+
+
+class Outages:
+    """Logs an outage once, however many loops of a process meet it, and lets them take turns."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = EdgeLog(log)
+        self._away: dict[object, Turns] = {}
+        self._turns: dict[str, Turns] = {}
+
+    def down(self, who: object, fault: Fault, node: str = "") -> Turns:
+        """Note that a loop's call to a node failed; return whose turns it has to heed."""
+        self._away[who] = self._turns.setdefault(node, Turns())
+        self._log.down(fault.code, fault.text)
+        return self._away[who]
+
+    def up(self, who: object) -> None:
+        """Note that a loop's call was answered."""
+        if who in self._away:
+            self._away.pop(who).answered()
+        if not self._away:
+            self._log.up()
 
 
 class Persistence:
@@ -113,11 +128,14 @@ class Persistence:
         outages: Outages,
         mend: Callable[[Fault], Awaitable[bool]],
         least_pause_s: float = 0.0,
+        node: Callable[[], str] = str,
     ) -> None:
         """Prepare; *mend* is asked after each fault and tells whether to repeat at once.
 
-        The first repetition comes soon, the later ones after *least_pause_s* or more.
+        The first repetition comes soon, the later ones after *least_pause_s* or more. *node* tells
+        which node is asked now, as far as there are several.
         """
+        self._node = node
         self._least_s = least_pause_s
         self._stop = stop
         self._outages = outages
@@ -148,10 +166,9 @@ class Persistence:
                 return True
         except RedisFault as error:
             fault = error.fault
-        self._outages.down(self, fault)
+        turns = self._outages.down(self, fault, self._node())
         pause = _CONFIGURE_MS if fault.remedy is Remedy.CONFIGURE else backoff.next()
-        turn_s = self._outages.turn(max(pause / 1000, least_s))
-        return not await self._outages.wait(turn_s, self._stop)
+        return not await turns.wait(turns.next(self, max(pause / 1000, least_s)), self._stop)
 
 
 async def together(stop: StopFlag, *loops: Coroutine[Any, Any, None]) -> None:

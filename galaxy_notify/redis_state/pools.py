@@ -66,8 +66,10 @@ class KeepingPool(redis.BlockingConnectionPool):
             while True:
                 connection = self._at_hand.pop()
                 if connection.pid == os.getpid():
-                    connection.disconnect()
-                    self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
+                    try:
+                        connection.disconnect()
+                    finally:
+                        self.release(connection)  # type: ignore[no-untyped-call]  # redis-py
         if inuse_connections:
             super().disconnect()
         else:

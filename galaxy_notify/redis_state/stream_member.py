@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from galaxy_notify.redis_state.connection import look_again
 from galaxy_notify.redis_state.faults import as_fault
+from galaxy_notify.redis_state.nodes import node_of
 
 T = TypeVar("T")
 
@@ -105,6 +106,11 @@ class StreamMember:
                     justid=True,
                 )
             )
+
+    @property
+    def node(self) -> str:
+        """Return which node serves the stream now; empty for a fixed server."""
+        return node_of(self._client)
 
     async def drop_connections(self) -> None:
         """Connect anew with the next call: the primary may be another one."""

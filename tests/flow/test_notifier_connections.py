@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.intake.receipts import Receipt
 from tests.support.intents import PLAIN, intent
@@ -128,3 +129,22 @@ def test_notifier__refuses_a_deployment_of_another_layout(
     with pytest.raises(ConfigurationError, match="has state format 1"):
         asyncio.run(accept_async()) if kind == "async" else accept()
     assert site.routes() == {}
+
+
+def test_accept__that_is_refused_again_and_again_keeps_its_connection(
+    any_server: Server, found: Found, proxy: Proxy
+) -> None:
+    """A server that lacks replicas may be the wrong one, but is not met anew for every call."""
+    found(any_server)
+    with Notifier.from_url(proxy.url) as notifier, any_server.client() as client:
+        notifier.accept(PLAIN)
+        before = proxy.connections
+        began = time.monotonic()
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            for _ in range(100):
+                with pytest.raises(Unavailable, match="NOREPLICAS"):
+                    notifier.accept(PLAIN)
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+        assert proxy.connections - before <= 1 + 2 * (time.monotonic() - began)
