@@ -16,11 +16,14 @@ HAS_WHEEL = $(BIN)/python -c 'import platform, sys; \
 # How long to soak.
 MINUTES ?= 10
 
+# The tests mostly wait for servers and processes: more of them at a time than there are cores.
+PYTEST := $(BIN)/python -m pytest -q -n 6 --dist worksteal
+
 HAS_COMPILER = command -v cc >/dev/null
 HAS_SERVER = command -v redis-server >/dev/null || command -v valkey-server >/dev/null
 NO_BUNDLED = bundled redis-server: no wheel for this Python and machine, and no C compiler to build it
 
-.PHONY: help demo test test-faults soak check bench bench-check clean
+.PHONY: help demo test test-all test-faults soak check bench bench-check clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -28,8 +31,13 @@ help: ## What can be made
 demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried, buried and replayed
 	@$(BIN)/galaxy-notify demo
 
-test: check ## Everything a change must pass: check, then the tests
-	@$(BIN)/python -m pytest -q -n 6 --dist worksteal $(ARGS)
+test: check ## Check, then the tests on one server: about three minutes on two cores
+	@$(PYTEST) $(ARGS)
+
+test-all: check ## The tests on every server, deployments, many examples: about twenty minutes
+	@test -e .servers/fetched || ! $(BIN)/python -m tests.support.newest_servers .servers \
+		|| touch .servers/fetched
+	@GN_SUITE=all $(PYTEST) -m 'not slow' $(ARGS)
 
 test-faults: $(VENV)/.dev ## Break all that can be broken here: minutes, and ends with the matrix
 	@$(BIN)/python -m tests.faults $(ARGS)
@@ -38,6 +46,7 @@ soak: $(VENV)/.dev ## Break things at random beside a load: make soak MINUTES=60
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types and the layers of imports
+	@echo 'checking format, lint, types and imports'
 	@$(BIN)/ruff format --check --quiet . || { echo 'run: $(BIN)/ruff format .'; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -50,7 +59,7 @@ bench-check: $(VENV)/.dev ## Measure a little; fail where a ratio has fallen by 
 	@$(BIN)/python -m tests.bench --check $(ARGS)
 
 clean: ## Remove the environment and everything built or cached
-	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .servers
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import hypothesis
 import pytest
 
-from galaxy_notify.redis_state.server_binaries import NAMES
+from galaxy_notify.redis_state.server_binaries import ServerBinary, version_key
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import (
     Server,
     folder_in_memory,
     running,
     servers_found,
-    the_bundled_server,
+    servers_of_run,
 )
+from tests.support.suite import FEW_EXAMPLES, MANY_EXAMPLES, WANTED, examples, runs_all
+from tests.support.suite import VARIABLE as SUITE
 
-# The machine may be busy: a slow example is no failure.
-hypothesis.settings.register_profile("shared", deadline=None)
+# The machine may be busy: a slow example is no failure. `make test` tries the same ones each time.
+hypothesis.settings.register_profile(
+    "shared",
+    deadline=None,
+    derandomize=not runs_all(),
+    max_examples=examples(FEW_EXAMPLES, MANY_EXAMPLES),
+)
 hypothesis.settings.load_profile("shared")
 
 
@@ -37,8 +47,7 @@ def server_named() -> Iterator[Callable[[str], Server]]:
 
         def get(name: str) -> Server:
             if name not in started:
-                binary = the_bundled_server() if name == "bundled" else servers_found()[name]
-                started[name] = stack.enter_context(running(binary))
+                started[name] = stack.enter_context(running(servers_found()[name]))
             return started[name]
 
         yield get
@@ -46,34 +55,58 @@ def server_named() -> Iterator[Callable[[str], Server]]:
 
 @pytest.fixture
 def server(server_named: Callable[[str], Server]) -> Server:
-    """Give an empty server: the bundled one."""
-    found = server_named("bundled")
+    """Give an empty server: the main one."""
+    found = server_named(next(iter(servers_found())))
     found.flush()
     return found
 
 
-@pytest.fixture(params=list(servers_found()) or ["bundled"])
+@pytest.fixture(params=list(servers_of_run()))
 def any_server(request: pytest.FixtureRequest, server_named: Callable[[str], Server]) -> Server:
-    """Give an empty server; the test runs once on each flavour this machine has."""
+    """Give an empty server; `make test-all` runs the test once on each that this machine has."""
     found = server_named(request.param)
     found.flush()
     return found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which servers this run used, and what it could not run."""
-    found = servers_found()
+    """Name the servers this run used, what it could not run, and what to do about a failure."""
+    found = servers_of_run()
     terminalreporter.section("servers")
     terminalreporter.line(f"{VARIABLE}={seed_of_run()} repeats what the fault tests drew")
     for name, binary in found.items():
         terminalreporter.line(f"{name}: {binary}")
-    programs = {binary.path.name for binary in found.values() if not binary.bundled}
-    for name in NAMES:
-        if name not in programs:
-            terminalreporter.line(f"not run: anything on {name}, which is not installed")
+    missing = _missing(found, terminalreporter.stats.get("skipped", []))
+    failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
+    if failed:
+        _explain(terminalreporter, [report.nodeid for report in failed])
+    for line in missing:
+        terminalreporter.line(f"not run: {line}")
+
+
+def _missing(found: dict[str, ServerBinary], skipped: list[pytest.TestReport]) -> list[str]:
+    """Return what this machine lacks, with the number of tests that were left out for it."""
     left_out: dict[str, int] = {}
-    for report in terminalreporter.stats.get("skipped", []):
+    for report in skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
         left_out[reason] = left_out.get(reason, 0) + 1
-    for reason, tests in sorted(left_out.items()):
-        terminalreporter.line(f"not run: {tests} × {reason.removeprefix('Skipped: ')}")
+    lines = [f"{tests} tests: {reason}" for reason, tests in sorted(left_out.items())]
+    if runs_all():
+        versions = [(one.flavour, version_key(one.version)[0]) for one in found.values()]
+        lines += [
+            f"all tests of {flavour} {first}, which is not here"
+            for flavour, first in WANTED
+            if (flavour, first) not in versions
+        ]
+    return lines
+
+
+def _explain(terminalreporter: pytest.TerminalReporter, failed: list[str]) -> None:
+    terminalreporter.section("what to do")
+    terminalreporter.line("one test alone, with all its output:")
+    suite = f"{SUITE}=all " if runs_all() else ""
+    terminalreporter.line(
+        f"  {suite}{os.path.relpath(sys.executable)} -m pytest -n 0 {shlex.quote(failed[0])}"
+    )
+    terminalreporter.line(f"all {len(failed)} that failed: the same with --last-failed")

@@ -38,7 +38,7 @@ def test_page__shows_commands_that_work(
     """Each command ends with 0 while a reader works, and what is handed in is accepted."""
     redis_cli = shutil.which("redis-cli")
     if redis_cli is None:
-        pytest.skip("redis-cli is not installed")
+        pytest.skip("needs redis-cli")
     # Beside the program of ours, first on the PATH.
     program = tmp_path / "redis-cli"
     program.write_text(f'#!/bin/sh\nexec {redis_cli} -s {server.socket} "$@"\n')
@@ -77,7 +77,7 @@ def test_page__makes_a_unit_of_the_daemons() -> None:
     assert "Description=galaxy-notify: reads the intent stream" in made
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@pytest.mark.skipif(NODE is None, reason="needs node")
 def test_node__hands_an_intent_in(server: Server, client: Any) -> None:
     """The example writes an entry that a reader accepts, and fails where it may not."""
     command = [str(NODE), "examples/intents.mjs", f"unix://{server.socket}", "user-ü"]

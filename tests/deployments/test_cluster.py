@@ -21,10 +21,12 @@ from tests.support.daemons import daemon_on
 from tests.support.intake import intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
-from tests.support.servers import each_server, the_bundled_server
+from tests.support.servers import each_server
 from tests.support.site import Site
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.extended
 
 SHARDS = 6
 DEPLOYMENT = {"redis__cluster": True, "worker__shards": SHARDS}
@@ -34,7 +36,7 @@ Found = Callable[..., Site]
 @pytest.fixture(scope="module", params=each_server())
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Run three primaries with a replica each, on each flavour of server."""
-    with clustered(request.param or the_bundled_server()) as made:
+    with clustered(request.param) as made:
         yield made
 
 

@@ -17,10 +17,12 @@ from tests.support.command import command_for
 from tests.support.daemons import daemon_on
 from tests.support.dead import graveyard
 from tests.support.intents import PLAIN
-from tests.support.servers import Server, running, servers_found, the_bundled_server
+from tests.support.servers import Server, each_server, running, servers_found, the_bundled_server
 from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.extended
 
 #: A busy machine may not even answer in time.
 UNSAFE = "0 of 1 replicas|timeout"
@@ -50,7 +52,7 @@ def lines() -> Iterator[Lines]:
         yield read
 
 
-@pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
+@pytest.fixture(params=each_server())
 def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
     """Run a primary and a replica that follows it."""
     del lines

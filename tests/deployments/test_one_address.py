@@ -20,6 +20,8 @@ from tests.support.servers import Server, running, the_bundled_server
 from tests.support.site import Site
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 
 class Address(NamedTuple):
     """A proxy that leads to the first of two servers, until that becomes a replica."""

@@ -22,6 +22,8 @@ from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 Found = Callable[..., Site]
 
 
@@ -35,7 +37,7 @@ def lines() -> Iterator[Lines]:
 @pytest.fixture(params=each_server())
 def nodes(request: pytest.FixtureRequest) -> Iterator[SentinelSet]:
     """Run one primary, two replicas and three sentinels, on each flavour of server."""
-    with watched(request.param or the_bundled_server()) as made:
+    with watched(request.param) as made:
         yield made
 
 

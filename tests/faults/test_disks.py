@@ -14,6 +14,8 @@ from tests.faults.support.arena import Arena
 from tests.faults.support.load import Shape
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 _SIZE = 8 << 20
 
 

@@ -15,6 +15,8 @@ from galaxy_notify.redis_state.store import Store
 from tests.faults.conftest import NewArena
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 
 def test_failpoints__are_off_by_default() -> None:
     """Without the variable a daemon has the plain store and the plain encoder."""

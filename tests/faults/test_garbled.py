@@ -39,6 +39,8 @@ from tests.hostile.planting import KEYS, plant
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
+pytestmark = pytest.mark.extended
+
 #: The bytes with which replies of RESP2 and RESP3 begin, and one with which none does.
 KINDS = b"+-:$*_#,(!=%~>|?"
 LIMITS = calls.ClaimLimits(members=8, ttl_ms=1000, bytes=1 << 20, record_bytes=1 << 20, hold_at=0)

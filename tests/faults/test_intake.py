@@ -17,6 +17,8 @@ from tests.support.servers import Server
 from tests.support.site import Site
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 STEPS = ("after_read", "before_admit", "after_admit")
 REJECTING = ("before_refuse", "after_refuse")
 _POISON = intent(0, type="failpoint.poison")

@@ -9,6 +9,8 @@ from tests.faults.support.load import Shape
 from tests.support.proxy import proxied
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 
 def test_row01__killed_while_idle(arena: NewArena) -> None:
     """A daemon that dies with nothing in hand takes nothing along; another hears of what comes."""

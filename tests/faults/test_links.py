@@ -13,6 +13,8 @@ from tests.faults.support.faulty_proxy import Trouble, faulty
 from tests.faults.support.load import Shape
 from tests.support.servers import Server
 
+pytestmark = pytest.mark.extended
+
 
 def carried_over(arena: NewArena, trouble: Trouble, shape: Shape | None = None) -> int:
     """Have routes published over a troubled link; return how many faults there were."""

@@ -13,6 +13,8 @@ from tests.faults.support.load import Shape
 from tests.faults.support.outages import OUTAGES
 from tests.support.servers import servers_found
 
+pytestmark = pytest.mark.extended
+
 #: Long enough for the pauses to have grown; the first of them count like the others.
 SECONDS = 10
 #: What an outage may say of itself: edges, not tries; some ways of being away begin with another.

@@ -17,6 +17,8 @@ from tests.faults.support.load import Shape
 from tests.support.daemons import DaemonProcess
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 _FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 needs_faketime = pytest.mark.skipif(_FAKETIME is None, reason="needs faketime")
 

@@ -26,6 +26,8 @@ from tests.support.servers import Server, servers_found
 from tests.support.site import Site
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 NOW = Shape(ahead_ms=None, cancel=0.0)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.faults.soak import Series, Witness, main
 
+pytestmark = pytest.mark.extended
+
 
 def test_series__tells_growth_from_noise() -> None:
     """The slope is that of the settled part, whatever the start took."""

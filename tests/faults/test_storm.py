@@ -11,6 +11,8 @@ from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
 from tests.faults.support.load import Shape
 from tests.support.servers import servers_found
 
+pytestmark = pytest.mark.extended
+
 
 def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
     """Kill daemons and the server while so many routes come in and are published."""

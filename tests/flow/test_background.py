@@ -17,7 +17,7 @@ from tests.support.background import NOWHERE, background, drained, enqueue, even
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import out_of_memory
-from tests.support.servers import Server, running, servers_found
+from tests.support.servers import Server, each_server, running
 from tests.support.site import Site
 from tests.support.telemetry import Lines, Metrics
 from tests.support.wait import wait_until
@@ -33,7 +33,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
         yield made
 
 
-@pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
+@pytest.fixture(params=each_server())
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server of the test's own, that keeps what it has taken."""
     binary: ServerBinary = request.param

@@ -18,7 +18,7 @@ from tests.support.background import NOWHERE, background, drained, enqueue, even
 from tests.support.intents import PLAIN
 from tests.support.program import ROOT, environment
 from tests.support.proxy import proxied
-from tests.support.servers import Server, running, servers_found
+from tests.support.servers import Server, each_server, running
 from tests.support.site import Site
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
@@ -27,7 +27,7 @@ Found = Callable[..., Site]
 MANY = [f"u{n:05}" for n in range(3000)]
 
 
-@pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
+@pytest.fixture(params=each_server())
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server of the test's own, that keeps what it has taken."""
     binary: ServerBinary = request.param

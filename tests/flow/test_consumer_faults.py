@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.events import KEYS, Seen, consuming, found, pending, publish
-from tests.support.servers import Server, running, servers_found, the_bundled_server
+from tests.support.servers import Server, running, servers_found, servers_of_run, the_bundled_server
 from tests.support.wait import until
 
 
@@ -91,7 +91,7 @@ def test_consumer__lost_answers(server: Server, command: bytes) -> None:
     assert seen.numbers.count(2) == seen.numbers.count(3) == 1
 
 
-@pytest.mark.parametrize("name", list(servers_found()))
+@pytest.mark.parametrize("name", list(servers_of_run()))
 def test_consumer__server_restarts(name: str) -> None:
     """The consumer goes on after a crash of a server that keeps its data."""
     seen = Seen()

@@ -31,6 +31,7 @@ from tests.support.intake import (
 )
 from tests.support.servers import Server
 from tests.support.site import Site
+from tests.support.suite import examples
 from tests.support.telemetry import Metrics
 from tests.support.wait import until
 
@@ -119,7 +120,7 @@ def test_intent__of_arbitrary_bytes_is_ended(server: Server, found: Found) -> No
 
     sound: set[str] = set()
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(20, 100), suppress_health_check=list(HealthCheck))
     @given(st.lists(fields, min_size=1, max_size=40))
     def hand_in_anything(entries: list[dict[bytes, bytes]]) -> None:
         for entry in entries:

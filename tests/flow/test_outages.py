@@ -15,7 +15,7 @@ from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_only
-from tests.support.servers import Server, running, servers_found
+from tests.support.servers import Server, each_server, running
 from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
@@ -24,7 +24,7 @@ Found = Callable[..., Site]
 REFUSALS = [(out_of_memory, "OOM"), (misconfigured, "MISCONF"), (read_only, "READONLY")]
 
 
-@pytest.fixture(params=list(servers_found().values()), ids=list(servers_found()))
+@pytest.fixture(params=each_server())
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server of the test's own, that keeps what it has taken."""
     binary: ServerBinary = request.param

@@ -14,6 +14,8 @@ from tests.support.program import accept, daemon, delivered, program, status
 from tests.support.servers import Server, running, the_bundled_server
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.extended
+
 STREAM = "{gn:0}:client-events"
 
 

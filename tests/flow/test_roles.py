@@ -17,7 +17,7 @@ from tests.support.dead import snapshot
 from tests.support.intake import intake_on
 from tests.support.intents import PLAIN
 from tests.support.roles import ACL_FILE, PASSWORD, STEPS, Stage, Step, line_of, stage
-from tests.support.servers import Server, running, servers_found
+from tests.support.servers import Server, running, servers_found, servers_of_run
 from tests.support.site import Site
 
 #: Where the steps of the jobs come from.
@@ -45,7 +45,7 @@ def test_probes__cover_every_right() -> None:
     assert needed == {*PROBES, *UNPROBED}
 
 
-@pytest.mark.parametrize("name", list(servers_found()))
+@pytest.mark.parametrize("name", list(servers_of_run()))
 def test_acl_file__is_loaded_as_it_is(name: str) -> None:
     """Every server takes the file; its users cannot log in before they are given a password."""
     with running(servers_found()[name], aclfile=str(ACL_FILE)) as server, server.client() as admin:

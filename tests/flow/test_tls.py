@@ -25,7 +25,7 @@ from tests.support.servers import Server, servers_found
 from tests.support.tls import Authority, Pair, tls_server
 from tests.support.wait import until, wait_until
 
-pytestmark = needs("openssl")
+pytestmark = [needs("openssl"), pytest.mark.extended]
 # The bundled server is built without TLS.
 WITH_TLS = [name for name in servers_found() if name != "bundled"]
 ON_ONE = pytest.mark.parametrize("site", WITH_TLS[:1], indirect=True)

@@ -14,7 +14,7 @@ from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.settings import settings_from
 from tests.support.api import SCOPES, ApiProcess, api_on, entry
 from tests.support.dead import Graveyard
-from tests.support.servers import Server
+from tests.support.servers import Server, servers_found
 
 LIMIT, BODY_MS = 400_000, 400
 ISSUER, AUDIENCE = "https://login.example", "galaxy-notify"
@@ -24,7 +24,7 @@ ISSUER, AUDIENCE = "https://login.example", "galaxy-notify"
 def open_process(server_named: Callable[[str], Server]) -> Iterator[ApiProcess]:
     """Start an API that anybody on this machine may use."""
     settings = {"http__max_body_bytes": LIMIT, "http__body_ms": BODY_MS}
-    with api_on(_emptied(server_named("bundled")), **settings) as api:
+    with api_on(_emptied(server_named(next(iter(servers_found())))), **settings) as api:
         yield api
 
 
@@ -65,7 +65,7 @@ def guarded(
         "http__jwt_audience": AUDIENCE,
         "http__jwt_scope_prefix": "gn:",
     }
-    with api_on(_emptied(server_named("bundled")), **settings) as api:
+    with api_on(_emptied(server_named(next(iter(servers_found())))), **settings) as api:
         yield api
 
 

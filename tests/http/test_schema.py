@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.api import TOKENS, ApiProcess
 from tests.support.servers import Server
+from tests.support.suite import runs_all
 
 CONFIG = """\
 [checks]
@@ -28,13 +29,14 @@ checks.negative_data_rejection.enabled = false
 def _run(api: ApiProcess, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "schemathesis.toml").write_text(CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"]
+    seed = () if runs_all() else ("--seed=1",)
     return subprocess.run(
-        [*command, "run", f"{api.url}/openapi.json", "--no-color", *options],
+        [*command, "run", f"{api.url}/openapi.json", "--no-color", *seed, *options],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=500,
     )
 
 

@@ -15,6 +15,7 @@ from tests.model.support.machine import ShardMachine
 from tests.model.support.mutations import MUTATIONS, Mutation, mutant
 from tests.model.support.workers import machine_on
 from tests.support.servers import Server
+from tests.support.suite import examples
 
 #: Found within few steps; the others are looked for by the long run.
 _SOON = (
@@ -30,12 +31,12 @@ _SOON = (
 )
 
 
-def _run(machine: type[ShardMachine], examples: int, *, quick: bool, **options: Any) -> None:
+def _run(machine: type[ShardMachine], number: int, *, quick: bool, **options: Any) -> None:
     """Run examples: the same each time where it is to be *quick*, others each time else."""
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=number,
             stateful_step_count=50,
             derandomize=quick,
             database=None,
@@ -61,12 +62,12 @@ def client_of(any_server: Server) -> Iterator[Callable[[], redis.Redis]]:
 
 def test_model__agrees_with_every_server(client_of: Callable[[], redis.Redis]) -> None:
     """Whatever happens, the shard holds what the model holds."""
-    _run(machine_on(client_of), 30, quick=True)
+    _run(machine_on(client_of), examples(15, 60), quick=True)
 
 
 def test_model__agrees_with_an_imitation(fake: Callable[[], redis.Redis]) -> None:
     """Every script runs where nothing but the language and the commands are there."""
-    _run(machine_on(fake), 15, quick=True)
+    _run(machine_on(fake), examples(8, 30), quick=True)
 
 
 @pytest.mark.slow
@@ -76,15 +77,16 @@ def test_model__agrees_for_long(client_of: Callable[[], redis.Redis]) -> None:
     _run(machine_on(client_of), 3_000, quick=False)
 
 
-def _notices(server: Server, mutation: Mutation, examples: int) -> bool:
+def _notices(server: Server, mutation: Mutation, number: int) -> bool:
     machine = machine_on(server.client, mutant(mutation))
     try:
-        _run(machine, examples, quick=True, phases=[Phase.generate])
+        _run(machine, number, quick=True, phases=[Phase.generate])
     except Exception:  # the model may disagree, or a script be unable to go on
         return True
     return False
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", _SOON)
 def test_model__notices_a_defect(name: str, server: Server) -> None:
     """A defect planted in a script makes a short run fail."""

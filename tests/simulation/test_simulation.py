@@ -13,6 +13,7 @@ from tests.model.support.mutations import MUTATIONS, mutant
 from tests.simulation.support.search import first_broken, told
 from tests.simulation.support.world import simulate
 from tests.support.servers import Server
+from tests.support.suite import examples
 
 _DEFECTS = (
     "accepted twice",
@@ -38,7 +39,7 @@ def test_seed__gives_the_same_schedule_again(client: redis.Redis) -> None:
         assert any(not line.endswith(": ok") for line in first.trace)
 
 
-@pytest.mark.parametrize("first", range(0, 250, 50))
+@pytest.mark.parametrize("first", range(0, examples(100, 500), 50))
 def test_schedules__keep_every_promise(first: int, client: redis.Redis) -> None:
     """Nothing is lost, doubled, early, blocked or paid for by the wrong one."""
     found = first_broken(client, range(first, first + 50))
@@ -54,6 +55,7 @@ def test_schedules__keep_every_promise_for_long(client: redis.Redis) -> None:
     assert found is None, told(found)
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("name", _DEFECTS)
 def test_schedules__notice_a_defect(name: str, client: redis.Redis) -> None:
     """A defect planted in a script breaks a promise within few schedules."""

