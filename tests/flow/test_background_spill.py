@@ -21,7 +21,7 @@ from tests.support.proxy import proxied
 from tests.support.servers import Server, running, servers_found
 from tests.support.site import Site
 from tests.support.telemetry import Lines
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 Found = Callable[..., Site]
 MANY = [f"u{n:05}" for n in range(3000)]
@@ -218,7 +218,7 @@ def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
-        process.wait(20)
+        process.wait(HANG_S)
         spill = Spill(path, 1 << 20)
         spill.close()
         assert spill.found == 1
@@ -246,7 +246,7 @@ def test_exit__without_a_close_drains(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert site.total("accepted") == 300

@@ -204,6 +204,6 @@ def test_worker__lives_through_resets(any_server: Server, found: Found, proxy: P
         for n in range(30):
             site.notify(*(f"u{n}-{k}" for k in range(20)))
             proxy.reset_all()
-        wait_until(lambda: not site.due(), "all are published", 20)
+        wait_until(lambda: not site.due(), "all are published")
     assert site.total("published") == 600
     assert all(route.attempts == 0 for route in site.routes().values())

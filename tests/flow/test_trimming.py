@@ -87,7 +87,7 @@ def test_claiming__holds_at_twice_the_length(
     any_server: Server, found: Found, lines: Lines
 ) -> None:
     """A stream that nobody reads stops the claiming before it grows on; reading it frees it."""
-    site = found(any_server, gateway__max_len=5, worker__poll_interval_ms=60_000)
+    site = found(any_server, gateway__max_len=5, worker__poll_interval_ms=3_600_000)
     site.client.xgroup_create(site.keys.stream, "gateway", id="0", mkstream=True)
     station = site.station()
     assert len(publish(site, station, 10)) == 10
@@ -99,7 +99,7 @@ def test_claiming__holds_at_twice_the_length(
         assert (stream.length, stream.max_len, stream.holding) == (10, 5, True)
         read(site, "gateway", 10, 10)
         # Long before the poll interval: whoever trims wakes who waits for it.
-        wait_until(lambda: not site.due(), "it goes on", 5)
+        wait_until(lambda: not site.due(), "it goes on")
     assert len(told(lines, "claiming held")) == 1
     assert len(told(lines, "claiming resumed")) == 1
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.api import TOKENS, ApiProcess
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 CONFIG = """\
 [checks]
@@ -34,7 +35,7 @@ def _run(api: ApiProcess, folder: Path, *options: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=HANG_S,
     )
 
 

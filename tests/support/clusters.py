@@ -55,11 +55,11 @@ class Cluster:
                 mine = range(number * share, min((number + 1) * share, _SLOTS))
                 self.ask(node, "ADDSLOTS", *mine)
             self.ask(node, "MEET", "127.0.0.1", self.nodes[0].port)
-        wait_until(lambda: all(self._knows(node, 6) for node in self.nodes), "all have met", 30)
+        wait_until(lambda: all(self._knows(node, 6) for node in self.nodes), "all have met")
         for number in range(3):
             follow = partial(self._follows, self.nodes[number + 3], self.id_of(self.nodes[number]))
-            wait_until(follow, "a replica follows", 20)
-        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
+            wait_until(follow, "a replica follows")
+        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well")
 
     def ask(self, node: Server, *command: Any) -> Any:
         """Run a CLUSTER command on a node."""
@@ -105,7 +105,7 @@ class Cluster:
 
     def taken_over(self, key: str, before: Server) -> Server:
         """Wait until another node serves a key, and return it."""
-        wait_until(lambda: self.owner(key) is not before, f"another node serves {key}", 30)
+        wait_until(lambda: self.owner(key) is not before, f"another node serves {key}")
         return self.owner(key)
 
     def flush(self) -> None:
@@ -117,7 +117,7 @@ class Cluster:
 
     def wait_until_well(self) -> None:
         """Wait until every node sees all slots served."""
-        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
+        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well")
 
     def _slots(self) -> Sequence[Any]:
         for node in self.nodes:

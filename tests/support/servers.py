@@ -25,10 +25,10 @@ from galaxy_notify.redis_state.server_binaries import (
     bundled_server,
     find_servers,
 )
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
-_START_SECONDS = 60
-_STOP_SECONDS = 60
+_START_SECONDS = HANG_S
+_STOP_SECONDS = HANG_S
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 4 << 30
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from galaxy_notify.intake.bounded_queue import BoundedQueue, fitting
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 CAPACITY, CAPACITY_BYTES = 8, 100
 
@@ -142,7 +142,7 @@ def test_put__waits_for_room_until_its_deadline() -> None:
     thread = in_thread(lambda: told.append(queue.put(b"second")))
     wait_until(lambda: queue.stats().enqueued == 2, "it waits")
     assert queue.take(1, 1000) == 1
-    thread.join(10)
+    thread.join(HANG_S)
     assert told == [True]
     hasty = BoundedQueue(1, 1000, block_s=0.01)
     assert [hasty.put(b"first"), hasty.put(b"second")] == [True, False]
@@ -157,7 +157,7 @@ def test_put__ends_its_waiting_with_the_queue() -> None:
     thread = in_thread(lambda: told.append(queue.put(b"second")))
     wait_until(lambda: queue.stats().enqueued == 2, "it waits")
     queue.close()
-    thread.join(10)
+    thread.join(HANG_S)
     assert told == [False]
     assert queue.stats().dropped == {"closed": 1}
 

@@ -24,6 +24,7 @@ from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from tests.support.telemetry import Lines, json_logs
+from tests.support.wait import HANG_S
 
 REFUSED = exceptions.AuthenticationError("WRONGPASS invalid username-password pair")
 
@@ -88,7 +89,7 @@ def test_gate__is_left_by_those_that_fail() -> None:
         async with gate.alone():
             pass
 
-    asyncio.run(asyncio.wait_for(main(), 5))
+    asyncio.run(asyncio.wait_for(main(), HANG_S))
 
 
 def test_outage__of_configuration_ends_it_at_the_first_answer_only(

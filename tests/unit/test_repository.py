@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wait import HANG_S
+
 ROOT = Path(__file__).parents[2]
 THIS = Path(__file__).relative_to(ROOT)
 LONGEST_FILE = 300
@@ -92,7 +94,7 @@ def _commands() -> list[str]:
 def test_document__shows_commands_that_exist(words: str) -> None:
     """Every command of the documents is one that the program knows."""
     command = [sys.executable, "-m", "galaxy_notify", *words.split(), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
 
 

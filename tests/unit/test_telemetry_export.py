@@ -18,6 +18,7 @@ from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.export import start_telemetry, wished
 from galaxy_notify.telemetry.recorder import Recorder
 from tests.support.telemetry import everything
+from tests.support.wait import HANG_S
 
 DOCS = Path(__file__).parents[2] / "docs" / "telemetry.md"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -144,7 +145,7 @@ def test_collector__dead_delays_only_the_end_and_that_by_3_seconds(
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=HANG_S,
         cwd=DOCS.parents[1],
     )
     slowest, shutdown, stopped_at = map(float, done.stdout.split())
@@ -185,7 +186,7 @@ def posted_to(listener: socket.socket, shutdown: Callable[[], bool]) -> bytes:
     thread = threading.Thread(target=answer)
     thread.start()
     assert shutdown()
-    thread.join(10)
+    thread.join(HANG_S)
     return bytes(received)
 
 
