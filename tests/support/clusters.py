@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import redis
 from redis.crc import key_slot
 
 from galaxy_notify.redis_state.server_binaries import ServerBinary
-from tests.support.servers import Server
+from tests.support.servers import Server, free_port
 from tests.support.wait import wait_until
 
 _SLOTS = 16384
@@ -158,14 +157,10 @@ class Cluster:
 def _port_with_bus() -> int:
     """Return a free port whose bus port is free as well."""
     while True:
-        port = random.randint(20_000, 50_000)
-        try:
-            for number in (port, port + _BUS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
+        port = free_port()  # nobody else is given it, nor the bus port that belongs to it
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port + _BUS))
+            return port
 
 
 @contextmanager

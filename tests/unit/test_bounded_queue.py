@@ -136,7 +136,7 @@ def in_thread(work: Callable[[], Any]) -> threading.Thread:
 
 def test_put__waits_for_room_until_its_deadline() -> None:
     """A caller that may wait is let in when there is room, and no longer kept than it allowed."""
-    queue = BoundedQueue(1, 1000, block_s=30)
+    queue = BoundedQueue(1, 1000, block_s=3600)
     assert queue.put(b"first")
     told: list[bool] = []
     thread = in_thread(lambda: told.append(queue.put(b"second")))
@@ -151,7 +151,7 @@ def test_put__waits_for_room_until_its_deadline() -> None:
 
 def test_put__ends_its_waiting_with_the_queue() -> None:
     """Whoever waits for room when the queue is closed is told at once."""
-    queue = BoundedQueue(1, 1000, block_s=30)
+    queue = BoundedQueue(1, 1000, block_s=3600)
     queue.put(b"first")
     told: list[bool] = []
     thread = in_thread(lambda: told.append(queue.put(b"second")))
