@@ -116,7 +116,7 @@ for number in range(2000):
     while notifier.stats().queued > 60:
         time.sleep(0.001)
 print(notifier.stats().spilled, flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -208,7 +208,7 @@ def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
         f"notifier.enqueue({dict(PLAIN)!r})\n"
         "if not os.fork():\n"
         "    print('forked', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3600)\n"
         "notifier.close(0.05)\n"
         "os._exit(0)\n"
     )
@@ -234,7 +234,7 @@ def test_exit__without_a_close_drains(
     code = (
         "import sys\n"
         "from galaxy_notify import BackgroundNotifier, BackgroundOptions\n"
-        f"options = BackgroundOptions(on_full={policy!r},"
+        f"options = BackgroundOptions(on_full={policy!r}, exit_within_s=3600,"
         f" spill_path=sys.argv[2] if {policy!r} == 'spill' else None)\n"
         "notifier = BackgroundNotifier.from_url(sys.argv[1], options=options)\n"
         "for number in range(300):\n"

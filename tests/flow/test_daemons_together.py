@@ -62,10 +62,13 @@ def test_dead_daemon__leaves_its_routes_to_another(server: Server, found: Found,
         "gateway__encoder": f"{ENCODERS}:brisk",
     }
     first, second = run(**given), run(**given)
+    for daemon in (first, second):
+        daemon.wait_for("daemon working")
     batches = count()
 
     def both_work() -> bool:
-        site.notify(*(f"u{next(batches)}-{k}" for k in range(60)))
+        batch = next(batches)
+        site.notify(*(f"u{batch}-{k}" for k in range(60)))
         return all(daemon.lines("batch settled") for daemon in (first, second))
 
     wait_until(both_work, "both of them work")
