@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, json_option, pass_uninterrupted
 from galaxy_notify.cli.output import echo, echo_json, faint, note, plural, table
+from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.cli.bench_measure import Measured
     from galaxy_notify.redis_state.place import Place
     from galaxy_notify.settings import Settings
-
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SIGNALLED: Final = 128
 
 
 @click.command("bench")
@@ -30,7 +25,7 @@ _SIGNALLED: Final = 128
     help="How many routes to accept and to publish.",
 )
 @json_option
-@pass_application
+@pass_uninterrupted
 def command(app: Application, routes: int, as_json: bool) -> None:
     """Measure this server in a throw-away prefix.
 
@@ -43,6 +38,8 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     from galaxy_notify.redis_state.place import open_place
     from galaxy_notify.telemetry.logs import configure_logs
 
+    SIGNALS.keep_ignored()
+    SIGNALS.go_on()
     configure_logs("error")
     settings = throwaway_settings(app.settings)
     place = open_place(settings)
@@ -66,34 +63,14 @@ def _measured(settings: Settings, place: Place, routes: int) -> tuple[Measured, 
 
     note(f"measuring below the prefix {settings.redis.prefix}, with {plural(routes, 'route')}")
     removed = 0
-    with _ending_between_calls() as go_on:
+    # Signals do nothing but end it between two calls: no call is left on its way, and the
+    # removal is not disturbed.
+    with SIGNALS.handed_to(lambda _: None):
         try:
-            measured = measure(settings, place, routes, go_on)
+            measured = measure(settings, place, routes, SIGNALS.go_on)
         finally:
             removed = remove(place)
     return measured, removed
-
-
-@contextmanager
-def _ending_between_calls() -> Iterator[Callable[[], None]]:
-    """Give a check that ends the command once a signal asked for it; signals do nothing else.
-
-    So no call is left on its way, and what follows is not disturbed.
-    """
-    asked: list[int] = []
-
-    def go_on() -> None:
-        if asked:
-            raise SystemExit(_SIGNALLED + asked[0])
-
-    before = {
-        number: signal.signal(number, lambda number, _: asked.append(number)) for number in _ENDING
-    }
-    try:
-        yield go_on
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _server(place: Place) -> dict[str, str]:

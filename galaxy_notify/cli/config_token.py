@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.context import json_option
+from galaxy_notify.cli.context import interruptible, json_option
 from galaxy_notify.cli.ending import is_terminal
 from galaxy_notify.cli.output import echo, echo_json, note
 
@@ -32,6 +32,7 @@ _RULE: Final = (
     help="What its bearer may do. May be repeated.",
 )
 @json_option
+@interruptible
 def hash_token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Print the entry of `http.tokens` for a token, which is read from standard input.
 

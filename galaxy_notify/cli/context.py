@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
+
+from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.redis_state.place import Place
     from galaxy_notify.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass
@@ -41,7 +46,25 @@ class Application:
             place.close()
 
 
-pass_application = click.make_pass_decorator(Application)
+#: For a command that decides itself when it ends: signals are kept until it asks for them.
+pass_uninterrupted = click.make_pass_decorator(Application)
+
+
+def interruptible(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a signal interrupt the command wherever it is."""
+
+    @wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> R:
+        SIGNALS.interrupt()
+        return command(*args, **options)
+
+    return run
+
+
+def pass_application(command: Callable[Concatenate[Application, P], R]) -> Callable[P, R]:
+    """Hand the application to a command that a signal may interrupt."""
+    return pass_uninterrupted(interruptible(command))
+
 
 #: ``--json``, the same on every command.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -18,6 +17,7 @@ from galaxy_notify.cli.asking import Progress, confirm, yes_option
 from galaxy_notify.cli.dead_options import Chosen, chosen
 from galaxy_notify.cli.ending import Exit, complain, printable
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, shortened
+from galaxy_notify.signals import SIGNALS, Interrupted
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_filter import DeadFilter
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SAMPLE: Final = 3
+_LOOK_EVERY_S: Final = 0.05
 _DONE: Final = {"replay": "due again", "purge": "purged"}
 _STOPPING: Final = b"\nstopping after this batch; again to stop at once\n"
 
@@ -115,21 +116,23 @@ def _somebody_is_here() -> bool:
 @contextmanager
 def _stoppable() -> Iterator[Callable[[float], bool]]:
     """Give a pause that ends early, and says so, at the first Ctrl-C; the second ends all."""
-    stop = threading.Event()
+    asked: list[int] = []
 
-    def ask(_: int, __: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
+    def ask(number: int) -> None:
+        if asked:
+            raise Interrupted
+        asked.append(number)
         if sys.stderr.isatty():
             os.write(sys.stderr.fileno(), _STOPPING)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop.wait
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def pause(seconds: float) -> bool:
+        end = monotonic() + seconds
+        while not asked and (left := end - monotonic()) > 0:
+            sleep(min(left, _LOOK_EVERY_S))
+        return bool(asked)
+
+    with SIGNALS.handed_to(ask):
+        yield pause
 
 
 def _as_json(verb: str, outcome: Outcome, *, dry_run: bool) -> dict[str, object]:

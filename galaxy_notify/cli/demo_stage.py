@@ -23,6 +23,7 @@ from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place, open_place
 from galaxy_notify.settings import Settings, load_settings
+from galaxy_notify.signals import SIGNALS
 
 _PATIENCE_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.02
@@ -59,11 +60,17 @@ class Stage:
         self.notifier = Notifier(settings)
         self.place = _join(settings)
         self._daemons: list[subprocess.Popen[bytes]] = []
+        SIGNALS.at_once.append(self.abandon)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop_daemons()
+        self.notifier.close()
+        self.place.close()
+
+    def _stop_daemons(self) -> None:
         for daemon in self._daemons:
             daemon.terminate()
         for daemon in self._daemons:
@@ -72,8 +79,11 @@ class Stage:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        self.notifier.close()
-        self.place.close()
+
+    def abandon(self) -> None:
+        """End the daemons, and wait for nothing."""
+        for daemon in self._daemons:
+            daemon.kill()
 
     def server_name(self) -> str:
         """Return flavour and version of the server."""
@@ -84,11 +94,15 @@ class Stage:
     def start_daemon(self) -> subprocess.Popen[bytes]:
         """Start one more daemon; its log goes to a file of its own."""
         log = self._folder / f"daemon-{len(self._daemons) + 1}.log"
-        with log.open("wb") as out:
+        with log.open("wb") as out, SIGNALS.undivided():
             daemon = subprocess.Popen(
-                self._command("run"), env=self._environ, stdout=out, stderr=out
+                self._command("run"),
+                env=self._environ,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C is for the demo, which ends them
             )
-        self._daemons.append(daemon)
+            self._daemons.append(daemon)
         return daemon
 
     def repair(self) -> None:
@@ -97,9 +111,14 @@ class Stage:
 
     def run(self, *arguments: str, ends: int = 0) -> None:
         """Show a command, run it as a process and show what it printed."""
+        SIGNALS.go_on()
         echo(faint("  $ galaxy-notify " + " ".join(arguments)))
         done = subprocess.run(
-            self._command(*arguments), env=self._environ, capture_output=True, check=False
+            self._command(*arguments),
+            env=self._environ,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
         )
         for line in (done.stdout + done.stderr).decode(errors="replace").splitlines():
             echo(f"  {line}")
@@ -122,11 +141,12 @@ class Stage:
 
         async def handle(event: Event) -> None:
             seen[event.event_id] += 1
-            if seen.total() >= events:
+            if seen.total() >= events or SIGNALS.asked:
                 consumer.stop()
 
         async with consumer:
             await consumer.run(handle)
+        SIGNALS.go_on()
         return seen
 
     def totals(self) -> dict[str, int]:
@@ -139,6 +159,7 @@ class Stage:
         """Wait until a condition holds and return the seconds it took."""
         started = time.monotonic()
         while not condition():
+            SIGNALS.go_on()
             if time.monotonic() - started > _PATIENCE_S:
                 raise click.ClickException(f"demo: waited {_PATIENCE_S:.0f} s in vain: {what}")
             time.sleep(_LOOK_EVERY_S)
@@ -164,6 +185,7 @@ def _join(settings: Settings) -> Place:
     """Found the deployment; a busy machine's disk may let the first write wait for seconds."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
+        SIGNALS.go_on()
         try:
             return open_place(settings, join=True)
         except RedisFault:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 import traceback
 from enum import IntEnum
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
+from galaxy_notify.signals import SIGNALS
 
 
 class Exit(IntEnum):
@@ -25,6 +27,10 @@ class Exit(IntEnum):
     PARTLY = 4
     CONFIG = 78
     INTERRUPTED = 130
+
+
+#: What a command ends with that a signal interrupted, beside the signal's number.
+SIGNALLED: Final = 128
 
 
 def complain(text: str) -> None:
@@ -51,7 +57,7 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
         case SystemExit(code=int(code)) | click.exceptions.Exit(exit_code=code):
             return code
         case KeyboardInterrupt() | click.Abort():
-            return Exit.INTERRUPTED
+            return SIGNALLED + (SIGNALS.asked or signal.SIGINT)
         case click.ClickException():
             _show(error)
             return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code

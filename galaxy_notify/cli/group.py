@@ -14,6 +14,7 @@ from click.shell_completion import shell_complete
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application
 from galaxy_notify.cli.ending import Exit, exit_code_of, finish_output
+from galaxy_notify.signals import SIGNALS
 
 PROGRAM: Final = "galaxy-notify"
 COMPLETE_VARIABLE: Final = "_GALAXY_NOTIFY_COMPLETE"
@@ -82,7 +83,11 @@ class Cli(click.Group):
         given = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in given
         try:
-            code = finish_output(self._run(given))
+            try:
+                code = self._run(given)
+            finally:
+                SIGNALS.keep()  # the end is not interrupted
+            code = finish_output(code)
         except BaseException as error:
             code = finish_output(exit_code_of(error, debug=debug))
         sys.exit(code)

@@ -7,16 +7,17 @@ import faulthandler
 import click
 
 from galaxy_notify import __version__
-from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.intake_rejects import rejects
 from galaxy_notify.cli.intake_status import status
 from galaxy_notify.cli.serving import serve
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import SIGNALS
 
 
 @click.group("intake", invoke_without_command=True)
 @click.pass_context
-@pass_application
+@pass_uninterrupted
 def command(application: Application, context: click.Context) -> None:
     """Take intents from a Redis stream.
 
@@ -33,6 +34,8 @@ command.add_command(status)
 
 
 def _read(settings: Settings) -> None:
+    if SIGNALS.asked:
+        return
     from galaxy_notify.daemon.intake import Intake
     from galaxy_notify.telemetry.export import start_telemetry
     from galaxy_notify.telemetry.logs import configure_logs, get_logger

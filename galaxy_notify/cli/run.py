@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 from galaxy_notify import __version__
-from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.serving import serve
+from galaxy_notify.errors import Unavailable
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.redis_state.embedded import EmbeddedServer
 
 
 @click.command()
-@pass_application
+@pass_uninterrupted
 def command(application: Application) -> None:
     """Run the daemon that publishes what is due.
 
@@ -29,16 +31,21 @@ def command(application: Application) -> None:
     """
     from galaxy_notify.telemetry.logs import configure_logs
 
+    SIGNALS.reload_at_hangup()
     settings = application.settings
+    if SIGNALS.asked:
+        return
     # A watchdog that fires ends the process with SIGABRT: then the stacks are worth having.
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
     if settings.redis.url != "embedded":
         _serve(application, settings, None)
         return
-    server = _start_embedded(application, settings)
+    server = _embedded(settings)
+    SIGNALS.at_once.append(server.abandon)
     try:
-        _serve(application, settings, server.start)
+        if _started(server, application):
+            _serve(application, settings, server.start)
     finally:
         server.stop()
 
@@ -65,16 +72,25 @@ def _serve(
     )
 
 
-def _start_embedded(application: Application, settings: Settings) -> EmbeddedServer:
+def _embedded(settings: Settings) -> EmbeddedServer:
     from galaxy_notify.redis_state.embedded import EmbeddedServer
     from galaxy_notify.redis_state.state_dir import resolve_state_dir
 
-    server = EmbeddedServer(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
-    server.start()
+    return EmbeddedServer(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
+
+
+def _started(server: EmbeddedServer, application: Application) -> bool:
+    """Start the server and say where; False when a signal ended the start."""
+    try:
+        server.start()
+    except Unavailable:
+        if SIGNALS.asked:
+            return False
+        raise
     found = "Adopted the running" if server.adopted else "Started an"
     options = ["--config", application.config] if application.config else []
     options += ["--embedded"] if application.embedded else []
     hint = shlex.join(["galaxy-notify", *options, "accept"])
     click.echo(f"{found} embedded server in {server.folder}", err=True)
     click.echo(f"In a second terminal: {hint} FILE", err=True)
-    return server
+    return True

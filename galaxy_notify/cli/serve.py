@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, pass_application
+from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.serving import serve
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.http.server import ApiServer
@@ -22,7 +23,7 @@ _INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
 
 
 @click.command()
-@pass_application
+@pass_uninterrupted
 def command(application: Application) -> None:
     """Serve the HTTP API.
 
@@ -32,6 +33,8 @@ def command(application: Application) -> None:
     from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
     settings = application.settings
+    if SIGNALS.asked:
+        return
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
     server = _server(settings)

@@ -13,6 +13,7 @@ from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, is_misconfigured, is_terminal, told_unavailable
 from galaxy_notify.cli.output import bad, echo
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
+from galaxy_notify.signals import SIGNALS
 
 _EVERY_S: Final = 2.0
 _CLEAR: Final = "\033[H\033[2J\033[3J"
@@ -33,6 +34,7 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
         return Exit.OK
     clear = not as_json and is_terminal(sys.stdout)
     while True:
+        SIGNALS.go_on()
         text = _shown_or_away(app, as_json=as_json)
         echo(f"{_CLEAR if clear else ''}{text}")
         time.sleep(_EVERY_S)

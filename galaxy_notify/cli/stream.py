@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from galaxy_notify.cli.asking import confirm, yes_option
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, json_option, pass_application, pass_uninterrupted
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
 from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
+from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.gateway import Event, GatewayConsumer
@@ -56,6 +56,7 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
             entries = iter(stream.newest(place.client, place.all_keys, wanted))
         for entry in entries:
             if entry is None:
+                SIGNALS.go_on()
                 continue
             if as_json:
                 echo_json(entry_as_json(entry, payload=payload))
@@ -97,22 +98,31 @@ def groups(app: Application, as_json: bool) -> None:
 @click.option("--consumer", required=True, help="This consumer's own name in the group.")
 @click.option("--count", "wanted", type=click.IntRange(1), help="Stop after so many events.")
 @payload_option
-@pass_application
+@pass_uninterrupted
 def consume(app: Application, group: str, consumer: str, wanted: int | None, payload: bool) -> None:
     """Take events from the stream as a group does, and print each as a line of JSON.
 
-    An event is acknowledged once it is printed. It waits out outages; Ctrl-C ends it.
+    An event is acknowledged once it is printed. It waits out outages; Ctrl-C or SIGTERM ends it
+    with 0, a second one at once.
     """
+    settings = app.settings
+    if SIGNALS.asked:
+        return
+    from galaxy_notify.daemon.signals import EndSignals
     from galaxy_notify.gateway import GatewayConsumer
     from galaxy_notify.telemetry.logs import configure_logs
 
-    configure_logs("warning", app.settings.log.format)
+    configure_logs("warning", settings.log.format)
 
     async def main() -> None:
-        async with GatewayConsumer(app.settings, group=group, consumer=consumer) as gateway:
+        async with GatewayConsumer(settings, group=group, consumer=consumer) as gateway:
             printer = _Printer(gateway, wanted, payload=payload)
-            _stop_at_signals(gateway)
-            await gateway.run(printer)
+            signals = EndSignals(lambda _: gateway.stop(), lambda _: None)
+            signals.listen()
+            try:
+                await gateway.run(printer)
+            finally:
+                signals.call_off()
         if printer.broken is not None:
             raise printer.broken
 
@@ -182,14 +192,3 @@ class _Printer:
         self._printed += 1
         if self._printed == self._wanted:
             self._gateway.stop()
-
-
-def _stop_at_signals(gateway: GatewayConsumer) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int) -> None:
-        loop.remove_signal_handler(number)  # the second one ends the process at once
-        gateway.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)

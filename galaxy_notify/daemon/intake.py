@@ -46,7 +46,7 @@ class Intake:
         )
 
     async def run(self) -> None:
-        """Read until SIGTERM or SIGINT; a second signal leaves at once.
+        """Read until SIGTERM, SIGINT or SIGHUP; a second signal leaves at once.
 
         Redis being away never ends it. Raises `ConfigurationError`, and whatever a defect raised.
         """

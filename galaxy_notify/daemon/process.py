@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -66,6 +65,7 @@ class Daemon:
         self._signals = EndSignals(
             self._asked_to_stop,
             lambda name: self._log.warning("daemon leaves at once", signal=name),
+            reload=self._reload_settings,
         )
         self._shards: list[Shard] = []
         self._client = open_async(
@@ -79,7 +79,6 @@ class Daemon:
         fit, and whatever a defect raised.
         """
         self._signals.listen()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         about = {"version": __version__, "shards": self._settings.worker.shards}
         self._log.info("daemon started", pid=os.getpid(), **about)
         self._supervisor.ready()
@@ -159,7 +158,7 @@ class Daemon:
         self._log.info("daemon asked to stop", signal=name)
         self._stop.set()
 
-    def _reload(self) -> None:
+    def _reload_settings(self) -> None:
         """Take over what can change in a running process, and name what can't."""
         self._supervisor.reloading()
         try:

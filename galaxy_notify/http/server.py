@@ -67,7 +67,10 @@ class ApiServer:
         self._server = _Server(config, self._supervisor)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; raise `ConfigurationError` where Redis is another's."""
+        """Serve until SIGTERM, SIGINT or SIGHUP.
+
+        Raises `ConfigurationError` where Redis is another's.
+        """
         self._signals.listen()
         self._tell_start()
         joining = asyncio.create_task(self._join())

@@ -13,7 +13,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -23,6 +23,7 @@ from redis.retry import Retry
 from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.redis_state import state_dir
 from galaxy_notify.redis_state.server_binaries import find_servers
+from galaxy_notify.signals import SIGNALS
 
 _ANSWER_SECONDS = 2.0
 _START_SECONDS = 10.0
@@ -31,6 +32,8 @@ _TURN_SECONDS = _START_SECONDS + _STOP_SECONDS
 _STEP_SECONDS = 0.01
 # What the server's environment must not hold: our settings (passwords), systemd's socket.
 _PRIVATE = ("GALAXY_NOTIFY_", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY")
+
+Wait = Callable[[Callable[[], bool], float], bool]
 
 # Servers left to other runs: kept, because a forgotten child is a ResourceWarning.
 _outliving: list[subprocess.Popen[bytes]] = []
@@ -50,11 +53,12 @@ class EmbeddedServer:
     def start(self) -> str:
         """Start the server, or adopt the living one, and return its URL.
 
-        Asked again, it starts a server that has died in between.
+        Asked again, it starts a server that has died in between. Raises `Unavailable` where none
+        comes up, or where a signal asks the process to end meanwhile: then none is left.
         """
         url = state_dir.socket_url(self.folder)
         state_dir.prepare(self.folder)
-        with _turn(self.folder):
+        with _turn(self.folder, _wait_to_start):
             if self._user is None:
                 self._user = _open_lock(self.folder, "users.lock")
                 fcntl.flock(self._user, fcntl.LOCK_SH)
@@ -71,7 +75,7 @@ class EmbeddedServer:
         """Leave the server; stop it, and say so, unless another run still uses it."""
         if self._user is None:
             return False
-        with _turn(self.folder):
+        with _turn(self.folder, _wait):
             last = _try_lock(self._user, fcntl.LOCK_EX)
             if last:
                 self._shut_down(state_dir.socket_url(self.folder))
@@ -80,45 +84,54 @@ class EmbeddedServer:
             self._leave()
         return last
 
+    def abandon(self) -> None:
+        """Ask the server to end and wait for nothing, unless another run still uses it."""
+        if self._user is None or not _try_lock(self._user, fcntl.LOCK_EX):
+            return
+        if self._process is not None:
+            self._process.terminate()
+        else:
+            _ask_to_end(state_dir.socket_url(self.folder))
+
     def _launch(self, url: str) -> None:
         servers = find_servers(self._environ.get("PATH", os.defpath))
         with _only_server(self.folder) as lock, (self.folder / state_dir.LOG).open("ab") as log:
             if self._process is not None:
                 self._process.wait()  # dead, as the lock tells
             binary = state_dir.choose_server(self.folder, servers)
-            self._process = subprocess.Popen(
-                [str(binary.path), *_options(self.folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                umask=0o077,
-                # Ctrl-C is for the daemon, which still needs the server to drain.
-                start_new_session=True,
-                env={k: v for k, v in self._environ.items() if not k.startswith(_PRIVATE)},
-                pass_fds=(lock,),
-            )
-        self._await_start(self._process, url)
+            with SIGNALS.undivided():  # one that is started is one that we know
+                self._process = subprocess.Popen(
+                    [str(binary.path), *_options(self.folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    umask=0o077,
+                    # Ctrl-C is for the daemon, which still needs the server to drain.
+                    start_new_session=True,
+                    env={k: v for k, v in self._environ.items() if not k.startswith(_PRIVATE)},
+                    pass_fds=(lock,),
+                )
+        try:
+            self._await_start(self._process, url)
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def _await_start(self, process: subprocess.Popen[bytes], url: str) -> None:
-        done = _wait(
+        done = _wait_to_start(
             lambda: process.poll() is not None or _answers(url, slowly=False), _START_SECONDS
         )
-        if done and process.poll() is None:
-            return
         ended = process.poll()
-        process.kill()
-        process.wait()
+        if done and ended is None:
+            return
         how = f"ended with {ended}" if ended is not None else "did not answer"
         log = self.folder / state_dir.LOG
         raise Unavailable(f"the embedded server {how} at its start: {_last_line(log)} (see {log})")
 
     def _shut_down(self, url: str) -> None:
         """Ask the server to save and end; a child that does not is killed (AOF survives that)."""
-        try:
-            with _client(url) as client:
-                client.execute_command("SHUTDOWN")
-        except redis.RedisError:
-            pass  # it ends without an answer; whether it did is looked at below
+        _ask_to_end(url)
         process, self._process = self._process, None
         if process is None:
             _wait(lambda: _has_ended(self.folder), _STOP_SECONDS)
@@ -140,6 +153,12 @@ def connect_url(folder: Path) -> str:
             f"no embedded server runs in {folder}; start it with: galaxy-notify --embedded run"
         )
     return url
+
+
+def _ask_to_end(url: str) -> None:
+    # It ends without an answer.
+    with suppress(redis.RedisError), _client(url) as client:
+        client.execute_command("SHUTDOWN")
 
 
 def _options(folder: Path) -> list[str]:
@@ -185,11 +204,11 @@ def _client(url: str) -> redis.Redis:
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
+def _turn(folder: Path, wait: Wait) -> Iterator[None]:
     """Have the folder alone for as long as a server is looked for, started or stopped."""
     lock = _open_lock(folder, "start.lock")
     try:
-        if not _wait(lambda: _try_lock(lock, fcntl.LOCK_EX), _TURN_SECONDS):
+        if not wait(lambda: _try_lock(lock, fcntl.LOCK_EX), _TURN_SECONDS):
             raise Unavailable(
                 f"another process has been starting a server in {folder} for too long"
             )
@@ -207,7 +226,7 @@ def _only_server(folder: Path) -> Iterator[int]:
     """
     lock = _open_lock(folder, "server.lock")
     try:
-        if not _wait(lambda: _try_lock(lock, fcntl.LOCK_EX), _STOP_SECONDS):
+        if not _wait_to_start(lambda: _try_lock(lock, fcntl.LOCK_EX), _STOP_SECONDS):
             raise Unavailable(f"a server lives in {folder} without answering on its socket; end it")
         yield lock
     finally:
@@ -244,6 +263,17 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(_STEP_SECONDS)
     return True
+
+
+def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait, but for no start of a server in a process that is asked to end."""
+
+    def settled() -> bool:
+        if SIGNALS.asked:
+            raise Unavailable("the process is asked to end, so no embedded server is started")
+        return condition()
+
+    return _wait(settled, seconds)
 
 
 def _last_line(log: Path) -> str:

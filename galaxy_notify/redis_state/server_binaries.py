@@ -85,6 +85,7 @@ def _ask(path: Path, *, bundled: bool = False) -> ServerBinary | None:
             text=True,
             timeout=_ANSWER_SECONDS,
             check=False,
+            start_new_session=True,  # else Ctrl-C ends it, and it seems to be no server
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None

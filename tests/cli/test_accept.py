@@ -12,6 +12,7 @@ import pytest
 from tests.support.command import NOWHERE, Command, command_for
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, running, the_bundled_server
+from tests.support.wait import HANG_S
 
 GOOD = json.dumps(PLAIN)
 KEYS = ["line", "notification_id", "status", "routes", "parts", "error"]
@@ -120,7 +121,7 @@ def test_accept__answers_a_pipe_that_stays_open(server: Server) -> None:
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["line"] == number
         process.stdin.close()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANG_S) == 0
 
 
 def test_accept__without_redis_tells_the_unknown_lines() -> None:
@@ -146,7 +147,7 @@ def test_accept__redis_away_in_the_middle(tmp_path: Path) -> None:
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["status"] == "accepted"
         server.kill()
-        out, errors = process.communicate("\n".join(keyed[1:]) + "\n", timeout=30)
+        out, errors = process.communicate("\n".join(keyed[1:]) + "\n", timeout=HANG_S)
         assert (process.returncode, out) == (1, "")
         assert "unknown: lines 2-3;" in errors
         server.start()

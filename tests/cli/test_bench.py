@@ -15,7 +15,7 @@ from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, Command, command_for
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 
 def _keys(server: Server) -> set[bytes]:
@@ -65,9 +65,9 @@ def test_bench__cleans_up_when_interrupted(
     with command_for(server).start(
         "bench", "--routes", "50000", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        wait_until(lambda: len(_keys(server)) > 500, "the work has begun", 30)
+        wait_until(lambda: len(_keys(server)) > 500, "the work has begun")
         process.send_signal(number)
-        assert process.wait(30) == code
+        assert process.wait(HANG_S) == code
     assert _keys(server) == set()
 
 

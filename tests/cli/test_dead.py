@@ -23,7 +23,7 @@ from tests.support.dead import (
     run_cli,
 )
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 KEYS = ["id", "channel", "recipient", "type", "producer", "class", "message", "attempts"]
 KEYS += ["generation", "dead_at_ms", "worker"]
@@ -229,7 +229,7 @@ def test_purge__asks_at_a_terminal(
         while b"[y/N]" not in seen:
             seen += os.read(controller, 4096)
         os.write(controller, f"{answer}\n".encode())
-        assert process.wait(10) == code
+        assert process.wait(HANG_S) == code
     os.close(controller)
     assert b"purge 5 dead letters?" in seen
     assert seen.count(b"payload_encoding_failed") == 3
@@ -248,7 +248,7 @@ def test_replay__interrupted_says_how_far_it_came(server: Server, yard: Graveyar
     ) as process:
         wait_until(lambda: yard.total("replayed") >= 5, "some are moved")
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=HANG_S)
     document = json.loads(output)
     assert process.returncode == 4
     assert document["stopped"]

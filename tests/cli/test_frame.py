@@ -15,6 +15,7 @@ from galaxy_notify.cli.ending import exit_code_of
 from galaxy_notify.cli.group import COMMANDS, cli
 from tests.support.command import NOWHERE, Command, command_for
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 ALL = [name for section in COMMANDS.values() for name in section]
 
@@ -139,7 +140,7 @@ def test_closed_pipe__ends_quietly(server: Server, arguments: tuple[str, ...]) -
     os.close(reading)
     with command_for(server).start(*arguments, stdout=writing, stderr=subprocess.PIPE) as process:
         os.close(writing)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=HANG_S)
     assert (process.returncode, errors) == (0, "")
 
 
@@ -149,7 +150,7 @@ def test_full_disk__is_1_in_one_line(server: Server) -> None:
         open("/dev/full", "w") as full,
         command_for(server).start("status", stdout=full, stderr=subprocess.PIPE) as process,
     ):
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
     assert errors == "galaxy-notify: cannot write the output: No space left on device\n"
 
@@ -158,11 +159,11 @@ def test_closed_streams__are_no_defect(server: Server) -> None:
     """A process without standard streams fails plainly, or works in silence."""
     command = command_for(server)
     with command.start("accept", stderr=subprocess.PIPE, preexec_fn=_without_input) as process:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 2
     assert "standard input" in errors
     with command.start("status", preexec_fn=_without_output) as process:
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANG_S) == 0
 
 
 def _without_input() -> None:

@@ -14,6 +14,7 @@ from tests.support.command import NOWHERE, Command, command_for
 from tests.support.intake import GROUP, KEYS, hand_in, intent, left, read_until, rejects
 from tests.support.servers import Server
 from tests.support.site import Site
+from tests.support.wait import HANG_S
 
 TEXTS = ("{", "[]", intent(1, nope=1), b"\xff", b"x" * 1_100_000)
 
@@ -155,7 +156,7 @@ def test_embedded__without_a_server_is_told_in_one_line(tmp_path: Path) -> None:
     """The reader connects to the embedded server, and says how to start one: 1."""
     command = Command("embedded", {"REDIS__STATE_DIR": str(tmp_path)})
     with command.start("intake", stderr=subprocess.PIPE) as process:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
     *_, told = errors.splitlines()
     assert "start it with: galaxy-notify --embedded run" in told
@@ -171,7 +172,7 @@ def test_cluster__needs_a_hash_tag() -> None:
     ):
         command = Command(NOWHERE, settings)
         with command.start("intake", stderr=subprocess.PIPE) as process:
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 78, settings
         assert errors.startswith("galaxy-notify: intake.stream: must begin with a hash tag")
     told = Command(NOWHERE, {"REDIS__CLUSTER": "true", "INTAKE__STREAM": "{gn-intents}"})

@@ -46,7 +46,7 @@ def test_page__shows_commands_that_work(
     with intake_on(server):
         hand_in(client, "{", "[")
         for command in commands(PAGE):
-            wait_until(lambda: not left(client) and len(rejects(client)) == 2, "all is read", 30)
+            wait_until(lambda: not left(client) and len(rejects(client)) == 2, "all is read")
             done = subprocess.run(
                 command,
                 shell=True,
@@ -88,7 +88,7 @@ def test_node__hands_an_intent_in(server: Server, client: Any) -> None:
     command[-1] = "user-7"
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     with intake_on(server):
-        wait_until(lambda: not left(client), "both are read", 30)
+        wait_until(lambda: not left(client), "both are read")
     assert client.hget("{gn:0}:totals", "accepted") == b"1"
     assert [one["field"] for one in rejects(client)] == [b"recipients[0]"]
     client.set(KEYS.stream, "foreign")

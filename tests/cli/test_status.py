@@ -13,7 +13,7 @@ from tests.support.command import NOWHERE, Command
 from tests.support.dead import PLAIN, Graveyard, graveyard
 from tests.support.intents import PLAIN as INTENT
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 CHANNEL_KEYS = ["scheduled", "due", "overdue", "oldest_overdue_s", "leased", "dead", "paused"]
 TOTALS = ["accepted", "published", "retried", "dead_lettered", "replayed", "purged"]
@@ -186,7 +186,7 @@ def test_watch__shows_it_again(command: Command, yard: Graveyard) -> None:
         assert process.stdout is not None
         first, second = (json.loads(process.stdout.readline()) for _ in range(2))
         process.send_signal(2)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=HANG_S) == 130
     assert second["at_ms"] > first["at_ms"]
 
 

@@ -16,7 +16,7 @@ from tests.support.command import NOWHERE, Command, command_for
 from tests.support.events import KEYS, event_fields, event_id, found, pending, publish
 from tests.support.program import PROGRAM, ROOT, environment, program
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 HOSTILE = "u\x1b[2J"
 
@@ -111,7 +111,7 @@ def test_tail__follows_until_interrupted(client: redis.Redis, server: Server) ->
         publish(client, 2, keys=Keys("gn", 1))
         assert json.loads(process.stdout.readline())["event_id"] == event_id(2)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(HANG_S) == 130
 
 
 def test_tail__closed_pipe(client: redis.Redis, server: Server) -> None:
@@ -124,7 +124,7 @@ def test_tail__closed_pipe(client: redis.Redis, server: Server) -> None:
         process.stdout.readline()
         process.stdout.close()
         publish(client, 2)
-        assert process.wait(10) == 0
+        assert process.wait(HANG_S) == 0
         assert process.stderr.read() == ""
 
 
@@ -177,7 +177,7 @@ def test_consume__prints_acknowledges_and_counts(client: redis.Redis, server: Se
     """consume --count prints so many events, acknowledges them, and ends."""
     publish(client, 1, 2, 3)
     with start(server, consume(server, "--count", "2", "--payload")) as process:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=HANG_S)
         assert process.returncode == 0
     events = lines(out)
     assert [event["event_id"] for event in events] == [event_id(1), event_id(2)]
@@ -185,7 +185,7 @@ def test_consume__prints_acknowledges_and_counts(client: redis.Redis, server: Se
     assert events[0]["deliveries"] == 1
     assert pending(client, "g") == 1
     with start(server, consume(server, "--count", "1")) as process:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=HANG_S)
     (event,) = lines(out)
     assert event["event_id"] == event_id(3)
     assert "payload" not in event
@@ -200,7 +200,7 @@ def test_consume__sigterm(client: redis.Redis, server: Server) -> None:
         process.stdout.readline()
         wait_until(lambda: pending(client, "g") == 0, "the event is acknowledged")
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(HANG_S) == 0
 
 
 def test_consume__closed_pipe(client: redis.Redis, server: Server) -> None:
@@ -213,7 +213,7 @@ def test_consume__closed_pipe(client: redis.Redis, server: Server) -> None:
         wait_until(lambda: pending(client, "g") == 0, "the event is acknowledged")
         process.stdout.close()
         publish(client, 2)
-        assert process.wait(10) == 0
+        assert process.wait(HANG_S) == 0
         assert process.stderr.read() == ""
     assert pending(client, "g") == 1
 

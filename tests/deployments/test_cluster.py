@@ -148,12 +148,12 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found
         receipts = [_try(site, f"w{n}") for n in range(15)]
         there = [name for name in receipts if name and site.layout.keys_for(name) in served]
         assert there
-        wait_until(lambda: _published(site, served) >= len(there), "the others go on", 30)
+        wait_until(lambda: _published(site, served) >= len(there), "the others go on")
         for node in gone:
             node.start()
         cluster.wait_until_well()
         more = [site.notify(f"x{n}") for n in range(30)]
-        wait_until(lambda: not site.due(), "all are published", 30)
+        wait_until(lambda: not site.due(), "all are published")
     assert {*waiting, *filter(None, receipts), *more} <= {name[:32] for name in site.event_ids()}
 
 
@@ -171,7 +171,7 @@ def test_cluster__a_replica_takes_over(cluster: Cluster, found: Found) -> None:
         cluster.wait_until_well()
         load.wait_for_more(50, 60)
     with site.station().running():
-        wait_until(lambda: not site.due(), "all are published", 60)
+        wait_until(lambda: not site.due(), "all are published")
     assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
     assert set(load.published) <= set(site.event_ids())
 
@@ -186,7 +186,7 @@ def test_cluster__moving_slots_lose_and_double_nothing(cluster: Cluster, found: 
             cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
         load.wait_for_more(50)
     with site.station().running():
-        wait_until(lambda: not site.due(), "all are published", 60)
+        wait_until(lambda: not site.due(), "all are published")
     assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
     assert set(load.published) <= set(site.event_ids())
     assert all(route.attempts == 0 for route in site.routes().values())

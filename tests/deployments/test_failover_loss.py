@@ -48,10 +48,10 @@ def _measured(binary: ServerBinary, durability: str) -> Loss:
             load.wait_for_more(100)
             old = nodes.primary()
             nodes.force_failover()
-            wait_until(lambda: role_of(old) == "slave", "the old primary follows", 60)
+            wait_until(lambda: role_of(old) == "slave", "the old primary follows")
             load.wait_for_more(100, 60)
         with site.station().running():
-            wait_until(lambda: not site.due(), "all are published", 60)
+            wait_until(lambda: not site.due(), "all are published")
         there = set(site.event_ids())
         held = {name[:32] for name in there}
         loss = Loss(

@@ -70,9 +70,9 @@ def test_sentinel__a_dead_primary_is_followed_by_the_daemon(how: str, nodes: Sen
         daemon.wait_for("redis unavailable")
         nodes.promoted(before)
         later = site.notify("late")
-        wait_until(lambda: member_of(later, "late") in site.event_ids(), "it goes on", 5)
+        wait_until(lambda: member_of(later, "late") in site.event_ids(), "it goes on")
         primary.start() if how == "killed" else primary.resume()
-        wait_until(lambda: role_of(primary) == "slave", "the old primary follows", 60)
+        wait_until(lambda: role_of(primary) == "slave", "the old primary follows")
         last = site.notify("last")
         wait_until(lambda: member_of(last, "last") in site.event_ids(), "it still goes on")
         assert daemon.process.poll() is None
@@ -102,10 +102,10 @@ def test_sentinel__loses_nothing_that_all_replicas_had(
             # Without its second replica nothing can be confirmed.
             primary.start() if how == "death" else primary.resume()
         load.wait_for_more(100, 60)
-        wait_until(lambda: _follow_all(nodes), "both others follow", 30)
+        wait_until(lambda: _follow_all(nodes), "both others follow")
     site.whole = False
     with site.station().running():
-        wait_until(lambda: not site.due(), "all are published", 60)
+        wait_until(lambda: not site.due(), "all are published")
     there = {name.partition(":")[0].partition("/")[0] for name in site.event_ids()}
     assert set(load.accepted) - there == set(), "an acknowledged accept was lost"
     assert set(load.published) - set(site.event_ids()) == set(), "a confirmed event was lost"

@@ -119,7 +119,7 @@ class Soak(Chaos):
 
     def _recovered(self) -> None:
         since, length = time.monotonic(), self._published()
-        wait_until(lambda: self._published() > length, "publishing goes on", 60)
+        wait_until(lambda: self._published() > length, "publishing goes on")
         self.recoveries.append(time.monotonic() - since)
 
     def _published(self) -> int:
@@ -145,7 +145,7 @@ def soak(name: str, minutes: float, stack: ExitStack) -> int:
         arena.daemon(SUICIDAL)
     settings = arena.daemons[0].settings
     alone = stack.enter_context(daemon_on(arena.server, **settings))
-    alone.wait_for("daemon working", 60)
+    alone.wait_for("daemon working")
     witness = Witness(alone.process.pid)
     chaos = Soak(arena, witness, minutes)
     with arena.load(_SHAPE).running(sys.maxsize):

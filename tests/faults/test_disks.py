@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import NewArena
 from tests.faults.support.arena import Arena
 from tests.faults.support.load import Shape
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 pytestmark = pytest.mark.extended
 
@@ -22,13 +22,16 @@ _SIZE = 8 << 20
 def _mount(folder: Path) -> bool:
     command = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "gn-test", str(folder)]
     with suppress(OSError):
-        return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+        return (
+            subprocess.run(command, capture_output=True, check=False, timeout=HANG_S).returncode
+            == 0
+        )
     return False
 
 
 def _unmount(folder: Path) -> bool:
     command = ["umount", "--lazy", str(folder)]
-    return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False, timeout=HANG_S).returncode == 0
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def test_disk__that_is_full_costs_nothing_but_time(arena: NewArena, name: str) -
         fill(filler, 200_000)
         with load.running(10**6):
             daemon.wait_for("redis unavailable")
-            wait_until(lambda: one.journal.unavailable, "producers are told", 30)
+            wait_until(lambda: one.journal.unavailable, "producers are told")
         filler.unlink()
         if one.server.has_ended:
             one.server.start()

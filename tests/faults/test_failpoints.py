@@ -70,7 +70,7 @@ def test_row09__hang(arena: NewArena) -> None:
     one.hand_in(100)
     hung = one.daemon("before_settle:hang")
     hung.wait_for("failpoints set")
-    wait_until(one.site.leases, "it has claimed", 60)
+    wait_until(one.site.leases, "it has claimed")
     one.daemon()
     one.wait_until_over()
     one.assert_kept()

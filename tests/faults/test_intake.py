@@ -34,13 +34,13 @@ def site(server: Server) -> Iterator[Site]:
 
 
 def _died(process: DaemonProcess) -> None:
-    wait_until(lambda: process.process.poll() is not None, "it has died", 60)
+    wait_until(lambda: process.process.poll() is not None, "it has died")
     assert process.process.returncode == -signal.SIGKILL
 
 
 def _read_to_the_end(server: Server, site: Site, failpoints: str = "") -> None:
     with intake_on(server, failpoints, **QUICK):
-        wait_until(lambda: not left(site.client), "all is taken in", 60)
+        wait_until(lambda: not left(site.client), "all is taken in")
 
 
 def _assert_each_once(site: Site, ids: list[str]) -> None:
@@ -81,9 +81,9 @@ def test_row68__poison_is_parked_and_its_neighbours_are_on_time(server: Server, 
             if reader.process.poll() is not None:
                 deaths += 1
                 reader.start()
-        wait_until(lambda: not left(site.client), "all others are taken in", 60)
+        wait_until(lambda: not left(site.client), "all others are taken in")
         late = hand_in(site.client, intent(5))
-        wait_until(lambda: not left(site.client), "what comes later is taken in", 60)
+        wait_until(lambda: not left(site.client), "what comes later is taken in")
     (reject,) = rejects(site.client)
     assert (reject["code"], reject["entry_id"]) == (b"abandoned", ids[2].encode())
     assert reject["intent"] == _POISON.encode()
@@ -102,9 +102,9 @@ def test_row68__poison_that_was_accepted_is_the_same_when_replayed(
         doomed.start()
         _died(doomed)
     with intake_on(server, **given):
-        wait_until(lambda: rejects(site.client), "it is parked", 60)
+        wait_until(lambda: rejects(site.client), "it is parked")
         _replay_all(server)
-        wait_until(lambda: not left(site.client), "it is taken in", 60)
+        wait_until(lambda: not left(site.client), "it is taken in")
     _assert_each_once(site, [one])
 
 
@@ -122,7 +122,7 @@ def test_row69__lost_reply_costs_nothing(server: Server, site: Site, lost: str) 
         proxy.lose_reply(lost)
         variables = {"GALAXY_NOTIFY_REDIS__URL": proxy.url}
         with intake_on(server, variables=variables, **QUICK):
-            wait_until(lambda: proxy.lost and not left(site.client), "all is taken in", 60)
+            wait_until(lambda: proxy.lost and not left(site.client), "all is taken in")
     assert len(rejects(site.client)) == 1
     _assert_each_once(site, ids[1:])
 
@@ -132,14 +132,14 @@ def test_row69__reader_ends_by_signals_in_an_outage(server: Server, site: Site) 
     with intake_on(server, **QUICK) as reader:
         reader.wait_for("intake working")
         reader.signal(signal.SIGTERM)
-        assert reader.ended(10) == 0
+        assert reader.ended() == 0
         reader.start()
-        wait_until(lambda: len(reader.lines("intake working")) == 2, "it works again", 60)
+        wait_until(lambda: len(reader.lines("intake working")) == 2, "it works again")
     variables = {"GALAXY_NOTIFY_REDIS__URL": "redis://127.0.0.1:1/0"}
     with intake_on(server, variables=variables) as reader:
         reader.wait_for("redis unavailable")
         reader.signal(signal.SIGINT)
-        assert reader.ended(10) == 0
+        assert reader.ended() == 0
 
 
 def test_reader__tells_its_supervisor(server: Server, site: Site) -> None:
@@ -147,17 +147,17 @@ def test_reader__tells_its_supervisor(server: Server, site: Site) -> None:
     with supervisor() as listening:
         variables = {"NOTIFY_SOCKET": listening.address}
         with intake_on(server, variables=variables) as reader:
-            wait_until(lambda: "READY=1" in listening.heard, "it is ready", 60)
-            wait_until(lambda: "STATUS=reading gn:intents" in listening.heard, "it reads", 60)
+            wait_until(lambda: "READY=1" in listening.heard, "it is ready")
+            wait_until(lambda: "STATUS=reading gn:intents" in listening.heard, "it reads")
             reader.wait_for("intake working")
             site.client.delete(KEYS.stream)
             site.client.set(KEYS.stream, "foreign")
             reader.wait_for("redis unavailable")
             fed = listening.heard.count("WATCHDOG=1")
-            wait_until(lambda: listening.heard.count("WATCHDOG=1") > fed + 1, "it feeds", 60)
+            wait_until(lambda: listening.heard.count("WATCHDOG=1") > fed + 1, "it feeds")
             site.client.delete(KEYS.stream)
             reader.signal(signal.SIGTERM)
-            assert reader.ended(10) == 0
+            assert reader.ended() == 0
             wait_until(lambda: "STOPPING=1" in listening.heard, "it says that it ends")
 
 
@@ -165,21 +165,21 @@ def test_daemon__reads_the_stream_beside_its_work(server: Server, site: Site) ->
     """With the setting a daemon takes intents in, and publishes them; without its key, too."""
     with intake_on(server, command="run", intake__enabled=True, **QUICK) as daemon:
         hand_in(site.client, intent(1))
-        wait_until(lambda: len(site.entries()) == 1, "it is published", 60)
+        wait_until(lambda: len(site.entries()) == 1, "it is published")
         site.client.delete(KEYS.stream)
         site.client.set(KEYS.stream, "foreign")
-        wait_until(lambda: daemon.lines("redis unavailable"), "it cannot read", 60)
+        wait_until(lambda: daemon.lines("redis unavailable"), "it cannot read")
         site.notify("u2")
-        wait_until(lambda: len(site.entries()) == 2, "publishing goes on", 60)
+        wait_until(lambda: len(site.entries()) == 2, "publishing goes on")
         site.client.delete(KEYS.stream)
         hand_in(site.client, intent(3))
-        wait_until(lambda: len(site.entries()) == 3, "reading goes on", 60)
+        wait_until(lambda: len(site.entries()) == 3, "reading goes on")
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 0
 
 
 def _wait_for_work(reader: DaemonProcess, times: int) -> None:
-    wait_until(lambda: len(reader.lines("intake working")) >= times, "it works", 60)
+    wait_until(lambda: len(reader.lines("intake working")) >= times, "it works")
 
 
 @pytest.mark.slow
@@ -198,6 +198,6 @@ def test_row67__storm_of_kills(server: Server, site: Site) -> None:
             _wait_for_work(victim, number // 2 + 1)
             victim.kill()
             victim.start()
-        wait_until(lambda: not left(site.client), "all is taken in", 120)
+        wait_until(lambda: not left(site.client), "all is taken in")
     assert rejects(site.client) == []
     _assert_each_once(site, ids)

@@ -29,7 +29,7 @@ def test_row02__killed_between_claim_and_settle(any_arena: NewArena) -> None:
     arena = any_arena()
     arena.hand_in(200)
     doomed = arena.daemon("after_claim:kill")
-    wait_until(lambda: doomed.process.poll() is not None, "it has died", 60)
+    wait_until(lambda: doomed.process.poll() is not None, "it has died")
     arena.daemon()
     arena.wait_until_over()
     assert arena.assert_kept().abandoned > 0
@@ -43,7 +43,7 @@ def test_row03__killed_while_its_settle_is_on_the_way(arena: NewArena) -> None:
     with proxied(one.server.socket) as proxy:
         proxy.lose_reply("settle", "silence")
         doomed = one.daemon(url=proxy.url)
-        wait_until(lambda: proxy.lost, "its settle is on the way", 60)
+        wait_until(lambda: proxy.lost, "its settle is on the way")
         wait_until(one.site.entries, "it has been run")
         doomed.kill()
     one.daemon()
@@ -59,7 +59,7 @@ def test_row04__killed_at_every_place(arena: NewArena, place: str) -> None:
     one.hand_in(300)
     doomed = one.daemon(f"{place}:kill:0.2")
     for _ in range(4):
-        wait_until(lambda: doomed.process.poll() is not None or one.is_over, "it dies", 60)
+        wait_until(lambda: doomed.process.poll() is not None or one.is_over, "it dies")
         if doomed.process.poll() is not None:
             one.start_again(doomed, f"{place}:kill:0.2")
     one.daemon()

@@ -43,7 +43,7 @@ def test_row10__memory_limit(arena: NewArena) -> None:
     with limited(daemon, resource.RLIMIT_AS, pages * resource.getpagesize() + (1 << 20)):
         one.hand_in(60, Shape(recipients=2, text_bytes=120_000, ahead_ms=0))
         watch = Stopwatch(10)
-        wait_until(lambda: watch.is_over or daemon.process.poll() is not None, "it is in need", 15)
+        wait_until(lambda: watch.is_over or daemon.process.poll() is not None, "it is in need")
     one.figures.append(f"ended with {daemon.process.poll()}")
     Chaos(one).revive()
     one.wait_until_over()
@@ -124,7 +124,7 @@ def test_row15__starved_of_the_processor(arena: NewArena) -> None:
         daemon.wait_for("daemon working")
     with one.load(Shape(pause_s=0.05)).running(1500) as load:
         _starve(one, daemons)
-        wait_until(lambda: load.is_done, "all of it is accepted", 60)
+        wait_until(lambda: load.is_done, "all of it is accepted")
     _starve(one, daemons)
     one.wait_until_over()
     one.assert_kept()

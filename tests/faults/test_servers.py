@@ -183,7 +183,7 @@ def test_row52__clock_of_the_server_jumps(arena: NewArena, tmp_path: Path) -> No
     one.hand_in(100, NOW)
     clock.set(3600)
     doomed = one.daemon("after_claim:kill")
-    wait_until(lambda: doomed.process.poll() is not None, "it has died", 60)
+    wait_until(lambda: doomed.process.poll() is not None, "it has died")
     clock.set(-3600)
     one.start_again(daemon)
     daemon.wait_for("leases shortened after clock step")
@@ -227,7 +227,7 @@ def test_row62__two_versions_of_the_scripts(arena: NewArena, tmp_path: Path) -> 
     for daemon in one.daemons:
         daemon.wait_for("daemon working")
     with one.load(Shape(pause_s=0.01)).running(1500) as load:
-        wait_until(lambda: load.is_done, "all of it is accepted", 60)
+        wait_until(lambda: load.is_done, "all of it is accepted")
     one.wait_until_over()
     one.assert_kept()
     settled = [sum(line["published"] for line in d.lines("batch settled")) for d in one.daemons]

@@ -21,7 +21,7 @@ from tests.support.proxy import proxied
 from tests.support.servers import Server, each_server, running
 from tests.support.site import Site
 from tests.support.telemetry import Lines
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 Found = Callable[..., Site]
 MANY = [f"u{n:05}" for n in range(3000)]
@@ -116,7 +116,7 @@ for number in range(2000):
     while notifier.stats().queued > 60:
         time.sleep(0.001)
 print(notifier.stats().spilled, flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -208,7 +208,7 @@ def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
         f"notifier.enqueue({dict(PLAIN)!r})\n"
         "if not os.fork():\n"
         "    print('forked', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3600)\n"
         "notifier.close(0.05)\n"
         "os._exit(0)\n"
     )
@@ -218,7 +218,7 @@ def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
-        process.wait(20)
+        process.wait(HANG_S)
         spill = Spill(path, 1 << 20)
         spill.close()
         assert spill.found == 1
@@ -234,7 +234,7 @@ def test_exit__without_a_close_drains(
     code = (
         "import sys\n"
         "from galaxy_notify import BackgroundNotifier, BackgroundOptions\n"
-        f"options = BackgroundOptions(on_full={policy!r},"
+        f"options = BackgroundOptions(on_full={policy!r}, exit_within_s=3600,"
         f" spill_path=sys.argv[2] if {policy!r} == 'spill' else None)\n"
         "notifier = BackgroundNotifier.from_url(sys.argv[1], options=options)\n"
         "for number in range(300):\n"
@@ -246,7 +246,7 @@ def test_exit__without_a_close_drains(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert site.total("accepted") == 300

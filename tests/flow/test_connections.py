@@ -19,7 +19,7 @@ from galaxy_notify.redis_state.connection import (
 )
 from tests.support.refusing import read_only
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 
 def test_unblocked_connection__is_not_used_again(any_server: Server) -> None:
@@ -84,7 +84,7 @@ def test_look_again_sync__spares_what_another_thread_is_lent_meanwhile(
 
     monkeypatch.setattr(redis.UnixDomainSocketConnection, "disconnect", slowly)
     look_again_sync(client)
-    connection = lent.get(timeout=10)
+    connection = lent.get(timeout=HANG_S)
     assert connection.read_response() == b"PONG"
     pool.release(connection)
     client.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -65,9 +64,9 @@ def test_watchdog__is_fed_by_progress(run: Run, listener: Supervisor) -> None:
     daemon.wait_for("daemon working")
     wait_until(lambda: len(listener.told("WATCHDOG")) >= 2, "it is fed")
     _accept(daemon, title="hang")
-    wait_until(lambda: _leased(daemon), "it hangs")
-    fed, since = len(listener.told("WATCHDOG")), time.monotonic()
-    wait_until(lambda: time.monotonic() - since > 2.5, "time passes")
+    rounds = daemon.wait_for_rounds(1)
+    fed = len(listener.told("WATCHDOG"))
+    daemon.wait_for_rounds(rounds + 3)  # a second each
     assert len(listener.told("WATCHDOG")) <= fed + 1
     daemon.signal(signal.SIGABRT)
     assert daemon.ended() == -signal.SIGABRT
@@ -75,13 +74,11 @@ def test_watchdog__is_fed_by_progress(run: Run, listener: Supervisor) -> None:
 
 
 def test_sigterm__ends_an_idle_daemon(run: Run) -> None:
-    """An idle daemon drains and ends with 0 within a second or so."""
+    """An idle daemon drains and ends with 0."""
     daemon = run()
     daemon.wait_for("daemon working")
-    asked = time.monotonic()
     daemon.signal(signal.SIGTERM)
     assert daemon.ended() == 0
-    assert time.monotonic() - asked < 3
     events = [line["event"] for line in daemon.lines()]
     assert events[-3:] == ["daemon asked to stop", "daemon draining", "daemon stopped"]
 
@@ -91,11 +88,9 @@ def test_sigterm__in_the_middle_of_a_batch(server: Server, found: Found, run: Ru
     site = found(server)
     site.notify(*(f"u{n:03}" for n in range(128)))
     daemon = run(gateway__encoder="tests.support.encoders:slow")
-    wait_until(site.leases, "it has claimed")
-    asked = time.monotonic()
+    daemon.wait_for_rounds(1)
     daemon.signal(signal.SIGTERM)
     assert daemon.ended() == 0
-    assert time.monotonic() - asked < 3
     done = len(site.entries())
     assert 0 < done < 128
     assert site.leases() == {}
@@ -113,10 +108,8 @@ def test_sigterm__during_an_outage(away: Callable[[Server], None]) -> None:
         daemon.wait_for("daemon working")
         away(server)
         daemon.wait_for("redis unavailable")
-        asked = time.monotonic()
         daemon.signal(signal.SIGTERM)
-        assert daemon.ended() == 0
-        assert time.monotonic() - asked < 15
+        assert daemon.ended() == 0  # 1 where it took longer than the 15 s that it may
         if away is Server.kill:
             server.start()
 
@@ -128,11 +121,10 @@ def test_second_signal__ends_it_at_once() -> None:
         server.pause()
         daemon.signal(signal.SIGTERM)
         daemon.wait_for("daemon draining")
-        asked = time.monotonic()
         daemon.signal(signal.SIGINT)
         assert daemon.ended() == 1
-        assert time.monotonic() - asked < 1
         assert daemon.lines("daemon leaves at once")
+        assert not daemon.lines("drain ended at its bound")
 
 
 def test_sighup__takes_over_what_it_can(
@@ -166,7 +158,7 @@ def test_blocked_log__does_not_stop_it(server: Server, found: Found) -> None:
         with daemon_on(server, stderr=writer, log__level="debug") as daemon:
             for n in range(50):
                 site.notify(*(f"u{n}-{k}" for k in range(4)))
-            wait_until(lambda: not site.due(), "all are published", 20)
+            wait_until(lambda: not site.due(), "all are published")
             daemon.signal(signal.SIGTERM)
             assert daemon.ended() == 0
     finally:
@@ -205,8 +197,3 @@ def _accept(daemon: DaemonProcess, **fields: object) -> None:
     site = Site(daemon.server.url)
     site.notify("u1", **fields)
     site.close()
-
-
-def _leased(daemon: DaemonProcess) -> bool:
-    with daemon.server.client() as client:
-        return bool(client.zcard("{gn:0}:leases:push"))

@@ -143,7 +143,7 @@ def test_gateway__delivers_each_event_once(server: Server) -> None:
     """The example gateway prints what was published, and ends on SIGTERM after acknowledging."""
     with server.client() as client, daemon(server):
         program(server, "accept", FILE)
-        wait_until(lambda: client.xlen("{gn:0}:client-events") == ROUTES, "published", 60)
+        wait_until(lambda: client.xlen("{gn:0}:client-events") == ROUTES, "published")
         read = delivered(server, ROUTES)
     assert all(line.startswith(("user-", "+49")) for line in read)
 

@@ -133,7 +133,7 @@ def test_work__is_no_fault(any_server: Server, found: Found) -> None:
     with site.station(_sometimes).running(), open_apart(site) as place:
         for number in range(40):
             site.notifier.accept_many([_intent(number, each) for each in range(50)])
-            site.notifier.cancel(site.notify("late", due_at=site.now() + 1000))
+            site.notifier.cancel(site.notify("late", due_at=site.now() + 3_600_000))
             if number % 4 == 0:
                 assert fsck(site, place=place) == []
                 assert fsck(site, place=place, fix=True) == []

@@ -38,14 +38,14 @@ def test_wrong_type__of_the_rejects_holds_up_nobody(
 
     async def main() -> None:
         async with reading(site.settings):
-            await until(lambda: left(site.client) == 1, "the good one is accepted", 30)
-            await until(lambda: _told(lines, "intents set aside"), "it is told", 30)
+            await until(lambda: left(site.client) == 1, "the good one is accepted")
+            await until(lambda: _told(lines, "intents set aside"), "it is told")
             hand_in(site.client, intent(2))
-            await until(lambda: left(site.client) == 1, "the next one is accepted", 30)
+            await until(lambda: left(site.client) == 1, "the next one is accepted")
             assert in_hand(site.client)["times_delivered"] < 5
             site.client.delete(KEYS.rejects)
-            await until(lambda: not left(site.client), "it is rejected", 30)
-            await until(lambda: _told(lines, "no intents set aside any more"), "it is told", 30)
+            await until(lambda: not left(site.client), "it is rejected")
+            await until(lambda: _told(lines, "no intents set aside any more"), "it is told")
 
     asyncio.run(main())
     assert [one["code"] for one in rejects(site.client)] == [b"invalid"]
@@ -60,10 +60,10 @@ def test_wrong_type__of_the_stream_is_waited_out(
 
     async def main() -> None:
         async with reading(site.settings):
-            await until(lambda: _told(lines, "redis unavailable"), "it is told", 30)
+            await until(lambda: _told(lines, "redis unavailable"), "it is told")
             site.client.delete(KEYS.stream)
             hand_in(site.client, intent(1))
-            await until(lambda: site.routes(), "it is accepted", 30)
+            await until(lambda: site.routes(), "it is accepted")
 
     asyncio.run(main())
     assert len(_told(lines, "redis unavailable")) == 1
@@ -78,9 +78,9 @@ def test_wrong_type__of_a_notification_is_of_one_intent(any_server: Server, foun
 
     async def main() -> None:
         async with reading(site.settings):
-            await until(lambda: left(site.client) == 1, "the other is accepted", 30)
+            await until(lambda: left(site.client) == 1, "the other is accepted")
             site.client.delete(foreign)
-            await until(lambda: not left(site.client), "it is accepted", 30)
+            await until(lambda: not left(site.client), "it is accepted")
 
     asyncio.run(main())
     assert len(site.routes()) == 2
@@ -94,10 +94,10 @@ def test_full_server__is_waited_out(any_server: Server, found: Found, lines: Lin
 
     async def main() -> None:
         async with reading(site.settings):
-            await until(lambda: _told(lines, "redis unavailable"), "it is told", 30)
+            await until(lambda: _told(lines, "redis unavailable"), "it is told")
             assert (left(site.client), rejects(site.client)) == (2, [])
             site.client.config_set("maxmemory", "0")
-            await until(lambda: not left(site.client), "both are accepted", 30)
+            await until(lambda: not left(site.client), "both are accepted")
 
     try:
         asyncio.run(main())
@@ -132,8 +132,8 @@ def test_accept__that_the_server_forgot_is_made_again(
 
     async def main() -> None:
         async with reading(site.settings, notifier=Forgetful(site.settings)):
-            await until(lambda: _told(lines, "redis available again"), "it is back", 30)
-            await until(lambda: not left(site.client), "it is acknowledged", 30)
+            await until(lambda: _told(lines, "redis available again"), "it is back")
+            await until(lambda: not left(site.client), "it is acknowledged")
 
     asyncio.run(main())
     assert len(site.routes()) == 1
@@ -148,10 +148,10 @@ def test_stream__that_vanishes_is_made_again(any_server: Server, found: Found) -
             await until(lambda: site.client.exists(KEYS.stream), "the group is there")
             site.client.delete(KEYS.stream)
             hand_in(site.client, intent(1))
-            await until(lambda: site.routes(), "it is accepted", 30)
+            await until(lambda: site.routes(), "it is accepted")
             site.client.xgroup_destroy(KEYS.stream, GROUP)
             hand_in(site.client, intent(2))
-            await until(lambda: len(site.routes()) == 2, "it is accepted", 30)
+            await until(lambda: len(site.routes()) == 2, "it is accepted")
 
     asyncio.run(main())
 

@@ -23,7 +23,7 @@ def test_lease__of_a_dead_worker_is_taken_over_when_it_lapses(
 ) -> None:
     """What a worker held when it died is published by another one once the lease has lapsed."""
     # So long that nothing but the lapse makes the worker look in time.
-    site = found(any_server, worker__lease_ttl_ms=200, worker__poll_interval_ms=60_000)
+    site = found(any_server, worker__lease_ttl_ms=200, worker__poll_interval_ms=3_600_000)
     site.notify("u1", "u2", "u3")
     lapses = site.now() + 200
     assert site.claim("push", 0)
@@ -109,13 +109,14 @@ def test_lease__at_half_its_time_releases_what_is_not_encoded(
         return notification.packed
 
     station = site.station(slow)
-    before = site.now()
+    began = time.monotonic()
     done = station.step()
-    assert 5 <= done <= 12
+    assert time.monotonic() - began >= 0.2
+    assert 1 <= done <= 12  # eleven fit into the time; fewer where the machine is busy
     assert len(site.entries()) == done
     assert site.leases() == {}
     assert len(site.due()) == 60 - done
-    assert max(site.due().values()) - before < 400
+    assert max(site.due().values()) <= site.now()
 
 
 def test_stop__settles_what_is_encoded_and_releases_the_rest(
@@ -148,7 +149,7 @@ def test_workers__share_the_work_without_conflicts(any_server: Server, found: Fo
         site.notify(*(f"u{n}-{k}" for k in range(50)))
     first, second = site.station(), site.station()
     with first.running(), second.running():
-        wait_until(lambda: not site.due(), "all are published", 20)
+        wait_until(lambda: not site.due(), "all are published")
     workers = {route.history[-1].worker for route in site.routes().values()}
     assert workers == {"host-2-0000", "host-2-0001"}
     assert site.totals() == {"accepted": 1000, "published": 1000}
@@ -156,7 +157,7 @@ def test_workers__share_the_work_without_conflicts(any_server: Server, found: Fo
 
 def test_idle_workers__pass_a_wake_up_on(any_server: Server, found: Found) -> None:
     """One wake-up is enough: a worker whose claim came back full wakes the next one."""
-    site = found(any_server, worker__batch_size=5, worker__poll_interval_ms=60_000)
+    site = found(any_server, worker__batch_size=5, worker__poll_interval_ms=3_600_000)
 
     def slow(notification: Notification, _: Route) -> bytes:
         time.sleep(0.002)

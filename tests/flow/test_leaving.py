@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +12,15 @@ from tests.support.daemons import daemon_on
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
 from tests.support.site import Site
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 Found = Callable[..., Site]
 
 _HANGS = """
-import signal, sys, time
-from galaxy_notify.daemon.last_resort import LastResort
-LastResort(0.3).watch([signal.SIGTERM])
+import time
+from galaxy_notify.signals import SIGNALS
+SIGNALS.last_resort.patience_s = 0.3
+SIGNALS.start()
 print("ready", flush=True)
 while True:
     time.sleep(1)
@@ -29,7 +29,7 @@ while True:
 _MUTE_RESOLVER = """
 import socket, time
 def hang(*_, **__):
-    time.sleep(30)
+    time.sleep(3600)
     raise socket.gaierror(-3, "no answer")
 socket.getaddrinfo = hang
 """
@@ -48,7 +48,7 @@ def test_hung_process__ends_with_its_stacks(server: Server) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.terminate()
-        _, shown = process.communicate(timeout=20)
+        _, shown = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
     assert "most recent call first" in shown
 
@@ -60,11 +60,9 @@ def test_hung_encoder__does_not_survive_the_second_signal(server: Server, found:
         daemon.wait_for("daemon working")
         site.notify("u1", title="hang")
         wait_until(lambda: site.leases(), "it hangs")
-        asked = time.monotonic()
         daemon.signal(signal.SIGTERM)
         daemon.signal(signal.SIGINT)
         assert daemon.ended() == 1
-        assert time.monotonic() - asked < 10
 
 
 def test_name_lookup__that_hangs_does_not_delay_the_end(server: Server, tmp_path: Path) -> None:
@@ -76,7 +74,5 @@ def test_name_lookup__that_hangs_does_not_delay_the_end(server: Server, tmp_path
     }
     with daemon_on(server, variables=variables) as daemon:
         daemon.wait_for("redis unavailable")
-        asked = time.monotonic()
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 0
-        assert time.monotonic() - asked < 10

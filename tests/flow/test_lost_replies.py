@@ -64,14 +64,14 @@ def test_settle__whose_reply_was_lost_published_once(
     any_server: Server, found: Found, proxy: Proxy
 ) -> None:
     """A settle that ran is not run again: each event stands once in the stream."""
-    _lose_a_settle(found(any_server, worker__lease_ttl_ms=300), proxy, "reset")
+    _lose_a_settle(found(any_server), proxy, "reset")
 
 
 def test_settle__that_was_never_answered_published_once(
     server: Server, found: Found, bundled: Proxy
 ) -> None:
     """Nor is one whose connection stays open, and silent."""
-    _lose_a_settle(found(server, worker__lease_ttl_ms=300), bundled, "silence")
+    _lose_a_settle(found(server), bundled, "silence")
 
 
 def _lose_a_settle(site: Site, proxy: Proxy, how: Loss) -> None:
@@ -204,6 +204,6 @@ def test_worker__lives_through_resets(any_server: Server, found: Found, proxy: P
         for n in range(30):
             site.notify(*(f"u{n}-{k}" for k in range(20)))
             proxy.reset_all()
-        wait_until(lambda: not site.due(), "all are published", 20)
+        wait_until(lambda: not site.due(), "all are published")
     assert site.total("published") == 600
     assert all(route.attempts == 0 for route in site.routes().values())

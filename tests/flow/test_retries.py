@@ -58,7 +58,10 @@ def test_retry__is_published_once_the_encoder_can(any_server: Server, found: Fou
     """A route that failed for a while is published by a later attempt, as soon as it is due."""
     # The poll interval is so long that nothing but the due times makes the worker look in time.
     site = found(
-        any_server, retry__jitter="none", retry__backoff_min_ms=50, worker__poll_interval_ms=60_000
+        any_server,
+        retry__jitter="none",
+        retry__backoff_min_ms=50,
+        worker__poll_interval_ms=3_600_000,
     )
 
     def third(notification: Notification, route: Route) -> bytes:

@@ -206,7 +206,7 @@ def test_daemon__that_lacks_a_right_names_it_at_its_start(server: Server) -> Non
         kept = [rule for rule in line_of(Role.DAEMON)[1:] if rule not in ("+xadd", "+zrem")]
         user.grant(kept)
         with daemon_on(server, **login, gateway__stream="news") as daemon:
-            assert daemon.ended(60) == 78
+            assert daemon.ended() == 78
             (line,) = [one for one in daemon.log.read_text().splitlines() if one[0] != "{"]
     rules = "~news +xadd +zrem"
     assert line.endswith(f"may not run XADD, ZREM or touch news: ACL SETUSER {user.user} {rules}")
@@ -221,11 +221,11 @@ def test_intake__that_lacks_a_right_names_it_at_its_start(server: Server) -> Non
     with stage(server, Role.INTAKE) as user:
         user.grant([rule for rule in line_of(Role.INTAKE)[1:] if rule != "+xreadgroup"])
         with intake_on(server, **login) as reader:
-            assert reader.ended(60) == 78
+            assert reader.ended() == 78
             (line,) = [one for one in reader.log.read_text().splitlines() if one[0] != "{"]
         user.grant([rule for rule in line_of(Role.INTAKE)[1:] if rule != "~gn:intents"])
         with intake_on(server, **login) as reader:
-            assert reader.ended(60) == 78
+            assert reader.ended() == 78
     assert line.endswith(f"may not run XREADGROUP: ACL SETUSER {user.user} +xreadgroup")
 
 

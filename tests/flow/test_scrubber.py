@@ -87,7 +87,7 @@ def test_work__is_no_fault(any_server: Server, found: Found, lines: Lines) -> No
     with working.running():
         for number in range(20):
             site.notifier.accept_many([_intent(number, each) for each in range(50)])
-            site.notifier.cancel(site.notify("late", due_at=site.now() + 1000))
+            site.notifier.cancel(site.notify("late", due_at=site.now() + 3_600_000))
             scrubbing.scrub()
     assert len([line for line in lines() if line["event"] == CHECKED]) == 20
     assert told(lines, "fault mended") == told(lines, "fault left") == []

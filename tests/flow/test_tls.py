@@ -138,7 +138,7 @@ def _last_words(site: Site, server: Server, **changed: str) -> str:
     settings = {f"redis__{name}": value for name, value in given.items()}
     variables = {"GALAXY_NOTIFY_REDIS__URL": given["url"]}
     with daemon_on(server, variables=variables, **settings) as daemon:
-        assert daemon.ended(60) == 78
+        assert daemon.ended() == 78
         told = daemon.log.read_text().splitlines()
     (line,) = [line for line in told if line.startswith("galaxy-notify: ")]
     return line
@@ -164,7 +164,7 @@ def test_tls__new_connections_read_the_files_again(site: Site, tmp_path: Path) -
             assert await client.hgetall("x") == {}
             await client.connection_pool.disconnect()
             # The refusal may be lost where the connection ends before it is read.
-            await until(lambda: _refused(client), "it is told", 60)
+            await until(lambda: _refused(client), "it is told")
             site.client.replace_by(good)
             assert await client.hgetall("x") == {}
         finally:
@@ -195,7 +195,7 @@ def test_tls__running_daemon_waits_for_a_good_certificate(site: Site, tmp_path: 
         with site.server.client() as admin:
             wait_until(lambda: admin.execute_command("CLIENT", "KILL", "TYPE", "normal"), "cut")
         daemon.wait_for("redis unavailable")
-        wait_until(lambda: _codes(daemon.lines("redis unavailable")) >= {"TLS"}, "it tells why", 60)
+        wait_until(lambda: _codes(daemon.lines("redis unavailable")) >= {"TLS"}, "it tells why")
         assert daemon.process.poll() is None
 
 

@@ -43,7 +43,7 @@ def test_entry__is_parked_or_handled(server: Server) -> None:
                 await until(
                     lambda: len(parked(client)) >= len(bad), "all bad entries are parked", 60
                 )
-                await until(lambda: pending(client) == 0, "all others are handled", 60)
+                await until(lambda: pending(client) == 0, "all others are handled")
 
         asyncio.run(consume())
         reasons = _told(parked(client), planted)

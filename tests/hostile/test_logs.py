@@ -40,7 +40,7 @@ def _published(server: Server, user: str) -> bool:
 def test_daemon__works_among_all_of_it(server: Server) -> None:
     """Everything at once: the neighbour is published, and the log stays a log."""
     with server.client() as client, daemon_on(server, log__level="debug") as daemon:
-        daemon.wait_for("daemon working", PATIENCE_S)
+        daemon.wait_for("daemon working")
         for number, case in enumerate([*RECORDS.values()], 100):
             plant(client, f"{id_of(number)}/{ROUTE}", record=case.raw)
         for number, case in enumerate([*STATES.values()], 1000):
@@ -72,5 +72,5 @@ def test_daemon__names_no_password(number: int, server: Server) -> None:
         def told() -> bool:
             return len(daemon.lines()) > 1 or daemon.process.poll() is not None
 
-        wait_until(told, "it says why", PATIENCE_S)
+        wait_until(told, "it says why")
         assert SECRET not in daemon.log.read_text()

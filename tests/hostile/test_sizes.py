@@ -93,7 +93,7 @@ def test_size__costs_the_daemon_no_memory(name: str, any_server: Server) -> None
     """100 MB, or a million fields: the daemon stays small, and the neighbour is published."""
     put, ended = SIZES[name]
     with daemon_on(any_server, retention__dead_ms=1000) as daemon, any_server.client() as client:
-        daemon.wait_for("daemon working", 60)
+        daemon.wait_for("daemon working")
         _published(daemon, any_server, client, "first")
         memory = Memory(daemon.process.pid)
         memory.forget_peak()
@@ -101,7 +101,7 @@ def test_size__costs_the_daemon_no_memory(name: str, any_server: Server) -> None
         put(client)
         _published(daemon, any_server, client, "neighbour")
         if ended is not None:
-            wait_until(lambda: ended(client), f"{name} came to its end", timeout=60)
+            wait_until(lambda: ended(client), f"{name} came to its end")
         _published(daemon, any_server, client, "last")
         # Shown by pytest -s.
         sys.stdout.write(f"{name}: {before:.1f} MB before, {memory.peak:.1f} MB at most\n")
@@ -118,4 +118,4 @@ def _published(daemon: DaemonProcess, server: Server, client: redis.Redis, user:
         state = client.hget(key, f"push:{user}")
         return isinstance(state, bytes) and decode_route(state).status is Status.PUBLISHED
 
-    wait_until(published, f"{user} is published", timeout=60)
+    wait_until(published, f"{user} is published")

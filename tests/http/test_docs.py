@@ -13,6 +13,7 @@ from tests.support.api import INTENT, PATH, ApiProcess
 from tests.support.documents import rows, runnable
 from tests.support.needs import needs
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 DOCUMENT = "docs/http.md"
 USUAL = "http://127.0.0.1:8080"
@@ -43,7 +44,7 @@ def test_readme__shows_a_request_that_works(api: httpx.Client, open_process: Api
 
 def _run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", "-eu"], input=script, capture_output=True, text=True, check=False, timeout=60
+        ["sh", "-eu"], input=script, capture_output=True, text=True, check=False, timeout=HANG_S
     )
 
 

@@ -20,6 +20,7 @@ from galaxy_notify.telemetry.prometheus import start_scraped
 from tests.http.conftest import BODY_MS, LIMIT
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.telemetry import json_logs
+from tests.support.wait import HANG_S
 
 JSON = {"Content-Type": "application/json"}
 #: More than what is read and thrown away, so that a sender hears the answer.
@@ -209,7 +210,7 @@ def _head(*lines: str) -> bytes:
 
 def _connected(api: httpx.Client) -> socket.socket:
     url = urlsplit(str(api.base_url))
-    return socket.create_connection((url.hostname, url.port), timeout=20)
+    return socket.create_connection((url.hostname, url.port), timeout=HANG_S)
 
 
 def _taken(peer: socket.socket) -> int:

@@ -19,7 +19,7 @@ from tests.support.daemons import supervisor
 from tests.support.program import environment
 from tests.support.roles import PASSWORD, stage
 from tests.support.servers import Server, running, the_bundled_server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
 
@@ -65,7 +65,7 @@ def test_redis_away__is_503_until_it_is_back(own_server: Server) -> None:
 def _in_hand(process: ApiProcess) -> socket.socket:
     """Begin a request whose body is still to come."""
     url = urlsplit(process.url)
-    peer = socket.create_connection((url.hostname, url.port), timeout=20)
+    peer = socket.create_connection((url.hostname, url.port), timeout=HANG_S)
     head = (f"POST {PATH} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
     more = (f"Content-Length: {len(_BODY)}", "Expect: 100-continue", "", "")
     peer.sendall("\r\n".join([*head, *more]).encode())
@@ -105,7 +105,7 @@ def test_stop__does_not_wait_for_ever(server: Server) -> None:
     """A request that does not end is left when the time is over."""
     with api_on(server, http__shutdown_ms=0) as process, _in_hand(process):
         process.signal(signal.SIGTERM)
-        assert process.ended(8) == 0
+        assert process.ended() == 0
 
 
 def test_other_deployment__is_78(server: Server) -> None:
@@ -158,7 +158,7 @@ def test_without_the_extra__is_78_and_names_it(server: Server) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 78
     assert "pip install 'galaxy-notify[http]'" in done.stderr

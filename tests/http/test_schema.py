@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.support.api import TOKENS, ApiProcess
 from tests.support.servers import Server
 from tests.support.suite import runs_all
+from tests.support.wait import HANG_S
 
 CONFIG = """\
 [checks]
@@ -36,7 +37,7 @@ def _run(api: ApiProcess, folder: Path, *options: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=HANG_S,
     )
 
 

@@ -12,6 +12,7 @@ import httpx
 
 from tests.support.daemons import DaemonProcess
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 INTENT: dict[str, Any] = {"type": "t", "producer": "p", "recipients": ["u1"]}
 PATH = "/v1/notifications"
@@ -46,7 +47,9 @@ class ApiProcess(DaemonProcess):
         """Open a client, of this name in TOKENS; use it in ``with``."""
         headers = bearer(TOKENS[name]) if name else {}
         # To load the certificates of all the world takes longer than most requests here.
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False, **options)
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=HANG_S, verify=False, **options
+        )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def enqueue(notifier: BackgroundNotifier, *recipients: str, **fields: Any) -> li
 
 def drained(notifier: BackgroundNotifier) -> None:
     """Wait until nothing waits in a notifier, and look whether its sum is right."""
-    wait_until(lambda: not notifier.stats().waiting, "nothing waits", 30)
+    wait_until(lambda: not notifier.stats().waiting, "nothing waits")
     assert notifier.stats().is_exact
 
 

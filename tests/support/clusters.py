@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import redis
 from redis.crc import key_slot
 
 from galaxy_notify.redis_state.server_binaries import ServerBinary
-from tests.support.servers import Server
+from tests.support.servers import Server, free_port
 from tests.support.wait import wait_until
 
 _SLOTS = 16384
@@ -55,11 +54,11 @@ class Cluster:
                 mine = range(number * share, min((number + 1) * share, _SLOTS))
                 self.ask(node, "ADDSLOTS", *mine)
             self.ask(node, "MEET", "127.0.0.1", self.nodes[0].port)
-        wait_until(lambda: all(self._knows(node, 6) for node in self.nodes), "all have met", 30)
+        wait_until(lambda: all(self._knows(node, 6) for node in self.nodes), "all have met")
         for number in range(3):
             follow = partial(self._follows, self.nodes[number + 3], self.id_of(self.nodes[number]))
-            wait_until(follow, "a replica follows", 20)
-        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
+            wait_until(follow, "a replica follows")
+        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well")
 
     def ask(self, node: Server, *command: Any) -> Any:
         """Run a CLUSTER command on a node."""
@@ -105,7 +104,7 @@ class Cluster:
 
     def taken_over(self, key: str, before: Server) -> Server:
         """Wait until another node serves a key, and return it."""
-        wait_until(lambda: self.owner(key) is not before, f"another node serves {key}", 30)
+        wait_until(lambda: self.owner(key) is not before, f"another node serves {key}")
         return self.owner(key)
 
     def flush(self) -> None:
@@ -117,7 +116,7 @@ class Cluster:
 
     def wait_until_well(self) -> None:
         """Wait until every node sees all slots served."""
-        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well", 30)
+        wait_until(lambda: all(self._is_well(node) for node in self.nodes), "it is well")
 
     def _slots(self) -> Sequence[Any]:
         for node in self.nodes:
@@ -158,14 +157,10 @@ class Cluster:
 def _port_with_bus() -> int:
     """Return a free port whose bus port is free as well."""
     while True:
-        port = random.randint(20_000, 50_000)
-        try:
-            for number in (port, port + _BUS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
+        port = free_port()  # nobody else is given it, nor the bus port that belongs to it
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port + _BUS))
+            return port
 
 
 @contextmanager

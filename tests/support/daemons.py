@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.encoders import ROUND
 from tests.support.program import PROGRAM, ROOT, environment
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
-STOP_SECONDS = 15
+STOP_SECONDS = HANG_S
 
 
 class DaemonProcess:
@@ -84,7 +85,7 @@ class DaemonProcess:
             log.seek(self._begun_at)
             return b'"daemon working"' in log.read()
 
-    def wait_for(self, event: str, timeout: float = 60) -> dict[str, Any]:
+    def wait_for(self, event: str, timeout: float = HANG_S) -> dict[str, Any]:
         """Wait until it has logged an event."""
 
         def logged() -> list[dict[str, Any]]:
@@ -92,6 +93,13 @@ class DaemonProcess:
             return self.lines(event)
 
         return wait_until(logged, f"it logs: {event}", timeout)[0]
+
+    def wait_for_rounds(self, number: int) -> int:
+        """Wait until its encoder has printed so many rounds, and return how many it has."""
+        return wait_until(lambda: self._rounds() >= number and self._rounds(), f"round {number}")
+
+    def _rounds(self) -> int:
+        return self.log.read_text().count(ROUND)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

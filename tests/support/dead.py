@@ -23,6 +23,7 @@ from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 ACTOR = "cli:ann@desk"
 WORKER = "host-1-abcd"
@@ -214,7 +215,7 @@ def run_cli(
         env=cli_environment(server, shards),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
 

@@ -15,10 +15,10 @@ import redis
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.redis_state import embedded
 from galaxy_notify.redis_state.embedded import connect_url
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 ONLY_BUNDLED = {"PATH": ""}
-_STOP_SECONDS = 10
+_STOP_SECONDS = HANG_S
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from tests.support.daemons import DaemonProcess, daemon_on
 from tests.support.servers import Server
-from tests.support.wait import until
+from tests.support.wait import HANG_S, until
 
 KEYS = IntentKeys("gn:intents")
 GROUP = "galaxy-notify"
@@ -75,7 +75,7 @@ async def reading(
         yield running
     finally:
         part.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, HANG_S)
 
 
 def read_until(

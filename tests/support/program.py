@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "galaxy_notify"]
-_STOP_SECONDS = 20
+_STOP_SECONDS = HANG_S
 
 
 def environment(server: Server, **variables: str) -> dict[str, str]:
@@ -38,7 +39,7 @@ def program(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
 
 

@@ -13,10 +13,10 @@ import redis
 
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.support.servers import Server, free_port
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 NAME = "mymaster"
-_STOP_SECONDS = 10
+_STOP_SECONDS = HANG_S
 
 
 class Sentinel:
@@ -100,7 +100,7 @@ class SentinelSet:
             server.start()
         for sentinel in self.sentinels:
             sentinel.start()
-        wait_until(self._is_watched, "every sentinel sees the others and the replicas", 60)
+        wait_until(self._is_watched, "every sentinel sees the others and the replicas")
 
     def primary(self) -> Server:
         """Return the server that the sentinels name."""
@@ -115,7 +115,7 @@ class SentinelSet:
         """Have a replica promoted while the primary lives; return the new one."""
         before = self._named()
         # One that is begun may be given up, as by a sentinel that found no time for it.
-        wait_until(lambda: self._begun(before), "a failover is begun", 60)
+        wait_until(lambda: self._begun(before), "a failover is begun")
         return self.promoted(before)
 
     def promoted(self, before: list[int]) -> Server:
@@ -126,7 +126,7 @@ class SentinelSet:
             60,
         )
         server = self.primary()
-        wait_until(lambda: role_of(server) == "master", "it is the primary", 30)
+        wait_until(lambda: role_of(server) == "master", "it is the primary")
         return server
 
     def named(self) -> list[int]:

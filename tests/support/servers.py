@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,12 +27,15 @@ from galaxy_notify.redis_state.server_binaries import (
     find_servers,
 )
 from tests.support.suite import runs_all
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 #: Where `make test-all` puts the newest servers.
 _FETCHED = Path(__file__).parents[2] / ".servers"
-_START_SECONDS = 60
-_STOP_SECONDS = 60
+_START_SECONDS = HANG_S
+_PORTS = range(15_000, 20_000)
+# Locks on the files of the ports that this process was given.
+_taken: list[int] = []
+_STOP_SECONDS = HANG_S
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 4 << 30
 
@@ -248,7 +253,20 @@ def running(binary: ServerBinary, *, tcp: bool = False, **options: str) -> Itera
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, and that nobody else is given while this process lives.
+
+    It is below those that the kernel hands out, so that no connection takes it before its use.
+    """
+    while True:
+        port = random.SystemRandom().choice(_PORTS)
+        name = Path(tempfile.gettempdir()) / f"gn-port-{os.getuid()}-{port}"
+        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(lock)
+        else:
+            _taken.append(lock)
+            return port

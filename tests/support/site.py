@@ -18,9 +18,13 @@ from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
+from tests.support.wait import HANG_S
 from tests.support.worker import Encode, Station
 
 _OPEN = {*PUBLISHABLE, Status.DEAD_LETTER}
+
+
+_NO_LAPSE_MS = 2_000 * int(HANG_S)
 
 
 class Site(Graveyard):
@@ -38,7 +42,11 @@ class Site(Graveyard):
 
     def settings_at(self, url: str, **settings: Any) -> Settings:
         """Return the settings for a way in at *url*, with these changed."""
-        values: dict[str, dict[str, Any]] = {"redis": {"url": url}}
+        # No lease lapses while a test waits, unless it says so.
+        values: dict[str, dict[str, Any]] = {
+            "redis": {"url": url},
+            "worker": {"lease_ttl_ms": _NO_LAPSE_MS},
+        }
         for name, value in (self._given | settings).items():
             section, field = name.split("__")
             values.setdefault(section, {})[field] = value

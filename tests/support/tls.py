@@ -10,6 +10,7 @@ from pathlib import Path
 
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.support.servers import Server, free_port, running
+from tests.support.wait import HANG_S
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
@@ -77,4 +78,4 @@ def _out(pair: Pair) -> tuple[str, ...]:
 
 
 def _openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=HANG_S)

@@ -10,10 +10,13 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 
+#: Catches a hang. It bounds nothing else: no test may say with it how fast something is.
+HANG_S = 300.0
+
 _STEP_SECONDS = 0.01
 
 
-def wait_until(predicate: Callable[[], T], description: str, timeout: float = 10) -> T:
+def wait_until(predicate: Callable[[], T], description: str, timeout: float = HANG_S) -> T:
     """Return the first true answer of the predicate; fail after the timeout, saying for what."""
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):
@@ -25,11 +28,13 @@ def wait_until(predicate: Callable[[], T], description: str, timeout: float = 10
 
 @overload
 async def until(
-    predicate: Callable[[], Awaitable[T]], description: str, timeout: float = 10
+    predicate: Callable[[], Awaitable[T]], description: str, timeout: float = HANG_S
 ) -> T: ...
 @overload
-async def until(predicate: Callable[[], T], description: str, timeout: float = 10) -> T: ...
-async def until(predicate: Callable[[], object], description: str, timeout: float = 10) -> object:
+async def until(predicate: Callable[[], T], description: str, timeout: float = HANG_S) -> T: ...
+async def until(
+    predicate: Callable[[], object], description: str, timeout: float = HANG_S
+) -> object:
     """Do as `wait_until` in a coroutine; the predicate may be a coroutine function."""
     deadline = time.monotonic() + timeout
     while True:

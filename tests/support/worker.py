@@ -19,9 +19,10 @@ from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
+from tests.support.wait import HANG_S
 
 Encode = Callable[[Notification, Route], bytes]
-_STOP_SECONDS = 15
+_STOP_SECONDS = HANG_S
 
 
 def packed(notification: Notification, _: Route) -> bytes:

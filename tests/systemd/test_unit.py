@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.needs import needs
+from tests.support.wait import HANG_S
 
 UNITS = Path(__file__).parents[2] / "systemd"
 DAEMON, API = "galaxy-notify.service", "galaxy-notify-http.service"
@@ -29,7 +30,7 @@ def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def _analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=HANG_S
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from galaxy_notify.intake.bounded_queue import BoundedQueue, fitting
 from tests.support.suite import examples
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 CAPACITY, CAPACITY_BYTES = 8, 100
 
@@ -139,13 +139,13 @@ def in_thread(work: Callable[[], Any]) -> threading.Thread:
 
 def test_put__waits_for_room_until_its_deadline() -> None:
     """A caller that may wait is let in when there is room, and no longer kept than it allowed."""
-    queue = BoundedQueue(1, 1000, block_s=30)
+    queue = BoundedQueue(1, 1000, block_s=3600)
     assert queue.put(b"first")
     told: list[bool] = []
     thread = in_thread(lambda: told.append(queue.put(b"second")))
     wait_until(lambda: queue.stats().enqueued == 2, "it waits")
     assert queue.take(1, 1000) == 1
-    thread.join(10)
+    thread.join(HANG_S)
     assert told == [True]
     hasty = BoundedQueue(1, 1000, block_s=0.01)
     assert [hasty.put(b"first"), hasty.put(b"second")] == [True, False]
@@ -154,13 +154,13 @@ def test_put__waits_for_room_until_its_deadline() -> None:
 
 def test_put__ends_its_waiting_with_the_queue() -> None:
     """Whoever waits for room when the queue is closed is told at once."""
-    queue = BoundedQueue(1, 1000, block_s=30)
+    queue = BoundedQueue(1, 1000, block_s=3600)
     queue.put(b"first")
     told: list[bool] = []
     thread = in_thread(lambda: told.append(queue.put(b"second")))
     wait_until(lambda: queue.stats().enqueued == 2, "it waits")
     queue.close()
-    thread.join(10)
+    thread.join(HANG_S)
     assert told == [False]
     assert queue.stats().dropped == {"closed": 1}
 

@@ -12,6 +12,7 @@ from galaxy_notify.redis_state import persistence
 from galaxy_notify.redis_state.faults import fault_of
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Turns
 from galaxy_notify.telemetry.logs import get_logger
+from tests.simulation.support.clock import VirtualLoop
 
 REFUSED = fault_of(exceptions.ConnectionError("refused"))
 
@@ -80,11 +81,12 @@ def test_answer__lets_all_try_at_once(outages: Outages) -> None:
 
     async def run() -> list[str]:
         loops = [Persistence(stop, outages, unmended) for _ in range(20)]
-        # Their turns alone would take ten seconds.
+        # Their turns alone would take ten seconds; time passes only while everybody waits.
         async with asyncio.timeout(5):
             return await asyncio.gather(*(loop(call) for loop in loops))
 
-    assert asyncio.run(run()) == ["answered"] * 20
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(run()) == ["answered"] * 20
 
 
 def test_stop__ends_a_wait_at_once(outages: Outages) -> None:

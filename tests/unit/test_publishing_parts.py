@@ -1,4 +1,4 @@
-"""The small parts of a worker: who may be inside together, and what an outage does."""
+"""The small parts of a worker: what an outage does, and who claims."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import partial
 from itertools import pairwise
 from time import monotonic
 from typing import cast
+from unittest.mock import patch
 
 import pytest
 from redis import exceptions
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.claimer import Claimer
-from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Outage, Turns
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Claim, ClaimLimits
@@ -41,56 +41,6 @@ def outage(lines: Lines) -> Outage:
     return Outage(get_logger("publisher"), Telemetry.off())
 
 
-def test_gate__lets_many_in_or_one_alone() -> None:
-    """Who is to be alone waits for those inside, and those who come then wait for it."""
-    order: list[str] = []
-
-    async def together(name: str, gate: Gate, leave: asyncio.Event) -> None:
-        async with gate.shared():
-            order.append(f"{name} in")
-            await leave.wait()
-            order.append(f"{name} out")
-
-    async def alone(name: str, gate: Gate) -> None:
-        async with gate.alone():
-            order.append(f"{name} in")
-            await asyncio.sleep(0)
-            order.append(f"{name} out")
-
-    async def main() -> None:
-        gate, leave = Gate(), asyncio.Event()
-        tasks = [asyncio.create_task(together(name, gate, leave)) for name in ("a", "b")]
-        await asyncio.sleep(0)
-        tasks += [asyncio.create_task(alone(name, gate)) for name in ("x", "y")]
-        await asyncio.sleep(0)
-        tasks.append(asyncio.create_task(together("c", gate, leave)))
-        await asyncio.sleep(0)
-        leave.set()
-        await asyncio.gather(*tasks)
-
-    asyncio.run(main())
-    assert sorted(order[:4]) == ["a in", "a out", "b in", "b out"]
-    for name in ("x", "y"):
-        at = order.index(f"{name} in")
-        assert order[at + 1] == f"{name} out"
-    assert order.index("c in") > order.index("x out")
-
-
-def test_gate__is_left_by_those_that_fail() -> None:
-    """An error inside does not keep the others out."""
-
-    async def main() -> None:
-        gate = Gate()
-        for inside in (gate.shared, gate.alone):
-            with pytest.raises(KeyError):
-                async with inside():
-                    raise KeyError
-        async with gate.alone():
-            pass
-
-    asyncio.run(asyncio.wait_for(main(), 5))
-
-
 def test_outage__of_configuration_ends_it_at_the_first_answer_only(
     outage: Outage, lines: Lines
 ) -> None:
@@ -98,9 +48,10 @@ def test_outage__of_configuration_ends_it_at_the_first_answer_only(
     with pytest.raises(ConfigurationError, match="WRONGPASS"):
         outage.redis(fault_of(REFUSED))
     outage.over(0)
-    outage.redis(fault_of(REFUSED))
+    with patch("galaxy_notify.publishing.outage.monotonic", lambda: _NOW):
+        outage.redis(fault_of(REFUSED))
     assert outage.reason == "redis: WRONGPASS"
-    assert 25 < outage.rest_until - monotonic() <= 30
+    assert outage.rest_until - _NOW == 30
     assert [line["code"] for line in lines()] == ["WRONGPASS"]
 
 
@@ -138,16 +89,27 @@ def test_outage__of_the_stream_ends_when_routes_move(outage: Outage, lines: Line
     ]
 
 
+_NOW = 50.0
+
+
+@pytest.fixture
+def still() -> Iterator[float]:
+    """Let the clock of outages stand still, and give what it shows."""
+    with patch("galaxy_notify.publishing.outage.monotonic", lambda: _NOW):
+        yield _NOW
+
+
 def _away() -> RedisFault:
     return fault_of(exceptions.ConnectionError("refused"))
 
 
 def _rest(outage: Outage) -> float:
-    outage.redis(_away())
-    return outage.rest_until - monotonic()
+    with patch("galaxy_notify.publishing.outage.monotonic", lambda: _NOW):
+        outage.redis(_away())
+    return outage.rest_until - _NOW
 
 
-def test_outage__of_many_shards_takes_turns() -> None:
+def test_outage__of_many_shards_takes_turns(still: float) -> None:
     """However many shards a process serves, it tries once a second, no more and no less."""
     turns = Turns()
     shards = [Outage(get_logger("publisher"), Telemetry.off(), turns) for _ in range(20)]
@@ -188,33 +150,33 @@ def test_outage__has_one_try_a_second_after_the_first(
     assert all(later - sooner >= 1 for sooner, later in pairwise(tries))
 
 
-def test_outage__of_a_shard_is_tried_by_one_slot_at_a_time(outage: Outage) -> None:
+def test_outage__of_a_shard_is_tried_by_one_slot_at_a_time(outage: Outage, still: float) -> None:
     """A try that hangs is not joined by the other slots; its end decides how long they rest."""
     outage.trying()
     assert outage.rest_until == 0.0
     outage.redis(_away())
     outage.trying()
-    assert outage.rest_until - monotonic() > 4
+    assert outage.rest_until - still > 4
     outage.redis(_away())
-    assert outage.rest_until - monotonic() < 1
+    assert outage.rest_until - still < 1
     outage.trying()
     outage.over(0)
     assert outage.rest_until == 0.0
 
 
-def test_outage__that_ended_for_one_shard_is_tried_by_all_at_once() -> None:
+def test_outage__that_ended_for_one_shard_is_tried_by_all_at_once(still: float) -> None:
     """Nobody waits for its turn once Redis has answered; a shard that was well changes nothing."""
     turns = Turns()
     first, second, well = (Outage(get_logger("x"), Telemetry.off(), turns) for _ in range(3))
     for shard in (first, second):
         shard.redis(fault_of(exceptions.ConnectionError("refused")))
     well.over(1)
-    assert second.rest_until > monotonic()
+    assert second.rest_until > still
     first.over(0)
     assert second.rest_until == 0.0
 
 
-def test_outage__of_several_nodes_takes_turns_at_each() -> None:
+def test_outage__of_several_nodes_takes_turns_at_each(still: float) -> None:
     """Shards of one node do not wait for those of another, nor does its return help them."""
     turns = Turns()
     shards = [
@@ -227,7 +189,7 @@ def test_outage__of_several_nodes_takes_turns_at_each() -> None:
     assert third.rest_until - first.rest_until < 0.4
     first.over(0)
     assert second.rest_until == 0.0
-    assert fourth.rest_until > monotonic()
+    assert fourth.rest_until > still
 
 
 def test_outage__that_a_new_primary_ends_is_over_for_all_it_serves() -> None:

@@ -74,7 +74,7 @@ class Arena:
     def wait_until_over(self) -> None:
         """Wait until nothing is scheduled any more; how long that takes is the machine's affair."""
         try:
-            wait_until(lambda: self.is_over, "all of it has come to an end", 300)
+            wait_until(lambda: self.is_over, "all of it has come to an end")
         except AssertionError as error:
             ends = (f"ended: {one.process.poll()}\n{_end_of(one.log)}" for one in self.daemons)
             raise AssertionError("\n".join([str(error), *ends])) from error

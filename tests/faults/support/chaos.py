@@ -99,7 +99,7 @@ class Chaos:
 
     def _working(self) -> DaemonProcess:
         daemon = self._arena.rng.choice(self._arena.daemons)
-        wait_until(lambda: self._works(daemon), "it works, or is dead", 60)
+        wait_until(lambda: self._works(daemon), "it works, or is dead")
         return daemon
 
     def _works(self, daemon: DaemonProcess) -> bool:

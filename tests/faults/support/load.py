@@ -14,9 +14,9 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import random_id
 from tests.faults.support.journal import Journal, Promise
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
-_STOP_SECONDS = 120
+_STOP_SECONDS = HANG_S
 
 
 @dataclass(frozen=True)

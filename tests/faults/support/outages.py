@@ -88,7 +88,7 @@ def asleep(arena: Arena, _: FaultyProxy) -> Iterator[None]:
     thread.start()
     yield
     thread.join()
-    wait_until(partial(_answers, arena), "it has woken up", 30)
+    wait_until(partial(_answers, arena), "it has woken up")
 
 
 def _put_to_sleep(arena: Arena) -> None:
@@ -102,7 +102,7 @@ def paused(arena: Arena, _: FaultyProxy) -> Iterator[None]:
     arena.site.client.client_pause(_PAUSE_MS, all=True)
     yield
     arena.site.client.connection_pool.disconnect()
-    wait_until(partial(_answers, arena), "the pause is over", 30)
+    wait_until(partial(_answers, arena), "the pause is over")
 
 
 def _answers(arena: Arena) -> bool:

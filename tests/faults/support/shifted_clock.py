@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 _SOURCE = Path(__file__).with_name("clock.c")
 
@@ -18,7 +19,7 @@ class ShiftedClock:
         self.set(0)
         library = folder / "clock.so"
         command = ["gcc", "-shared", "-fPIC", "-O2", "-o", str(library), str(_SOURCE)]
-        subprocess.run(command, check=True, timeout=60)
+        subprocess.run(command, check=True, timeout=HANG_S)
         server.variables = {"LD_PRELOAD": str(library), "GN_CLOCK_SHIFT": str(self._file)}
         server.restart()
 
