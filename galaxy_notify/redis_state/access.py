@@ -13,9 +13,16 @@ from galaxy_notify.redis_state import embedded
 from galaxy_notify.redis_state.connection import access_options, async_client, sync_client
 from galaxy_notify.redis_state.following import AsyncScout, Primary, Scout
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.lookup import Address, ClusterLookup, Lookup, SentinelLookup
+from galaxy_notify.redis_state.lookup import (
+    Address,
+    ClusterLookup,
+    Lookup,
+    SentinelLookup,
+    slot_of,
+)
 from galaxy_notify.redis_state.nodes import AsyncNodesClient, NodesClient
 from galaxy_notify.redis_state.state_dir import resolve_state_dir
+from galaxy_notify.redis_state.still_agreed import StillAgreed
 from galaxy_notify.settings import Settings
 
 _TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
@@ -24,36 +31,54 @@ _REDIS_PORT: Final = 6379
 _ASKING: Final = {"connections": 1, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 
 
-def open_sync(settings: Settings, **options: Any) -> redis.Redis:
-    """Return a client for producers and the CLI; nothing is sent before its first call."""
+def open_sync(
+    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+) -> redis.Redis:
+    """Return a client for producers and the CLI; nothing is sent before its first call.
+
+    *agreed* looks at each connection to the first shard before it is used.
+    """
     url, options = _url(settings), _access(settings) | options
+    first: dict[str, Any] = {"redis_connect_func": agreed.check} if agreed else {}
     lookup = _lookup(settings, url)
     if lookup is None:
-        return sync_client(url, **options)
+        return sync_client(url, **options, **first)
     access = _asking(settings)
     scout = Scout(lookup, lambda node: sync_client(_url_of(node, settings, url), **access))
     return NodesClient(
         scout,
         Keys(settings.redis.prefix, 0).tag,
-        lambda slot: sync_client(url, primary=Primary(scout, slot), **options),
+        lambda slot: sync_client(
+            url,
+            primary=Primary(scout, slot),
+            **(options | first if slot == _first_slot(settings) else options),
+        ),
     )
 
 
-def open_async(settings: Settings, **options: Any) -> redis.asyncio.Redis:
+def open_async(
+    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+) -> redis.asyncio.Redis:
     """Return a client for daemons and consumers; nothing is sent before its first call.
 
-    *connections* bounds those to one server, or in a cluster those of one shard.
+    *connections* bounds those to one server, or in a cluster those of one shard; *agreed* looks at
+    each connection to the first shard before it is used.
     """
     url, options = _url(settings), _access(settings) | options
+    first: dict[str, Any] = {"redis_connect_func": agreed.check_async} if agreed else {}
     lookup = _lookup(settings, url)
     if lookup is None:
-        return async_client(url, **options)
+        return async_client(url, **options, **first)
     access = _asking(settings)
     scout = AsyncScout(lookup, lambda node: async_client(_url_of(node, settings, url), **access))
     return AsyncNodesClient(
         scout,
         Keys(settings.redis.prefix, 0).tag,
-        lambda slot: async_client(url, primary=Primary(scout, slot), **options),
+        lambda slot: async_client(
+            url,
+            primary=Primary(scout, slot),
+            **(options | first if slot == _first_slot(settings) else options),
+        ),
     )
 
 
@@ -70,6 +95,11 @@ def _lookup(settings: Settings, url: str) -> Lookup | None:
         parts = urlsplit(url)
         return ClusterLookup([Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)])
     return None
+
+
+def _first_slot(settings: Settings) -> int:
+    """Return the slot that the clients of the first shard have."""
+    return slot_of(Keys(settings.redis.prefix, 0).tag) if settings.redis.cluster else 0
 
 
 def _address(text: str) -> Address:

@@ -62,11 +62,26 @@ class Fault:
         return self.code == "NOPERM" and _ON_A_KEY.search(self.text) is not None
 
 
+#: Nobody who has the settings has founded the deployment yet, or the server has lost it.
+NO_DEPLOYMENT: Final = Fault(
+    "no_deployment",
+    Remedy.RETRY,
+    "no deployment at this prefix yet: start galaxy-notify run",
+)
+#: It was founded again, with other shards: what was planned for the old ones must not be sent.
+OTHER_DEPLOYMENT: Final = Fault(
+    "other_deployment",
+    Remedy.RETRY,
+    "the deployment has another number of shards than before: repeat the call",
+)
+
+
 class RedisFault(GalaxyNotifyError):
     """A call to Redis failed; whether it took effect is unknown, and its scripts may run twice."""
 
     def __init__(self, fault: Fault) -> None:
-        super().__init__(f"{fault.code}: {fault.text}")
+        # There the text says all, and is what users are shown.
+        super().__init__(fault.text if fault == NO_DEPLOYMENT else f"{fault.code}: {fault.text}")
         self.fault = fault
 
 
@@ -135,7 +150,10 @@ def classify(error: BaseException) -> Fault:
 
 def fault_of(error: BaseException) -> RedisFault:
     """Return the fault to raise in place of a Redis or network error."""
-    return error if isinstance(error, RedisFault) else RedisFault(classify(error))
+    if isinstance(error, RedisFault):
+        return error
+    known = getattr(error, "fault", None)
+    return RedisFault(known if isinstance(known, Fault) else classify(error))
 
 
 def unreadable(what: str, error: Exception) -> RedisFault:

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault, Remedy, as_fault
+from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, RedisFault, Remedy, as_fault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
@@ -34,6 +34,14 @@ async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deploymen
     """Return what the deployment agreed on, or None where nobody has been yet."""
     with as_fault("HMGET"):
         return _found(await client.hmget(Keys(prefix, 0).meta, *_FIELDS))
+
+
+async def adopt_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment:
+    """Return what the deployment agreed on, for a client without its settings.
+
+    It never founds one: raises `RedisFault` with `NO_DEPLOYMENT` where there is none.
+    """
+    return _adopted(await read_deployment(client, prefix))
 
 
 async def join_deployment(
@@ -71,6 +79,11 @@ def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
         return _found(client.hmget(Keys(prefix, 0).meta, *_FIELDS))
 
 
+def adopt_deployment_sync(client: redis.Redis, prefix: str) -> Deployment:
+    """Return what the deployment agreed on; see `adopt_deployment`."""
+    return _adopted(read_deployment_sync(client, prefix))
+
+
 def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
     """Agree with the deployment, or found it; return what holds."""
     found = read_deployment_sync(client, prefix)
@@ -92,6 +105,13 @@ async def check_durability(
         fault = confirm.fault(replies)
         if fault and fault.remedy is Remedy.CONFIGURE:
             raise RedisFault(fault)
+
+
+def _adopted(found: Deployment | None) -> Deployment:
+    if found is None:
+        raise RedisFault(NO_DEPLOYMENT)
+    found.check_format()
+    return found
 
 
 def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:

@@ -16,6 +16,7 @@ from galaxy_notify.redis_state.faults import RedisFault
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on
 from tests.support.dead import graveyard
+from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, running, servers_found, the_bundled_server
 from tests.support.site import Site, member_of
@@ -70,6 +71,7 @@ def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
 def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
     """What no replica has is not accepted; a repeat on another connection waits for it, too."""
     given = {"durability": "replicas:1"}
+    found(pair.primary.url)
     with Notifier.from_url(pair.primary.url, **given) as notifier:
         assert notifier.accept(PLAIN).status == "accepted"
         pair.replica.pause()
@@ -110,6 +112,7 @@ def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> No
 @pytest.mark.parametrize("pair", [the_bundled_server()], indirect=True, ids=["bundled"])
 def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
     """The second time nothing is left to write, and still it is not done before they have it."""
+    found(pair.primary.url)
     with Notifier.from_url(pair.primary.url, durability="replicas:1") as notifier:
         name = notifier.accept(PLAIN).notification_id
         assert name
