@@ -15,9 +15,12 @@ from galaxy_notify.redis_state.faults import OTHER_DEPLOYMENT, RedisFault, Remed
 from galaxy_notify.redis_state.joining import (
     adopt_deployment,
     adopt_deployment_sync,
+    check_disk_sync,
+    check_durability,
     join_deployment,
     join_deployment_sync,
 )
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
@@ -117,8 +120,11 @@ class SyncClient:
 
     def _join(self) -> Deployment:
         if self._adopt:
-            return adopt_deployment_sync(self._client, self._prefix)
-        return join_deployment_sync(self._client, self._prefix, self._mine)
+            found = adopt_deployment_sync(self._client, self._prefix)
+        else:
+            found = join_deployment_sync(self._client, self._prefix, self._mine)
+        check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
+        return found
 
 
 class AsyncClient:
@@ -199,8 +205,12 @@ class AsyncClient:
 
     async def _join(self) -> Deployment:
         if self._adopt:
-            return await adopt_deployment(self._client, self._prefix)
-        return await join_deployment(self._client, self._prefix, self._mine)
+            found = await adopt_deployment(self._client, self._prefix)
+        else:
+            found = await join_deployment(self._client, self._prefix, self._mine)
+        if self._confirm and self._confirm.is_of_disk:
+            await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
+        return found
 
 
 class Tries:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.http_rules import http_faults
 from galaxy_notify.settings.sections import Settings
+from galaxy_notify.settings.values import EMBEDDED
 
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
 
@@ -36,6 +37,7 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
     yield from _tls(settings)
     yield from _intents(settings)
     yield from _http(settings)
+    yield from _durability(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
@@ -47,6 +49,17 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
             ("gateway.stream", cause),
             "must be empty with several shards or a cluster: each shard then has its own stream",
         )
+
+
+def _durability(settings: Settings) -> Iterator[Broken]:
+    redis = settings.redis
+    if redis.url != EMBEDDED or redis.durability == "none":
+        return
+    message = (
+        "must be none with redis.url embedded, which has no replicas and syncs once a second:"
+        " run a server of your own"
+    )
+    yield Broken(("redis.durability", "redis.url"), message)
 
 
 def _intents(settings: Settings) -> Iterator[Broken]:
@@ -73,7 +86,7 @@ def _nodes(settings: Settings) -> Iterator[Broken]:
         return
     fields = ("redis.url", f"redis.{named[0]}")
     parts = urlsplit(redis.url)
-    if redis.url == "embedded" or parts.scheme == "unix":
+    if redis.url == EMBEDDED or parts.scheme == "unix":
         yield Broken(fields, f"must be a TCP address with redis.{named[0]}")
     elif redis.cluster and parts.path.strip("/") not in ("", "0"):
         yield Broken(fields, "must name database 0: a cluster has no other")
