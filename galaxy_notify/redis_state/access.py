@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import redis
 import redis.asyncio
 
+from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state import embedded
 from galaxy_notify.redis_state.connection import access_options, async_client, sync_client
 from galaxy_notify.redis_state.following import AsyncScout, Primary, Scout
@@ -23,7 +24,9 @@ from galaxy_notify.redis_state.lookup import (
 from galaxy_notify.redis_state.nodes import AsyncNodesClient, NodesClient
 from galaxy_notify.redis_state.state_dir import resolve_state_dir
 from galaxy_notify.redis_state.still_agreed import StillAgreed
+from galaxy_notify.redis_state.tls_files import check_tls_files
 from galaxy_notify.settings import Settings
+from galaxy_notify.settings.values import EMBEDDED
 
 _TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
 _REDIS_PORT: Final = 6379
@@ -82,6 +85,20 @@ def open_async(
     )
 
 
+def check_access(settings: Settings) -> None:
+    """Find out whether the client takes what *settings* say of the server; nothing is sent.
+
+    Raises `ConfigurationError`. An embedded server is not looked for.
+    """
+    if settings.redis.url == EMBEDDED:
+        return
+    try:
+        for client in (open_sync(settings), open_async(settings)):
+            client.connection_pool.make_connection()
+    except (ValueError, redis.RedisError) as error:
+        raise ConfigurationError(f"redis.url: the client refuses it: {error}") from error
+
+
 def user_name(settings: Settings) -> str:
     """Return the ACL user that *settings* log in as."""
     return settings.redis.username or urlsplit(settings.redis.url).username or "default"
@@ -129,14 +146,18 @@ def _asking(settings: Settings) -> dict[str, Any]:
 
 def _url(settings: Settings) -> str:
     """Return the URL to connect to; for an embedded server it must be living."""
-    if settings.redis.url != "embedded":
+    if settings.redis.url != EMBEDDED:
         return settings.redis.url
     return embedded.connect_url(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
 
 
 def _access(settings: Settings) -> dict[str, Any]:
-    """Return the options with which *settings* log in and trust the server."""
+    """Return the options with which *settings* log in and trust the server.
+
+    Raises `ConfigurationError` for TLS files that cannot be used.
+    """
     own = settings.redis
+    check_tls_files(own)
     tls = {field: getattr(own, field) for field in _TLS_FIELDS}
     password = own.current_password if own.password or own.password_file else None
     return access_options(username=own.username or None, password=password, **tls)

@@ -14,6 +14,11 @@ from galaxy_notify.settings.http_rules import http_faults
 from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.values import EMBEDDED
 
+#: What the keys of a shard are called behind its hash tag, but for that of its own stream.
+_OURS: Final = (
+    "(abandoned|cooldown|dead|leases|newest|notification|preferences|schedule|seen|wake|worker):"
+    "|(accepted|confirmed|janitor|meta|never|orphans|parked|paused|preferred|totals|workers)$"
+)
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
 
 
@@ -68,9 +73,15 @@ def _intents(settings: Settings) -> Iterator[Broken]:
     # A cluster that has no readers need not care for the default.
     if (settings.intake.enabled or not is_default) and (problem := untagged(settings)):
         yield Broken(("intake.stream", "intake.enabled", "redis.cluster"), problem)
-    if stream == settings.gateway.stream:
+    gateway = settings.gateway.stream
+    if gateway in (stream, f"{stream}:rejects", f"{stream}:never"):
         message = "must be another key than gateway.stream"
+        if gateway != stream:
+            message += ", also with :rejects or :never behind it"
         yield Broken(("intake.stream", "gateway.stream"), message)
+    if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:({_OURS})", gateway):
+        message = "must not be a key that the deployment uses for something else"
+        yield Broken(("gateway.stream", "redis.prefix"), message)
     if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:", stream):
         message = f"must not be a key of the deployment, which begin with {{{prefix}:N}}:"
         yield Broken(("intake.stream", "redis.prefix"), message)
