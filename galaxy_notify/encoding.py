@@ -153,7 +153,7 @@ def _found(name: str) -> object:
         found: object = import_module(module)
         for step in attribute.split("."):
             found = getattr(found, step)
-    except Exception as error:  # a stranger's module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}"[:200]
         raise ConfigurationError(f'gateway.encoder: cannot load "{name}": {reason}') from error
     return found
@@ -164,7 +164,7 @@ def _instance(name: str, found: object) -> object:
         return found
     try:
         return found()
-    except Exception as error:  # likewise a stranger's constructor
+    except (Exception, SystemExit) as error:  # likewise a constructor
         reason = f"{type(error).__name__}: {error}"[:200]
         raise ConfigurationError(f'gateway.encoder: cannot make "{name}": {reason}') from error
 
@@ -178,6 +178,8 @@ def _encode_function(name: str, found: object) -> Callable[[Notification, Route]
     for function in (encode, type(encode).__call__):  # an object's own call may be asynchronous
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise ConfigurationError(f'gateway.encoder: "{name}" is asynchronous')
+        if inspect.isgeneratorfunction(function):
+            raise ConfigurationError(f'gateway.encoder: "{name}" is a generator: return bytes')
     if not _takes_two(encode):
         raise ConfigurationError(f'gateway.encoder: "{name}" does not take (notification, route)')
     return encode

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import echo, echo_json, faint, good, note, table
 from galaxy_notify.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 
 @click.group("config")
@@ -40,10 +45,15 @@ def show(app: Application, as_json: bool) -> None:
 @json_option
 @pass_application
 def check(app: Application, as_json: bool) -> int:
-    """Say everything that is wrong with the settings; 78 when something is."""
+    """Say everything that is wrong with the settings; 78 when something is.
+
+    Also tries what run and serve try before they ask Redis: it imports the encoder, reads keys, and
+    looks for the embedded server.
+    """
     problems: list[str] = []
     try:
         sources = app.settings.sources
+        problems = _start_problems(app.settings)
     except ConfigurationError as error:
         problems = str(error).splitlines()
     if as_json:
@@ -70,6 +80,13 @@ def defaults(as_json: bool) -> None:
 
 
 command.add_command(hash_token)
+
+
+def _start_problems(settings: Settings) -> list[str]:
+    from galaxy_notify.cli import serve
+    from galaxy_notify.operations.starting import start_problems
+
+    return [*start_problems(settings, os.environ), *serve.problems(settings)]
 
 
 def _rows(app: Application) -> Iterator[tuple[str, object, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
-import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -48,19 +48,23 @@ def _server(settings: Settings) -> ApiServer:
         if (error.name or "").partition(".")[0] not in _EXTRA and not _is_exporter(error):
             raise
         raise ConfigurationError(f"serve {_INSTALL}") from None
+    from galaxy_notify.http.listening import told
+
     own = settings.http
     try:
         return ApiServer(settings)
     except OSError as error:
-        text = f"cannot listen on {own.host} port {own.port}: {_reason(error)}"
+        text = f"cannot listen on {own.host} port {own.port}: {told(error)}"
         raise click.ClickException(text) from None
 
 
-def _reason(error: OSError) -> str:
-    # asyncio and the look-up of names add their own words, and the address again.
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)
+def problems(settings: Settings) -> list[str]:
+    """Return what `serve` would refuse to start for; nothing where its packages are not there."""
+    if any(find_spec(name) is None for name in _EXTRA):
+        return []
+    from galaxy_notify.http.starting import start_problems
+
+    return list(start_problems(settings))
 
 
 def _is_exporter(error: ModuleNotFoundError) -> bool:

@@ -17,8 +17,7 @@ from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
-from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import look_again
+from galaxy_notify.redis_state.nodes import at_shard, look_again, node_of
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import Settings
@@ -72,10 +71,12 @@ class Joining:
 
     async def _join(self, role: Role) -> None:
         own, mine = self._settings.redis, Deployment.from_settings(self._settings)
-        keys, user = Layout(own.prefix, mine).keys(0), user_name(self._settings)
-        await check_rights(self._client, keys, role, user)
+        layout, user = Layout(own.prefix, mine), user_name(self._settings)
+        await check_rights(self._client, layout.keys(0), role, user)
         await join_deployment(self._client, own.prefix, mine, lead=role is Role.DAEMON)
-        await check_durability(self._client, Keys(own.prefix, 0), Confirm.of(own.durability))
+        by_node = {node_of(at_shard(self._client, keys)): keys for keys in layout.all_keys}
+        for keys in by_node.values():
+            await check_durability(self._client, keys, Confirm.of(own.durability))
 
     async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
         end = monotonic() + seconds

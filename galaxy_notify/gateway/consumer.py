@@ -11,7 +11,7 @@ from galaxy_notify.gateway.handling import Handler, Handling
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
@@ -110,7 +110,7 @@ class GatewayConsumer:
         try:
             place = self._place or await self._open()
             if place is None:
-                raise Unavailable("nothing was accepted in this deployment yet")
+                raise Unavailable(NO_DEPLOYMENT.text)
             reports = await place.reports()
         except RedisFault as error:
             raise Unavailable(str(error)) from error
@@ -145,7 +145,7 @@ class GatewayConsumer:
             if place is not None:
                 return place
             if not told:
-                self._log.info("waiting: nothing was accepted in this deployment yet")
+                self._log.info("waiting: no deployment at this prefix yet")
                 told = True
             if await self._stop.wait(1.0):
                 raise Stopped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from typing import Any, Final, cast
 
@@ -29,6 +30,20 @@ def listen(host: str, port: int) -> list[socket.socket]:
             one.close()
         raise
     return made
+
+
+def told(error: OSError) -> str:
+    """Say why an address cannot be listened on."""
+    # asyncio and the look-up of names add their own words, and the address again.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
+def check_host(host: str) -> None:
+    """Find out whether a host can be listened on, at no port in particular; raise ``OSError``."""
+    for one in listen(host, 0):
+        one.close()
 
 
 def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Final
 
+from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.finding import AVAILABILITY, Finding
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.joining import check_disk_sync
+from galaxy_notify.redis_state.nodes import at_shard, node_of
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.place import Place
 
@@ -52,6 +56,27 @@ def write_finding(place: Place) -> Finding:
             AVAILABILITY,
         )
     return Finding("ok", "write", f"a writing script took {seconds * 1000:.1f} ms")
+
+
+def disk_finding(place: Place, durability: str) -> Finding | None:
+    """Try on every primary whether its disk has a write in time, where that is waited for."""
+    confirm = Confirm.of(durability)
+    by_node = {node_of(at_shard(place.client, keys)): keys for keys in place.all_keys}
+    try:
+        for keys in by_node.values():
+            check_disk_sync(place.client, keys, confirm)
+    except (ConfigurationError, RedisFault) as error:
+        text = refusal(error.fault) if isinstance(error, RedisFault) else str(error)
+        return Finding(
+            "error",
+            "durability",
+            text,
+            "daemons refuse to start; accepting and publishing wait, and are hardly ever confirmed",
+            "CONFIG SET appendfsync always, and the same in its configuration; or another"
+            " redis.durability",
+            AVAILABILITY,
+        )
+    return None
 
 
 def agreement_findings(held: Deployment, mine: Deployment) -> Iterator[Finding]:

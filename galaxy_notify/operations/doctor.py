@@ -9,6 +9,7 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.operations.deployment_checks import (
     agreement_findings,
+    disk_finding,
     permission_finding,
     write_finding,
 )
@@ -60,6 +61,8 @@ def examine(
     yield permission_finding(refused)
     if refused.role not in _WITHOUT_WRITES:
         yield write_finding(place)
+        if slow := disk_finding(place, settings.redis.durability):
+            yield slow
     yield from agreement_findings(place.deployment, Deployment.from_settings(settings))
     try:
         status = read_status(place)

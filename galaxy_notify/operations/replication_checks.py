@@ -9,10 +9,13 @@ from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.redis_state.faults import Fault
 from galaxy_notify.redis_state.node_report import NodeReport, Told
+from galaxy_notify.redis_state.servers import ServerName
 
 _LAG_S: Final = 10
 _APART_MS: Final = 1000
 _SLOTS: Final = 16_384
+#: Versions of Redis that confirm too early. Valkey 8.1.1 was seen to; no later one is known not to.
+_EARLY: Final = frozenset({"7.4.0", "7.4.1", "7.4.2"})
 
 
 def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]:
@@ -27,6 +30,30 @@ def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]
     sound = [one for one in seen.replicas if _is_sound(one)]
     yield from _replicas(seen.replicas, len(sound))
     yield from _needed(len(sound), seen.config, durability)
+    if durability == "aof":
+        yield from _disk(seen)
+
+
+def _disk(seen: NodeReport) -> Iterator[Finding]:
+    """Judge a disk that is waited for, as far as a try cannot: some servers confirm too early."""
+    fsync = seen.config.get("appendfsync", "")
+    if fsync == "always" or not _confirms_early(seen.server):
+        return
+    what = f"{seen.server.flavour} {seen.server.version} confirms before its disk has a write"
+    known = f"appendfsync is {fsync}" if fsync else "unless appendfsync is always"
+    yield Finding(
+        "error" if fsync else "warning",
+        "durability",
+        f"{what}, {known}",
+        "redis.durability aof promises more than it keeps: a power loss takes about a second",
+        "CONFIG SET appendfsync always, and the same in its configuration",
+        LOST,
+    )
+
+
+def _confirms_early(server: ServerName) -> bool:
+    """Tell whether WAITAOF answers for what is only written (redis/redis#13793)."""
+    return server.flavour == "valkey" or server.version in _EARLY
 
 
 def _not_primary(role: str, info: Told) -> Finding:

@@ -167,7 +167,11 @@ class Janitor:
         self._page_due = monotonic() + every
 
     def _begin_anew(self) -> None:
-        """Check nothing soon after an outage, and nothing of what was there before it."""
+        """Check nothing soon after an outage, and nothing of what was there before it.
+
+        The deployment itself is looked at first: the server may be back without data.
+        """
+        self._due["meta"] = self._locked_until = 0.0
         self.scrubber.drop()
         self._page_due = monotonic() + _FIRST_ROUND_S
 

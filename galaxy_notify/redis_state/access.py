@@ -9,14 +9,24 @@ from urllib.parse import urlsplit
 import redis
 import redis.asyncio
 
+from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state import embedded
 from galaxy_notify.redis_state.connection import access_options, async_client, sync_client
 from galaxy_notify.redis_state.following import AsyncScout, Primary, Scout
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.lookup import Address, ClusterLookup, Lookup, SentinelLookup
+from galaxy_notify.redis_state.lookup import (
+    Address,
+    ClusterLookup,
+    Lookup,
+    SentinelLookup,
+    slot_of,
+)
 from galaxy_notify.redis_state.nodes import AsyncNodesClient, NodesClient
 from galaxy_notify.redis_state.state_dir import resolve_state_dir
+from galaxy_notify.redis_state.still_agreed import StillAgreed
+from galaxy_notify.redis_state.tls_files import check_tls_files
 from galaxy_notify.settings import Settings
+from galaxy_notify.settings.values import EMBEDDED
 
 _TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
 _REDIS_PORT: Final = 6379
@@ -24,37 +34,69 @@ _REDIS_PORT: Final = 6379
 _ASKING: Final = {"connections": 1, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
 
 
-def open_sync(settings: Settings, **options: Any) -> redis.Redis:
-    """Return a client for producers and the CLI; nothing is sent before its first call."""
+def open_sync(
+    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+) -> redis.Redis:
+    """Return a client for producers and the CLI; nothing is sent before its first call.
+
+    *agreed* looks at each connection to the first shard before it is used.
+    """
     url, options = _url(settings), _access(settings) | options
+    first: dict[str, Any] = {"redis_connect_func": agreed.check} if agreed else {}
     lookup = _lookup(settings, url)
     if lookup is None:
-        return sync_client(url, **options)
+        return sync_client(url, **options, **first)
     access = _asking(settings)
     scout = Scout(lookup, lambda node: sync_client(_url_of(node, settings, url), **access))
     return NodesClient(
         scout,
         Keys(settings.redis.prefix, 0).tag,
-        lambda slot: sync_client(url, primary=Primary(scout, slot), **options),
+        lambda slot: sync_client(
+            url,
+            primary=Primary(scout, slot),
+            **(options | first if slot == _first_slot(settings) else options),
+        ),
     )
 
 
-def open_async(settings: Settings, **options: Any) -> redis.asyncio.Redis:
+def open_async(
+    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+) -> redis.asyncio.Redis:
     """Return a client for daemons and consumers; nothing is sent before its first call.
 
-    *connections* bounds those to one server, or in a cluster those of one shard.
+    *connections* bounds those to one server, or in a cluster those of one shard; *agreed* looks at
+    each connection to the first shard before it is used.
     """
     url, options = _url(settings), _access(settings) | options
+    first: dict[str, Any] = {"redis_connect_func": agreed.check_async} if agreed else {}
     lookup = _lookup(settings, url)
     if lookup is None:
-        return async_client(url, **options)
+        return async_client(url, **options, **first)
     access = _asking(settings)
     scout = AsyncScout(lookup, lambda node: async_client(_url_of(node, settings, url), **access))
     return AsyncNodesClient(
         scout,
         Keys(settings.redis.prefix, 0).tag,
-        lambda slot: async_client(url, primary=Primary(scout, slot), **options),
+        lambda slot: async_client(
+            url,
+            primary=Primary(scout, slot),
+            **(options | first if slot == _first_slot(settings) else options),
+        ),
     )
+
+
+def check_access(settings: Settings) -> None:
+    """Find out whether the client takes what *settings* say of the server; nothing is sent.
+
+    Raises `ConfigurationError`. An embedded server is not looked for.
+    """
+    if settings.redis.url == EMBEDDED:
+        return
+    try:
+        for client in (open_sync(settings), open_async(settings)):
+            client.connection_pool.make_connection()
+    except (ValueError, redis.RedisError) as error:
+        raise ConfigurationError(f"redis.url: the client refuses it: {error}") from error
 
 
 def user_name(settings: Settings) -> str:
@@ -70,6 +112,11 @@ def _lookup(settings: Settings, url: str) -> Lookup | None:
         parts = urlsplit(url)
         return ClusterLookup([Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)])
     return None
+
+
+def _first_slot(settings: Settings) -> int:
+    """Return the slot that the clients of the first shard have."""
+    return slot_of(Keys(settings.redis.prefix, 0).tag) if settings.redis.cluster else 0
 
 
 def _address(text: str) -> Address:
@@ -99,14 +146,18 @@ def _asking(settings: Settings) -> dict[str, Any]:
 
 def _url(settings: Settings) -> str:
     """Return the URL to connect to; for an embedded server it must be living."""
-    if settings.redis.url != "embedded":
+    if settings.redis.url != EMBEDDED:
         return settings.redis.url
     return embedded.connect_url(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
 
 
 def _access(settings: Settings) -> dict[str, Any]:
-    """Return the options with which *settings* log in and trust the server."""
+    """Return the options with which *settings* log in and trust the server.
+
+    Raises `ConfigurationError` for TLS files that cannot be used.
+    """
     own = settings.redis
+    check_tls_files(own)
     tls = {field: getattr(own, field) for field in _TLS_FIELDS}
     password = own.current_password if own.password or own.password_file else None
     return access_options(username=own.username or None, password=password, **tls)

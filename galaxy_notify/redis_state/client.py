@@ -11,16 +11,20 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.redis_state.access import open_async, open_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import UNCONFIRMED, Confirm
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_state.faults import OTHER_DEPLOYMENT, RedisFault, Remedy
 from galaxy_notify.redis_state.joining import (
+    adopt_deployment,
+    adopt_deployment_sync,
+    check_disk_sync,
+    check_durability,
     join_deployment,
     join_deployment_sync,
-    read_deployment,
-    read_deployment_sync,
 )
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
+from galaxy_notify.redis_state.still_agreed import StillAgreed
 from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
@@ -32,8 +36,8 @@ _PAUSES_S: Final = (0.02, 0.1, 0.4)
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
 _DOUBTS_APART_S: Final = 0.5
-#: These took their full time already.
-_FINAL: Final = frozenset({"timeout", UNCONFIRMED})
+#: These took their full time already, or must not be sent again as they are.
+_FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code})
 
 
 class SyncClient:
@@ -42,11 +46,12 @@ class SyncClient:
     def __init__(
         self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = _PAUSES_S
     ) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it.
+        """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         A call is tried once more after each of the pauses.
         """
-        self._client = open_sync(settings)
+        self._agreed = StillAgreed(settings.redis.prefix)
+        self._client = open_sync(settings, agreed=self._agreed if adopt else None)
         self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
@@ -57,10 +62,12 @@ class SyncClient:
 
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
-        if self._layout is None:
+        if self._layout is None or self._agreed.is_broken:
             for pause in (*self._pauses_s, None):
                 try:
-                    self._layout = Layout(self._prefix, self._join())
+                    found = self._join()
+                    self._layout = Layout(self._prefix, found)
+                    self._agreed.expect(found.shards)
                     break
                 except RedisFault as error:
                     if _is_final(error, pause):
@@ -112,22 +119,25 @@ class SyncClient:
         self._client.close()
 
     def _join(self) -> Deployment:
-        if self._adopt and (found := read_deployment_sync(self._client, self._prefix)):
-            found.check_format()
-            return found
-        return join_deployment_sync(self._client, self._prefix, self._mine)
+        if self._adopt:
+            found = adopt_deployment_sync(self._client, self._prefix)
+        else:
+            found = join_deployment_sync(self._client, self._prefix, self._mine)
+        check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
+        return found
 
 
 class AsyncClient:
     """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
 
     def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on instead of comparing it.
+        """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         *once* leaves it to the caller to try again.
         """
         self._pauses_s = () if once else _PAUSES_S
-        self._client = open_async(settings)
+        self._agreed = StillAgreed(settings.redis.prefix)
+        self._client = open_async(settings, agreed=self._agreed if adopt else None)
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
         self._mine = Deployment.from_settings(settings)
@@ -137,10 +147,12 @@ class AsyncClient:
 
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
-        if self._layout is None:
+        if self._layout is None or self._agreed.is_broken:
             for pause in (*self._pauses_s, None):
                 try:
-                    self._layout = Layout(self._prefix, await self._join())
+                    found = await self._join()
+                    self._layout = Layout(self._prefix, found)
+                    self._agreed.expect(found.shards)
                     break
                 except RedisFault as error:
                     if _is_final(error, pause):
@@ -192,10 +204,13 @@ class AsyncClient:
         await self._client.aclose()
 
     async def _join(self) -> Deployment:
-        if self._adopt and (found := await read_deployment(self._client, self._prefix)):
-            found.check_format()
-            return found
-        return await join_deployment(self._client, self._prefix, self._mine)
+        if self._adopt:
+            found = await adopt_deployment(self._client, self._prefix)
+        else:
+            found = await join_deployment(self._client, self._prefix, self._mine)
+        if self._confirm and self._confirm.is_of_disk:
+            await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
+        return found
 
 
 class Tries:

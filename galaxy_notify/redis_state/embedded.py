@@ -145,6 +145,15 @@ class EmbeddedServer:
             self._user = None
 
 
+def check_startable(folder: Path, environ: Mapping[str, str]) -> None:
+    """Find out whether a server could start in a folder, changing nothing.
+
+    Raises `ConfigurationError`, as the start would.
+    """
+    state_dir.check(folder)
+    state_dir.fitting_server(folder, find_servers(environ.get("PATH", os.defpath)))
+
+
 def connect_url(folder: Path) -> str:
     """Return the URL of the living server of the folder; without one, say how to start it."""
     url = state_dir.socket_url(folder)

@@ -62,11 +62,26 @@ class Fault:
         return self.code == "NOPERM" and _ON_A_KEY.search(self.text) is not None
 
 
+#: Nobody who has the settings has founded the deployment yet, or the server has lost it.
+NO_DEPLOYMENT: Final = Fault(
+    "no_deployment",
+    Remedy.RETRY,
+    "no deployment at this prefix yet: start galaxy-notify run",
+)
+#: It was founded again, with other shards: what was planned for the old ones must not be sent.
+OTHER_DEPLOYMENT: Final = Fault(
+    "other_deployment",
+    Remedy.RETRY,
+    "the deployment has another number of shards than before: repeat the call",
+)
+
+
 class RedisFault(GalaxyNotifyError):
     """A call to Redis failed; whether it took effect is unknown, and its scripts may run twice."""
 
     def __init__(self, fault: Fault) -> None:
-        super().__init__(f"{fault.code}: {fault.text}")
+        # There the text says all, and is what users are shown.
+        super().__init__(fault.text if fault == NO_DEPLOYMENT else f"{fault.code}: {fault.text}")
         self.fault = fault
 
 
@@ -96,6 +111,8 @@ _IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
 _IN_PIPELINE: Final = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ")
 _DENIED: Final = re.compile(r"can't (?:run|access)|no permissions|No permissions|ACL failure")
 
+# What SELECT is answered while a connection is made.
+_NO_DATABASE: Final = re.compile("DB index is out of range|SELECT is not allowed in cluster")
 _ON_A_KEY: Final = re.compile(r"access (?:one of the keys|a key|at least one of the keys)")
 
 
@@ -125,17 +142,15 @@ def classify(error: BaseException) -> Fault:
     for kinds, code, remedy in _OF_THE_LINK:
         if isinstance(error, kinds):
             return Fault(code, remedy, text)
-    # redis-py takes the code off the text of the errors it knows, and keeps it beside.
-    known = str(getattr(error, "status_code", None))
-    code = known if known in _CODES else reply_code(str(error))
-    if code in _CONFIGURE:
-        return Fault(code, Remedy.CONFIGURE, text)
-    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
+    return _told_fault(error, text)
 
 
 def fault_of(error: BaseException) -> RedisFault:
     """Return the fault to raise in place of a Redis or network error."""
-    return error if isinstance(error, RedisFault) else RedisFault(classify(error))
+    if isinstance(error, RedisFault):
+        return error
+    known = getattr(error, "fault", None)
+    return RedisFault(known if isinstance(known, Fault) else classify(error))
 
 
 def unreadable(what: str, error: Exception) -> RedisFault:
@@ -163,6 +178,19 @@ def fault_in(text: str) -> Fault:
     code = reply_code(text.replace(": ", " ", 1))
     remedy = Remedy.CONFIGURE if code in _CONFIGURE else Remedy.RETRY
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else remedy, text[:200])
+
+
+def _told_fault(error: BaseException, text: str) -> Fault:
+    """Return the fault that a server's error reply tells of."""
+    # redis-py takes the code off the text of the errors it knows, and keeps it beside.
+    known = str(getattr(error, "status_code", None))
+    code = known if known in _CODES else reply_code(str(error))
+    if code in _CONFIGURE:
+        return Fault(code, Remedy.CONFIGURE, text)
+    if _NO_DATABASE.search(text):
+        told = f"the server has no such database: {text}"
+        return Fault(code, Remedy.CONFIGURE, f"redis.url: {told}"[:200])
+    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
 
 
 def _told_by_server(cause: BaseException | None) -> TypeGuard[BaseException]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 import redis
 import redis.asyncio
+from redis.exceptions import ResponseError
 
+from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault, Remedy, as_fault
+from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
@@ -34,6 +36,14 @@ async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deploymen
     """Return what the deployment agreed on, or None where nobody has been yet."""
     with as_fault("HMGET"):
         return _found(await client.hmget(Keys(prefix, 0).meta, *_FIELDS))
+
+
+async def adopt_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment:
+    """Return what the deployment agreed on, for a client without its settings.
+
+    It never founds one: raises `RedisFault` with `NO_DEPLOYMENT` where there is none.
+    """
+    return _adopted(await read_deployment(client, prefix))
 
 
 async def join_deployment(
@@ -71,6 +81,11 @@ def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
         return _found(client.hmget(Keys(prefix, 0).meta, *_FIELDS))
 
 
+def adopt_deployment_sync(client: redis.Redis, prefix: str) -> Deployment:
+    """Return what the deployment agreed on; see `adopt_deployment`."""
+    return _adopted(read_deployment_sync(client, prefix))
+
+
 def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
     """Agree with the deployment, or found it; return what holds."""
     found = read_deployment_sync(client, prefix)
@@ -86,12 +101,59 @@ def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> 
 async def check_durability(
     client: redis.asyncio.Redis, keys: Keys, confirm: Confirm | None
 ) -> None:
-    """Raise `RedisFault` where the server can't do what ``redis.durability`` asks for at all."""
-    if confirm:
-        replies = await run_all(at_shard(client, keys), confirm.reads(keys.confirmed))
-        fault = confirm.fault(replies)
-        if fault and fault.remedy is Remedy.CONFIGURE:
-            raise RedisFault(fault)
+    """Raise `ConfigurationError` where a server can't do what ``redis.durability`` asks for.
+
+    Raises `RedisFault` where it can't just now.
+    """
+    if confirm is None:
+        return
+    node = at_shard(client, keys)
+    if not confirm.is_of_disk:
+        _check_fit(confirm.fault(await run_all(node, confirm.reads(keys.confirmed))))
+        return
+    trial = confirm.trial(keys.confirmed)
+    async with node.client() as one:
+        reply: Any = None
+        with as_fault("WAITAOF"):
+            while (read := _following(trial, reply)) is not None:
+                try:
+                    reply = await one.execute_command(*read.command)  # type: ignore[no-untyped-call]  # redis-py
+                except ResponseError as error:
+                    reply = error
+
+
+def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirm | None) -> None:
+    """Do what `check_durability` does, where it is about the disk."""
+    if confirm is None or not confirm.is_of_disk:
+        return
+    trial = confirm.trial(keys.confirmed)
+    node: Any = at_shard(client, keys)
+    with node.client() as one, as_fault("WAITAOF"):
+        reply: Any = None
+        while (read := _following(trial, reply)) is not None:
+            try:
+                reply = one.execute_command(*read.command)
+            except ResponseError as error:
+                reply = error
+
+
+def _following(trial: Generator[Read, Any, None], reply: Any) -> Read | None:
+    try:
+        return trial.send(reply)
+    except StopIteration:
+        return None
+
+
+def _check_fit(fault: Fault | None) -> None:
+    if fault and fault.remedy is Remedy.CONFIGURE:
+        raise ConfigurationError(fault.text)
+
+
+def _adopted(found: Deployment | None) -> Deployment:
+    if found is None:
+        raise RedisFault(NO_DEPLOYMENT)
+    found.check_format()
+    return found
 
 
 def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:

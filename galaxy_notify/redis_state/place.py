@@ -7,7 +7,11 @@ import redis
 from galaxy_notify.redis_state.access import open_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.joining import join_deployment_sync, read_deployment_sync
+from galaxy_notify.redis_state.joining import (
+    check_disk_sync,
+    join_deployment_sync,
+    read_deployment_sync,
+)
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import Settings
 
@@ -47,14 +51,15 @@ class Place:
 def open_place(settings: Settings, *, join: bool = False) -> Place:
     """Connect to the deployment that *settings* name and compare what must agree.
 
-    Nothing is written unless *join* founds a deployment where there is none. Raises `RedisFault`
-    and `ConfigurationError`.
+    Nothing is written unless *join* founds a deployment where there is none, and tries whether the
+    disk has a write in time where that is waited for. Raises `RedisFault` and `ConfigurationError`.
     """
     client = open_sync(settings)
     mine, prefix = Deployment.from_settings(settings), settings.redis.prefix
     confirm = Confirm.of(settings.redis.durability)
     if join:
         found = join_deployment_sync(client, prefix, mine)
+        check_disk_sync(client, Keys(prefix, 0), confirm)
         return Place(client, Layout(prefix, found), confirm)
     known = read_deployment_sync(client, prefix)
     if known is not None:

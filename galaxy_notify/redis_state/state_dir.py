@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -11,12 +12,12 @@ from urllib.parse import quote
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.server_binaries import ServerBinary, version_key
+from galaxy_notify.settings.values import LONGEST_SOCKET
 
 SOCKET = "redis.sock"
 LOG = "redis.log"
 
 _WRITER = "writer.json"
-_LONGEST_SOCKET = 107  # bytes: what the kernel takes as the path of a socket
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -34,10 +35,10 @@ def resolve_state_dir(configured: str, environ: Mapping[str, str]) -> Path:
 def socket_path(folder: Path) -> Path:
     """Return the socket of the folder, refusing a path that is too long for one."""
     path = folder / SOCKET
-    if (length := len(os.fsencode(path))) > _LONGEST_SOCKET:
+    if (length := len(os.fsencode(path))) > LONGEST_SOCKET:
         raise ConfigurationError(
             f"redis.state_dir: the socket {path} would have a path of {length} bytes,"
-            f" and {_LONGEST_SOCKET} is the longest possible: choose a shorter folder"
+            f" and {LONGEST_SOCKET} is the longest possible: choose a shorter folder"
         )
     return path
 
@@ -47,31 +48,57 @@ def socket_url(folder: Path) -> str:
     return f"unix://{quote(str(socket_path(folder)))}?db=0"
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder, or check that an existing one is ours alone; its mode becomes 0700."""
+def check(folder: Path) -> None:
+    """Find out whether `prepare` can do its part, changing nothing; raise `ConfigurationError`."""
+    socket_path(folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-        if found.st_uid != os.geteuid():
-            raise ConfigurationError(f"redis.state_dir: {folder} belongs to another user")
-        if found.st_mode & _OTHERS:
-            _close_to_others(folder, found.st_mode)
+        if folder.exists():
+            _check_existing(folder)
+            return
+        above = next(one for one in folder.parents if os.path.lexists(one))
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
 
 
-def _close_to_others(folder: Path, mode: int) -> None:
+def prepare(folder: Path) -> None:
+    """Make the folder, or check that an existing one is ours alone; its mode becomes 0700."""
+    check(folder)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & _OTHERS:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
+
+
+def _check_existing(folder: Path) -> None:
+    found = folder.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if found.st_uid != os.geteuid():
+        raise ConfigurationError(f"redis.state_dir: {folder} belongs to another user")
     # Never tighten a folder that serves something else too, such as /tmp or a home.
-    if any(folder.iterdir()) and not (folder / _WRITER).exists():
+    if found.st_mode & _OTHERS and any(folder.iterdir()) and not (folder / _WRITER).exists():
+        mode = stat.S_IMODE(found.st_mode)
         raise ConfigurationError(
-            f"redis.state_dir: {folder} is open to other users (mode {stat.S_IMODE(mode):04o}):"
+            f"redis.state_dir: {folder} is open to other users (mode {mode:04o}):"
             " name a folder of its own, or make it 0700"
         )
-    folder.chmod(0o700)
 
 
 def choose_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary:
-    """Choose the first server that can read the folder's data, and remember it as the writer.
+    """Choose the first server that can read the folder's data, and remember it as the writer."""
+    server = fitting_server(folder, servers)
+    _remember(folder, server)
+    return server
+
+
+def fitting_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary:
+    """Return the first server that can read the folder's data; raise `ConfigurationError`.
 
     Another flavour, or an older version, could start empty without a word: Redis 6.2 does not see
     what 7.0 wrote.
@@ -84,7 +111,6 @@ def choose_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary
     writer = _read_writer(folder)
     for server in servers:
         if writer is None or _can_read(server, *writer):
-            _remember(folder, server)
             return server
     flavour, version = writer or ("", "")
     here = ", ".join(map(str, servers))

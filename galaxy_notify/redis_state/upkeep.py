@@ -54,7 +54,10 @@ class Upkeep:
         self._client = client
 
     async def take_lock(self, worker_id: str) -> bool:
-        """Become the shard's janitor, or stay it; False while another one is."""
+        """Become the shard's janitor, or stay it; False while another one is.
+
+        The lock goes with everything else when a server loses its data: who takes it founds again.
+        """
         with as_fault("janitor"):
             return await self._take_lock(worker_id)
 
@@ -68,6 +71,7 @@ class Upkeep:
             holder = None
         if holder is None:
             taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", LOCK_MS)
+            await self.assert_meta()
             return bool(taken)
         # Whoever took it in between trims as safely as we do: each step is safe to run twice.
         await self._ask("PEXPIRE", self.keys.janitor, LOCK_MS)

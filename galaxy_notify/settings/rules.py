@@ -12,7 +12,13 @@ from urllib.parse import urlsplit
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.http_rules import http_faults
 from galaxy_notify.settings.sections import Settings
+from galaxy_notify.settings.values import EMBEDDED
 
+#: What the keys of a shard are called behind its hash tag, but for that of its own stream.
+_OURS: Final = (
+    "(abandoned|cooldown|dead|leases|newest|notification|preferences|schedule|seen|wake|worker):"
+    "|(accepted|confirmed|janitor|meta|never|orphans|parked|paused|preferred|totals|workers)$"
+)
 _TAGGED: Final = re.compile(r"\{[^{}]+\}")
 
 
@@ -36,6 +42,7 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
     yield from _tls(settings)
     yield from _intents(settings)
     yield from _http(settings)
+    yield from _durability(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
@@ -49,15 +56,32 @@ def broken_rules(settings: Settings) -> Iterator[Broken]:
         )
 
 
+def _durability(settings: Settings) -> Iterator[Broken]:
+    redis = settings.redis
+    if redis.url != EMBEDDED or redis.durability == "none":
+        return
+    message = (
+        "must be none with redis.url embedded, which has no replicas and syncs once a second:"
+        " run a server of your own"
+    )
+    yield Broken(("redis.durability", "redis.url"), message)
+
+
 def _intents(settings: Settings) -> Iterator[Broken]:
     stream, prefix = settings.intake.stream, settings.redis.prefix
     is_default = stream == type(settings.intake).model_fields["stream"].default
     # A cluster that has no readers need not care for the default.
     if (settings.intake.enabled or not is_default) and (problem := untagged(settings)):
         yield Broken(("intake.stream", "intake.enabled", "redis.cluster"), problem)
-    if stream == settings.gateway.stream:
+    gateway = settings.gateway.stream
+    if gateway in (stream, f"{stream}:rejects", f"{stream}:never"):
         message = "must be another key than gateway.stream"
+        if gateway != stream:
+            message += ", also with :rejects or :never behind it"
         yield Broken(("intake.stream", "gateway.stream"), message)
+    if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:({_OURS})", gateway):
+        message = "must not be a key that the deployment uses for something else"
+        yield Broken(("gateway.stream", "redis.prefix"), message)
     if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:", stream):
         message = f"must not be a key of the deployment, which begin with {{{prefix}:N}}:"
         yield Broken(("intake.stream", "redis.prefix"), message)
@@ -73,7 +97,7 @@ def _nodes(settings: Settings) -> Iterator[Broken]:
         return
     fields = ("redis.url", f"redis.{named[0]}")
     parts = urlsplit(redis.url)
-    if redis.url == "embedded" or parts.scheme == "unix":
+    if redis.url == EMBEDDED or parts.scheme == "unix":
         yield Broken(fields, f"must be a TCP address with redis.{named[0]}")
     elif redis.cluster and parts.path.strip("/") not in ("", "0"):
         yield Broken(fields, "must name database 0: a cluster has no other")

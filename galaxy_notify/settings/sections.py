@@ -72,7 +72,7 @@ class RedisSettings(Section):
     durability: Durability = Field(
         "none",
         description="What a write waits for before it is called done: none, replicas:N, or aof "
-        "(the primary's disk; Redis 7.2, Valkey).",
+        "(the primary's disk; Redis 7.2 or Valkey with appendfsync always).",
     )
 
     _password_file: Path | None = PrivateAttr(None)

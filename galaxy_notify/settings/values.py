@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
@@ -19,6 +21,9 @@ DAY_MS: Final = 86_400_000
 YEAR_MS: Final = 365 * DAY_MS
 
 LONGEST_KEY: Final = 200
+#: Bytes that the kernel takes as the path of a socket.
+LONGEST_SOCKET: Final = 107
+_LAST_PORT: Final = 65_535
 
 _LONGEST_CREDENTIAL = 1 << 16
 # What else the client's own URLs may say would change how we connect, or break it.
@@ -45,13 +50,15 @@ def _form(pattern: str, rule: str) -> AfterValidator:
 def _url(value: str) -> str:
     if value == EMBEDDED:
         return value
+    # The client takes a scheme as it stands; urlsplit would take `REDIS:` or `unix:/` as well.
+    if not value.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+        raise ValueError(_URL_FORM)
     # urlsplit would drop some of these without a word.
     if not value.isprintable() or " " in value:
         raise ValueError("must not hold blanks or control characters")
     try:
         parts = urlsplit(value)
-        _ = parts.port
-        (parts.hostname or "").encode("idna")
+        _check_address(unquote(parts.hostname or ""), parts.port)
     except ValueError:
         raise ValueError(_URL_FORM) from None
     _check_parts(parts)
@@ -59,28 +66,58 @@ def _url(value: str) -> str:
     return value
 
 
+def _check_address(host: str, port: int | None) -> None:
+    """Raise ``ValueError`` for what nobody can connect to."""
+    host.encode("idna")
+    if not host.isprintable() or " " in host or port == 0:
+        raise ValueError
+
+
 def _check_parts(parts: SplitResult) -> None:
-    if parts.scheme not in SCHEMES:
-        raise ValueError(_URL_FORM)
     if "@" in parts.path + parts.query or parts.fragment:
         raise ValueError("must have / ? # and @ inside a password percent-encoded")
     if parts.scheme == "unix":
-        if not parts.path.strip("/"):
+        # What stands where a host would is no part of the path, and would be dropped.
+        if parts.hostname or not parts.path.strip("/"):
             raise ValueError("must be unix:///PATH/OF/THE/SOCKET")
-        if not unquote(parts.path).isprintable():
+        path = unquote(parts.path)
+        if not path.isprintable():
             raise ValueError("must not hold control characters")
+        if (length := len(os.fsencode(path))) > LONGEST_SOCKET:
+            raise ValueError(f"must have a path of {LONGEST_SOCKET} bytes at most, not {length}")
     elif not parts.hostname or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
         raise ValueError(_URL_FORM)
 
 
 def _check_options(parts: SplitResult) -> None:
     tls = _TLS_OPTIONS if parts.scheme in ("rediss", "valkeys") else {}
-    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    names = [name for name, _ in given]
+    if len(set(names)) < len(names):
+        raise ValueError("must not say the same twice after the ?")
+    if "db" in names and parts.scheme != "unix" and parts.path.strip("/0"):
+        raise ValueError("must name its database once: as /DB or as db=")
+    for name, text in given:
         if name == "db" and not re.fullmatch(r"[0-9]{1,5}", text):
             raise ValueError("must have a number as its db")
-        if name not in _URL_OPTIONS and text.lower() not in tls.get(name, ()):
+        # Of the two the client takes only the second in capitals as well.
+        chosen = text if name == "ssl_cert_reqs" else text.lower()
+        if name not in _URL_OPTIONS and chosen not in tls.get(name, ()):
             known = ", ".join((*sorted(_URL_OPTIONS), *tls))
             raise ValueError(f"may have only {known} after the ?, each with a value that fits")
+
+
+def _host_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host.strip("[]"))
+        _check_address(host, int(port))
+    except ValueError:
+        raise ValueError("must be HOST:PORT, with an address that can be connected to") from None
+    if int(port) > _LAST_PORT:
+        raise ValueError(f"must have a port of 1 to {_LAST_PORT}")
+    return value
 
 
 def _channels(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -159,7 +196,9 @@ Encoder: TypeAlias = Annotated[
     str, _form(f"msgpack|json|{_MODULE}:{_MODULE}", "must be msgpack, json or module:attribute")
 ]
 HostPort: TypeAlias = Annotated[
-    str, _form(r"([^\s:,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "must be HOST:PORT")
+    str,
+    _form(r"([^\s:,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "must be HOST:PORT"),
+    AfterValidator(_host_port),
 ]
 Stream: TypeAlias = Annotated[str, AfterValidator(_stream)]
 Intents: TypeAlias = Annotated[str, AfterValidator(_intents)]

@@ -12,6 +12,7 @@ import redis
 from galaxy_notify.redis_state.place import Place, open_place
 from galaxy_notify.redis_state.server_binaries import ServerBinary
 from galaxy_notify.settings import settings_from
+from tests.support.founding import found
 from tests.support.servers import Server, running
 
 STREAM = "{gn:0}:client-events"
@@ -52,6 +53,13 @@ def deployment(url: str, shards: int = 1) -> Iterator[Place]:
         yield place
     finally:
         place.close()
+
+
+def founded(url: str) -> None:
+    """Found a deployment of one shard where there is none: a client with a URL does not."""
+    with redis.Redis.from_url(url) as client:
+        if not client.exists("{gn:0}:meta"):
+            found(url)
 
 
 def entries(client: redis.Redis, shards: int = 1) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.server_binaries import version_key
+from galaxy_notify.settings import settings_from
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on
 from tests.support.dead import graveyard
+from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, each_server, running, servers_found, the_bundled_server
 from tests.support.site import Site, member_of
@@ -26,7 +31,15 @@ pytestmark = pytest.mark.extended
 
 #: A busy machine may not even answer in time.
 UNSAFE = "0 of 1 replicas|timeout"
-CAN_WAIT_FOR_DISK = [name for name in servers_found() if name.startswith("valkey")]
+CAN_WAIT_FOR_DISK: list[Any] = [
+    name for name, binary in servers_found().items() if version_key(binary.version) >= (7, 2)
+] or [pytest.param("", marks=pytest.mark.skip("needs redis-server 7.2 or valkey-server"))]
+#: Others may confirm before it is true (redis/redis#13793).
+CONFIRMS_IN_TIME: list[Any] = [
+    name
+    for name, binary in servers_found().items()
+    if binary.flavour == "redis" and version_key(binary.version) >= (8,)
+] or [pytest.param("", marks=pytest.mark.skip("needs redis-server 8"))]
 
 
 class Pair:
@@ -72,6 +85,7 @@ def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
 def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
     """What no replica has is not accepted; a repeat on another connection waits for it, too."""
     given = {"durability": "replicas:1"}
+    found(pair.primary.url)
     with Notifier.from_url(pair.primary.url, **given) as notifier:
         assert notifier.accept(PLAIN).status == "accepted"
         pair.replica.pause()
@@ -112,6 +126,7 @@ def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> No
 @pytest.mark.parametrize("pair", [the_bundled_server()], indirect=True, ids=["bundled"])
 def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
     """The second time nothing is left to write, and still it is not done before they have it."""
+    found(pair.primary.url)
     with Notifier.from_url(pair.primary.url, durability="replicas:1") as notifier:
         name = notifier.accept(PLAIN).notification_id
         assert name
@@ -163,7 +178,8 @@ def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
 @pytest.mark.parametrize("name", CAN_WAIT_FOR_DISK)
 def test_aof__an_accept_waits_for_the_disk(name: str) -> None:
     """With an append-only file an accept is done once the file is on the disk."""
-    with running(servers_found()[name], appendonly="yes", appendfsync="everysec") as server:
+    with running(servers_found()[name], appendonly="yes", appendfsync="always") as server:
+        found(server.url)
         with Notifier.from_url(server.url, durability="aof") as notifier:
             for _ in range(3):
                 assert notifier.accept(PLAIN).status == "accepted"
@@ -177,6 +193,73 @@ def test_aof__a_server_that_has_none_is_refused(any_server: Server) -> None:
     with daemon_on(any_server, redis__durability="aof") as daemon:
         assert daemon.ended() == 78
         assert "redis.durability" in daemon.log.read_text().splitlines()[-1]
+
+
+@pytest.fixture(params=CONFIRMS_IN_TIME)
+def every_second(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Run a server whose disk has a write up to a second later."""
+    with running(servers_found()[request.param], appendonly="yes", appendfsync="everysec") as one:
+        found(one.url)
+        yield one
+
+
+@pytest.mark.parametrize("command", ["run", "intake", "serve"])
+def test_aof__a_disk_that_is_late_is_refused(every_second: Server, command: str) -> None:
+    """Who serves ends with 78, and says which option of the server has to be another."""
+    given = {"redis__durability": "aof", "http__port": 0}
+    with daemon_on(every_second, command=command, **given) as daemon:
+        assert daemon.ended(60) == 78
+        assert "appendfsync always" in daemon.log.read_text().splitlines()[-1]
+
+
+def test_aof__a_disk_that_is_late_is_refused_by_clients(every_second: Server) -> None:
+    """Who only hands in has the same answer, from the first call on; `doctor` finds it."""
+    with Notifier.from_url(every_second.url, durability="aof") as notifier:
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="appendfsync always"):
+                notifier.accept(PLAIN)
+    command = command_for(every_second, REDIS__DURABILITY="aof")
+    assert command.run("accept", stdin=json.dumps(PLAIN)).exit_code == 78
+    findings = command.told("doctor")["findings"]
+    (finding,) = [one for one in findings if one["check"] == "durability"]
+    assert finding["level"] == "error"
+    assert "appendfsync always" in finding["todo"]
+    assert Site(every_second.url).total("accepted") == 0
+
+
+def test_aof__a_disk_that_gets_late_is_told(every_second: Server, lines: Lines) -> None:
+    """Changed while a daemon works, it is told with the way out; nothing is published twice."""
+    with every_second.client() as client:
+        client.config_set("appendfsync", "always")
+        site = Site(every_second.url, redis__durability="aof")
+        with site.station().running():
+            site.notify("a")
+            wait_until(lambda: len(site.event_ids()) == 1, "it is published")
+            client.config_set("appendfsync", "no")
+            with Notifier(settings_from({"redis": {"url": every_second.url}})) as hasty:
+                for recipient in "bcd":
+                    hasty.accept({**PLAIN, "recipients": [recipient]})
+            wait_until(lambda: len(site.event_ids()) == 4, "all is published")
+            told = ("redis unavailable", "unconfirmed")
+            wait_until(lambda: told in [_told(line) for line in lines()], "it is told")
+            assert any("appendfsync always" in str(line) for line in lines())
+            client.config_set("appendfsync", "always")
+    site.assert_sound()
+    site.close()
+
+
+@pytest.mark.parametrize("name", CAN_WAIT_FOR_DISK)
+def test_aof__a_disk_that_is_left_to_the_kernel_is_told(name: str) -> None:
+    """With `appendfsync no` nothing is ever confirmed, and the error says what to change."""
+    with running(servers_found()[name], appendonly="yes", appendfsync="no") as server:
+        found(server.url)
+        with (
+            Notifier.from_url(server.url, durability="aof") as notifier,
+            pytest.raises(Unavailable, match=r"appendfsync always|timeout"),
+        ):
+            notifier.accept(PLAIN)
+        findings = command_for(server, REDIS__DURABILITY="aof").told("doctor")["findings"]
+        assert ("error", "durability") in [(one["level"], one["check"]) for one in findings]
 
 
 def _told(line: dict[str, object]) -> tuple[object, object]:

@@ -13,6 +13,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.settings import settings_from
 from tests.support.daemons import daemon_on
+from tests.support.founding import found
 from tests.support.intake import hand_in, intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.proxy import Proxy, proxied
@@ -45,6 +46,8 @@ def address() -> Iterator[Address]:
     """Run two servers, and what leads to one of them."""
     with ExitStack() as stack:
         old, new = (stack.enter_context(running(the_bundled_server(), tcp=True)) for _ in range(2))
+        for one in (old, new):
+            found(one.url)
         yield Address(stack.enter_context(proxied(old.socket)), old, new)
 
 

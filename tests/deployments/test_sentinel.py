@@ -12,6 +12,7 @@ import pytest
 
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
+from tests.support import founding
 from tests.support.command import NOWHERE, Command
 from tests.support.daemons import daemon_on
 from tests.support.intents import PLAIN
@@ -152,6 +153,7 @@ def test_sentinel__has_a_password_of_its_own() -> None:
             pytest.raises(Unavailable, match=r"does not answer: .*authenticat"),
         ):
             notifier.accept(PLAIN)
+        founding.found(nodes.servers[0].url)
         with Notifier.from_url(NOWHERE, sentinel_password="open-sesame", **own) as notifier:
             assert notifier.accept(PLAIN).status == "accepted"
         variables = {"GALAXY_NOTIFY_REDIS__URL": NOWHERE}

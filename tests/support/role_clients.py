@@ -28,8 +28,17 @@ OLD_MS = 3_600_000
 @step(Role.PRODUCER, Role.INTAKE)
 def founds(stage: Stage) -> Iterator[None]:
     yield
+    with Notifier(settings_from({"redis": {"url": stage.url}})) as notifier:
+        notifier.accept(PLAIN)
+
+
+@step(Role.PRODUCER, Role.INTAKE)
+def adopts(stage: Stage) -> Iterator[None]:
+    stage.found()
+    yield
     with Notifier.from_url(stage.url) as notifier:
         notifier.accept(PLAIN)
+        notifier.accept_many([PLAIN] * 2)
 
 
 @step(Role.PRODUCER, Role.INTAKE)

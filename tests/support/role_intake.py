@@ -67,7 +67,7 @@ def accepts_to_read(stage: Stage) -> Iterator[None]:
 
 def _accept(stage: Stage, *intents: dict[str, Any]) -> None:
     async def accept() -> None:
-        async with AsyncNotifier.from_url(stage.url) as notifier:
+        async with AsyncNotifier(settings_from({"redis": {"url": stage.url}})) as notifier:
             try:
                 await notifier.accept_many(intents)
             except Unavailable:

@@ -16,7 +16,7 @@ from galaxy_notify import AsyncNotifier, Intent, Notifier
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
 from tests.bench.processes import running
-from tests.bench.site import Site
+from tests.bench.site import Site, founded
 from tests.bench.texts import texts
 from tests.support.servers import Server
 
@@ -46,6 +46,7 @@ def measure(site: Site, figures: Figures) -> None:
 def rate(way: Way, server: Server, size: int) -> float:
     """Accept so many on an empty server, in one way."""
     server.flush()
+    founded(server.tcp_url)
     return size / way(server, list(Load(size).intents()))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.bench.figures import Figures
 from tests.bench.processes import ROOT
-from tests.bench.site import Site, patient, total
+from tests.bench.site import Site, founded, patient, total
 from tests.support.servers import Server
 
 _RATE = 50_000
@@ -35,6 +35,7 @@ def measure(site: Site, figures: Figures) -> None:
                 site.server(appendonly="yes", appendfsync="always") as server,
                 tempfile.TemporaryDirectory() as folder,
             ):
+                founded(server.tcp_url)
                 caller = _caller(server.tcp_url, on_full, folder, seconds)
                 _outage(server, seconds)
                 told = _told(caller)

@@ -13,7 +13,7 @@ from galaxy_notify import Notifier
 from tests.bench.figures import Figures, percentile
 from tests.bench.fill import Load
 from tests.bench.processes import daemons
-from tests.bench.site import STREAM, Site, patient
+from tests.bench.site import STREAM, Site, founded, patient
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -30,6 +30,7 @@ def measure(site: Site, figures: Figures) -> None:
 
 def _latencies(server: Server, samples: int) -> Iterator[float]:
     server.flush()
+    founded(server.tcp_url)
     random = Random(1)
     with (
         patient(server) as client,

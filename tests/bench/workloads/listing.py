@@ -17,7 +17,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.upkeep import LISTED
 from tests.bench.figures import Figures
-from tests.bench.site import Site, deployment, patient
+from tests.bench.site import Site, deployment, founded, patient
 from tests.bench.watch import commands
 from tests.support.servers import Server
 
@@ -33,6 +33,7 @@ def measure(site: Site, figures: Figures) -> None:
         for _ in range(site.runs):
             for name, together in (("single", 1), ("many", _BATCH)):
                 server.flush()
+                founded(server.tcp_url)
                 _accept(figures, server, name, number, together)
                 _read(figures, server, name)
             _trim(figures, server, number)
