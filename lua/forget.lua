@@ -1,22 +1,20 @@
 -- forget: (idle) -> (forgotten)
 --
--- Forget readers of the intent stream that were not seen for long and hold nothing.
--- One that lives after all is known again with its next read.
+-- Forget consumers of a group that hold nothing, of those that the caller found unseen
+-- for long. One that lives after all is known again with its next read.
 --
 -- KEYS
---   1 intents    stream  what producers hand in
+--   1 stream     stream  gateway events, or what producers hand in
 --   2 never      the guard against a moving slot
 -- ARGV
 --   1 group      str
---   2 idle_ms    int
--- RETURNS how many were forgotten
+--   2.. names    each: a consumer
+-- RETURNS how many hold nothing
 
-local forgotten = 0
-for _, reader in ipairs(call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local told = {}
-  for i = 1, #reader, 2 do told[reader[i]] = reader[i + 1] end
-  if told.pending == 0 and told.idle > tonumber(ARGV[2]) then
-    call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], told.name)
+local stream, group, forgotten = KEYS[1], ARGV[1], 0
+for at = 2, #ARGV do
+  if #call('XPENDING', stream, group, '-', '+', 1, ARGV[at]) == 0 then
+    call('XGROUP', 'DELCONSUMER', stream, group, ARGV[at])
     forgotten = forgotten + 1
   end
 end

@@ -21,6 +21,7 @@ from galaxy_notify.cli.output import (
     table,
     warn,
 )
+from galaxy_notify.cli.stream_view import lag_shown
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.status import Status
@@ -68,7 +69,7 @@ def _stream_alarms(stream: StreamReport) -> Iterator[str]:
             f": {count(stream.length)} entries, twice its length of {count(stream.max_len)}"
         )
         for name, group in stream.groups.items():
-            if group["pending"] or group["lag"]:
+            if group["pending"] or group["lag"] != 0:
                 shown = printable(name)
                 yield f"  group {shown} must read, or go: `galaxy-notify stream drop-group {shown}`"
     for name, group in stream.groups.items():
@@ -113,7 +114,7 @@ def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
             stream.key,
             stream.length,
             shortened(name, _NAME),
-            group["lag"],
+            lag_shown(group),
             group["pending"],
             None if oldest is None else duration(oldest * 1000),
             group["lost"],

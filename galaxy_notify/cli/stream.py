@@ -70,8 +70,10 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
 def groups(app: Application, as_json: bool) -> None:
     """Show who reads each shard's stream, how far behind, and what they lost.
 
-    Lag and loss are unknown below Redis 7.0. Parked entries are those that a group could not
-    handle; they rest in the stream that ends in :parked.
+    Lag is counted; where more than 5,000 events lie on both sides of the group's place it is
+    unknown, and shown as "> 5,000". Lost is what trimming removed before the group had acknowledged
+    it. Parked entries are those that a group could not handle; they rest in the stream that ends in
+    :parked.
     """
     from galaxy_notify.redis_state.stream import parked_length
     from galaxy_notify.redis_state.streams import read_streams
@@ -162,9 +164,12 @@ def drop_group(app: Application, group: str, yes: bool, as_json: bool) -> int:
 
 
 def _question(group: str, reports: list[Any]) -> str:
+    from galaxy_notify.redis_state.group_report import least_lag
+
     pending = sum(report["pending"] for report in reports)
-    lags = [report["lag"] for report in reports]
-    lag = "an unknown number of" if None in lags else count(sum(lags))
+    lag = count(sum(map(least_lag, reports)))
+    if any(report["lag"] is None for report in reports):
+        lag = f"more than {lag}"
     return (
         f"Drop group {group} on {plural(len(reports), 'shard')}, with {count(pending)} pending"
         f" and {lag} unread events?"

@@ -11,6 +11,7 @@ from galaxy_notify.errors import Corrupt
 
 if TYPE_CHECKING:
     from galaxy_notify.gateway import Event
+    from galaxy_notify.redis_state.group_report import GroupReport
     from galaxy_notify.redis_state.stream import StreamEntry
     from galaxy_notify.redis_state.streams import StreamReport
 
@@ -77,11 +78,17 @@ def group_rows(report: StreamReport, parked: int) -> Iterator[list[Cell]]:
         yield [
             *head,
             shortened(name, 60),
-            group["lag"],
+            lag_shown(group),
             group["pending"],
             None if oldest is None else duration(oldest * 1000),
             bad(count(lost)) if lost else lost,
         ]
+
+
+def lag_shown(group: GroupReport) -> Cell:
+    """Return a lag for people; of what was not counted to its end, the least that it is."""
+    lag = group["lag"]
+    return f"> {count(group.get('lag_at_least', 0))}" if lag is None else lag
 
 
 def _event(entry: StreamEntry) -> Event:

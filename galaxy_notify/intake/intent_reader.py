@@ -243,7 +243,8 @@ class IntentReader:
             self._forget_at = monotonic() + _FORGET_EVERY_S
             # Tidiness can wait: whatever is amiss, the next call meets it, too.
             with suppress(RedisFault):
-                await self._member.forget()
+                if await self._member.forget():
+                    self._forget_at = 0.0
             late = monotonic() - 5 * self._options.claim_idle_ms / 1000
             self._aside = {name: at for name, at in self._aside.items() if at > late}
 

@@ -11,7 +11,6 @@ from galaxy_notify.redis_state.node_report import NodeReport, Slow, Told
 from galaxy_notify.redis_state.scripts import names
 
 _OLDEST: Final = (6, 2)
-_FULL_GROUPS: Final = (7, 0)
 _FULL: Final = 0.8
 _SLOW_TRIP_MS: Final = 20.0
 _CLOCK_MS: Final = 1000
@@ -73,14 +72,6 @@ def _version(seen: NodeReport) -> Finding:
     if number < _OLDEST:
         means, todo = "scripts use commands that it does not know", "use Redis 6.2 or newer"
         return Finding("error", "version", f"{name} is too old", means, todo, AVAILABILITY)
-    if number < _FULL_GROUPS:
-        return Finding(
-            "warning",
-            "version",
-            f"{name} does not count what a group has read",
-            "the lag and the loss of groups are unknown; nothing else is affected",
-            "use Redis 7.0 or newer, or Valkey",
-        )
     return Finding("ok", "version", name)
 
 

@@ -11,6 +11,7 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import HISTORY_KEPT, Route, Transition
 from galaxy_notify.operations.dead_letter import told
 from galaxy_notify.operations.why import Surroundings, why
+from galaxy_notify.redis_state.group_report import least_lag
 from galaxy_notify.redis_state.notifications import (
     StoredNotification,
     StoredRoute,
@@ -118,7 +119,7 @@ def _holds(place: Place) -> dict[int, str]:
         if stream.fault:
             held[stream.shard] = f"stream {stream.key} takes nothing: {stream.fault}"
         elif stream.holding:
-            behind = [name for name, group in stream.groups.items() if group["lag"] != 0]
+            behind = [name for name, group in stream.groups.items() if least_lag(group)]
             who = f"group {', '.join(behind)} has not read" if behind else "a group has to read"
             held[stream.shard] = f"stream {stream.key} holds at {stream.length:,} entries: {who}"
     return held

@@ -9,7 +9,7 @@ from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.operations.health import LATEST_MS
 from galaxy_notify.operations.status import Status
-from galaxy_notify.redis_state.group_report import GroupReport
+from galaxy_notify.redis_state.group_report import GroupReport, least_lag
 from galaxy_notify.redis_state.streams import Seen, StreamReport
 
 _UNSEEN_MS: Final = 60_000
@@ -52,7 +52,7 @@ def stream_findings(status: Status, seen: Seen) -> Iterator[Finding]:
     for stream in status.streams:
         yield from _stream(stream)
         for name, group in stream.groups.items():
-            yield from _group(stream, name, group, seen.get((stream.key, name)))
+            yield from _group(stream, name, group, _unread(seen, stream.key, name))
 
 
 def _stream(stream: StreamReport) -> Iterator[Finding]:
@@ -72,20 +72,27 @@ def _stream(stream: StreamReport) -> Iterator[Finding]:
         yield Finding("warning", "stream", what, means, "read it with a consumer group", LOST)
 
 
-def _group(
-    stream: StreamReport, name: str, group: GroupReport, seen_ms: int | None
-) -> Iterator[Finding]:
-    lag, pending, oldest = group["lag"], group["pending"], group["oldest_pending_s"] or 0.0
-    state = f"{'unknown' if lag is None else f'{lag:,}'} to read, {pending:,} pending"
+def _unread(seen: Seen, stream: str, group: str) -> str:
+    """Say why nobody seems to read; empty where somebody does, or where that is unknown."""
+    if (stream, group) not in seen:
+        return ""
+    seen_ms = seen[stream, group]
+    if seen_ms is None:
+        return "it has no consumer"
+    return f"none seen for {duration(seen_ms)}" if seen_ms >= _UNSEEN_MS else ""
+
+
+def _group(stream: StreamReport, name: str, group: GroupReport, unread: str) -> Iterator[Finding]:
+    lag, pending, oldest = least_lag(group), group["pending"], group["oldest_pending_s"] or 0.0
+    over = "" if group["lag"] is not None else "over "
+    state = f"{over}{lag:,} to read, {pending:,} pending"
     subject = f"group {name} of {stream.key}"
     if group["lost"]:
         what = f"{subject} lost {group['lost']:,} entries to trimming"
         todo = "raise gateway.max_len or gateway.group_idle_ms"
         yield Finding("warning", "stream", what, "its users missed these", todo, LOST)
-    waits = pending or (stream.length if lag is None else lag)
-    if waits and (seen_ms is None or seen_ms >= _UNSEEN_MS):
-        since = "it has no consumer" if seen_ms is None else f"none seen for {duration(seen_ms)}"
-        what = f"{subject} is not read, {since}: {state}"
+    if (pending or lag) and unread:
+        what = f"{subject} is not read, {unread}: {state}"
         means = f"its users get nothing; at {2 * stream.max_len:,} entries publishing holds"
         todo = f"start its gateway, or give it up: `galaxy-notify stream drop-group {name}`"
         yield Finding("warning", "consumers", what, means, todo, AVAILABILITY)
@@ -94,7 +101,7 @@ def _group(
         means = "a consumer has died or hangs with them; a living one takes them over"
         todo = "`galaxy-notify stream groups`, and the log of the gateways"
         yield Finding("warning", "consumers", what, means, todo, AVAILABILITY)
-    elif lag is not None and lag >= stream.max_len:
+    elif lag >= stream.max_len:
         what = f"{subject} is behind: {state}"
         means = f"its users get events late; at {2 * stream.max_len:,} entries publishing holds"
         yield Finding("warning", "consumers", what, means, "start more gateways", AVAILABILITY)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from galaxy_notify.publishing.list_trimmer import ListTrimmer
 from galaxy_notify.publishing.scrubber import Scrubber
+from galaxy_notify.publishing.stream_trimmer import StreamTrimmer
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
@@ -72,10 +73,10 @@ class Janitor:
         self._log = get_logger("janitor", worker=worker_id, shard=upkeep.keys.shard)
         self.scrubber = Scrubber(upkeep, worker_id, self._log, telemetry)
         self.list_trimmer = ListTrimmer(upkeep, self._log)
+        self._stream_trimmer = StreamTrimmer(upkeep, self._log)
         self._outage = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._passed: set[str] = set()
         self._pause_s = _EVERY_S
         self._is_long = False
         self._locked_until = 0.0
@@ -121,7 +122,7 @@ class Janitor:
         if self._is_due("lapse", _LAPSE_EVERY_S):
             await self._lapse()
         if self._is_due("forget", _FORGET_EVERY_S):
-            await self._upkeep.forget_workers()
+            await self._forget()
         if await self.list_trimmer.trim():
             self.hurry()
         await self._scrub()
@@ -182,19 +183,18 @@ class Janitor:
                 self._log.warning("leases shortened after clock step", **fields)
 
     async def _trim(self) -> None:
-        trimmed = await self._upkeep.trim(self.rules.group_idle_ms)
+        trimmed = await self._stream_trimmer.trim(self.rules.group_idle_ms)
         self._is_long = trimmed.is_long
         if trimmed.gone:
-            self._log.debug("stream trimmed", entries=trimmed.gone, length=trimmed.length)
             self._neighbour.trimmed()
-        for group, (holds, idle_ms) in trimmed.groups.items():
-            if holds:
-                self._passed.discard(group)
-            elif group not in self._passed:
-                self._passed.add(group)
-                self._log.warning(
-                    "idle group no longer holds trimming", group=group, idle_ms=idle_ms
-                )
+        if trimmed.more:
+            self.hurry()
+
+    async def _forget(self) -> None:
+        """Forget workers and consumers that ended long ago."""
+        await self._upkeep.forget_workers()
+        if await self._upkeep.forget_consumers():
+            self._due["forget"] = 0.0
 
     async def _expire_dead(self, channel: str) -> None:
         if not (self.rules.dead.dead_ms or self.rules.dead.dead_max):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
@@ -248,9 +248,16 @@ def lapse(keys: Keys, channel: str) -> Call:
     return Call(script("lapse"), names, [""])
 
 
-def trim(keys: Keys, max_len: int, group_idle_ms: int) -> Call:
-    """Shorten the gateway stream as far as its groups allow."""
-    return Call(script("trim"), [keys.stream, keys.never], [max_len, group_idle_ms, ""])
+def trim(
+    keys: Keys, max_len: int, group_idle_ms: int | None, seen: Mapping[bytes, int] | None = None
+) -> Call:
+    """Shorten the gateway stream as far as its groups allow; for None they do not count.
+
+    *seen* says when the consumers of groups were seen, in ms, as far as that is known.
+    """
+    args: list[Argument] = [max_len, "" if group_idle_ms is None else group_idle_ms, ""]
+    args += _flat((seen or {}).items())
+    return Call(script("trim"), [keys.stream, keys.lost, keys.never], args)
 
 
 def delist(keys: Keys, start: str, count: int) -> Call:

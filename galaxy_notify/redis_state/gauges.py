@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import as_fault
+from galaxy_notify.redis_state.faults import RedisFault, as_fault
+from galaxy_notify.redis_state.group_report import FREQUENT, group_report_async, least_lag
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.reading import moment, number
 
@@ -42,32 +43,32 @@ class ShardGauge:
 
     channels: dict[str, ChannelGauge]
     stream_length: int
-    lags: dict[str, int | None]
+    #: What each group has at least to read.
+    lags: dict[str, int]
     totals: dict[str, int]
 
 
 async def read_gauges(
     client: redis.asyncio.Redis, keys: Keys, channels: Sequence[str]
 ) -> ShardGauge:
-    """Read the gauges of a shard in two round trips; raises `RedisFault`."""
+    """Read the gauges of a shard in three round trips; raises `RedisFault`."""
     with as_fault("gauges"):
         seconds, micros = await client.time()
         now_ms = seconds * 1000 + micros // 1000
         pipeline = client.pipeline(transaction=False)
         pipeline.xlen(keys.stream)
-        pipeline.xinfo_groups(keys.stream)
         pipeline.hmget(keys.totals, *_TOLD)
         for channel in channels:
             pipeline.zcard(keys.schedule(channel))
             pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
             pipeline.zrange(keys.schedule(channel), 0, 0, withscores=True)
             pipeline.zcard(keys.dead(channel))
-        length, groups, totals, *rest = await pipeline.execute(raise_on_error=False)
+        length, totals, *rest = await pipeline.execute(raise_on_error=False)
         gauges = {
             channel: _channel_gauge(rest[4 * i : 4 * i + 4], now_ms)
             for i, channel in enumerate(channels)
         }
-        return ShardGauge(gauges, _number(length), _lags(groups), _totals(totals))
+        return ShardGauge(gauges, _number(length), await _lags(client, keys), _totals(totals))
 
 
 def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
@@ -78,10 +79,14 @@ def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
     return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead))
 
 
-def _lags(groups: Any) -> dict[str, int | None]:
-    if not isinstance(groups, list):
+async def _lags(client: redis.asyncio.Redis, keys: Keys) -> dict[str, int]:
+    try:
+        reports = await group_report_async(client, keys, FREQUENT)
+    except RedisFault as error:
+        if error.fault.code != "WRONGTYPE":
+            raise
         return {}
-    return {_text(group["name"]): group.get("lag") for group in groups}
+    return {name: least_lag(report) for name, report in reports.items()}
 
 
 def _totals(totals: Any) -> dict[str, int]:
@@ -94,7 +99,3 @@ def _totals(totals: Any) -> dict[str, int]:
 def _number(reply: Any) -> int:
     """Return a count, 0 where the key is of a wrong type: that is told elsewhere."""
     return reply if isinstance(reply, int) else 0
-
-
-def _text(name: Any) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

@@ -12,7 +12,7 @@ from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.runner import run
 from galaxy_notify.redis_state.scripts import Argument, Call, script
-from galaxy_notify.redis_state.stream_member import StreamMember
+from galaxy_notify.redis_state.stream_member import StreamMember, ask
 
 #: Items of one finish; its script stays far from what Lua can unpack.
 FINISH_MAX: Final = 256
@@ -56,6 +56,16 @@ class GroupMember(StreamMember):
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, group: str, consumer: str) -> None:
         super().__init__(client, keys.stream, group, consumer)
         self.keys = keys
+
+    async def join(self) -> bool:
+        """Make the group at the stream's beginning unless it is there; True if it was made.
+
+        One of the same name may have lost something before: this one has not.
+        """
+        made = await super().join()
+        if made:
+            await ask(self._client.hdel(self.keys.lost, self.group))
+        return made
 
     async def seen(self, event_ids: Sequence[str]) -> set[str]:
         """Return those of the events that the group has handled already."""

@@ -2,149 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypedDict
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 import redis
 import redis.asyncio
 
 from galaxy_notify.redis_state.faults import RedisFault, as_fault
-from galaxy_notify.redis_state.flows import Flow, run_flow, run_flow_sync, sound
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.reading import number
-from galaxy_notify.redis_state.runner import run_all
-from galaxy_notify.redis_state.scripts import Read
+from galaxy_notify.redis_state.runner import run, run_sync
+from galaxy_notify.redis_state.scripts import Call, script
 
 StreamId = tuple[int, int]
 
-#: A group that is behind by fewer entries is counted exactly.
-COUNTED: Final = 100
+#: Values of the script's reply for each group.
+_FIELDS: Final = 6
+
+
+class Limits(NamedTuple):
+    """How many entries, and about how many bytes of them, are read to count lags."""
+
+    entries: int
+    bytes: int
+
+
+#: For an operator who asks: a script that takes some ten milliseconds.
+THOROUGH: Final = Limits(5_000, 4 << 20)
+#: For what is measured again and again: some milliseconds.
+FREQUENT: Final = Limits(1_000, 1 << 20)
 
 
 class GroupReport(TypedDict):
-    """How a group stands on one shard; None is unknown, as lag and loss are below Redis 7.0.
+    """How a group stands on one shard; None is unknown.
 
-    ``lag`` counts what is still in the stream and was not delivered. ``lost`` is what was removed
-    before the group was given it; while the group is far behind it is a lower bound.
+    ``lag`` counts what is in the stream and was not delivered. It is exact, or unknown where more
+    entries than the limits allow lie on both sides of the group's place; ``lag_at_least`` is there
+    only then. ``lost`` is what our trimming removed before the group had acknowledged it.
     """
 
     lag: int | None
     pending: int
     oldest_pending_s: float | None
     lost: int | None
+    lag_at_least: NotRequired[int]
 
 
-def group_report(client: redis.Redis, keys: Keys, undone: int) -> dict[str, GroupReport]:
-    """Return how each group of a shard stands; *undone* entries were taken back, not lost."""
+def standing(keys: Keys, limits: Limits) -> Call:
+    """Ask how every group of a shard stands."""
+    return Call(script("standing"), [keys.stream, keys.lost, keys.never], [*limits])
+
+
+def group_report(
+    client: redis.Redis, keys: Keys, limits: Limits = THOROUGH
+) -> dict[str, GroupReport]:
+    """Return how each group of a shard stands; raise `RedisFault`."""
     with as_fault("groups"):
-        return run_flow_sync(client, _report(keys, undone))
+        return read_standing(run_sync(client, standing(keys, limits)))
 
 
 async def group_report_async(
-    client: redis.asyncio.Redis, keys: Keys, undone: int | None = None
+    client: redis.asyncio.Redis, keys: Keys, limits: Limits = THOROUGH
 ) -> dict[str, GroupReport]:
-    """Return how each group of a shard stands; *undone* None is read from the totals."""
+    """Return how each group of a shard stands; raise `RedisFault`."""
     with as_fault("groups"):
-        if undone is None:
-            (total,) = await run_all(client, [Read(["HGET", keys.totals, "undone"])])
-            undone = number(sound(total))
-        return await run_flow(client, _report(keys, undone))
+        return read_standing(await run(client, standing(keys, limits)))
 
 
-def _report(keys: Keys, undone: int) -> Flow[dict[str, GroupReport]]:
-    stream = keys.stream
-    info, groups, time = yield [
-        Read(["XINFO", "STREAM", stream]),
-        Read(["XINFO", "GROUPS", stream]),
-        Read(["TIME"]),
-    ]
-    if has_no_key(info):
-        return {}
-    state = _StreamState.of(_named(sound(info)), undone)
-    found = [_named(group) for group in sound(groups)]
-    now_s = int(sound(time)[0]) + int(time[1]) / 1e6
-    asked: list[Read] = []
-    for group in found:
-        last = group["last-delivered-id"].decode()
-        asked.append(Read(["XPENDING", stream, group["name"]]))
-        asked.append(Read(["XRANGE", stream, f"({last}", "+", "COUNT", state.ask_for(last)]))
-    replies = iter((yield asked) if asked else [])
-    reports: dict[str, GroupReport] = {}
-    for group, pending, rest in zip(found, replies, replies, strict=True):
-        name = group["name"].decode("utf-8", "replace")
-        reports[name] = state.report(group, sound(pending), len(sound(rest)), now_s)
-    return reports
+def read_standing(reply: Sequence[Any]) -> dict[str, GroupReport]:
+    """Return the reports in a reply of the script."""
+    now_ms, _, *values = reply
+    rows = (values[at : at + _FIELDS] for at in range(0, len(values), _FIELDS))
+    return {row[0].decode("utf-8", "replace"): _report(int(now_ms), *row[1:]) for row in rows}
 
 
-class _StreamState(NamedTuple):
-    """What of a stream's own counters the reports of its groups need."""
+def _report(
+    now_ms: int, pending: int, oldest: bytes, behind: int, is_open: int, lost: int
+) -> GroupReport:
+    age_ms = max(0, now_ms - order_of(oldest.decode())[0]) if oldest else None
+    report = GroupReport(
+        lag=None if is_open else int(behind),
+        pending=int(pending),
+        oldest_pending_s=None if age_ms is None else age_ms / 1000,
+        lost=int(lost),
+    )
+    if is_open:
+        report["lag_at_least"] = int(behind)
+    return report
 
-    length: int
-    first: StreamId
-    last: StreamId
-    added: int | None
-    undone: int
 
-    @classmethod
-    def of(cls, info: Mapping[str, Any], undone: int) -> _StreamState:
-        added = info.get("entries-added")
-        first = info["first-entry"]
-        return cls(
-            int(info["length"]),
-            order_of(first[0].decode()) if first else (0, 0),
-            order_of(info["last-generated-id"].decode()),
-            None if added is None else int(added),
-            undone,
-        )
-
-    def ask_for(self, delivered: str) -> int:
-        """Return how many entries to look at to count what a group was not given."""
-        return COUNTED if self.first <= order_of(delivered) < self.last else 1
-
-    def report(
-        self, group: Mapping[str, Any], pending: Any, rest: int, now_s: float
-    ) -> GroupReport:
-        delivered = order_of(group["last-delivered-id"].decode())
-        oldest = pending["min"] if pending["pending"] else None
-        remaining = self._remaining(delivered, rest)
-        age = None if oldest is None else max(0.0, now_s - order_of(oldest.decode())[0] / 1000)
-        return GroupReport(
-            lag=self._lag(group, remaining),
-            pending=int(group["pending"]),
-            oldest_pending_s=None if age is None else round(age, 3),
-            lost=self._lost(group, remaining),
-        )
-
-    def _remaining(self, delivered: StreamId, rest: int) -> int | None:
-        if self.length == 0 or delivered >= self.last:
-            return 0
-        if delivered < self.first:
-            return self.length
-        return rest if rest < COUNTED else None
-
-    def _lag(self, group: Mapping[str, Any], remaining: int | None) -> int | None:
-        if self.added is None or remaining is not None:
-            return None if self.added is None else remaining
-        lag = group.get("lag")  # the server's own counts what was lost, too
-        return None if lag is None else min(int(lag), self.length)
-
-    def _lost(self, group: Mapping[str, Any], remaining: int | None) -> int | None:
-        read = group.get("entries-read")
-        if self.added is None or read is None:
-            return None
-        left = self.length if remaining is None else remaining
-        return max(0, self.added - left - int(read) - self.undone)
+def least_lag(report: GroupReport) -> int:
+    """Return how many entries a group has at least to read."""
+    lag = report["lag"]
+    return report.get("lag_at_least", 0) if lag is None else lag
 
 
 def order_of(stream_id: str) -> StreamId:
     """Return a stream id as a pair that sorts."""
     ms, _, number = stream_id.partition("-")
     return int(ms), int(number or 0)
-
-
-def _named(reply: Any) -> dict[str, Any]:
-    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-    return {name.decode(): value for name, value in pairs}
 
 
 def has_no_key(reply: Any) -> bool:

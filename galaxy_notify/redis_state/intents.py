@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.nodes import serving
-from galaxy_notify.redis_state.runner import run, run_all
+from galaxy_notify.redis_state.runner import run_all
 from galaxy_notify.redis_state.scripts import Argument, Call, script
 from galaxy_notify.redis_state.stream_member import Entry, StreamMember, Waiting, ask
 
@@ -51,11 +52,6 @@ def refuse(keys: IntentKeys, group: str, item: Reject, keeping: Keeping) -> Call
 def resubmit(keys: IntentKeys, reject_id: str) -> Call:
     """Put the intent of a reject back into the stream."""
     return Call(script("resubmit"), [keys.rejects, keys.stream, keys.never], [reject_id])
-
-
-def forget(keys: IntentKeys, group: str, idle_ms: int) -> Call:
-    """Forget readers that were not seen for so long and hold nothing."""
-    return Call(script("forget"), [keys.stream, keys.never], [group, idle_ms])
 
 
 class Ended(NamedTuple):
@@ -139,10 +135,10 @@ class IntentMember(StreamMember):
                 fallen += _fallen(_sound(reply))
         return Ended(fallen, unsettled)
 
-    async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> int:
-        """Forget readers that ended long ago; return how many."""
-        with as_fault("forget"):
-            return int(await run(self._client, forget(self.keys, self.group, idle_ms)))
+    async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> bool:
+        """Forget readers that ended long ago; tell whether there are more of them."""
+        place = StreamPlace(self.stream, self.keys.never)
+        return await forget_consumers(self._client, place, self.group, idle_ms)
 
     def _recount(self, client: Any, stream_id: str, deliveries: int) -> Any:
         return client.xclaim(

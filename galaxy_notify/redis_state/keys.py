@@ -25,6 +25,11 @@ class Keys:
         return self.gateway_stream or f"{self.tag}client-events"
 
     @property
+    def lost(self) -> str:
+        """Return the hash of how many entries trimming took from each group."""
+        return f"{self.tag}lost"
+
+    @property
     def parked(self) -> str:
         """Return the stream of entries that consumers could not handle."""
         return f"{self.tag}parked"

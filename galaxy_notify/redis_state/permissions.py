@@ -68,7 +68,6 @@ PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
     "XGROUP DESTROY": ("never", "g"),
     "XINFO CONSUMERS": ("never", "g"),
     "XINFO GROUPS": ("never",),
-    "XINFO STREAM": ("never",),
     "XLEN": ("stream",),
     "XPENDING": ("never", "g"),
     "XRANGE": ("stream", "+", "-", "COUNT", "1"),

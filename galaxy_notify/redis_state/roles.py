@@ -68,15 +68,15 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:client-events PREFIX:*}:dead:*
         PREFIX:*}:janitor
-        PREFIX:*}:leases:* PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
+        PREFIX:*}:leases:* PREFIX:*}:lost PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
         PREFIX:*}:orphans PREFIX:*}:parked PREFIX:*}:paused PREFIX:*}:schedule:*
         PREFIX:*}:totals PREFIX:*}:wake:* PREFIX:*}:worker:* PREFIX:*}:workers
         """,
         """
         blpop del exec exists get hdel hexists hget hincrby hkeys hlen hmget hscan hset hsetnx
-        hstrlen llen multi persist pexpire pttl rpush scan set sismember time xadd xdel
-        xinfo|consumers xinfo|groups xlen xpending xrange xtrim zadd zcard zcount zmscore zrange
-        zrangebyscore zrem zremrangebyscore zrevrangebyscore zscan zscore
+        hstrlen llen multi persist pexpire pttl rpush scan set sismember time xack xadd xdel
+        xgroup|delconsumer xinfo|consumers xinfo|groups xlen xpending xrange xtrim zadd zcard zcount
+        zmscore zrange zrangebyscore zrem zremrangebyscore zrevrangebyscore zscan zscore
         """,
     ),
     Role.PRODUCER: _rights(f"{_ACCEPT_KEYS} INTENTS", _ACCEPT_COMMANDS),
@@ -84,16 +84,16 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         f"{_ACCEPT_KEYS} INTENTS INTENTS:rejects INTENTS:never",
         f"""
         {_ACCEPT_COMMANDS} xack xclaim xdel xgroup|create xgroup|delconsumer xinfo|consumers
-        xinfo|stream xlen xpending xrange xreadgroup xtrim
+        xlen xpending xrange xreadgroup xtrim
         """,
     ),
     Role.CONSUMER: _rights(
         """
-        PREFIX:*}:client-events PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:parked PREFIX:*}:seen:*
-        PREFIX:*}:totals
+        PREFIX:*}:client-events PREFIX:*}:lost PREFIX:*}:meta PREFIX:*}:never
+        PREFIX:*}:parked PREFIX:*}:seen:*
         """,
         """
-        hget hmget pexpire time xack xadd xclaim xgroup|create xinfo|groups xinfo|stream
+        hdel hget hmget pexpire time xack xadd xclaim xgroup|create xinfo|groups xlen
         xpending xrange xreadgroup xtrim zadd zmscore zremrangebyrank zremrangebyscore
         """,
     ),
@@ -103,7 +103,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         blpop config|get del exec exists get hdel hexists hget hgetall hincrby hkeys hlen hmget
         hscan hset hsetnx hstrlen info llen multi persist pexpire pttl rpush sadd scan set
-        sismember srem time unlink xadd xdel xgroup|destroy xinfo|groups xinfo|stream xlen xpending
+        sismember srem time unlink xadd xdel xgroup|destroy xinfo|groups xlen xpending
         xrange xread xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem
         zremrangebyscore zrevrange zrevrangebyscore zscan zscore
         """,
@@ -112,7 +112,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "PREFIX:*}:* INTENTS INTENTS:rejects",
         """
         config|get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen pttl scan sismember
-        time xinfo|groups xinfo|stream xlen xpending xrange xread xrevrange zcard zcount zmscore
+        time xinfo|groups xlen xpending xrange xread xrevrange zcard zcount zmscore
         zrange zrangebyscore zrank zscan zscore
         """,
     ),

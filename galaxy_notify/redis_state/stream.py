@@ -103,16 +103,21 @@ def _read(
 
 
 def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:
-    """Forget a group and its marks on every shard; return on how many shards it was."""
+    """Forget a group, its marks and its losses on every shard; return on how many shards it was."""
     dropped = 0
     for keys in all_keys:
-        destroyed, forgotten = run_all_sync(
+        destroyed, *forgotten = run_all_sync(
             client,
-            [Read(["XGROUP", "DESTROY", keys.stream, group]), Read(["UNLINK", keys.seen(group)])],
+            [
+                Read(["XGROUP", "DESTROY", keys.stream, group]),
+                Read(["UNLINK", keys.seen(group)]),
+                Read(["HDEL", keys.lost, group]),
+            ],
         )
         if not has_no_key(destroyed):
             dropped += int(sound(destroyed))
-        sound(forgotten)
+        for reply in forgotten:
+            sound(reply)
     return dropped
 
 

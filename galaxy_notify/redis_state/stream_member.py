@@ -43,12 +43,14 @@ class StreamMember:
 
     async def join(self) -> bool:
         """Make the group at the stream's beginning unless it is there; True if it was made."""
-        removed = await self._removed()
         with as_fault("XGROUP"):
             try:
-                return await self._create(entries_read=removed)
-            except ResponseError:
-                return await self._create()  # 6.2 does not count what a group has read
+                await self._client.xgroup_create(self.stream, self.group, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" in str(error):
+                    return False
+                raise
+        return True
 
     async def read(self, count: int, block_ms: int) -> list[Entry]:
         """Wait for entries that the group was not given yet; none in time is normal."""
@@ -115,28 +117,6 @@ class StreamMember:
     async def drop_connections(self) -> None:
         """Connect anew with the next call: the primary may be another one."""
         await look_again(self._client)
-
-    async def _create(self, **options: int) -> bool:
-        try:
-            await self._client.xgroup_create(
-                self.stream, self.group, id="0", mkstream=True, **options
-            )
-        except ResponseError as error:
-            if "BUSYGROUP" in str(error):
-                return False
-            raise
-        return True
-
-    async def _removed(self) -> int:
-        """Return how many entries left the stream before the group was made: it lost none."""
-        with as_fault("XINFO"):
-            try:
-                info = await self._client.xinfo_stream(self.stream)
-            except ResponseError as error:
-                if "no such key" in str(error):
-                    return 0
-                raise
-            return max(0, int(info.get("entries-added", 0)) - int(info.get("length", 0)))
 
 
 def no_group(text: str) -> bool:

@@ -9,10 +9,11 @@ from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.group_report import GroupReport, group_report
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import number, read_all, try_all
+from galaxy_notify.redis_state.reading import try_all
 from galaxy_notify.redis_state.servers import pairs
 
-#: (stream, group) → how long ago the last of its consumers was seen; None where there is none.
+#: (stream, group) → how many ms ago the last of its consumers was seen; None where it has none.
+#: A group is left out where that may not be asked.
 Seen = Mapping[tuple[str, str], int | None]
 
 
@@ -33,9 +34,8 @@ def read_streams(place: Place) -> list[StreamReport]:
     """Return a report for each shard's stream; raise `RedisFault` where Redis is away."""
     shards = place.all_keys
     lengths = try_all(place, (["XLEN", keys.stream] for keys in shards))
-    undone = read_all(place, (["HGET", keys.totals, "undone"] for keys in shards))
-    rows = zip(shards, lengths, undone, strict=True)
-    return [_report(place, keys, length, number(count)) for keys, length, count in rows]
+    rows = zip(shards, lengths, strict=True)
+    return [_report(place, keys, length) for keys, length in rows]
 
 
 def read_consumers(place: Place, streams: Iterable[StreamReport]) -> Seen:
@@ -44,17 +44,17 @@ def read_consumers(place: Place, streams: Iterable[StreamReport]) -> Seen:
     replies = try_all(place, (["XINFO", "CONSUMERS", *group] for group in groups))
     found: dict[tuple[str, str], int | None] = {}
     for group, reply in zip(groups, replies, strict=True):
-        rows = [] if isinstance(reply, RedisFault) else map(pairs, reply)
-        found[group] = min((int(row[b"idle"]) for row in rows), default=None)
+        if not isinstance(reply, RedisFault):
+            found[group] = min((int(pairs(row)[b"idle"]) for row in reply), default=None)
     return found
 
 
-def _report(place: Place, keys: Keys, length: int | RedisFault, undone: int) -> StreamReport:
+def _report(place: Place, keys: Keys, length: int | RedisFault) -> StreamReport:
     max_len, trim = place.deployment.max_len, place.deployment.trim
     if isinstance(length, RedisFault):
         text = length.fault.text
         return StreamReport(keys.shard, keys.stream, 0, max_len, holding=True, fault=text)
     # As a claim decides it: past twice its length a stream takes nothing until somebody reads.
     holding = trim == "acknowledged" and length >= 2 * max_len
-    groups = group_report(place.client, keys, undone)
+    groups = group_report(place.client, keys)
     return StreamReport(keys.shard, keys.stream, length, max_len, holding, groups)

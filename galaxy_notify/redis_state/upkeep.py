@@ -10,31 +10,51 @@ import redis.asyncio
 
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.connection import look_again
+from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.faults import as_fault
-from galaxy_notify.redis_state.flows import Flow, run_flow
+from galaxy_notify.redis_state.flows import Flow, run_flow, sound
+from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run
+from galaxy_notify.redis_state.runner import run, run_all
+from galaxy_notify.redis_state.scripts import Read
+from galaxy_notify.redis_state.servers import pairs
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
+#: A consumer that was not seen for so long and holds nothing has ended.
+_CONSUMER_MS: Final = 3_600_000
 #: Entries of the list in a page.
 LISTED: Final = 128
+
+
+class GroupTrim(NamedTuple):
+    """A group that was judged or lost something: its verdict, for how long it was not seen, loss.
+
+    The verdict is ``holds``, ``idle`` for a group that no longer does, or ``behind`` where groups
+    do not count.
+    """
+
+    verdict: str
+    idle_ms: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
     """How many entries went, how many are left, and the groups that held or were passed by.
 
-    *is_long* says that the stream may soon be longer than it should be.
+    *is_long* says that the stream may soon be longer than it should be, *more* that another call
+    would remove more at once.
     """
 
     gone: int
     length: int
-    groups: Mapping[str, tuple[bool, int]]
+    groups: Mapping[str, GroupTrim]
     is_long: bool
+    more: bool = False
 
 
 class Delisted(NamedTuple):
@@ -52,6 +72,8 @@ class Upkeep:
         self.keys = keys
         self.deployment = deployment
         self._client = client
+        #: When the consumers of the groups that hold were seen: to look again takes a while.
+        self._seen: dict[bytes, int] = {}
 
     async def take_lock(self, worker_id: str) -> bool:
         """Become the shard's janitor, or stay it; False while another one is.
@@ -84,22 +106,35 @@ class Upkeep:
 
     async def trim(self, group_idle_ms: int) -> Trimmed:
         """Shorten the gateway stream as far as the policy and its groups allow."""
-        keep = self.deployment.max_len
-        if self.deployment.trim == "none":
+        keep, policy = self.deployment.max_len, self.deployment.trim
+        if policy == "none":
             return Trimmed(0, 0, {}, is_long=False)
-        if self.deployment.trim == "always":
-            with as_fault("XTRIM"):
-                gone = int(await self._ask("XTRIM", self.keys.stream, "MAXLEN", "~", keep))
-            return Trimmed(gone, 0, {}, is_long=True)
-        reply = await run(self._client, calls.trim(self.keys, keep, group_idle_ms))
+        idle_ms = None if policy == "always" else group_idle_ms
+        reply = await run(self._client, calls.trim(self.keys, keep, idle_ms, self._seen))
         with as_fault("trim"):
-            gone, length, *groups = reply
-            steps = iter(groups)
-            seen = {
-                name.decode("utf-8", "replace"): (word == b"holds", int(idle))
-                for name, word, idle in zip(steps, steps, steps, strict=True)
+            gone, length, now, more, *groups = reply
+            rows = [groups[at : at + 4] for at in range(0, len(groups), 4)]
+            self._seen = {name: int(seen) for name, word, seen, _ in rows if word == b"holds"}
+            found = {
+                name.decode("utf-8", "replace"): GroupTrim(
+                    word.decode(), int(now) - int(seen), int(lost)
+                )
+                for name, word, seen, lost in rows
             }
-            return Trimmed(int(gone), int(length), seen, is_long=2 * int(length) > keep)
+            is_long = 2 * int(length) > keep
+            return Trimmed(int(gone), int(length), found, is_long, more=bool(more))
+
+    async def forget_consumers(self) -> bool:
+        """Forget names of consumers that ended long ago; tell whether there are more of them."""
+        with as_fault("groups"):
+            (found,) = await run_all(self._client, [Read(["XINFO", "GROUPS", self.keys.stream])])
+            groups = [] if has_no_key(found) else [pairs(group) for group in sound(found)]
+        # A group with one name keeps it.
+        crowded = [group[b"name"] for group in groups if int(group[b"consumers"]) > 1]
+        place = StreamPlace(self.keys.stream, self.keys.never)
+        return any(
+            [await forget_consumers(self._client, place, name, _CONSUMER_MS) for name in crowded]
+        )
 
     async def lapse(self, channel: str) -> int:
         """Shorten leases that a clock set back lets last too long; return how many."""

@@ -36,8 +36,8 @@ class Snapshot:
     backlogs: Mapping[tuple[int, str], Backlog] = field(default_factory=dict)
     #: shard → entries in its gateway stream
     streams: Mapping[int, int] = field(default_factory=dict)
-    #: (shard, group) → entries not yet delivered; None where the server cannot tell
-    lags: Mapping[tuple[int, str], int | None] = field(default_factory=dict)
+    #: (shard, group) → entries not yet delivered, or a lower bound
+    lags: Mapping[tuple[int, str], int] = field(default_factory=dict)
     #: (shard, outcome) → routes since the beginning, over all processes
     totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
 

@@ -179,7 +179,7 @@ INSTRUMENTS: Final = (
         "gauge",
         "{event}",
         ("shard", "group"),
-        "Events a consumer group has not been given; absent where the server cannot tell",
+        "Events a consumer group has not been given; beyond 1,000 it may be a lower bound",
     ),
     Instrument(
         "loop.idle", "gauge", "s", ("shard",), "Heartbeat: time since the loop last made a round"

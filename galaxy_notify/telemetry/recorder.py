@@ -208,8 +208,7 @@ class Gauges:
 
     def _lags(self, snapshot: Snapshot) -> Iterator[Observation]:
         for (shard, group), lag in snapshot.lags.items():
-            if lag is not None:
-                yield Observation(lag, {"shard": shard, "group": self._groups.label(group)})
+            yield Observation(lag, {"shard": shard, "group": self._groups.label(group)})
 
     def _register(self, meter: Meter, instrument: Instrument) -> None:
         def read(_options: CallbackOptions) -> Iterator[Observation]:

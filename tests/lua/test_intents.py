@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from galaxy_notify.redis_state import intents
+from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.scripts import Call
@@ -170,14 +171,16 @@ def test_resubmit__at_maxmemory_changes_nothing(client: redis.Redis) -> None:
     assert len(_rejects(client)) == 1
 
 
-def test_forget__spares_who_was_seen_or_holds_something(client: redis.Redis) -> None:
-    """Only readers without entries that were not seen for long are forgotten."""
+def test_forget__spares_who_holds_something(client: redis.Redis) -> None:
+    """Whatever the caller has seen before, who holds an entry now is not forgotten."""
+    names, place = [b"reader-1", b"reader-2", b"gone"], StreamPlace(KEYS.stream, KEYS.never)
     ids = given(client, "a")
     client.xgroup_createconsumer(KEYS.stream, GROUP, "reader-2")
-    assert _run(client, intents.forget(KEYS, GROUP, 60_000)) == 0
-    assert _run(client, intents.forget(KEYS, GROUP, -1)) == 1
+    assert _run(client, forget(place, GROUP, names)) == 2
+    assert [row["name"] for row in client.xinfo_consumers(KEYS.stream, GROUP)] == [b"reader-1"]
     _run(client, intents.admit(KEYS, GROUP, ids))
-    assert _run(client, intents.forget(KEYS, GROUP, -1)) == 1
+    assert _run(client, forget(place, GROUP, names)) == 3
+    assert client.xinfo_consumers(KEYS.stream, GROUP) == []
 
 
 @pytest.mark.parametrize("name", ["admit", "refuse", "resubmit"])

@@ -12,7 +12,9 @@ import redis
 
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
 from galaxy_notify.gateway.handling import Handler
+from galaxy_notify.redis_state.connection import async_client
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.servers import Server
 
@@ -64,6 +66,19 @@ def publish(client: redis.Redis, *numbers: int, keys: Keys = KEYS, user: str = "
     """Add events to a shard's stream and return their stream ids."""
     ids: list[Any] = [client.xadd(keys.stream, event_fields(n, user)) for n in numbers]
     return [stream_id.decode() for stream_id in ids]
+
+
+def join(server: Server, group: str = "gateway") -> bool:
+    """Make the group as a consumer does."""
+
+    async def joined() -> bool:
+        client = async_client(server.url)
+        try:
+            return await GroupMember(client, KEYS, group, "gw-1").join()
+        finally:
+            await client.aclose()
+
+    return asyncio.run(joined())
 
 
 def pending(client: redis.Redis, group: str = "gateway", keys: Keys = KEYS) -> int:

@@ -15,6 +15,8 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.scrubber import MENDED
 from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.gauges import read_gauges
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role
@@ -133,10 +135,38 @@ def keeps_the_stream_short(stage: Stage) -> Iterator[None]:
 
 @step(Role.DAEMON)
 def trims_always(stage: Stage) -> Iterator[None]:
-    site = stage.found(gateway__trim="always")
+    site = stage.found(gateway__trim="always", gateway__max_len=10)
+    stream = site.keys.stream
+    site.client.xgroup_create(stream, "slow", id="0", mkstream=True)
+    site.notify(*(f"u{n}" for n in range(19)))
+    site.station().step()
+    site.client.xreadgroup("slow", "gw", {stream: ">"}, count=2)
+    site.client.hset(site.keys.lost, "dropped", 1)
     station = site.station(url=stage.url)
     yield
     station.tidy()
+
+
+@step(Role.DAEMON)
+def forgets_consumers(stage: Stage) -> Iterator[None]:
+    site = stage.found()
+    stream = site.keys.stream
+    site.client.xgroup_create(stream, "gateway", id="0", mkstream=True)
+    for name in ("gw-1", "gw-2"):
+        site.client.xgroup_createconsumer(stream, "gateway", name)
+
+    async def forget() -> None:
+        client = open_async(site.settings_at(stage.url), connections=1, name="x")
+        try:
+            place = StreamPlace(stream, site.keys.never)
+            await forget_consumers(client, place, "gateway", -1)
+        except RedisFault:
+            assert stage.denied()
+        finally:
+            await client.aclose()
+
+    yield
+    asyncio.run(forget())
 
 
 @step(Role.DAEMON)

@@ -80,7 +80,8 @@ def _accept(stage: Stage, *intents: dict[str, Any]) -> None:
 def calls_for_intents(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client:
         client.xgroup_create(KEYS.stream, GROUP, "0", mkstream=True)
-        client.xgroup_createconsumer(KEYS.stream, GROUP, "gone")
+        for name in ("gone", "gone too"):
+            client.xgroup_createconsumer(KEYS.stream, GROUP, name)
         hand_in(client, intent(1), "{", "trimmed", intent(2))
         yield
         asyncio.run(_call(stage, client))

@@ -103,7 +103,7 @@ def everything(telemetry: Telemetry) -> None:
         Snapshot(
             backlogs={(0, "push"): Backlog(9, 2, 1.5, 3)},
             streams={0: 100},
-            lags={(0, "gateway"): 4, (0, "old"): None},
+            lags={(0, "gateway"): 4},
             totals={(0, "replayed"): 11},
         )
     )

@@ -7,6 +7,7 @@ from typing import Any
 import redis
 
 from galaxy_notify.redis_state import intents
+from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.shard import Shard
@@ -51,4 +52,4 @@ def resubmitting(shard: Shard) -> Call:
 def forgetting(shard: Shard) -> Call:
     """A reader that has nothing in hand."""
     shard.run(admitting(shard))
-    return intents.forget(KEYS, GROUP, -1)
+    return forget(StreamPlace(KEYS.stream, KEYS.never), GROUP, [b"reader-1"])

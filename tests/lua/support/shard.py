@@ -36,7 +36,7 @@ LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_00
 _TIMELESS = {
     *("heal", "pause", "resume", "park", "recount", "balance", "census", "consult", "collapse"),
     *("prefer", "recall"),
-    *("delist", "glance"),
+    *("delist", "glance", "standing"),
     *("admit", "refuse", "resubmit", "forget"),
 }
 _TIME_AT = {"lapse": 0, "trim": 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from galaxy_notify.redis_state import calls, group
+from galaxy_notify.redis_state.group_report import FREQUENT, standing
 from galaxy_notify.redis_state.listing import glance
 from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.seeds import SEEDS
@@ -20,6 +21,18 @@ def _trim(shard: Shard) -> Call:
     shard.client.xgroup_create(shard.keys.stream, "gateway", "0")
     _read_half(shard)
     return calls.trim(shard.keys, 5, 10**12)
+
+
+def _pass_by(shard: Shard) -> Call:
+    """A stream far too long, with a group that does not count any more."""
+    _trim(shard)
+    return calls.trim(shard.keys, 5, None, {b"gateway": 1})
+
+
+def _standing(shard: Shard) -> Call:
+    """A group that has read half of a stream, and lost something."""
+    shard.run(_pass_by(shard))
+    return standing(shard.keys, FREQUENT)
 
 
 def _delist(shard: Shard) -> Call:
@@ -77,6 +90,8 @@ def _read_half(shard: Shard) -> None:
 #: Name → what brings a shard to where the call is sent.
 STREAMS: dict[str, Callable[[Shard], Call]] = {
     "trim": _trim,
+    "trim past a group": _pass_by,
+    "standing": _standing,
     "delist": _delist,
     "delist the beginning": _delist_beginning,
     "glance": _glance,

@@ -1,0 +1,58 @@
+"""Forgets the names of consumers that have ended: every new name stays in its group for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import redis.asyncio
+
+from galaxy_notify.redis_state.faults import as_fault
+from galaxy_notify.redis_state.flows import sound
+from galaxy_notify.redis_state.runner import run, run_all
+from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
+from galaxy_notify.redis_state.servers import pairs
+
+#: Names of one script, which then takes about a millisecond.
+PAGE: Final = 256
+#: Names of one pass.
+_PASS: Final = 40 * PAGE
+
+
+class StreamPlace(NamedTuple):
+    """A stream, and the key that nobody creates beside it."""
+
+    stream: str
+    never: str
+
+
+def forget(place: StreamPlace, group: bytes | str, names: Sequence[bytes]) -> Call:
+    """Forget those of the consumers that hold nothing."""
+    args: list[Argument] = [group, *names]
+    return Call(script("forget"), [place.stream, place.never], args)
+
+
+async def forget_consumers(
+    client: redis.asyncio.Redis, place: StreamPlace, group: bytes | str, idle_ms: int
+) -> bool:
+    """Forget consumers that hold nothing and were not seen for so long, some at a time.
+
+    The one that was seen last stays: it says when the group was seen. Returns whether there may be
+    more to forget; raises `RedisFault`.
+    """
+    with as_fault("XINFO"):
+        (reply,) = await run_all(client, [Read(["XINFO", "CONSUMERS", place.stream, group])])
+        names = _ended([pairs(row) for row in sound(reply)], idle_ms)
+    chosen = names[:_PASS]
+    for at in range(0, len(chosen), PAGE):
+        await run(client, forget(place, group, chosen[at : at + PAGE]))
+    return len(names) > _PASS
+
+
+def _ended(consumers: list[dict[bytes, Any]], idle_ms: int) -> list[bytes]:
+    latest = min(consumers, key=lambda row: int(row[b"idle"]), default=None)
+    return [
+        row[b"name"]
+        for row in consumers
+        if row is not latest and int(row[b"pending"]) == 0 and int(row[b"idle"]) > idle_ms
+    ]
