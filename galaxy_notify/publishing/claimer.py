@@ -14,7 +14,7 @@ from galaxy_notify.redis_state.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
-_BEAT_EVERY_S: Final = 8.0
+_BEAT_EVERY_S: Final = 3.0
 _NONCE_BYTES: Final = 8
 #: Faults after which a claim may have been made all the same.
 _UNHEARD: Final = frozenset({"timeout", "connection", UNREADABLE})
@@ -88,7 +88,7 @@ class Claimer:
 
     async def claim(self, slot: int) -> Taken:
         """Take a batch of the first channel that has any; each pass starts with another one."""
-        await self._beat()
+        await self.beat()
         if (lost := self._unanswered.get(slot)) is not None:
             if lost.alone:
                 return Taken(lost.channel, Claim("idle", lost.token, 0, suspects=1), lost.since)
@@ -167,8 +167,11 @@ class Claimer:
         elif claim.word != "paused":
             self._held.up()
 
-    async def _beat(self) -> None:
-        """Tell of our progress, by the server's clock as the last claim showed it."""
+    async def beat(self) -> None:
+        """Tell of our progress, by the server's clock as the last claim showed it.
+
+        Raises `RedisFault`. Nothing is sent if the last time was less than three seconds ago.
+        """
         if self._clock_ms is None or monotonic() < self._beat_at:
             return
         now_ms = int(self._clock_ms + monotonic() * 1000)
