@@ -15,6 +15,8 @@ from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BEAT_EVERY_S: Final = 3.0
+#: What a worker tells about itself besides is forgotten after 30 s, and costs more.
+_INTRODUCED_EVERY_S: Final = 9.0
 _NONCE_BYTES: Final = 8
 #: Faults after which a claim may have been made all the same.
 _UNHEARD: Final = frozenset({"timeout", "connection", UNREADABLE})
@@ -72,7 +74,7 @@ class Claimer:
         self._poll_s = poll_interval_ms / 1000
         self._next_channel = 0
         self._unanswered: dict[int, _Asked] = {}
-        self._beat_at = 0.0
+        self._beat_at = self._introduced_until = 0.0
         self._clock_ms: float | None = None
         self._worker_id = ""
         self._about: dict[str, str] = {}
@@ -126,7 +128,7 @@ class Claimer:
         """Prepare for the next try: smaller batches after a timeout, a new primary if need be."""
         self.rest_until = 0.0
         # A server that only reads would pass for a working one while nothing is due.
-        self._beat_at = 0.0
+        self._beat_at = self._introduced_until = 0.0
         if error.fault.code == "timeout":
             self._limits = replace(self._limits, members=max(1, self._limits.members // 2))
         if error.fault.remedy is Remedy.RESOLVE:
@@ -177,6 +179,10 @@ class Claimer:
         now_ms = int(self._clock_ms + monotonic() * 1000)
         # Set before: a late answer must not put off the beat that `recover` wants.
         self._beat_at = monotonic() + _BEAT_EVERY_S
+        if monotonic() < self._introduced_until:
+            await self._store.progressed(self._worker_id, now_ms)
+            return
+        self._introduced_until = monotonic() + _INTRODUCED_EVERY_S - _BEAT_EVERY_S / 2
         await self._store.beat(self._worker_id, self._about, now_ms)
 
     def _token(self, slot: int) -> str:

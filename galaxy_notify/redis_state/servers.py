@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import number, read_all, text
+from galaxy_notify.redis_state.reading import moment, number, read_all, text
 from galaxy_notify.redis_state.worker_process import process_state
 
 #: A worker that made no progress for so long is not alive.
@@ -71,19 +71,24 @@ def read_workers(place: Place, now_ms: int) -> list[Worker]:
     named = read_all(
         place,
         (
-            ["ZRANGEBYSCORE", keys.workers, since, "+inf", "LIMIT", 0, _MOST_WORKERS]
+            [
+                *("ZRANGEBYSCORE", keys.workers, since, "+inf"),
+                *("WITHSCORES", "LIMIT", 0, _MOST_WORKERS),
+            ]
             for keys in place.all_keys
         ),
     )
     asked = [
-        (text(raw), keys.worker(text(raw)))
+        (text(raw), keys.worker(text(raw)), moment(score))
         for keys, members in zip(place.all_keys, named, strict=True)
-        for raw in members
+        for raw, score in members
     ]
     workers: dict[str, Worker] = {}
-    replies = read_all(place, (["HGETALL", key] for _, key in asked))
-    for (name, _), reply in zip(asked, replies, strict=True):
-        worker = _worker(name, pairs(reply), now_ms)
+    replies = read_all(place, (["HGETALL", key] for _, key, _ in asked))
+    for (name, _, told_ms), reply in zip(asked, replies, strict=True):
+        # A time to come is none of ours, but for a clock that was set back a little.
+        newest_ms = told_ms if told_ms <= now_ms + ALIVE_MS else 0
+        worker = _worker(name, pairs(reply), now_ms, newest_ms)
         if worker and worker.progress_ms >= max(since, _progress(workers.get(name))):
             workers[name] = worker
     return [workers[name] for name in sorted(workers)]
@@ -93,11 +98,12 @@ def _progress(worker: Worker | None) -> int:
     return worker.progress_ms if worker else 0
 
 
-def _worker(name: str, fields: dict[bytes, bytes], now_ms: int) -> Worker | None:
+def _worker(name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int) -> Worker | None:
     if not fields:
         return None
     told = {text(field): text(value) for field, value in fields.items()}
-    pid, progress_ms = number(told.get("pid")), number(told.get("progress_ms"))
+    pid = number(told.get("pid"))
+    progress_ms = max(number(told.get("progress_ms")), newest_ms)
     return Worker(
         name,
         told.get("host", ""),
