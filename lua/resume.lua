@@ -5,7 +5,8 @@
 -- KEYS
 --   1 paused     set   paused channels
 --   2 wake       list  wakes a blocked worker
---   3 never      the guard against a moving slot
+--   3 pauses     hash  channel -> since when it is paused, in ms
+--   4 never      the guard against a moving slot
 -- ARGV
 --   1 channel    str
 -- RETURNS a word
@@ -13,5 +14,6 @@
 --   already      it was not
 
 local removed = call('SREM', KEYS[1], ARGV[1])
+try('HDEL', KEYS[3], ARGV[1])
 wake(KEYS[2])
 return removed == 1 and 'resumed' or 'already'

@@ -8,7 +8,7 @@ import click
 
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, is_misconfigured, printable, told_unavailable
-from galaxy_notify.cli.output import bad, echo, echo_json, good, plural
+from galaxy_notify.cli.output import bad, echo, echo_json, good, plural, warn
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
 if TYPE_CHECKING:
@@ -22,17 +22,25 @@ def command(app: Application, as_json: bool) -> int:
     """Check that everything moves, for probes and alarms.
 
     Exit code 0 when a write reaches Redis and back, a worker made progress within 30 seconds and
-    nothing is overdue by more than 60; else 1 and the reason.
+    nothing is overdue by more than 60; else 1 and the reason. What may come to that, such as a
+    channel that is paused or a stream that holds, is a warning and 0.
     """
     health = _checked(app)
     if as_json:
         echo_json(health.as_json())
-    elif health.ok:
-        workers = plural(len(health.status.workers) if health.status else 0, "worker")
-        echo(f"{good('healthy')}: a write took {health.write_ms:.1f} ms, {workers} alive")
     else:
-        echo(f"{bad('unhealthy')}: {printable('; '.join(health.reasons))}")
+        echo(_line(health))
     return Exit.OK if health.ok else Exit.FAILED
+
+
+def _line(health: Health) -> str:
+    told = printable("; ".join((*health.reasons, *health.warnings)))
+    if not health.ok:
+        return f"{bad('unhealthy')}: {told}"
+    works = f"a write took {health.write_ms:.1f} ms, {plural(health.workers or 0, 'worker')} alive"
+    if health.warnings:
+        return f"{warn('warning')}: {told} ({works})"
+    return f"{good('healthy')}: {works}"
 
 
 def _checked(app: Application) -> Health:

@@ -34,7 +34,9 @@ _NAME = 64
 
 def lines(status: Status) -> Iterator[str]:
     """Lay a status out for a person."""
-    server = f"{status.server.flavour} {status.server.version}"
+    uptime, server = status.redis.uptime_s, f"{status.server.flavour} {status.server.version}"
+    up = f" up for {duration(uptime * 1000)}" if uptime else ""
+    server = f"{server}{up}, {_WRITES[status.redis.writes]}"
     yield f"{server}, {plural(status.shards, 'shard')}, {clock(status.at_ms)}"
     yield from _alarms(status)
     yield from _section("channels", _channels(status))
@@ -52,31 +54,13 @@ def _section(title: str, body: list[str]) -> Iterator[str]:
 
 
 def _alarms(status: Status) -> Iterator[str]:
-    if not status.workers:
-        yield bad("! no worker is alive") + ": start one with `galaxy-notify run`"
-    for name, backlog in status.channels.items():
-        if backlog.paused:
-            yield warn(f"! channel {name} is paused") + f": `galaxy-notify resume {name}`"
-    for stream in status.streams:
-        yield from _stream_alarms(stream)
+    from galaxy_notify.operations.alarms import alarms
 
-
-def _stream_alarms(stream: StreamReport) -> Iterator[str]:
-    if stream.fault:
-        yield bad(f"! stream {stream.key} takes nothing") + f": {printable(stream.fault)}"
-    elif stream.holding:
-        yield bad(f"! stream {stream.key} holds, nothing is published") + (
-            f": {count(stream.length)} entries, twice its length of {count(stream.max_len)}"
-        )
-        for name, group in stream.groups.items():
-            if group["pending"] or group["lag"] != 0:
-                shown = printable(name)
-                yield f"  group {shown} must read, or go: `galaxy-notify stream drop-group {shown}`"
-    for name, group in stream.groups.items():
-        if group["lost"]:
-            yield warn(
-                f"! group {printable(name)} lost {plural(group['lost'], 'entry', 'entries')}"
-            ) + (f" of {stream.key} to trimming")
+    for alarm in alarms(status):
+        colour = bad if alarm.level == "error" else warn
+        todo = f": {printable(alarm.todo)}" if alarm.todo else ""
+        yield colour(f"! {printable(alarm.what)}") + todo
+        yield from (_INDENT + printable(line) for line in alarm.more)
 
 
 def _channels(status: Status) -> list[str]:
@@ -123,7 +107,7 @@ def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
 
 
 def _workers(status: Status) -> list[str]:
-    header = ("worker", "host", "pid", "version", "started", "progress")
+    header = ("worker", "host", "pid", "version", "started", "progress", "")
     rows = (
         [
             shortened(worker.id, _NAME),
@@ -132,6 +116,7 @@ def _workers(status: Status) -> list[str]:
             shortened(worker.version, _NAME),
             ago(worker.started_ms, status.at_ms) if worker.started_ms else None,
             ago(worker.progress_ms, status.at_ms),
+            _STATES[worker.state](worker.state),
         ]
         for worker in status.workers
     )
@@ -148,4 +133,6 @@ def _skipped(status: Status) -> list[str]:
     return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
 
 
+_WRITES = {"taken": "takes writes", "refused": "takes no writes", "unknown": "writes: unknown"}
+_STATES = {"working": good, "silent": warn, "stopped": bad, "gone": bad}
 _ALWAYS = frozenset({"accepted", "published", "dead_lettered"})

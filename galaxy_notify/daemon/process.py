@@ -29,6 +29,7 @@ from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.scripts import load_all
+from galaxy_notify.redis_state.worker_process import own_process
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
@@ -194,4 +195,5 @@ def _about() -> dict[str, str]:
         "pid": str(os.getpid()),
         "version": __version__,
         "started_ms": str(started),
+        "process": own_process(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from galaxy_notify.daemon.shard import Shard, Shared
@@ -38,27 +39,56 @@ class StatusLine:
         stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
             await self.run_once()
-            await asyncio.wait({stopped}, timeout=_EVERY_S if not self._troubles() else _TROUBLED_S)
+            await asyncio.wait(
+                {stopped}, timeout=_EVERY_S if not self._redis_is_away() else _TROUBLED_S
+            )
 
     async def run_once(self) -> None:
         """Look once."""
-        if troubles := self._troubles():
-            self._supervisor.status("; ".join(sorted(troubles)))
-            await self._try_to_revive()
-            return
-        channels = self._shared.settings.worker.channels
         gauges: dict[int, ShardGauge] = {}
+        unread: set[str] = set()
         for shard in self._shards:
-            client = at_shard(self._shared.client, shard.keys)
-            try:
-                gauges[shard.keys.shard] = await read_gauges(client, shard.keys, channels)
-            except RedisFault as error:
-                self._supervisor.status(f"redis: {error.fault.code}")
-                if error.fault.remedy is Remedy.RESOLVE:
-                    await look_again(client)
-                return
-        self._supervisor.status(_line(gauges))
+            outage = shard.worker.outage
+            if not outage.redis_is_away:
+                try:
+                    gauges[shard.keys.shard] = await self._read(shard)
+                except RedisFault as error:
+                    unread.add(f"redis: {error.fault.code}")
+        # What cannot be read now is not shown: an old number would pass for a true one.
         self._shared.telemetry.observe(_snapshot(gauges))
+        troubles = self._troubles() | unread | self._standstills(gauges)
+        counts = [_line(gauges)] if len(gauges) == len(self._shards) else []
+        self._supervisor.status("; ".join([*sorted(troubles), *counts]))
+        if self._redis_is_away():
+            await self._try_to_revive()
+
+    async def _read(self, shard: Shard) -> ShardGauge:
+        client = at_shard(self._shared.client, shard.keys)
+        try:
+            return await read_gauges(client, shard.keys, self._shared.settings.worker.channels)
+        except RedisFault as error:
+            if error.fault.remedy is Remedy.RESOLVE:
+                await look_again(client)
+            raise
+
+    def _standstills(self, gauges: dict[int, ShardGauge]) -> set[str]:
+        """Say what lets nothing be published though Redis answers."""
+        gateway = self._shared.settings.gateway
+        limit = 2 * gateway.max_len if gateway.trim == "acknowledged" else inf
+        holds = {
+            f"stream of shard {shard} is full: its groups must read"
+            for shard, gauge in gauges.items()
+            if gauge.stream_length >= limit
+        }
+        return holds | {
+            f"channel {name} is paused"
+            for gauge in gauges.values()
+            for name, channel in gauge.channels.items()
+            if channel.paused
+        }
+
+    def _redis_is_away(self) -> bool:
+        return any(shard.worker.outage.redis_is_away for shard in self._shards)
 
     def _troubles(self) -> set[str]:
         return {shard.worker.outage.reason for shard in self._shards} - {""}

@@ -243,3 +243,4 @@ class Status(BaseModel):
     totals: dict[str, int]
     streams: dict[str, dict[str, Any]]
     workers: list[dict[str, Any]]
+    redis: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.finding import AVAILABILITY, Finding
 from galaxy_notify.operations.health import write_round_trip
-from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import RedisFault
@@ -51,8 +51,7 @@ def write_finding(place: Place) -> Finding:
             "write",
             f"a writing script failed: {refusal(fault.fault)}",
             "nothing is accepted, published or cancelled; what was accepted waits",
-            "see the message; OOM: memory, MISCONF: disk, READONLY: a replica, NOPERM: +evalsha"
-            " +script|load",
+            way_out(fault.fault.code),
             AVAILABILITY,
         )
     return Finding("ok", "write", f"a writing script took {seconds * 1000:.1f} ms")

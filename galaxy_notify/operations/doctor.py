@@ -25,6 +25,8 @@ from galaxy_notify.operations.replication_checks import (
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.operations.work_checks import (
     backlog_findings,
+    refusal_findings,
+    server_findings,
     stream_findings,
     worker_findings,
 )
@@ -72,6 +74,9 @@ def examine(
             raise
         yield Finding("error", "status", f"the indexes cannot be read: {refusal(fault.fault)}")
         return
+    if refused.role in _WITHOUT_WRITES:
+        yield from refusal_findings(status)
+    yield from server_findings(status)
     yield from worker_findings(status)
     yield from backlog_findings(status)
     yield from stream_findings(status, seen)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import Final
 
 from galaxy_notify.model.ids import random_id
+from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import Status, read_status
 from galaxy_notify.redis_state import calls
@@ -21,24 +22,34 @@ _MARK_MS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a deployment is well; *reasons* say what is not."""
+    """Whether a deployment is well; *reasons* say what is not, *warnings* what soon may not be.
+
+    A warning is also what somebody has stopped on purpose: it is no reason to restart anything.
+    """
 
     write_ms: float | None
     status: Status | None
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Tell whether nothing is wrong."""
         return not self.reasons
 
+    @property
+    def workers(self) -> int | None:
+        """Return how many workers are alive, None where Redis could not be asked."""
+        return len(self.status.alive) if self.status else None
+
     def as_json(self) -> dict[str, object]:
         """Return what ``health --json`` prints."""
         return {
             "ok": self.ok,
             "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
             "write_ms": self.write_ms,
-            "workers": len(self.status.workers) if self.status else None,
+            "workers": self.workers,
         }
 
 
@@ -53,10 +64,9 @@ def check_health(place: Place) -> Health:
             raise
         reasons.append(f"redis takes no writes: {refusal(fault.fault)}")
     status = read_status(place)
-    reasons += _stands_still(status)
-    # A stream that takes nothing explains why routes are late; alone it harms nobody yet.
-    reasons += _streams(status) if reasons else ()
-    return Health(write_ms, status, tuple(reasons))
+    found = list(alarms(status))
+    reasons += _stands_still(status, found)
+    return Health(write_ms, status, tuple(reasons), tuple(_warnings(status, found)))
 
 
 def write_round_trip(place: Place) -> float:
@@ -76,19 +86,24 @@ def write_round_trip(place: Place) -> float:
     return perf_counter() - started
 
 
-def _stands_still(status: Status) -> Iterator[str]:
+def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
     if not status.workers:
         yield "no worker made progress within 30 s"
+    elif not status.alive:
+        yield from (alarm.what for alarm in found if alarm.kind == "workers")
     for name, backlog in status.channels.items():
         if backlog.oldest_overdue_ms > LATEST_MS:
-            paused = " (the channel is paused)" if backlog.paused else ""
             seconds = backlog.oldest_overdue_ms // 1000
-            yield f"channel {name} has routes overdue by up to {seconds:,} s{paused}"
+            yield f"channel {name} has routes overdue by up to {seconds:,} s"
 
 
-def _streams(status: Status) -> Iterator[str]:
-    for stream in status.streams:
-        if stream.fault:
-            yield f"the gateway stream {stream.key} takes nothing: {stream.fault}"
-        elif stream.holding:
-            yield f"the gateway stream {stream.key} holds: its groups do not read"
+def _warnings(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
+    """Return what a person should know besides the reasons.
+
+    What a group lost is lost: it is in the status for good, and no news.
+    """
+    told = {"writes", "lost"} if status.alive else {"writes", "lost", "workers"}
+    late = any(backlog.oldest_overdue_ms > LATEST_MS for backlog in status.channels.values())
+    for alarm in found:
+        if alarm.kind not in told and not (late and alarm.kind == "late"):
+            yield f"{alarm.what}: {alarm.todo}" if alarm.todo else alarm.what

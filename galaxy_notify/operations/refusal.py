@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from galaxy_notify.redis_state.faults import Fault
@@ -10,6 +11,18 @@ from galaxy_notify.redis_state.faults import Fault
 _IN_SCRIPT: Final = re.compile(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?")
 # Not an answer of Redis, or one without a code: the text says it all.
 _PLAIN: Final = frozenset({"connection", "timeout", "ERR"})
+_WAYS_OUT: Final[Mapping[str, str]] = {
+    "OOM": "raise maxmemory, or purge dead letters and lower retention.settled_ms",
+    "MISCONF": "see the server's log; most often its disk is full",
+    "READONLY": "point redis.url at the primary, or make this server one: REPLICAOF NO ONE",
+    "NOREPLICAS": "bring its replicas back, or lower min-replicas-to-write",
+    "NOPERM": "ACL SETUSER … +evalsha +script|load",
+}
+
+
+def way_out(code: str) -> str:
+    """Say what helps where Redis refuses writes with this code."""
+    return _WAYS_OUT.get(code, "see the server's log")
 
 
 def refusal(fault: Fault) -> str:

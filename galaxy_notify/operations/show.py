@@ -104,7 +104,7 @@ def _surroundings(place: Place, found: StoredNotification) -> Surroundings:
     )
     around = Surroundings(
         now_ms,
-        frozenset(worker.id for worker in read_workers(place, now_ms)),
+        {worker.id: worker.state for worker in read_workers(place, now_ms)},
         frozenset(spot for spot, yes in zip(asked, paused, strict=True) if yes),
         {},
         place.deployment.max_attempts,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_state.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_state.inspector import Backlog, read_backlogs
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.reading import server_now
+from galaxy_notify.redis_state.server_state import ServerState, read_server_state
 from galaxy_notify.redis_state.servers import (
     ServerName,
     Worker,
@@ -30,6 +32,12 @@ class Status:
     skipped: dict[str, int]
     streams: list[StreamReport]
     workers: list[Worker]
+    redis: ServerState
+
+    @property
+    def alive(self) -> list[Worker]:
+        """Return the workers but those whose process is known to have ended."""
+        return [worker for worker in self.workers if worker.state != "gone"]
 
     def as_json(self) -> dict[str, object]:
         """Return what ``status --json`` prints."""
@@ -41,6 +49,11 @@ class Status:
             "totals": self.totals | {f"skipped:{why}": n for why, n in self.skipped.items() if n},
             "streams": {stream.key: _stream(stream) for stream in self.streams},
             "workers": [asdict(worker) for worker in self.workers],
+            "redis": {
+                "writes": self.redis.writes,
+                "refusal": refusal(self.redis.refusal) if self.redis.refusal else None,
+                "uptime_s": self.redis.uptime_s,
+            },
         }
 
 
@@ -57,6 +70,7 @@ def read_status(place: Place) -> Status:
         {name.partition(":")[2]: totals.get(name, 0) for name in SKIPPED},
         read_streams(place),
         read_workers(place, now_ms),
+        read_server_state(place),
     )
 
 
@@ -69,6 +83,7 @@ def _channel(backlog: Backlog) -> dict[str, object]:
         "leased": backlog.leased,
         "dead": backlog.dead,
         "paused": backlog.paused,
+        "paused_s": None if backlog.paused_ms is None else backlog.paused_ms / 1000,
     }
 
 
@@ -78,5 +93,6 @@ def _stream(stream: StreamReport) -> dict[str, object]:
         "max_len": stream.max_len,
         "holding": stream.holding,
         "groups": stream.groups,
+        "held_s": None if stream.held_ms is None else stream.held_ms / 1000,
     }
     return told | ({"error": stream.fault} if stream.fault else {})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status
 from galaxy_notify.model.wording import ago, duration
 from galaxy_notify.redis_state.notifications import Lease, StoredRoute
+from galaxy_notify.redis_state.servers import WorkerState
 
 #: What each reason of a skipped route means.
 SKIPPED_WHY: Final = {
@@ -19,6 +20,12 @@ SKIPPED_WHY: Final = {
     "quiet_hours": "it would have expired before the user's quiet hours end",
     "cooldown": "the user was told of this type not long before",
 }
+_STATES: Final[Mapping[WorkerState, str]] = {
+    "working": "",
+    "silent": " (silent for a while)",
+    "stopped": " (its process is stopped by a signal)",
+    "gone": " (not alive any more)",
+}
 _FSCK: Final = "run `galaxy-notify fsck --fix`"
 
 
@@ -27,7 +34,7 @@ class Surroundings:
     """What decides about routes besides themselves; *holds* says why a shard's stream holds."""
 
     now_ms: int
-    workers: frozenset[str]
+    workers: Mapping[str, WorkerState]
     paused: frozenset[tuple[int, str]]
     holds: dict[int, str]
     max_attempts: int
@@ -76,7 +83,7 @@ def _waits(stored: StoredRoute, route: Route, shard: int, around: Surroundings) 
 
 def _leased(lease: Lease, around: Surroundings) -> str:
     left = duration(lease.lapses_at_ms - around.now_ms)
-    dead = "" if lease.worker in around.workers else " (not alive any more)"
+    dead = _STATES[around.workers.get(lease.worker, "gone")]
     times = f", abandoned {lease.abandoned} times before" if lease.abandoned else ""
     return f"leased by {lease.worker}{dead} for another {left}{times}"
 
@@ -112,5 +119,5 @@ def _obstacles(stored: StoredRoute, shard: int, around: Surroundings) -> Iterato
         yield f"channel {channel} is paused: `galaxy-notify resume {channel}`"
     if shard in around.holds:
         yield around.holds[shard]
-    if not around.workers:
+    if all(state == "gone" for state in around.workers.values()):
         yield "no worker is alive: start `galaxy-notify run`"

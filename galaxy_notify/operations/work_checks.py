@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from galaxy_notify.model.wording import duration
-from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
+from galaxy_notify.operations.alarms import alarms
+from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding, Guarantee
 from galaxy_notify.operations.health import LATEST_MS
 from galaxy_notify.operations.status import Status
 from galaxy_notify.redis_state.group_report import GroupReport, least_lag
@@ -18,28 +19,51 @@ _PENDING_S: Final = 60
 
 def worker_findings(status: Status) -> Iterator[Finding]:
     """Judge who works."""
-    versions = sorted({worker.version for worker in status.workers})
-    if not status.workers:
-        todo = "start `galaxy-notify run`"
-        yield Finding(
-            "warning", "workers", "no worker is alive", "nothing is published", todo, AVAILABILITY
-        )
-    elif len(versions) > 1:
+    versions = sorted({worker.version for worker in status.alive})
+    found = [alarm for alarm in alarms(status) if alarm.kind == "workers"]
+    for alarm in found:
+        means = "what it has claimed comes late" if status.alive else "nothing is published"
+        todo = "; ".join((alarm.todo, *alarm.more))
+        yield Finding("warning", "workers", alarm.what, means, todo, AVAILABILITY)
+    if not status.alive:
+        return
+    if len(versions) > 1:
         what = f"workers of versions {', '.join(versions)} are at work"
         yield Finding("warning", "workers", what, "fine for the time of an upgrade", "finish it")
-    else:
-        yield Finding("ok", "workers", f"{len(status.workers)} alive, version {versions[0]}")
+    elif not found:
+        yield Finding("ok", "workers", f"{len(status.alive)} alive, version {versions[0]}")
+
+
+def server_findings(status: Status) -> Iterator[Finding]:
+    """Judge a server that was started just now."""
+    for alarm in alarms(status):
+        if alarm.kind == "restart":
+            risk: Guarantee = AVAILABILITY
+            means = "what fell due meanwhile comes late"
+            if alarm.level == "error":
+                means, risk = "producers were promised that it would be published", LOST
+            yield Finding("warning", "restart", alarm.what, means, alarm.todo, risk)
+
+
+def refusal_findings(status: Status) -> Iterator[Finding]:
+    """Judge whether writes are taken, for a user who may not try one."""
+    for alarm in alarms(status):
+        if alarm.kind == "writes":
+            means = "nothing is accepted, published or cancelled; what was accepted waits"
+            yield Finding("error", "write", alarm.what, means, alarm.todo, AVAILABILITY)
 
 
 def backlog_findings(status: Status) -> Iterator[Finding]:
-    """Judge what waits, is late, or rests."""
+    """Judge what is paused, is late, or rests."""
+    for alarm in alarms(status):
+        if alarm.kind == "paused":
+            means = "what comes in waits, and expires where it has to"
+            yield Finding("warning", "paused", alarm.what, means, alarm.todo, AVAILABILITY)
     for name, backlog in status.channels.items():
         late = backlog.oldest_overdue_ms
         if late > LATEST_MS:
             what = f"channel {name}: {backlog.overdue:,} overdue, the oldest by {duration(late)}"
             todo = "`galaxy-notify status`, and `show ID` for one of them"
-            if backlog.paused:
-                todo = f"it is paused: `galaxy-notify resume {name}`"
             yield Finding("warning", "lateness", what, "they come late", todo, AVAILABILITY)
         if backlog.dead:
             what = f"channel {name}: {backlog.dead:,} dead letters"
@@ -62,7 +86,8 @@ def _stream(stream: StreamReport) -> Iterator[Finding]:
         todo = "name a key of its own as gateway.stream, or mend the key"
         yield Finding("error", "stream", what, means, todo, AVAILABILITY)
     elif stream.holding:
-        what = f"stream {stream.key} holds at {stream.length:,} entries"
+        since = f" for {duration(stream.held_ms)}" if stream.held_ms is not None else ""
+        what = f"stream {stream.key} holds at {stream.length:,} entries{since}"
         means = "nothing is published until its groups read"
         todo = "start its readers, or `galaxy-notify stream drop-group GROUP`"
         yield Finding("error", "stream", what, means, todo, AVAILABILITY)

@@ -14,7 +14,9 @@ from galaxy_notify.redis_state.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 
-_BEAT_EVERY_S: Final = 8.0
+_BEAT_EVERY_S: Final = 3.0
+#: What a worker tells about itself besides is forgotten after 30 s, and costs more.
+_INTRODUCED_EVERY_S: Final = 9.0
 _NONCE_BYTES: Final = 8
 #: Faults after which a claim may have been made all the same.
 _UNHEARD: Final = frozenset({"timeout", "connection", UNREADABLE})
@@ -72,7 +74,7 @@ class Claimer:
         self._poll_s = poll_interval_ms / 1000
         self._next_channel = 0
         self._unanswered: dict[int, _Asked] = {}
-        self._beat_at = 0.0
+        self._beat_at = self._introduced_until = 0.0
         self._clock_ms: float | None = None
         self._worker_id = ""
         self._about: dict[str, str] = {}
@@ -88,7 +90,7 @@ class Claimer:
 
     async def claim(self, slot: int) -> Taken:
         """Take a batch of the first channel that has any; each pass starts with another one."""
-        await self._beat()
+        await self.beat()
         if (lost := self._unanswered.get(slot)) is not None:
             if lost.alone:
                 return Taken(lost.channel, Claim("idle", lost.token, 0, suspects=1), lost.since)
@@ -126,7 +128,7 @@ class Claimer:
         """Prepare for the next try: smaller batches after a timeout, a new primary if need be."""
         self.rest_until = 0.0
         # A server that only reads would pass for a working one while nothing is due.
-        self._beat_at = 0.0
+        self._beat_at = self._introduced_until = 0.0
         if error.fault.code == "timeout":
             self._limits = replace(self._limits, members=max(1, self._limits.members // 2))
         if error.fault.remedy is Remedy.RESOLVE:
@@ -167,13 +169,20 @@ class Claimer:
         elif claim.word != "paused":
             self._held.up()
 
-    async def _beat(self) -> None:
-        """Tell of our progress, by the server's clock as the last claim showed it."""
+    async def beat(self) -> None:
+        """Tell of our progress, by the server's clock as the last claim showed it.
+
+        Raises `RedisFault`. Nothing is sent if the last time was less than three seconds ago.
+        """
         if self._clock_ms is None or monotonic() < self._beat_at:
             return
         now_ms = int(self._clock_ms + monotonic() * 1000)
         # Set before: a late answer must not put off the beat that `recover` wants.
         self._beat_at = monotonic() + _BEAT_EVERY_S
+        if monotonic() < self._introduced_until:
+            await self._store.progressed(self._worker_id, now_ms)
+            return
+        self._introduced_until = monotonic() + _INTRODUCED_EVERY_S - _BEAT_EVERY_S / 2
         await self._store.beat(self._worker_id, self._about, now_ms)
 
     def _token(self, slot: int) -> str:

@@ -105,6 +105,8 @@ class Worker:
         """Wait until there may be work, in slices, so that the loop is seen to live."""
         while not self._stopping:
             self._hooks.progressed()
+            if not self.outage.redis_is_away:
+                await self._claimer.beat()
             # What a slot may hold without having heard of it does not wait for the next poll; but
             # while Redis is away, one try at a time is enough.
             at_once = self._claimer.is_unheard(slot) and not self.outage.is_on

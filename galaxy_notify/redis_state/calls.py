@@ -234,12 +234,13 @@ def purge(keys: Keys, items: Iterable[DeadChange], keep_ms: int) -> Call:
 
 def pause(keys: Keys, channel: str) -> Call:
     """Stop claiming a channel."""
-    return Call(script("pause"), [keys.paused, keys.never], [channel])
+    return Call(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])
 
 
 def resume(keys: Keys, channel: str) -> Call:
     """Claim a paused channel again."""
-    return Call(script("resume"), [keys.paused, keys.wake(channel), keys.never], [channel])
+    names = [keys.paused, keys.wake(channel), keys.pauses, keys.never]
+    return Call(script("resume"), names, [channel])
 
 
 def lapse(keys: Keys, channel: str) -> Call:

@@ -35,6 +35,7 @@ class ChannelGauge:
     overdue: int
     oldest_overdue_s: float
     dead: int
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +64,22 @@ async def read_gauges(
             pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
             pipeline.zrange(keys.schedule(channel), 0, 0, withscores=True)
             pipeline.zcard(keys.dead(channel))
+            pipeline.sismember(keys.paused, channel)
         length, totals, *rest = await pipeline.execute(raise_on_error=False)
         gauges = {
-            channel: _channel_gauge(rest[4 * i : 4 * i + 4], now_ms)
+            channel: _channel_gauge(rest[5 * i : 5 * i + 5], now_ms)
             for i, channel in enumerate(channels)
         }
         return ShardGauge(gauges, _number(length), await _lags(client, keys), _totals(totals))
 
 
 def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
-    scheduled, overdue, head, dead = replies
+    scheduled, overdue, head, dead, paused = replies
     late = 0.0
     if isinstance(head, list) and head and _number(overdue):
         late = max(0.0, (now_ms - moment(head[0][1])) / 1000)
-    return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead))
+    is_paused = _number(paused) == 1
+    return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead), is_paused)
 
 
 async def _lags(client: redis.asyncio.Redis, keys: Keys) -> dict[str, int]:

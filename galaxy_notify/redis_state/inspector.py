@@ -15,7 +15,7 @@ from galaxy_notify.model.ids import split_member
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import moment, read_all
+from galaxy_notify.redis_state.reading import moment, number, read_all
 
 LATE_MS: Final = 1000
 _PAGE: Final = 1000
@@ -26,7 +26,10 @@ _LEASED_MEMBERS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits and rests in a channel; ``oldest_overdue_ms`` is 0 where nothing is overdue."""
+    """What waits and rests in a channel; ``oldest_overdue_ms`` is 0 where nothing is overdue.
+
+    ``paused_ms`` is for how long it is paused, None where it is not, or nobody knows.
+    """
 
     scheduled: int = 0
     due: int = 0
@@ -35,6 +38,7 @@ class Backlog:
     leased: int = 0
     dead: int = 0
     paused: bool = False
+    paused_ms: int | None = None
 
     def __add__(self, other: Backlog) -> Backlog:
         """Return both shards' backlog as one."""
@@ -46,6 +50,7 @@ class Backlog:
             self.leased + other.leased,
             self.dead + other.dead,
             self.paused or other.paused,
+            max(filter(None, (self.paused_ms, other.paused_ms)), default=None),
         )
 
 
@@ -86,6 +91,7 @@ class _Shard:
             ["ZCOUNT", schedule, "-inf", f"({late}"],
             ["ZCARD", self._keys.dead(self.channel)],
             ["SISMEMBER", self._keys.paused, self.channel],
+            ["HGET", self._keys.pauses, self.channel],
             [
                 *("ZRANGEBYSCORE", self._keys.leases(self.channel), f"({self._now}", "+inf"),
                 *("WITHSCORES", "LIMIT", 0, _MOST_LEASES),
@@ -97,7 +103,7 @@ class _Shard:
     def leased_members(self) -> list[list[Any]]:
         """Name the members of some leases, and count those of the others."""
         schedule = self._keys.schedule(self.channel)
-        spans = [[f"{score:.17g}"] * 2 for _, score in self.replies[0][5]]
+        spans = [[f"{score:.17g}"] * 2 for _, score in self.replies[0][6]]
         named = [
             ["ZRANGEBYSCORE", schedule, *span, "LIMIT", 0, _LEASED_MEMBERS]
             for span in spans[:_READ_LEASES]
@@ -106,14 +112,14 @@ class _Shard:
 
     def states(self) -> list[list[Any]]:
         """Read the states that tell who is late."""
-        head = [member for member, _ in self.replies[0][6]]
-        wanted = dict.fromkeys([*head, *self.replies[0][7], *self._leased[: self._page]])
+        head = [member for member, _ in self.replies[0][7]]
+        wanted = dict.fromkeys([*head, *self.replies[0][8], *self._leased[: self._page]])
         self._read = {member: None for member in wanted if split_member(member)}
         return [self._state(member) for member in self._read]
 
     def backlog(self) -> Backlog:
         """Put together what was read."""
-        scheduled, due, late, dead, paused, _, head, window = self.replies[0]
+        scheduled, due, late, dead, paused, since, _, head, window = self.replies[0]
         for member, state in zip(self._read, self.replies[2], strict=True):
             self._read[member] = _due_ms(state)
         held = self._leased
@@ -129,6 +135,7 @@ class _Shard:
             leased,
             dead,
             bool(paused),
+            max(0, self._now - number(since)) if paused and number(since) else None,
         )
 
     @property

@@ -45,6 +45,11 @@ class Keys:
         return f"{self.tag}paused"
 
     @property
+    def pauses(self) -> str:
+        """Return the hash of since when each paused channel is paused."""
+        return f"{self.tag}pauses"
+
+    @property
     def totals(self) -> str:
         """Return the hash of counts since the beginning."""
         return f"{self.tag}totals"

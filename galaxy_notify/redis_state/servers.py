@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import number, read_all, text
+from galaxy_notify.redis_state.reading import moment, number, read_all, text
+from galaxy_notify.redis_state.worker_process import process_state
 
 #: A worker that made no progress for so long is not alive.
 ALIVE_MS: Final = 30_000
+#: A worker tells of its progress every 3 s; a refused one pauses for 5 s at most before that.
+SILENT_MS: Final = 9_000
+
+#: ``gone`` and ``stopped`` (by a signal) are seen only from the machine of the worker.
+WorkerState = Literal["working", "silent", "stopped", "gone"]
 _MOST_WORKERS: Final = 1000
 
 
@@ -33,6 +39,7 @@ class Worker:
     version: str
     started_ms: int
     progress_ms: int
+    state: WorkerState = "working"
 
 
 def read_server_name(place: Place) -> ServerName:
@@ -59,24 +66,29 @@ def read_totals(place: Place) -> dict[str, int]:
 
 
 def read_workers(place: Place, now_ms: int) -> list[Worker]:
-    """Return the workers that told of progress within 30 s, by id."""
+    """Return the workers that told of progress within 30 s, by id, with what became of each."""
     since = now_ms - ALIVE_MS
     named = read_all(
         place,
         (
-            ["ZRANGEBYSCORE", keys.workers, since, "+inf", "LIMIT", 0, _MOST_WORKERS]
+            [
+                *("ZRANGEBYSCORE", keys.workers, since, "+inf"),
+                *("WITHSCORES", "LIMIT", 0, _MOST_WORKERS),
+            ]
             for keys in place.all_keys
         ),
     )
     asked = [
-        (text(raw), keys.worker(text(raw)))
+        (text(raw), keys.worker(text(raw)), moment(score))
         for keys, members in zip(place.all_keys, named, strict=True)
-        for raw in members
+        for raw, score in members
     ]
     workers: dict[str, Worker] = {}
-    replies = read_all(place, (["HGETALL", key] for _, key in asked))
-    for (name, _), reply in zip(asked, replies, strict=True):
-        worker = _worker(name, pairs(reply))
+    replies = read_all(place, (["HGETALL", key] for _, key, _ in asked))
+    for (name, _, told_ms), reply in zip(asked, replies, strict=True):
+        # A time to come is none of ours, but for a clock that was set back a little.
+        newest_ms = told_ms if told_ms <= now_ms + ALIVE_MS else 0
+        worker = _worker(name, pairs(reply), now_ms, newest_ms)
         if worker and worker.progress_ms >= max(since, _progress(workers.get(name))):
             workers[name] = worker
     return [workers[name] for name in sorted(workers)]
@@ -86,18 +98,28 @@ def _progress(worker: Worker | None) -> int:
     return worker.progress_ms if worker else 0
 
 
-def _worker(name: str, fields: dict[bytes, bytes]) -> Worker | None:
+def _worker(name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int) -> Worker | None:
     if not fields:
         return None
     told = {text(field): text(value) for field, value in fields.items()}
+    pid = number(told.get("pid"))
+    progress_ms = max(number(told.get("progress_ms")), newest_ms)
     return Worker(
         name,
         told.get("host", ""),
-        number(told.get("pid")),
+        pid,
         told.get("version", ""),
         number(told.get("started_ms")),
-        number(told.get("progress_ms")),
+        progress_ms,
+        _state(pid, told.get("process", ""), now_ms - progress_ms),
     )
+
+
+def _state(pid: int, process: str, silent_ms: int) -> WorkerState:
+    match process_state(pid, process):
+        case "gone" | "stopped" as known:
+            return known
+    return "silent" if silent_ms > SILENT_MS else "working"
 
 
 def pairs(reply: Any) -> dict[bytes, bytes]:

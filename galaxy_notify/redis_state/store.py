@@ -96,6 +96,11 @@ class Store:
         with as_fault("EXEC"):
             await pipeline.execute()
 
+    async def progressed(self, worker_id: str, now_ms: int) -> None:
+        """Tell that the worker makes progress, where it has told about itself not long ago."""
+        with as_fault("ZADD"):
+            await self._client.zadd(self.keys.workers, {worker_id: now_ms})
+
     async def retire(self, worker_id: str) -> None:
         """Tell that the worker has left, so that nobody takes it for a living one."""
         pipeline = self._client.pipeline(transaction=True)

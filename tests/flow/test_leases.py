@@ -187,6 +187,22 @@ def test_worker__tells_that_it_lives(any_server: Server, found: Found) -> None:
     assert site.client.zrange(site.keys.workers, 0, -1) == [b"host-9-beef"]
 
 
+def test_worker__tells_that_it_lives_while_it_rests(
+    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far apart it looks for due routes, its loop makes progress."""
+    monkeypatch.setattr("galaxy_notify.publishing.claimer._BEAT_EVERY_S", 0.0)
+    site = found(server, worker__poll_interval_ms=3_600_000)
+    seen: set[float | None] = set()
+
+    def beats() -> int:
+        seen.add(site.client.zscore(site.keys.workers, "host-9-beef"))
+        return len(seen - {None})
+
+    with site.station(name="host-9-beef").running():
+        wait_until(lambda: beats() > 3, "it has told of its progress again and again")
+
+
 def with_another_loop(act: Callable[[], object]) -> None:
     """Run a station of another process while this one's loop stands still."""
     from threading import Thread

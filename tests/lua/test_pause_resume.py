@@ -24,6 +24,17 @@ def test_pause__twice_says_already(shard: Shard) -> None:
     assert snapshot(shard) == before
 
 
+def test_pause__keeps_since_when_until_resume(shard: Shard) -> None:
+    """The time is the server's, of the first of two pauses."""
+    _pause(shard)
+    (since,) = shard.client.hvals(shard.keys.pauses)
+    assert int(since) > 1_600_000_000_000
+    _pause(shard)
+    assert shard.client.hgetall(shard.keys.pauses) == {b"push": since}
+    _resume(shard)
+    assert not shard.client.exists(shard.keys.pauses)
+
+
 def test_pause__lets_what_is_leased_be_settled(shard: Shard) -> None:
     """A pause stops claiming, not publishing what is under way; routes are accepted."""
     (member,) = shard.accept(1)

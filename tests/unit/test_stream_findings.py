@@ -7,7 +7,7 @@ import pytest
 from galaxy_notify.operations.status import Status
 from galaxy_notify.operations.work_checks import stream_findings
 from galaxy_notify.redis_state.group_report import GroupReport
-from galaxy_notify.redis_state.servers import ServerName
+from galaxy_notify.redis_state.servers import ServerName, ServerState
 from galaxy_notify.redis_state.streams import Seen, StreamReport
 
 EXACT = GroupReport(lag=7, pending=0, oldest_pending_s=None, lost=0)
@@ -18,7 +18,8 @@ KEY = ("stream", "g")
 
 def told(group: GroupReport, seen: Seen) -> list[tuple[str, str]]:
     stream = StreamReport(0, "stream", 9_000, 100_000, holding=False, groups={"g": group})
-    status = Status(0, ServerName("redis", "7.0.15", "master"), 1, {}, {}, {}, [stream], [])
+    name, state = ServerName("redis", "7.0.15", "master"), ServerState("taken", None, None)
+    status = Status(0, name, 1, {}, {}, {}, [stream], [], state)
     return [(finding.level, finding.what) for finding in stream_findings(status, seen)]
 
 

@@ -1,0 +1,153 @@
+"""What needs somebody now, in one line each: the same for ``status``, ``health`` and ``doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from galaxy_notify.model.wording import duration
+from galaxy_notify.operations.refusal import refusal, way_out
+from galaxy_notify.operations.status import Status
+from galaxy_notify.redis_state.inspector import Backlog
+from galaxy_notify.redis_state.servers import Worker
+from galaxy_notify.redis_state.streams import StreamReport
+
+Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
+
+#: A restart is worth a line for so long, and where everything was lost for longer.
+_RESTARTED_S: Final = 60
+_EMPTY_S: Final = 3600
+#: So long after the start of a server its daemons have tried again.
+_BACK_S: Final = 10
+#: Workers at work catch up with less before anybody could look.
+_LATE_MS: Final = 10_000
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that needs somebody; *todo* helps, *more* names who is concerned, line by line."""
+
+    kind: Kind
+    level: Literal["warning", "error"]
+    what: str
+    todo: str = ""
+    more: tuple[str, ...] = ()
+
+
+def alarms(status: Status) -> Iterator[Alarm]:
+    """Find what needs somebody, what stops everything first."""
+    yield from _server(status)
+    yield from _workers(status)
+    for name, backlog in status.channels.items():
+        yield from _channel(name, backlog)
+    for stream in status.streams:
+        yield from _stream(stream)
+
+
+def _server(status: Status) -> Iterator[Alarm]:
+    fault, uptime = status.redis.refusal, status.redis.uptime_s
+    if fault is not None:
+        what = f"redis takes no writes: {refusal(fault)}"
+        yield Alarm("writes", "error", what, way_out(fault.code))
+    if uptime is None or not _outlived(status, uptime):
+        return
+    what = f"redis was restarted {duration(uptime * 1000)} ago"
+    if uptime < _EMPTY_S and _is_empty(status):
+        todo = "all that was accepted before is lost: restore it, or send it again"
+        yield Alarm("restart", "error", f"{what} and holds nothing", todo)
+    elif uptime < _RESTARTED_S:
+        yield Alarm("restart", "warning", what, "see its log for the reason")
+
+
+def _outlived(status: Status, uptime_s: int) -> bool:
+    """Tell whether a worker was there before the server: then it is not the first start of both."""
+    # The uptime is in whole seconds, and hosts' clocks are a little apart.
+    before_ms = status.at_ms - (uptime_s + 2) * 1000
+    return any(0 < worker.started_ms < before_ms for worker in status.workers)
+
+
+def _is_empty(status: Status) -> bool:
+    return (
+        not any(status.totals.values())
+        and not any(backlog.scheduled or backlog.dead for backlog in status.channels.values())
+        and not any(stream.length for stream in status.streams)
+    )
+
+
+def _workers(status: Status) -> Iterator[Alarm]:
+    by_state: dict[str, list[Worker]] = {}
+    for worker in status.workers:
+        by_state.setdefault(worker.state, []).append(worker)
+    gone = by_state.get("gone", [])
+    if not status.alive:
+        yield _nobody(status, gone)
+    elif gone:
+        todo = "what it had claimed is claimed again when its leases lapse"
+        yield Alarm("workers", "warning", f"the process of {_named(gone)} has ended", todo)
+    if stopped := by_state.get("stopped"):
+        todo = f"`kill -CONT {' '.join(str(worker.pid) for worker in stopped[:_NAMED])}`"
+        what = f"the process of {_named(stopped)} is stopped by a signal"
+        yield Alarm("workers", "warning", what, todo)
+    silent = by_state.get("silent")
+    if silent and not _cannot_report(status):
+        since = duration(status.at_ms - min(worker.progress_ms for worker in silent))
+        todo = "it hangs, is cut off from Redis, or has died: see its log"
+        yield Alarm("workers", "warning", f"no progress for {since} of {_named(silent)}", todo)
+
+
+def _cannot_report(status: Status) -> bool:
+    """Tell whether Redis is why workers are silent: it refuses them, or did until just now."""
+    uptime = status.redis.uptime_s
+    return status.redis.refusal is not None or (uptime is not None and uptime < _BACK_S)
+
+
+def _nobody(status: Status, gone: Sequence[Worker]) -> Alarm:
+    todo = "start one with `galaxy-notify run`"
+    if gone:
+        what = f"no worker is alive, the process of {_named(gone)} has ended"
+        return Alarm("workers", "error", what, todo)
+    if status.redis.refusal is not None:
+        todo = "its own log, or `systemctl status galaxy-notify`, says whether it runs"
+        return Alarm("workers", "warning", "no worker can report while redis takes no writes", todo)
+    young = f"redis was started {status.redis.uptime_s} s ago: a daemon that waited for it is back"
+    more = (f"{young} within {_BACK_S} s",) if _cannot_report(status) else ()
+    return Alarm("workers", "error", "no worker is alive", todo, more)
+
+
+def _named(workers: Sequence[Worker]) -> str:
+    named = ", ".join(worker.id for worker in workers[:_NAMED])
+    others = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
+    return f"worker{'s' * (len(workers) > 1)} {named}{others}"
+
+
+def _channel(name: str, backlog: Backlog) -> Iterator[Alarm]:
+    if backlog.paused:
+        since = f" for {duration(backlog.paused_ms)}" if backlog.paused_ms is not None else ""
+        due = f", {backlog.due:,} due" if backlog.due else ""
+        what = f"channel {name} is paused{since}{due}"
+        yield Alarm("paused", "warning", what, f"`galaxy-notify resume {name}`")
+    elif backlog.oldest_overdue_ms > _LATE_MS:
+        late = duration(backlog.oldest_overdue_ms)
+        what = f"channel {name} is late: {backlog.overdue:,} overdue, the oldest by {late}"
+        yield Alarm("late", "warning", what)
+
+
+def _stream(stream: StreamReport) -> Iterator[Alarm]:
+    if stream.fault:
+        yield Alarm("stream", "error", f"stream {stream.key} takes nothing", stream.fault)
+    elif stream.holding:
+        since = f" for {duration(stream.held_ms)}" if stream.held_ms is not None else ""
+        what = f"stream {stream.key} holds, nothing is published{since}"
+        todo = f"{stream.length:,} entries, twice its length of {stream.max_len:,}"
+        groups = stream.groups.items()
+        behind = [name for name, group in groups if group["pending"] or group["lag"] != 0]
+        drop = "must read, or go: `galaxy-notify stream drop-group"
+        more = tuple(f"group {name} {drop} {name}`" for name in behind)
+        yield Alarm("stream", "error", what, todo, more)
+    for name, group in stream.groups.items():
+        if group["lost"]:
+            entries = "entry" if group["lost"] == 1 else "entries"
+            what = f"group {name} lost {group['lost']:,} {entries}"
+            yield Alarm("lost", "warning", what, f"of {stream.key} to trimming")
