@@ -7,7 +7,8 @@ import pytest
 from galaxy_notify.operations.status import Status
 from galaxy_notify.operations.work_checks import stream_findings
 from galaxy_notify.redis_state.group_report import GroupReport
-from galaxy_notify.redis_state.servers import ServerName, ServerState
+from galaxy_notify.redis_state.server_state import ServerState
+from galaxy_notify.redis_state.servers import ServerName
 from galaxy_notify.redis_state.streams import Seen, StreamReport
 
 EXACT = GroupReport(lag=7, pending=0, oldest_pending_s=None, lost=0)
