@@ -55,7 +55,8 @@ def _alarms(status: Status) -> Iterator[str]:
         yield bad("! no worker is alive") + ": start one with `galaxy-notify run`"
     for name, backlog in status.channels.items():
         if backlog.paused:
-            yield warn(f"! channel {name} is paused") + f": `galaxy-notify resume {name}`"
+            where = _paused(status, backlog)
+            yield warn(f"! channel {name} is {where}") + f": `galaxy-notify resume {name}`"
     for stream in status.streams:
         yield from _stream_alarms(stream)
 
@@ -78,12 +79,21 @@ def _stream_alarms(stream: StreamReport) -> Iterator[str]:
             ) + (f" of {stream.key} to trimming")
 
 
+def _paused(status: Status, backlog: Backlog) -> str:
+    """Say where a channel is paused; a pause that was interrupted is not everywhere."""
+    if backlog.paused_shards >= status.shards:
+        return "paused"
+    return f"paused on {backlog.paused_shards} of {plural(status.shards, 'shard')}"
+
+
 def _channels(status: Status) -> list[str]:
     header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
-    return table(header, (_channel(n, b) for n, b in status.channels.items()), indent=_INDENT)
+    return table(
+        header, (_channel(status, n, b) for n, b in status.channels.items()), indent=_INDENT
+    )
 
 
-def _channel(name: str, backlog: Backlog) -> list[Cell]:
+def _channel(status: Status, name: str, backlog: Backlog) -> list[Cell]:
     late = backlog.oldest_overdue_ms
     return [
         name,
@@ -93,7 +103,7 @@ def _channel(name: str, backlog: Backlog) -> list[Cell]:
         warn(duration(late)) if late else None,
         backlog.leased,
         warn(count(backlog.dead)) if backlog.dead else 0,
-        warn("paused") if backlog.paused else good("open"),
+        warn(_paused(status, backlog)) if backlog.paused else good("open"),
     ]
 
 

@@ -36,7 +36,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "method-not-allowed": Kind(405, "The path has no such method"),
     "request-timeout": Kind(408, "The request took too long to arrive"),
     "conflict": Kind(409, "It contradicts what is stored"),
-    "too-late": Kind(409, "It is in the gateway stream already"),
+    "too-late": Kind(409, "Nothing of it waits any more"),
     "too-large": Kind(413, "The request is larger than allowed"),
     "unsupported-media-type": Kind(415, "The body must be JSON"),
     "invalid": Kind(422, "A value is not valid"),

@@ -69,6 +69,7 @@ def _channel(backlog: Backlog) -> dict[str, object]:
         "leased": backlog.leased,
         "dead": backlog.dead,
         "paused": backlog.paused,
+        "paused_shards": backlog.paused_shards,
     }
 
 

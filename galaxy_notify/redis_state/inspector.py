@@ -34,7 +34,13 @@ class Backlog:
     oldest_overdue_ms: int = 0
     leased: int = 0
     dead: int = 0
-    paused: bool = False
+    #: On how many shards the channel is paused: a pause that was interrupted leaves some.
+    paused_shards: int = 0
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether the channel is paused on any shard."""
+        return self.paused_shards > 0
 
     def __add__(self, other: Backlog) -> Backlog:
         """Return both shards' backlog as one."""
@@ -45,7 +51,7 @@ class Backlog:
             max(self.oldest_overdue_ms, other.oldest_overdue_ms),
             self.leased + other.leased,
             self.dead + other.dead,
-            self.paused or other.paused,
+            self.paused_shards + other.paused_shards,
         )
 
 
@@ -128,7 +134,7 @@ class _Shard:
             oldest_ms if oldest_ms > LATE_MS else 0,
             leased,
             dead,
-            bool(paused),
+            int(paused),
         )
 
     @property
