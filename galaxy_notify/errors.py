@@ -6,7 +6,9 @@ GalaxyNotifyError
 │   ├── InvalidPreference      a user's preferences
 │   └── InvalidQuery           what somebody wants to see
 ├── ConfigurationError         a setting is wrong, or does not fit the deployment (exit 78)
-├── Unavailable                Redis did not answer in time, or cannot serve just now
+│   └── Misconfigured          Redis refuses us until somebody changes a setting or a right
+├── Unavailable                Redis is away: whether the call took effect is unknown
+│   └── ServerRefused          Redis refused the call just now: nothing was written
 ├── Corrupt                    a stored record or state cannot be read
 ├── StreamRefused              the stream takes nothing (wrong type, ids exhausted, permission)
 └── TransientEncodingError     an encoder asks for another attempt
@@ -14,11 +16,34 @@ GalaxyNotifyError
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 
-class GalaxyNotifyError(Exception):
+class Portable(Exception):
+    """An error that can be pickled and copied, and equals one of its class that says the same.
+
+    So it comes whole out of a pool of processes, whatever its constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__ or None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Portable) or type(self) is not type(other):
+            return NotImplemented
+        return self.args == other.args and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), str(self)))
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={reprlib.repr(value)}" for name, value in self.__dict__.items() if value)
+        return f"{type(self).__name__}({', '.join([*map(repr, self.args), *fields])})"
+
+
+class GalaxyNotifyError(Portable):
     """The base of all errors of this package."""
 
 
@@ -33,6 +58,10 @@ class Invalid(GalaxyNotifyError):
         self.field = field
         self.message = message
         self.code = code
+
+    def __repr__(self) -> str:
+        values = (self.field, self.message, self.code)
+        return f"{type(self).__name__}({', '.join(map(repr, values))})"
 
 
 class InvalidIntent(Invalid):
@@ -51,11 +80,12 @@ class ConfigurationError(GalaxyNotifyError):
     """A setting is wrong, or does not fit the deployment it meets."""
 
 
-class Unavailable(GalaxyNotifyError):
-    """Redis did not answer in time, or cannot serve just now; nothing is known to be lost.
+class CallFailed(GalaxyNotifyError):
+    """A call to Redis failed; ``code`` is that of Redis, or ``timeout`` or ``connection``.
 
     After an accept, ``notification_id`` is the id to repeat it with. After an accept of many,
-    ``receipts`` has one entry for each intent, None where the outcome is unknown.
+    ``receipts`` has one entry for each intent, None where it was not accepted or nothing is known
+    of it; ``not_written`` has the places of those of which surely nothing was written.
     """
 
     def __init__(
@@ -63,10 +93,37 @@ class Unavailable(GalaxyNotifyError):
         message: str,
         notification_id: str | None = None,
         receipts: Sequence[Any] = (),
+        *,
+        code: str = "",
+        not_written: Sequence[int] = (),
     ) -> None:
         super().__init__(message)
         self.notification_id = notification_id
         self.receipts = receipts
+        self.code = code
+        self.not_written = tuple(not_written)
+
+
+class Unavailable(CallFailed):
+    """Redis did not answer in time: whether the call took effect is unknown; repeat it.
+
+    Nothing is known to be lost, and what is repeated under the same id takes effect once.
+    """
+
+
+class ServerRefused(Unavailable):
+    """Redis answered that it takes no such call just now: nothing was written; repeat it later.
+
+    It is out of memory, cannot write to its disk, is a replica, or still loads its data.
+    """
+
+
+class Misconfigured(CallFailed, ConfigurationError):
+    """Redis refuses us until somebody changes a setting, a password or a right.
+
+    Its text names the user, the server, and the right where one is missing. Repeating the call
+    alone does not help.
+    """
 
 
 class Corrupt(GalaxyNotifyError):
@@ -79,3 +136,8 @@ class StreamRefused(GalaxyNotifyError):
 
 class TransientEncodingError(GalaxyNotifyError):
     """An encoder raises it to ask for another attempt; any other exception is permanent."""
+
+
+def _again(kind: type[Portable], args: tuple[Any, ...]) -> Portable:
+    """Make an error with its arguments; what it holds beside them is set by whoever unpickles."""
+    return kind.__new__(kind, *args)

@@ -1,8 +1,8 @@
 -- glance: (none) -> (none)
 --
--- Look at notifications as a list tells of them: their records, what is open, their
--- marks, and the statuses of some or all of their routes. What is larger than any of
--- ours is not read. It ends early where it has read much, but not before the first.
+-- Look at notifications as a list tells of them: their records, what is open, and the
+-- statuses of some or all of their routes. What is larger than any of ours is not read.
+-- It ends early where it has read much, but not before the first.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
@@ -12,8 +12,8 @@
 --   3 named      str  how many routes are named, or '*' for all of each notification
 --   4.. names    these, then the ids
 -- RETURNS for each of the ids, as far as it came, a list: none where it is gone, or else the
--- record ('' = none to read), open, the cancelled mark, the due time that the whole was given
--- later, then letters of statuses ('?' = unreadable) and how many routes have each
+-- record ('' = none to read), open, the due time that the whole was given later, then letters
+-- of statuses ('?' = unreadable) and how many routes have each
 
 local tag, largest, all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '*'
 local MOST_BYTES, MOST_ROUTES, MOST_FIELDS, LONGEST = 1048576, 1000, 4000, 65536
@@ -47,15 +47,15 @@ local function statuses(key)
 end
 
 local function look(key)
-  local marks = try('HMGET', key, 'open', 'cancelled', 'due')
+  local marks = try('HMGET', key, 'open', 'due')
   local reason = fault(marks)
-  if reason and reason:find('WRONGTYPE', 1, true) then return {'', '', '', ''} end
+  if reason and reason:find('WRONGTYPE', 1, true) then return {'', '', ''} end
   if reason then error(reason, 0) end
   local size = call('HSTRLEN', key, 'record')
   if size == 0 and not marks[1] and call('HLEN', key) == 0 then return {} end
   local record = size <= largest and call('HGET', key, 'record') or ''
   bytes = bytes + #record
-  return {record, marks[1] or '', marks[2] or '', marks[3] or '', unpack(statuses(key))}
+  return {record, marks[1] or '', marks[2] or '', unpack(statuses(key))}
 end
 
 local at = 4

@@ -18,12 +18,12 @@ from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, is_termin
 from galaxy_notify.cli.intent_lines import Line, parse
 from galaxy_notify.cli.line_input import batches, line_ranges, opened
 from galaxy_notify.cli.output import echo, note, plural
-from galaxy_notify.errors import GalaxyNotifyError, InvalidIntent, Unavailable
+from galaxy_notify.errors import CallFailed, InvalidIntent, ServerRefused, Unavailable
 
 if TYPE_CHECKING:
     from galaxy_notify.intake.receipts import Receipt
 
-    Outcome: TypeAlias = Receipt | None
+    Outcome: TypeAlias = "Receipt | _NotWritten | None"
     Accept: TypeAlias = Callable[[list[Any]], Sequence[Outcome]]
 
 
@@ -36,8 +36,8 @@ def command(app: Application, file: str, check: bool, as_json: bool) -> int:
     """Accept notifications, one JSON object per line.
 
     For each line that is not blank a receipt is printed, as JSON, in order. When Redis goes away
-    in the middle, standard error tells which lines are unknown; it is safe to run the same file
-    again where the intents have idempotency keys.
+    or refuses in the middle, standard error tells which lines are unknown and which were not
+    written; it is safe to run the same file again where the intents have idempotency keys.
 
     Exit codes: 0 all accepted or duplicate, 4 some refused, 1 all refused or Redis away,
     2 the file cannot be read.
@@ -63,7 +63,8 @@ class _Run:
         self._accept = accept
         self._by_status: Counter[str] = Counter()
         self._unknown: list[int] = []
-        self.failure: Unavailable | None = None
+        self._not_written: list[int] = []
+        self.failure: CallFailed | None = None
 
     def take(self, batch: Sequence[Line]) -> None:
         """Accept the lines of a batch and print a receipt for each whose outcome is known."""
@@ -71,6 +72,8 @@ class _Run:
         for line, outcome in zip(batch, self._outcomes(batch), strict=True):
             if outcome is None:
                 self._unknown.append(line.number)
+            elif isinstance(outcome, _NotWritten):
+                self._not_written.append(line.number)
             else:
                 self._by_status[outcome.status] += 1
                 receipts.append(json.dumps(outcome.as_json(line.number), separators=(",", ":")))
@@ -94,9 +97,12 @@ class _Run:
     def _receipts(self, values: list[Any]) -> Sequence[Outcome]:
         try:
             return self._accept(values) if values else []
-        except Unavailable as error:
+        except CallFailed as error:
             self.failure = error
-            return error.receipts or [None] * len(values)
+            found = list(error.receipts or [None] * len(values))
+            for place in error.not_written:
+                found[place] = _NotWritten()
+            return found
 
     @property
     def exit_code(self) -> int:
@@ -106,20 +112,39 @@ class _Run:
             return Exit.OK
         return Exit.FAILED if refused == self._by_status.total() else Exit.PARTLY
 
-    def give_up(self, failure: Unavailable) -> int:
-        """Tell which lines are unknown, and return the exit code."""
-        cause = failure.__cause__ if isinstance(failure.__cause__, GalaxyNotifyError) else failure
-        complain(
-            f"{told_unavailable(cause)}; unknown: {line_ranges(self._unknown)}; later lines were"
-            " not sent; running it again is safe for lines with an idempotency_key"
-        )
-        return Exit.CONFIG if is_misconfigured(cause) else Exit.FAILED
+    def give_up(self, failure: CallFailed) -> int:
+        """Tell which lines are unknown and which were not written; return the exit code."""
+        told = [_cause(failure)]
+        if self._unknown:
+            told.append(f"unknown: {line_ranges(self._unknown)}")
+        if self._not_written:
+            told.append(f"not written: {line_ranges(self._not_written)}")
+        told.append("later lines were not sent")
+        if self._unknown:
+            told.append("running it again is safe for lines with an idempotency_key")
+        complain("; ".join(told))
+        return Exit.CONFIG if is_misconfigured(failure) else Exit.FAILED
 
     def summary(self, done: str) -> str:
         """Say in one line what became of all lines."""
         words = {"accepted": done, "duplicate": "duplicate", "refused": "refused"}
         counted = [f"{self._by_status[word]:,} {shown}" for word, shown in words.items()]
         return f"{plural(self._by_status.total(), 'line')}: {', '.join(counted)}"
+
+
+class _NotWritten:
+    """Stands for the receipt of a line that Redis refused: surely nothing of it was written."""
+
+
+def _cause(failure: CallFailed) -> str:
+    """Say what Redis answered, and the right where one is missing."""
+    from galaxy_notify.redis_state.faults import RedisFault
+
+    if isinstance(failure.__cause__, RedisFault) and failure.__cause__.fault.server:
+        return told_unavailable(failure)
+    # The server answered for single lines: only the text says all that is known of it.
+    away = isinstance(failure, Unavailable) and not isinstance(failure, ServerRefused)
+    return f"redis is away: {failure}" if away else str(failure)
 
 
 @contextmanager

@@ -9,12 +9,15 @@ import signal
 import sys
 import traceback
 from enum import IntEnum
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 import click
 
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
 from galaxy_notify.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from galaxy_notify.redis_state.faults import Fault
 
 
 class Exit(IntEnum):
@@ -79,19 +82,28 @@ def finish_output(code: int) -> int:
 
 
 def told_unavailable(error: GalaxyNotifyError) -> str:
-    """Say in one line that Redis is away, and how."""
-    fault = getattr(error, "fault", None)
+    """Say in one line that Redis is away, or that it refuses the call, and how."""
+    fault = _fault_of(error)
     if fault is None:
         return f"redis is away: {error}"
     from galaxy_notify.operations.refusal import refusal
 
-    return f"redis is away: {refusal(fault)}"
+    refuses = fault.is_permanent or fault.is_refusal
+    unnamed = fault.code == "NOPERM" and not fault.missing
+    hint = "; `galaxy-notify doctor` names the missing rights" if unnamed else ""
+    return f"redis {'refuses' if refuses else 'is away'}: {refusal(fault)}{hint}"
 
 
 def is_misconfigured(error: GalaxyNotifyError) -> bool:
     """Tell whether Redis refuses us until somebody changes a setting or a permission."""
-    fault = getattr(error, "fault", None)
-    return fault is not None and fault.remedy.value == "configure"
+    fault = _fault_of(error)
+    return fault is not None and fault.is_permanent
+
+
+def _fault_of(error: GalaxyNotifyError) -> Fault | None:
+    """Return what Redis answered, as far as the error comes from it."""
+    found = getattr(error, "fault", None) or getattr(error.__cause__, "fault", None)
+    return cast("Fault | None", found)
 
 
 def _show(error: click.ClickException) -> None:
@@ -101,6 +113,9 @@ def _show(error: click.ClickException) -> None:
 
 
 def _known(error: GalaxyNotifyError) -> int:
+    if is_misconfigured(error):
+        complain(told_unavailable(error))
+        return Exit.CONFIG
     if isinstance(error, ConfigurationError):
         first, *more = str(error).splitlines() or [""]
         hint = f" (and {len(more)} more: galaxy-notify config check)" if more else ""
@@ -109,9 +124,6 @@ def _known(error: GalaxyNotifyError) -> int:
     if isinstance(error, Invalid):
         complain(str(error))
         return Exit.FAILED
-    if is_misconfigured(error):
-        complain(f"redis refuses: {error}")
-        return Exit.CONFIG
     complain(told_unavailable(error))
     return Exit.FAILED
 

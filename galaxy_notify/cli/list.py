@@ -13,11 +13,21 @@ from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, sh
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.list_filter import ListFilter
-    from galaxy_notify.operations.listing import Page
+    from galaxy_notify.operations.listing import Item, Page
     from galaxy_notify.redis_state.place import Place
 
 _SHOWN: Final = 100
-_HEADER: Final = ("id", "accepted", "type", "producer", "severity", "due", "open", "routes", "")
+_HEADER: Final = (
+    "id",
+    "accepted",
+    "type",
+    "producer",
+    "severity",
+    "due",
+    "open",
+    "routes",
+    "state",
+)
 _WIDTH: Final = 24
 
 
@@ -63,7 +73,7 @@ def command(
             page, now_ms = _read(place, given, limit, cursor)
         except InvalidQuery as error:
             raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
-    _print([item.as_json() for item in page.items], now_ms, as_json=as_json)
+    _print(page.items, now_ms, as_json=as_json)
     for key in page.foreign:
         note(f"nothing of this shard is listed: {printable(key)} holds something else")
     if page.cursor is not None:
@@ -98,16 +108,17 @@ def _filter(given: dict[str, Any], now_ms: int) -> ListFilter:
     return ListFilter(since_ms=since_ms, until_ms=until_ms, **names)
 
 
-def _print(items: list[dict[str, Any]], now_ms: int, *, as_json: bool) -> None:
+def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
     if as_json:
-        for told in items:
-            echo_json(told)
+        for item in items:
+            echo_json(item.as_json())
         return
-    for line in table(_HEADER, (_row(told, now_ms) for told in items)):
+    for line in table(_HEADER, (_row(item, now_ms) for item in items)):
         echo(line)
 
 
-def _row(told: dict[str, Any], now_ms: int) -> list[Cell]:
+def _row(item: Item, now_ms: int) -> list[Cell]:
+    told = item.as_json()
     routes = told["routes"]
     return [
         told["notification_id"],
@@ -115,7 +126,14 @@ def _row(told: dict[str, Any], now_ms: int) -> list[Cell]:
         *(shortened(told[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
         ago(told["due_at_ms"], now_ms) if told["due_at_ms"] else "–",
         told["open"],
-        # The first of several parts is told of.
-        f"{routes:,}+" if (told["parts"] or 1) > 1 else routes,
-        "cancelled" if told["cancelled"] else "",
+        routes if item.has_all_routes else f"{routes:,}+",
+        _state(told),
     ]
+
+
+def _state(told: dict[str, Any]) -> str:
+    """Return the status of all routes, or how many have which."""
+    if told["state"] is not None and told["state"] in told["states"]:
+        return str(told["state"])
+    counted = sorted((told["states"] or {}).items(), key=lambda one: -one[1])
+    return ", ".join(f"{number:,} {status}" for status, number in counted)

@@ -13,7 +13,7 @@ from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, is_termin
 from galaxy_notify.cli.intent_lines import Line, parse
 from galaxy_notify.cli.line_input import batches, line_ranges
 from galaxy_notify.cli.output import echo, note, plural
-from galaxy_notify.errors import GalaxyNotifyError, Invalid, Unavailable
+from galaxy_notify.errors import CallFailed, Invalid
 
 if TYPE_CHECKING:
     from galaxy_notify.intake.preferences import Preferences
@@ -31,7 +31,7 @@ def import_all(stream: BinaryIO, file: str, preferences: Preferences) -> int:
         for batch in batches(stream, file):
             try:
                 run.take(batch)
-            except Unavailable as error:
+            except CallFailed as error:
                 return run.give_up(error, [line.number for line in batch])
             progress.advance(len(batch))
             if run.failure:
@@ -56,10 +56,10 @@ class _Import:
         self._preferences = preferences
         self._by_status: Counter[str] = Counter()
         self.unknown: list[int] = []
-        self.failure: Unavailable | None = None
+        self.failure: CallFailed | None = None
 
     def take(self, batch: Sequence[Line]) -> None:
-        """Store the lines of a batch and print an answer for each. Raises `Unavailable`."""
+        """Store the lines of a batch and print an answer for each. Raises `CallFailed`."""
         known = self._preferences.channels()
         lines = [_read(line, known) for line in batch]
         changes = [read.change for read in lines if read.change]
@@ -83,7 +83,7 @@ class _Import:
             check_stored(answer)
         except Invalid as error:
             return _told(line, read.user, "refused", error)
-        except Unavailable as error:
+        except CallFailed as error:
             self.unknown.append(line.number)
             self.failure = error
             return None
@@ -97,14 +97,13 @@ class _Import:
             return Exit.OK
         return Exit.FAILED if refused == self._by_status.total() else Exit.PARTLY
 
-    def give_up(self, failure: Unavailable, unknown: Sequence[int]) -> int:
+    def give_up(self, failure: CallFailed, unknown: Sequence[int]) -> int:
         """Tell which lines are unknown, and return the exit code."""
-        cause = failure.__cause__ if isinstance(failure.__cause__, GalaxyNotifyError) else failure
         complain(
-            f"{told_unavailable(cause)}; unknown: {line_ranges(unknown)}; later lines were not"
+            f"{told_unavailable(failure)}; unknown: {line_ranges(unknown)}; later lines were not"
             " sent; running it again is safe"
         )
-        return Exit.CONFIG if is_misconfigured(cause) else Exit.FAILED
+        return Exit.CONFIG if is_misconfigured(failure) else Exit.FAILED
 
     def summary(self) -> str:
         """Say in one line what became of all lines."""

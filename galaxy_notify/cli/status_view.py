@@ -63,12 +63,21 @@ def _alarms(status: Status) -> Iterator[str]:
         yield from (_INDENT + printable(line) for line in alarm.more)
 
 
+def _paused(status: Status, backlog: Backlog) -> str:
+    """Say where a channel is paused; a pause that was interrupted is not everywhere."""
+    if backlog.paused_shards >= status.shards:
+        return "paused"
+    return f"paused on {backlog.paused_shards} of {plural(status.shards, 'shard')}"
+
+
 def _channels(status: Status) -> list[str]:
     header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
-    return table(header, (_channel(n, b) for n, b in status.channels.items()), indent=_INDENT)
+    return table(
+        header, (_channel(status, n, b) for n, b in status.channels.items()), indent=_INDENT
+    )
 
 
-def _channel(name: str, backlog: Backlog) -> list[Cell]:
+def _channel(status: Status, name: str, backlog: Backlog) -> list[Cell]:
     late = backlog.oldest_overdue_ms
     return [
         name,
@@ -78,7 +87,7 @@ def _channel(name: str, backlog: Backlog) -> list[Cell]:
         warn(duration(late)) if late else None,
         backlog.leased,
         warn(count(backlog.dead)) if backlog.dead else 0,
-        warn("paused") if backlog.paused else good("open"),
+        warn(_paused(status, backlog)) if backlog.paused else good("open"),
     ]
 
 

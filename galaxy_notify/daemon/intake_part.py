@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Final
 
 from galaxy_notify.daemon.failpoints import intents_on
-from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.intake.intent_reader import IntentReader, ReaderOptions
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, Remedy
+from galaxy_notify.redis_state.failed_calls import failed_call
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, RedisFault
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.persistence import StopFlag
 from galaxy_notify.settings import Settings
@@ -73,5 +73,5 @@ class IntakePart:
 
 
 def _refused_at_start(fault: Fault) -> None:
-    if fault.remedy is Remedy.CONFIGURE:
-        raise ConfigurationError(f"redis: {fault.text}")
+    if fault.is_permanent:
+        raise failed_call(RedisFault(fault))

@@ -11,10 +11,10 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.daemon.supervisor import Pulse, Supervisor
-from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.access import user_name
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.nodes import at_shard, look_again, node_of
@@ -55,9 +55,9 @@ class Joining:
             try:
                 await self._join(role)
             except RedisFault as error:
-                if error.fault.remedy is Remedy.CONFIGURE:
-                    raise ConfigurationError(f"redis: {error.fault.text}") from error
-                edge.down(error.fault.code, error.fault.text)
+                if error.fault.is_permanent:
+                    raise failed_call(error) from error
+                edge.down(error.fault.code, error.fault.reason)
                 self._telemetry.redis_error(error.fault.code)
                 self._supervisor.status(f"waiting for redis: {error.fault.code}")
                 if error.fault.remedy is Remedy.RESOLVE:

@@ -10,8 +10,10 @@ from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.gateway.handling import Handler, Handling
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
+from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
-from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy
+from galaxy_notify.redis_state.failed_calls import failed_call
+from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
@@ -23,7 +25,7 @@ from galaxy_notify.telemetry.logs import get_logger
 _UNKNOWN: Final = GroupReport(lag=None, pending=0, oldest_pending_s=None, lost=None)
 
 
-class GatewayConsumer:
+class GatewayConsumer(NotCopied):
     """Delivers every event of the gateway streams to a handler, at least once each.
 
     The group is made at the beginning of each shard's stream. An event is acknowledged after its
@@ -106,14 +108,17 @@ class GatewayConsumer:
             self._handling.stop_within(self._options.stop_within_s)
 
     async def report(self) -> dict[int, GroupReport]:
-        """Return how the group stands on each shard; raise `Unavailable` when Redis is away."""
+        """Return how the group stands on each shard.
+
+        Raises `Unavailable` when Redis is away, and `Misconfigured` where it refuses us.
+        """
         try:
             place = self._place or await self._open()
             if place is None:
                 raise Unavailable(NO_DEPLOYMENT.text)
             reports = await place.reports()
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
         return {shard: groups.get(self.group, _UNKNOWN) for shard, groups in reports.items()}
 
     async def _run(self, handling: Handling) -> None:
@@ -163,6 +168,6 @@ class GatewayConsumer:
 
 
 async def _refused_at_start(fault: Fault) -> bool:
-    if fault.remedy is Remedy.CONFIGURE:
-        raise ConfigurationError(f"redis refuses: {fault.code}: {fault.text}")
+    if fault.is_permanent:
+        raise failed_call(RedisFault(fault))
     return False

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import CallFailed
 from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
@@ -18,16 +18,25 @@ from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import (
     Problem,
     answer,
+    failed,
     fault,
     redis_faults,
     refused,
-    unavailable,
 )
 from galaxy_notify.http.queries import AcceptQuery
 from galaxy_notify.http.shapes import Receipt, Receipts
 from galaxy_notify.intake import receipts
 
 router = APIRouter(tags=["notifications"])
+
+_MAYBE: Final[Mapping[str, object]] = {
+    "code": "unknown",
+    "message": "it may have been accepted: repeat it",
+}
+_NOT_WRITTEN: Final[Mapping[str, object]] = {
+    "code": "not_written",
+    "message": "it was not accepted: nothing of it was written",
+}
 
 Producer = Annotated[Client, Depends(needs("producer"))]
 _KEY: Final = {
@@ -77,7 +86,7 @@ async def accept_many(request: Request, _: Producer) -> Response:
     with redis_faults():
         try:
             found = await parts.notifier.accept_many(values)
-        except Unavailable as error:
+        except CallFailed as error:
             raise _partly(error, len(values)) from error
     count_accepted(parts.telemetry, values, found)
     return answer(_together(found))
@@ -115,15 +124,14 @@ def _together(found: Sequence[receipts.Receipt]) -> dict[str, object]:
     }
 
 
-def _partly(error: Unavailable, number: int) -> Problem:
+def _partly(error: CallFailed, number: int) -> Problem:
     """Return the problem for many of which some are unknown; the others have their receipts."""
     found = error.receipts or [None] * number
     known = [{"item": place} | _told(one) for place, one in enumerate(found) if one is not None]
-    errors: list[Mapping[str, object]] = [
-        {"item": place, "code": "unknown", "message": "it may have been accepted: repeat it"}
-        for place, one in enumerate(found)
-        if one is None
+    missing = [place for place, one in enumerate(found) if one is None]
+    problem = failed(error, {"receipts": known})
+    problem.errors = [
+        {"item": place, **(_NOT_WRITTEN if place in error.not_written else _MAYBE)}
+        for place in missing
     ]
-    problem = unavailable(f"redis is away: {error}", more={"receipts": known})
-    problem.errors = errors
     return problem

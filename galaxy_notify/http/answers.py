@@ -15,7 +15,7 @@ Answers = dict[int | str, dict[str, Any]]
 BODY: Final = (400, 408, 413, 415, 422)
 #: What anybody may be told.
 _GUARD: Final = (401, 403)
-_AWAY: Final = (503,)
+_AWAY: Final = (500, 503)
 
 
 def answers(*problems: int, ok: dict[int, type[BaseModel]], guarded: bool = True) -> Answers:

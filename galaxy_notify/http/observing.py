@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from galaxy_notify.http.answers import Answers, answers
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import KINDS, Problem, answer, unavailable
+from galaxy_notify.http.problems import KINDS, Problem, answer
 from galaxy_notify.http.shapes import Alive, Ready, Status
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.operations.health import write_round_trip
@@ -68,7 +68,7 @@ async def readyz(request: Request) -> Response:
         return answer({"status": "ok", "write_ms": await readiness.write_ms()})
     except Problem as problem:
         # Nobody said who asks: where Redis is, is not told.
-        raise unavailable(_public(problem), problem.kind) from problem
+        raise Problem(problem.kind, _public(problem), (), problem.headers) from problem
 
 
 def _public(problem: Problem) -> str:

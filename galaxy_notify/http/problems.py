@@ -9,9 +9,17 @@ from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
-from galaxy_notify.errors import ConfigurationError, Invalid, Unavailable
+from galaxy_notify.errors import (
+    CallFailed,
+    ConfigurationError,
+    Invalid,
+    Misconfigured,
+    Portable,
+    ServerRefused,
+)
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -36,18 +44,20 @@ KINDS: Final[Mapping[str, Kind]] = {
     "method-not-allowed": Kind(405, "The path has no such method"),
     "request-timeout": Kind(408, "The request took too long to arrive"),
     "conflict": Kind(409, "It contradicts what is stored"),
-    "too-late": Kind(409, "It is in the gateway stream already"),
+    "too-late": Kind(409, "Nothing of it waits any more"),
     "too-large": Kind(413, "The request is larger than allowed"),
     "unsupported-media-type": Kind(415, "The body must be JSON"),
     "invalid": Kind(422, "A value is not valid"),
     "internal": Kind(500, "A defect of this server"),
-    "unavailable": Kind(503, "Redis cannot serve just now"),
+    "misconfigured": Kind(500, "Redis refuses this server until somebody changes something"),
+    "unavailable": Kind(503, "Redis is away: what became of the request is unknown"),
+    "refused": Kind(503, "Redis takes nothing just now: nothing was written"),
     "busy": Kind(503, "Too many requests are in hand"),
 }
 _CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
 
 
-class Problem(Exception):
+class Problem(Portable):
     """Why a request is not answered with what it asked for."""
 
     def __init__(
@@ -131,14 +141,19 @@ def redis_faults() -> Iterator[None]:
     try:
         yield
     except RedisFault as error:
-        raise unavailable(f"redis is away: {refusal(error.fault)}") from error
-    except Unavailable as error:
-        named = {"notification_id": error.notification_id} if error.notification_id else {}
-        raise unavailable(_told(error), more=named) from error
+        raise failed(failed_call(error, refusal(error.fault))) from error
+    except CallFailed as error:
+        raise failed(error) from error
     except ConfigurationError as error:
-        raise unavailable(f"the deployment does not fit: {error}") from error
+        raise Problem("misconfigured", f"the deployment does not fit: {error}") from error
 
 
-def _told(error: Unavailable) -> str:
-    cause = error.__cause__
-    return f"redis is away: {refusal(cause.fault) if isinstance(cause, RedisFault) else error}"
+def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for a call that failed: unknown, refused just now, or for good."""
+    named = {"notification_id": error.notification_id} if error.notification_id else {}
+    more = {**named, **(more or {})}
+    if isinstance(error, Misconfigured):
+        return Problem("misconfigured", str(error), more=more)
+    if isinstance(error, ServerRefused):
+        return unavailable(str(error), "refused", more)
+    return unavailable(f"redis is away: {error}", more=more)

@@ -23,7 +23,8 @@ from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_state.failed_calls import failed_call
+from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -158,8 +159,8 @@ def _configuration_fault(cause: BaseException | None) -> ConfigurationError | No
     """Return what only a person can mend, if it is that."""
     if isinstance(cause, ConfigurationError):
         return cause
-    if isinstance(cause, RedisFault) and cause.fault.remedy is Remedy.CONFIGURE:
-        return ConfigurationError(f"redis: {cause.fault.text}")
+    if isinstance(cause, RedisFault) and cause.fault.is_permanent:
+        return ConfigurationError(str(failed_call(cause)))
     return None
 
 

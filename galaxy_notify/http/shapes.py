@@ -147,6 +147,7 @@ class Listed(BaseModel):
     open: int
     cancelled: bool
     parts: int | None
+    state: str | None
     states: dict[str, int] | None
 
 

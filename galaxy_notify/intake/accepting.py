@@ -14,6 +14,7 @@ from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.receipts import UNREAD, Receipt, Unknown, refused
 from galaxy_notify.intake.recipients import Part, Recipient, recipients_of
+from galaxy_notify.intake.rights import explained
 from galaxy_notify.intake.ruling import rule
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
@@ -37,7 +38,9 @@ _CONFLICT: Final = "this idempotency key was used with other content"
 
 _PLANNED: Final = Unknown("")
 _CONSULT: Final = calls.Answer("consult", "")
-_UNKNOWN: Final = calls.Answer("fault", "")
+_UNKNOWN: Final = calls.Answer("unknown", "")
+#: Not there: surely, or as far as is known.
+_MISSING: Final = frozenset({"fault", "unknown"})
 
 
 def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
@@ -57,21 +60,29 @@ def accept_flow(layout: Layout, plans: Iterable[Plan | Receipt]) -> Flow[list[Re
     found |= zip(left, ruled, strict=True)
     for place, intent_plan in planned.items():
         answer = found[place]
-        if intent_plan.parts == 1 and answer.word != "fault":
+        if intent_plan.parts == 1 and answer.word not in _MISSING:
             receipts[place] = _receipt(intent_plan, answer)
         else:
             receipts[place] = yield from _complete(layout, intent_plan, answer)
-    return receipts
+    return (yield from explained(layout, receipts))
 
 
 def accept_one(layout: Layout, planned: Plan) -> Flow[Receipt | Unknown]:
     """Accept one intent."""
+    receipt = yield from _accept_one(layout, planned)
+    if isinstance(receipt, Receipt):
+        return receipt
+    (found,) = yield from explained(layout, [receipt])
+    return found
+
+
+def _accept_one(layout: Layout, planned: Plan) -> Flow[Receipt | Unknown]:
     answer = _CONSULT
     if not _needs_rules(layout, planned):
         keys = layout.keys_for(planned.notification_id)
         (reply,) = yield Scripts([calls.accept(keys, [planned.part(1)])])
         if isinstance(reply, RedisFault):
-            return Unknown(str(reply))
+            return Unknown(str(reply), refused=reply.wrote_nothing)
         (answer,) = _read(reply, 1)
     if answer.word == "consult":
         (answer,) = yield from _accept_ruled(layout, [Part(planned, 1)])
@@ -153,13 +164,13 @@ def _read(reply: Any, items: int) -> list[calls.Answer]:
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, LookupError, AttributeError):
-        return [calls.Answer("fault", UNREAD)] * items
+        return [calls.Answer("unknown", UNREAD)] * items
 
 
 def _complete(layout: Layout, planned: Plan, first: calls.Answer) -> Flow[Receipt | Unknown]:
     """Accept what follows a first part that is there and known; return what to tell."""
-    if first.word == "fault":
-        return Unknown(first.detail)
+    if first.word in _MISSING:
+        return Unknown(first.detail, refused=first.word == "fault")
     if planned.parts > 1 and first.word != "conflict":
         unknown = yield from _accept_later(layout, planned, first.detail == "cancelled")
         if unknown:
@@ -194,7 +205,8 @@ def _accept_all(
     answers = [_UNKNOWN] * sum(map(len, batches))
     for batch, reply in zip(batches, replies, strict=True):
         if isinstance(reply, RedisFault):
-            found = [calls.Answer("fault", str(reply))] * len(batch)
+            word = "fault" if reply.wrote_nothing else "unknown"
+            found = [calls.Answer(word, str(reply))] * len(batch)
         else:
             found = _read(reply, len(batch))
         for place, answer in zip(batch, found, strict=True):
@@ -251,7 +263,8 @@ def _accept_later(layout: Layout, planned: Plan, cancelled: bool) -> Flow[Unknow
         chunk = parts[start : start + _PARTS_PER_ROUND]
         answers = yield from _accept_chunk(layout, chunk, cancelled)
         for answer in answers:
-            if answer.word == "fault":
+            # The parts before it are there: of the whole something was written.
+            if answer.word in _MISSING:
                 return Unknown(answer.detail)
     return None
 

@@ -20,6 +20,7 @@ from galaxy_notify.intake.spill import Spill
 from galaxy_notify.intake.spiller import Spiller
 from galaxy_notify.intake.tally import Closed, Stats
 from galaxy_notify.model.intent import Intent
+from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.export import start_telemetry
@@ -32,7 +33,7 @@ _DISK_S: Final = 1.0
 _ATTRIBUTES: Final = {"service.name": "galaxy-notify-producer", "service.version": __version__}
 
 
-class BackgroundNotifier:
+class BackgroundNotifier(NotCopied):
     """Takes intents without waiting for Redis; safe to share between threads, not over a fork.
 
     Each intent has its id from the moment it is handed in, and is sent under this id until there

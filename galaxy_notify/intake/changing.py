@@ -50,7 +50,7 @@ class Found:
 
 
 def look(layout: Layout, target: Target) -> Flow[Found]:
-    """Read what was named; raise `Unavailable`."""
+    """Read what was named; raise `RedisFault`."""
     return Found(target, (yield from _fields(layout, target.notification_id)))
 
 
@@ -88,7 +88,14 @@ class Change(ABC):
         return self.done > 0
 
     def run(self) -> Flow[None]:
-        """Change all that was named, the first part first; raise `Unavailable`."""
+        """Change all that was named, the first part first; raise `CallFailed` or `RedisFault`."""
+        try:
+            yield from self._run()
+        except RedisFault as fault:
+            # Of the whole something may be changed by now, whatever the server says of the rest.
+            raise fault.doubted() if self.done else fault from fault.__cause__
+
+    def _run(self) -> Flow[None]:
         yield from self._part(self.found.name)
         for later in self.layout.later_parts(self.found.name, self.found.parts):
             counts = yield [Read(command) for command in later.counting()]
@@ -166,9 +173,6 @@ def _words_for(changes: Sequence[RouteChange], reply: Any) -> Sequence[str]:
 
 
 def _read(reply: Any, read: Callable[[Any], T]) -> T:
-    """Read a reply; raise `Unavailable` where Redis could not serve, or it cannot be read."""
-    try:
-        with as_fault("Redis"):
-            return read(sound(reply))
-    except RedisFault as fault:
-        raise Unavailable(str(fault)) from fault
+    """Read a reply; raise `RedisFault` where Redis could not serve, or it cannot be read."""
+    with as_fault("Redis"):
+        return read(sound(reply))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.errors import InvalidIntent, Unavailable
+from galaxy_notify.errors import CallFailed, InvalidIntent
 from galaxy_notify.intake.entries import read_entry
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.receipts import Receipt, refused
@@ -83,7 +83,7 @@ class Batch:
             return
         try:
             self._note(left, await notifier.accept_many([given.value for given in left]))
-        except Unavailable as error:
+        except CallFailed as error:
             self._note(left, error.receipts or [None] * len(left))
             fault = _fault(error)
             if fault.code != _OF_ONE:
@@ -115,8 +115,8 @@ class Batch:
         )
 
 
-def _fault(error: Unavailable) -> Fault:
+def _fault(error: CallFailed) -> Fault:
     cause = error.__cause__
     if isinstance(cause, RedisFault):
         return cause.fault
-    return fault_in(str(error).partition(": ")[2] or str(error))
+    return fault_in(f"{error.code}: {error}")

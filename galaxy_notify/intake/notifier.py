@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Self, TypeVar
 
-from galaxy_notify.errors import InvalidIntent, Unavailable
+from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.accepting import Flow, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import Plan, plan
@@ -26,8 +26,10 @@ from galaxy_notify.intake.receipts import (
 from galaxy_notify.intake.rescheduling import reschedule_flow
 from galaxy_notify.model.ids import Target, id_for_key, is_first_part, random_id, target_of
 from galaxy_notify.model.intent import Intent, due_moment
+from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
 from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry.tracing import current_traceparent
@@ -39,11 +41,12 @@ Due = datetime | str | int
 _CHUNK: Final = 1000
 
 
-class Notifier:
+class Notifier(NotCopied):
     """Accepts intents; safe to share between threads.
 
-    Every call ends within seconds: it raises `Unavailable` when Redis is away, and
-    `ConfigurationError` when the deployment is another one than the settings say.
+    Every call ends within seconds: it raises `Unavailable` when Redis is away, its subclass
+    `ServerRefused` when Redis takes nothing just now, `Misconfigured` when somebody has to change
+    something first, and `ConfigurationError` when the deployment does not fit the settings.
     """
 
     def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
@@ -84,7 +87,7 @@ class Notifier:
                 planned = planned.repeated()
             receipt = self._drive(accept_one(layout, planned))
         except RedisFault as error:
-            raise Unavailable(str(error), _repeat_with(parsed, named)) from error
+            raise failed_call(error, notification_id=_repeat_with(parsed, named)) from error
         return _known(receipt, planned)
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
@@ -100,7 +103,7 @@ class Notifier:
                 plans = _plans(chunk, layout.deployment)
                 receipts += self._drive(accept_flow(layout, plans))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, rest, str(error)) from error
+                raise interrupted(receipts, chunk, rest, error) from error
         return all_known(receipts)
 
     def cancel(
@@ -140,7 +143,7 @@ class Notifier:
         try:
             return self._drive(flow(self._client.layout()))
         except RedisFault as error:
-            raise Unavailable(str(error), target.notification_id) from error
+            raise failed_call(error, notification_id=target.notification_id) from error
 
     def _drive(self, flow: Flow[T]) -> T:
         told = self._client.run_flow(flow)
@@ -149,7 +152,7 @@ class Notifier:
         return told
 
 
-class AsyncNotifier:
+class AsyncNotifier(NotCopied):
     """`Notifier` for asyncio: the same promises, with await."""
 
     def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
@@ -186,7 +189,7 @@ class AsyncNotifier:
                 planned = planned.repeated()
             receipt = await self._drive(accept_one(layout, planned))
         except RedisFault as error:
-            raise Unavailable(str(error), _repeat_with(parsed, named)) from error
+            raise failed_call(error, notification_id=_repeat_with(parsed, named)) from error
         return _known(receipt, planned)
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
@@ -199,7 +202,7 @@ class AsyncNotifier:
                 plans = _plans(chunk, layout.deployment)
                 receipts += await self._drive(accept_flow(layout, plans))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, rest, str(error)) from error
+                raise interrupted(receipts, chunk, rest, error) from error
         return all_known(receipts)
 
     async def cancel(
@@ -236,7 +239,7 @@ class AsyncNotifier:
         try:
             return await self._drive(flow(await self._client.layout()))
         except RedisFault as error:
-            raise Unavailable(str(error), target.notification_id) from error
+            raise failed_call(error, notification_id=target.notification_id) from error
 
     async def _drive(self, flow: Flow[T]) -> T:
         told = await self._client.run_flow(flow)
@@ -287,5 +290,5 @@ def _plan(
 def _known(receipt: Receipt | Unknown, planned: Plan) -> Receipt:
     if isinstance(receipt, Unknown):
         text = receipt.told("Redis could not store the notification")
-        raise Unavailable(text, planned.notification_id)
+        raise failed_call(receipt.fault, text, planned.notification_id)
     return receipt

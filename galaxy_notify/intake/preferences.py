@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from galaxy_notify.errors import InvalidPreference, Unavailable
+from galaxy_notify.errors import InvalidPreference
 from galaxy_notify.intake.preferring import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.client import AsyncClient, SyncClient
+from galaxy_notify.redis_state.failed_calls import failed_call, told_fault
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.preferences import UserChange
 
@@ -22,7 +23,7 @@ class Preferences:
 
     Each change may be repeated, and tells whether anything had to be changed: one that had to be
     sent twice, because its answer was lost, may tell that nothing had. It raises
-    `InvalidPreference`, and `Unavailable` when Redis is away.
+    `InvalidPreference`, and what `Notifier` raises when Redis does not serve.
     """
 
     def __init__(self, client: SyncClient) -> None:
@@ -35,7 +36,7 @@ class Preferences:
         try:
             return self._client.run_flow(get_flow(self._client.layout(), user))
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
 
     def set(
         self,
@@ -74,7 +75,7 @@ class Preferences:
         try:
             return self._client.run_flow(change_flow(self._client.layout(), changes))
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
 
     def _change(self, change: UserChange) -> bool:
         return is_changed(self.change([change]))
@@ -84,7 +85,7 @@ class Preferences:
         try:
             return self._client.layout().deployment.channels
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
 
 
 class AsyncPreferences:
@@ -100,7 +101,7 @@ class AsyncPreferences:
         try:
             return await self._client.run_flow(get_flow(await self._client.layout(), user))
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
 
     async def set(
         self,
@@ -139,7 +140,7 @@ class AsyncPreferences:
         try:
             return await self._client.run_flow(change_flow(await self._client.layout(), changes))
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
 
     async def _change(self, change: UserChange) -> bool:
         return is_changed(await self.change([change]))
@@ -149,7 +150,7 @@ class AsyncPreferences:
         try:
             return (await self._client.layout()).deployment.channels
         except RedisFault as error:
-            raise Unavailable(str(error)) from error
+            raise failed_call(error) from error
 
 
 def wish(
@@ -203,7 +204,7 @@ def is_changed(answers: Sequence[Answer]) -> bool:
 
 
 def check_stored(answer: Answer) -> None:
-    """Raise `InvalidPreference` for what cannot be stored, `Unavailable` for what was not."""
+    """Raise `InvalidPreference` for what cannot be stored, `CallFailed` for what was not."""
     if answer.word == "full":
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")
@@ -211,7 +212,8 @@ def check_stored(answer: Answer) -> None:
         message = "the key of its preferences in Redis holds something else: remove it"
         raise InvalidPreference("user", message, "conflict")
     if answer.word not in ("changed", "same"):
-        raise Unavailable(f"Redis could not store the preferences: {answer.detail[:200]}")
+        text = f"Redis could not store the preferences: {answer.detail[:1000]}"
+        raise failed_call(told_fault(answer.detail, wrote_nothing=answer.word == "refused"), text)
 
 
 def _field(type_name: str | None) -> str:

@@ -89,8 +89,9 @@ def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> C
 def _answers(reply: Any, items: int) -> list[Answer]:
     """Read the answers of a call; where it failed, or cannot be read, nothing is known of any."""
     if isinstance(reply, RedisFault):
-        return [Answer("fault", str(reply))] * items
+        word = "refused" if reply.wrote_nothing else "unknown"
+        return [Answer(word, str(reply))] * items
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, AttributeError):
-        return [Answer("fault", "prefer answered what cannot be read")] * items
+        return [Answer("unknown", "prefer answered what cannot be read")] * items

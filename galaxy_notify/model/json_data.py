@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
+from galaxy_notify.errors import Portable
+
 MAX_DEPTH = 32
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 
 
-class UnfitData(Exception):
+class UnfitData(Portable):
     """A value cannot be carried; ``path`` leads to it from the outside in."""
 
     def __init__(self, message: str, *steps: str) -> None:

@@ -41,7 +41,7 @@ def alarms(status: Status) -> Iterator[Alarm]:
     yield from _server(status)
     yield from _workers(status)
     for name, backlog in status.channels.items():
-        yield from _channel(name, backlog)
+        yield from _channel(name, backlog, status.shards)
     for stream in status.streams:
         yield from _stream(stream)
 
@@ -122,11 +122,14 @@ def _named(workers: Sequence[Worker]) -> str:
     return f"worker{'s' * (len(workers) > 1)} {named}{others}"
 
 
-def _channel(name: str, backlog: Backlog) -> Iterator[Alarm]:
+def _channel(name: str, backlog: Backlog, shards: int) -> Iterator[Alarm]:
     if backlog.paused:
+        # A pause that was interrupted is not on every shard.
+        on = f" on {backlog.paused_shards} of {shards} shards"
+        where = on if backlog.paused_shards < shards else ""
         since = f" for {duration(backlog.paused_ms)}" if backlog.paused_ms is not None else ""
         due = f", {backlog.due:,} due" if backlog.due else ""
-        what = f"channel {name} is paused{since}{due}"
+        what = f"channel {name} is paused{where}{since}{due}"
         yield Alarm("paused", "warning", what, f"`galaxy-notify resume {name}`")
     elif backlog.oldest_overdue_ms > _LATE_MS:
         late = duration(backlog.oldest_overdue_ms)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Final
 
-from galaxy_notify.errors import Unavailable
 from galaxy_notify.operations.dead_actions import Action
 from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
 from galaxy_notify.redis_state.durability import UNCONFIRMED
+from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault
 
 _TRIES: Final = 3
@@ -86,7 +86,7 @@ class Mover:
     def move(self, letters: Iterable[DeadLetter | None]) -> Outcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
 
-        Raises `Unavailable` where nothing at all could be read; a fault later on is told in the
+        Raises `CallFailed` where nothing at all could be read; a fault later on is told in the
         outcome, because the counts up to it hold.
         """
         outcome, source = self.outcome, iter(letters)
@@ -96,7 +96,7 @@ class Mover:
                 self._run.progress(outcome)
         except RedisFault as error:
             if not outcome.matched:
-                raise Unavailable(str(error)) from error
+                raise failed_call(error) from error
             outcome.fault = str(error)
         return outcome
 

@@ -50,9 +50,9 @@ class ListFilter:
 
     def routes(self, channels: Collection[str]) -> list[str] | None:
         """Return the routes whose statuses decide; None for all of each notification."""
-        if self.user is not None:
-            return [f"{channel}:{self.user}" for channel in channels]
-        return None if set(self.states) - {OPEN} else []
+        if self.user is None:
+            return None
+        return [f"{channel}:{self.user}" for channel in channels]
 
     def is_about(self, seen: Glance) -> bool:
         """Tell whether it is of a type and from a producer that is wanted."""

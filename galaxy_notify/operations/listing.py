@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt, InvalidQuery
 from galaxy_notify.model.ids import part_id
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Status
 from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_state.deployment import Layout
@@ -28,16 +30,32 @@ MOST_LOOKED: Final = 1000
 _MOST_BYTES: Final = 8 << 20
 _MOST_ROUTES: Final = 10_000
 _CHUNK: Final = 100
-# Of a notification in parts so many are looked at for a user.
+# Of a notification in parts so many are looked at.
 _MOST_PARTS: Final = 100
+#: Stands for the status of a whole whose routes have several.
+MIXED: Final = "mixed"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the list."""
+    """One line of the list; its statuses are those of the user's routes, if a user was named."""
 
     listed: Listed
     seen: Glance
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether every part was looked at."""
+        record = self.seen.record
+        return record is not None and self.seen.parts >= record.parts
+
+    @property
+    def state(self) -> str | None:
+        """Return the status that every route has, or ``mixed``; None where that is not known."""
+        statuses = list(self.seen.statuses)
+        if len(statuses) > 1:
+            return MIXED
+        return statuses[0] if statuses and self.is_whole else None
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``list --json`` prints; what cannot be read is null."""
@@ -51,12 +69,25 @@ class Item:
             "created_at_ms": record and record.created_at_ms,
             "due_at_ms": seen.moved_to_ms or (record and record.due_at_ms),
             "expires_at_ms": record and record.expires_at_ms,
-            "routes": record and record.routes,
+            "routes": record and self._routes(record),
             "open": seen.open,
-            "cancelled": seen.cancelled,
+            "cancelled": self.state == Status.CANCELLED,
             "parts": record and record.parts,
+            "state": self.state,
             "states": dict(sorted(seen.statuses.items())) or None,
         }
+
+    @property
+    def has_all_routes(self) -> bool:
+        """Tell whether ``routes`` counts those of every part."""
+        record, seen = self.seen.record, self.seen
+        if record is None or record.parts == 1:
+            return True
+        return self.is_whole and seen.statuses.total() >= record.routes
+
+    def _routes(self, record: Notification) -> int:
+        """Return how many routes there are, as far as they were looked at."""
+        return max(record.routes, self.seen.statuses.total())
 
     @property
     def _severity(self) -> str | None:
@@ -163,19 +194,22 @@ class _Reading:
         self.routes += seen.statuses.total()
         if not (seen.exists and self.wanted.is_about(seen)):
             return
-        if self.wanted.has_state(seen) or (yield from self._is_in_parts(listed, seen, routes)):
-            self.items.append(Item(listed, seen))
+        whole = yield from self._with_parts(listed, seen, routes)
+        if self.wanted.has_state(whole):
+            self.items.append(Item(listed, whole))
 
-    def _is_in_parts(self, listed: Listed, seen: Glance, routes: list[str] | None) -> Flow[bool]:
-        """Look for the user in the parts that follow the first; nothing else is looked for."""
+    def _with_parts(self, listed: Listed, seen: Glance, routes: list[str] | None) -> Flow[Glance]:
+        """Add the parts that follow the first, until as many routes were read as a page reads."""
         names = list(_later_parts(listed, seen))
-        if self.wanted.user is None or not names:
-            return False
-        self.looked += len(names)
-        parts = yield from look_at_parts(self.layout, names, routes or [])
-        for part in parts:
-            seen.statuses.update(part.statuses)
-        return any(map(self.wanted.has_state, parts))
+        while names and seen.statuses.total() < _MOST_ROUTES:
+            found = yield from look_at_parts(self.layout, names, routes)
+            for name in names[:]:
+                if name in found and seen.statuses.total() < _MOST_ROUTES:
+                    names.remove(name)
+                    seen += found[name]
+                    self.looked += 1
+                    self.routes += found[name].statuses.total()
+        return seen
 
 
 def _later_parts(listed: Listed, seen: Glance) -> Iterator[str]:

@@ -26,6 +26,6 @@ def way_out(code: str) -> str:
 
 
 def refusal(fault: Fault) -> str:
-    """Say what Redis answered, without the place in a script that nobody can look up."""
-    text = _IN_SCRIPT.sub("", fault.text).rstrip(".")
+    """Say what Redis answered, and where, without the place in a script."""
+    text = _IN_SCRIPT.sub("", fault.text).rstrip(".") + fault.where
     return text if fault.code in _PLAIN or text.startswith(fault.code) else f"{fault.code}: {text}"

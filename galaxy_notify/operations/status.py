@@ -84,6 +84,7 @@ def _channel(backlog: Backlog) -> dict[str, object]:
         "dead": backlog.dead,
         "paused": backlog.paused,
         "paused_s": None if backlog.paused_ms is None else backlog.paused_ms / 1000,
+        "paused_shards": backlog.paused_shards,
     }
 
 

@@ -122,8 +122,8 @@ class Outage:
         self._telemetry.redis_error(fault.code)
         self._unconfirmed_at = monotonic() if fault.code == UNCONFIRMED else 0.0
         if fault.remedy is Remedy.CONFIGURE and not self._answered:
-            raise ConfigurationError(f"redis: {fault.text}") from error
-        self._redis.down(fault.code, fault.text)
+            raise ConfigurationError(f"redis: {fault.reason}") from error
+        self._redis.down(fault.code, fault.reason)
         self._redis_reason = f"redis: {fault.code}"
         if fault.remedy is Remedy.CONFIGURE:
             self.rest_until = monotonic() + _MISCONFIGURED_S

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, Final, TypeVar, cast
 
-from galaxy_notify.errors import Unavailable
 from galaxy_notify.redis_state.access import open_async, open_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.durability import UNCONFIRMED, Confirm
-from galaxy_notify.redis_state.faults import OTHER_DEPLOYMENT, RedisFault, Remedy
+from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_state.flows import run_flow, run_flow_sync
 from galaxy_notify.redis_state.joining import (
     adopt_deployment,
     adopt_deployment_sync,
@@ -22,9 +24,12 @@ from galaxy_notify.redis_state.joining import (
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
+from galaxy_notify.redis_state.permissions import missing_rights
+from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.redis_state.still_agreed import StillAgreed
+from galaxy_notify.redis_state.tries import Tries, is_final
 from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
@@ -33,11 +38,7 @@ Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 
 # Every script is safe to run twice, so a short fault need not reach the producer.
 _PAUSES_S: Final = (0.02, 0.1, 0.4)
-#: Where these come in place of a reply, its node serves the call soon, or another one does.
-_ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
 _DOUBTS_APART_S: Final = 0.5
-#: These took their full time already, or must not be sent again as they are.
-_FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code})
 
 
 class SyncClient:
@@ -70,8 +71,8 @@ class SyncClient:
                     self._agreed.expect(found.shards)
                     break
                 except RedisFault as error:
-                    if _is_final(error, pause):
-                        raise
+                    if is_final(error, pause):
+                        raise (self._explained(error)) from error.__cause__
                     look_again_sync(self._client)
                     time.sleep(pause or 0)
         assert self._layout is not None
@@ -95,16 +96,20 @@ class SyncClient:
 
     def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
+        rounds = 0
         try:
             calls = next(flow)
             while True:
                 calls = flow.send(self.run_all(calls))
+                rounds += 1
         except StopIteration as stop:
             return cast("T", stop.value)
-        except (RedisFault, Unavailable) as error:
-            if _is_in_doubt(error):
+        except RedisFault as error:
+            if error.fault.remedy is Remedy.RESOLVE:
                 self.look_again()
-            raise
+            # What was sent before it may have been done, unless the flow says otherwise itself.
+            found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
+            raise (self._explained(found)) from error.__cause__
 
     def look_again(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
@@ -117,6 +122,16 @@ class SyncClient:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _explained(self, error: RedisFault) -> RedisFault:
+        """Name the rights that are missing where Redis refused one."""
+        if error.fault.code != "NOPERM":
+            return error
+        with suppress(RedisFault):
+            return error.lacking(
+                run_flow_sync(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+            )
+        return error
 
     def _join(self) -> Deployment:
         if self._adopt:
@@ -155,8 +170,8 @@ class AsyncClient:
                     self._agreed.expect(found.shards)
                     break
                 except RedisFault as error:
-                    if _is_final(error, pause):
-                        raise
+                    if is_final(error, pause):
+                        raise (await self._explained(error)) from error.__cause__
                     await look_again(self._client)
                     await asyncio.sleep(pause or 0)
         assert self._layout is not None
@@ -180,16 +195,20 @@ class AsyncClient:
 
     async def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
+        rounds = 0
         try:
             calls = next(flow)
             while True:
                 calls = flow.send(await self.run_all(calls))
+                rounds += 1
         except StopIteration as stop:
             return cast("T", stop.value)
-        except (RedisFault, Unavailable) as error:
-            if _is_in_doubt(error):
+        except RedisFault as error:
+            if error.fault.remedy is Remedy.RESOLVE:
                 await self.look_again()
-            raise
+            # What was sent before it may have been done, unless the flow says otherwise itself.
+            found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
+            raise (await self._explained(found)) from error.__cause__
 
     async def look_again(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
@@ -203,6 +222,16 @@ class AsyncClient:
         """Close the connections."""
         await self._client.aclose()
 
+    async def _explained(self, error: RedisFault) -> RedisFault:
+        """Name the rights that are missing where Redis refused one."""
+        if error.fault.code != "NOPERM":
+            return error
+        with suppress(RedisFault):
+            return error.lacking(
+                await run_flow(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+            )
+        return error
+
     async def _join(self) -> Deployment:
         if self._adopt:
             found = await adopt_deployment(self._client, self._prefix)
@@ -211,67 +240,6 @@ class AsyncClient:
         if self._confirm and self._confirm.is_of_disk:
             await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
         return found
-
-
-class Tries:
-    """The calls of one round trip that have no answer yet, and the replies to the others."""
-
-    def __init__(self, calls: Sequence[Call | Read] | Scripts) -> None:
-        """Begin with all of them left."""
-        self.left: Sequence[Call | Read] | Scripts = calls
-        self.replies: list[Any] = []
-        self._places: list[int] | None = None
-        self._fault: RedisFault | None = None
-
-    def answered(self, replies: Sequence[Any]) -> None:
-        """Note the replies to what was left; what a node could not serve is left again."""
-        if self._places is None:
-            self.replies = list(replies)
-            self._places = list(range(len(replies)))
-        for place, reply in zip(self._places, replies, strict=True):
-            self.replies[place] = reply
-        again = [n for n, reply in enumerate(replies) if _passes(reply)]
-        calls = self.left.made if isinstance(self.left, Scripts) else self.left
-        self.left = [calls[n] for n in again]
-        self._places = [self._places[n] for n in again]
-
-    def failed(self, error: RedisFault, pause: float | None) -> None:
-        """Note that no node served what was left; a final fault is the outcome, or joins it."""
-        if not _is_final(error, pause):
-            return
-        if not self.replies:
-            self._fault = error
-        for place in self._places or ():
-            self.replies[place] = error
-        self.left = []
-
-    @property
-    def are_in_doubt(self) -> bool:
-        """Tell whether whoever answered, or what came, is not to be trusted any longer."""
-        if self._fault is not None:
-            return self._fault.fault.remedy is Remedy.RESOLVE
-        # A plain loop: this is on the way of every accept.
-        for reply in self.replies:
-            if isinstance(reply, RedisFault) and reply.fault.remedy is Remedy.RESOLVE:
-                return True
-        return False
-
-    def outcome(self) -> list[Any]:
-        """Return a reply or a fault for each call; raise the fault that is all there is."""
-        if self._fault is not None:
-            raise self._fault
-        return self.replies
-
-
-def _passes(reply: Any) -> bool:
-    """Tell whether a reply says that another node, or the same one soon, will serve the call."""
-    return isinstance(reply, RedisFault) and reply.fault.code in _ELSEWHERE
-
-
-def _is_in_doubt(error: RedisFault | Unavailable) -> bool:
-    """Tell whether what a flow ended with leaves open whom we are connected to."""
-    fault = error if isinstance(error, RedisFault) else error.__cause__
-    return isinstance(fault, RedisFault) and fault.fault.remedy is Remedy.RESOLVE
 
 
 class _Doubts:
@@ -287,8 +255,3 @@ class _Doubts:
             return False
         self._acted_at = now
         return True
-
-
-def _is_final(error: RedisFault, pause: float | None) -> bool:
-    fault = error.fault
-    return pause is None or fault.remedy is Remedy.CONFIGURE or fault.code in _FINAL

@@ -29,12 +29,12 @@ class _Credentials(CredentialProvider):
     """Reads the password anew for each connection, so that a rotated one is picked up."""
 
     def __init__(self, username: str | None, password: Callable[[], str | None]) -> None:
-        self._username = username
+        self.username = username
         self._password = password
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         password = self._password() or ""
-        return (self._username, password) if self._username else (password,)
+        return (self.username, password) if self.username else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         return self.get_credentials()

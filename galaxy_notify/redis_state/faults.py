@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, TypeGuard
 
@@ -13,6 +13,7 @@ from redis import exceptions
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_state.tls_faults import tls_trouble
+from galaxy_notify.redis_state.whereabouts import noted
 
 #: What a call to Redis may raise; anything else is a defect of ours.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
@@ -45,11 +46,38 @@ class Remedy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault's short code, what to do, and a bounded text without arguments."""
+    """A fault's short code, what to do, and a bounded text without arguments.
+
+    ``server`` and ``user`` say where and as whom it was met; empty where that is not known.
+    """
 
     code: str
     remedy: Remedy
     text: str
+    server: str = ""
+    user: str = ""
+    #: What the user may not do, and what would allow it, where that was asked for.
+    missing: str = ""
+
+    @property
+    def is_permanent(self) -> bool:
+        """Tell whether it stays until somebody changes a setting, a password or a right."""
+        return self.remedy is Remedy.CONFIGURE
+
+    @property
+    def where(self) -> str:
+        """Say where it was met, and as whom where that matters; empty where the text says it."""
+        if not self.server:
+            return ""
+        if self.is_permanent and self.code != "TLS":
+            missing = f": it may not {self.missing}" if self.missing else ""
+            return f" (user {self.user} at {self.server}){missing}"
+        return "" if self.server in self.text else f" ({self.server})"
+
+    @property
+    def reason(self) -> str:
+        """Say for a log what it is, and where and as whom it was met."""
+        return self.text + self.where
 
     @property
     def is_refusal(self) -> bool:
@@ -77,18 +105,37 @@ OTHER_DEPLOYMENT: Final = Fault(
 
 
 class RedisFault(GalaxyNotifyError):
-    """A call to Redis failed; whether it took effect is unknown, and its scripts may run twice."""
+    """A call to Redis failed; its scripts may run twice.
 
-    def __init__(self, fault: Fault) -> None:
+    Whether it took effect is unknown unless the server refused it. *doubtful* says that an
+    earlier try of the same call may have taken effect, whatever the server says now.
+    """
+
+    def __init__(self, fault: Fault, *, doubtful: bool = False) -> None:
         # There the text says all, and is what users are shown.
-        super().__init__(fault.text if fault == NO_DEPLOYMENT else f"{fault.code}: {fault.text}")
+        text = f"{fault.code}: {fault.text}{fault.where}"
+        super().__init__(fault.text if fault.code == NO_DEPLOYMENT.code else text)
         self.fault = fault
+        self.doubtful = doubtful
+
+    @property
+    def wrote_nothing(self) -> bool:
+        """Tell whether surely nothing was written: the server refused the call as a whole."""
+        return (self.fault.is_refusal or self.fault.is_permanent) and not self.doubtful
+
+    def lacking(self, rights: str) -> RedisFault:
+        """Return the same fault with the rights that the user lacks, as far as they are known."""
+        return RedisFault(replace(self.fault, missing=rights), doubtful=self.doubtful)
+
+    def doubted(self) -> RedisFault:
+        """Return the same fault for a call of which an earlier try may have taken effect."""
+        return RedisFault(self.fault, doubtful=True)
 
 
 _RESOLVE: Final = frozenset(
     {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN", UNREADABLE}
 )
-_CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT"})
+_CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT", "TLS"})
 _REFUSALS: Final = frozenset(
     {"OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "CLUSTERDOWN"}
     | {"MOVED", "ASK", "TRYAGAIN", "NOPERM", "NOAUTH", "WRONGPASS"}
@@ -130,15 +177,20 @@ def reply_code(text: str) -> str:
 
 
 def classify(error: BaseException) -> Fault:
-    """Say what kind of fault *error* is."""
+    """Say what kind of fault *error* is, and which server it came from."""
     # While it connects, redis-py's asyncio client hides what the server said in the cause.
     if type(error) is exceptions.ConnectionError and _told_by_server(error.__cause__):
-        return classify(error.__cause__)
+        error = error.__cause__
+    found = noted(error)
+    return replace(_classified(error), server=found.server, user=found.user)
+
+
+def _classified(error: BaseException) -> Fault:
     if told := tls_trouble(error):
         return Fault("TLS", Remedy.CONFIGURE, told[:200])
     text = _bounded(error)
     if isinstance(error, exceptions.AuthenticationError):
-        return Fault(_auth_code(text), Remedy.CONFIGURE, text)
+        return Fault(_auth_code(error, text), Remedy.CONFIGURE, text)
     for kinds, code, remedy in _OF_THE_LINK:
         if isinstance(error, kinds):
             return Fault(code, remedy, text)
@@ -197,9 +249,12 @@ def _told_by_server(cause: BaseException | None) -> TypeGuard[BaseException]:
     return isinstance(cause, (exceptions.ResponseError, exceptions.AuthenticationError))
 
 
-def _auth_code(text: str) -> str:
-    code = reply_code(text)
-    return code if code in _CONFIGURE else "NOAUTH"
+def _auth_code(error: exceptions.AuthenticationError, text: str) -> str:
+    code = reply_code(f"{getattr(error, 'status_code', None) or ''} {text}".strip())
+    if code in _CONFIGURE:
+        return code
+    # redis-py takes the code off the text, and does not always keep it.
+    return "WRONGPASS" if "invalid" in text or "password pair" in text else "NOAUTH"
 
 
 def _bounded(error: BaseException) -> str:

@@ -37,8 +37,15 @@ class Backlog:
     oldest_overdue_ms: int = 0
     leased: int = 0
     dead: int = 0
-    paused: bool = False
+    #: On how many shards the channel is paused: a pause that was interrupted leaves some.
+    paused_shards: int = 0
+    #: For how long; None where that is not known.
     paused_ms: int | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether the channel is paused on any shard."""
+        return self.paused_shards > 0
 
     def __add__(self, other: Backlog) -> Backlog:
         """Return both shards' backlog as one."""
@@ -49,7 +56,7 @@ class Backlog:
             max(self.oldest_overdue_ms, other.oldest_overdue_ms),
             self.leased + other.leased,
             self.dead + other.dead,
-            self.paused or other.paused,
+            self.paused_shards + other.paused_shards,
             max(filter(None, (self.paused_ms, other.paused_ms)), default=None),
         )
 
@@ -134,7 +141,7 @@ class _Shard:
             oldest_ms if oldest_ms > LATE_MS else 0,
             leased,
             dead,
-            bool(paused),
+            int(paused),
             max(0, self._now - number(since)) if paused and number(since) else None,
         )
 

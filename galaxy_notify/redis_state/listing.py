@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heapreplace
 from typing import Any, Final, NamedTuple
 
@@ -193,16 +193,26 @@ class Glance:
     """What a list tells of a notification, or of one part; what cannot be read is None.
 
     ``statuses`` are those of the routes that were asked for; ``corrupt`` stands for what cannot be
-    read. ``moved_to_ms`` is the due time that the whole was given after it was accepted.
+    read. ``moved_to_ms`` is the due time that the whole was given after it was accepted. ``parts``
+    is how many parts were looked at.
     """
 
     exists: bool
     record: Notification | None = None
     record_bytes: int = 0
     open: int | None = None
-    cancelled: bool = False
     moved_to_ms: int | None = None
     statuses: Counter[str] = field(default_factory=Counter)
+    parts: int = 1
+
+    def __add__(self, later: Glance) -> Glance:
+        """Return what both tell: the first part with another one; a part that is gone has none."""
+        return replace(
+            self,
+            open=None if self.open is None else self.open + (later.open or 0),
+            statuses=self.statuses + later.statuses,
+            parts=self.parts + later.parts,
+        )
 
 
 def look(
@@ -227,19 +237,22 @@ def look(
 
 
 def look_at_parts(
-    layout: Layout, names: Sequence[str], routes: Sequence[str]
-) -> Flow[list[Glance]]:
-    """Look at what some parts have of the named routes, and at nothing else of them."""
+    layout: Layout, names: Sequence[str], routes: Sequence[str] | None
+) -> Flow[dict[str, Glance]]:
+    """Look at parts, without their records, as many as are read at once: one at least.
+
+    *routes* are those that are looked at; None means all of each.
+    """
     shards: dict[Keys, list[str]] = {}
     for name in names:
         shards.setdefault(layout.keys_for(name), []).append(name)
     replies = yield [glance(keys, some, routes, 0) for keys, some in shards.items()]
     pairs = zip(shards.values(), replies, strict=True)
-    return [
-        _glance(name, answer)
+    return {
+        name: _glance(name, answer)
         for some, reply in pairs
         for name, answer in zip(some, sound(reply), strict=False)
-    ]
+    }
 
 
 def glance(
@@ -254,7 +267,7 @@ def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
     if not answer:
         return Glance(exists=False)
     with as_fault("glance"):
-        raw, still_open, mark, moved_to, *told = answer
+        raw, still_open, moved_to, *told = answer
         steps = iter(told)
         counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
     return Glance(
@@ -262,7 +275,6 @@ def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
         record=readable_record(notification_id, {b"record": raw}),
         record_bytes=len(raw),
         open=number(still_open) if still_open else None,
-        cancelled=bool(mark),
         moved_to_ms=number(moved_to) or None,
         statuses=Counter(_named(counts)),
     )

@@ -15,6 +15,7 @@ import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, fault_of
+from galaxy_notify.redis_state.flows import Flow
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
@@ -144,6 +145,19 @@ def refused_commands(place: Place) -> Refused:
     if _may_use_transactions(place):
         return refused
     return replace(refused, commands=refused.commands | {"MULTI"})
+
+
+def missing_rights(keys: Keys, role: Role) -> Flow[str]:
+    """Say what a role's user may not do, and what would allow it; empty where it may do all."""
+    (known,) = yield [Read(["EXISTS", keys.meta])]
+    probes = _probes(keys, RIGHTS[role].commands, known)
+    replies = yield [Read(probe) for probe in probes.values()]
+    refused = _refused(keys, probes, replies).of(role)
+    if not refused:
+        return ""
+    faults = (reply.fault for reply in replies if isinstance(reply, RedisFault))
+    user = next((fault.user for fault in faults if fault.code == "NOPERM"), "default")
+    return f"{refused}; ACL SETUSER {user} {refused.rules} allows it"
 
 
 async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user: str) -> None:

@@ -108,7 +108,7 @@ class Outages:
     def down(self, who: object, fault: Fault, node: str = "") -> Turns:
         """Note that a loop's call to a node failed; return whose turns it has to heed."""
         self._away[who] = self._turns.setdefault(node, Turns())
-        self._log.down(fault.code, fault.text)
+        self._log.down(fault.code, fault.reason)
         return self._away[who]
 
     def up(self, who: object) -> None:

@@ -250,7 +250,7 @@ def _confirmed(
     for place, call in enumerate(calls):
         if isinstance(call, Call) and not isinstance(found[place], Exception):
             fault = faults[tag_in(call.command)]
-            found[place] = RedisFault(fault) if fault else found[place]
+            found[place] = RedisFault(fault, doubtful=True) if fault else found[place]
     return found
 
 

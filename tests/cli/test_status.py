@@ -18,7 +18,7 @@ from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
 CHANNEL_KEYS = ["scheduled", "due", "overdue", "oldest_overdue_s", "leased", "dead", "paused"]
-CHANNEL_KEYS += ["paused_s"]
+CHANNEL_KEYS += ["paused_s", "paused_shards"]
 TOTALS = ["accepted", "published", "retried", "dead_lettered", "replayed", "purged"]
 TOTALS += ["cancelled", "expired", "skipped", "abandoned"]
 LONG_AGO_MS = 120_000
@@ -66,7 +66,7 @@ def test_status__has_exactly_the_agreed_shape(command: Command, yard: Graveyard)
 
 def test_status__of_nothing_is_all_zero(command: Command, any_server: Server) -> None:
     """An empty server is told as one, and nothing is written to it."""
-    zeros = [0, 0, 0, 0.0, 0, 0, False, None]
+    zeros = [0, 0, 0, 0.0, 0, 0, False, None, 0]
     assert channel(command) == dict(zip(CHANNEL_KEYS, zeros, strict=True))
     with any_server.client() as client:
         assert client.dbsize() == 0
@@ -138,6 +138,16 @@ def test_status__sums_over_shards(any_server: Server) -> None:
     assert told["channels"]["push"]["scheduled"] == 20
     assert told["totals"]["accepted"] == 20
     assert len(told["streams"]) == 4
+
+
+def test_status__of_a_channel_that_is_paused_here_and_there(server: Server) -> None:
+    """A pause that was interrupted is not told as one of the whole channel."""
+    with graveyard(server, shards=3) as yard:
+        yard.client.sadd(yard.layout.keys(1).paused, "push")
+        command = Command(server.url, {"WORKER__SHARDS": "3"})
+        told = command.told("status")["channels"]["push"]
+        assert (told["paused"], told["paused_shards"]) == (True, 1)
+        assert "! channel push is paused on 1 of 3 shards: `" in command.run("status").stdout
 
 
 def test_status__tells_a_person_what_to_do(command: Command, yard: Graveyard) -> None:

@@ -89,7 +89,7 @@ def test_list__of_what_cannot_be_read_has_nulls(any_server: Server, found: Found
     items = {one: told(site, one) for one in ids(site)}
     assert list(items) == [fine, foreign, broken]
     for one in (broken, foreign):
-        kept = {"notification_id", "accepted_at_ms", "cancelled", "open"}
+        kept = {"notification_id", "accepted_at_ms", "cancelled", "open", "states"}
         assert all(items[one][name] is None for name in items[one].keys() - kept)
     assert (items[broken]["open"], items[foreign]["open"]) == (1, None)
     assert ids(site, ListFilter(types=(str(PLAIN["type"]),))) == [fine]

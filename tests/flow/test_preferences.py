@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.errors import InvalidPreference, Unavailable
+from galaxy_notify.errors import InvalidPreference, Misconfigured, Unavailable
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.intake.preferences import Preferences, silenced, wish
 from galaxy_notify.model.ids import shard_of
@@ -188,7 +188,7 @@ def test_preferences__are_not_stored_before_every_shard_is_marked(
             [rule for rule in rules if "preferred" not in rule] + ["~{gn:[01]}:preferred"]
         )
         with Notifier(site.settings_at(producer.url)) as notifier:
-            with pytest.raises(Unavailable):
+            with pytest.raises(Misconfigured, match="NOPERM"):
                 notifier.preferences.set(user, channels=["push"])
             assert not notifier.preferences.resume(user)
             assert _users_with_keys(site) == {}

@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from galaxy_notify import Notifier
+from galaxy_notify import AsyncNotifier, Misconfigured, Notifier
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.faults import Remedy, classify
@@ -21,7 +21,7 @@ from tests.support.command import Command
 from tests.support.daemons import daemon_on
 from tests.support.intents import PLAIN
 from tests.support.needs import needs
-from tests.support.servers import Server, servers_found
+from tests.support.servers import Server, running, servers_found, the_bundled_server
 from tests.support.tls import Authority, Pair, tls_server
 from tests.support.wait import until, wait_until
 
@@ -108,6 +108,37 @@ def test_tls__that_cannot_be_trusted_is_told(site: Site, tmp_path: Path, wrong: 
     assert done.exit_code == 78, done.output
     (line,) = done.stderr.splitlines()
     assert all(part in line for part in WRONG[wrong]), line
+
+
+def test_tls__server_without_it_is_named() -> None:
+    """A plain server that TLS is spoken to is told from one that is slow."""
+    with running(the_bundled_server(), tcp=True) as server:
+        url = server.tcp_url.replace("redis://", "rediss://")
+        _assert_named(url, f"at {url.split('/')[2]} does not speak TLS: use redis://")
+
+
+@ON_ONE
+def test_tls__server_with_it_is_named(site: Site) -> None:
+    """A TLS server that is spoken to without it is told from one that is away."""
+    where = f"127.0.0.1:{site.port}"
+    _assert_named(f"redis://{where}/0", f"the server at {where} speaks TLS: use rediss://")
+
+
+def _assert_named(url: str, words: str) -> None:
+    """Assert that threads, asyncio and the command line tell the same, as misconfigured."""
+
+    async def accept() -> None:
+        async with AsyncNotifier.from_url(url) as notifier:
+            await notifier.accept(PLAIN)
+
+    with Notifier.from_url(url) as notifier, pytest.raises(Misconfigured) as sync:
+        notifier.accept(PLAIN)
+    with pytest.raises(Misconfigured) as later:
+        asyncio.run(accept())
+    done = Command(url).run("status")
+    assert done.exit_code == 78
+    for text in (str(sync.value), str(later.value), done.stderr):
+        assert words in text
 
 
 @ON_ONE

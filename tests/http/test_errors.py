@@ -15,6 +15,8 @@ import pytest
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Doorkeeper
 from galaxy_notify.http.parts import Parts
+from galaxy_notify.http.problems import Problem, redis_faults
+from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry.prometheus import start_scraped
 from tests.http.conftest import BODY_MS, LIMIT
@@ -229,3 +231,22 @@ def _all_of(peer: socket.socket) -> bytes:
     while part := peer.recv(65_536):
         found += part
     return found
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy", "kind", "status"),
+    [
+        ("timeout", Remedy.RETRY, "unavailable", 503),
+        ("OOM", Remedy.RETRY, "refused", 503),
+        ("READONLY", Remedy.RESOLVE, "refused", 503),
+        ("WRONGPASS", Remedy.CONFIGURE, "misconfigured", 500),
+    ],
+)
+def test_faults__are_three_kinds(code: str, remedy: Remedy, kind: str, status: int) -> None:
+    """Only what may pass by itself says when to come again; the server is named in each."""
+    fault = RedisFault(Fault(code, remedy, "why", "127.0.0.1:1", "ann"))
+    with pytest.raises(Problem) as raised, redis_faults():
+        raise fault
+    assert (raised.value.kind, raised.value.status) == (kind, status)
+    assert ("Retry-After" in raised.value.headers) == (status == 503)
+    assert "127.0.0.1:1" in raised.value.detail

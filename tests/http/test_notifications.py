@@ -115,6 +115,23 @@ def test_accept__again_after_503_is_one(api: httpx.Client) -> None:
     assert fields(told) == ["notification_id"]
 
 
+def test_accept__refused_by_redis_is_not_unknown(api: httpx.Client, server: Server) -> None:
+    """Where Redis takes nothing, nothing was written, and one may come again."""
+    assert api.post(PATH, json=INTENT).status_code == 201
+    with server.client() as admin:
+        admin.config_set("maxmemory", "1")
+        try:
+            one = api.post(PATH, json=INTENT)
+            many = api.post(f"{PATH}:batch", json=[INTENT, {}])
+        finally:
+            admin.config_set("maxmemory", "0")
+    for done in (one, many):
+        assert "nothing was written" in problem(done, 503, "refused")["detail"]
+        assert done.headers["Retry-After"]
+    assert one.json()["notification_id"]
+    assert [(item["item"], item["code"]) for item in many.json()["errors"]] == [(0, "not_written")]
+
+
 def test_batch__has_a_receipt_for_each_in_order(api: httpx.Client) -> None:
     """A refused intent does not hold up its neighbours."""
     keyed = INTENT | {"idempotency_key": "k"}

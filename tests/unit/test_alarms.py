@@ -118,10 +118,10 @@ def test_alarms__one_of_two_workers_is_gone() -> None:
 
 def test_alarms__a_pause_with_its_age_and_what_waits() -> None:
     """Of a pause by an older version the age is unknown."""
-    paused = Backlog(due=1500, paused=True, paused_ms=125_000, oldest_overdue_ms=90_000)
+    paused = Backlog(due=1500, paused_shards=1, paused_ms=125_000, oldest_overdue_ms=90_000)
     expected = ["channel push is paused for 2 min 5 s, 1,500 due"]
     assert told(replace(WELL, channels={"push": paused})) == expected
-    old = Backlog(paused=True)
+    old = Backlog(paused_shards=1)
     assert told(replace(WELL, channels={"push": old})) == ["channel push is paused"]
 
 

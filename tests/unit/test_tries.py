@@ -6,7 +6,6 @@ import pytest
 from redis import exceptions
 
 from galaxy_notify.redis_state.access import open_sync
-from galaxy_notify.redis_state.client import Tries
 from galaxy_notify.redis_state.connection import sync_client
 from galaxy_notify.redis_state.faults import RedisFault, fault_of
 from galaxy_notify.redis_state.following import Primary, Scout
@@ -14,6 +13,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.lookup import Address, ClusterLookup
 from galaxy_notify.redis_state.nodes import NodesClient, by_node
 from galaxy_notify.redis_state.scripts import Read
+from galaxy_notify.redis_state.tries import Tries
 from galaxy_notify.settings import settings_from
 
 CALLS = [Read(["GET", f"{{gn:{shard}}}:x"]) for shard in range(12)]
@@ -30,7 +30,7 @@ def test_tries__what_was_answered_stands() -> None:
     tries.failed(REFUSED, 0.1)
     assert list(tries.left) == [CALLS[1]]
     tries.failed(TIMEOUT, 0.1)
-    assert (list(tries.left), tries.outcome()) == ([], [b"0", TIMEOUT, b"2"])
+    assert (list(tries.left), tries.outcome()) == ([], [b"0", TIMEOUT.doubted(), b"2"])
 
 
 def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
@@ -43,7 +43,17 @@ def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
         assert not tries.left
         with pytest.raises(RedisFault) as raised:
             tries.outcome()
-        assert raised.value is error
+        assert raised.value == error.doubted()
+
+
+def test_tries__a_refusal_after_a_lost_answer_is_in_doubt() -> None:
+    """The try whose answer was lost may have written, one that was refused did not."""
+    full = fault_of(exceptions.OutOfMemoryError("OOM command not allowed"))
+    for before, wrote_nothing in ((REFUSED, False), (full, True)):
+        tries = Tries(CALLS[:1])
+        tries.failed(before, 0.1)
+        tries.answered([full])
+        assert tries.outcome()[0].wrote_nothing is wrote_nothing
 
 
 def test_tries__tell_of_doubts() -> None:
