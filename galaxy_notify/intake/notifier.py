@@ -88,7 +88,7 @@ class Notifier(NotCopied):
             receipt = self._drive(accept_one(layout, planned))
         except RedisFault as error:
             raise failed_call(error, notification_id=_repeat_with(parsed, named)) from error
-        return _known(receipt, planned)
+        return _known(receipt, planned, self._client.server)
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; a refused one does not hold up its neighbours.
@@ -104,7 +104,7 @@ class Notifier(NotCopied):
                 receipts += self._drive(accept_flow(layout, plans))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, rest, error) from error
-        return all_known(receipts)
+        return all_known(receipts, self._client.server)
 
     def cancel(
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
@@ -190,7 +190,7 @@ class AsyncNotifier(NotCopied):
             receipt = await self._drive(accept_one(layout, planned))
         except RedisFault as error:
             raise failed_call(error, notification_id=_repeat_with(parsed, named)) from error
-        return _known(receipt, planned)
+        return _known(receipt, planned, self._client.server)
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; see `Notifier.accept_many`."""
@@ -203,7 +203,7 @@ class AsyncNotifier(NotCopied):
                 receipts += await self._drive(accept_flow(layout, plans))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, rest, error) from error
-        return all_known(receipts)
+        return all_known(receipts, self._client.server)
 
     async def cancel(
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
@@ -287,8 +287,8 @@ def _plan(
         return refused(error)
 
 
-def _known(receipt: Receipt | Unknown, planned: Plan) -> Receipt:
+def _known(receipt: Receipt | Unknown, planned: Plan, server: str) -> Receipt:
     if isinstance(receipt, Unknown):
-        text = receipt.told("Redis could not store the notification")
+        text = receipt.told(f"Redis at {server} could not store the notification")
         raise failed_call(receipt.fault, text, planned.notification_id)
     return receipt

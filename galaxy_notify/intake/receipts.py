@@ -118,14 +118,14 @@ def interrupted(
     return _failed([*receipts, *left], fault, str(fault))
 
 
-def all_known(receipts: list[Receipt | Unknown]) -> list[Receipt]:
+def all_known(receipts: list[Receipt | Unknown], server: str) -> list[Receipt]:
     """Return the receipts; raise a `CallFailed` where one of them is unknown."""
     known = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
     unknown = [receipt for receipt in receipts if isinstance(receipt, Unknown)]
     if unknown:
         # The first of which nothing is known tells more than one that was refused.
         first = min(unknown, key=lambda one: one.refused)
-        text = first.told("Redis could not store every notification")
+        text = first.told(f"Redis at {server} could not store every notification")
         raise _failed(receipts, first.fault, text)
     return known
 

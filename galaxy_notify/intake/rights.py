@@ -27,5 +27,5 @@ def _lacks_a_right(one: Receipt | Unknown) -> bool:
 
 def _named(one: Receipt | Unknown, missing: str) -> Receipt | Unknown:
     if isinstance(one, Unknown) and _lacks_a_right(one):
-        return one._replace(reason=f"{one.reason}: it may not {missing}")
+        return one._replace(reason=f"{one.reason}: {missing}")
     return one

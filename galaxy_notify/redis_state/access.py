@@ -104,6 +104,17 @@ def user_name(settings: Settings) -> str:
     return settings.redis.username or urlsplit(settings.redis.url).username or "default"
 
 
+def server_name(settings: Settings) -> str:
+    """Return where *settings* look for Redis, without a password."""
+    if settings.redis.sentinels:
+        return ", ".join(settings.redis.sentinels)
+    parts = urlsplit(settings.redis.url)
+    if parts.hostname is None:
+        return parts.path or settings.redis.url
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or _REDIS_PORT}"
+
+
 def _lookup(settings: Settings, url: str) -> Lookup | None:
     own = settings.redis
     if own.sentinels:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, Final, TypeVar, cast
 
-from galaxy_notify.redis_state.access import open_async, open_sync
+from galaxy_notify.redis_state.access import open_async, open_sync, server_name
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import RedisFault, Remedy
@@ -56,6 +56,8 @@ class SyncClient:
         self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
+        #: Where Redis is, for people.
+        self.server = server_name(settings)
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
@@ -155,6 +157,8 @@ class AsyncClient:
         self._client = open_async(settings, agreed=self._agreed if adopt else None)
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
+        #: Where Redis is, for people.
+        self.server = server_name(settings)
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None

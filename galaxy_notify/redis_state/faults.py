@@ -70,8 +70,7 @@ class Fault:
         if not self.server:
             return ""
         if self.is_permanent and self.code != "TLS":
-            missing = f": it may not {self.missing}" if self.missing else ""
-            return f" (user {self.user} at {self.server}){missing}"
+            return f": {self.missing}" if self.missing else f" (user {self.user} at {self.server})"
         return "" if self.server in self.text else f" ({self.server})"
 
     @property

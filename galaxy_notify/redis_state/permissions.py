@@ -156,8 +156,11 @@ def missing_rights(keys: Keys, role: Role) -> Flow[str]:
     if not refused:
         return ""
     faults = (reply.fault for reply in replies if isinstance(reply, RedisFault))
-    user = next((fault.user for fault in faults if fault.code == "NOPERM"), "default")
-    return f"{refused}; ACL SETUSER {user} {refused.rules} allows it"
+    met = next(fault for fault in faults if fault.code == "NOPERM")
+    return (
+        f"user {met.user} at {met.server} may not {refused};"
+        f" ACL SETUSER {met.user} {refused.rules} allows it"
+    )
 
 
 async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user: str) -> None:

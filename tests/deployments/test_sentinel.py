@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import Misconfigured
 from galaxy_notify.intake.notifier import Notifier
 from tests.support import founding
 from tests.support.command import NOWHERE, Command
@@ -150,7 +150,7 @@ def test_sentinel__has_a_password_of_its_own() -> None:
         own = {name.removeprefix("redis__"): value for name, value in nodes.settings.items()}
         with (
             Notifier.from_url(NOWHERE, **own) as notifier,
-            pytest.raises(Unavailable, match=r"does not answer: .*authenticat"),
+            pytest.raises(Misconfigured, match=r"does not answer: .*authenticat"),
         ):
             notifier.accept(PLAIN)
         founding.found(nodes.servers[0].url)

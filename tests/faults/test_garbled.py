@@ -10,7 +10,7 @@ from random import Random
 import pytest
 import redis.asyncio
 
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import CallFailed
 from galaxy_notify.fsck.faults import Looked, Mending
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.intake.notifier import Notifier
@@ -180,7 +180,7 @@ def test_row22__any_kind_of_reply_to_a_change(
         with (
             faulty(server.socket, Random(1), trouble) as proxy,
             Notifier.from_url(proxy.url) as notifier,
-            suppress(Unavailable),
+            suppress(CallFailed),
         ):
             made = notifier.accept(PLAIN).notification_id or ""
             notifier.reschedule(made, "2099-01-01T00:00:00Z")

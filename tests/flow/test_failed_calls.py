@@ -110,6 +110,7 @@ def test_accept__names_the_missing_right(
     assert error.code == "NOPERM"
     assert allows.partition("~")[0].strip() in str(error)
     assert "allows it" in str(error)
+    assert f"user {USER} at {where_of(any_server)} may not " in str(error)
 
 
 @pytest.mark.parametrize(("state", "code"), [(full, "OOM"), (replica, "READONLY")])
@@ -123,6 +124,7 @@ def test_accept__refused_wrote_nothing(state: Any, code: str, any_server: Server
             with pytest.raises(ServerRefused) as many:
                 notifier.accept_many([KEYED, {**PLAIN, "type": ""}, PLAIN])
         assert raised.value.code == many.value.code == code
+        assert all(where_of(any_server) in str(one.value) for one in (raised, many))
         assert many.value.not_written == (0, 2)
         assert [one and one.status for one in many.value.receipts] == [None, "refused", None]
         again = notifier.accept(KEYED, notification_id=raised.value.notification_id)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.redis_state.settlement import Settled, Settlement
 from galaxy_notify.redis_state.store import Store
@@ -40,7 +40,7 @@ class Load:
             intent = {"type": "t", "producer": "p", "recipients": [f"{name}-{number}"]}
             try:
                 receipt = notifier.accept(intent)
-            except Unavailable as error:
+            except CallFailed as error:
                 self.unknown.append(error.notification_id or "")
             else:
                 assert receipt.notification_id is not None

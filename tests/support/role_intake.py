@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from galaxy_notify import AsyncNotifier
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import CallFailed
 from galaxy_notify.redis_state.access import open_async
 from galaxy_notify.redis_state.connection import sync_client
 from galaxy_notify.redis_state.faults import RedisFault
@@ -70,7 +70,7 @@ def _accept(stage: Stage, *intents: dict[str, Any]) -> None:
         async with AsyncNotifier(settings_from({"redis": {"url": stage.url}})) as notifier:
             try:
                 await notifier.accept_many(intents)
-            except Unavailable:
+            except CallFailed:
                 assert stage.denied() or "email" in str(intents)
 
     asyncio.run(accept())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import random_id
 from tests.faults.support.journal import Journal, Promise
@@ -90,7 +90,7 @@ class Load:
         while not self._stop.is_set():
             try:
                 receipt = notifier.accept(intent, notification_id=notification_id)
-            except Unavailable:
+            except CallFailed:
                 self.journal.no_answer()
                 if rng.random() < 0.1:
                     return  # this producer gives up: it may be there or not
@@ -106,7 +106,7 @@ class Load:
         promise.is_cancel_asked = True
         try:
             promise.cancelled = notifier.cancel(promise.notification_id).cancelled
-        except Unavailable:
+        except CallFailed:
             self.journal.no_answer()
 
     def _intent(self, rng: Random) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from galaxy_notify.errors import InvalidIntent, TransientEncodingError, Unavailable
+from galaxy_notify.errors import CallFailed, InvalidIntent, TransientEncodingError
 from galaxy_notify.intake.accepting import Flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.planning import plan
@@ -129,7 +129,7 @@ class Producer:
             flow = reschedule_flow(self._layout, target, due, now(), "sim")
         try:
             await self._client.drive(flow)
-        except (Unavailable, InvalidIntent):
+        except (CallFailed, RedisFault, InvalidIntent):
             return
 
     def _intent(self, now: int, number: int) -> Intent:
