@@ -69,7 +69,7 @@ def test_wait__raises_what_breaks_the_process(outages: Outages) -> None:
         asyncio.run(run())
 
 
-def test_answer__lets_all_try_at_once(outages: Outages) -> None:
+def test_answer__lets_all_try_at_once(outages: Outages, monkeypatch: pytest.MonkeyPatch) -> None:
     """When one of many was answered, the others do not wait for their turns."""
     stop, calls = StopFlag(), count(1)
 
@@ -86,6 +86,7 @@ def test_answer__lets_all_try_at_once(outages: Outages) -> None:
             return await asyncio.gather(*(loop(call) for loop in loops))
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        monkeypatch.setattr(persistence, "monotonic", runner.get_loop().time)
         assert runner.run(run()) == ["answered"] * 20
 
 
