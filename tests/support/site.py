@@ -34,6 +34,11 @@ class Site(Graveyard):
         self._given = settings
         self.settings = self.settings_at(url)
         place = open_place(self.settings, join=True)
+        # What looks on has more patience than the calls of the product.
+        pool = place.client.connection_pool
+        if "socket_timeout" in pool.connection_kwargs:
+            pool.connection_kwargs["socket_timeout"] = HANG_S
+            pool.disconnect()
         super().__init__(place.client, place.deployment)
         self.notifier = Notifier(self.settings)
         self.stations: list[Station] = []
