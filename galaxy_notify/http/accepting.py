@@ -19,6 +19,7 @@ from galaxy_notify.http.problems import (
     Problem,
     answer,
     fault,
+    is_busy,
     redis_faults,
     refused,
     unavailable,
@@ -124,6 +125,8 @@ def _partly(error: Unavailable, number: int) -> Problem:
         for place, one in enumerate(found)
         if one is None
     ]
-    problem = unavailable(f"redis is away: {error}", more={"receipts": known})
+    busy = is_busy(error)
+    detail = str(error) if busy else f"redis is away: {error}"
+    problem = unavailable(detail, "busy" if busy else "unavailable", {"receipts": known})
     problem.errors = errors
     return problem

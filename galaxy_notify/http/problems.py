@@ -13,6 +13,7 @@ from galaxy_notify.errors import ConfigurationError, Invalid, Unavailable
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.pools import BUSY
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
@@ -134,9 +135,17 @@ def redis_faults() -> Iterator[None]:
         raise unavailable(f"redis is away: {refusal(error.fault)}") from error
     except Unavailable as error:
         named = {"notification_id": error.notification_id} if error.notification_id else {}
+        if is_busy(error):
+            raise unavailable(str(error), "busy", named) from error
         raise unavailable(_told(error), more=named) from error
     except ConfigurationError as error:
         raise unavailable(f"the deployment does not fit: {error}") from error
+
+
+def is_busy(error: Unavailable) -> bool:
+    """Tell whether nothing was sent because too many calls wait for a connection."""
+    cause = error.__cause__
+    return isinstance(cause, RedisFault) and cause.fault.code == BUSY
 
 
 def _told(error: Unavailable) -> str:

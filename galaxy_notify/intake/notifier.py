@@ -172,6 +172,7 @@ class AsyncNotifier:
 
     async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
+        await self._client.turn()
         try:
             parsed = _parsed(intent, notification_id)
         except InvalidIntent as error:
@@ -195,6 +196,7 @@ class AsyncNotifier:
         rest = iter(intents)
         while chunk := list(islice(rest, _CHUNK)):
             try:
+                await self._client.turn()
                 layout = await self._client.layout()
                 plans = _plans(chunk, layout.deployment)
                 receipts += await self._drive(accept_flow(layout, plans))
@@ -233,6 +235,7 @@ class AsyncNotifier:
         await self._client.close()
 
     async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+        await self._client.turn()
         try:
             return await self._drive(flow(await self._client.layout()))
         except RedisFault as error:

@@ -105,8 +105,9 @@ def _url(settings: Settings) -> str:
 
 
 def _access(settings: Settings) -> dict[str, Any]:
-    """Return the options with which *settings* log in and trust the server."""
+    """Return the options with which *settings* log in, trust the server, and wait in line."""
     own = settings.redis
     tls = {field: getattr(own, field) for field in _TLS_FIELDS}
     password = own.current_password if own.password or own.password_file else None
-    return access_options(username=own.username or None, password=password, **tls)
+    access = access_options(username=own.username or None, password=password, **tls)
+    return access | {"max_waiting": own.max_waiting}

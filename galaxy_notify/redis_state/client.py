@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Generator, Sequence
+from random import uniform
 from typing import Any, Final, TypeVar, cast
 
 from galaxy_notify.errors import Unavailable
@@ -19,6 +20,8 @@ from galaxy_notify.redis_state.joining import (
     read_deployment_sync,
 )
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
+from galaxy_notify.redis_state.per_loop import Pace, PerLoop, Together
+from galaxy_notify.redis_state.pools import BUSY
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.settings import Settings
@@ -32,8 +35,8 @@ _PAUSES_S: Final = (0.02, 0.1, 0.4)
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
 _DOUBTS_APART_S: Final = 0.5
-#: These took their full time already.
-_FINAL: Final = frozenset({"timeout", UNCONFIRMED})
+#: These took their full time already, or would only make the line longer.
+_FINAL: Final = frozenset({"timeout", UNCONFIRMED, BUSY})
 
 
 class SyncClient:
@@ -66,7 +69,7 @@ class SyncClient:
                     if _is_final(error, pause):
                         raise
                     look_again_sync(self._client)
-                    time.sleep(pause or 0)
+                    time.sleep(_apart(pause or 0))
         assert self._layout is not None
         return self._layout
 
@@ -81,7 +84,7 @@ class SyncClient:
             if not tries.left or pause is None:
                 break
             look_again_sync(self._client)
-            time.sleep(pause)
+            time.sleep(_apart(pause))
         if tries.are_in_doubt:
             self.look_again()
         return tries.outcome()
@@ -128,6 +131,8 @@ class AsyncClient:
         """
         self._pauses_s = () if once else _PAUSES_S
         self._client = open_async(settings)
+        self._pace: PerLoop[Pace] = PerLoop(Pace)
+        self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
         self._mine = Deployment.from_settings(settings)
@@ -138,17 +143,12 @@ class AsyncClient:
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         if self._layout is None:
-            for pause in (*self._pauses_s, None):
-                try:
-                    self._layout = Layout(self._prefix, await self._join())
-                    break
-                except RedisFault as error:
-                    if _is_final(error, pause):
-                        raise
-                    await look_again(self._client)
-                    await asyncio.sleep(pause or 0)
-        assert self._layout is not None
+            self._layout = await self._joining.here().run(self._joined)
         return self._layout
+
+    async def turn(self) -> None:
+        """Wait until a call may begin: of thousands at once, a few at a time."""
+        await self._pace.here().turn()
 
     async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
@@ -161,7 +161,7 @@ class AsyncClient:
             if not tries.left or pause is None:
                 break
             await look_again(self._client)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_apart(pause))
         if tries.are_in_doubt:
             await self.look_again()
         return tries.outcome()
@@ -190,6 +190,17 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    async def _joined(self) -> Layout:
+        for pause in self._pauses_s:
+            try:
+                return Layout(self._prefix, await self._join())
+            except RedisFault as error:
+                if _is_final(error, pause):
+                    raise
+                await look_again(self._client)
+                await asyncio.sleep(_apart(pause))
+        return Layout(self._prefix, await self._join())
 
     async def _join(self) -> Deployment:
         if self._adopt and (found := await read_deployment(self._client, self._prefix)):
@@ -272,6 +283,11 @@ class _Doubts:
             return False
         self._acted_at = now
         return True
+
+
+def _apart(pause: float) -> float:
+    """Return how long to pause: those who failed together do not try again together."""
+    return uniform(0.5, 1.0) * pause  # no secret
 
 
 def _is_final(error: RedisFault, pause: float | None) -> bool:

@@ -15,13 +15,16 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from galaxy_notify.redis_state import wire
+from galaxy_notify.redis_state.async_pools import AsyncPool
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.following import Primary
-from galaxy_notify.redis_state.pools import AsyncPool, KeepingPool
+from galaxy_notify.redis_state.pools import KeepingPool
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 1.0
+#: How many callers may wait for a connection.
+MAX_WAITING: Final = 100_000
 _ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
@@ -44,6 +47,7 @@ def async_client(
     url: str,
     *,
     connections: int = 8,
+    max_waiting: int = MAX_WAITING,
     name: str = "galaxy-notify",
     primary: Primary | None = None,
     **options: Any,
@@ -55,7 +59,7 @@ def async_client(
     pool = AsyncPool.from_url(
         _known_scheme(url),
         max_connections=connections,
-        timeout=SOCKET_TIMEOUT_S,
+        max_waiting=max_waiting,
         retry=AsyncRetry(NoBackoff(), 0),
         **_common(name, options),
     )
@@ -71,6 +75,7 @@ def sync_client(
     url: str,
     *,
     connections: int = 8,
+    max_waiting: int = MAX_WAITING,
     name: str = "galaxy-notify",
     primary: Primary | None = None,
     **options: Any,
@@ -79,7 +84,7 @@ def sync_client(
     pool = KeepingPool.from_url(
         _known_scheme(url),
         max_connections=connections,
-        timeout=SOCKET_TIMEOUT_S,
+        max_waiting=max_waiting,
         retry=Retry(NoBackoff(), 0),
         **_common(name, options),
     )
