@@ -84,13 +84,16 @@ class GatewayConsumer(NotCopied):
         if self._place is not None:
             await self._place.close()
             self._place = None
+        if self._handling is None:
+            self._stop = StopFlag()
 
     async def run(self, handler: Handler) -> None:
         """Deliver events to the handler until `stop`; wait out outages of Redis.
 
         A stop, and likewise a cancellation, first lets the handlers in hand end, within
-        ``stop_within_s``. Raises `ConfigurationError` where Redis refuses us at the start, or the
-        deployment is of another format; anything else that it raises is a defect.
+        ``stop_within_s``. It may then run again, in another event loop as well. Raises
+        `ConfigurationError` where Redis refuses us at the start, or the deployment is of another
+        format; anything else that it raises is a defect.
         """
         self._handling = Handling(handler, self._options.timeout_s)
         work = asyncio.ensure_future(self._run(self._handling))
@@ -100,6 +103,8 @@ class GatewayConsumer(NotCopied):
             self.stop()
             await asyncio.wait([work])
             raise
+        finally:
+            self._stop, self._handling = StopFlag(), None
 
     def stop(self) -> None:
         """End `run` soon; call it from the thread of its event loop."""

@@ -20,7 +20,7 @@ from galaxy_notify.errors import (
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.faults import BUSY, RedisFault
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
@@ -154,6 +154,8 @@ def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Probl
     more = {**named, **(more or {})}
     if isinstance(error, Misconfigured):
         return Problem("misconfigured", str(error), more=more)
+    if error.code == BUSY:
+        return unavailable(str(error), "busy", more)
     if isinstance(error, ServerRefused):
         return unavailable(str(error), "refused", more)
     return unavailable(f"redis is away: {error}", more=more)

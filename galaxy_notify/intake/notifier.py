@@ -175,6 +175,7 @@ class AsyncNotifier(NotCopied):
 
     async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
+        await self._client.turn()
         try:
             parsed = _parsed(intent, notification_id)
         except InvalidIntent as error:
@@ -198,6 +199,7 @@ class AsyncNotifier(NotCopied):
         rest = iter(intents)
         while chunk := list(islice(rest, _CHUNK)):
             try:
+                await self._client.turn()
                 layout = await self._client.layout()
                 plans = _plans(chunk, layout.deployment)
                 receipts += await self._drive(accept_flow(layout, plans))
@@ -236,6 +238,7 @@ class AsyncNotifier(NotCopied):
         await self._client.close()
 
     async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+        await self._client.turn()
         try:
             return await self._drive(flow(await self._client.layout()))
         except RedisFault as error:

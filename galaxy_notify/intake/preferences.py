@@ -98,6 +98,7 @@ class AsyncPreferences:
     async def get(self, user: str) -> UserPreferences:
         """Return all that a user wants; see `Preferences.get`."""
         check_user(user)
+        await self._client.turn()
         try:
             return await self._client.run_flow(get_flow(await self._client.layout(), user))
         except RedisFault as error:
@@ -137,6 +138,7 @@ class AsyncPreferences:
 
     async def change(self, changes: Sequence[UserChange]) -> list[Answer]:
         """Store many changes in few round trips; an answer for each, in order."""
+        await self._client.turn()
         try:
             return await self._client.run_flow(change_flow(await self._client.layout(), changes))
         except RedisFault as error:

@@ -163,7 +163,7 @@ def _url(settings: Settings) -> str:
 
 
 def _access(settings: Settings) -> dict[str, Any]:
-    """Return the options with which *settings* log in and trust the server.
+    """Return the options with which *settings* log in, trust the server, and wait in line.
 
     Raises `ConfigurationError` for TLS files that cannot be used.
     """
@@ -171,4 +171,5 @@ def _access(settings: Settings) -> dict[str, Any]:
     check_tls_files(own)
     tls = {field: getattr(own, field) for field in _TLS_FIELDS}
     password = own.current_password if own.password or own.password_file else None
-    return access_options(username=own.username or None, password=password, **tls)
+    access = access_options(username=own.username or None, password=password, **tls)
+    return access | {"max_waiting": own.max_waiting}

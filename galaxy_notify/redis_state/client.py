@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
+from random import uniform
 from typing import Any, Final, TypeVar, cast
 
 from galaxy_notify.redis_state.access import open_async, open_sync, server_name
@@ -24,6 +25,7 @@ from galaxy_notify.redis_state.joining import (
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import look_again, look_again_sync
+from galaxy_notify.redis_state.per_loop import Pace, PerLoop, Together
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.runner import run_all, run_all_sync
@@ -76,7 +78,7 @@ class SyncClient:
                     if is_final(error, pause):
                         raise (self._explained(error)) from error.__cause__
                     look_again_sync(self._client)
-                    time.sleep(pause or 0)
+                    time.sleep(_apart(pause or 0))
         assert self._layout is not None
         return self._layout
 
@@ -91,7 +93,7 @@ class SyncClient:
             if not tries.left or pause is None:
                 break
             look_again_sync(self._client)
-            time.sleep(pause)
+            time.sleep(_apart(pause))
         if tries.are_in_doubt:
             self.look_again()
         return tries.outcome()
@@ -155,6 +157,8 @@ class AsyncClient:
         self._pauses_s = () if once else _PAUSES_S
         self._agreed = StillAgreed(settings.redis.prefix)
         self._client = open_async(settings, agreed=self._agreed if adopt else None)
+        self._pace: PerLoop[Pace] = PerLoop(Pace)
+        self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix
         #: Where Redis is, for people.
@@ -167,19 +171,12 @@ class AsyncClient:
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         if self._layout is None or self._agreed.is_broken:
-            for pause in (*self._pauses_s, None):
-                try:
-                    found = await self._join()
-                    self._layout = Layout(self._prefix, found)
-                    self._agreed.expect(found.shards)
-                    break
-                except RedisFault as error:
-                    if is_final(error, pause):
-                        raise (await self._explained(error)) from error.__cause__
-                    await look_again(self._client)
-                    await asyncio.sleep(pause or 0)
-        assert self._layout is not None
+            self._layout = await self._joining.here().run(self._joined)
         return self._layout
+
+    async def turn(self) -> None:
+        """Wait until a call may begin: of thousands at once, a few at a time."""
+        await self._pace.here().turn()
 
     async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
@@ -192,7 +189,7 @@ class AsyncClient:
             if not tries.left or pause is None:
                 break
             await look_again(self._client)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_apart(pause))
         if tries.are_in_doubt:
             await self.look_again()
         return tries.outcome()
@@ -236,6 +233,19 @@ class AsyncClient:
             )
         return error
 
+    async def _joined(self) -> Layout:
+        for pause in (*self._pauses_s, None):
+            try:
+                found = await self._join()
+                break
+            except RedisFault as error:
+                if is_final(error, pause):
+                    raise (await self._explained(error)) from error.__cause__
+                await look_again(self._client)
+                await asyncio.sleep(_apart(pause or 0))
+        self._agreed.expect(found.shards)
+        return Layout(self._prefix, found)
+
     async def _join(self) -> Deployment:
         if self._adopt:
             found = await adopt_deployment(self._client, self._prefix)
@@ -259,3 +269,8 @@ class _Doubts:
             return False
         self._acted_at = now
         return True
+
+
+def _apart(pause: float) -> float:
+    """Return how long to pause: those who failed together do not try again together."""
+    return uniform(0.5, 1.0) * pause  # no secret

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,13 +15,16 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from galaxy_notify.redis_state import wire
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.async_pools import AsyncPool
+from galaxy_notify.redis_state.faults import GARBLED, REDIS_ERRORS, Garbled
 from galaxy_notify.redis_state.following import Primary
-from galaxy_notify.redis_state.pools import AsyncPool, KeepingPool
+from galaxy_notify.redis_state.pools import KeepingPool
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 1.0
+#: How many callers may wait for a connection.
+MAX_WAITING: Final = 100_000
 _ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
@@ -44,6 +47,7 @@ def async_client(
     url: str,
     *,
     connections: int = 8,
+    max_waiting: int = MAX_WAITING,
     name: str = "galaxy-notify",
     primary: Primary | None = None,
     **options: Any,
@@ -55,7 +59,7 @@ def async_client(
     pool = AsyncPool.from_url(
         _known_scheme(url),
         max_connections=connections,
-        timeout=SOCKET_TIMEOUT_S,
+        max_waiting=max_waiting,
         retry=AsyncRetry(NoBackoff(), 0),
         **_common(name, options),
     )
@@ -63,7 +67,7 @@ def async_client(
     if primary:
         pool.connection_kwargs["primary"] = primary
     client = redis.asyncio.Redis.from_pool(pool)
-    wire.with_sound_callbacks(client.response_callbacks)
+    _with_sound_callbacks(client.response_callbacks)
     return client
 
 
@@ -71,6 +75,7 @@ def sync_client(
     url: str,
     *,
     connections: int = 8,
+    max_waiting: int = MAX_WAITING,
     name: str = "galaxy-notify",
     primary: Primary | None = None,
     **options: Any,
@@ -79,7 +84,7 @@ def sync_client(
     pool = KeepingPool.from_url(
         _known_scheme(url),
         max_connections=connections,
-        timeout=SOCKET_TIMEOUT_S,
+        max_waiting=max_waiting,
         retry=Retry(NoBackoff(), 0),
         **_common(name, options),
     )
@@ -87,7 +92,7 @@ def sync_client(
     if primary:
         pool.connection_kwargs["primary"] = primary
     client = redis.Redis.from_pool(pool)
-    wire.with_sound_callbacks(client.response_callbacks)
+    _with_sound_callbacks(client.response_callbacks)
     return client
 
 
@@ -149,3 +154,19 @@ def _known_scheme(url: str) -> str:
         if url.startswith(alias):
             return scheme + url.removeprefix(alias)
     return url
+
+
+def _with_sound_callbacks(callbacks: MutableMapping[Any, Callable[..., Any]]) -> None:
+    """Have what a client makes of replies raise `Garbled` where a reply can't be made into it."""
+    for name, callback in list(callbacks.items()):
+        callbacks[name] = _sound(callback)
+
+
+def _sound(callback: Callable[..., Any]) -> Callable[..., Any]:
+    def made(reply: Any, **options: Any) -> Any:
+        try:
+            return callback(reply, **options)
+        except GARBLED as error:
+            raise Garbled(f"what came is no reply: {type(error).__name__}") from error
+
+    return made

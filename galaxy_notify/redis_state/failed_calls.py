@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from galaxy_notify.errors import CallFailed, Misconfigured, ServerRefused, Unavailable
-from galaxy_notify.redis_state.faults import RedisFault, fault_in
+from galaxy_notify.redis_state.faults import BUSY, RedisFault, fault_in
 
 
 def failed_call(
@@ -25,7 +25,7 @@ def failed_call(
     kind: type[CallFailed] = Unavailable
     if fault.fault.is_permanent:
         kind, told = Misconfigured, f"redis refuses: {told}"
-    elif fault.wrote_nothing:
+    elif fault.wrote_nothing and fault.fault.code != BUSY:
         kind, told = ServerRefused, f"redis refused the call, nothing was written: {told}"
     code = fault.fault.code
     error = kind(told, notification_id, receipts, code=code, not_written=not_written)

@@ -29,6 +29,8 @@ class Garbled(exceptions.ResponseError):
     """
 
 
+#: The code of a call that was not sent because too many wait for a connection.
+BUSY: Final = "busy"
 #: The code of a reply that cannot be read; what was asked for may have been done.
 UNREADABLE: Final = "reply"
 
@@ -119,8 +121,9 @@ class RedisFault(GalaxyNotifyError):
 
     @property
     def wrote_nothing(self) -> bool:
-        """Tell whether surely nothing was written: the server refused the call as a whole."""
-        return (self.fault.is_refusal or self.fault.is_permanent) and not self.doubtful
+        """Tell whether surely nothing was written: the call was refused as a whole, or not sent."""
+        fault = self.fault
+        return (fault.is_refusal or fault.is_permanent or fault.code == BUSY) and not self.doubtful
 
     def lacking(self, rights: str) -> RedisFault:
         """Return the same fault with the rights that the user lacks, as far as they are known."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 import redis
 import redis.asyncio
@@ -16,6 +17,49 @@ from redis.exceptions import MovedError
 
 from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.lookup import Address, Lookup
+from galaxy_notify.redis_state.per_loop import PerLoop
+
+_PAUSE_S: Final = 0.005
+#: Whoever asks for longer was interrupted.
+_ASKS_AT_MOST_S: Final = 10.0
+
+
+class _Asks:
+    """One who wants to ask: in a fork, those of the process before it do not count."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._until = time.monotonic() + _ASKS_AT_MOST_S
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it may still be asking."""
+        return self._pid == os.getpid() and time.monotonic() < self._until
+
+
+class _Asking:
+    """Lets one at a time ask, without a lock that an interrupted call could leave held."""
+
+    def __init__(self) -> None:
+        self._those: list[_Asks] = []
+
+    def begin(self, mine: _Asks) -> bool:
+        """Tell whether it is the caller's turn; else it waits in line."""
+        for other in tuple(self._those):
+            if not other.counts:
+                self.end(other)
+        if mine not in self._those:
+            self._those.append(mine)
+        return self.is_turn_of(mine)
+
+    def is_turn_of(self, mine: _Asks) -> bool:
+        """Tell whether it is the caller's turn."""
+        return self._those[:1] == [mine]
+
+    def end(self, mine: _Asks) -> None:
+        """Let the next one ask."""
+        with suppress(ValueError):
+            self._those.remove(mine)
 
 
 class Scout:
@@ -25,8 +69,7 @@ class Scout:
         self.lookup = lookup
         self._client_of = client_of
         self._clients: dict[Address, redis.Redis] = {}
-        # One for each process: in a fork another thread's stays locked for ever.
-        self._locks: dict[int, threading.Lock] = {}
+        self._asking = _Asking()
 
     def now(self, slot: int) -> Address:
         """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
@@ -36,13 +79,14 @@ class Scout:
         known = self.lookup.address(slot)
         if known is not None and not self.lookup.is_due():
             return known
-        lock = self._locks.setdefault(os.getpid(), threading.Lock())
-        if lock.acquire(blocking=known is None):
-            try:
-                if self.lookup.is_due():
-                    self._ask()
-            finally:
-                lock.release()
+        mine = _Asks()
+        try:
+            while not self._asking.begin(mine) and known is None:
+                time.sleep(_PAUSE_S)
+            if self._asking.is_turn_of(mine) and self.lookup.is_due():
+                self._ask()
+        finally:
+            self._asking.end(mine)
         return self.lookup.address(slot) or _unknown(self.lookup)
 
     def close(self) -> None:
@@ -76,17 +120,17 @@ class AsyncScout:
         self.lookup = lookup
         self._client_of = client_of
         self._clients: dict[Address, redis.asyncio.Redis] = {}
-        self._lock = asyncio.Lock()
+        self._locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
 
     async def now(self, slot: int) -> Address:
         """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
 
         While one task asks, the others go where the primary was.
         """
-        known = self.lookup.address(slot)
-        if known is not None and (self._lock.locked() or not self.lookup.is_due()):
+        known, lock = self.lookup.address(slot), self._locks.here()
+        if known is not None and (lock.locked() or not self.lookup.is_due()):
             return known
-        async with self._lock:
+        async with lock:
             if self.lookup.is_due():
                 await self._ask()
         return self.lookup.address(slot) or _unknown(self.lookup)

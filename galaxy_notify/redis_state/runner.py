@@ -10,6 +10,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
+from galaxy_notify.redis_state.confirmation import confirmed, ending_of
 from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_state.nodes import (
@@ -19,10 +20,9 @@ from galaxy_notify.redis_state.nodes import (
     by_node,
     serving,
     sole,
-    tag_in,
 )
+from galaxy_notify.redis_state.packing import packed
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
-from galaxy_notify.redis_state.wire import packed
 
 
 async def _execute(client: redis.asyncio.Redis, call: Call) -> Any:
@@ -96,19 +96,19 @@ async def _stream(
         for call in scripts:
             connection = connection or await pool.get_connection()
             await connection.send_packed_command(packed(call.command))
-        ending = _ending(scripts.made, confirm)
+        ending = ending_of(scripts.made, confirm)
         for read in ending:
-            await connection.send_packed_command(packed(tuple(read.command)))
+            await connection.send_packed_command(packed((*read.command,)))
         replies = [await _reply(connection) for _ in (*scripts.made, *ending)]
     except BaseException:
         # Replies that nobody has read must not be taken for those of the next call.
         if connection:
             await connection.disconnect(nowait=True)
-        raise
-    finally:
-        if connection:
             await pool.release(connection)
-    return _confirmed(scripts.made, replies, ending, confirm)
+        raise
+    if connection:
+        await pool.release(connection)
+    return confirmed(scripts.made, replies, ending, confirm)
 
 
 async def _reply(connection: Any) -> Any:
@@ -121,12 +121,27 @@ async def _reply(connection: Any) -> Any:
 async def _pipeline(
     client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
 ) -> list[Any]:
-    pipeline, ending = client.pipeline(transaction=False), _ending(calls, confirm)
-    for call in (*calls, *ending):
-        pipeline.execute_command(*call.command)
+    pool: Any = client.connection_pool
+    ending = ending_of(calls, confirm)
+    commands = [tuple(call.command) for call in (*calls, *ending)]
     with as_fault("a pipeline"):
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-    return _confirmed(calls, replies, ending, confirm)
+        connection = await pool.get_connection()
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            replies = [await _parsed(client, connection, command[0]) for command in commands]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            await pool.release(connection)
+            raise
+        await pool.release(connection)
+    return confirmed(calls, replies, ending, confirm)
+
+
+async def _parsed(client: redis.asyncio.Redis, connection: Any, name: str) -> Any:
+    try:
+        return await client.parse_response(connection, name)
+    except ResponseError as error:
+        return error
 
 
 def _sources(calls: Sequence[Call | Read], places: Sequence[int]) -> set[str]:
@@ -190,7 +205,7 @@ def _stream_sync(client: redis.Redis, scripts: Scripts, confirm: Confirm | None)
         for call in scripts:
             connection = connection or pool.get_connection()
             connection.send_packed_command(packed(call.command))
-        ending = _ending(scripts.made, confirm)
+        ending = ending_of(scripts.made, confirm)
         for read in ending:
             connection.send_packed_command(packed(tuple(read.command)))
         replies = [_reply_sync(connection) for _ in (*scripts.made, *ending)]
@@ -201,8 +216,8 @@ def _stream_sync(client: redis.Redis, scripts: Scripts, confirm: Confirm | None)
             pool.release(connection)
         raise
     if connection:
-        pool.give_back(connection)
-    return _confirmed(scripts.made, replies, ending, confirm)
+        pool.release(connection)
+    return confirmed(scripts.made, replies, ending, confirm)
 
 
 def _reply_sync(connection: Any) -> Any:
@@ -215,43 +230,27 @@ def _reply_sync(connection: Any) -> Any:
 def _pipeline_sync(
     client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
 ) -> list[Any]:
-    pipeline, ending = client.pipeline(transaction=False), _ending(calls, confirm)
-    for call in (*calls, *ending):
-        pipeline.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+    pool: Any = client.connection_pool
+    ending = ending_of(calls, confirm)
+    commands = [tuple(call.command) for call in (*calls, *ending)]
     with as_fault("a pipeline"):
-        replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return _confirmed(calls, replies, ending, confirm)
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            replies = [_parsed_sync(client, connection, command[0]) for command in commands]
+        except BaseException:
+            connection.disconnect()
+            pool.release(connection)
+            raise
+        pool.release(connection)
+    return confirmed(calls, replies, ending, confirm)
 
 
-def _ending(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
-    """Return what makes the end of a round trip wait; one that only reads does not."""
-    if not confirm or not (tags := _tags(calls)):
-        return []
-    return confirm.reads(*(f"{tag}:confirmed" for tag in tags))
-
-
-def _tags(calls: Sequence[Call | Read]) -> list[str | None]:
-    """Return the hash tags under which is written."""
-    return list(dict.fromkeys(tag_in(call.command) for call in calls if isinstance(call, Call)))
-
-
-def _confirmed(
-    calls: Sequence[Call | Read], replies: list[Any], ending: list[Read], confirm: Confirm | None
-) -> list[Any]:
-    """Return the replies before the ending, with a fault for each write that it does not confirm.
-
-    What was refused, or did not run because its script is unknown, keeps its own error.
-    """
-    if not confirm or not ending:
-        return replies
-    found, (*marks, waited) = replies[: -len(ending)], replies[-len(ending) :]
-    tags = zip(_tags(calls), marks, strict=True)
-    faults = {tag: confirm.fault([mark, waited]) for tag, mark in tags}
-    for place, call in enumerate(calls):
-        if isinstance(call, Call) and not isinstance(found[place], Exception):
-            fault = faults[tag_in(call.command)]
-            found[place] = RedisFault(fault, doubtful=True) if fault else found[place]
-    return found
+def _parsed_sync(client: redis.Redis, connection: Any, name: str) -> Any:
+    try:
+        return client.parse_response(connection, name)  # type: ignore[no-untyped-call]  # redis-py
+    except ResponseError as error:
+        return error
 
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:

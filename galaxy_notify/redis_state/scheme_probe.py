@@ -14,6 +14,14 @@ from contextlib import suppress
 from math import inf
 from typing import Final
 
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError,
+    InvalidResponse,
+    RedisError,
+)
+
 Address = tuple[str, int]
 
 _WAIT_S: Final = 0.5
@@ -121,3 +129,15 @@ def _any_server() -> ssl.SSLContext:
 def _is_alert(error: OSError) -> bool:
     """Tell whether the other side ended a handshake in the words of TLS."""
     return isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason or "")
+
+
+def may_be_tls(error: RedisError) -> bool:
+    """Tell whether a login ended as it does where a TLS server is spoken to without it."""
+    said = isinstance(error, AuthenticationError | BusyLoadingError)
+    return isinstance(error, ConnectionError | InvalidResponse) and not said
+
+
+def may_be_plain(error: OSError) -> bool:
+    """Tell whether a TLS handshake ended as it does where a plain server is spoken to."""
+    elsewhere = (ConnectionRefusedError, ssl.SSLCertVerificationError, socket.gaierror)
+    return not isinstance(error, elsewhere)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeVar, cast
 
 from galaxy_notify.redis_state.durability import UNCONFIRMED
-from galaxy_notify.redis_state.faults import OTHER_DEPLOYMENT, RedisFault, Remedy
+from galaxy_notify.redis_state.faults import BUSY, OTHER_DEPLOYMENT, RedisFault, Remedy
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 T = TypeVar("T")
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
-#: These took their full time already, or must not be sent again as they are.
-_FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code})
+#: These took their full time already, must not be sent again as they are, or would only make the
+#: line longer.
+_FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
 
 
 class Tries:

@@ -5,30 +5,30 @@ What a link makes of a reply is an `InvalidResponse`, after which the connection
 
 from __future__ import annotations
 
-import socket
-import ssl
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR
 from typing import Any, Final
 
-import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.connection import AbstractConnection as AbstractSyncConnection
 from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
     ConnectionError,
     InvalidResponse,
     RedisError,
     ResponseError,
 )
 
-from galaxy_notify.redis_state.faults import GARBLED, Garbled
+from galaxy_notify.redis_state.faults import GARBLED
 from galaxy_notify.redis_state.following import AsyncFollows, Follows
+from galaxy_notify.redis_state.packing import Packer, packed_words
 from galaxy_notify.redis_state.scheme_probe import (
     WITH_TLS,
     WITHOUT_TLS,
+    may_be_plain,
+    may_be_tls,
     speaks_plain,
     speaks_plain_async,
     speaks_tls,
@@ -38,18 +38,44 @@ from galaxy_notify.redis_state.tls_faults import no_tls_there, tls_there
 from galaxy_notify.redis_state.whereabouts import address_of, note
 
 
-def packed(command: tuple[Any, ...]) -> list[bytes]:
-    """Return a command as a connection sends it."""
-    return [hiredis.pack_command(command)]
+class _Owing:
+    """Knows how many replies are yet to come: what owes any is never lent again."""
+
+    #: Replies that were asked for by redis-py and not read.
+    owed: int = 0
+    #: Replies that were read.
+    answers: int = 0
+    #: Another one was made in its place.
+    is_lost: bool = False
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether the next call can only read its own reply."""
+        return self.owed <= 0 and bool(self.is_connected)  # type: ignore[attr-defined]
+
+    def _answered(self) -> None:
+        self.owed -= 1
+        self.answers += 1
 
 
-class _Connection(AbstractConnection):
+class _Connection(_Owing, AbstractConnection):
     """Packs commands in C, as redis-py's synchronous ones do, and is not used once it is to end."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        # redis-py writes commands of two words, such as "CONFIG GET", as one argument.
-        name = args[0].split() if isinstance(args[0], str) else args[:1]
-        return packed((*name, *args[1:]))
+        self.owed += 1
+        return packed_words(*args)
+
+    def drop(self) -> None:
+        """Close it, waiting for nothing."""
+        self._parser.on_disconnect()  # type: ignore[no-untyped-call]  # redis-py
+        self._close()  # type: ignore[no-untyped-call]  # redis-py
+
+    def abandon(self) -> None:
+        """End it where its event loop is closed and can't."""
+        writer, self._writer, self._reader = self._writer, None, None
+        if writer is not None:
+            with suppress(OSError):
+                writer.get_extra_info("socket").shutdown(SHUT_RDWR)
 
     async def connect(self) -> None:
         """Connect and log in."""
@@ -60,7 +86,7 @@ class _Connection(AbstractConnection):
             raise
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply; after UNBLOCKED the server closes, and the next call connects anew."""
+        """Return a reply; after UNBLOCKED the server closes, and the connection ends."""
         try:
             return await self._reply(*args, **options)
         except (RedisError, OSError) as error:
@@ -69,8 +95,9 @@ class _Connection(AbstractConnection):
 
     async def _reply(self, *args: Any, **options: Any) -> Any:
         try:
-            return await super().read_response(*args, **options)
+            reply = await super().read_response(*args, **options)
         except ResponseError as error:
+            self._answered()
             if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
                 await self.disconnect(nowait=True)
             if _is_a_size(error):
@@ -78,6 +105,8 @@ class _Connection(AbstractConnection):
             raise
         except GARBLED as error:
             raise _no_reply(error) from error
+        self._answered()
+        return reply
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Log in; one that cannot is closed, whatever it was answered."""
@@ -87,7 +116,7 @@ class _Connection(AbstractConnection):
             raise _no_reply(error) from error
 
 
-class _SyncConnection(AbstractSyncConnection):
+class _SyncConnection(_Owing, AbstractSyncConnection):
     """Raises redis-py's own errors only, whatever the link makes of a reply."""
 
     def connect(self) -> None:
@@ -97,6 +126,19 @@ class _SyncConnection(AbstractSyncConnection):
         except (RedisError, OSError) as error:
             note(error, self)
             raise
+
+    def _construct_command_packer(self, _: Any) -> Packer:
+        return Packer()
+
+    def send_command(self, *args: Any, **options: Any) -> None:
+        """Send a command."""
+        self.owed += 1
+        super().send_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py
+
+    def pack_commands(self, commands: Sequence[Any]) -> Any:
+        """Pack the commands of a pipeline."""
+        self.owed += len(commands)
+        return super().pack_commands(commands)  # type: ignore[no-untyped-call]  # redis-py
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         """Return a reply."""
@@ -108,14 +150,17 @@ class _SyncConnection(AbstractSyncConnection):
 
     def _reply(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().read_response(*args, **options)
+            reply = super().read_response(*args, **options)
         except ResponseError as error:
+            self._answered()
             if not _is_a_size(error):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
             raise _no_reply(error) from error
         except GARBLED as error:
             raise _no_reply(error) from error
+        self._answered()
+        return reply
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
         """Log in; one that cannot is closed, whatever it was answered."""
@@ -125,22 +170,6 @@ class _SyncConnection(AbstractSyncConnection):
             raise _no_reply(error) from error
 
 
-def with_sound_callbacks(callbacks: MutableMapping[Any, Callable[..., Any]]) -> None:
-    """Have what a client makes of replies raise `Garbled` where a reply can't be made into it."""
-    for name, callback in list(callbacks.items()):
-        callbacks[name] = _sound(callback)
-
-
-def _sound(callback: Callable[..., Any]) -> Callable[..., Any]:
-    def made(reply: Any, **options: Any) -> Any:
-        try:
-            return callback(reply, **options)
-        except GARBLED as error:
-            raise Garbled(f"what came is no reply: {type(error).__name__}") from error
-
-    return made
-
-
 def _is_a_size(error: ResponseError) -> bool:
     """Tell whether an error was the head of a list or a text, whose rest is yet to come."""
     return str(error).lstrip("-").isdigit()
@@ -148,18 +177,6 @@ def _is_a_size(error: ResponseError) -> bool:
 
 def _address(connection: Any) -> tuple[str, int]:
     return str(connection.host), int(connection.port)
-
-
-def _may_be_tls(error: RedisError) -> bool:
-    """Tell whether a login ended as it does where a TLS server is spoken to without it."""
-    said = isinstance(error, AuthenticationError | BusyLoadingError)
-    return isinstance(error, ConnectionError | InvalidResponse) and not said
-
-
-def _may_be_plain(error: OSError) -> bool:
-    """Tell whether a TLS handshake ended as it does where a plain server is spoken to."""
-    elsewhere = (ConnectionRefusedError, ssl.SSLCertVerificationError, socket.gaierror)
-    return not isinstance(error, elsewhere)
 
 
 def _no_reply(error: Exception) -> InvalidResponse:
@@ -173,7 +190,7 @@ class _Tcp(_Connection, redis.asyncio.Connection):
             await super().on_connect_check_health(check_health)
             WITHOUT_TLS.fits(_address(self))
         except (ConnectionError, InvalidResponse) as error:
-            if _may_be_tls(error) and await WITHOUT_TLS.speaks_other_async(
+            if may_be_tls(error) and await WITHOUT_TLS.speaks_other_async(
                 _address(self), speaks_tls_async
             ):
                 told = tls_there(address_of(self))
@@ -193,7 +210,7 @@ class _Tls(_Connection, redis.asyncio.SSLConnection):
             await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
             WITH_TLS.fits(_address(self))
         except OSError as error:
-            if _may_be_plain(error) and await WITH_TLS.speaks_other_async(
+            if may_be_plain(error) and await WITH_TLS.speaks_other_async(
                 _address(self), speaks_plain_async
             ):
                 raise no_tls_there(address_of(self)) from error
@@ -219,7 +236,7 @@ class _SyncTcp(_SyncConnection, redis.Connection):
             super().on_connect_check_health(check_health)
             WITHOUT_TLS.fits(_address(self))
         except (ConnectionError, InvalidResponse) as error:
-            if _may_be_tls(error) and WITHOUT_TLS.speaks_other(_address(self), speaks_tls):
+            if may_be_tls(error) and WITHOUT_TLS.speaks_other(_address(self), speaks_tls):
                 told = tls_there(address_of(self))
                 raise ConnectionError(str(told)) from told
             raise
@@ -230,7 +247,7 @@ class _SyncTls(_SyncConnection, redis.SSLConnection):
         try:
             made = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py
         except OSError as error:
-            if _may_be_plain(error) and WITH_TLS.speaks_other(_address(self), speaks_plain):
+            if may_be_plain(error) and WITH_TLS.speaks_other(_address(self), speaks_plain):
                 raise no_tls_there(address_of(self)) from error
             raise
         WITH_TLS.fits(_address(self))

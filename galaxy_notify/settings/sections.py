@@ -74,6 +74,13 @@ class RedisSettings(Section):
         description="What a write waits for before it is called done: none, replicas:N, or aof "
         "(the primary's disk; Redis 7.2 or Valkey with appendfsync always).",
     )
+    max_waiting: int = Field(
+        100_000,
+        ge=1,
+        le=1_000_000,
+        description="How many calls of one process may wait in line for a connection; one more "
+        "is refused as busy, and nothing of it is sent.",
+    )
 
     _password_file: Path | None = PrivateAttr(None)
 

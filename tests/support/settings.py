@@ -17,7 +17,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "url": "redis://127.0.0.1:6379/0", "prefix": "gn", "username": None, "password": None,
         "cluster": False, "sentinels": [], "sentinel_master": "mymaster",
         "sentinel_password": None, "tls_ca": None, "tls_cert": None, "tls_key": None,
-        "state_dir": None, "durability": "none",
+        "state_dir": None, "durability": "none", "max_waiting": 100_000,
     },
     "worker": {
         "shards": 1, "channels": ["push"], "slots": 2, "batch_size": 128, "lease_ttl_ms": 30000,

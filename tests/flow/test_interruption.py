@@ -1,0 +1,132 @@
+"""Whatever interrupts a call, at whatever place: the next call works, and has its own reply."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
+from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.redis_state import async_pools, pools
+from galaxy_notify.redis_state.packing import packed
+from tests.support.intents import PLAIN
+from tests.support.servers import Server
+from tests.support.site import Site
+
+Found = Callable[..., Site]
+
+#: More often than an accept over a new connection waits for anything.
+_AWAITS = 60
+
+
+@pytest.mark.parametrize("what", ["lines", "signals"])
+def test_notifier__works_after_an_interruption_anywhere(
+    what: str, server: Server, found: Found
+) -> None:
+    """No lock is left held, nothing crashes, and no connection is used that raised anything."""
+    found(server)
+    command = [sys.executable, "-m", "tests.support.interrupted", what, server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+    told = json.loads(done.stdout)
+    if what == "lines":
+        assert min(told["at hand"], told["new"]) > 100
+        assert told["connections"] == 1
+    else:
+        assert told["hits"] > 100
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_async_notifier__works_after_a_cancellation_anywhere(
+    connected: bool, server: Server, found: Found
+) -> None:
+    """A task that is cancelled at any await leaves no reply behind for the next call."""
+    found(server)
+
+    async def run() -> int:
+        cancelled = 0
+        async with AsyncNotifier.from_url(server.url) as notifier:
+            pool: Any = notifier._client._client.connection_pool
+            for steps in range(_AWAITS):
+                if not connected:
+                    await pool.disconnect()
+                task = asyncio.ensure_future(notifier.accept(PLAIN))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                (outcome,) = await asyncio.gather(task, return_exceptions=True)
+                cancelled += isinstance(outcome, asyncio.CancelledError)
+                key = f"{steps}"
+                receipt = await notifier.accept({**PLAIN, "idempotency_key": key})
+                assert receipt.notification_id == id_for_key("lobby", key)
+            assert len(pool._shares[asyncio.get_running_loop()]._stock.all()) == 1
+        return cancelled
+
+    assert asyncio.run(run()) > 0
+
+
+def test_async_notifier__gives_up_a_place_in_line(server: Server, found: Found) -> None:
+    """Those who time out in line, even just when it is their turn, hold up nobody."""
+    found(server)
+
+    async def run() -> None:
+        async with AsyncNotifier.from_url(server.url) as notifier:
+            for round_ in range(40):
+                tasks = [asyncio.ensure_future(notifier.accept(PLAIN)) for _ in range(60)]
+                for _ in range(round_):
+                    await asyncio.sleep(0)
+                for task in tasks[::2]:
+                    task.cancel()
+                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+                statuses = {getattr(outcome, "status", outcome) for outcome in outcomes[1::2]}
+                assert statuses == {"accepted"}
+
+    asyncio.run(run())
+
+
+def test_notifier__works_while_tracebacks_hold_its_connections(
+    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody keeps of interrupted calls is written off when others wait for it."""
+    found(server)
+    monkeypatch.setattr(pools, "LOOK_S", 0.02)
+    with Notifier.from_url(server.url) as notifier:
+        notifier.accept(PLAIN)
+        pool: Any = notifier._client._client.connection_pool
+        kept = [pool.get_connection() for _ in range(8)]
+        assert notifier.accept(PLAIN).status == "accepted"
+        for connection in kept:
+            pool.put(connection)
+        assert len(pool._stock.all()) == 1
+
+
+def test_async_notifier__works_while_tracebacks_hold_its_connections(
+    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for tasks."""
+    found(server)
+    monkeypatch.setattr(async_pools, "LOOK_S", 0.02)
+
+    async def run() -> None:
+        async with AsyncNotifier.from_url(server.url) as notifier:
+            await notifier.accept(PLAIN)
+            pool: Any = notifier._client._client.connection_pool
+            kept = [await pool.get_connection() for _ in range(8)]
+            assert (await notifier.accept(PLAIN)).status == "accepted"
+            for connection in kept:
+                pool.put(connection)
+
+    asyncio.run(run())
+
+
+def test_packed__gives_hiredis_no_numbers() -> None:
+    """Numbers are sent as before, and their text is made where an interruption is harmless."""
+    assert packed(("SET", b"k", 12, 1.5)) == [
+        b"*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n12\r\n$3\r\n1.5\r\n"
+    ]

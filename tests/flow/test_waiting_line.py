@@ -1,0 +1,195 @@
+"""More callers than connections: they wait in line, and only Redis being away ends that."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+
+from galaxy_notify.errors import Unavailable
+from galaxy_notify.http.problems import Problem, redis_faults
+from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
+from galaxy_notify.redis_state import async_pools, pools
+from galaxy_notify.redis_state.connection import async_client, sync_client
+from tests.support.intents import PLAIN
+from tests.support.servers import Server
+from tests.support.site import Site
+from tests.support.wait import until, wait_until
+
+Found = Callable[..., Site]
+
+#: One call after another over one connection: longer together than a call may take.
+_CALLERS, _BLOCKS_S = 9, 0.3
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have those who wait look often, so that they give up soon."""
+    for module in (pools, async_pools):
+        monkeypatch.setattr(module, "LOOK_S", 0.02)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Give the URL of a server that takes connections and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_async_pool__serves_all_in_order_for_as_long_as_redis_answers(server: Server) -> None:
+    """However long the line is, nobody is sent away from a server that answers."""
+    served: list[int] = []
+
+    async def run() -> None:
+        client = async_client(server.url, connections=1)
+
+        async def call(place: int) -> None:
+            assert await client.blpop(["nothing"], _BLOCKS_S) is None
+            served.append(place)
+
+        await asyncio.gather(*map(call, range(_CALLERS)))
+        await client.aclose()
+
+    asyncio.run(run())
+    assert served == list(range(_CALLERS))
+
+
+def _waiting(pool: Any, callers: int) -> bool:
+    return len(pool._line) == callers
+
+
+def test_pool__serves_all_in_order_for_as_long_as_redis_answers(server: Server) -> None:
+    """The same for threads."""
+    client = sync_client(server.url, connections=1)
+    pool: Any = client.connection_pool
+    served: list[int] = []
+    held = pool.get_connection()
+
+    def call(place: int) -> None:
+        assert client.blpop(["nothing"], _BLOCKS_S) is None
+        served.append(place)
+
+    threads = [threading.Thread(target=call, args=(place,)) for place in range(_CALLERS)]
+    for place, thread in enumerate(threads, 1):
+        thread.start()
+        wait_until(partial(_waiting, pool, place), "it waits in line")
+    pool.put(held)
+    for thread in threads:
+        thread.join()
+    assert served == list(range(_CALLERS))
+    client.close()
+
+
+def test_notifier__has_a_turn_for_each_of_thousands(server: Server, found: Found) -> None:
+    """Thousands of calls at once are accepted, over the few connections that there are."""
+    site = found(server)
+    before = site.client.info("stats")["total_connections_received"]
+
+    async def run() -> set[str]:
+        async with AsyncNotifier.from_url(server.url) as notifier:
+            receipts = await asyncio.gather(*(notifier.accept(PLAIN) for _ in range(3000)))
+            return {receipt.status for receipt in receipts}
+
+    assert asyncio.run(run()) == {"accepted"}
+    assert site.total("accepted") == 3000
+    assert site.client.info("stats")["total_connections_received"] <= before + 8
+
+
+def test_notifier__has_a_turn_for_each_of_many_threads(server: Server, found: Found) -> None:
+    """The same for 200 threads on one notifier."""
+    site = found(server)
+    before = site.client.info("stats")["total_connections_received"]
+
+    def accept(_: int) -> set[str]:
+        return {site.notifier.accept(PLAIN).status for _ in range(5)}
+
+    with ThreadPoolExecutor(200) as threads:
+        assert set().union(*threads.map(accept, range(200))) == {"accepted"}
+    assert site.client.info("stats")["total_connections_received"] <= before + 8
+
+
+def test_notifier__is_busy_when_too_many_wait(server: Server, found: Found) -> None:
+    """One more than may wait is refused at once, is not sent, and says which setting it is."""
+    found(server)
+    with Notifier.from_url(server.url, max_waiting=1) as notifier:
+        notifier.accept(PLAIN)
+        pool: Any = notifier._client._client.connection_pool
+        lent = [pool.get_connection() for _ in range(8)]
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(notifier.accept, PLAIN)
+            wait_until(lambda: pool._line, "it waits in line")
+            with pytest.raises(Unavailable, match=r"^busy: .*redis\.max_waiting"):
+                notifier.accept(PLAIN)
+            for connection in lent:
+                pool.put(connection)
+            assert waiting.result().status == "accepted"
+
+
+def test_async_notifier__is_busy_when_too_many_wait(server: Server, found: Found) -> None:
+    """The same for tasks; whoever gives up waiting makes room."""
+    found(server)
+
+    async def run() -> None:
+        async with AsyncNotifier.from_url(server.url, max_waiting=1) as notifier:
+            await notifier.accept(PLAIN)
+            pool: Any = notifier._client._client.connection_pool
+            lent = [await pool.get_connection() for _ in range(8)]
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(notifier.accept(PLAIN), 0.01)
+            waiting = asyncio.ensure_future(notifier.accept(PLAIN))
+            await until(lambda: pool._shares[asyncio.get_running_loop()]._line, "it waits in line")
+            with pytest.raises(Unavailable, match=r"^busy: .*redis\.max_waiting"):
+                await notifier.accept(PLAIN)
+            for connection in lent:
+                pool.put(connection)
+            assert (await waiting).status == "accepted"
+
+    asyncio.run(run())
+
+
+def test_http__says_that_it_is_busy() -> None:
+    """A long line is a problem of ours, and no outage of Redis."""
+    fault = pools.busy(5)
+    with pytest.raises(Problem) as raised, redis_faults():
+        raise Unavailable(str(fault)) from fault
+    assert (raised.value.kind, raised.value.status) == ("busy", 503)
+    assert "redis is away" not in raised.value.detail
+
+
+@pytest.mark.usefixtures("impatient")
+def test_pool__ends_the_wait_where_redis_answers_nothing(silent: str) -> None:
+    """Nobody waits for ever for a server that takes connections and then says nothing."""
+    client = sync_client(silent, connections=2, socket_timeout=0.4)
+
+    def call(_: int) -> BaseException | None:
+        with pytest.raises(redis.TimeoutError) as raised:
+            client.ping()
+        return raised.value
+
+    with ThreadPoolExecutor(30) as threads:
+        errors = list(threads.map(call, range(30)))
+    assert any("no connection was free" in str(error) for error in errors)
+    client.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_async_pool__ends_the_wait_where_redis_answers_nothing(silent: str) -> None:
+    """The same for tasks."""
+
+    async def run() -> list[Any]:
+        client = async_client(silent, connections=2, socket_timeout=0.4)
+        errors = await asyncio.gather(*(client.ping() for _ in range(30)), return_exceptions=True)
+        await client.aclose()
+        return errors
+
+    errors = asyncio.run(run())
+    assert {type(error) for error in errors} == {redis.TimeoutError}
+    assert any("no connection was free" in str(error) for error in errors)
