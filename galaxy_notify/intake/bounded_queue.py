@@ -6,7 +6,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from galaxy_notify.intake.tally import DropReason, Stats
@@ -38,17 +40,16 @@ class BoundedQueue:
         self._block_s, self._clock = block_s, clock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)
         self._overflow = threading.Condition(self._lock)
         self._drainer_asleep = self._spiller_asleep = False
-        self._waiting_for_room = 0
+        self._waiting: deque[SimpleQueue[None]] = deque()
         self._parcels: deque[bytes] = deque()
         self._bytes = 0
         self._moving = False
         self._closed = self._ended = False
         #: The disk took nothing when it was last asked to.
         self.spill_fails = False
-        self._enqueued, self._found = 0, found
+        self._found = found
         self._spilled = found
         self._hand: list[bytes] = []
         self._answered: Counter[str] = Counter()
@@ -61,50 +62,56 @@ class BoundedQueue:
         """Take a parcel in, or count it as dropped; wait for room no longer than allowed."""
         size = len(parcel)
         with self._lock:
-            self._enqueued += 1
-            if self._closed or not self._fits(size):
-                reason = self._why_not(size)
-                if reason:
-                    self._dropped[reason] += 1
-                    return False
-            self._parcels.append(parcel)
-            self._bytes += size
-            if self._drainer_asleep:
-                self._drainer_asleep = False
-                self._work.notify()
-            if self._spiller_asleep and self._overflows():
-                self._spiller_asleep = False
-                self._overflow.notify()
-            return True
+            if not self._closed and self._fits(size):
+                self._take_in(parcel)
+                return True
+            if reason := self._why_not(size, self._block_s):
+                self._dropped[reason] += 1
+                return False
+        return self._wait_for_room(parcel)
+
+    def _take_in(self, parcel: bytes) -> None:
+        # Nothing can interrupt it between these two.
+        self._bytes += len(parcel)
+        self._parcels.append(parcel)
+        if self._drainer_asleep:
+            self._drainer_asleep = False
+            self._work.notify()
+        if self._spiller_asleep and self._overflows():
+            self._spiller_asleep = False
+            self._overflow.notify()
 
     def _fits(self, size: int) -> bool:
         room = self._capacity_bytes - self._bytes
         return len(self._parcels) < self._capacity and size <= room
 
-    def _why_not(self, size: int) -> DropReason | None:
-        """Wait for room as long as a caller may; return why there is none."""
-        if self._block_s and size <= self._capacity_bytes:
-            end = self._clock() + self._block_s
-            while not self._closed and not self._fits(size):
-                if (left := end - self._clock()) <= 0:
-                    return "deadline"
-                self._wait_for_room(left)
+    def _why_not(self, size: int, left_s: float) -> DropReason | None:
+        """Return why a parcel that does not fit is dropped; None where its caller may wait."""
         if self._closed:
             return "closed"
-        if self._fits(size):
-            return None
+        if self._block_s and size <= self._capacity_bytes:
+            return None if left_s > 0 else "deadline"
         return "spill_failed" if self.spill_fails else "queue_full"
 
-    def _wait_for_room(self, seconds: float) -> None:
-        self._waiting_for_room += 1
+    def _wait_for_room(self, parcel: bytes) -> bool:
+        """Wait without the lock: whoever is interrupted, by Ctrl-C say, has handed nothing in."""
+        size, end, turn = len(parcel), self._clock() + self._block_s, SimpleQueue[None]()
         try:
-            self._room.wait(seconds)
-        except BaseException:
-            # Whoever is interrupted, by Ctrl-C say, has handed nothing in.
-            self._enqueued -= 1
-            raise
+            while True:
+                with self._lock:
+                    if not self._closed and self._fits(size):
+                        self._take_in(parcel)
+                        return True
+                    left = end - self._clock()
+                    if reason := self._why_not(size, left):
+                        self._dropped[reason] += 1
+                        return False
+                    self._waiting.append(turn)
+                with suppress(Empty):
+                    turn.get(timeout=left)
         finally:
-            self._waiting_for_room -= 1
+            with suppress(ValueError):
+                self._waiting.remove(turn)
 
     # --- the drainer
 
@@ -208,8 +215,9 @@ class BoundedQueue:
         """Take nothing more; whoever waits is told."""
         with self._lock:
             self._closed = True
-            for condition in (self._room, self._work, self._overflow):
-                condition.notify_all()
+            self._let_in(len(self._waiting))
+            self._work.notify_all()
+            self._overflow.notify_all()
 
     def end(self) -> tuple[list[bytes], list[bytes]]:
         """Return what is in hand and what waits here; only `left` changes anything from now on."""
@@ -251,7 +259,7 @@ class BoundedQueue:
         """Return where everything is, at one moment."""
         with self._lock:
             return Stats(
-                self._enqueued,
+                self._handed_in(),
                 self._found,
                 self._answered["accepted"],
                 self._answered["duplicate"],
@@ -262,12 +270,23 @@ class BoundedQueue:
                 len(self._hand),
             )
 
+    def _handed_in(self) -> int:
+        """Count what callers hand in, which is somewhere; who was interrupted did not."""
+        ended = (self._answered, self._refused, self._dropped)
+        here = self._spilled + len(self._parcels) + len(self._hand) + len(self._waiting)
+        return sum(sum(counter.values()) for counter in ended) + here - self._found
+
     def _pop(self, count: int) -> list[bytes]:
         popped = [self._parcels.popleft() for _ in range(count)]
         self._bytes -= sum(map(len, popped))
-        if self._waiting_for_room:
-            self._room.notify(count)
+        self._let_in(count)
         return popped
+
+    def _let_in(self, count: int) -> None:
+        """Have the first of those who wait for room look again."""
+        with suppress(IndexError):
+            for _ in range(count if self._waiting else 0):
+                self._waiting.popleft().put(None)
 
 
 def fitting(parcels: Iterable[bytes], most: int, most_bytes: int) -> int:

@@ -25,7 +25,7 @@ Found = Callable[..., Site]
 _AWAITS = 60
 
 
-@pytest.mark.parametrize("what", ["lines", "signals"])
+@pytest.mark.parametrize("what", ["lines", "signals", "background"])
 def test_notifier__works_after_an_interruption_anywhere(
     what: str, server: Server, found: Found
 ) -> None:

@@ -1,8 +1,8 @@
 """A producer that is interrupted again and again, in a process of its own: it may crash.
 
 ``python interrupted.py lines URL`` raises at every line that an accept runs through; ``signals``
-raises from a signal handler, as a soft time limit does. After each, the next call must work, and
-have its own reply. Prints a line of JSON.
+raises from a signal handler, as a soft time limit does, ``background`` the same while intents are
+handed in. After each, the next call must work, and have its own reply. Prints a line of JSON.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from galaxy_notify.intake.background import BackgroundNotifier
+from galaxy_notify.intake.background_options import BackgroundOptions
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import id_for_key
 from tests.support.intents import PLAIN, intent
@@ -23,8 +25,8 @@ from tests.support.intents import PLAIN, intent
 _SIGNALS, _LATEST_S = 400, 0.0006
 
 
-class Interrupted(BaseException):
-    """What interrupts."""
+class Interrupted(Exception):
+    """What interrupts; no defect of an intent."""
 
 
 class _Lines:
@@ -70,8 +72,10 @@ def _sweep(notifier: Notifier, name: str, prepare: Callable[[], object]) -> int:
         line += 1
 
 
-def lines(notifier: Notifier) -> dict[str, int]:
+def lines(url: str) -> dict[str, int]:
     """Interrupt accepts at every line: over a connection at hand, and over a new one."""
+    notifier = Notifier.from_url(url)
+    notifier.accept(PLAIN)
     pool: Any = notifier._client._client.connection_pool
     found = {
         "at hand": _sweep(notifier, "hand", lambda: None),
@@ -85,33 +89,56 @@ def _raise(*_: object) -> None:
     raise Interrupted
 
 
-def signals(notifier: Notifier) -> dict[str, int]:
+def signals(url: str) -> dict[str, int]:
     """Interrupt accepts by a signal, some time after they have begun."""
+    many = [intent(recipients=[f"u{n}"]) for n in range(20)]
+    with Notifier.from_url(url) as notifier:
+
+        def work() -> None:
+            assert notifier.accept(dict(PLAIN)).status == "accepted"
+            notifier.accept_many(many)
+
+        return {"hits": _interrupted(work, lambda key: _next_works(notifier, key))}
+
+
+def background(url: str) -> dict[str, int]:
+    """Interrupt callers that hand in, and wait for room; all that they hand in is counted."""
+    options = BackgroundOptions(on_full="block_with_deadline", block_ms=1, capacity=20)
+    notifier = BackgroundNotifier.from_url(url, options=options)
+
+    def work() -> None:
+        notifier.enqueue(dict(PLAIN))
+
+    hits = _interrupted(work, lambda _: notifier.enqueue(PLAIN))
+    closed = notifier.close(60)
+    assert closed.is_clean
+    stats = notifier.stats()
+    assert not stats.refused, stats
+    return {"hits": hits, "left": len(closed.remaining) + len(closed.unknown)}
+
+
+def _interrupted(work: Callable[[], None], then: Callable[[str], object]) -> int:
     signal.signal(signal.SIGALRM, _raise)
     chance, hits = random.Random(7), 0
-    many = [intent(recipients=[f"u{n}"]) for n in range(20)]
     for number in range(_SIGNALS):
         try:
             try:
                 signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-5, _LATEST_S))
                 # An exception within a __del__ goes no further: then this ends by itself.
-                for _ in range(40):
-                    notifier.accept(PLAIN)
-                    notifier.accept_many(many)
+                for _ in range(100):
+                    work()
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except Interrupted:
             hits += 1
-        _next_works(notifier, f"signal-{number}")
-    return {"hits": hits}
+        then(f"signal-{number}")
+    return hits
 
 
 def main() -> None:
     """Run what the command line names."""
     what, url = sys.argv[1:]
-    with Notifier.from_url(url) as notifier:
-        notifier.accept(PLAIN)
-        found = {"lines": lines, "signals": signals}[what](notifier)
+    found = {"lines": lines, "signals": signals, "background": background}[what](url)
     sys.stdout.write(json.dumps(found))
 
 
