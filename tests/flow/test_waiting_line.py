@@ -18,6 +18,7 @@ from galaxy_notify.http.problems import Problem, redis_faults
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.redis_state import async_pools, pools
 from galaxy_notify.redis_state.connection import async_client, sync_client
+from galaxy_notify.redis_state.failed_calls import failed_call
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.site import Site
@@ -159,7 +160,7 @@ def test_http__says_that_it_is_busy() -> None:
     """A long line is a problem of ours, and no outage of Redis."""
     fault = pools.busy(5)
     with pytest.raises(Problem) as raised, redis_faults():
-        raise Unavailable(str(fault)) from fault
+        raise failed_call(fault)
     assert (raised.value.kind, raised.value.status) == ("busy", 503)
     assert "redis is away" not in raised.value.detail
 
