@@ -34,7 +34,7 @@ class Site(Graveyard):
         self._given = settings
         self.settings = self.settings_at(url)
         place = open_place(self.settings, join=True)
-        super().__init__(place.client, place.deployment)
+        super().__init__(place.client, place.deployment, prefix=place.layout.prefix)
         self.notifier = Notifier(self.settings)
         self.stations: list[Station] = []
         #: Whether everything in it came about by the package's own doing.
