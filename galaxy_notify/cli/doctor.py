@@ -11,7 +11,7 @@ import click
 
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
-from galaxy_notify.cli.output import bad, echo, echo_json, good, plural, warn
+from galaxy_notify.cli.output import bad, echo, echo_json, faint, good, plural, warn
 from galaxy_notify.errors import GalaxyNotifyError
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def command(app: Application, as_json: bool) -> int:
     """Find what endangers the guarantees, and say what to do.
 
     Looks at the connection, the server, its memory and persistence, our permissions, the settings
-    and the work. It changes nothing. Exit code 1 on an error; warnings are 0.
+    and the work. It changes nothing. What this user may not ask for is unknown. Exit code 1 on an
+    error; warnings and what is unknown are 0.
     """
     _ = app.settings  # what is wrong with them ends the command before Redis is asked
     findings: list[Finding] = []
@@ -41,7 +42,9 @@ def command(app: Application, as_json: bool) -> int:
         echo_json({"ok": not errors, "findings": [asdict(finding) for finding in findings]})
     else:
         echo()
-        echo(f"{_summed_up('error', errors)}, {_summed_up('warning', warnings)}")
+        unknown = sum(finding.level == "unknown" for finding in findings)
+        beside = f", {unknown} unknown" if unknown else ""
+        echo(f"{_summed_up('error', errors)}, {_summed_up('warning', warnings)}{beside}")
     return Exit.FAILED if errors else Exit.OK
 
 
@@ -61,7 +64,12 @@ def _summed_up(word: str, checks: list[str]) -> str:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    mark = {"ok": good("ok     "), "warning": warn("warning"), "error": bad("error  ")}
+    mark = {
+        "ok": good("ok     "),
+        "unknown": faint("unknown"),
+        "warning": warn("warning"),
+        "error": bad("error  "),
+    }
     check = f"{finding.check} of {finding.node}" if finding.node else finding.check
     yield f"{mark[finding.level]}  {check}: {printable(finding.what)}"
     means = f'risk to "{finding.risk}": {finding.means}' if finding.risk else finding.means

@@ -133,24 +133,31 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
 
 @command.command("drop-group")
 @click.argument("group")
+@click.option("--force", is_flag=True, help="Drop a group that is read, or may be.")
 @yes_option
 @json_option
 @pass_application
-def drop_group(app: Application, group: str, yes: bool, as_json: bool) -> int:
+def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bool) -> int:
     """Forget a group on all shards, so that it no longer holds up trimming.
 
     What it has not read or acknowledged, and which events it has handled, is forgotten, too. Stop
-    its consumers first: they make it again, and are given all events in the stream anew.
+    its consumers first: they make it again, and are given all events in the stream once more. A
+    group of which a consumer was seen within ten minutes is dropped with --force only.
     """
     from galaxy_notify.model.json_data import is_carried
     from galaxy_notify.redis_state import stream
+    from galaxy_notify.redis_state.readers import read_readers, whose_use
     from galaxy_notify.redis_state.streams import read_streams
 
     shown = printable(group)
     if not is_carried(group):
         raise click.UsageError(f"not the name of a group: {shown}")
     with app.open() as place:
-        reports = [r.groups[group] for r in read_streams(place) if group in r.groups]
+        streams = [report for report in read_streams(place) if group in report.groups]
+        if not force:
+            readers = read_readers(place, ((report.key, group) for report in streams))
+            _refuse_one_in_use(shown, whose_use(readers.values()))
+        reports = [report.groups[group] for report in streams]
         if reports:
             confirm(_question(shown, reports), yes=yes)
         dropped = stream.drop_group(place.client, place.all_keys, group)
@@ -161,6 +168,14 @@ def drop_group(app: Application, group: str, yes: bool, as_json: bool) -> int:
     else:
         note(f"no group {shown}")
     return Exit.OK if dropped else Exit.NOTHING
+
+
+def _refuse_one_in_use(group: str, use: str) -> None:
+    if use:
+        raise click.UsageError(
+            f"group {group} may be in use: {use}\n"
+            "Its consumers lose their place in the stream. Stop them first; --force drops it now."
+        )
 
 
 def _question(group: str, reports: list[Any]) -> str:

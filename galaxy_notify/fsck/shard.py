@@ -25,6 +25,7 @@ from galaxy_notify.redis_state.fsck_pages import (
     Cursor,
     keys_of_wrong_type,
     read_census,
+    read_guard,
     read_survey,
 )
 from galaxy_notify.redis_state.fsck_routes import SeenRoute, mend_routes, read_routes
@@ -67,6 +68,7 @@ class ShardCheck:
 
         Indexes come first, so that notifications are counted once all routes have their states.
         """
+        yield self._guard
         yield partial(self._types, self._channels)
         for channel in self._channels:
             yield from self._index(channel)
@@ -92,6 +94,11 @@ class ShardCheck:
             self._told.clear()
         self._told.add((code, subject))
         self._tell(Fault(code, subject, what, mends, became))
+
+    def _guard(self) -> Flow[None]:
+        if (yield from read_guard(self._keys)):
+            what = "guards a slot that moves by never being there, and is there"
+            self._fault("foreign-key", self._keys.never, what, "")
 
     def _types(self, channels: Sequence[str]) -> Flow[None]:
         for key in (yield from keys_of_wrong_type(self._keys, channels)):

@@ -10,6 +10,7 @@ from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.operations.status import Status
 from galaxy_notify.redis_state.inspector import Backlog
+from galaxy_notify.redis_state.readers import Readers
 from galaxy_notify.redis_state.servers import Worker
 from galaxy_notify.redis_state.streams import StreamReport
 
@@ -23,6 +24,8 @@ _BACK_S: Final = 10
 #: Workers at work catch up with less before anybody could look.
 _LATE_MS: Final = 10_000
 _NAMED: Final = 3
+#: Consumers that were not seen for so long are gone: a restart, or a long handler, takes less.
+GONE_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +149,22 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
         todo = f"{stream.length:,} entries, twice its length of {stream.max_len:,}"
         groups = stream.groups.items()
         behind = [name for name, group in groups if group["pending"] or group["lag"] != 0]
-        drop = "must read, or go: `galaxy-notify stream drop-group"
-        more = tuple(f"group {name} {drop} {name}`" for name in behind)
+        more = tuple(_behind(name, stream.readers.get(name, Readers())) for name in behind)
         yield Alarm("stream", "error", what, todo, more)
     for name, group in stream.groups.items():
         if group["lost"]:
             entries = "entry" if group["lost"] == 1 else "entries"
             what = f"group {name} lost {group['lost']:,} {entries}"
             yield Alarm("lost", "warning", what, f"of {stream.key} to trimming")
+
+
+def _behind(name: str, readers: Readers) -> str:
+    """Name a group that must read; that it may be dropped only where nobody is there to read."""
+    if readers.is_gone_for(GONE_MS):
+        return f"group {name} must read, or go: `galaxy-notify stream drop-group {name}`"
+    if not readers.is_seen_known:
+        return (
+            f"group {name} must read: XINFO CONSUMERS, which this user may not run, says who does"
+        )
+    seen = duration(readers.seen_ms or 0)
+    return f"group {name} must read: its consumer {readers.seen} was seen {seen} ago"

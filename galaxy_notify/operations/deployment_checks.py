@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.operations.finding import AVAILABILITY, Finding
+from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.redis_state.deployment import Deployment
@@ -17,9 +17,12 @@ from galaxy_notify.redis_state.joining import check_disk_sync
 from galaxy_notify.redis_state.nodes import at_shard, node_of
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.reading import try_all
 
 # Only doctor looks with them, and says itself what it could not look at.
-_LOOKS: Final = frozenset({"INFO", "CONFIG GET"})
+_LOOKS: Final = frozenset({"INFO"})
+#: What PTTL answers where there is no key.
+_ABSENT: Final = -2
 
 
 def permission_finding(refused: Refused) -> Finding:
@@ -76,6 +79,21 @@ def disk_finding(place: Place, durability: str) -> Finding | None:
             AVAILABILITY,
         )
     return None
+
+
+def guard_findings(place: Place) -> Iterator[Finding]:
+    """Find guards that somebody has created: scripts name them as keys that are never there."""
+    asked = try_all(place, (["PTTL", keys.never] for keys in place.all_keys))
+    for keys, reply in zip(place.all_keys, asked, strict=True):
+        if not isinstance(reply, RedisFault) and int(reply) != _ABSENT:
+            yield Finding(
+                "warning",
+                "guard",
+                f"the key {keys.never} exists, which nothing of ours creates",
+                "in a cluster, while its slot moves, a script may run on half of its keys",
+                f"find out who wrote it, then `redis-cli UNLINK '{keys.never}'`",
+                LOST,
+            )
 
 
 def agreement_findings(held: Deployment, mine: Deployment) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.operations.deployment_checks import (
     agreement_findings,
     disk_finding,
+    guard_findings,
     permission_finding,
     write_finding,
 )
@@ -31,7 +32,7 @@ from galaxy_notify.operations.work_checks import (
     worker_findings,
 )
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_state.faults import Fault, RedisFault
 from galaxy_notify.redis_state.node_report import (
     Node,
     NodeReport,
@@ -41,8 +42,8 @@ from galaxy_notify.redis_state.node_report import (
 )
 from galaxy_notify.redis_state.permissions import refused_commands
 from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.readers import read_readers
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.streams import read_consumers
 from galaxy_notify.settings import Settings
 
 #: Who cannot tell whether Redis takes writes.
@@ -59,6 +60,7 @@ def examine(
     """
     yield from _nodes(nodes_of(place) if nodes is None else nodes, settings.redis.durability)
     yield from sentinel_findings(read_sentinels(place))
+    yield from guard_findings(place)  # before rights are tried on these keys
     refused = refused_commands(place)
     yield permission_finding(refused)
     if refused.role not in _WITHOUT_WRITES:
@@ -68,18 +70,19 @@ def examine(
     yield from agreement_findings(place.deployment, Deployment.from_settings(settings))
     try:
         status = read_status(place)
-        seen = read_consumers(place, status.streams)
+        groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
+        readers = read_readers(place, groups)
     except RedisFault as fault:
         if fault.fault.code in _AWAY:
             raise
-        yield Finding("error", "status", f"the indexes cannot be read: {refusal(fault.fault)}")
+        yield _unread(fault.fault)
         return
     if refused.role in _WITHOUT_WRITES:
         yield from refusal_findings(status)
     yield from server_findings(status)
     yield from worker_findings(status)
     yield from backlog_findings(status)
-    yield from stream_findings(status, seen)
+    yield from stream_findings(status, readers)
 
 
 def unreachable(error: GalaxyNotifyError) -> Finding:
@@ -102,6 +105,14 @@ def unreachable(error: GalaxyNotifyError) -> Finding:
         " what the user may do, and whether the server runs",
         AVAILABILITY,
     )
+
+
+def _unread(fault: Fault) -> Finding:
+    what = f"the indexes cannot be read: {refusal(fault)}"
+    if fault.code != "NOPERM":
+        return Finding("error", "status", what)
+    means = "what waits, who works and who reads is unknown"
+    return Finding("unknown", "status", what, means, "run doctor as galaxy-notify-operator")
 
 
 def _nodes(nodes: Sequence[Node], durability: str) -> Iterator[Finding]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Level = Literal["ok", "warning", "error"]
+#: What the user may not ask for is unknown: neither right nor wrong.
+Level = Literal["ok", "unknown", "warning", "error"]
 #: What a finding puts at risk; availability is that accepting and publishing go on.
 Guarantee = Literal["", "nothing lost", "nothing twice", "nothing early", "availability"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, EARLY, LOST, Finding
-from galaxy_notify.redis_state.node_report import NodeReport, Slow, Told
+from galaxy_notify.redis_state.node_report import OPTIONS, NodeReport, Slow, Told
 from galaxy_notify.redis_state.scripts import names
 
 _OLDEST: Final = (6, 2)
@@ -16,13 +16,25 @@ _SLOW_TRIP_MS: Final = 20.0
 _CLOCK_MS: Final = 1000
 _SLOW_CALL_MS: Final = 100
 _RECENT_S: Final = 3600
-#: What cannot be judged without a command.
-_TELLS: Final = {
-    "INFO": "memory, eviction, persistence and replicas",
-    "CONFIG GET": "the fsync policy and how many replicas a write needs",
-    "SCRIPT EXISTS": "the script cache",
-    "SLOWLOG GET": "slow commands",
-    "LATENCY LATEST": "latency spikes",
+
+
+class _Asks(NamedTuple):
+    tells: str
+    commands: tuple[str, ...]
+
+
+#: What each command tells, and how an administrator asks.
+_ASKS: Final = {
+    "INFO": _Asks("memory, eviction, persistence and replicas", ("INFO",)),
+    "CONFIG GET": _Asks(
+        "the fsync policy, snapshots and how many replicas a write needs",
+        tuple(f"CONFIG GET {option}" for option in OPTIONS),
+    ),
+    "SCRIPT EXISTS": _Asks("the script cache", ("INFO memory",)),
+    "SLOWLOG GET": _Asks("slow commands", ("SLOWLOG GET",)),
+    "LATENCY LATEST": _Asks("latency spikes", ("LATENCY LATEST",)),
+    "CLUSTER INFO": _Asks("the state of the cluster", ("CLUSTER INFO",)),
+    "CLUSTER SLOTS": _Asks("slots without an owner", ("CLUSTER SLOTS",)),
 }
 
 
@@ -78,25 +90,34 @@ def _version(seen: NodeReport) -> Finding:
 def _unseen(seen: NodeReport) -> Iterator[Finding]:
     if not seen.unseen:
         return
-    grants = " ".join("+" + command.lower().replace(" ", "|") for command in seen.unseen)
+    asks = [_ASKS[command] for command in seen.unseen]
+    commands = (command for one in asks for command in one.commands)
     yield Finding(
-        "warning",
+        "unknown",
         "unseen",
-        f"not looked at: no permission for {', '.join(seen.unseen)}",
-        f"{'; '.join(_TELLS.get(command, '') for command in seen.unseen)} cannot be judged",
-        f"run doctor as a user with {grants}",
+        f"not looked at: no answer to {', '.join(seen.unseen)}",
+        f"{'; '.join(one.tells for one in asks)}: unknown, as this user may not ask",
+        f"as an administrator: {', '.join(f'`redis-cli {command}`' for command in commands)}",
     )
 
 
+def _untold(check: str, field: str) -> Finding:
+    means = "nothing can be said of it"
+    todo = f"look at the server: its INFO has no {field}"
+    return Finding("unknown", check, f"INFO does not tell {field}", means, todo)
+
+
 def _eviction(info: Told) -> Finding:
-    policy = info.get("maxmemory_policy", "")
+    policy = info.get("maxmemory_policy")
+    if not policy:
+        return _untold("eviction", "maxmemory_policy")
     if policy == "noeviction":
         return Finding("ok", "eviction", "maxmemory-policy is noeviction")
     limited = info.get("maxmemory", "0") != "0"
     return Finding(
         "error" if limited else "warning",
         "eviction",
-        f"maxmemory-policy is {policy or 'unknown'}",
+        f"maxmemory-policy is {policy}",
         "at maxmemory Redis deletes notifications that were accepted, without a word"
         if limited
         else "no maxmemory is set; once it is, accepted notifications may be deleted",
@@ -106,6 +127,9 @@ def _eviction(info: Told) -> Finding:
 
 
 def _memory(info: Told) -> Iterator[Finding]:
+    if "used_memory" not in info:
+        yield _untold("memory", "used_memory")
+        return
     used, limit, owner = _int(info, "used_memory"), _int(info, "maxmemory"), "maxmemory"
     if not limit:
         limit, owner = _int(info, "total_system_memory"), "the host's memory (no maxmemory is set)"
@@ -157,8 +181,11 @@ def _persistence(info: Told, config: Told) -> Finding:
         means = {"always": "", "everysec": "a power loss takes about the last second"}
         what = f"append-only file{f', fsync {fsync}' * bool(fsync)}"
         return Finding("ok", "persistence", what, means.get(fsync, ""))
-    snapshots = config.get("save") != "" if "save" in config else True
-    lost = "all since the last snapshot" if snapshots else "everything"
+    if "aof_enabled" not in info:
+        return _untold("persistence", "aof_enabled")
+    snapshots = config.get("save")
+    lost = "everything" if snapshots == "" else "all since the last snapshot"
+    lost += ", or everything where none is made," if snapshots is None else ""
     return Finding(
         "warning",
         "persistence",

@@ -24,6 +24,8 @@ HELD_BACK_MS: Final = 60_000
 INDEXES: Final = ("schedule", "abandoned", "dead")
 # A page may come out larger than what was asked for, so less is asked for.
 _COUNT: Final = 128
+#: What PTTL answers where there is no key.
+_ABSENT: Final = -2
 _SPECIAL: Final = "\\*?[]"
 
 
@@ -116,6 +118,12 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
     replies = yield probes
     foreign = zip(probes, map(is_foreign, replies), strict=True)
     return [probe.command[1] for probe, is_one in foreign if is_one]
+
+
+def read_guard(keys: Keys) -> Flow[bool]:
+    """Tell whether the key is there that nobody of ours creates."""
+    (reply,) = yield [Read(["PTTL", keys.never])]
+    return int(sound(reply)) != _ABSENT
 
 
 def is_foreign(reply: Any) -> bool:

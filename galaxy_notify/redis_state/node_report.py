@@ -24,7 +24,8 @@ Told = Mapping[str, str]
 _TRIPS: Final = 7
 _SLOWEST_OF: Final = 32
 _SECTIONS: Final = ("clients", "memory", "persistence", "replication", "cluster")
-_OPTIONS: Final = ("appendfsync", "save", "min-replicas-to-write", "min-replicas-max-lag")
+#: What CONFIG GET is asked for, where the user may run it: no role may, as it tells passwords too.
+OPTIONS: Final = ("appendfsync", "save", "min-replicas-to-write", "min-replicas-max-lag")
 
 
 class Node(NamedTuple):
@@ -44,7 +45,9 @@ class Slow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """One server; *unseen* names the commands that we may not run."""
+    """One server; *unseen* names the commands that it did not answer, most often for want of a
+    right: what they tell is unknown.
+    """
 
     server: ServerName
     trip_ms: float
@@ -89,26 +92,28 @@ def read_node(client: redis.Redis) -> NodeReport:
     asked: dict[str, list[Read]] = {
         "HELLO": [Read(["HELLO"])],
         "INFO": [Read(["INFO", section]) for section in _SECTIONS],
-        "CONFIG GET": [Read(["CONFIG", "GET", option]) for option in _OPTIONS],
+        "CONFIG GET": [Read(["CONFIG", "GET", option]) for option in OPTIONS],
         "SCRIPT EXISTS": [Read(["SCRIPT", "EXISTS", *(script(name).sha for name in names())])],
         "SLOWLOG GET": [Read(["SLOWLOG", "GET", _SLOWEST_OF])],
         "LATENCY LATEST": [Read(["LATENCY", "LATEST"])],
     }
     replies = iter(run_all_sync(client, [read for reads in asked.values() for read in reads]))
     told = {name: [next(replies) for _ in reads] for name, reads in asked.items()}
-    unseen = tuple(name for name, answers in told.items() if any(map(_is_denied, answers)))
+    unseen = tuple(name for name, answers in told.items() if any(map(_is_fault, answers)))
     seen = {name: None if name in unseen else answers for name, answers in told.items()}
     info = _info(seen["INFO"])
-    cluster, slots = (
-        _cluster(client) if info and info.get("cluster_enabled") == "1" else (None,) * 2
-    )
+    is_cluster = info is not None and info.get("cluster_enabled") == "1"
+    cluster, slots = _cluster(client) if is_cluster else (None, None)
+    if is_cluster:
+        parts = {"CLUSTER INFO": cluster, "CLUSTER SLOTS": slots}
+        unseen += tuple(name for name, part in parts.items() if part is None)
     return NodeReport(
         server=server_name(told["HELLO"][0]),
         trip_ms=median(trips),
         offset_ms=median(offsets),
         info=info,
         replicas=_replicas(seen["INFO"]),
-        config=_config(told["CONFIG GET"]),
+        config=_config(seen["CONFIG GET"]),
         scripts=sum(_first(seen["SCRIPT EXISTS"])) if seen["SCRIPT EXISTS"] else None,
         slow=_slow(_first(seen["SLOWLOG GET"]), now_s),
         spikes=_spikes(_first(seen["LATENCY LATEST"]), now_s),
@@ -132,38 +137,35 @@ def _clock(client: redis.Redis) -> tuple[list[float], list[float], int]:
     return trips, offsets, seconds
 
 
-def _is_denied(reply: Any) -> bool:
-    return isinstance(reply, RedisFault) and reply.fault.code == "NOPERM"
+def _is_fault(reply: Any) -> bool:
+    return isinstance(reply, RedisFault)
 
 
 def _first(replies: Sequence[Any] | None) -> Any:
-    """Return the reply of a command, or nothing where it failed or the server has no such one."""
-    return () if not replies or isinstance(replies[0], RedisFault) else replies[0]
+    """Return the reply of a command, or nothing where it was not answered."""
+    return replies[0] if replies else ()
 
 
 def _info(replies: Sequence[Any] | None) -> Told | None:
     if replies is None:
         return None
-    sections = [reply for reply in replies if not isinstance(reply, RedisFault)]
-    return {str(name): str(value) for section in sections for name, value in section.items()}
+    return {str(name): str(value) for section in replies for name, value in section.items()}
 
 
 def _replicas(replies: Sequence[Any] | None) -> list[Told]:
-    sections = [reply for reply in replies or () if not isinstance(reply, RedisFault)]
     found = (
         value
-        for section in sections
+        for section in replies or ()
         for name, value in section.items()
         if name.startswith("slave") and isinstance(value, dict)
     )
     return [{str(name): str(value) for name, value in one.items()} for one in found]
 
 
-def _config(replies: Iterable[Any]) -> Told:
+def _config(replies: Sequence[Any] | None) -> Told:
     found: dict[str, str] = {}
-    for reply in replies:
-        if not isinstance(reply, RedisFault):
-            found |= {text(name): text(value) for name, value in pairs(reply).items()}
+    for reply in replies or ():
+        found |= {text(name): text(value) for name, value in pairs(reply).items()}
     return found
 
 

@@ -2,19 +2,20 @@
 
 Redis checks permissions before it looks at what a command would do, so each one is sent in a form
 that does nothing: on the key that nobody creates, or with arguments that cannot be. What a user may
-run directly, a script may run for it.
+run directly, a script may run for it. Where the answer is about the key, the command is allowed on
+others; the keys are tried with a script that nobody has loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, fault_of
+from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, RedisFault, fault_of
 from galaxy_notify.redis_state.flows import Flow
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
@@ -25,13 +26,14 @@ from galaxy_notify.redis_state.runner import run_all
 from galaxy_notify.redis_state.scripts import Read, script
 
 _ENDLESS: Final = 10**15
+#: The digest of no script.
+_UNLOADED: Final = "0" * 40
 
 #: A harmless form of every command; `never`, `meta` and `stream` stand for the keys.
 PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
     "BLPOP": ("never", "0.01"),
-    "CONFIG GET": ("save",),
     "DEL": ("never",),
-    "EVALSHA": ("0" * 40, "0"),
+    "EVALSHA": (_UNLOADED, "0"),
     "EXISTS": ("never",),
     "GET": ("never",),
     "HDEL": ("never", "f"),
@@ -94,23 +96,25 @@ PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
 #: Who does not name himself cannot connect at all; a transaction is tried as a whole.
 UNPROBED: Final = frozenset({"CLIENT SETNAME", "EXEC", "MULTI"})
 # Without the deployment's hash these would create a key instead of meeting one of another type.
-_WITHOUT_EVENTS: Final = (Role.PRODUCER, Role.INTAKE)
 _NEED_META: Final = frozenset({"HSETNX", "RPUSH", "SADD"})
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The commands that the user may not run, and the keys that it may not touch."""
+    """The commands that the user may not run, and the patterns of the keys it may not touch."""
 
     commands: frozenset[str]
-    keys: frozenset[str] = frozenset()
-    #: The pattern of the gateway stream, which not every role reads or writes.
-    stream: str = ""
+    keys: Mapping[Role, frozenset[str]] = field(default_factory=dict)
 
     def of(self, role: Role) -> Refused:
         """Return what of it a role needs."""
-        unneeded = {self.stream} if role in _WITHOUT_EVENTS else set()
-        return Refused(self.commands & set(RIGHTS[role].commands), self.keys - unneeded)
+        needed = self.commands & set(RIGHTS[role].commands)
+        return Refused(needed, {role: self.keys.get(role, frozenset())})
+
+    @property
+    def patterns(self) -> list[str]:
+        """Return the patterns of the keys, in order."""
+        return sorted(frozenset[str]().union(*self.keys.values()))
 
     @property
     def role(self) -> Role:
@@ -123,25 +127,24 @@ class Refused:
         return min(Role, key=differs)
 
     def __bool__(self) -> bool:
-        return bool(self.commands or self.keys)
+        return bool(self.commands or self.patterns)
 
     def __str__(self) -> str:
         may = [f"run {', '.join(sorted(self.commands))}"] * bool(self.commands)
-        return " or ".join([*may, *(f"touch {key}" for key in sorted(self.keys))])
+        return " or ".join([*may, *(f"touch {key}" for key in self.patterns)])
 
     @property
     def rules(self) -> str:
         """Return the words of an ACL that would allow it."""
-        patterns = (f"~{key}" for key in sorted(self.keys))
+        patterns = (f"~{key}" for key in self.patterns)
         return " ".join([*patterns, *map(grant, sorted(self.commands))])
 
 
 def refused_commands(place: Place) -> Refused:
     """Return all that the user may not use; raise `RedisFault` where Redis is away."""
-    keys = place.keys(0)
-    (known,) = try_all(place, [["EXISTS", keys.meta]])
-    probes = _probes(keys, PROBES, known)
-    refused = _refused(keys, probes, try_all(place, probes.values()))
+    asked = _Asked(place.keys(0), PROBES, Role)
+    (known,) = try_all(place, [asked.whether_known])
+    refused = asked.refused(known, try_all(place, asked.probes(known)))
     if _may_use_transactions(place):
         return refused
     return replace(refused, commands=refused.commands | {"MULTI"})
@@ -149,10 +152,10 @@ def refused_commands(place: Place) -> Refused:
 
 def missing_rights(keys: Keys, role: Role) -> Flow[str]:
     """Say what a role's user may not do, and what would allow it; empty where it may do all."""
-    (known,) = yield [Read(["EXISTS", keys.meta])]
-    probes = _probes(keys, RIGHTS[role].commands, known)
-    replies = yield [Read(probe) for probe in probes.values()]
-    refused = _refused(keys, probes, replies).of(role)
+    asked = _Asked(keys, RIGHTS[role].commands, [role])
+    (known,) = yield [Read(asked.whether_known)]
+    replies = yield [Read(probe) for probe in asked.probes(known)]
+    refused = asked.refused(known, replies)
     if not refused:
         return ""
     faults = (reply.fault for reply in replies if isinstance(reply, RedisFault))
@@ -169,45 +172,80 @@ async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user
     Raises `RedisFault` where Redis is away.
     """
     client = at_shard(client, keys)
-    (known,) = await run_all(client, [Read(["EXISTS", keys.meta])])
-    probes = _probes(keys, RIGHTS[role].commands, known)
-    replies = await run_all(client, [Read(probe) for probe in probes.values()])
-    refused = _refused(keys, probes, replies).of(role)
+    asked = _Asked(keys, RIGHTS[role].commands, [role])
+    (known,) = await run_all(client, [Read(asked.whether_known)])
+    replies = await run_all(client, [Read(probe) for probe in asked.probes(known)])
+    refused = asked.refused(known, replies)
     if refused:
         raise ConfigurationError(
             f"redis: user {user} may not {refused}: ACL SETUSER {user} {refused.rules}"
         )
 
 
-def _probes(keys: Keys, commands: Iterable[str], known: Any) -> dict[str, list[Any]]:
+class _Asked:
+    """What is asked of a server: some commands, and the keys of some roles."""
+
+    def __init__(self, keys: Keys, commands: Iterable[str], roles: Iterable[Role]) -> None:
+        self.whether_known = ["EXISTS", keys.meta]
+        self._keys = keys
+        self._commands = [command for command in commands if command not in UNPROBED]
+        self._patterns = {role: list(_patterns(keys, role)) for role in roles}
+        self._touched = sorted({key for some in self._patterns.values() for _, key in some})
+
+    def probes(self, known: Any) -> list[list[Any]]:
+        """Return the commands to send, where it is *known* whether there is a deployment."""
+        commands = [_probe(self._keys, command) for command in self._sent(known)]
+        return [*commands, *(["EVALSHA", _UNLOADED, "1", key] for key in self._touched)]
+
+    def refused(self, known: Any, replies: Sequence[Any]) -> Refused:
+        """Read the replies to the probes."""
+        faults = [_lack(reply) for reply in replies]
+        sent = self._sent(known)
+        commands = (
+            command
+            for command, fault in zip(sent, faults[: len(sent)], strict=True)
+            if fault and not fault.is_about_a_key
+        )
+        untouched = {
+            key
+            for key, fault in zip(self._touched, faults[len(sent) :], strict=True)
+            if fault and fault.is_about_a_key
+        }
+        return Refused(
+            frozenset(commands),
+            {
+                role: frozenset(pattern for pattern, key in some if key in untouched)
+                for role, some in self._patterns.items()
+            },
+        )
+
+    def _sent(self, known: Any) -> list[str]:
+        return [one for one in self._commands if known == 1 or one not in _NEED_META]
+
+
+def _probe(keys: Keys, command: str) -> list[Any]:
     names: dict[Any, str] = {"never": keys.never, "stream": keys.stream, "meta": keys.meta}
     names["script"] = script("pause").source
-    left_out = UNPROBED if known == 1 else UNPROBED | _NEED_META
-    return {
-        command: [
-            *command.split(),
-            *(names.get(argument, argument) for argument in PROBES[command]),
-        ]
-        for command in commands
-        if command not in left_out
-    }
+    arguments = (names.get(argument, argument) for argument in PROBES[command])
+    return [*command.split(), *arguments]
 
 
-def _refused(keys: Keys, probes: Mapping[str, list[Any]], replies: Sequence[Any]) -> Refused:
-    commands, patterns = set(), set()
-    for (command, probe), reply in zip(probes.items(), replies, strict=True):
-        if not isinstance(reply, RedisFault) or reply.fault.code != "NOPERM":
-            continue
-        if reply.fault.is_about_a_key:
-            touched = next(word for word in probe if word in (keys.never, keys.meta, keys.stream))
-            patterns.add(_pattern(keys, touched))
+def _lack(reply: Any) -> Fault | None:
+    """Return the fault of a reply that says that a right is missing."""
+    is_one = isinstance(reply, RedisFault) and reply.fault.code == "NOPERM"
+    return reply.fault if is_one else None
+
+
+def _patterns(keys: Keys, role: Role) -> Iterator[tuple[str, str]]:
+    """Yield the patterns of a role, each with a key that it matches."""
+    for key in RIGHTS[role].keys:
+        head, own, name = key.partition(":*}:")
+        if not own or head != "PREFIX":
+            continue  # the intent stream and `bench` are asked for where they are used
+        if name == "client-events":
+            yield keys.stream.replace(keys.tag, f"{{{keys.prefix}:*}}:"), keys.stream
         else:
-            commands.add(command)
-    return Refused(frozenset(commands), frozenset(patterns), _pattern(keys, keys.stream))
-
-
-def _pattern(keys: Keys, key: str) -> str:
-    return key.replace(keys.tag, f"{{{keys.prefix}:*}}:")
+            yield f"{{{keys.prefix}:*}}:{name}", keys.tag + name.replace("*", "never")
 
 
 def _may_use_transactions(place: Place) -> bool:

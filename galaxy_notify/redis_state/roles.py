@@ -1,11 +1,11 @@
-"""What each kind of user may do in Redis: the source of ``config/users.acl`` and of every check."""
+"""What each kind of user may do in Redis: the source of the ACL files and of every check."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Role(StrEnum):
@@ -19,25 +19,52 @@ class Role(StrEnum):
     READER = "reader"
 
 
+class Writes(NamedTuple):
+    """Commands that write, and the patterns of the keys on which a role runs them."""
+
+    keys: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """The patterns of the keys that a role touches, and the commands that it and its scripts run.
 
     Every pattern has the prefix of the deployment where it says ``PREFIX``, and the name of the
-    intent stream where it says ``INTENTS``.
+    intent stream where it says ``INTENTS``. *reads* are the commands that change no key.
     """
 
     keys: tuple[str, ...]
-    commands: tuple[str, ...]
+    reads: tuple[str, ...]
+    writes: tuple[Writes, ...] = ()
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Return every command, in order."""
+        writes = (command for each in self.writes for command in each.commands)
+        return tuple(sorted({*self.reads, *writes}))
 
     def line(self, role: Role, prefix: str = "gn", intents: str = "gn:intents") -> str:
-        """Return the line of an ACL file that gives a user these rights and no others."""
-        patterns = (
-            f"~{key}".replace("PREFIX", f"{{{prefix}").replace("INTENTS", intents)
-            for key in self.keys
-        )
-        words = [f"user galaxy-notify-{role} resetkeys resetchannels -@all", *patterns]
-        return " ".join([*words, *map(grant, self.commands)])
+        """Return the line of an ACL file that gives a user these rights.
+
+        Every server knows its words, which let each command run on each of the keys.
+        """
+        words = [*_patterns(self.keys), *map(grant, self.commands)]
+        return _named(f"user galaxy-notify-{role} {_NOTHING} {' '.join(words)}", prefix, intents)
+
+    def narrow_line(self, role: Role, prefix: str = "gn", intents: str = "gn:intents") -> str:
+        """Return the line in which each command that writes has keys of its own.
+
+        Its selectors are known to Redis 7.0, Valkey and later ones.
+        """
+        words = [*_patterns(self.keys), *map(grant, self.reads)]
+        for keys, commands in self.writes:
+            words.append(f"({' '.join([*_patterns(keys), *map(grant, commands)])})")
+        line = f"user galaxy-notify-{role} clearselectors {_NOTHING} {' '.join(words)}"
+        return _named(line, prefix, intents)
+
+
+_NOTHING: Final = "resetkeys resetchannels -@all"
 
 
 def grant(command: str) -> str:
@@ -45,74 +72,137 @@ def grant(command: str) -> str:
     return "+" + command.lower().replace(" ", "|")
 
 
-def _rights(keys: str, commands: str) -> Rights:
-    # Every connection names itself, and every role runs scripts: a script may what its caller may.
-    every = "client|setname evalsha script|load " + commands
-    names = (name.upper().replace("|", " ") for name in every.split())
-    return Rights(tuple(keys.split()), tuple(sorted(names)))
+def _patterns(keys: Iterable[str]) -> Iterator[str]:
+    return (f"~{key}" for key in keys)
 
 
-#: What whoever accepts and cancels touches and runs.
-_ACCEPT_KEYS: Final = """
-    PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:cooldown:* PREFIX:*}:meta
-    PREFIX:*}:never PREFIX:*}:newest:* PREFIX:*}:notification:* PREFIX:*}:preferences:*
-    PREFIX:*}:preferred PREFIX:*}:schedule:* PREFIX:*}:totals PREFIX:*}:wake:*
+def _named(line: str, prefix: str, intents: str) -> str:
+    return line.replace("PREFIX", f"{{{prefix}").replace("INTENTS", intents)
+
+
+def _rights(keys: str, reads: str, writes: str = "") -> Rights:
+    """Read the rights of a role; a line of *writes* is ``keys = commands``.
+
+    A name of a key without a prefix is one of a shard.
     """
-_ACCEPT_COMMANDS: Final = """
-    del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hset hsetnx llen pexpire
-    rpush set time xadd zadd zrange zrem zscore
+    # Every connection names itself, and every role runs scripts: a script may what its caller may.
+    every = "client|setname evalsha script|load " + reads
+    rows = (line.partition(" = ") for line in writes.splitlines() if line.strip())
+    return Rights(
+        _keys(keys),
+        _commands(every),
+        tuple(Writes(_keys(names), _commands(commands)) for names, _, commands in rows),
+    )
+
+
+def _keys(names: str) -> tuple[str, ...]:
+    own = ("INTENTS", "{")
+    return tuple(name if name.startswith(own) else f"PREFIX:*}}:{name}" for name in names.split())
+
+
+def _commands(names: str) -> tuple[str, ...]:
+    return tuple(sorted(name.upper().replace("|", " ") for name in names.split()))
+
+
+#: What everyone who accepts and cancels touches and runs.
+_ACCEPT_KEYS: Final = """
+    abandoned:* accepted cooldown:* meta never newest:* notification:* preferences:* preferred
+    schedule:* totals wake:*
+    """
+_ACCEPT_READS: Final = """
+    exists get hexists hget hgetall hkeys hlen hmget llen time zrange zscore
+    """
+_ACCEPT_WRITES: Final = """
+    abandoned:* = hdel
+    accepted INTENTS = xadd
+    cooldown:* newest:* preferred = set
+    meta = hsetnx
+    notification:* = del hincrby hset pexpire
+    preferences:* = del hdel hset
+    schedule:* = zadd zrem
+    totals = hincrby
+    wake:* = rpush
     """
 
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        PREFIX:*}:abandoned:* PREFIX:*}:accepted PREFIX:*}:client-events PREFIX:*}:dead:*
-        PREFIX:*}:janitor
-        PREFIX:*}:leases:* PREFIX:*}:lost PREFIX:*}:meta PREFIX:*}:never PREFIX:*}:notification:*
-        PREFIX:*}:orphans PREFIX:*}:parked PREFIX:*}:paused PREFIX:*}:schedule:*
-        PREFIX:*}:totals PREFIX:*}:wake:* PREFIX:*}:worker:* PREFIX:*}:workers
+        abandoned:* accepted client-events dead:* janitor leases:* lost meta never notification:*
+        orphans parked paused schedule:* totals wake:* worker:* workers
         """,
         """
-        blpop del exec exists get hdel hexists hget hincrby hkeys hlen hmget hscan hset hsetnx
-        hstrlen llen multi persist pexpire pttl rpush scan set sismember time xack xadd xdel
-        xgroup|delconsumer xinfo|consumers xinfo|groups xlen xpending xrange xtrim zadd zcard zcount
-        zmscore zrange zrangebyscore zrem zremrangebyscore zrevrangebyscore zscan zscore
+        exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember
+        time xinfo|consumers xinfo|groups xlen xpending xrange zcard zcount zmscore zrange
+        zrangebyscore zrevrangebyscore zscan zscore
+        """,
+        """
+        abandoned:* = hdel
+        accepted = xdel xtrim
+        client-events = xack xadd xdel xgroup|delconsumer xtrim
+        dead:* leases:* = zadd zrem
+        janitor = del pexpire set
+        lost = hdel hincrby
+        meta = hset hsetnx
+        notification:* = hdel hincrby hset persist pexpire
+        orphans = xadd
+        schedule:* workers = zadd zrem zremrangebyscore
+        totals = hincrby
+        wake:* = blpop rpush
+        worker:* = del hset pexpire
         """,
     ),
-    Role.PRODUCER: _rights(f"{_ACCEPT_KEYS} INTENTS", _ACCEPT_COMMANDS),
+    Role.PRODUCER: _rights(f"{_ACCEPT_KEYS} INTENTS", _ACCEPT_READS, _ACCEPT_WRITES),
     Role.INTAKE: _rights(
         f"{_ACCEPT_KEYS} INTENTS INTENTS:rejects INTENTS:never",
-        f"""
-        {_ACCEPT_COMMANDS} xack xclaim xdel xgroup|create xgroup|delconsumer xinfo|consumers
-        xlen xpending xrange xreadgroup xtrim
+        f"{_ACCEPT_READS} xinfo|consumers xlen xpending xrange",
+        f"""{_ACCEPT_WRITES}
+        INTENTS = xack xclaim xdel xgroup|create xgroup|delconsumer xreadgroup
+        INTENTS:rejects = xadd xdel xtrim
         """,
     ),
     Role.CONSUMER: _rights(
+        "client-events lost meta never parked seen:*",
+        "hget hmget time xinfo|groups xlen xpending xrange zmscore",
         """
-        PREFIX:*}:client-events PREFIX:*}:lost PREFIX:*}:meta PREFIX:*}:never
-        PREFIX:*}:parked PREFIX:*}:seen:*
-        """,
-        """
-        hdel hget hmget pexpire time xack xadd xclaim xgroup|create xinfo|groups xlen
-        xpending xrange xreadgroup xtrim zadd zmscore zremrangebyrank zremrangebyscore
+        client-events = xack xclaim xgroup|create xreadgroup
+        lost = hdel
+        parked = xadd xtrim
+        seen:* = pexpire zadd zremrangebyrank zremrangebyscore
         """,
     ),
     Role.OPERATOR: _rights(
         # `bench` writes below a prefix of its own, whatever the deployment's is.
-        "PREFIX:*}:* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
+        "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
-        blpop config|get del exec exists get hdel hexists hget hgetall hincrby hkeys hlen hmget
-        hscan hset hsetnx hstrlen info llen multi persist pexpire pttl rpush sadd scan set
-        sismember srem time unlink xadd xdel xgroup|destroy xinfo|groups xlen xpending
-        xrange xread xrevrange zadd zcard zcount zmscore zrange zrangebyscore zrank zrem
-        zremrangebyscore zrevrange zrevrangebyscore zscan zscore
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen multi pttl
+        scan sismember time xinfo|consumers xinfo|groups xlen xpending xrange xread xrevrange
+        zcard zcount zmscore zrange zrangebyscore zrank zrevrange zrevrangebyscore zscan zscore
+        """,
+        """
+        abandoned:* lost = hdel
+        accepted INTENTS orphans = xadd
+        client-events = xgroup|destroy
+        dead:* schedule:* = zadd zrem
+        INTENTS INTENTS:rejects = xdel
+        meta = hsetnx
+        notification:* = del hincrby hset persist pexpire
+        paused = sadd srem
+        pauses = hdel hset
+        preferences:* = del hdel hset
+        cooldown:* newest:* preferred = set
+        seen:* = unlink
+        totals = hincrby
+        wake:* = rpush
+        workers = zadd
+        {gn-bench-*}:* = blpop del hincrby hset hsetnx pexpire rpush set
+        {gn-bench-*}:* = unlink xadd zadd zrem zremrangebyscore
         """,
     ),
     Role.READER: _rights(
-        "PREFIX:*}:* INTENTS INTENTS:rejects",
+        "* INTENTS INTENTS:rejects",
         """
-        config|get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen pttl scan sismember
-        time xinfo|groups xlen xpending xrange xread xrevrange zcard zcount zmscore
+        hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen pttl scan sismember time
+        xinfo|consumers xinfo|groups xlen xpending xrange xread xrevrange zcard zcount zmscore
         zrange zrangebyscore zrank zscan zscore
         """,
     ),

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.group_report import GroupReport, group_report
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.readers import Readers, read_readers
 from galaxy_notify.redis_state.reading import number, server_now, text, try_all
-from galaxy_notify.redis_state.servers import pairs
-
-#: (stream, group) → how many ms ago the last of its consumers was seen; None where it has none.
-#: A group is left out where that may not be asked.
-Seen = Mapping[tuple[str, str], int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
     """A gateway stream; *fault* tells why it takes nothing, where it is no stream at all.
 
-    *held_ms* is how old the newest entry of one that holds is: nothing was published since.
+    *held_ms* is how old the newest entry of one that holds is: nothing was published since. Of one
+    that holds *readers* says by group who reads it.
     """
 
     shard: int
@@ -32,6 +29,7 @@ class StreamReport:
     groups: dict[str, GroupReport] = field(default_factory=dict)
     fault: str = ""
     held_ms: int | None = None
+    readers: Mapping[str, Readers] = field(default_factory=dict)
 
 
 def read_streams(place: Place) -> list[StreamReport]:
@@ -42,27 +40,22 @@ def read_streams(place: Place) -> list[StreamReport]:
     return [_report(place, keys, length) for keys, length in rows]
 
 
-def read_consumers(place: Place, streams: Iterable[StreamReport]) -> Seen:
-    """Return when the consumers of each group were seen last; raise `RedisFault`."""
-    groups = [(stream.key, name) for stream in streams for name in stream.groups]
-    replies = try_all(place, (["XINFO", "CONSUMERS", *group] for group in groups))
-    found: dict[tuple[str, str], int | None] = {}
-    for group, reply in zip(groups, replies, strict=True):
-        if not isinstance(reply, RedisFault):
-            found[group] = min((int(pairs(row)[b"idle"]) for row in reply), default=None)
-    return found
-
-
 def _report(place: Place, keys: Keys, length: int | RedisFault) -> StreamReport:
     max_len, trim = place.deployment.max_len, place.deployment.trim
     if isinstance(length, RedisFault):
+        if length.fault.code == "NOPERM":
+            raise length  # it says nothing of the stream
         fault = length.fault.text
         return StreamReport(keys.shard, keys.stream, 0, max_len, holding=True, fault=fault)
     # As a claim decides it: past twice its length a stream takes nothing until somebody reads.
     holding = trim == "acknowledged" and length >= 2 * max_len
     groups = group_report(place.client, keys)
-    held_ms = _newest_age(place, keys) if holding else None
-    return StreamReport(keys.shard, keys.stream, length, max_len, holding, groups, held_ms=held_ms)
+    report = StreamReport(keys.shard, keys.stream, length, max_len, holding, groups)
+    if not holding:
+        return report
+    readers = read_readers(place, ((keys.stream, name) for name in groups))
+    by_group = {name: one for (_, name), one in readers.items()}
+    return replace(report, held_ms=_newest_age(place, keys), readers=by_group)
 
 
 def _newest_age(place: Place, keys: Keys) -> int | None:

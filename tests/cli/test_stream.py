@@ -153,19 +153,49 @@ def test_groups__tables_and_json(client: redis.Redis, command: Command) -> None:
 
 
 def test_drop_group__asks(client: redis.Redis, command: Command) -> None:
-    """drop-group needs --yes without a terminal, and says how many pending events go."""
+    """drop-group needs --yes without a terminal, and says how many events go with it."""
     publish(client, 1)
     client.xgroup_create(KEYS.stream, "gateway", "0")
-    client.xreadgroup("gateway", "gw-1", {KEYS.stream: ">"})
     done = command.run("stream", "drop-group", "gateway")
     assert done.exit_code == 2
-    assert "1 pending" in done.stderr
-    assert pending(client) == 1
+    assert "0 pending and 1 unread" in done.stderr
+    assert pending(client) == 0
     assert command.told("stream", "drop-group", "gateway", "--yes") == {
         "group": "gateway",
         "shards": 1,
     }
     assert pending(client) == -1
+
+
+def test_drop_group__refuses_one_that_is_read(client: redis.Redis, command: Command) -> None:
+    """A group of which a consumer was seen lately stays, whatever is answered; --force drops it."""
+    publish(client, 1)
+    client.xgroup_create(KEYS.stream, "gateway", "0")
+    client.xreadgroup("gateway", "gw-1", {KEYS.stream: ">"})
+    for arguments in ([], ["--yes"]):
+        done = command.run("stream", "drop-group", "gateway", *arguments)
+        assert done.exit_code == 2
+        assert "its consumer gw-1 was seen" in done.stderr
+    assert pending(client) == 1
+    done = command.run("stream", "drop-group", "gateway", "--force")
+    assert "1 pending" in done.stderr
+    assert command.told("stream", "drop-group", "gateway", "--force", "--yes")["shards"] == 1
+    assert pending(client) == -1
+
+
+def test_drop_group__refuses_where_it_may_not_ask(server: Server, client: redis.Redis) -> None:
+    """A right that is missing is no proof that nobody reads."""
+    client.xgroup_create(KEYS.stream, "gateway", "0", mkstream=True)
+    blind = ["+@all", "-xinfo"]
+    client.acl_setuser("ann", enabled=True, nopass=True, commands=blind, keys=["{gn:*}:*"])
+    client.acl_setuser("ann", enabled=True, nopass=True, commands=["+xinfo|groups"])
+    ann = command_for(server, WORKER__SHARDS="2", REDIS__USERNAME="ann")
+    done = ann.run("stream", "drop-group", "gateway", "--yes")
+    assert done.exit_code == 2, done.output
+    assert "may not ask for its consumers (XINFO CONSUMERS)" in done.stderr
+    assert pending(client) == 0
+    assert ann.run("stream", "drop-group", "gateway", "--yes", "--force").exit_code == 0
+    client.acl_deluser("ann")
 
 
 def test_drop_group__unknown(client: redis.Redis, command: Command) -> None:

@@ -164,6 +164,17 @@ def test_many__faults_among_very_many_routes(server: Server, found: Found) -> No
     assert fsck(site) == []
 
 
+def test_guard__that_somebody_made_is_told(server: Server, found: Found) -> None:
+    """The key that must never be there is named; it stays, so that its writer can be found."""
+    site = found(server)
+    site.client.set(site.keys.never, "x")
+    for fix, became in ((False, "found"), (True, "left")):
+        (fault,) = fsck(site, fix=fix)
+        assert (fault.code, fault.subject, fault.became) == ("foreign-key", site.keys.never, became)
+    site.client.delete(site.keys.never)
+    assert fsck(site) == []
+
+
 def test_outage__that_is_short_does_not_end_it(any_server: Server, found: Found) -> None:
     """A connection that breaks under any page is opened again, and the page looked at once more."""
     site = found(any_server)

@@ -26,7 +26,7 @@ ROLES = pytest.mark.parametrize("role", list(Role))
 #: `doctor` tries everything, and is refused what the role need not do.
 EXAMINES = role_commands.examines.__name__
 LOOKS_ON = role_commands.looks.__name__
-LOOKS = ("SLOWLOG GET", "LATENCY LATEST", "SCRIPT EXISTS")
+LOOKS = ("CONFIG GET", "SLOWLOG GET", "LATENCY LATEST", "SCRIPT EXISTS")
 PROBED = {
     part
     for command in (*PROBES, *LOOKS)
@@ -100,8 +100,9 @@ def _is_missed(user: Stage, right: str, others: list[str], used: dict[Step, set[
             continue
         denied = user.act(step.act)
         if step.act is role_commands.examines:
-            # It asks for everything; only what is not asked for its own sake tells something.
-            denied &= {"info", "config", "config|get"} & {first, right[1:]}
+            continue  # it asks for everything
+        if step.act is role_commands.looks and first != "zadd":
+            denied -= {"zadd"}  # `status` asks whether writes are taken
         if denied:
             return True
     return False
@@ -114,7 +115,13 @@ def test_role__is_kept_out_of_everything_else(any_server: Server, role: Role) ->
         ["FLUSHDB"],
         ["FLUSHALL"],
         ["KEYS", "*"],
+        ["CONFIG", "GET", "requirepass"],
+        ["CONFIG", "GET", "masterauth"],
         ["CONFIG", "SET", "maxmemory", "1"],
+        ["CLIENT", "LIST"],
+        ["CLUSTER", "NODES"],
+        ["MEMORY", "USAGE", "other"],
+        ["SLOWLOG", "GET"],
         ["ACL", "LIST"],
         ["SHUTDOWN"],
         ["DEBUG", "SLEEP", "0"],
@@ -186,21 +193,14 @@ def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) ->
     taken = "xpending" if role is Role.INTAKE else "hget"
     with stage(any_server, role) as user, any_server.client() as admin:
         Site(any_server.url).close()
-        told = _permissions(user)
+        told = user.permissions()
         assert told["level"] == "ok"
         assert f"a {role} does" in told["what"]
         admin.execute_command("ACL", "SETUSER", user.user, f"-{taken}")
-        told = _permissions(user)
+        told = user.permissions()
     assert told["level"] == "error"
     assert told["what"] == f"this user may not run {taken.upper()}"
     assert told["todo"] == f"ACL SETUSER … +{taken}"
-
-
-def _permissions(user: Stage) -> dict[str, Any]:
-    settings = {"REDIS__USERNAME": user.user, "REDIS__PASSWORD": PASSWORD}
-    found = Command(user.server.url, settings).told("doctor")["findings"]
-    (told,) = [each for each in found if each["check"] == "permissions"]
-    return dict(told)
 
 
 def test_daemon__that_lacks_a_right_names_it_at_its_start(server: Server) -> None:

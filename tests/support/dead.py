@@ -50,10 +50,12 @@ PLAIN = Kind()
 class Graveyard:
     """A deployment on a test server, with the means to let routes die in it."""
 
-    def __init__(self, client: redis.Redis, deployment: Deployment, *, first: int = 0) -> None:
+    def __init__(
+        self, client: redis.Redis, deployment: Deployment, *, first: int = 0, prefix: str = "gn"
+    ) -> None:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
-        self.layout = Layout("gn", deployment)
+        self.layout = Layout(prefix, deployment)
         self.place = Place(client, self.layout)
         self._number = first
 

@@ -25,7 +25,7 @@ from tests.support.wait import until
 OLD_MS = 3_600_000
 
 
-@step(Role.PRODUCER, Role.INTAKE)
+@step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def founds(stage: Stage) -> Iterator[None]:
     yield
     with Notifier(settings_from({"redis": {"url": stage.url}})) as notifier:
@@ -58,7 +58,7 @@ def accepts(stage: Stage) -> Iterator[None]:
         notifier.cancel(later.notification_id or "", route="push:user-7")
 
 
-@step(Role.PRODUCER, Role.INTAKE)
+@step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def accepts_by_rules(stage: Stage) -> Iterator[None]:
     site = stage.found(rules__cooldown_ms=OLD_MS)
     later = {**PLAIN, "due_at": site.now() + OLD_MS, "collapse_key": "turn"}
@@ -84,7 +84,7 @@ def accepts_asynchronously(stage: Stage) -> Iterator[None]:
     asyncio.run(produce())
 
 
-@step(Role.PRODUCER, Role.INTAKE)
+@step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def takes_back(stage: Stage) -> Iterator[None]:
     site = stage.found(worker__channels=["push", "email"])
     site.client.set(site.keys.schedule("email"), "x")

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from galaxy_notify import Notifier
 from galaxy_notify.operations import bench
 from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.readers import read_readers
 from galaxy_notify.redis_state.reading import read_all
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.stream import follow
+from galaxy_notify.redis_state.streams import read_streams
 from tests.support import events
 from tests.support.faults import FAULTS
 from tests.support.intents import PLAIN
@@ -90,6 +92,15 @@ def examines(stage: Stage) -> Iterator[None]:
     _worked(stage)
     yield
     stage.cli("doctor")
+
+
+@step(Role.OPERATOR, Role.READER)
+def looks_for_consumers(stage: Stage) -> Iterator[None]:
+    site, _ = _worked(stage)
+    yield
+    place = open_place(site.settings_at(stage.url))
+    read_readers(place, [(stream.key, "gateway") for stream in read_streams(place)])
+    place.close()
 
 
 @step(Role.OPERATOR)

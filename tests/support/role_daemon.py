@@ -186,6 +186,16 @@ def tidies(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.DAEMON)
+def forgets_what_is_listed(stage: Stage) -> Iterator[None]:
+    site = stage.found()
+    for made in (site.notify("u1"), site.notify("u2")):
+        site.client.delete(site.keys.notification(made))
+    station = site.station(url=stage.url)
+    yield
+    station.trim_list()
+
+
+@step(Role.DAEMON)
 def tells_that_itlives(stage: Stage) -> Iterator[None]:
     site = stage.found()
 

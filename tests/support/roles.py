@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from galaxy_notify.redis_state.roles import Role
@@ -13,6 +14,8 @@ from tests.support.servers import Server
 from tests.support.site import Site
 
 ACL_FILE = ROOT / "config" / "users.acl"
+#: The same users, each command that writes with keys of its own; no server before 7.0 knows it.
+NARROW_FILE = ROOT / "config" / "users-selectors.acl"
 PASSWORD = "secret"
 #: Prepares as the administrator, yields once, and goes on as the user.
 Act = Callable[["Stage"], Iterator[None]]
@@ -39,9 +42,9 @@ def step(*roles: Role, lasts: bool = False) -> Callable[[Act], Act]:
     return add
 
 
-def line_of(role: Role) -> list[str]:
+def line_of(role: Role, file: Path = ACL_FILE) -> list[str]:
     """Return the shipped line of a role, word by word: the user's name, then the rules."""
-    lines = [line.split()[1:] for line in ACL_FILE.read_text().splitlines()]
+    lines = [line.split()[1:] for line in file.read_text().splitlines()]
     (found,) = [words for words in lines if words[0] == f"galaxy-notify-{role}"]
     return found
 
@@ -49,14 +52,14 @@ def line_of(role: Role) -> list[str]:
 class Stage:
     """A server with a user of one role, and what the administrator sees of it."""
 
-    def __init__(self, server: Server, role: Role) -> None:
+    def __init__(self, server: Server, role: Role, file: Path = ACL_FILE) -> None:
         """Make the user, with the shipped rights."""
         self.server = server
         self.user = f"galaxy-notify-{role}"
         self.url = server.url.replace("unix://", f"unix://{self.user}:{PASSWORD}@")
         self.admin: Any = server.client(decode=True)
         self._opened = ExitStack()
-        self.grant(line_of(role)[1:])
+        self.grant(line_of(role, file)[1:])
 
     def grant(self, rules: list[str]) -> None:
         """Give the user exactly these rights."""
@@ -96,6 +99,13 @@ class Stage:
                     raise
             return self.denied()
 
+    def permissions(self) -> dict[str, Any]:
+        """Return what doctor, run as the user, says of its rights."""
+        settings = {"REDIS__USERNAME": self.user, "REDIS__PASSWORD": PASSWORD}
+        found = Command(self.server.url, settings).told("doctor")["findings"]
+        (told,) = [each for each in found if each["check"] == "permissions"]
+        return dict(told)
+
     def used(self) -> set[str]:
         """Return the first words of the commands that were run since the last step began."""
         stats: Any = self.admin.info("commandstats")
@@ -108,9 +118,9 @@ class Stage:
 
 
 @contextmanager
-def stage(server: Server, role: Role) -> Iterator[Stage]:
+def stage(server: Server, role: Role, file: Path = ACL_FILE) -> Iterator[Stage]:
     """Have a user of a role while the block runs."""
-    made = Stage(server, role)
+    made = Stage(server, role, file)
     try:
         yield made
     finally:

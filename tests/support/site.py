@@ -39,7 +39,7 @@ class Site(Graveyard):
         if "socket_timeout" in pool.connection_kwargs:
             pool.connection_kwargs["socket_timeout"] = HANG_S
             pool.disconnect()
-        super().__init__(place.client, place.deployment)
+        super().__init__(place.client, place.deployment, prefix=place.layout.prefix)
         self.notifier = Notifier(self.settings)
         self.stations: list[Station] = []
         #: Whether everything in it came about by the package's own doing.

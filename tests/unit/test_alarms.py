@@ -10,7 +10,9 @@ from galaxy_notify.operations.alarms import alarms
 from galaxy_notify.operations.status import Status
 from galaxy_notify.redis_state.faults import Fault, Remedy
 from galaxy_notify.redis_state.gauges import SKIPPED, TOTALS
+from galaxy_notify.redis_state.group_report import GroupReport
 from galaxy_notify.redis_state.inspector import Backlog
+from galaxy_notify.redis_state.readers import Readers
 from galaxy_notify.redis_state.server_state import ServerState
 from galaxy_notify.redis_state.servers import ServerName, Worker
 from galaxy_notify.redis_state.streams import StreamReport
@@ -140,4 +142,23 @@ def test_alarms__a_stream_that_holds_with_since_when() -> None:
     stream = replace(stream, groups={"slow": group})  # type: ignore[dict-item]
     (alarm,) = alarms(replace(WELL, streams=[stream]))
     assert alarm.what == "stream {gn:0}:client-events holds, nothing is published for 7 s"
-    assert alarm.more == ("group slow must read, or go: `galaxy-notify stream drop-group slow`",)
+    unknown = "XINFO CONSUMERS, which this user may not run, says who does"
+    assert alarm.more == (f"group slow must read: {unknown}",)
+
+
+@pytest.mark.parametrize(
+    ("readers", "more"),
+    [
+        (Readers(True), "group slow must read, or go: `galaxy-notify stream drop-group slow`"),
+        (
+            Readers(True, 90_000, "a"),
+            "group slow must read: its consumer a was seen 1 min 30 s ago",
+        ),
+    ],
+)
+def test_alarms__name_a_group_to_drop_only_where_nobody_reads(readers: Readers, more: str) -> None:
+    """A group with a living consumer must read; only one that is left by all may go."""
+    group = GroupReport(lag=5, pending=0, oldest_pending_s=None, lost=None)
+    stream = replace(WELL.streams[0], length=2000, holding=True, groups={"slow": group})
+    (alarm,) = alarms(replace(WELL, streams=[replace(stream, readers={"slow": readers})]))
+    assert alarm.more == (more,)

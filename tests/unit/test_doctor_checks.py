@@ -180,8 +180,17 @@ def test_node__that_tells_nothing_is_no_crash() -> None:
     silent = replace(PRIMARY, info=None, config={}, scripts=None, unseen=("INFO", "SLOWLOG GET"))
     found = [each for each in node_findings(silent) if each.level != "ok"]
     assert [each.check for each in found] == ["unseen"]
-    assert found[0].what == "not looked at: no permission for INFO, SLOWLOG GET"
-    assert found[0].todo.endswith("+info +slowlog|get")
+    assert found[0].level == "unknown"
+    assert found[0].what == "not looked at: no answer to INFO, SLOWLOG GET"
+    assert found[0].todo == "as an administrator: `redis-cli INFO`, `redis-cli SLOWLOG GET`"
+
+
+@pytest.mark.parametrize("field", ["maxmemory_policy", "used_memory", "aof_enabled"])
+def test_node__whose_info_is_silent_is_unknown(field: str) -> None:
+    """A field that INFO does not have is neither right nor wrong."""
+    info = {name: value for name, value in INFO.items() if name != field}
+    found = [each for each in node_findings(replace(PRIMARY, info=info)) if each.level != "ok"]
+    assert [(each.level, field in each.what) for each in found] == [("unknown", True)]
 
 
 def test_node__that_was_held_up_tells_by_what() -> None:

@@ -1,0 +1,51 @@
+"""Which commands are run on which keys while a block runs, as the server tells of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.servers import Server
+
+_LAST = "that was the last one"
+
+
+class Ran:
+    """What was run: the command, and the words behind it."""
+
+    def __init__(self) -> None:
+        self._lines: list[list[str]] = []
+
+    def add(self, line: str) -> None:
+        """Note one line of MONITOR."""
+        self._lines.append(line.split(" "))
+
+    def keys_of(self, command: str) -> set[str]:
+        """Return the words that were handed to a command such as ``XGROUP CREATE``."""
+        named = command.split()
+        return {
+            word
+            for line in self._lines
+            if [first.upper() for first in line[: len(named)]] == named
+            for word in line[len(named) :]
+        }
+
+
+@contextmanager
+def monitored(server: Server) -> Iterator[Ran]:
+    """Listen to every command, those of scripts among them."""
+    ran = Ran()
+    with server.client() as client, client.monitor() as monitor, server.client() as other:
+
+        def listen() -> None:
+            while _LAST not in (line := str(monitor.next_command()["command"])):
+                ran.add(line)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield ran
+        finally:
+            other.echo(_LAST)
+            listener.join()
