@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import redis
 
-from galaxy_notify.redis_state.faults import BUSY, REDIS_ERRORS, Fault, RedisFault, Remedy
+from galaxy_notify.redis_state.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.following import Follows
 from galaxy_notify.redis_state.stock import Stock
 
@@ -107,7 +107,7 @@ class KeepingPool(redis.ConnectionPool):
         if connection.is_connected:
             try:
                 is_stale = connection.can_read()
-            except REDIS_ERRORS:
+            except (*REDIS_ERRORS, *GARBLED):  # closed meanwhile, it has no socket any more
                 is_stale = True
             if is_stale:
                 connection.disconnect()
@@ -136,7 +136,9 @@ class KeepingPool(redis.ConnectionPool):
         while True:
             with suppress(Empty):
                 return turn.get(timeout=LOOK_S)
-            # An interrupted call may have dropped its connection without a word.
+            # An interrupted call may have dropped its connection, or our turn, without a word.
+            if turn not in self._line:
+                self._line.appendleft(turn)
             self._serve()
             quiet += 1
             if answers != self._stock.answers:
