@@ -13,6 +13,7 @@ import redis.asyncio
 from galaxy_notify.redis_state.faults import GARBLED, REDIS_ERRORS
 from galaxy_notify.redis_state.following import AsyncFollows
 from galaxy_notify.redis_state.pools import LOOK_S, LOOKS, busy, unanswered
+from galaxy_notify.redis_state.still_agreed import is_as_planned
 from galaxy_notify.redis_state.stock import Stock
 
 
@@ -103,7 +104,7 @@ async def _connect(connection: Any) -> None:
             is_stale = await connection.can_read()
         except (*REDIS_ERRORS, *GARBLED):  # closed meanwhile, it has no stream any more
             is_stale = True
-        if is_stale:
+        if is_stale or not is_as_planned(connection):
             connection.drop()
         elif not isinstance(connection, AsyncFollows):
             return

@@ -12,6 +12,7 @@ import redis
 
 from galaxy_notify.redis_state.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.following import Follows
+from galaxy_notify.redis_state.still_agreed import is_as_planned
 from galaxy_notify.redis_state.stock import Stock
 
 #: How often whoever waits looks whether the server still answers, in seconds.
@@ -109,7 +110,7 @@ class KeepingPool(redis.ConnectionPool):
                 is_stale = connection.can_read()
             except (*REDIS_ERRORS, *GARBLED):  # closed meanwhile, it has no socket any more
                 is_stale = True
-            if is_stale:
+            if is_stale or not is_as_planned(connection):
                 connection.disconnect()
             elif not isinstance(connection, Follows):
                 return
