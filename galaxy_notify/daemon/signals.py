@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -78,8 +77,7 @@ class EndSignals:
             self._reload()
         elif self._is_asked:
             self._again(name)
-            SIGNALS.clear_away()
-            os._exit(1)
+            SIGNALS.leave()
         else:
             self._is_asked = True
             self._asked(name)

@@ -58,7 +58,7 @@ def _server(status: Status) -> Iterator[Alarm]:
         return
     what = f"redis was restarted {duration(uptime * 1000)} ago"
     if uptime < _EMPTY_S and _is_empty(status):
-        todo = "all that was accepted before is lost: restore it, or send it again"
+        todo = "if anything was accepted before, it is lost: restore it, or send it again"
         yield Alarm("restart", "error", f"{what} and holds nothing", todo)
     elif uptime < _RESTARTED_S:
         yield Alarm("restart", "warning", what, "see its log for the reason")

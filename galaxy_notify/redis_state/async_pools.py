@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.redis_state.faults import GARBLED, REDIS_ERRORS
 from galaxy_notify.redis_state.following import AsyncFollows
 from galaxy_notify.redis_state.pools import LOOK_S, LOOKS, busy, unanswered
+from galaxy_notify.redis_state.still_agreed import is_as_planned
 from galaxy_notify.redis_state.stock import Stock
 
 
@@ -74,8 +75,10 @@ class AsyncPool(redis.asyncio.ConnectionPool):
     async def aclose(self) -> None:
         """Close all connections, those of other loops as well."""
         here = asyncio.get_running_loop()
-        for loop, share in list(self._shares.items()):
-            del self._shares[loop]
+        for loop in list(self._shares):
+            share = self._shares.pop(loop, None)
+            if share is None:
+                continue  # another thread closes it
             if loop is here:
                 await share.close()
             elif loop.is_closed():
@@ -86,7 +89,9 @@ class AsyncPool(redis.asyncio.ConnectionPool):
     async def _begin(self, loop: asyncio.AbstractEventLoop) -> Share:
         """Make the share of a loop, and leave what is left of loops that are closed."""
         for other in [other for other in list(self._shares) if other.is_closed()]:
-            self._shares.pop(other).abandon()
+            left = self._shares.pop(other, None)
+            if left is not None:
+                left.abandon()
         stock = Stock(self.make_connection, self.max_connections)
         share = self._shares[loop] = Share(loop, stock, self._max_waiting)
         await share.open()
@@ -97,18 +102,13 @@ async def _connect(connection: Any) -> None:
     if connection.is_connected:
         try:
             is_stale = await connection.can_read()
-        except REDIS_ERRORS:
+        except (*REDIS_ERRORS, *GARBLED):  # closed meanwhile, it has no stream any more
             is_stale = True
-        if is_stale:
+        if is_stale or not is_as_planned(connection):
             connection.drop()
         elif not isinstance(connection, AsyncFollows):
             return
     await connection.connect()
-
-
-class _Turn(NamedTuple):
-    given: asyncio.Future[Any]
-    looks: int
 
 
 class Share:
@@ -118,7 +118,8 @@ class Share:
         self._loop = loop
         self._stock = stock
         self._max_waiting = max_waiting
-        self._line: deque[_Turn] = deque()
+        #: Who waits, in order, and how many looks there had been when it began to.
+        self._line: OrderedDict[asyncio.Future[Any], int] = OrderedDict()
         self._watch: asyncio.TimerHandle | None = None
         self._looks = self._quiet = self._answers = 0
         self._lent = stock.lent_now()
@@ -139,14 +140,14 @@ class Share:
             return connection
         if len(self._line) >= self._max_waiting:
             raise busy(self._max_waiting)
-        turn = _Turn(self._loop.create_future(), self._looks)
-        self._line.append(turn)
+        given: asyncio.Future[Any] = self._loop.create_future()
+        self._line[given] = self._looks
         if self._watch is None:
             self._begin_to_look()
         try:
-            return await turn.given
+            return await given
         except BaseException:
-            self._leave(turn)
+            self._leave(given)
             raise
 
     def put(self, connection: Any) -> None:
@@ -171,20 +172,20 @@ class Share:
         for connection in self._stock.all():
             connection.abandon()
 
-    def _leave(self, turn: _Turn) -> None:
-        with suppress(ValueError):
-            self._line.remove(turn)
-        given = turn.given
+    def _leave(self, given: asyncio.Future[Any]) -> None:
+        self._line.pop(given, None)
         if given.done() and not given.cancelled() and given.exception() is None:
             self.put(given.result())
 
     def _serve(self) -> None:
         """Give what is free to those who wait, the first one first."""
         while self._line:
-            if self._line[0].given.done():
-                self._line.popleft()
+            given = next(iter(self._line))
+            if given.done():
+                del self._line[given]
             elif (connection := self._stock.take()) is not None:
-                self._line.popleft().given.set_result(connection)
+                del self._line[given]
+                given.set_result(connection)
             else:
                 return
 
@@ -209,8 +210,10 @@ class Share:
             self._watch = self._loop.call_later(LOOK_S, self._look)
 
     def _send_away(self) -> None:
-        while self._line and self._looks - self._line[0].looks >= LOOKS:
-            given = self._line.popleft().given
+        for given, looks in list(self._line.items()):
+            if self._looks - looks < LOOKS:
+                return
+            del self._line[given]
             if not given.done():
                 given.set_exception(unanswered())
 

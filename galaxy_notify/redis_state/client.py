@@ -67,20 +67,13 @@ class SyncClient:
 
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
-        if self._layout is None or self._agreed.is_broken:
-            for pause in (*self._pauses_s, None):
-                try:
-                    found = self._join()
-                    self._layout = Layout(self._prefix, found)
-                    self._agreed.expect(found.shards)
-                    break
-                except RedisFault as error:
-                    if is_final(error, pause):
-                        raise (self._explained(error)) from error.__cause__
-                    look_again_sync(self._client)
-                    time.sleep(_apart(pause or 0))
-        assert self._layout is not None
-        return self._layout
+        layout = self._layout
+        if layout is None or self._agreed.is_broken:
+            self._agreed.plan_for(None)
+            layout = self._layout = self._joined()
+            self._agreed.is_broken = False
+        self._agreed.plan_for(layout.deployment.shards)
+        return layout
 
     def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
         """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
@@ -137,6 +130,18 @@ class SyncClient:
             )
         return error
 
+    def _joined(self) -> Layout:
+        for pause in (*self._pauses_s, None):
+            try:
+                found = self._join()
+                break
+            except RedisFault as error:
+                if is_final(error, pause):
+                    raise (self._explained(error)) from error.__cause__
+                look_again_sync(self._client)
+                time.sleep(_apart(pause or 0))
+        return Layout(self._prefix, found)
+
     def _join(self) -> Deployment:
         if self._adopt:
             found = adopt_deployment_sync(self._client, self._prefix)
@@ -170,9 +175,11 @@ class AsyncClient:
 
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
-        if self._layout is None or self._agreed.is_broken:
-            self._layout = await self._joining.here().run(self._joined)
-        return self._layout
+        layout = self._layout
+        if layout is None or self._agreed.is_broken:
+            layout = self._layout = await self._joining.here().run(self._joined)
+        self._agreed.plan_for(layout.deployment.shards)
+        return layout
 
     async def turn(self) -> None:
         """Wait until a call may begin: of thousands at once, a few at a time."""
@@ -234,6 +241,8 @@ class AsyncClient:
         return error
 
     async def _joined(self) -> Layout:
+        # A task of its own, which has taken over what was planned where it began.
+        self._agreed.plan_for(None)
         for pause in (*self._pauses_s, None):
             try:
                 found = await self._join()
@@ -243,7 +252,7 @@ class AsyncClient:
                     raise (await self._explained(error)) from error.__cause__
                 await look_again(self._client)
                 await asyncio.sleep(_apart(pause or 0))
-        self._agreed.expect(found.shards)
+        self._agreed.is_broken = False
         return Layout(self._prefix, found)
 
     async def _join(self) -> Deployment:

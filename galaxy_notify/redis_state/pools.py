@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import redis
 
-from galaxy_notify.redis_state.faults import BUSY, REDIS_ERRORS, Fault, RedisFault, Remedy
+from galaxy_notify.redis_state.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.following import Follows
+from galaxy_notify.redis_state.still_agreed import is_as_planned
 from galaxy_notify.redis_state.stock import Stock
 
 #: How often whoever waits looks whether the server still answers, in seconds.
@@ -107,9 +108,9 @@ class KeepingPool(redis.ConnectionPool):
         if connection.is_connected:
             try:
                 is_stale = connection.can_read()
-            except REDIS_ERRORS:
+            except (*REDIS_ERRORS, *GARBLED):  # closed meanwhile, it has no socket any more
                 is_stale = True
-            if is_stale:
+            if is_stale or not is_as_planned(connection):
                 connection.disconnect()
             elif not isinstance(connection, Follows):
                 return
@@ -136,7 +137,9 @@ class KeepingPool(redis.ConnectionPool):
         while True:
             with suppress(Empty):
                 return turn.get(timeout=LOOK_S)
-            # An interrupted call may have dropped its connection without a word.
+            # An interrupted call may have dropped its connection, or our turn, without a word.
+            if turn not in self._line:
+                self._line.appendleft(turn)
             self._serve()
             quiet += 1
             if answers != self._stock.answers:

@@ -1,7 +1,10 @@
-"""Whether a server still holds the deployment that a client took over: asked once a connection."""
+"""Whether a server still holds what a call was planned for: asked once a connection."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from redis import exceptions
@@ -9,9 +12,14 @@ from redis import exceptions
 from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, OTHER_DEPLOYMENT, Fault
 from galaxy_notify.redis_state.keys import Keys
 
+#: By what the running thread or task plans its calls: the number of shards, None for any.
+_PLANNED: Final[ContextVar[tuple[StillAgreed, int | None] | None]] = ContextVar(
+    "galaxy_notify_planned", default=None
+)
+
 
 class NotAgreed(exceptions.ConnectionError):
-    """A connection was closed again, because the server does not hold what was taken over."""
+    """A connection was closed again: the server does not hold what a call was planned for."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
@@ -19,45 +27,58 @@ class NotAgreed(exceptions.ConnectionError):
 
 
 class StillAgreed:
-    """Looks at each new connection whether the number of shards is the one that was taken over.
+    """Compares at each connection the number of shards with the one that a call was planned for.
 
     A client that has no settings of the deployment must not write to a server that has lost it, as
-    after a restart without data: only a daemon founds it again. Nothing is asked before `expect`.
+    after a restart without data: only a daemon founds it again. A call that was planned for other
+    shards is never sent, however long it has waited for a connection.
     """
 
     def __init__(self, prefix: str) -> None:
         """Expect nothing yet."""
         self._key: Final = Keys(prefix, 0).meta
-        self._shards: int | None = None
-        #: Whether a server did not hold it since `expect`: then it is to be read again.
+        #: Whether a server did not hold what a call was planned for: it is to be read again.
         self.is_broken = False
 
-    def expect(self, shards: int) -> None:
-        """Take over what was read."""
-        self._shards = shards
-        self.is_broken = False
+    def plan_for(self, shards: int | None) -> None:
+        """Let the calls that follow in this thread or task be for so many shards; None for any."""
+        _PLANNED.set((self, shards))
 
     def check(self, connection: Any) -> None:
         """Log in, then look; raises redis-py's errors, which close the connection."""
         connection.on_connect_check_health(check_health=True)
-        if self._shards is not None:
+        with self._noting(connection):
             connection.send_command("HMGET", self._key, "shards")
-            self._read(connection.read_response())
+            self._note(connection, connection.read_response())
 
     async def check_async(self, connection: Any) -> None:
         """Do the same as `check`."""
         await connection.on_connect_check_health(check_health=True)
-        if self._shards is not None:
+        with self._noting(connection):
             await connection.send_command("HMGET", self._key, "shards")
-            self._read(await connection.read_response())
+            self._note(connection, await connection.read_response())
 
-    def _read(self, reply: Any) -> None:
+    @contextmanager
+    def _noting(self, connection: Any) -> Iterator[None]:
+        """Raise a refusal only where a call was planned; what reads the deployment meets it too."""
+        connection.shards_of = (self, None)
+        try:
+            yield
+        except exceptions.ResponseError:
+            if not is_as_planned(connection):
+                raise
+
+    def _note(self, connection: Any, reply: Any) -> None:
         held = reply[0] if isinstance(reply, list) and reply else None
-        if held is None:
+        connection.shards_of = (self, held)
+        if not is_as_planned(connection):
             self.is_broken = True
-            raise NotAgreed(NO_DEPLOYMENT)
-        if held != str(self._shards).encode():
-            # Whatever was planned for the shards of before must not be tried again.
-            self._shards = None
-            self.is_broken = True
-            raise NotAgreed(OTHER_DEPLOYMENT)
+            raise NotAgreed(NO_DEPLOYMENT if held is None else OTHER_DEPLOYMENT)
+
+
+def is_as_planned(connection: Any) -> bool:
+    """Tell whether the server had the shards that the running call is for; True where not asked."""
+    planned, found = _PLANNED.get(), connection.shards_of
+    if planned is None or found is None or planned[0] is not found[0] or planned[1] is None:
+        return True
+    return bool(found[1] == str(planned[1]).encode())

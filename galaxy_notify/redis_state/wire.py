@@ -47,6 +47,8 @@ class _Owing:
     answers: int = 0
     #: Another one was made in its place.
     is_lost: bool = False
+    #: Who asked how many shards the server has, and what it said; None where nobody did.
+    shards_of: tuple[object, bytes | None] | None = None
 
     @property
     def is_clean(self) -> bool:

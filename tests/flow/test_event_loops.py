@@ -13,6 +13,7 @@ import pytest
 from galaxy_notify.gateway import GatewayConsumer
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.redis_state.connection import async_client
 from tests.support.intents import PLAIN, intent
 from tests.support.servers import Server
 from tests.support.site import Site
@@ -77,6 +78,31 @@ def test_async_notifier__works_in_several_loops_at_once(server: Server, found: F
         for statuses in threads.map(lambda _: asyncio.run(use()), range(8)):
             assert statuses == {"accepted"}
     assert site.total("accepted") == 400
+
+
+class _LeftMeanwhile:
+    """A loop that is closed, and that another thread leaves at the same moment."""
+
+    def __init__(self, shares: dict[Any, Any]) -> None:
+        self._shares = shares
+
+    def is_closed(self) -> bool:
+        """Be left, then answer."""
+        del self._shares[self]
+        return True
+
+
+def test_async_pool__may_leave_a_closed_loop_in_two_threads_at_once(server: Server) -> None:
+    """Loops that begin at the same time find the same ones closed."""
+    client = async_client(server.url)
+    pool: Any = client.connection_pool
+    pool._shares[_LeftMeanwhile(pool._shares)] = None
+
+    async def use() -> None:
+        assert await client.ping() is True
+        await client.aclose()
+
+    asyncio.run(use())
 
 
 def test_consumer__runs_again_in_another_loop(server: Server, found: Found) -> None:

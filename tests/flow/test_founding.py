@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -17,10 +18,12 @@ from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, running, the_bundled_server
 from tests.support.site import Site
-from tests.support.wait import wait_until
+from tests.support.wait import until, wait_until
 
 NONE_YET = r"^no deployment at this prefix yet: start galaxy-notify run$"
 META = "{gn:0}:meta"
+#: Callers that wait for a connection.
+_WAITING = 30
 
 
 def _sync(url: str, call: Callable[[Notifier], object]) -> object:
@@ -143,6 +146,50 @@ def test_founding__other_shards_are_read_before_anything_is_written(forgetful: S
             assert notifier.accept(PLAIN).status == "accepted"
     with closing(Site(forgetful.url, worker__shards=2)) as site:
         assert site.total("accepted") == 20
+
+
+def test_founding__nothing_that_waits_goes_to_the_shards_of_before(forgetful: Server) -> None:
+    """Calls that were planned before the restart fail, all of them, and the next one works."""
+    found(forgetful.url, shards=4)
+    with Notifier.from_url(forgetful.url) as notifier, ThreadPoolExecutor(_WAITING) as threads:
+        assert notifier.accept(PLAIN).status == "accepted"
+        pool: Any = notifier._client._client.connection_pool
+        lent = [pool.get_connection() for _ in range(8)]
+        calls = [threads.submit(notifier.accept, PLAIN) for _ in range(_WAITING)]
+        wait_until(lambda: len(pool._line) == _WAITING, "they wait in line")
+        forgetful.restart()
+        found(forgetful.url, shards=2)
+        for connection in lent:
+            pool.discard(connection)
+        assert {str(call.exception()).partition(":")[0] for call in calls} == {"other_deployment"}
+        assert notifier.accept(PLAIN).status == "accepted"
+    with closing(Site(forgetful.url, worker__shards=2)) as site:
+        assert site.total("accepted") == 1
+
+
+def test_founding__no_task_that_waits_goes_to_the_shards_of_before(forgetful: Server) -> None:
+    """The same for `AsyncNotifier`."""
+    found(forgetful.url, shards=4)
+
+    async def main() -> None:
+        async with AsyncNotifier.from_url(forgetful.url) as notifier:
+            assert (await notifier.accept(PLAIN)).status == "accepted"
+            pool: Any = notifier._client._client.connection_pool
+            lent = [await pool.get_connection() for _ in range(8)]
+            calls = [asyncio.ensure_future(notifier.accept(PLAIN)) for _ in range(_WAITING)]
+            share = pool._shares[asyncio.get_running_loop()]
+            await until(lambda: len(share._line) == _WAITING, "they wait in line")
+            forgetful.restart()
+            found(forgetful.url, shards=2)
+            for connection in lent:
+                pool.discard(connection)
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert {str(end).partition(":")[0] for end in ends} == {"other_deployment"}
+            assert (await notifier.accept(PLAIN)).status == "accepted"
+
+    asyncio.run(main())
+    with closing(Site(forgetful.url, worker__shards=2)) as site:
+        assert site.total("accepted") == 1
 
 
 def test_founding__daemons_found_again_what_a_server_lost(forgetful: Server) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ import pytest
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.redis_state import async_pools, pools
+from galaxy_notify.redis_state.connection import sync_client
 from galaxy_notify.redis_state.packing import packed
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.site import Site
+from tests.support.wait import wait_until
 
 Found = Callable[..., Site]
 
@@ -104,6 +107,23 @@ def test_notifier__works_while_tracebacks_hold_its_connections(
         for connection in kept:
             pool.put(connection)
         assert len(pool._stock.all()) == 1
+
+
+def test_pool__gives_back_a_turn_that_another_thread_lost(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted thread may have taken a waiting one out of the line, and given it nothing."""
+    monkeypatch.setattr(pools, "LOOK_S", 0.02)
+    client = sync_client(server.url, connections=1)
+    pool: Any = client.connection_pool
+    held = pool.get_connection()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(client.ping)
+        wait_until(lambda: pool._line, "it waits in line")
+        pool._line.popleft()
+        pool.put(held)
+        assert waiting.result() is True
+    client.close()
 
 
 def test_async_notifier__works_while_tracebacks_hold_its_connections(

@@ -25,6 +25,25 @@ print("ready", flush=True)
 while True:
     time.sleep(1)
 """
+_UNDIVIDED = """
+import asyncio, os, signal
+from galaxy_notify.daemon.signals import EndSignals
+from galaxy_notify.signals import SIGNALS
+
+async def main():
+    again = []
+    EndSignals(lambda _: None, again.append).listen()
+    with SIGNALS.undivided():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        while not again:
+            await asyncio.sleep(0)
+        print("whole", flush=True)
+    print("too late", flush=True)
+
+SIGNALS.start()
+asyncio.run(main())
+"""
 # The interpreter runs this before the program: names are looked up, and no answer comes.
 _MUTE_RESOLVER = """
 import socket, time
@@ -33,6 +52,20 @@ def hang(*_, **__):
     raise socket.gaierror(-3, "no answer")
 socket.getaddrinfo = hang
 """
+
+
+def test_second_signal__waits_for_what_must_not_be_divided(server: Server) -> None:
+    """A daemon that starts its embedded server again knows it before it leaves at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", _UNDIVIDED],
+        cwd=ROOT,
+        env=environment(server),
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("whole\n", 1), done.stderr
 
 
 def test_hung_process__ends_with_its_stacks(server: Server) -> None:

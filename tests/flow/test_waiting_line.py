@@ -156,6 +156,51 @@ def test_async_notifier__is_busy_when_too_many_wait(server: Server, found: Found
     asyncio.run(run())
 
 
+class _Counted(asyncio.Future[Any]):
+    """Counts how often one is compared with another."""
+
+    compared = 0
+    __hash__ = asyncio.Future.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        _Counted.compared += 1
+        return self is other
+
+
+def test_async_pool__leaving_the_line_costs_nothing_however_long_it_is(server: Server) -> None:
+    """A group of tasks that is cancelled, in whatever order, does not hold up the event loop."""
+
+    async def run() -> int:
+        loop: Any = asyncio.get_running_loop()
+        client = async_client(server.url, connections=1)
+        pool: Any = client.connection_pool
+        held = await pool.get_connection()
+        loop.create_future = lambda: _Counted(loop=loop)
+        waiting = [asyncio.ensure_future(client.ping()) for _ in range(300)]
+        await asyncio.sleep(0)
+        del loop.create_future
+        for task in reversed(waiting):
+            task.cancel()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        await pool.release(held)
+        await client.aclose()
+        return sum(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+
+    assert asyncio.run(run()) == 300
+    assert _Counted.compared < 300
+
+
+def test_pool__connects_again_what_another_thread_closes(server: Server) -> None:
+    """A connection that is closed just when it is lent is no defect: it is made again."""
+    client = sync_client(server.url, connections=1)
+    pool: Any = client.connection_pool
+    connection = pool.get_connection()
+    pool.put(connection)
+    connection._parser._sock = None  # as it is in the middle of its closing
+    assert client.ping() is True
+    client.close()
+
+
 def test_http__says_that_it_is_busy() -> None:
     """A long line is a problem of ours, and no outage of Redis."""
     fault = pools.busy(5)
