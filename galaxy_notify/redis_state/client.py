@@ -7,8 +7,9 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.redis_state.access import open_async, open_sync, server_name
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.durability import Confirm
@@ -30,7 +31,9 @@ from galaxy_notify.redis_state.runner import run_all, run_all_sync
 from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 from galaxy_notify.redis_state.still_agreed import StillAgreed
 from galaxy_notify.redis_state.tries import Tries, is_final
-from galaxy_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
 #: Yields what to run in one round trip; is sent a reply, or a fault, for each call.
@@ -62,9 +65,16 @@ class SyncClient:
         self._adopt = adopt
         self._layout: Layout | None = None
         self._doubts = _Doubts()
+        self._is_closed = False
+
+    def check_open(self) -> None:
+        """Raise `AlreadyClosed` once it was closed."""
+        if self._is_closed:
+            raise AlreadyClosed.named("Notifier")
 
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
+        self.check_open()
         if self._layout is None or self._agreed.is_broken:
             for pause in (*self._pauses_s, None):
                 try:
@@ -123,6 +133,7 @@ class SyncClient:
 
     def close(self) -> None:
         """Close the connections."""
+        self._is_closed = True
         self._client.close()
 
     def _explained(self, error: RedisFault) -> RedisFault:
@@ -163,9 +174,16 @@ class AsyncClient:
         self._adopt = adopt
         self._layout: Layout | None = None
         self._doubts = _Doubts()
+        self._is_closed = False
+
+    def check_open(self) -> None:
+        """Raise `AlreadyClosed` once it was closed."""
+        if self._is_closed:
+            raise AlreadyClosed.named("AsyncNotifier")
 
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
+        self.check_open()
         if self._layout is None or self._agreed.is_broken:
             for pause in (*self._pauses_s, None):
                 try:
@@ -224,6 +242,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._is_closed = True
         await self._client.aclose()
 
     async def _explained(self, error: RedisFault) -> RedisFault:
