@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from galaxy_notify.errors import (
+    AlreadyClosed,
     ConfigurationError,
     GalaxyNotifyError,
     InvalidIntent,
     InvalidPreference,
     Misconfigured,
     ServerRefused,
+    SourceFailed,
     TransientEncodingError,
     Unavailable,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyClosed",
     "AsyncNotifier",
     "BackgroundNotifier",
     "BackgroundOptions",
@@ -40,6 +43,7 @@ __all__ = [
     "Receipt",
     "Rescheduled",
     "ServerRefused",
+    "SourceFailed",
     "TransientEncodingError",
     "Unavailable",
     "__version__",

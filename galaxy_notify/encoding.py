@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import msgpack
 
 from galaxy_notify.errors import ConfigurationError, Corrupt
+from galaxy_notify.model.callables import is_asynchronous, is_generator, returned_kind, takes
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 
@@ -24,6 +25,9 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 _ALWAYS: Final = {"notification_id": str, "type": str, "producer": str, "created_at_ms": int}
 _SOMETIMES: Final = {"severity": str, "title": str, "body": str, "data": dict}
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_BYTES: Final = (bytes, bytearray, memoryview)
+#: What an annotation may say that no encoder may return.
+_NOT_BYTES: Final = (str, int, float, dict, list, tuple, type(None))
 _UNREADABLE: Final = (ValueError, RecursionError, OverflowError, MemoryError)
 
 
@@ -107,7 +111,7 @@ class _CustomEncoder:
         encoded = self._encode(notification, route)
         if type(encoded) is bytes:
             return encoded
-        if isinstance(encoded, bytes | bytearray | memoryview):
+        if isinstance(encoded, _BYTES):
             return bytes(encoded)
         if inspect.iscoroutine(encoded):
             encoded.close()
@@ -175,21 +179,14 @@ def _encode_function(name: str, found: object) -> Callable[[Notification, Route]
         raise ConfigurationError(
             f'gateway.encoder: "{name}" is no function and has no method encode'
         )
-    for function in (encode, type(encode).__call__):  # an object's own call may be asynchronous
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise ConfigurationError(f'gateway.encoder: "{name}" is asynchronous')
-        if inspect.isgeneratorfunction(function):
-            raise ConfigurationError(f'gateway.encoder: "{name}" is a generator: return bytes')
-    if not _takes_two(encode):
+    if is_asynchronous(encode):
+        raise ConfigurationError(f'gateway.encoder: "{name}" is asynchronous')
+    if is_generator(encode):
+        raise ConfigurationError(f'gateway.encoder: "{name}" is a generator: return bytes')
+    returned = returned_kind(encode)
+    if returned is not None and issubclass(returned, _NOT_BYTES):
+        kind = returned.__name__
+        raise ConfigurationError(f'gateway.encoder: "{name}" returns {kind}: return bytes')
+    if not takes(encode, 2):
         raise ConfigurationError(f'gateway.encoder: "{name}" does not take (notification, route)')
     return encode
-
-
-def _takes_two(function: Callable[..., object]) -> bool:
-    try:
-        inspect.signature(function).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a built-in may hide its signature
-        return True
-    return True

@@ -9,6 +9,8 @@ GalaxyNotifyError
 │   └── Misconfigured          Redis refuses us until somebody changes a setting or a right
 ├── Unavailable                Redis is away: whether the call took effect is unknown
 │   └── ServerRefused          Redis refused the call just now: nothing was written
+├── AlreadyClosed              what was called has been closed
+├── SourceFailed               what gives the intents raised; carries the receipts so far
 ├── Corrupt                    a stored record or state cannot be read
 ├── StreamRefused              the stream takes nothing (wrong type, ids exhausted, permission)
 └── TransientEncodingError     an encoder asks for another attempt
@@ -124,6 +126,26 @@ class Misconfigured(CallFailed, ConfigurationError):
     Its text names the user, the server, and the right where one is missing. Repeating the call
     alone does not help.
     """
+
+
+class AlreadyClosed(GalaxyNotifyError):
+    """What was called has been closed: nothing was sent, and nothing will be; make another one."""
+
+    @classmethod
+    def named(cls, name: str) -> AlreadyClosed:
+        """Return the error that names what was closed."""
+        return cls(f"this {name} was closed: make another one")
+
+
+class SourceFailed(GalaxyNotifyError):
+    """What gives the intents raised while it was read, which is the cause of this error.
+
+    ``receipts`` has one for each intent that it gave before: those were accepted, or refused.
+    """
+
+    def __init__(self, message: str, receipts: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.receipts = receipts
 
 
 class Corrupt(GalaxyNotifyError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +11,10 @@ from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.intake_rejects import rejects
 from galaxy_notify.cli.intake_status import status
-from galaxy_notify.cli.serving import serve
-from galaxy_notify.settings import Settings
 from galaxy_notify.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 
 @click.group("intake", invoke_without_command=True)
@@ -36,6 +38,7 @@ command.add_command(status)
 def _read(settings: Settings) -> None:
     if SIGNALS.asked:
         return
+    from galaxy_notify.cli.serving import serve
     from galaxy_notify.daemon.intake import Intake
     from galaxy_notify.telemetry.export import start_telemetry
     from galaxy_notify.telemetry.logs import configure_logs, get_logger

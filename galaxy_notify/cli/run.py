@@ -12,13 +12,12 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
-from galaxy_notify.cli.serving import serve
 from galaxy_notify.errors import Unavailable
-from galaxy_notify.settings import Settings
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.redis_state.embedded import EmbeddedServer
+    from galaxy_notify.settings import Settings
 
 
 @click.command()
@@ -53,6 +52,7 @@ def command(application: Application) -> None:
 def _serve(
     application: Application, settings: Settings, revive: Callable[[], object] | None
 ) -> None:
+    from galaxy_notify.cli.serving import serve
     from galaxy_notify.daemon import Daemon
     from galaxy_notify.settings import load_settings
     from galaxy_notify.telemetry.export import start_telemetry

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from galaxy_notify.cli.context import Application, pass_uninterrupted
-from galaxy_notify.cli.serving import serve
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings import Settings
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.http.server import ApiServer
+    from galaxy_notify.settings import Settings
 
 #: What the extra `http` installs that nothing else does.
 _EXTRA: Final = frozenset({"fastapi", "starlette", "uvicorn", "jwt", "prometheus_client"})
@@ -30,6 +29,7 @@ def command(application: Application) -> None:
     It comes up at once, also while Redis is away: then it answers 503. SIGTERM or SIGINT stops it
     with 0 once the requests in hand are answered, a second one ends it at once.
     """
+    from galaxy_notify.cli.serving import serve
     from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
     settings = application.settings

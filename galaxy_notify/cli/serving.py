@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError, Unavailable
 
 _LINGER_S: Final = 1.0
+#: Python's own; a collection of more objects would hold up the event loop.
+_OBJECTS: Final = 700
 
 
 def serve(
@@ -27,6 +30,10 @@ def serve(
     # All is done by then, but asyncio waits for a name look-up however long that hangs.
     leaving = threading.Timer(_LINGER_S, os._exit, (0,))
     leaving.daemon = True
+
+    # What is loaded by now stays, and is not looked through again.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS)
 
     async def main() -> None:
         await run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -110,6 +109,8 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
     settings = app.settings
     if SIGNALS.asked:
         return
+    import asyncio
+
     from galaxy_notify.daemon.signals import EndSignals
     from galaxy_notify.gateway import GatewayConsumer
     from galaxy_notify.telemetry.logs import configure_logs

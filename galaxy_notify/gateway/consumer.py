@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import galaxy_notify
-from galaxy_notify.errors import ConfigurationError, Unavailable
+from galaxy_notify.errors import AlreadyClosed, ConfigurationError, Unavailable
 from galaxy_notify.gateway.handling import Handler, Handling
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
+from galaxy_notify.model.callables import check_callable
 from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.redis_state.access import settings_at
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
 from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault
@@ -19,8 +21,10 @@ from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
 from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.redis_state.stream import GroupReport
-from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 _UNKNOWN: Final = GroupReport(lag=None, pending=0, oldest_pending_s=None, lost=None)
 
@@ -55,6 +59,7 @@ class GatewayConsumer(NotCopied):
         self._options = options or ConsumerOptions()
         self._place: GroupPlace | None = None
         self._stop = StopFlag()
+        self._is_closed = False
         self._handling: Handling | None = None
         self._log = get_logger("gateway", group=group, consumer=consumer)
 
@@ -73,13 +78,14 @@ class GatewayConsumer(NotCopied):
 
         Further arguments are settings of the section ``redis``, such as ``password``.
         """
-        settings = settings_from({"redis": {"url": url, "prefix": prefix, **redis}})
+        settings = settings_at(url, prefix, redis)
         return cls(settings, group=group, consumer=consumer, options=options)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_closed = True
         self.stop()
         if self._place is not None:
             await self._place.close()
@@ -92,9 +98,12 @@ class GatewayConsumer(NotCopied):
 
         A stop, and likewise a cancellation, first lets the handlers in hand end, within
         ``stop_within_s``. It may then run again, in another event loop as well. Raises
-        `ConfigurationError` where Redis refuses us at the start, or the deployment is of another
-        format; anything else that it raises is a defect.
+        `ConfigurationError` for a handler that is no coroutine function of one event, and where
+        Redis refuses us at the start or the deployment is of another format; `AlreadyClosed` after
+        the end of the block; anything else that it raises is a defect.
         """
+        self._check_open()
+        check_callable("handler", handler, ("event",), asynchronous=True)
         self._handling = Handling(handler, self._options.timeout_s)
         work = asyncio.ensure_future(self._run(self._handling))
         try:
@@ -115,8 +124,10 @@ class GatewayConsumer(NotCopied):
     async def report(self) -> dict[int, GroupReport]:
         """Return how the group stands on each shard.
 
-        Raises `Unavailable` when Redis is away, and `Misconfigured` where it refuses us.
+        Raises `Unavailable` when Redis is away, `Misconfigured` where it refuses us, and
+        `AlreadyClosed` after the end of the block.
         """
+        self._check_open()
         try:
             place = self._place or await self._open()
             if place is None:
@@ -125,6 +136,10 @@ class GatewayConsumer(NotCopied):
         except RedisFault as error:
             raise failed_call(error) from error
         return {shard: groups.get(self.group, _UNKNOWN) for shard, groups in reports.items()}
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise AlreadyClosed.named(type(self).__name__)
 
     async def _run(self, handling: Handling) -> None:
         outages = Outages(get_logger("gateway", group=self.group))

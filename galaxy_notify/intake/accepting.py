@@ -12,10 +12,11 @@ from typing import Any, Final, TypeVar
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
-from galaxy_notify.intake.receipts import UNREAD, Receipt, Unknown, refused
+from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.intake.recipients import Part, Recipient, recipients_of
 from galaxy_notify.intake.rights import explained
 from galaxy_notify.intake.ruling import rule
+from galaxy_notify.intake.unknown import UNREAD, Unknown
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout

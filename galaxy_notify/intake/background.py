@@ -6,9 +6,10 @@ import atexit
 import os
 import threading
 import weakref
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from galaxy_notify import __version__
+from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.intake.background_options import BackgroundOptions
 from galaxy_notify.intake.background_report import Reporter
 from galaxy_notify.intake.bounded_queue import BoundedQueue
@@ -21,10 +22,13 @@ from galaxy_notify.intake.spiller import Spiller
 from galaxy_notify.intake.tally import Closed, Stats
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.not_copied import NotCopied
-from galaxy_notify.settings import Settings, settings_from
+from galaxy_notify.redis_state.access import settings_at
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.export import start_telemetry
 from galaxy_notify.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 _CLOSE_S: Final = 5.0
 # How long a dead collector, or a disk, may hold up the end beyond the deadline.
@@ -74,6 +78,7 @@ class BackgroundNotifier(NotCopied):
         self._exit_within_s = options.exit_within_s
         self._closed: Closed | None = None
         self._closing = threading.Lock()
+        self._is_closed = False
         self._forked = False
         self._drainer.start()
         if self._spiller:
@@ -94,8 +99,7 @@ class BackgroundNotifier(NotCopied):
 
         Further arguments are settings of the section ``redis``, such as ``password``.
         """
-        settings = settings_from({"redis": {"url": url, "prefix": prefix, **redis}})
-        return cls(settings, adopt=True, options=options)
+        return cls(settings_at(url, prefix, redis), adopt=True, options=options)
 
     def __enter__(self) -> Self:
         return self
@@ -106,10 +110,13 @@ class BackgroundNotifier(NotCopied):
     def enqueue(self, intent: IntentLike) -> str | None:
         """Take an intent as it is now; return its id, or None where it was dropped and counted.
 
-        Raises `InvalidIntent` for what can never be accepted, and nothing for Redis.
+        Raises `InvalidIntent` for what can never be accepted, `AlreadyClosed` after `close`, and
+        nothing for Redis.
         """
         if self._forked:
             raise self._after_fork()
+        if self._is_closed:
+            raise AlreadyClosed.named(type(self).__name__)
         parcel = seal(Intent.parse(intent))
         return id_of(parcel) if self._queue.put(parcel) else None
 
@@ -126,6 +133,10 @@ class BackgroundNotifier(NotCopied):
         """
         if self._forked:
             return Closed(Stats())
+        self._is_closed = True
+        return self._finish(deadline_s)
+
+    def _finish(self, deadline_s: float) -> Closed:
         with self._closing:
             if self._closed is None:
                 self._queue.close()
@@ -177,7 +188,7 @@ class BackgroundNotifier(NotCopied):
         return True
 
     def _at_exit(self) -> None:
-        self.close(self._exit_within_s)
+        self._finish(self._exit_within_s)
 
     def _after_fork(self) -> RuntimeError:
         return RuntimeError(

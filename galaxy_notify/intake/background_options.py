@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.spill_frames import LONGEST
+from galaxy_notify.model.callables import check_callable
 
 OnFull = Literal["drop_newest", "block_with_deadline", "spill"]
 #: Is called with the fields of a refused intent, and its receipt.
@@ -52,6 +53,8 @@ class BackgroundOptions:
         if self.exit_within_s < 0:
             raise ConfigurationError(f"exit_within_s: {self.exit_within_s} is less than 0")
         self._check_bounds()
+        if self.on_refused is not None:
+            check_callable("on_refused", self.on_refused, ("fields", "receipt"))
         if self.on_full not in _POLICIES:
             raise ConfigurationError(f"on_full: {self.on_full!r} is none of {', '.join(_POLICIES)}")
         if (self.on_full == "spill") != (self.spill_path is not None):

@@ -13,9 +13,10 @@ from galaxy_notify.intake.background_report import Reporter
 from galaxy_notify.intake.bounded_queue import BoundedQueue
 from galaxy_notify.intake.breaker import Breaker
 from galaxy_notify.intake.parcels import opened
-from galaxy_notify.intake.receipts import Receipt, Unknown
+from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.sender import Sender
 from galaxy_notify.intake.spill import Spill
+from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog

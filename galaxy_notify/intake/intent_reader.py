@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from galaxy_notify.intake.intent_batch import Batch
 from galaxy_notify.intake.notifier import AsyncNotifier
@@ -17,10 +17,12 @@ from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped
 from galaxy_notify.redis_state.stream_member import Entry, Waiting, no_group
-from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 _BLOCK_MS: Final = 500
 _LEAST_PAUSE_S: Final = 1.0

@@ -5,40 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.accepting import Flow, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
-from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.planning import Plan, plan_or_refuse
 from galaxy_notify.intake.preferences import AsyncPreferences, Preferences
-from galaxy_notify.intake.receipts import (
-    Cancelled,
-    Receipt,
-    Rescheduled,
-    Unknown,
-    all_known,
-    in_doubt,
-    interrupted,
-    refused,
-)
+from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled, refused
 from galaxy_notify.intake.rescheduling import reschedule_flow
+from galaxy_notify.intake.source import Source
+from galaxy_notify.intake.unknown import Unknown, all_known, in_doubt, interrupted
 from galaxy_notify.model.ids import Target, id_for_key, is_first_part, random_id, target_of
 from galaxy_notify.model.intent import Intent, due_moment
 from galaxy_notify.model.not_copied import NotCopied
-from galaxy_notify.redis_state.client import AsyncClient, SyncClient
+from galaxy_notify.redis_state.access import settings_at
+from galaxy_notify.redis_state.async_client import AsyncClient
+from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry.tracing import current_traceparent
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
 IntentLike = Intent | Mapping[str, Any]
 Due = datetime | str | int
-
-_CHUNK: Final = 1000
 
 
 class Notifier(NotCopied):
@@ -46,7 +40,8 @@ class Notifier(NotCopied):
 
     Every call ends within seconds: it raises `Unavailable` when Redis is away, its subclass
     `ServerRefused` when Redis takes nothing just now, `Misconfigured` when somebody has to change
-    something first, and `ConfigurationError` when the deployment does not fit the settings.
+    something first, `ConfigurationError` when the deployment does not fit the settings, and
+    `AlreadyClosed` after `close`.
     """
 
     def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
@@ -59,7 +54,7 @@ class Notifier(NotCopied):
 
         Further arguments are settings of the section ``redis``, such as ``password``.
         """
-        return cls(settings_from({"redis": {"url": url, "prefix": prefix, **redis}}), adopt=True)
+        return cls(settings_at(url, prefix, redis), adopt=True)
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +68,7 @@ class Notifier(NotCopied):
         After `Unavailable`, repeat it with the ``notification_id`` that the error carries: it is
         accepted once, whichever of the calls got through.
         """
+        self._client.check_open()
         try:
             parsed = _parsed(intent, notification_id)
         except InvalidIntent as error:
@@ -80,7 +76,9 @@ class Notifier(NotCopied):
         named = _name(parsed, notification_id)
         try:
             layout = self._client.layout()
-            planned = _plan(parsed, layout.deployment, _now_ms(), current_traceparent(), named)
+            planned = plan_or_refuse(
+                parsed, layout.deployment, _now_ms(), current_traceparent(), named
+            )
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
@@ -93,23 +91,26 @@ class Notifier(NotCopied):
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; a refused one does not hold up its neighbours.
 
-        `Unavailable` carries the receipts so far, with None where the outcome is unknown.
+        `Unavailable` carries the receipts so far, with None where the outcome is unknown. Where
+        *intents* raises, `SourceFailed` carries those of the intents that it gave before.
         """
+        self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        rest = iter(intents)
-        while chunk := list(islice(rest, _CHUNK)):
+        source = Source(intents)
+        while chunk := source.chunk():
             try:
                 layout = self._client.layout()
                 plans = _plans(chunk, layout.deployment)
                 receipts += self._drive(accept_flow(layout, plans))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, rest, error) from error
-        return all_known(receipts, self._client.server)
+                raise interrupted(receipts, chunk, source, error) from error
+        return source.checked(all_known(receipts, self._client.server, source))
 
     def cancel(
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
     ) -> Cancelled:
         """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
+        self._client.check_open()
         target = target_of(notification_id, route)
         if target is None:
             return Cancelled(0, 0, unknown=True)
@@ -122,6 +123,7 @@ class Notifier(NotCopied):
 
         *due_at* is what an intent may have there. Raises `InvalidIntent` where it cannot be.
         """
+        self._client.check_open()
         due_ms, target = due_moment(due_at), target_of(notification_id, route)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
@@ -136,7 +138,7 @@ class Notifier(NotCopied):
         return Preferences(self._client)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; every later call raises `AlreadyClosed`."""
         self._client.close()
 
     def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
@@ -165,7 +167,7 @@ class AsyncNotifier(NotCopied):
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
         """Return a notifier that reads shards, channels and limits from the deployment."""
-        return cls(settings_from({"redis": {"url": url, "prefix": prefix, **redis}}), adopt=True)
+        return cls(settings_at(url, prefix, redis), adopt=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -175,6 +177,7 @@ class AsyncNotifier(NotCopied):
 
     async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
+        self._client.check_open()
         await self._client.turn()
         try:
             parsed = _parsed(intent, notification_id)
@@ -183,7 +186,9 @@ class AsyncNotifier(NotCopied):
         named = _name(parsed, notification_id)
         try:
             layout = await self._client.layout()
-            planned = _plan(parsed, layout.deployment, _now_ms(), current_traceparent(), named)
+            planned = plan_or_refuse(
+                parsed, layout.deployment, _now_ms(), current_traceparent(), named
+            )
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
@@ -195,22 +200,24 @@ class AsyncNotifier(NotCopied):
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; see `Notifier.accept_many`."""
+        self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        rest = iter(intents)
-        while chunk := list(islice(rest, _CHUNK)):
+        source = Source(intents)
+        while chunk := source.chunk():
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
                 plans = _plans(chunk, layout.deployment)
                 receipts += await self._drive(accept_flow(layout, plans))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, rest, error) from error
-        return all_known(receipts, self._client.server)
+                raise interrupted(receipts, chunk, source, error) from error
+        return source.checked(all_known(receipts, self._client.server, source))
 
     async def cancel(
         self, notification_id: str, *, route: str | None = None, actor: str = "client"
     ) -> Cancelled:
         """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
+        self._client.check_open()
         target = target_of(notification_id, route)
         if target is None:
             return Cancelled(0, 0, unknown=True)
@@ -220,6 +227,7 @@ class AsyncNotifier(NotCopied):
         self, notification_id: str, due_at: Due, *, route: str | None = None, actor: str = "client"
     ) -> Rescheduled:
         """Have what is not in the stream yet due at another time; see `Notifier.reschedule`."""
+        self._client.check_open()
         due_ms, target = due_moment(due_at), target_of(notification_id, route)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
@@ -234,7 +242,7 @@ class AsyncNotifier(NotCopied):
         return AsyncPreferences(self._client)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; every later call raises `AlreadyClosed`."""
         await self._client.close()
 
     async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
@@ -274,20 +282,7 @@ def _repeat_with(intent: Intent, named: str | None) -> str:
 
 def _plans(intents: Iterable[IntentLike], deployment: Deployment) -> Iterator[Plan | Receipt]:
     now_ms, traceparent = _now_ms(), current_traceparent()
-    return (_plan(intent, deployment, now_ms, traceparent) for intent in intents)
-
-
-def _plan(
-    intent: IntentLike,
-    deployment: Deployment,
-    now_ms: int,
-    traceparent: str,
-    named: str | None = None,
-) -> Plan | Receipt:
-    try:
-        return plan(Intent.parse(intent), deployment, now_ms, traceparent, named)
-    except InvalidIntent as error:
-        return refused(error)
+    return (plan_or_refuse(intent, deployment, now_ms, traceparent) for intent in intents)
 
 
 def _known(receipt: Receipt | Unknown, planned: Plan, server: str) -> Receipt:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.model.ids import MOST_PARTS, id_for_key, part_id, random_id
 from galaxy_notify.model.intent import (
     Intent,
@@ -132,6 +133,20 @@ def plan(
     )
     _check_size(planned)
     return planned
+
+
+def plan_or_refuse(
+    intent: Intent | Mapping[str, Any],
+    deployment: Deployment,
+    now_ms: int,
+    traceparent: str,
+    named: str | None = None,
+) -> Plan | Receipt:
+    """Return the plan, as `plan` does, or the receipt that says what is wrong with the intent."""
+    try:
+        return plan(Intent.parse(intent), deployment, now_ms, traceparent, named)
+    except InvalidIntent as error:
+        return refused(error)
 
 
 def _check_size(planned: Plan) -> None:

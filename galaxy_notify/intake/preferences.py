@@ -9,8 +9,9 @@ from galaxy_notify.intake.preferring import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
+from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.calls import Answer
-from galaxy_notify.redis_state.client import AsyncClient, SyncClient
+from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.failed_calls import failed_call, told_fault
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.preferences import UserChange

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.accepting import accept_flow
 from galaxy_notify.intake.parcels import id_of, opened
 from galaxy_notify.intake.planning import Plan, plan
-from galaxy_notify.intake.receipts import Receipt, Unknown, refused
+from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 # A thread that computes keeps the interpreter for 5 ms, and the callers of `enqueue` would wait
 # for it so long. After these steps they have their turn.

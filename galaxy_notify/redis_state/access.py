@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state import embedded
 from galaxy_notify.redis_state.connection import access_options, async_client, sync_client
 from galaxy_notify.redis_state.following import AsyncScout, Primary, Scout
 from galaxy_notify.redis_state.keys import Keys
@@ -22,11 +22,12 @@ from galaxy_notify.redis_state.lookup import (
     slot_of,
 )
 from galaxy_notify.redis_state.nodes import AsyncNodesClient, NodesClient
-from galaxy_notify.redis_state.state_dir import resolve_state_dir
 from galaxy_notify.redis_state.still_agreed import StillAgreed
 from galaxy_notify.redis_state.tls_files import check_tls_files
-from galaxy_notify.settings import Settings
 from galaxy_notify.settings.values import EMBEDDED
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 _TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
 _REDIS_PORT: Final = 6379
@@ -83,6 +84,17 @@ def open_async(
             **(options | first if slot == _first_slot(settings) else options),
         ),
     )
+
+
+def settings_at(url: str, prefix: str, redis: Mapping[str, Any]) -> Settings:
+    """Return the settings of a program that says itself where Redis is.
+
+    *redis* are further settings of the section ``redis``. Raises `ConfigurationError`.
+    """
+    # Loaded here: building the models of all sections takes longer than an import should.
+    from galaxy_notify.settings import settings_from
+
+    return settings_from({"redis": {"url": url, "prefix": prefix, **redis}})
 
 
 def check_access(settings: Settings) -> None:
@@ -159,6 +171,10 @@ def _url(settings: Settings) -> str:
     """Return the URL to connect to; for an embedded server it must be living."""
     if settings.redis.url != EMBEDDED:
         return settings.redis.url
+    # Loaded here: only a deployment with a server of our own needs them.
+    from galaxy_notify.redis_state import embedded
+    from galaxy_notify.redis_state.state_dir import resolve_state_dir
+
     return embedded.connect_url(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
 
 

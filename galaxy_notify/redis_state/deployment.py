@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,27 +14,12 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import part_id, shard_of
 from galaxy_notify.model.refusals import shown
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.settings import (
-    GatewaySettings,
-    LimitsSettings,
-    RetentionSettings,
-    RetrySettings,
-    RulesSettings,
-    Settings,
-    WorkerSettings,
-)
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 _PARTS_LOOKED_FOR: Final = 1000
 _NUMBER: Final = re.compile("[0-9]{1,18}")
-# What is stored obeys the rules of the setting that it came from.
-_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
-    **dict.fromkeys(("shards", "channels"), WorkerSettings),
-    **dict.fromkeys(("stream", "max_len", "trim"), GatewaySettings),
-    **dict.fromkeys(("max_payload_bytes", "max_routes", "past_due_ms"), LimitsSettings),
-    **dict.fromkeys(("settled_ms", "idempotency_ms"), RetentionSettings),
-    **dict.fromkeys(("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), RulesSettings),
-    "max_attempts": RetrySettings,
-}
 #: The layout of the keys and values; a daemon refuses to work on another one.
 STATE_FORMAT: Final = 2
 
@@ -147,6 +132,26 @@ def _cooldowns(stored: tuple[str, ...]) -> dict[str, int]:
     return {kind: int(ms) for kind, _, ms in pairs}
 
 
+@cache
+def _sections() -> Mapping[str, type[BaseModel]]:
+    """Return the section of each setting: what is stored obeys the rules of the setting."""
+    # Loaded here: an import of the notifier does not build the models of all sections.
+    from galaxy_notify import settings
+
+    return {
+        **dict.fromkeys(("shards", "channels"), settings.WorkerSettings),
+        **dict.fromkeys(("stream", "max_len", "trim"), settings.GatewaySettings),
+        **dict.fromkeys(
+            ("max_payload_bytes", "max_routes", "past_due_ms"), settings.LimitsSettings
+        ),
+        **dict.fromkeys(("settled_ms", "idempotency_ms"), settings.RetentionSettings),
+        **dict.fromkeys(
+            ("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), settings.RulesSettings
+        ),
+        "max_attempts": settings.RetrySettings,
+    }
+
+
 def _read(name: str, raw: bytes, default: Any) -> Any:
     text = raw.decode("utf-8", "replace")
     items = tuple(text.split(",")) if text else ()
@@ -155,11 +160,11 @@ def _read(name: str, raw: bytes, default: Any) -> Any:
         if not _NUMBER.fullmatch(text):
             raise ConfigurationError(f"the deployment's meta field {name} is not a number")
         value = int(text)
-    if name in _SECTIONS:
+    if name in _sections():
         try:
             # What is no text is not the key, or the name, that it would be taken for.
             raw.decode()
-            _SECTIONS[name].model_validate({name: value})
+            _sections()[name].model_validate({name: value})
         except (ValidationError, UnicodeDecodeError):
             problem = f"the deployment's meta field {name} cannot be {shown(text)}"
             raise ConfigurationError(f"{problem}: remove it, a starting daemon writes it") from None

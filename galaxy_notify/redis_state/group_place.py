@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import redis.asyncio
 
@@ -14,7 +14,9 @@ from galaxy_notify.redis_state.group_report import GroupReport, group_report_asy
 from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 # A shard blocks one connection to read; what it sends meanwhile shares few more.
 _PER_SHARD: Final = 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import redis
 
 from galaxy_notify.redis_state.access import open_sync
@@ -13,7 +15,9 @@ from galaxy_notify.redis_state.joining import (
     read_deployment_sync,
 )
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
 
 
 class Place:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from typing import TYPE_CHECKING
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings import RedisSettings
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import RedisSettings
 
 
 def check_tls_files(redis: RedisSettings) -> None:

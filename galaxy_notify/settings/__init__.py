@@ -1,21 +1,27 @@
 """What an operator can set: the sections, where their values come from, and how they are shown."""
 
-from galaxy_notify.settings.http import HttpSettings
-from galaxy_notify.settings.intake import IntakeSettings
-from galaxy_notify.settings.loading import load_settings, settings_from
-from galaxy_notify.settings.rules import untagged
-from galaxy_notify.settings.ruling import RulesSettings
-from galaxy_notify.settings.sample import defaults_toml
-from galaxy_notify.settings.sections import (
-    GatewaySettings,
-    LimitsSettings,
-    LogSettings,
-    RedisSettings,
-    RetentionSettings,
-    RetrySettings,
-    Settings,
-    WorkerSettings,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings.http import HttpSettings
+    from galaxy_notify.settings.intake import IntakeSettings
+    from galaxy_notify.settings.loading import load_settings, settings_from
+    from galaxy_notify.settings.rules import untagged
+    from galaxy_notify.settings.ruling import RulesSettings
+    from galaxy_notify.settings.sample import defaults_toml
+    from galaxy_notify.settings.sections import (
+        GatewaySettings,
+        LimitsSettings,
+        LogSettings,
+        RedisSettings,
+        RetentionSettings,
+        RetrySettings,
+        Settings,
+        WorkerSettings,
+    )
 
 __all__ = [
     "GatewaySettings",
@@ -34,3 +40,21 @@ __all__ = [
     "settings_from",
     "untagged",
 ]
+
+# Loaded on first use: building the models of all sections takes longer than the rest of an import.
+_HOMES = {
+    **dict.fromkeys(__all__, "sections"),
+    "HttpSettings": "http",
+    "IntakeSettings": "intake",
+    "RulesSettings": "ruling",
+    "defaults_toml": "sample",
+    "load_settings": "loading",
+    "settings_from": "loading",
+    "untagged": "rules",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify import BackgroundNotifier, BackgroundOptions, ConfigurationError
+from galaxy_notify import AlreadyClosed, BackgroundNotifier, BackgroundOptions, ConfigurationError
 from galaxy_notify.intake.notifier import Notifier
 from tests.support.background import NOWHERE, background, drained, enqueue, events
 from tests.support.intents import PLAIN
@@ -105,8 +105,9 @@ def test_close__drains_what_is_left(server: Server, found: Found) -> None:
     closed = notifier.close()
     assert closed.is_clean
     assert closed.stats.accepted == 500 == site.total("accepted")
-    assert enqueue(notifier, "late") == [None]
-    assert notifier.stats().dropped == {"closed": 1}
+    with pytest.raises(AlreadyClosed):
+        enqueue(notifier, "late")
+    assert notifier.stats().dropped == {}
     assert notifier.stats().is_exact
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -66,6 +67,21 @@ async def later(notification: Notification, route: Route) -> bytes:
     return b""
 
 
+def generator(notification: Notification, route: Route) -> Iterator[bytes]:
+    yield b""
+
+
+def typed_text(notification: Notification, route: Route) -> str:
+    return "text"
+
+
+class TypedText:
+    """An encoder whose method says that it returns text."""
+
+    def encode(self, notification: Notification, route: Route) -> str:
+        return "text"
+
+
 def busy(notification: Notification, route: Route) -> bytes:
     raise TransientEncodingError("later")
 
@@ -89,6 +105,10 @@ def encoders() -> Iterator[None]:
         text=lambda notification, route: "text",
         array=lambda notification, route: bytearray(b"array"),
         view=lambda notification, route: memoryview(b"v-i-e-w")[::2],
+        typed_text=typed_text,
+        TypedText=TypedText,
+        partial_later=partial(later),
+        generator=generator,
         hidden=lambda notification, route: later(notification, route),
         none=lambda notification, route: None,
     )
@@ -139,6 +159,10 @@ def test_load__knows_its_own_by_name() -> None:
         ("some_encoders:later", "asynchronous"),
         ("some_encoders:async_call", "asynchronous"),
         ("some_encoders:AsyncEncode", "asynchronous"),
+        ("some_encoders:partial_later", "asynchronous"),
+        ("some_encoders:generator", "is a generator"),
+        ("some_encoders:typed_text", "returns str: return bytes"),
+        ("some_encoders:TypedText", "returns str: return bytes"),
         ("some_encoders:one_argument", "does not take"),
     ],
 )

@@ -20,7 +20,7 @@ import galaxy_notify
 from galaxy_notify import errors, gateway, settings
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
 from galaxy_notify.http.problems import Problem
-from galaxy_notify.intake import receipts
+from galaxy_notify.intake import receipts, unknown
 from galaxy_notify.intake.background_options import BackgroundOptions
 from galaxy_notify.intake.tally import Closed, Stats
 from galaxy_notify.model.intent import Intent
@@ -40,7 +40,8 @@ ERRORS: list[BaseException] = [
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
     *(made("why") for made in (errors.Portable, errors.GalaxyNotifyError, errors.Corrupt)),
     *(made("why") for made in (errors.ConfigurationError, errors.TransientEncodingError)),
-    errors.StreamRefused("why"),
+    *(made("why") for made in (errors.AlreadyClosed, errors.StreamRefused)),
+    errors.SourceFailed("why", [RECEIPT]),
     errors.CallFailed("why", code="timeout"),
     Unavailable("away", "b" * 32, [RECEIPT, None], code="timeout"),
     ServerRefused("full", receipts=[RECEIPT, None], code="OOM", not_written=[1]),
@@ -54,7 +55,7 @@ VALUES: list[Any] = [
     RECEIPT,
     REFUSED,
     REFUSED.error,
-    receipts.Unknown("OOM", refused=True),
+    unknown.Unknown("OOM", refused=True),
     receipts.Cancelled(1, 2),
     receipts.Rescheduled(1, 2),
     gateway.Event("e", "u1", "t", b"{}", "", "", "", "s", "1-1", 0, 1),

@@ -1,0 +1,158 @@
+"""The client of asynchronous producers; does what `client` does, without blocking the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from inspect import GEN_CLOSED, getgeneratorstate
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from galaxy_notify.errors import AlreadyClosed
+from galaxy_notify.redis_state.access import open_async, server_name
+from galaxy_notify.redis_state.client import PAUSES_S, Doubts, Flow, apart
+from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.durability import Confirm
+from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_state.flows import run_flow
+from galaxy_notify.redis_state.joining import (
+    adopt_deployment,
+    check_durability,
+    join_deployment,
+)
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.nodes import look_again
+from galaxy_notify.redis_state.per_loop import Pace, PerLoop, Together
+from galaxy_notify.redis_state.permissions import missing_rights
+from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.runner import run_all
+from galaxy_notify.redis_state.scripts import Call, Read, Scripts
+from galaxy_notify.redis_state.still_agreed import StillAgreed
+from galaxy_notify.redis_state.tries import Tries, is_final
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
+
+    def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
+        """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
+
+        *once* leaves it to the caller to try again.
+        """
+        self._pauses_s = () if once else PAUSES_S
+        self._agreed = StillAgreed(settings.redis.prefix)
+        self._client = open_async(settings, agreed=self._agreed if adopt else None)
+        self._pace: PerLoop[Pace] = PerLoop(Pace)
+        self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
+        self._confirm = Confirm.of(settings.redis.durability)
+        self._prefix = settings.redis.prefix
+        #: Where Redis is, for people.
+        self.server = server_name(settings)
+        self._mine = Deployment.from_settings(settings)
+        self._adopt = adopt
+        self._layout: Layout | None = None
+        self._doubts = Doubts()
+        self._is_closed = False
+
+    def check_open(self) -> None:
+        """Raise `AlreadyClosed` once it was closed."""
+        if self._is_closed:
+            raise AlreadyClosed.named("AsyncNotifier")
+
+    async def layout(self) -> Layout:
+        """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
+        self.check_open()
+        layout = self._layout
+        if layout is None or self._agreed.is_broken:
+            layout = self._layout = await self._joining.here().run(self._joined)
+        self._agreed.plan_for(layout.deployment.shards)
+        return layout
+
+    async def turn(self) -> None:
+        """Wait until a call may begin: of thousands at once, a few at a time."""
+        await self._pace.here().turn()
+
+    async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
+        """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
+        tries = Tries(calls)
+        for pause in (*self._pauses_s, None):
+            try:
+                tries.answered(await run_all(self._client, tries.left, self._confirm))
+            except RedisFault as error:
+                tries.failed(error, pause)
+            if not tries.left or pause is None:
+                break
+            await look_again(self._client)
+            await asyncio.sleep(apart(pause))
+        if tries.are_in_doubt:
+            await self.look_again()
+        return tries.outcome()
+
+    async def run_flow(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return its result. Raises `RedisFault`."""
+        rounds = 0
+        try:
+            calls = next(flow)
+            while True:
+                calls = flow.send(await self.run_all(calls))
+                rounds += 1
+        except StopIteration as stop:
+            return cast("T", stop.value)
+        except RedisFault as error:
+            if error.fault.remedy is Remedy.RESOLVE:
+                await self.look_again()
+            # What was sent before it may have been done, unless the flow says otherwise itself.
+            found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
+            raise (await self._explained(found)) from error.__cause__
+
+    async def look_again(self) -> None:
+        """Drop the idle connections and look the primaries up before the next call.
+
+        Whatever is refused meanwhile, that is done twice a second at most.
+        """
+        if self._doubts.may_act():
+            await look_again(self._client)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._is_closed = True
+        await self._client.aclose()
+
+    async def _explained(self, error: RedisFault) -> RedisFault:
+        """Name the rights that are missing where Redis refused one."""
+        if error.fault.code != "NOPERM":
+            return error
+        with suppress(RedisFault):
+            return error.lacking(
+                await run_flow(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+            )
+        return error
+
+    async def _joined(self) -> Layout:
+        # A task of its own, which has taken over what was planned where it began.
+        self._agreed.plan_for(None)
+        for pause in (*self._pauses_s, None):
+            try:
+                found = await self._join()
+                break
+            except RedisFault as error:
+                if is_final(error, pause):
+                    raise (await self._explained(error)) from error.__cause__
+                await look_again(self._client)
+                await asyncio.sleep(apart(pause or 0))
+        self._agreed.is_broken = False
+        return Layout(self._prefix, found)
+
+    async def _join(self) -> Deployment:
+        if self._adopt:
+            found = await adopt_deployment(self._client, self._prefix)
+        else:
+            found = await join_deployment(self._client, self._prefix, self._mine)
+        if self._confirm and self._confirm.is_of_disk:
+            await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
+        return found
