@@ -8,6 +8,9 @@ def main() -> None:
     from galaxy_notify.signals import SIGNALS
 
     SIGNALS.start()  # before all that takes time
+    from galaxy_notify.cli.standard_streams import open_closed_streams
+
+    open_closed_streams()
     from galaxy_notify.cli.group import cli
 
     cli()

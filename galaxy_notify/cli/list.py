@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.dead_options import moment_text
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
@@ -59,6 +59,7 @@ _WIDTH: Final = 24
 @click.option("--cursor", metavar="C", help="Go on where a list ended that told of more.")
 @json_option
 @pass_application
+@listing
 def command(
     app: Application, /, limit: int, cursor: str | None, as_json: bool, **given: Any
 ) -> int:
@@ -113,7 +114,7 @@ def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
         for item in items:
             echo_json(item.as_json())
         return
-    for line in table(_HEADER, (_row(item, now_ms) for item in items)):
+    for line in table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",)):
         echo(line)
 
 
