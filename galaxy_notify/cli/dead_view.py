@@ -38,7 +38,7 @@ def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> 
         return
     rows = [
         (
-            ago(letter.dead_at_ms, now_ms),
+            ago(letter.dead_at_ms, now_ms, 1),
             bad(printable(letter.failure_class or "?")),
             letter.attempts,
             printable(letter.type or "?"),
@@ -48,7 +48,7 @@ def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> 
         )
         for letter in letters
     ]
-    for line in table(_HEADER, rows, whole=("id",), uncut=("class",)):
+    for line in table(_HEADER, rows, whole=("id",), uncut=("died", "class")):
         echo(line)
 
 

@@ -28,6 +28,7 @@ _HEADER: Final = (
     "routes",
     "state",
 )
+_UNCUT: Final = ("accepted", "due")
 _WIDTH: Final = 24
 
 
@@ -114,7 +115,7 @@ def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
         for item in items:
             echo_json(item.as_json())
         return
-    for line in table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",)):
+    for line in table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",), uncut=_UNCUT):
         echo(line)
 
 
@@ -123,9 +124,9 @@ def _row(item: Item, now_ms: int) -> list[Cell]:
     routes = told["routes"]
     return [
         told["notification_id"],
-        ago(told["accepted_at_ms"], now_ms),
+        ago(told["accepted_at_ms"], now_ms, 1),
         *(shortened(told[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
-        ago(told["due_at_ms"], now_ms) if told["due_at_ms"] else "–",
+        ago(told["due_at_ms"], now_ms, 1) if told["due_at_ms"] else "–",
         told["open"],
         routes if item.has_all_routes else f"{routes:,}+",
         _state(told),

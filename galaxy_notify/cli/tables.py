@@ -44,7 +44,7 @@ def table(
     lines = (
         _side_by_side(columns, room)
         or _under_names(columns, whole, room)
-        or list(_one_by_one(columns, whole))
+        or list(_one_by_one(columns, whole, room))
     )
     return [indent + line for line in lines]
 
@@ -112,7 +112,9 @@ def _under_names(
     return lines
 
 
-def _one_by_one(columns: Sequence[_Column], whole: Collection[str]) -> Iterator[str]:
+def _one_by_one(
+    columns: Sequence[_Column], whole: Collection[str], room: int | None
+) -> Iterator[str]:
     """Yield each value on a line of its own."""
     named = [column for column in columns if column.name in whole]
     rest = [column for column in columns if column.name not in whole]
@@ -120,8 +122,10 @@ def _one_by_one(columns: Sequence[_Column], whole: Collection[str]) -> Iterator[
     for i in range(len(columns[0].cells)):
         yield from _names(named, i)
         for column in rest:
-            shown = click.style(_fit(column.name, names, right=False), dim=True)
-            yield ("  " * bool(named) + f"{shown}  {column.cells[i]}").rstrip()
+            head = click.style(_fit(column.name, names, right=False), dim=True)
+            head = f"{'  ' * bool(named)}{head}  "
+            left = None if room is None or column.is_whole else room - _width(head)
+            yield (head + _shortened(column.cells[i], left)).rstrip()
 
 
 def _names(named: Sequence[_Column], row: int) -> list[str]:
@@ -143,8 +147,15 @@ def _is_number(text: str) -> bool:
 
 
 def _fit(text: str, width: int, *, right: bool) -> str:
-    if _width(text) > width:
-        colour, inner, end = _COLOURED.fullmatch(text).groups()  # type: ignore[union-attr]
-        text = f"{colour}{cut(inner, width)}{end}"
+    text = _shortened(text, width)
     pad = " " * (width - _width(text))
     return pad + text if right else text + pad
+
+
+def _shortened(text: str, width: int | None) -> str:
+    """Cut text to a width; its colour stays."""
+    parts = _COLOURED.fullmatch(text)
+    if width is None or parts is None or _width(text) <= width:
+        return text
+    colour, inner, end = parts.groups()
+    return f"{colour}{cut(inner, max(1, width))}{end}"

@@ -15,6 +15,7 @@ from galaxy_notify.cli.characters import columns_of, cut, escaped
 from galaxy_notify.cli.ending import printable
 from galaxy_notify.cli.output import table, warn
 from galaxy_notify.cli.screen import on_screen, wrapped
+from galaxy_notify.model.route import Failure
 from tests.support.command import Command
 from tests.support.dead import PLAIN, Graveyard
 from tests.support.wait import wait_until
@@ -34,7 +35,9 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 def test_tables__fit_the_terminal(yard: Graveyard, command: Command, width: int) -> None:
     """No line of a table is longer than the terminal is wide, and ids stay whole."""
-    yard.bury(("push:user-with-a-rather-long-name",), number=2, kind=LONG)
+    failure = Failure("payload_encoding_failed", "no words for this type " * 5)
+    kind = LONG._replace(failure=failure)
+    yard.bury(("push:user-with-a-rather-long-name",), number=2, kind=kind)
     yard.accept()
     stream = yard.layout.keys(0).stream
     yard.client.xadd(stream, {"a": "b"})
@@ -90,6 +93,7 @@ def test_table__cuts_text_and_keeps_names(monkeypatch: pytest.MonkeyPatch) -> No
     assert at(100)[1].split("  ")[2:] == ["a long text that is not needed", "12,345", str(row[3])]
     assert at(75)[1] == f"  {row[0]}  a long text t…  12,345  payload_too_large"
     assert at(50)[1:] == [f"  {row[0]}", "    a long text that i…  12,345  payload_too_large"]
+    assert "    text    a long text that is n…" in at(34)
     assert at(34)[0] == f"  {row[0]}"
     assert at(34)[2:] == ["    number  12,345", "    class   payload_too_large"]
 
