@@ -32,8 +32,8 @@ def tell(notifier: Notifier) -> int:
         producer="lobby",
         recipients=["user-7", "user-8"],
         title="Your move",
-        data={"game": "g1", "turn": 12},
-        idempotency_key="g1/turn-12",
+        data={"game": "g4", "turn": 12},
+        idempotency_key="g4/turn-12",
     )
     for receipt in notifier.accept_many([ready, ready]):
         sys.stdout.write(f"{receipt.status} {receipt.notification_id}\n")

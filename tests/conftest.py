@@ -35,6 +35,9 @@ hypothesis.settings.load_profile("shared")
 
 def pytest_configure() -> None:
     """Choose the seed before xdist starts its workers, and where the servers write."""
+    # Commands in tests write into pipes; xdist hands its workers the size of the terminal.
+    for variable in ("COLUMNS", "LINES"):
+        os.environ.pop(variable, None)
     seed_of_run()
     Server.root = folder_in_memory()
 

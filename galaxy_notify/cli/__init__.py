@@ -15,6 +15,9 @@ def main() -> None:
 
     SIGNALS.start()  # before all that takes time
     gc.set_threshold(_OBJECTS)
+    from galaxy_notify.cli.standard_streams import open_closed_streams
+
+    open_closed_streams()
     from galaxy_notify.cli.group import cli
 
     cli()

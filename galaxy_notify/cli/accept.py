@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +13,10 @@ import click
 
 from galaxy_notify.cli.asking import Progress
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, is_terminal, told_unavailable
+from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, told_unavailable
 from galaxy_notify.cli.intent_lines import Line, parse
 from galaxy_notify.cli.line_input import batches, line_ranges, opened
-from galaxy_notify.cli.output import echo, note, plural
+from galaxy_notify.cli.output import echo, plural, sum_up
 from galaxy_notify.errors import CallFailed, InvalidIntent, ServerRefused, Unavailable
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ def command(app: Application, file: str, check: bool, as_json: bool) -> int:
                 progress.advance(len(batch))
                 if run.failure is not None:
                     return run.give_up(run.failure)
-    if is_terminal(sys.stderr):
-        note(run.summary("valid" if check else "accepted"))
+    sum_up(run.summary("valid" if check else "accepted"), run.exit_code)
     return run.exit_code
 
 

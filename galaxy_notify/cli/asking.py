@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.ending import Exit, is_terminal
+from galaxy_notify.cli.ending import Exit
 from galaxy_notify.cli.output import count, note
+from galaxy_notify.cli.standard_streams import is_terminal, say
 
 _REDRAW_S: Final = 0.2
 
@@ -26,11 +27,16 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+    if not somebody_is_here():
         raise click.UsageError(f"{question}\nNobody is here to ask; to do it: {_forced()}")
     if not click.confirm(question, err=True):
         note("nothing was changed")
         click.get_current_context().exit(Exit.FAILED)
+
+
+def somebody_is_here() -> bool:
+    """Tell whether a person can be asked: at the keyboard, and in front of standard error."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
 def _forced() -> str:
@@ -59,7 +65,7 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._drawn_at:
-            click.echo("\r\033[K", err=True, nl=False)
+            say("\r\033[K", newline=False)
 
     def advance(self, by: int = 1) -> None:
         """Count on, and show it a few times a second."""
@@ -67,4 +73,4 @@ class Progress:
         if self._shown and monotonic() - self._drawn_at > _REDRAW_S:
             self._drawn_at = monotonic()
             total = "" if self._total is None else f" of {count(self._total)}"
-            click.echo(f"\r\033[K{self._verb} {count(self._done)}{total}", err=True, nl=False)
+            say(f"\r\033[K{self._verb} {count(self._done)}{total}", newline=False)

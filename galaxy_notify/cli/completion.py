@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from galaxy_notify.cli.output import echo
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -18,4 +20,4 @@ def command(ctx: click.Context, shell: str) -> None:
     if script is None:
         raise click.UsageError(f"no completion for {shell}")
     root = ctx.find_root().command
-    click.echo(script(root, {}, "galaxy-notify", "_GALAXY_NOTIFY_COMPLETE").source())
+    echo(script(root, {}, "galaxy-notify", "_GALAXY_NOTIFY_COMPLETE").source())

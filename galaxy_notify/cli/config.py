@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ from galaxy_notify.cli.config_token import hash_token
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import echo, echo_json, faint, good, note, table
+from galaxy_notify.cli.screen import wrapped
 from galaxy_notify.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show(app: Application, as_json: bool) -> None:
         (name, printable(_toml(value)), faint(source) if source == "default" else printable(source))
         for name, value, source in rows
     ]
-    for line in table(("setting", "value", "from"), shown):
+    for line in table(("setting", "value", "from"), shown, whole=("setting",)):
         echo(line)
 
 
@@ -52,7 +53,7 @@ def check(app: Application, as_json: bool) -> int:
     """
     problems: list[str] = []
     try:
-        sources = app.settings.sources
+        rows = list(_rows(app))
         problems = _start_problems(app.settings)
     except ConfigurationError as error:
         problems = str(error).splitlines()
@@ -62,8 +63,10 @@ def check(app: Application, as_json: bool) -> int:
         for problem in problems:
             note(printable(problem))
     else:
-        given = sum(source != "default" for source in sources.values())
-        echo(f"{good('ok')}: {len(sources)} settings, {given} of them not at their default")
+        changed = _changed(rows)
+        names = f": {', '.join(changed)}" if changed else ""
+        told = f"{len(rows)} settings, {len(changed)} of them not at their default{names}"
+        echo("\n".join(wrapped(told, first=f"{good('ok')}: ", indent="  ")))
     return Exit.CONFIG if problems else Exit.OK
 
 
@@ -76,7 +79,7 @@ def defaults(as_json: bool) -> None:
     if as_json:
         echo_json(Settings().masked())
     else:
-        click.echo(defaults_toml(), nl=False)
+        echo(defaults_toml().rstrip("\n"))
 
 
 command.add_command(hash_token)
@@ -87,6 +90,18 @@ def _start_problems(settings: Settings) -> list[str]:
     from galaxy_notify.operations.starting import start_problems
 
     return [*start_problems(settings, os.environ), *serve.problems(settings)]
+
+
+def _changed(rows: Iterable[tuple[str, object, str]]) -> list[str]:
+    """Name the settings whose value is another than the default, wherever it is written."""
+    from galaxy_notify.settings import Settings
+
+    usual = Settings().masked()
+    return [
+        name
+        for name, value, _ in rows
+        if value != usual[name.partition(".")[0]][name.partition(".")[2]]
+    ]
 
 
 def _rows(app: Application) -> Iterator[tuple[str, object, str]]:

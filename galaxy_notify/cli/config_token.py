@@ -10,8 +10,8 @@ from typing import Final
 import click
 
 from galaxy_notify.cli.context import interruptible, json_option
-from galaxy_notify.cli.ending import is_terminal
 from galaxy_notify.cli.output import echo, echo_json, note
+from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 
 # As RFC 6750 has it. A quick hash keeps only what nobody can guess: short ones are refused.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
@@ -55,12 +55,11 @@ def hash_token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
 
 
 def _token() -> str:
-    if sys.stdin is None:
-        raise click.UsageError("there is no standard input to read the token from")
+    given = standard_input()
     if is_terminal(sys.stdin):
         token: str = click.prompt("Token", hide_input=True, err=True)
     else:
-        token = sys.stdin.buffer.read(_LONGEST).decode("ascii", "replace").strip()
+        token = given.read(_LONGEST).decode("ascii", "replace").strip()
     if not _TOKEN.fullmatch(token):
         raise click.UsageError(_RULE)
     return token

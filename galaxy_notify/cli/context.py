@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from galaxy_notify.cli.standard_streams import RESULTS
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -64,6 +65,20 @@ def interruptible(command: Callable[P, R]) -> Callable[P, R]:
 def pass_application(command: Callable[Concatenate[Application, P], R]) -> Callable[P, R]:
     """Hand the application to a command that a signal may interrupt."""
     return pass_uninterrupted(interruptible(command))
+
+
+def listing(command: Callable[P, R]) -> Callable[P, R]:
+    """Let a command end, with exit code 0, where nobody reads its output any more.
+
+    Without this a command goes on to its end, and its exit code is the one that it has anyhow.
+    """
+
+    @wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> R:
+        RESULTS.is_listing = True
+        return command(*args, **options)
+
+    return run
 
 
 #: ``--json``, the same on every command.

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.dead_moves import move, moving, to_move
 from galaxy_notify.cli.dead_options import Chosen, choosing, chosen
 from galaxy_notify.cli.dead_view import explain, show_stats, show_table, stats_as_json
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import count, echo_json, note
+from galaxy_notify.errors import InvalidQuery
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_letters import DeadLetters
@@ -36,6 +37,7 @@ def command() -> None:
 @choosing
 @json_option
 @pass_application
+@listing
 def ls(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -> int:
     """List dead letters, the oldest first; 100 unless --limit or --all."""
     choice, missing = chosen(ids, given), list[str]()
@@ -56,6 +58,7 @@ def ls(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -
 @click.argument("ids", nargs=-1, required=True, metavar="ID...|-")
 @json_option
 @pass_application
+@listing
 def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
     """Explain dead letters: why each died, and its history."""
     choice, missing, shown = _ids_only(ids), list[str](), 0
@@ -94,6 +97,7 @@ def stats(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any
 @choosing
 @json_option
 @pass_application
+@listing
 def export(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -> int:
     """Print everything about dead letters, with their payload, as JSON lines."""
     del as_json  # there is no other form
@@ -138,7 +142,10 @@ def opened(app: Application) -> Iterator[DeadLetters]:
     from galaxy_notify.operations.dead_letters import DeadLetters
 
     with app.open() as place:
-        yield DeadLetters(place)
+        try:
+            yield DeadLetters(place)
+        except InvalidQuery as error:
+            raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
 
 
 def _ids_only(ids: tuple[str, ...]) -> Chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from galaxy_notify.cli.actor import actor
-from galaxy_notify.cli.asking import Progress, confirm, yes_option
+from galaxy_notify.cli.asking import Progress, confirm, somebody_is_here, yes_option
 from galaxy_notify.cli.dead_options import Chosen, chosen
 from galaxy_notify.cli.ending import Exit, complain, printable
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, shortened
+from galaxy_notify.cli.standard_streams import is_terminal
 from galaxy_notify.signals import SIGNALS, Interrupted
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def to_move(verb: str, ids: tuple[str, ...], given: dict[str, Any]) -> Chosen:
     choice = chosen(ids, given)
     if choice.is_bulk and not (choice.narrows or choice.everything):
         raise click.UsageError(f"say which to {verb}: ids, a filter such as --class, or --all")
-    if choice.is_bulk and not (given["yes"] or given["dry_run"] or _somebody_is_here()):
+    if choice.is_bulk and not (given["yes"] or given["dry_run"] or somebody_is_here()):
         confirm(f"{verb} of many dead letters", yes=False)
     return choice
 
@@ -109,10 +110,6 @@ def _agreed(verb: str, letters: DeadLetters, choice: Chosen) -> DeadFilter | Ite
     return wanted
 
 
-def _somebody_is_here() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
 @contextmanager
 def _stoppable() -> Iterator[Callable[[float], bool]]:
     """Give a pause that ends early, and says so, at the first Ctrl-C; the second ends all."""
@@ -122,8 +119,9 @@ def _stoppable() -> Iterator[Callable[[float], bool]]:
         if asked:
             raise Interrupted
         asked.append(number)
-        if sys.stderr.isatty():
-            os.write(sys.stderr.fileno(), _STOPPING)
+        if is_terminal(sys.stderr):
+            with suppress(OSError):
+                os.write(sys.stderr.fileno(), _STOPPING)
 
     def pause(seconds: float) -> bool:
         end = monotonic() + seconds

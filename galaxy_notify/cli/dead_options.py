@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+from galaxy_notify.cli.standard_streams import standard_input
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_filter import DeadFilter
@@ -94,7 +96,14 @@ def choosing(command: Command) -> Command:
             metavar="TIME",
             help="Died then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
         ),
-        click.option("--class", "failure_class", multiple=True, help="Failure class." + repeat),
+        click.option(
+            "--class",
+            "failure_class",
+            multiple=True,
+            type=click.Choice(FAILURE_CLASSES),
+            metavar="CLASS",
+            help="Failure class." + repeat,
+        ),
         click.option("--producer", multiple=True, help="Who sent it." + repeat),
         click.option("--type", multiple=True, help="Type of the notification." + repeat),
         click.option("--channel", multiple=True, callback=_channels, help="Channel." + repeat),
@@ -122,7 +131,7 @@ def chosen(ids: tuple[str, ...], given: dict[str, Any]) -> Chosen:
 
 def _from_stdin() -> Iterator[str]:
     """Yield ids, one in a line, or what `dead ls --json` and `dead export` print."""
-    for line in sys.stdin.buffer:
+    for line in standard_input():
         text = line.decode("utf-8", "replace").strip()
         if text:
             yield _id_in(text) if text.startswith("{") else text

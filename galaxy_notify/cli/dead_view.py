@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.cli.ending import printable
+from galaxy_notify.cli.history import history_lines
 from galaxy_notify.cli.output import (
     ago,
     bad,
@@ -19,6 +20,7 @@ from galaxy_notify.cli.output import (
     strong,
     table,
 )
+from galaxy_notify.cli.screen import wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_letter import DeadLetter
@@ -36,7 +38,7 @@ def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> 
         return
     rows = [
         (
-            ago(letter.dead_at_ms, now_ms),
+            ago(letter.dead_at_ms, now_ms, 1),
             bad(printable(letter.failure_class or "?")),
             letter.attempts,
             printable(letter.type or "?"),
@@ -46,7 +48,7 @@ def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> 
         )
         for letter in letters
     ]
-    for line in table(_HEADER, rows):
+    for line in table(_HEADER, rows, whole=("id",), uncut=("died", "class")):
         echo(line)
 
 
@@ -62,18 +64,8 @@ def explain(letter: DeadLetter, now_ms: int) -> None:
         ("worker", printable(letter.failure.worker or "?")),
     )
     for name, value in facts:
-        echo(f"  {name:<10}{value}")
-    rows = [
-        (
-            clock(line.at_ms),
-            line.event,
-            line.attempt or None,
-            printable(line.worker),
-            _line(f"{line.failure_class} {line.message}"),
-        )
-        for line in letter.history
-    ]
-    for text in table(("at", "event", "attempt", "by", "why"), rows, indent="  "):
+        echo("\n".join(wrapped(value, first=f"  {name:<10}", indent=" " * 12)))
+    for text in history_lines(letter.explained()["history"]):
         echo(text)
 
 

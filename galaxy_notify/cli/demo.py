@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from galaxy_notify.cli.context import listing
 from galaxy_notify.cli.output import echo, good, strong
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
@@ -23,6 +24,7 @@ _PATIENCE_S: Final = 60.0
 
 
 @click.command()
+@listing
 def command() -> None:
     """Show everything once, on a server of its own: accept, publish, retry, dead letter, replay.
 

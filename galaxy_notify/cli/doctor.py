@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,12 +11,13 @@ import click
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import bad, echo, echo_json, faint, good, plural, warn
+from galaxy_notify.cli.screen import wrapped
 from galaxy_notify.errors import GalaxyNotifyError
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.finding import Finding
 
-_WIDTH: Final = 96
+_WIDE: Final = 105
 
 
 @click.command("doctor")
@@ -71,7 +71,11 @@ def _lines(finding: Finding) -> Iterator[str]:
         "error": bad("error  "),
     }
     check = f"{finding.check} of {finding.node}" if finding.node else finding.check
-    yield f"{mark[finding.level]}  {check}: {printable(finding.what)}"
+    first, indent = f"{mark[finding.level]}  ", " " * 9
+    yield from wrapped(
+        f"{check}: {printable(finding.what)}", first=first, indent=indent, most=_WIDE
+    )
     means = f'risk to "{finding.risk}": {finding.means}' if finding.risk else finding.means
     for text in (means, finding.todo and f"→ {finding.todo}"):
-        yield from (f"         {line}" for line in wrap(printable(text), _WIDTH))
+        if text:
+            yield from wrapped(printable(text), first=indent, indent=indent, most=_WIDE)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import io
-import os
 import signal
-import sys
 import traceback
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
+from galaxy_notify.cli.characters import shows
+from galaxy_notify.cli.standard_streams import RESULTS, is_of_output, say
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
 from galaxy_notify.signals import SIGNALS
 
@@ -39,19 +38,16 @@ SIGNALLED: Final = 128
 def complain(text: str) -> None:
     """Say on standard error what went wrong, in one line."""
     line = " ".join(text.split()) or "failed"
-    click.echo(f"galaxy-notify: {printable(line)}", err=True)
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a person sits at a standard stream; a closed one has none."""
-    return stream is not None and stream.isatty()
+    say(f"galaxy-notify: {printable(line)}")
 
 
 def printable(text: str) -> str:
-    """Return text that cannot steer a terminal; line ends and tabs stay."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    """Return text that cannot steer a terminal; line ends and tabs stay.
+
+    Spaces of every kind stay, and characters without a width that letters and emoji are joined
+    with; those that change the direction of what follows do not.
+    """
+    return "".join(c if shows(c) or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
@@ -66,19 +62,23 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
             return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code
         case GalaxyNotifyError():
             return _known(error)
-        case OSError() if _is_of_output(error):
-            return _output_lost(error)
+        case OSError() if is_of_output(error):
+            RESULTS.lose(error)
+            return Exit.OK
     return _internal(error, debug)
 
 
 def finish_output(code: int) -> int:
-    """Write out what is left of the output, so that no error waits for the interpreter's end."""
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
-    except OSError as error:
-        return _output_lost(error, code)
-    return code
+    """Write out what is left of the output; return the exit code that this means.
+
+    A reader that left is no failure; an output that took nothing more, such as a full disk, is.
+    """
+    RESULTS.finish()
+    lost = RESULTS.lost
+    if lost is None or isinstance(lost, BrokenPipeError):
+        return code
+    complain(f"cannot write the output: {lost.strerror or lost}")
+    return Exit.FAILED
 
 
 def told_unavailable(error: GalaxyNotifyError) -> str:
@@ -109,7 +109,7 @@ def _fault_of(error: GalaxyNotifyError) -> Fault | None:
 def _show(error: click.ClickException) -> None:
     shown = io.StringIO()
     error.show(shown)
-    click.echo(printable(shown.getvalue()), err=True, nl=False)
+    say(printable(shown.getvalue()), newline=False)
 
 
 def _known(error: GalaxyNotifyError) -> int:
@@ -130,36 +130,7 @@ def _known(error: GalaxyNotifyError) -> int:
 
 def _internal(error: BaseException, debug: bool) -> int:
     if debug:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        say("".join(traceback.format_exception(error)), newline=False)
     hint = "" if debug else " (--debug shows where: galaxy-notify --debug …)"
     complain(f"internal error: {type(error).__name__}: {error}{hint}")
     return Exit.FAILED
-
-
-def _is_of_output(error: OSError) -> bool:
-    """Tell whether an error came from printing; what Redis does to us has its own errors."""
-    return isinstance(error, BrokenPipeError) or error.errno in (errno.ENOSPC, errno.EIO)
-
-
-def _output_lost(error: OSError, code: int = Exit.OK) -> int:
-    _discard_output()
-    if isinstance(error, BrokenPipeError):
-        return code
-    complain(f"cannot write the output: {error.strerror or error}")
-    return Exit.FAILED
-
-
-def _discard_output() -> None:
-    """Let what is still buffered go nowhere, else the interpreter complains about it at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            _flush(stream)
-        except OSError:
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
-def _flush(stream: TextIO | None) -> None:
-    if stream is not None:
-        stream.flush()

@@ -12,7 +12,19 @@ from galaxy_notify.cli.actor import actor
 from galaxy_notify.cli.asking import Progress
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
-from galaxy_notify.cli.output import bad, count, echo, echo_json, faint, good, plural, warn
+from galaxy_notify.cli.output import (
+    bad,
+    count,
+    echo,
+    echo_json,
+    faint,
+    good,
+    is_unread,
+    note,
+    plural,
+    warn,
+)
+from galaxy_notify.cli.screen import wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.fsck.faults import Fault
@@ -57,7 +69,8 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
 def _line(fault: Fault) -> str:
     mark = _MARKS[fault.became](f"{fault.became:<6}")
     mends = f" → {fault.mends}" if fault.mends else ""
-    return f"{mark}  {fault.code:<14}  {printable(fault.subject)}\n{'':24}{fault.what}{mends}"
+    told = wrapped(f"{fault.what}{mends}", first=" " * 8, indent=" " * 10)
+    return "\n".join([f"{mark}  {fault.code:<14}  {printable(fault.subject)}", *told])
 
 
 def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:
@@ -65,10 +78,13 @@ def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:
         if number > _SHOWN_OF_A_KIND:
             echo(faint(f"and {count(number - _SHOWN_OF_A_KIND)} more {code}: --json has all"))
     looked = run.looked
-    echo(
+    summary = (
         f"{plural(looked.notifications, 'notification')} with {plural(looked.routes, 'route')},"
         f" {plural(looked.members, 'entry', 'entries')} of indexes: {_verdict(became)}"
     )
+    echo("\n".join(wrapped(summary)))
+    if is_unread() and became:
+        note(summary)
 
 
 def _verdict(became: Counter[str]) -> str:
@@ -77,7 +93,7 @@ def _verdict(became: Counter[str]) -> str:
     words = [
         f"{count(became[word])} {word}" for word in ("found", "mended", "left") if became[word]
     ]
-    hint = "; mend it: galaxy-notify fsck --fix" if became["found"] else ""
+    hint = "; mend it: `galaxy-notify fsck --fix`" if became["found"] else ""
     return ", ".join(words) + hint
 
 

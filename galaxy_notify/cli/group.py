@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
 import click
+from click.exceptions import NoSuchCommand
 from click.shell_completion import shell_complete
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application
 from galaxy_notify.cli.ending import Exit, exit_code_of, finish_output
+from galaxy_notify.cli.standard_streams import RESULTS, take_any_text
 from galaxy_notify.signals import SIGNALS
 
 PROGRAM: Final = "galaxy-notify"
@@ -71,6 +73,15 @@ class Cli(click.Group):
         name = cmd_name if cmd_name in _HOMES else "command"
         return cast("click.Command", getattr(module, name))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named; an unknown one is told with those of similar names."""
+        name = args[0]
+        if not name.startswith("-") and name not in _NAMES:
+            raise NoSuchCommand(name, possibilities=_NAMES, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by section, loading none of them."""
         width = max(len(name) for name in _NAMES)
@@ -82,6 +93,8 @@ class Cli(click.Group):
         """Run, and exit with the code that the command returns or that its error means."""
         given = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in given
+        RESULTS.begin()
+        take_any_text()
         try:
             try:
                 code = self._run(given)
@@ -101,11 +114,7 @@ class Cli(click.Group):
         return code if isinstance(code, int) else Exit.OK
 
 
-def _set_up(ctx: click.Context, environ: MutableMapping[str, str]) -> None:
-    # A file name or a message from outside may hold what the terminal's encoding does not.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+def _set_up(ctx: click.Context, environ: Mapping[str, str]) -> None:
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         ctx.color = False
 

@@ -9,6 +9,7 @@ import click
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, is_misconfigured, printable, told_unavailable
 from galaxy_notify.cli.output import bad, echo, echo_json, good, plural, warn
+from galaxy_notify.cli.screen import wrapped
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def command(app: Application, as_json: bool) -> int:
     if as_json:
         echo_json(health.as_json())
     else:
-        echo(_line(health))
+        echo("\n".join(wrapped(_line(health), indent="  ")))
     return Exit.OK if health.ok else Exit.FAILED
 
 

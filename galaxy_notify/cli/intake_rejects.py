@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from galaxy_notify.cli.asking import confirm, yes_option
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.asking import confirm, somebody_is_here, yes_option
+from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.dead_options import moment_text
-from galaxy_notify.cli.ending import Exit, complain, is_terminal
+from galaxy_notify.cli.ending import Exit, complain
 from galaxy_notify.cli.output import clock, count, echo, echo_json, note, plural, shortened, table
+from galaxy_notify.cli.standard_streams import standard_input
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import Outcome, RejectFilter, Rejects
@@ -29,6 +29,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SHOWN: Final = 100
 _PAGE: Final = 500
 _HEAD: Final = ("id", "at", "code", "field", "message", "intent")
+_CODES: Final = ("invalid", "conflict", "too_large", "abandoned")
 _ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _DONE: Final = {"replay": "in the stream again", "purge": "purged"}
 
@@ -72,7 +73,7 @@ class Chosen:
         """Return the ids; - stands for those on standard input."""
         if self.ids != ("-",):
             return list(self.ids)
-        lines = (line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer)
+        lines = (line.decode("utf-8", "replace").strip() for line in standard_input())
         return [_checked(_id_in(line)) for line in lines if line]
 
 
@@ -90,7 +91,14 @@ def choosing(command: Command) -> Command:
             metavar="TIME",
             help="Rejected then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
         ),
-        click.option("--code", "codes", multiple=True, help="Why; may be repeated."),
+        click.option(
+            "--code",
+            "codes",
+            multiple=True,
+            type=click.Choice(_CODES),
+            metavar="CODE",
+            help=f"Why: {', '.join(_CODES)}. May be repeated.",
+        ),
         click.argument("ids", nargs=-1, metavar="[ID...|-]"),
     ]
     for option in options:
@@ -110,6 +118,7 @@ def rejects() -> None:
 @choosing
 @json_option
 @pass_application
+@listing
 def ls(app: Application, /, as_json: bool, **given: Any) -> int:
     """List rejects, the oldest first; 100 unless --limit or --all."""
     from galaxy_notify.operations.rejects import as_json as told
@@ -123,7 +132,7 @@ def ls(app: Application, /, as_json: bool, **given: Any) -> int:
                 for row in page:
                     echo_json(told(row))
             else:
-                for line in table(_HEAD, [_cells(told(row)) for row in page]):
+                for line in table(_HEAD, [_cells(told(row)) for row in page], whole=("id",)):
                     echo(line)
     if not chosen.ids and shown == (chosen.limit or (None if chosen.everything else _SHOWN)):
         note(f"{count(shown)} shown, there may be more: --limit N, --all")
@@ -158,7 +167,7 @@ def replay(app: Application, /, yes: bool, as_json: bool, **given: Any) -> int:
 def purge(app: Application, /, yes: bool, as_json: bool, **given: Any) -> int:
     """Give rejects up for good; `intake rejects ls --json` keeps a copy."""
     chosen = _to_move("purge", given)
-    if not chosen.ids and not yes and not _somebody_is_here():
+    if not chosen.ids and not yes and not somebody_is_here():
         confirm("purge of many rejects", yes=False)
     with _opened(app) as found:
         ids = list(_ids(chosen, found))
@@ -206,10 +215,6 @@ def _ids(chosen: Chosen, found: Rejects) -> Iterator[str]:
         yield from chosen.named()
     else:
         yield from (row.id for row in found.matching(chosen.filter()))
-
-
-def _somebody_is_here() -> bool:
-    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ LONGEST_LINE: Final = 32 << 20
 _BLOCK: Final = 1 << 20
 _BATCH_LINES: Final = 500
 _BATCH_BYTES: Final = 8 << 20
-_MARK: Final = b"\xef\xbb\xbf"
+MARK: Final = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
@@ -43,7 +43,7 @@ def parse(line: Line) -> Any:
     """Return the value that a line holds; raise ``InvalidIntent`` where it is no JSON."""
     if line.too_long:
         raise InvalidIntent("", f"the line is longer than {LONGEST_LINE:,} bytes", "too_large")
-    raw = line.raw.removeprefix(_MARK) if line.number == 1 else line.raw
+    raw = line.raw.removeprefix(MARK) if line.number == 1 else line.raw
     return parse_json(raw, "the line")
 
 

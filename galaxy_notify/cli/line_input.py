@@ -11,20 +11,19 @@ from typing import BinaryIO
 import click
 
 from galaxy_notify.cli import intent_lines
-from galaxy_notify.cli.ending import is_terminal
 from galaxy_notify.cli.intent_lines import Line
 from galaxy_notify.cli.output import note
+from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 
 
 @contextmanager
 def opened(file: str, what: str) -> Iterator[BinaryIO]:
     """Open a file of JSON lines, or standard input for ``-``; the end of the block closes it."""
     if file == "-":
-        if sys.stdin is None:
-            raise click.FileError("standard input", "it is closed")
+        stream = standard_input()
         if is_terminal(sys.stdin):
             note(f"reading {what} from the terminal, one JSON object per line; Ctrl-D ends")
-        yield sys.stdin.buffer
+        yield stream
         return
     try:
         stream = io.BufferedReader(io.FileIO(file))
@@ -35,11 +34,28 @@ def opened(file: str, what: str) -> Iterator[BinaryIO]:
 
 
 def batches(stream: BinaryIO, file: str) -> Iterator[list[Line]]:
-    """Read lines in batches of bounded size."""
+    """Read lines in batches of bounded size; tell of input without lines, or of another form."""
+    found, name = 0, "standard input" if file == "-" else file
     try:
-        yield from intent_lines.batches(stream)
+        for batch in intent_lines.batches(stream):
+            if not found and (hint := _hint(batch[0].raw)):
+                note(f"{name}: {hint}")
+            found += len(batch)
+            yield batch
     except OSError as error:
         raise _unreadable(file, error) from None
+    if not found:
+        note(f"{name}: nothing to do, there is no line in it")
+
+
+def _hint(first: bytes) -> str | None:
+    """Say what to do about a file that holds JSON, but not an object on each line."""
+    line = first.removeprefix(intent_lines.MARK).strip()
+    if line.startswith(b"["):
+        return "begins with a JSON array; give one object per line: `jq -c '.[]' FILE`"
+    if line.startswith(b"{") and line.endswith((b"{", b"[", b",")):
+        return "an object goes over several lines; give one object per line: `jq -c . FILE`"
+    return None
 
 
 def _unreadable(file: str, error: OSError) -> click.ClickException:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.dead_options import moment_text
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
@@ -28,6 +28,7 @@ _HEADER: Final = (
     "routes",
     "state",
 )
+_UNCUT: Final = ("accepted", "due")
 _WIDTH: Final = 24
 
 
@@ -59,6 +60,7 @@ _WIDTH: Final = 24
 @click.option("--cursor", metavar="C", help="Go on where a list ended that told of more.")
 @json_option
 @pass_application
+@listing
 def command(
     app: Application, /, limit: int, cursor: str | None, as_json: bool, **given: Any
 ) -> int:
@@ -113,7 +115,7 @@ def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
         for item in items:
             echo_json(item.as_json())
         return
-    for line in table(_HEADER, (_row(item, now_ms) for item in items)):
+    for line in table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",), uncut=_UNCUT):
         echo(line)
 
 
@@ -122,9 +124,9 @@ def _row(item: Item, now_ms: int) -> list[Cell]:
     routes = told["routes"]
     return [
         told["notification_id"],
-        ago(told["accepted_at_ms"], now_ms),
+        ago(told["accepted_at_ms"], now_ms, 1),
         *(shortened(told[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
-        ago(told["due_at_ms"], now_ms) if told["due_at_ms"] else "–",
+        ago(told["due_at_ms"], now_ms, 1) if told["due_at_ms"] else "–",
         told["open"],
         routes if item.has_all_routes else f"{routes:,}+",
         _state(told),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import sys
 from datetime import UTC, datetime
-from typing import Final
 
 import click
 
+from galaxy_notify.cli.characters import cut
 from galaxy_notify.cli.ending import printable
+from galaxy_notify.cli.standard_streams import RESULTS, is_terminal, say
+from galaxy_notify.cli.tables import Cell, table
 from galaxy_notify.model.wording import ago, duration
 
 __all__ = [
@@ -23,32 +25,44 @@ __all__ = [
     "echo_json",
     "faint",
     "good",
+    "is_unread",
     "note",
     "plural",
     "shortened",
     "strong",
+    "sum_up",
     "table",
     "warn",
 ]
 
-Cell = str | int | float | None
-
-_GAP: Final = "  "
-
 
 def echo(text: str = "") -> None:
-    """Print a line; colours are left out unless a terminal shows it."""
-    click.echo(text)
+    """Print a line of the results; colours are left out unless a terminal shows it."""
+    RESULTS.write(text)
 
 
 def note(text: str) -> None:
     """Print a line that is no result, on standard error."""
-    click.echo(text, err=True)
+    say(text)
+
+
+def sum_up(text: str, code: int) -> None:
+    """Print on standard error what became of all, for a person, or because nobody read the results.
+
+    Without a reader it is printed where the exit code tells of a failure only.
+    """
+    if is_terminal(sys.stderr) or (is_unread() and code):
+        say(text)
+
+
+def is_unread() -> bool:
+    """Tell whether nobody has read all of the results: the reader left, or the disk is full."""
+    return RESULTS.lost is not None
 
 
 def echo_json(document: object) -> None:
     """Print one JSON document on one line."""
-    click.echo(json.dumps(document, separators=(",", ":")))
+    echo(json.dumps(document, separators=(",", ":")))
 
 
 def good(text: str) -> str:
@@ -76,21 +90,6 @@ def strong(text: str) -> str:
     return click.style(text, bold=True)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, indent: str = "") -> list[str]:
-    """Lay rows out in columns: numbers to the right, text to the left; nothing for no rows."""
-    shown = [[_cell(cell) for cell in row] for row in rows]
-    raw = [list(header), *shown]
-    if not shown:
-        return []
-    widths = [max(_width(row[i]) for row in raw) for i in range(len(header))]
-    numeric = [all(_is_number(row[i]) for row in shown) for i in range(len(header))]
-    lines = [
-        _GAP.join(_fit(text, widths[i], right=numeric[i]) for i, text in enumerate(row)).rstrip()
-        for row in raw
-    ]
-    return [indent + faint(lines[0]), *(indent + line for line in lines[1:])]
-
-
 def count(number: int) -> str:
     """Write a number with separators: 1,234,567."""
     return f"{number:,}"
@@ -112,29 +111,4 @@ def clock(at_ms: int) -> str:
 
 def shortened(text: str, width: int) -> str:
     """Cut text to a width, marking the cut."""
-    text = printable(text).replace("\n", " ")
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _cell(cell: Cell) -> str:
-    if cell is None:
-        return "–"
-    return printable_cell(cell) if isinstance(cell, str) else f"{cell:,}"
-
-
-def printable_cell(text: str) -> str:
-    """Return a cell's text on one line; our own colours stay."""
-    return text.replace("\n", " ")
-
-
-def _width(text: str) -> int:
-    return len(click.unstyle(text))
-
-
-def _is_number(text: str) -> bool:
-    return click.unstyle(text).replace(",", "").replace(".", "").replace("–", "0").isdigit()
-
-
-def _fit(text: str, width: int, *, right: bool) -> str:
-    pad = " " * (width - _width(text))
-    return pad + text if right else text + pad
+    return cut(printable(text).replace("\n", " "), width)

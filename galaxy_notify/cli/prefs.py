@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.ending import Exit
 from galaxy_notify.cli.line_input import opened
 from galaxy_notify.cli.prefs_lines import export_all, import_all
@@ -137,6 +137,7 @@ def import_(app: Application, file: str, as_json: bool) -> int:
 @command.command("export")
 @json_option
 @pass_application
+@listing
 def export(app: Application, as_json: bool) -> int:
     """Print what every user wants, as JSON lines that import takes.
 

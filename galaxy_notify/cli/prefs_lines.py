@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from galaxy_notify.cli.asking import Progress
-from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, is_terminal, told_unavailable
+from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, told_unavailable
 from galaxy_notify.cli.intent_lines import Line, parse
 from galaxy_notify.cli.line_input import batches, line_ranges
-from galaxy_notify.cli.output import echo, note, plural
+from galaxy_notify.cli.output import echo, note, plural, sum_up
 from galaxy_notify.errors import CallFailed, Invalid
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ def import_all(stream: BinaryIO, file: str, preferences: Preferences) -> int:
             progress.advance(len(batch))
             if run.failure:
                 return run.give_up(run.failure, run.unknown)
-    if is_terminal(sys.stderr):
-        note(run.summary())
+    sum_up(run.summary(), run.exit_code)
     return run.exit_code
 
 

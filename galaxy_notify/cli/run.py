@@ -12,6 +12,8 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.output import note
+from galaxy_notify.cli.serving import serve
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
 
@@ -52,7 +54,6 @@ def command(application: Application) -> None:
 def _serve(
     application: Application, settings: Settings, revive: Callable[[], object] | None
 ) -> None:
-    from galaxy_notify.cli.serving import serve
     from galaxy_notify.daemon import Daemon
     from galaxy_notify.settings import load_settings
     from galaxy_notify.telemetry.export import start_telemetry
@@ -91,6 +92,6 @@ def _started(server: EmbeddedServer, application: Application) -> bool:
     options = ["--config", application.config] if application.config else []
     options += ["--embedded"] if application.embedded else []
     hint = shlex.join(["galaxy-notify", *options, "accept"])
-    click.echo(f"{found} embedded server in {server.folder}", err=True)
-    click.echo(f"In a second terminal: {hint} FILE", err=True)
+    note(f"{found} embedded server in {server.folder}")
+    note(f"In a second terminal: {hint} FILE")
     return True

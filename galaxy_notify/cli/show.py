@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from galaxy_notify.cli.characters import escaped
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.history import history_lines
 from galaxy_notify.cli.output import (
     ago,
     bad,
@@ -25,6 +27,7 @@ from galaxy_notify.cli.output import (
     strong,
     warn,
 )
+from galaxy_notify.cli.screen import wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.show import Shown
@@ -66,7 +69,7 @@ def _lines(shown: Shown, told: dict[str, Any]) -> Iterator[str]:
     now, routes = shown.around.now_ms, told["routes"]
     yield strong(told["notification_id"])
     for name, value in _facts(told, now):
-        yield f"  {name:<9} {printable(value)}"
+        yield from wrapped(printable(value), first=f"  {name:<9} ", indent=" " * 12)
     if "payload" in told:
         yield from _payload(told["payload"])
     for route in routes[:_ROUTES_SHOWN]:
@@ -74,10 +77,11 @@ def _lines(shown: Shown, told: dict[str, Any]) -> Iterator[str]:
         yield from _route(route, now)
     if len(routes) > _ROUTES_SHOWN:
         yield ""
-        yield faint(
+        more = (
             f"{len(routes) - _ROUTES_SHOWN:,} more routes: --json shows all,"
             f" `galaxy-notify show {told['notification_id']}/ROUTE` one"
         )
+        yield from map(faint, wrapped(more))
 
 
 def _facts(told: dict[str, Any], now: int) -> Iterator[tuple[str, str]]:
@@ -101,24 +105,12 @@ def _facts(told: dict[str, Any], now: int) -> Iterator[tuple[str, str]]:
 
 def _payload(payload: dict[str, Any] | None) -> Iterator[str]:
     shown = json.dumps(payload, indent=2, ensure_ascii=False)
-    yield from ("  " + line for line in printable(shown).splitlines())
+    yield from ("  " + escaped(line) for line in shown.split("\n"))
 
 
 def _route(route: dict[str, Any], now: int) -> Iterator[str]:
     colour = _COLOURS.get(route["status"], str)
     again = f", generation {route['generation']}" if route["generation"] > 1 else ""
     yield f"{strong(printable(route['route_id']))}  {colour(route['status'])}{again}"
-    yield f"  {printable(route['why'])}"
-    for line in route["history"]:
-        yield f"  {faint(clock(line['at_ms']))}  {_event(line)}"
-
-
-def _event(line: dict[str, Any]) -> str:
-    details = [
-        line["event"],
-        f"attempt {line['attempt']}" if line["attempt"] else "",
-        ": ".join(filter(None, (line["class"], line["message"]))),
-        line["stream_id"],
-        f"by {line['worker']}" if line["worker"] else "",
-    ]
-    return printable("  ".join(detail for detail in details if detail))
+    yield from wrapped(printable(route["why"]), first="  ", indent="    ")
+    yield from history_lines(route["history"])

@@ -9,20 +9,24 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, is_misconfigured, is_terminal, told_unavailable
+from galaxy_notify.cli.context import Application, json_option, listing, pass_application
+from galaxy_notify.cli.ending import Exit, is_misconfigured, told_unavailable
 from galaxy_notify.cli.output import bad, echo
+from galaxy_notify.cli.screen import on_screen, redrawn
+from galaxy_notify.cli.standard_streams import RESULTS, is_terminal
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.signals import SIGNALS
 
 _EVERY_S: Final = 2.0
-_CLEAR: Final = "\033[H\033[2J\033[3J"
+_CLEAR: Final = "\033[2J"
+_HINT: Final = "galaxy-notify status"
 
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until Ctrl-C.")
 @json_option
 @pass_application
+@listing
 def command(app: Application, watch: bool, as_json: bool) -> int:
     """Show what waits, what is late, who works and who reads.
 
@@ -32,11 +36,17 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
     if not watch:
         echo(_shown(app, as_json=as_json))
         return Exit.OK
-    clear = not as_json and is_terminal(sys.stdout)
+    draws = not as_json and is_terminal(sys.stdout)
+    if draws:
+        RESULTS.write(_CLEAR, newline=False)
     while True:
         SIGNALS.go_on()
         text = _shown_or_away(app, as_json=as_json)
-        echo(f"{_CLEAR if clear else ''}{text}")
+        if draws:
+            shown = on_screen(text.splitlines(), _HINT)
+            RESULTS.write("".join(redrawn(shown)), newline=False)
+        else:
+            echo(text)
         time.sleep(_EVERY_S)
 
 

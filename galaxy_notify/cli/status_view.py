@@ -21,6 +21,7 @@ from galaxy_notify.cli.output import (
     table,
     warn,
 )
+from galaxy_notify.cli.screen import wrapped
 from galaxy_notify.cli.stream_view import lag_shown
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def lines(status: Status) -> Iterator[str]:
     uptime, server = status.redis.uptime_s, f"{status.server.flavour} {status.server.version}"
     up = f" up for {duration(uptime * 1000)}" if uptime else ""
     server = f"{server}{up}, {_WRITES[status.redis.writes]}"
-    yield f"{server}, {plural(status.shards, 'shard')}, {clock(status.at_ms)}"
+    yield from wrapped(f"{server}, {plural(status.shards, 'shard')}, {clock(status.at_ms)}")
     yield from _alarms(status)
     yield from _section("channels", _channels(status))
     yield from _section("streams", _streams(status))
@@ -59,8 +60,9 @@ def _alarms(status: Status) -> Iterator[str]:
     for alarm in alarms(status):
         colour = bad if alarm.level == "error" else warn
         todo = f": {printable(alarm.todo)}" if alarm.todo else ""
-        yield colour(f"! {printable(alarm.what)}") + todo
-        yield from (_INDENT + printable(line) for line in alarm.more)
+        yield from wrapped(f"{colour(f'! {printable(alarm.what)}')}{todo}", indent=_INDENT)
+        for line in alarm.more:
+            yield from wrapped(printable(line), first=_INDENT, indent=_INDENT * 2)
 
 
 def _paused(status: Status, backlog: Backlog) -> str:
@@ -94,7 +96,7 @@ def _channel(status: Status, name: str, backlog: Backlog) -> list[Cell]:
 def _streams(status: Status) -> list[str]:
     header = ("stream", "length", "group", "lag", "pending", "oldest", "lost", "")
     rows = (row for stream in status.streams for row in _stream(stream))
-    return table(header, rows, indent=_INDENT)
+    return table(header, rows, indent=_INDENT, whole=("stream", "group"))
 
 
 def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
@@ -129,7 +131,7 @@ def _workers(status: Status) -> list[str]:
         ]
         for worker in status.workers
     )
-    return table(header, rows, indent=_INDENT)
+    return table(header, rows, indent=_INDENT, whole=("worker",))
 
 
 def _totals(status: Status) -> list[str]:

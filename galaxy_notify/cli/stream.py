@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galaxy_notify.cli.asking import confirm, yes_option
-from galaxy_notify.cli.context import Application, json_option, pass_application, pass_uninterrupted
+from galaxy_notify.cli.context import (
+    Application,
+    json_option,
+    listing,
+    pass_application,
+    pass_uninterrupted,
+)
 from galaxy_notify.cli.ending import Exit, printable
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
 from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
@@ -41,6 +47,7 @@ def command() -> None:
 @payload_option
 @json_option
 @pass_application
+@listing
 def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bool) -> None:
     """Show the newest events over all shards, the oldest of them first.
 
@@ -83,9 +90,8 @@ def groups(app: Application, as_json: bool) -> None:
             for report in read_streams(place)
         ]
     if not as_json:
-        for line in table(
-            _GROUPS, (row for report, parked in rows for row in group_rows(report, parked))
-        ):
+        shown = (row for report, parked in rows for row in group_rows(report, parked))
+        for line in table(_GROUPS, shown, whole=("stream", "group")):
             echo(line)
         return
     for report, parked in rows:
@@ -100,6 +106,7 @@ def groups(app: Application, as_json: bool) -> None:
 @click.option("--count", "wanted", type=click.IntRange(1), help="Stop after so many events.")
 @payload_option
 @pass_uninterrupted
+@listing
 def consume(app: Application, group: str, consumer: str, wanted: int | None, payload: bool) -> None:
     """Take events from the stream as a group does, and print each as a line of JSON.
 

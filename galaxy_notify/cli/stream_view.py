@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from galaxy_notify.cli.output import Cell, bad, clock, count, duration, faint, shortened, warn
+from galaxy_notify.cli.screen import wrapped
 from galaxy_notify.errors import Corrupt
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def entry_line(entry: StreamEntry, *, payload: bool) -> str:
     except Corrupt as error:
         return f"{when}  {bad('unreadable')}: {shortened(str(error), _WIDE)}"
     told = (event.event_type, event.user_id, event.event_id)
-    line = "  ".join([when, *(shortened(text, _WIDE) for text in told)])
-    return f"{line}\n    {_content(event)}" if payload else line
+    names = "  ".join(shortened(text, _WIDE) for text in told)
+    lines = wrapped(f"{when}  {names}", indent="    ")
+    return "\n".join([*lines, f"    {_content(event)}"] if payload else lines)
 
 
 def group_rows(report: StreamReport, parked: int) -> Iterator[list[Cell]]:

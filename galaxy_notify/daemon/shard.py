@@ -62,7 +62,7 @@ class Shard:
             shared.telemetry.script_ran,
             Confirm.of(settings.redis.durability),
         )
-        reporter = Reporter(
+        reporter = self._reporter = Reporter(
             shared.telemetry, keys, policy.worker_id, policy.deployment.max_attempts
         )
         claimer = Claimer(
@@ -97,6 +97,7 @@ class Shard:
         self.stop()
         # Where one broke, the other still ends what it has in flight.
         await asyncio.wait({tidying, working})
+        self._reporter.log_sums(at_end=True)
         await self._retire()
         for part in (working, tidying):
             part.result()
@@ -135,6 +136,7 @@ class Shard:
     def _progressed(self) -> None:
         self._shared.progressed(self.keys.shard)
         self._shared.telemetry.progressed(self.keys.shard)
+        self._reporter.log_sums()
 
     def _saw_length(self, length: int) -> None:
         self._janitor.saw_work()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
+from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
@@ -42,7 +45,8 @@ async def list_dead_letters(
 
     def read(place: Place) -> dict[str, object]:
         letters = dead_letters.DeadLetters(place)
-        found, complete = search(letters, _filter(query, letters), Clock(_SEARCH_S))
+        with _refusing():
+            found, complete = search(letters, _filter(query, letters), Clock(_SEARCH_S))
         return {"dead_letters": [one.as_json() for one in found], "complete": complete}
 
     return answer(await parts_of(request).threads.run(read))
@@ -61,8 +65,9 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
         letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
-            wanted = letters.as_of_now(_filter(asked, letters))
-            found, complete = search(letters, wanted, clock)
+            with _refusing():
+                wanted = letters.as_of_now(_filter(asked, letters))
+                found, complete = search(letters, wanted, clock)
             ids = [one.id for one in found]
         outcome = letters.replay(ids, Run(client.actor, dry_run=asked.dry_run, pause=clock.pause))
         outcome.stopped |= not complete
@@ -75,6 +80,15 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     if outcome.fault:
         raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)
     return answer(told)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Answer a filter that names what does not exist, and say what does."""
+    try:
+        yield
+    except InvalidQuery as error:
+        raise not_valid(error.field, error.message) from None
 
 
 def search(

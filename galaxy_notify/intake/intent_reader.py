@@ -20,6 +20,7 @@ from galaxy_notify.redis_state.stream_member import Entry, Waiting, no_group
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
+from galaxy_notify.telemetry.summary import Summary
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -81,6 +82,7 @@ class IntentReader:
         self._log = get_logger("intake", group=member.group, reader=member.consumer)
         self._insist = Persistence(stop, Outages(self._log), self._mend, _LEAST_PAUSE_S)
         self._stuck = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
+        self._sums = Summary()
         self._aside: dict[str, float] = {}
         self._count = 1
         self._lost = False
@@ -95,9 +97,12 @@ class IntentReader:
             self._log.info("intake working", stream=self._member.stream)
             while not self._stop:
                 self._stop.beat()
+                self._log_sums()
                 await self.run_once()
         except Stopped:
             self._log.info("stopped during an outage")
+        finally:
+            self._log_sums(at_end=True)
 
     async def run_once(self) -> None:
         """Try again what was left behind, then read once."""
@@ -182,7 +187,12 @@ class IntentReader:
             self._telemetry.intents_of(producer, status, count)
             by_status[status] += count
         self._telemetry.accepted(by_status["accepted"], batch.routes(), by_status["duplicate"])
-        self._log.info("intents taken in", read=len(batch.entries), **by_status)
+        self._sums.add({"read": len(batch.entries), **by_status})
+        self._log_sums()
+
+    def _log_sums(self, *, at_end: bool = False) -> None:
+        if self._sums.is_due(at_end=at_end):
+            self._log.info("intents taken in", **self._sums.take())
 
     async def _sweep(self) -> None:
         """Try what was left behind, one entry after the other."""

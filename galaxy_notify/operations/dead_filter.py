@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from galaxy_notify.errors import InvalidQuery
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.model.moments import to_ms
 from galaxy_notify.operations.dead_letter import DeadLetter
 
@@ -17,7 +20,10 @@ _AGO: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d|w)")
 
 @dataclass(frozen=True)
 class DeadFilter:
-    """What a dead letter must be; empty means anything. Times are included."""
+    """What a dead letter must be; empty means anything. Times are included.
+
+    Raises `InvalidQuery` for a class that no dead letter may have.
+    """
 
     channels: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -26,6 +32,12 @@ class DeadFilter:
     since_ms: int | None = None
     until_ms: int | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if name not in FAILURE_CLASSES:
+                known = ", ".join(FAILURE_CLASSES)
+                raise InvalidQuery("class", f'unknown class "{printable(name)}" (known: {known})')
 
     @property
     def narrows(self) -> bool:

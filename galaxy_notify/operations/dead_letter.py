@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from galaxy_notify.encoding import payload
 from galaxy_notify.errors import Corrupt
-from galaxy_notify.model.route import Transition
+from galaxy_notify.model.route import Route, Transition
 from galaxy_notify.redis_state.dead_rows import DeadRow
 
 RECORD_MISSING: Final = "record_missing"
@@ -61,8 +61,8 @@ class DeadLetter:
 
     @property
     def attempts(self) -> int:
-        """Return how many attempts it took."""
-        return self.row.route.attempts if self.row.route else 0
+        """Return how many attempts were made in this generation, as its history counts them."""
+        return attempts_made(self.row.route)
 
     @property
     def history(self) -> tuple[Transition, ...]:
@@ -99,7 +99,7 @@ class DeadLetter:
             "worker": self.failure.worker,
         }
 
-    def explained(self) -> dict[str, object]:
+    def explained(self) -> dict[str, Any]:
         """Return what ``dead show --json`` prints: the same with its history."""
         found = self.row.notification
         return self.as_json() | {
@@ -113,6 +113,22 @@ class DeadLetter:
     def exported(self) -> dict[str, object]:
         """Return everything: also the payload, or its raw bytes where it cannot be read."""
         return self.explained() | _payload(self.row)
+
+
+def attempts_made(route: Route | None) -> int:
+    """Return how many attempts the history of this generation tells of, the last one included.
+
+    The state counts only attempts that another one follows; a person counts the first one as 1,
+    also where it was published or buried at once.
+    """
+    if route is None:
+        return 0
+    for line in reversed(route.history):
+        if line.event == "replayed":
+            break
+        if line.attempt:
+            return max(line.attempt, route.attempts)
+    return route.attempts
 
 
 def told(line: Transition) -> dict[str, object]:

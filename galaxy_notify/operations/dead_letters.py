@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, NamedTuple
 
+from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import Member, parse_target
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.dead_actions import Action, Purge, Replay
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
@@ -64,8 +66,8 @@ class DeadLetters:
         return self._index.now_ms()
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
-        """Yield the dead letters that a filter means."""
-        channels = wanted.channels or self._index.deployment.channels
+        """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""
+        channels = self._channels(wanted)
         until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
         rows = self._index.rows(channels, Span(wanted.since_ms or 0, until))
         return wanted.of(DeadLetter(row) for row in rows)
@@ -99,7 +101,7 @@ class DeadLetters:
     def as_of_now(self, wanted: DeadFilter) -> DeadFilter:
         """Return the filter without what dies from now on."""
         # Not the server's time: after its clock was set back, some died later than now.
-        newest = self._index.newest_ms(wanted.channels or self._index.deployment.channels)
+        newest = self._index.newest_ms(self._channels(wanted))
         until = newest if wanted.until_ms is None else min(newest, wanted.until_ms)
         return replace(wanted, until_ms=until)
 
@@ -108,6 +110,15 @@ class DeadLetters:
         if isinstance(chosen, DeadFilter):
             return mover.move(self.matching(self.as_of_now(chosen)))
         return mover.move(found.letter for found in self.find(chosen))
+
+    def _channels(self, wanted: DeadFilter) -> tuple[str, ...]:
+        """Return the channels to look at; one that was taken away may still have dead letters."""
+        known = self._index.deployment.channels
+        for name in wanted.channels:
+            if name not in known and not self._index.newest_ms([name]):
+                shown = f'unknown channel "{printable(name)}" (known: {", ".join(known)})'
+                raise InvalidQuery("channel", shown)
+        return tuple(wanted.channels or known)
 
     def _named(self, texts: Iterable[str]) -> Iterator[tuple[str, Member | None]]:
         for text in texts:

@@ -9,7 +9,7 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Target, shard_of
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import HISTORY_KEPT, Route, Transition
-from galaxy_notify.operations.dead_letter import told
+from galaxy_notify.operations.dead_letter import attempts_made, told
 from galaxy_notify.operations.why import Surroundings, why
 from galaxy_notify.redis_state.group_report import least_lag
 from galaxy_notify.redis_state.notifications import (
@@ -59,7 +59,7 @@ class Shown:
             "route_id": stored.route_id,
             "status": str(route.status) if route else "corrupt",
             "generation": route.generation if route else 0,
-            "attempts": route.attempts if route else 0,
+            "attempts": attempts_made(route),
             "max_attempts": (route and route.max_attempts) or self.around.max_attempts,
             "due_at_ms": route.due_at_ms if route else None,
             "lease": asdict(stored.lease) if stored.lease else None,

@@ -1,4 +1,4 @@
-"""Tells logs and telemetry what became of a batch: one line for it, one for each failure."""
+"""Reports what became of batches: one line in the log a second, and one for each failure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.settlement import Settled
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.summary import Summary
 
 #: The answer to an item → the result that is counted.
 _RESULTS: Final = {
@@ -34,6 +35,7 @@ class Reporter:
         self._telemetry = telemetry
         self._max_attempts = max_attempts
         self._stream = keys.stream
+        self._sums: dict[str, Summary] = {}
         fields = {"worker": worker_id, "shard": keys.shard, "stream": keys.stream}
         self.log = get_logger("publisher", **fields)
 
@@ -60,8 +62,15 @@ class Reporter:
             if item.failure or each_route:
                 self._route(channel, item, answer, result)
         self._telemetry.batch_settled(channel, counts, lateness)
-        late = max(lateness, default=0.0)
-        self.log.info("batch settled", channel=channel, latest_s=late, **words)
+        self._sums.setdefault(channel, Summary()).add(words, max(lateness, default=0.0))
+        self.log_sums()
+
+    def log_sums(self, *, at_end: bool = False) -> None:
+        """Log what was settled: at most one line a second for each channel, *at_end* the rest."""
+        for channel, summed in self._sums.items():
+            if summed.is_due(at_end=at_end):
+                late = summed.latest_s
+                self.log.info("batch settled", channel=channel, latest_s=late, **summed.take())
 
     def healed(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
         """Log members that were put where they belong."""
@@ -96,7 +105,8 @@ class Reporter:
         fields["failure_classification"] = item.failure.failure_class
         fields["failure_message"] = item.failure.message
         if result == "retried":
-            self.log.warning("route retried", next_attempt_at_ms=answer.detail, **fields)
+            due_at_ms = int(answer.detail)
+            self.log.warning("route retried", next_attempt_at_ms=due_at_ms, **fields)
         elif result == "dead_lettered":
             self.log.warning("route dead-lettered", **fields)
 

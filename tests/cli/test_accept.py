@@ -165,3 +165,25 @@ def test_check__judges_without_redis() -> None:
     assert [receipt["status"] for receipt in told] == ["accepted", "refused", "refused"]
     assert told[1]["error"]["message"] == 'unknown channel "psuh" (known: push)'
     assert told[2]["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "standard input: nothing to do, there is no line in it\n"),
+        ("\n \n", "standard input: nothing to do, there is no line in it\n"),
+        (f"[{GOOD}]", "standard input: begins with a JSON array; give one object per line"),
+        (json.dumps([PLAIN], indent=2), "begins with a JSON array; give one object per line"),
+        (
+            json.dumps(PLAIN, indent=2),
+            "an object goes over several lines; give one object per line",
+        ),
+        (GOOD, ""),
+        ("{bad", ""),
+    ],
+)
+def test_input__of_another_form_gets_a_hint(text: str, told: str) -> None:
+    """A file without lines, or with JSON that is not one object per line, gets a word."""
+    errors = Command(NOWHERE).run("accept", "--check", stdin=text).stderr
+    assert told in errors
+    assert bool(told) == bool(errors)

@@ -231,3 +231,16 @@ def test_check__refuses_one_key_for_two_streams(name: str) -> None:
     """The gateway stream is neither that of the intents nor that of the rejects."""
     (line,) = Command(NOWHERE, {"GATEWAY__STREAM": name}).told("config", "check")["problems"]
     assert line.startswith("intake.stream: must be another key than gateway.stream")
+
+
+def test_check__counts_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    """A setting that a file names with its default is not counted as changed."""
+    file = tmp_path / "settings.toml"
+    text = Command(NOWHERE).run("config", "defaults").stdout
+    changed = text.replace("slots = 2", "slots = 4").replace("max_attempts = 8", "max_attempts = 9")
+    file.write_text(changed)
+    done = Command("redis://127.0.0.1:6379/0").run("--config", str(file), "config", "check")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.endswith(
+        " settings, 2 of them not at their default: worker.slots, retry.max_attempts\n"
+    )

@@ -87,7 +87,7 @@ def test_dead__nothing_matched_is_3(server: Server, yard: Graveyard, verb: str) 
     """A filter that nothing meets, or an id of none, ends with 3."""
     member = yard.bury()[0].replace("u1", "u2")
     yes = ["--yes"] if verb in ("replay", "purge") else []
-    assert run_cli(server, "dead", verb, "--class", "nothing", *yes).returncode == 3
+    assert run_cli(server, "dead", verb, "--class", "record_corrupt", *yes).returncode == 3
     assert run_cli(server, "dead", verb, member).returncode == 3
 
 
@@ -188,7 +188,11 @@ def test_replay__takes_ids_from_standard_input(server: Server, yard: Graveyard, 
         ["purge"],
         ["purge", "--limit", "5", "--yes"],
         ["replay", "--all"],
-        ["purge", "--class", "x"],
+        ["purge", "--class", "record_corrupt"],
+        ["ls", "--class", "foo"],
+        ["stats", "--class", "foo"],
+        ["export", "--channel", "sms"],
+        ["purge", "--channel", "sms", "--yes"],
         ["replay", "no id"],
         ["replay", "0" * 32, "--all"],
         ["replay", "-", "0" * 32],
@@ -263,3 +267,19 @@ def test_dead__without_redis_is_1(server: Server) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [("--class", "foo", "'record_missing'"), ("--channel", "sms", "(known: push")],
+)
+def test_filters__unknown_values_are_refused_with_the_known(
+    server: Server, yard: Graveyard, option: str, value: str, known: str
+) -> None:
+    """What no dead letter can be is wrong usage, not an empty answer."""
+    yard.bury()
+    for verb in ("ls", "stats", "export", "replay", "purge"):
+        yes = ["--yes"] if verb in ("replay", "purge") else []
+        done = run_cli(server, "dead", verb, option, value, *yes)
+        assert done.returncode == 2
+        assert known in done.stderr

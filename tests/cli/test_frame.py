@@ -78,6 +78,17 @@ def test_usage__is_2() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(("stauts",), "status"), (("dead", "lss"), "ls"), (("prefs", "exprot"), "export")],
+)
+def test_unknown_command__names_a_similar_one(arguments: tuple[str, ...], meant: str) -> None:
+    """A slip of the fingers is answered with what was meant."""
+    done = Command(NOWHERE).run(*arguments)
+    assert done.exit_code == 2
+    assert f"Did you mean '{meant}'?" in done.stderr
+
+
+@pytest.mark.parametrize(
     "arguments",
     [("status",), ("show", "0" * 32), ("pause", "push"), ("cancel", "0" * 32), ("health",)],
 )

@@ -68,7 +68,8 @@ def test_ls__narrows(site: Site, command: Command) -> None:
     assert _ls(command, "--until", "1h") == []
     assert _ls(command, "--", too_large["id"]) == [too_large]
     run = command.run
-    assert run("intake", "rejects", "ls", "--code", "nope").exit_code == 3
+    assert run("intake", "rejects", "ls", "--code", "conflict").exit_code == 3
+    assert "'too_large'" in run("intake", "rejects", "ls", "--code", "nope").stderr
     assert run("intake", "rejects", "ls", "1-1", too_large["id"]).exit_code == 4
     assert run("intake", "rejects", "ls", "1-1").exit_code == 3
     assert run("intake", "rejects", "ls", "x").exit_code == 2

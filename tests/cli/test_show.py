@@ -143,3 +143,16 @@ def test_show__survives_what_cannot_be_read(command: Command, yard: Graveyard) -
     assert told["routes"][0]["status"] == "corrupt"
     assert command.run("show", made).exit_code == 0
     assert command.told("show", made, "--payload")["payload"] is None
+
+
+def test_attempts__are_counted_as_the_history_counts_them(
+    command: Command, yard: Graveyard
+) -> None:
+    """The first attempt is 1 in both, also where nothing follows it; a replay begins again."""
+    (dead,) = yard.bury(number=1)
+    route = only_route(command, dead)
+    assert route["attempts"] == route["history"][-1]["attempt"] == 1
+    assert command.told("dead", "ls")["attempts"] == 1
+    assert "attempts  1 in generation 1" in command.run("dead", "show", dead).stdout
+    assert command.run("dead", "replay", dead).exit_code == 0
+    assert only_route(command, dead)["attempts"] == 0

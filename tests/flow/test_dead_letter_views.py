@@ -74,7 +74,7 @@ def test_matching__by_every_filter(server: Server) -> None:
         ]
         at = 1_800_000_000_000
         assert ids(yard, DeadFilter(since_ms=at + 1, until_ms=at + 3)) == [plain[1], *mail, *typed]
-        assert ids(yard, DeadFilter(classes=("nothing",))) == []
+        assert ids(yard, DeadFilter(classes=("record_missing",))) == []
         moved = DeadLetters(yard.place).replay(DeadFilter(types=("chat.message",)), RUN)
         assert moved.moved == moved.matched == 1
         assert yard.scheduled() == set(typed)

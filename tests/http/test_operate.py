@@ -19,6 +19,7 @@ from tests.support.dead import Graveyard, Kind
 from tests.support.servers import Server
 
 DEAD = "/v1/dead-letters"
+MISSING = "record_missing"
 REPLAY = f"{DEAD}:replay"
 LATER = INTENT | {"channels": ["push"], "due_at": 2 * 10**12, "recipients": ["u1", "u2"]}
 
@@ -86,7 +87,7 @@ def test_dead_letters__are_what_dead_ls_prints(
     assert told["dead_letters"] == [json.loads(line) for line in done.stdout.splitlines()]
     assert len(api.get(DEAD, params={"type": ["other", "game.ready"]}).json()["dead_letters"]) == 3
     assert len(api.get(DEAD, params={"limit": 2}).json()["dead_letters"]) == 2
-    assert api.get(DEAD, params={"since": "1m", "class": "x"}).json()["dead_letters"] == []
+    assert api.get(DEAD, params={"since": "1m", "class": MISSING}).json()["dead_letters"] == []
 
 
 def test_replay__moves_what_was_meant_once(api: httpx.Client, graves: Graveyard) -> None:
@@ -109,7 +110,10 @@ def test_search__ends_when_its_time_is_over(graves: Graveyard) -> None:
     """A filter that nothing matches does not look through a million in vain."""
     graves.bury(number=3)
     letters = DeadLetters(graves.place)
-    for wanted, all_of_them in ((DeadFilter(classes=("none",)), []), (DeadFilter(), ["one"])):
+    for wanted, all_of_them in (
+        (DeadFilter(classes=(MISSING,)), []),
+        (DeadFilter(), ["one"]),
+    ):
         found, complete = search(letters, wanted, Clock(0))
         assert (len(found), complete) == (len(all_of_them), False)
     assert search(letters, DeadFilter(limit=2), Clock(60))[1]
@@ -196,3 +200,13 @@ def test_log__has_one_line_for_each_request_and_no_secrets(
     assert (line["status"], line["client"]) == (200, "anonymous")
     assert line["ms"] > 0
     assert "push:u1" not in str(line)
+
+
+@pytest.mark.parametrize(("name", "value"), [("class", "foo"), ("channel", "sms")])
+def test_dead_letters__refuse_unknown_values(api: httpx.Client, name: str, value: str) -> None:
+    """What no dead letter can be is refused, and what there is is named."""
+    listed = api.get(DEAD, params={name: value})
+    replayed = api.post(f"{DEAD}:replay", json={name: [value]})
+    for answer in (listed, replayed):
+        assert answer.status_code == 422
+        assert "known: p" in answer.text

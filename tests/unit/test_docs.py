@@ -6,6 +6,7 @@ import re
 
 from galaxy_notify.cli.group import COMMANDS
 from galaxy_notify.model import notification, route
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.publishing.scrubber import MENDED
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
 from tests.support.documents import rows, text_of
@@ -55,3 +56,34 @@ def test_readme__names_every_command() -> None:
     used = set(re.findall(r"galaxy-notify(?: --embedded)? ([a-z]+)", text))
     assert every - used - {"demo"} == set()
     assert "make demo" in text
+
+
+def test_examples__have_an_idempotency_key_each() -> None:
+    """Who tries one example after the other is never answered that the content is another."""
+    documents = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.*")]
+    texts = [path.read_text(encoding="utf-8") for path in documents if path.suffix != ".jsonl"]
+    pattern = r"""(?:Idempotency-Key: |idempotency_key"?[=:] ?")([^"' ]+)["' ]"""
+    keys = re.findall(pattern, "\n".join(texts))
+    assert len(keys) >= 4
+    assert sorted(keys) == sorted(set(keys))
+
+
+def test_credentials__lie_where_the_readme_puts_them() -> None:
+    """Units and documents name the files that the README makes, and no others."""
+    units = [*ROOT.glob("systemd/*.service"), ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in units)
+    named = re.findall(r"LoadCredential=(\w+):(/\S+)", text)
+    assert len(named) >= 4
+    folders = ("/etc/galaxy-notify/credentials/", "/etc/galaxy-notify/operator/")
+    assert [path for name, path in named if path not in {f"{f}{name}" for f in folders}] == []
+    made = set(re.findall(r"/dev/null (/etc/galaxy-notify/\S+)", text_of("README.md")))
+    assert {path for name, path in named if name == "redis__password"} <= made
+
+
+def test_failure_classes__are_those_of_the_code_and_the_readme() -> None:
+    """Filters refuse other classes: the list must have every one that a dead letter may get."""
+    package = (ROOT / "galaxy_notify").rglob("*.py")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in package)
+    given = set(re.findall(r'Failure\(\s*"(\w+)"', text))
+    assert given == set(FAILURE_CLASSES)
+    assert all(f"`{name}`" in text_of("README.md") for name in FAILURE_CLASSES)

@@ -1,0 +1,100 @@
+"""How much a line and a screen hold, and texts made to fit them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import click
+
+from galaxy_notify.cli.characters import columns_of
+from galaxy_notify.cli.standard_streams import is_terminal
+
+#: Of a terminal that does not say how large it is.
+_COLUMNS: Final = 80
+_LINES: Final = 24
+_LEAST: Final = 20
+_MOST: Final = 100_000
+#: A command to copy, in its quotes, or else a word; each with the space before it.
+_PIECE: Final = re.compile(r"(\s*)(\S*`[^`]*`[^\s`]*|\S+)")
+
+
+def line_width() -> int | None:
+    """Return the columns of a line: ``COLUMNS``, else the terminal's; None where nothing limits."""
+    if given := _number("COLUMNS"):
+        return max(_LEAST, given)
+    if not is_terminal(sys.stdout):
+        return None
+    return max(_LEAST, _terminal_size()[0] or _COLUMNS)
+
+
+def screen_height() -> int:
+    """Return how many lines the screen has."""
+    return _number("LINES") or _terminal_size()[1] or _LINES
+
+
+def wrapped(text: str, *, indent: str = "", first: str = "", most: int | None = None) -> list[str]:
+    """Break text between words, so that each line fits; a command in backquotes stays in one piece.
+
+    The first line begins with *first*, the others with *indent*. No line is longer than *most*, if
+    that is less than what the terminal holds; without both nothing is broken.
+    """
+    limits = [limit for limit in (line_width(), most) if limit]
+    if not limits:
+        return [first + text]
+    room = min(limits)
+    lines, line, used = [], first, columns_of(click.unstyle(first))
+    begun = False
+    for gap, piece in _PIECE.findall(text):
+        width = columns_of(click.unstyle(piece))
+        if begun and used + len(gap) + width > room:
+            lines.append(line)
+            line, used, gap = indent, len(indent), ""
+        line += gap + piece
+        used += len(gap) + width
+        begun = True
+    return [*lines, line]
+
+
+def on_screen(lines: Iterable[str], hint: str) -> list[str]:
+    """Return the lines that the screen holds; the last one says how many there are more."""
+    told = list(lines)
+    columns, height = line_width() or _COLUMNS, screen_height() - 1
+    shown, used = list[str](), 0
+    for line in told:
+        used += _rows(line, columns)
+        if used > height:
+            break
+        shown.append(line)
+    if len(shown) == len(told):
+        return shown
+    while shown and sum(_rows(line, columns) for line in shown) > height - 1:
+        shown.pop()
+    return [*shown, f"{len(told) - len(shown)} more lines: {hint}"]
+
+
+def redrawn(lines: Iterable[str]) -> Iterator[str]:
+    """Yield what draws lines over what the screen shows; what has scrolled away is kept."""
+    yield "\033[H"
+    for line in lines:
+        yield f"{line}\033[K\n"
+    yield "\033[J"
+
+
+def _rows(line: str, columns: int) -> int:
+    return max(1, -(-columns_of(click.unstyle(line)) // columns))
+
+
+def _number(variable: str) -> int:
+    given = os.environ.get(variable, "")
+    return min(int(given), _MOST) if re.fullmatch("[0-9]{1,18}", given) else 0
+
+
+def _terminal_size() -> tuple[int, int]:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return 0, 0

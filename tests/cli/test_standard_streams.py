@@ -1,0 +1,79 @@
+"""Standard streams that are closed, full, or of another encoding: no command breaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galaxy_notify.cli.group import cli
+from tests.support.command import Command
+from tests.support.dead import Graveyard
+from tests.support.program import ROOT
+from tests.support.wait import HANG_S, wait_until
+from tests.support.walk import ARGUMENTS, CONDITIONS, SERVING, leaves
+
+CODES = {0, 1, 2, 3, 4}
+
+
+def test_walk__has_every_command() -> None:
+    """A new command is walked, too."""
+    assert {*leaves(cli), "intake"} == set(ARGUMENTS) | SERVING
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param(name, marks=[] if name == "closed" else [pytest.mark.extended])
+        for name in CONDITIONS
+    ],
+)
+def test_commands__have_no_defect(
+    yard: Graveyard, command: Command, tmp_path: Path, condition: str
+) -> None:
+    """Every command ends with an exit code of ours, whatever its standard streams are."""
+    yard.bury(number=2)
+    yard.accept()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.walk", condition, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | command.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG_S,
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == len(ARGUMENTS), done.stderr
+    assert [one for one in told if one["defect"] or one["code"] not in CODES] == []
+
+
+def test_run__works_without_standard_streams(yard: Graveyard, command: Command) -> None:
+    """A daemon whose starter closed everything publishes, and ends with 0."""
+    yard.accept()
+    with command.start("run", preexec_fn=_close_all) as process:
+        stream = yard.layout.keys(0).stream
+        wait_until(lambda: yard.client.xlen(stream) == 1, "it is published")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=HANG_S) == 0
+
+
+def _close_all() -> None:
+    for number in range(3):
+        os.close(number)
+
+
+def test_ascii__has_a_sign_for_each_of_ours(yard: Graveyard, command: Command) -> None:
+    """Where the encoding has no dash or arrow, tables stay straight."""
+    yard.accept()
+    command.environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    with command.start("status", stdout=subprocess.PIPE) as process:
+        shown, _ = process.communicate(timeout=HANG_S)
+    assert "\\u" not in shown
+    assert re.search(r" - +0 ", shown)
