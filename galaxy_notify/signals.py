@@ -16,6 +16,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -25,6 +26,8 @@ from typing import Any, Final
 PATIENCE_S: Final = 14.5
 #: How long a process that was asked twice may take.
 IMPATIENCE_S: Final = 2.0
+#: How long before the end at once a process that hangs ends what it started.
+CLEARING_S: Final = 0.5
 _HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -37,12 +40,16 @@ class LastResort:
     """Ends the process with 1, and shows the stacks, when it was asked to end and does not.
 
     An encoder that never returns holds up the event loop, and with it all that signals would do.
-    The time is counted by C code that needs neither the loop nor a lock of Python's.
+    The time is counted by C code that needs neither the loop nor a lock of Python's. What must not
+    be left behind, an embedded server, is ended by a thread just before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clear_away: Callable[[], object]) -> None:
+        """Prepare; *clear_away* is called from another thread, shortly before the end."""
         self.patience_s = PATIENCE_S
         self._asked = False
+        self._clear_away = clear_away
+        self._timer: threading.Timer | None = None
 
     def count(self) -> None:
         """Count the patience from the first call on; a second one leaves two seconds."""
@@ -51,18 +58,28 @@ class LastResort:
         out = 2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
         with suppress(OSError, ValueError, RuntimeError):
             faulthandler.dump_traceback_later(seconds, exit=True, file=out)
+        self._cancel()
+        self._timer = threading.Timer(max(0.0, seconds - CLEARING_S), self._clear_away)
+        self._timer.daemon = True
+        with suppress(RuntimeError):  # there may be no room for another thread
+            self._timer.start()
 
     def call_off(self) -> None:
         """Leave the end to the process itself."""
         self._asked = False
+        self._cancel()
         faulthandler.cancel_dump_traceback_later()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class Signals:
     """SIGTERM, SIGINT and SIGHUP of this process; use the one instance, from the main thread."""
 
     def __init__(self) -> None:
-        self.last_resort = LastResort()
+        self.last_resort = LastResort(self.clear_away)
         self.heard: list[int] = []
         #: What is still done when a second signal ends the process at once; must be quick.
         self.at_once: list[Callable[[], object]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -40,6 +41,16 @@ def pytest_configure() -> None:
         os.environ.pop(variable, None)
     seed_of_run()
     Server.root = folder_in_memory()
+    _hear_interrupts()
+
+
+def _hear_interrupts() -> None:
+    """Let the programs that tests start hear SIGINT, also where a shell started us with `&`.
+
+    Such a shell has its commands ignore it, and what they start inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

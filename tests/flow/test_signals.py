@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import NOWHERE
+from tests.support.encoders import ROUND
+from tests.support.program import PROGRAM, ROOT
 from tests.support.seed import seed_of_run
 from tests.support.servers import Server
 from tests.support.steps import Step, processes_of, run_with_steps
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
@@ -74,6 +79,42 @@ def test_embedded_run__leaves_no_server_at_the_second_signal(folder: Path, momen
     ended = run_with_steps(folder, at(EMBEDDED[moment], TERM, INT), "--embedded", "run", **state)
     assert ended.code == 1, ended.errors
     assert "Traceback" not in ended.errors
+    wait_until(lambda: processes_of(folder) == [], "the server is gone")
+
+
+def test_embedded_run__that_hangs_leaves_no_server(folder: Path) -> None:
+    """An encoder that never returns: the last resort ends the process, and the server as well."""
+    settings = {
+        "GALAXY_NOTIFY_REDIS__STATE_DIR": str(folder / "state"),
+        "GALAXY_NOTIFY_GATEWAY__ENCODER": "tests.support.encoders:stuck",
+        "PYTHONPATH": str(ROOT),
+        "PATH": "",
+    }
+    command = [*PROGRAM, "--embedded", "run"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True
+    ) as daemon:
+        intent = json.dumps({"type": "t", "producer": "p", "recipients": ["u1"], "title": "hang"})
+        accept = [*PROGRAM, "--embedded", "accept"]
+
+        def accepted() -> bool:
+            done = subprocess.run(
+                accept,
+                cwd=ROOT,
+                env=os.environ | settings,
+                input=intent,
+                text=True,
+                check=False,
+                capture_output=True,
+            )
+            return done.returncode == 0
+
+        wait_until(accepted, "it is accepted")
+        assert daemon.stdout is not None
+        assert any(ROUND in line for line in daemon.stdout)
+        daemon.send_signal(TERM)
+        daemon.send_signal(INT)
+        assert daemon.wait(HANG_S) == 1
     wait_until(lambda: processes_of(folder) == [], "the server is gone")
 
 
