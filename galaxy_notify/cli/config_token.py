@@ -31,23 +31,36 @@ _RULE: Final = (
     type=click.Choice(["producer", "operator", "read-only"]),
     help="What its bearer may do. May be repeated.",
 )
+@click.option(
+    "--producer",
+    "producers",
+    multiple=True,
+    metavar="NAME",
+    help="Bind it to what this producer hands in. May be repeated.",
+)
 @json_option
 @interruptible
-def hash_token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+def hash_token(
+    name: str, scopes: tuple[str, ...], producers: tuple[str, ...], as_json: bool
+) -> None:
     """Print the entry of `http.tokens` for a token, which is read from standard input.
 
     NAME is who calls with it. At a terminal the token is asked for and not shown.
     """
+    from galaxy_notify.model.ids import NAME
     from galaxy_notify.settings.http import parse_token
 
     digest = sha256(_token().encode()).hexdigest()
     entry = f"{name}:{'+'.join(dict.fromkeys(scopes))}:{digest}"
-    try:
-        parse_token(entry)
-    except ValueError:
-        raise click.BadParameter("must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}") from None
+    for option, value in [("NAME", name), *(("--producer", one) for one in producers)]:
+        if not re.fullmatch(NAME, value):
+            raise click.BadParameter(f"must match {NAME}", param_hint=option)
+    bound = list(dict.fromkeys(producers))
+    entry += f":producer={'+'.join(bound)}" if bound else ""
+    parse_token(entry)
     if as_json:
-        echo_json({"name": name, "scopes": list(dict.fromkeys(scopes)), "entry": entry})
+        told = {"name": name, "scopes": list(dict.fromkeys(scopes)), "entry": entry}
+        echo_json(told | ({"producers": bound} if bound else {}))
         return
     echo(entry)
     if is_terminal(sys.stdout):

@@ -13,7 +13,6 @@ import click
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.output import note
-from galaxy_notify.cli.serving import serve
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from galaxy_notify.errors import CallFailed
+from galaxy_notify.errors import CallFailed, InvalidIntent
 from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_body
@@ -20,12 +20,14 @@ from galaxy_notify.http.problems import (
     answer,
     failed,
     fault,
+    not_valid,
     redis_faults,
     refused,
 )
 from galaxy_notify.http.queries import AcceptQuery
 from galaxy_notify.http.shapes import Receipt, Receipts
 from galaxy_notify.intake import receipts
+from galaxy_notify.intake.plans import is_recent
 
 router = APIRouter(tags=["notifications"])
 
@@ -55,12 +57,13 @@ _KEY: Final = {
 )
 async def accept(
     request: Request,
-    _: Producer,
+    client: Producer,
     query: Annotated[AcceptQuery, Query()],
 ) -> Response:
     """Accept one intent: 201, or 200 where the same one was accepted before."""
     parts = parts_of(request)
     value = with_headers(with_key(await json_body(request), request.headers), request.headers)
+    _check_own(client, value, query.notification_id)
     with redis_faults():
         receipt = await parts.notifier.accept(value, notification_id=query.notification_id)
     count_accepted(parts.telemetry, [value], [receipt])
@@ -77,12 +80,12 @@ async def accept(
     responses=answers(*BODY, ok={200: Receipts}),
     openapi_extra=body_of(INTENTS),
 )
-async def accept_many(request: Request, _: Producer) -> Response:
+async def accept_many(request: Request, client: Producer) -> Response:
     """Accept many intents; each has a receipt of its own, also where it was refused."""
     parts = parts_of(request)
     without_key(request.headers)
     values = _list_of(await json_body(request), parts.settings.http.max_batch)
-    values = [with_headers(value, request.headers) for value in values]
+    values = [_owned(client, with_headers(value, request.headers)) for value in values]
     with redis_faults():
         try:
             found = await parts.notifier.accept_many(values)
@@ -90,6 +93,30 @@ async def accept_many(request: Request, _: Producer) -> Response:
             raise _partly(error, len(values)) from error
     count_accepted(parts.telemetry, values, found)
     return answer(_together(found))
+
+
+def _check_own(client: Client, value: object, notification_id: str | None) -> None:
+    """Refuse what a bound client may not hand in, or not under this id; raise a `Problem`."""
+    message = _foreign(client, value)
+    if message:
+        errors = [fault("producer", message, "forbidden")]
+        raise Problem("forbidden", f"producer: {message}", errors)
+    if client.producers is not None and notification_id and not is_recent(notification_id):
+        # An id that is made of another producer's key would take the place of that.
+        raise not_valid("notification_id", "must be the id of an answer to this intent")
+
+
+def _owned(client: Client, value: Any) -> Any:
+    """Return the intent, or the receipt that refuses one which a bound client may not hand in."""
+    message = _foreign(client, value)
+    return receipts.refused(InvalidIntent("producer", message)) if message else value
+
+
+def _foreign(client: Client, value: object) -> str:
+    producer = value.get("producer") if isinstance(value, dict) else None
+    if not isinstance(producer, str) or client.owns(producer):
+        return ""
+    return f"{client.name} is bound to {', '.join(sorted(client.producers or ()))}"
 
 
 def _list_of(value: object, most: int) -> list[Any]:

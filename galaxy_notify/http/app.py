@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from http.client import METHOD_NOT_ALLOWED, NOT_FOUND
+from http.client import METHOD_NOT_ALLOWED, NO_CONTENT, NOT_FOUND
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -22,10 +22,13 @@ from galaxy_notify.http import (
 )
 from galaxy_notify.http.auth import Doorkeeper
 from galaxy_notify.http.front import Front
+from galaxy_notify.http.intent_schema import for_channels
+from galaxy_notify.http.manners import allowed
 from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem, internal
 from galaxy_notify.http.queries import Replay
 from galaxy_notify.http.refusals import refused_values
+from galaxy_notify.http.seats import Seats
 from galaxy_notify.http.shapes import ProblemDocument
 
 _MODULES: Final = (accepting, listing, notifications, preferences, dead_letters, observing)
@@ -51,7 +54,9 @@ def make_app(parts: Parts, doorkeeper: Doorkeeper) -> Front:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts, app.state.doorkeeper = parts, doorkeeper
-    app.state.readiness = observing.Readiness(parts.threads)
+    seats = Seats(parts.settings.http.max_requests)
+    app.state.seats = seats
+    app.state.readiness = observing.Readiness(parts.threads.probes)
     for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
@@ -62,7 +67,7 @@ def make_app(parts: Parts, doorkeeper: Doorkeeper) -> Front:
     return Front(
         app,
         parts.telemetry,
-        max_requests=parts.settings.http.max_requests,
+        seats=seats,
         local_only=doorkeeper.is_open,
     )
 
@@ -80,21 +85,23 @@ async def _defect(_: Request, __: Exception) -> Response:
 async def _of_routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = f"there is no {request.method[:16]} {request.url.path[:200]}"
+    path = request.scope["path"]
+    if error.status_code == METHOD_NOT_ALLOWED and request.method == "OPTIONS":
+        return Response(None, NO_CONTENT, allowed(_methods(path)))
     if error.status_code == METHOD_NOT_ALLOWED:
-        allowed = {"Allow": ", ".join(_methods(request.url.path))}
-        return Problem("method-not-allowed", what, (), allowed).response()
+        return Problem("method-not-allowed", what, (), allowed(_methods(path))).response()
     kind = "not-found" if error.status_code == NOT_FOUND else "bad-request"
     return Problem(kind, what, (), error.headers).response()
 
 
-def _methods(path: str) -> list[str]:
+def _methods(path: str) -> set[str]:
     """Return every method that a path has, over all routes."""
     routes = [route for module in _MODULES for route in module.router.routes]
     found: set[str] = set()
     for route in routes:
         if isinstance(route, Route) and route.path_regex.match(path):
             found |= route.methods or set()
-    return sorted(found)
+    return found
 
 
 async def _of_values(_: Request, error: Exception) -> Response:
@@ -117,12 +124,14 @@ class _Document:
 
     def _make(self) -> dict[str, Any]:
         app = self._app
-        document = get_openapi(
+        made = get_openapi(
             title=app.title,
             version=app.version,
             description=app.description,
             routes=app.routes,
         )
+        channels = app.state.parts.settings.worker.channels
+        document: dict[str, Any] = for_channels(made, channels)
         parts = document.setdefault("components", {})
         schemas = parts.setdefault("schemas", {})
         for model in (ProblemDocument, Replay):

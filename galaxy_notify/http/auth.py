@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -12,11 +12,15 @@ from starlette.requests import Request
 
 from galaxy_notify.http.jwt_tokens import BadToken, Verifier
 from galaxy_notify.http.problems import Problem
+from galaxy_notify.http.queries import check_query
+from galaxy_notify.http.seats import Seats
 from galaxy_notify.settings.http import SCOPES, HttpSettings
 
 _ANYBODY: Final = "anonymous"
 _REALM: Final = 'Bearer realm="galaxy-notify"'
 _LONGEST: Final = 8192
+#: A filter that nothing matches.
+_NO_PRODUCER: Final = ("",)
 #: Who may do what a scope is asked for: an operator also looks.
 _ALSO: Final = {"read-only": ("operator",)}
 
@@ -27,6 +31,19 @@ class Client:
 
     name: str
     scopes: frozenset[str]
+    #: Bound to what these producers handed in; None for one that is not bound.
+    producers: frozenset[str] | None = None
+
+    def owns(self, producer: object) -> bool:
+        """Tell whether it may hand in as this producer, and have to do with what that handed in."""
+        return self.producers is None or producer in self.producers
+
+    def among(self, asked: Sequence[str]) -> tuple[str, ...]:
+        """Return the producers to filter by where these are asked for; none means all."""
+        if self.producers is None:
+            return tuple(asked)
+        own = self.producers.intersection(asked) if asked else self.producers
+        return tuple(sorted(own)) or _NO_PRODUCER
 
     def may(self, *wanted: str) -> bool:
         """Tell whether one of the scopes that are asked for is among its own."""
@@ -67,17 +84,16 @@ class Doorkeeper:
         # All are compared, so that the time says nothing of which one came close.
         for one in self._tokens:
             if hmac.compare_digest(one.digest, digest):
-                found = Client(one.name, one.scopes)
+                found = Client(one.name, one.scopes, one.producers)
         return found
 
     def _signed(self, token: str) -> Client:
         if self._verifier is None:
             raise _unknown("the token is not known", "invalid_token")
         try:
-            name, scopes = self._verifier.read(token)
+            return Client(*self._verifier.read(token))
         except BadToken as error:
             raise _unknown(str(error), "invalid_token") from None
-        return Client(name, scopes)
 
 
 def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
@@ -89,6 +105,9 @@ def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
         request.state.client = client.name
         if not client.may(*scopes):
             raise _forbidden(client, scopes)
+        check_query(request.query_params)
+        seats: Seats = request.app.state.seats
+        seats.take(request.scope, reserved="operator" in client.scopes)
         return client
 
     return admitted

@@ -9,85 +9,118 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect, Request
 
 from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.http.manners import content_codings, media_type
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import Problem, fault
-from galaxy_notify.model.json_text import parse_json
-from galaxy_notify.settings.http import HttpSettings
+from galaxy_notify.model.json_data import printable
+from galaxy_notify.model.json_shape import USUAL, Limits, Shape
+from galaxy_notify.model.json_text import read_json
 
 #: So much more is read and thrown away, so that whoever sends a little too much hears the answer.
 _GRACE: Final = 1 << 20
+#: What is asked of a body that only says what to do, and of one that is parsed where it came in.
+SHORT_BYTES: Final = 1 << 17
+SHORT: Final = Limits(1 << 10, 1 << 12)
+_LIGHT: Final = 1 << 12
 _CLOSE: Final = {"Connection": "close"}
 
 
-async def json_body(request: Request) -> Any:
-    """Return the value of the JSON in the body; raise a `Problem` for anything else."""
+async def json_body(request: Request, limits: Limits = USUAL, most: int | None = None) -> Any:
+    """Return the value of the JSON in the body; raise a `Problem` for anything else.
+
+    A body of more than *most* bytes, of too many values or too many levels is refused before it
+    is parsed, and one that takes long to parse is parsed in a thread.
+    """
     _check_type(request)
-    settings = parts_of(request).settings.http
-    raw = await _read(request, settings)
+    parts = parts_of(request)
+    own = parts.settings.http
+    shape = Shape("the body", limits)
     try:
-        return parse_json(raw, "the body")
+        raw = await _read(request, shape, min(most or own.max_body_bytes, own.max_body_bytes))
+        if shape.values <= _LIGHT:
+            return read_json(raw, "the body")
+        return await parts.parser.run(lambda: read_json(raw, "the body"))
     except InvalidIntent as error:
-        errors = [fault(error.field, error.message, "not_json")]
-        raise Problem("bad-request", str(error), errors) from None
+        raise _unread(error) from None
 
 
 async def json_object(request: Request, *known: str) -> dict[str, Any]:
-    """Return the object in the body, which has no other fields than the *known* ones."""
-    value = await json_body(request)
+    """Return the object in a short body, which has no other fields than the *known* ones."""
+    value = await json_body(request, SHORT, SHORT_BYTES)
     if not isinstance(value, dict):
         raise Problem("invalid", "the body must be an object", [fault("", "must be an object")])
     for name in value:
         if name not in known:
-            field = name[:64]
+            field = printable(name)
             raise Problem("invalid", f"{field}: unknown field", [fault(field, "unknown field")])
     return value
 
 
+def _unread(error: InvalidIntent) -> Problem:
+    if error.code == "too_large":
+        errors = [fault(error.field, error.message, error.code)]
+        return Problem("too-large", error.message, errors)
+    return Problem("bad-request", str(error), [fault(error.field, error.message, "not_json")])
+
+
 def _check_type(request: Request) -> None:
-    kind, _, options = request.headers.get("content-type", "").partition(";")
-    charset = options.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8"):
-        raise Problem(
-            "unsupported-media-type", "the body must be application/json", (), {"Accept": _JSON}
-        )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem("unsupported-media-type", "the body must not be compressed")
+    found = media_type(request.headers.get("content-type", ""))
+    kind, options = found or ("", {})
+    if kind != _JSON or options.get("charset", "utf-8").lower() != "utf-8":
+        message = "the body must be application/json in UTF-8"
+        raise Problem("unsupported-media-type", message, (), {"Accept": _JSON})
+    if content_codings(request.headers.getlist("content-encoding")):
+        message = "the body must not be compressed"
+        raise Problem("unsupported-media-type", message, (), {"Accept-Encoding": "identity"})
 
 
 _JSON: Final = "application/json"
 
 
-async def _read(request: Request, settings: HttpSettings) -> bytes:
-    limit = settings.max_body_bytes
+async def _read(request: Request, shape: Shape, limit: int) -> bytes:
+    body_ms = parts_of(request).settings.http.body_ms
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit + _GRACE:
         raise _too_large(limit, close=True)
     try:
-        async with asyncio.timeout(settings.body_ms / 1000):
-            return await _collect(request.stream(), limit)
+        async with asyncio.timeout(body_ms / 1000):
+            return await _collect(request.stream(), shape, limit)
     except TimeoutError:
         raise Problem(
-            "request-timeout", f"the body did not arrive in {settings.body_ms} ms", (), _CLOSE
+            "request-timeout", f"the body did not arrive in {body_ms} ms", (), _CLOSE
         ) from None
     except ClientDisconnect:
         raise Problem("bad-request", "the body did not arrive to its end", (), _CLOSE) from None
 
 
-async def _collect(stream: AsyncIterator[bytes], limit: int) -> bytes:
+async def _collect(stream: AsyncIterator[bytes], shape: Shape, limit: int) -> bytes:
+    """Read a body to its end, or as far as anybody is read whose body is refused."""
     parts: list[bytes] = []
-    size = 0
+    size, refused = 0, None
     async for part in stream:
         size += len(part)
-        if size <= limit:
+        if size > limit:
+            refused = _too_large(limit)
+            parts.clear()
+        if refused is None:
             parts.append(part)
+            refused = _scanned(shape, part)
         elif size > limit + _GRACE:
             raise _too_large(limit, close=True)
-    if size > limit:
-        raise _too_large(limit)
+    if refused is not None:
+        raise refused
     return b"".join(parts)
 
 
+def _scanned(shape: Shape, part: bytes) -> Problem | None:
+    try:
+        shape.read(part)
+    except InvalidIntent as error:
+        return _unread(error)
+    return None
+
+
 def _too_large(limit: int, *, close: bool = False) -> Problem:
-    detail = f"the body has more than {limit} bytes (http.max_body_bytes)"
+    detail = f"the body has more than {limit} bytes"
     errors = [fault("", f"has more than {limit} bytes", "too_large")]
     return Problem("too-large", detail, errors, _CLOSE if close else {})

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
-from galaxy_notify.http.body import json_body
+from galaxy_notify.http.body import SHORT, SHORT_BYTES, json_body
 from galaxy_notify.http.counting import ANY
 from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import answer, not_valid, unavailable
+from galaxy_notify.http.problems import answer, answer_of, not_valid, packed, unavailable
 from galaxy_notify.http.queries import DeadQuery, Replay, moment
 from galaxy_notify.http.refusals import refused_values
 from galaxy_notify.http.shapes import DeadLetters, Replayed
@@ -39,17 +39,17 @@ Operator = Annotated[Client, Depends(needs("operator"))]
 
 @router.get("/v1/dead-letters", responses=answers(422, ok={200: DeadLetters}))
 async def list_dead_letters(
-    request: Request, _: Looker, query: Annotated[DeadQuery, Query()]
+    request: Request, client: Looker, query: Annotated[DeadQuery, Query()]
 ) -> Response:
     """List dead letters, the oldest first."""
 
-    def read(place: Place) -> dict[str, object]:
+    def read(place: Place) -> bytes:
         letters = dead_letters.DeadLetters(place)
         with _refusing():
-            found, complete = search(letters, _filter(query, letters), Clock(_SEARCH_S))
-        return {"dead_letters": [one.as_json() for one in found], "complete": complete}
+            found, complete = search(letters, _filter(query, letters, client), Clock(_SEARCH_S))
+        return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
 
-    return answer(await parts_of(request).threads.run(read))
+    return answer_of(await parts_of(request).threads.reads.run(read))
 
 
 @router.post(
@@ -59,21 +59,24 @@ async def list_dead_letters(
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
-    parts, asked = parts_of(request), _asked(await json_body(request))
+    parts, asked = parts_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
 
     def move(place: Place) -> Outcome:
         letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
             with _refusing():
-                wanted = letters.as_of_now(_filter(asked, letters))
+                wanted = letters.as_of_now(_filter(asked, letters, client))
                 found, complete = search(letters, wanted, clock)
             ids = [one.id for one in found]
-        outcome = letters.replay(ids, Run(client.actor, dry_run=asked.dry_run, pause=clock.pause))
+        run = Run(
+            client.actor, dry_run=asked.dry_run, pause=clock.pause, producers=client.producers
+        )
+        outcome = letters.replay(ids, run)
         outcome.stopped |= not complete
         return outcome
 
-    outcome = await parts.threads.run(move)
+    outcome = await parts.threads.changes.run(move)
     if outcome.moved and not asked.dry_run:
         parts.telemetry.routes("replayed", ANY, outcome.moved)
     told = _told(outcome, dry_run=asked.dry_run)
@@ -122,12 +125,12 @@ def _asked(value: Any) -> Replay:
     return asked
 
 
-def _filter(query: DeadQuery, letters: dead_letters.DeadLetters) -> DeadFilter:
+def _filter(query: DeadQuery, letters: dead_letters.DeadLetters, client: Client) -> DeadFilter:
     now_ms = letters.now_ms() if query.since or query.until else 0
     return DeadFilter(
         channels=tuple(dict.fromkeys(query.channel)),
         types=tuple(query.type),
-        producers=tuple(query.producer),
+        producers=client.among(query.producer),
         classes=tuple(query.class_),
         since_ms=moment("since", query.since, now_ms),
         until_ms=moment("until", query.until, now_ms),

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from galaxy_notify.http.moment_schema import MOMENT
 from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
 
 _TRACE_TEXT: Final = {"type": "string", "pattern": "^[ -~]{1,128}$"}
-MOMENT: Final = {
-    "description": "RFC 3339 with an offset, or epoch milliseconds",
-    "oneOf": [
-        {"type": "string", "format": "date-time"},
-        {"type": "integer", "minimum": 10**12, "maximum": 10**13},
-    ],
-}
 
 
 def _optional(schema: dict[str, Any]) -> dict[str, Any]:
@@ -22,6 +17,21 @@ def _optional(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _named(pattern: str) -> dict[str, Any]:
     return {"type": "string", "pattern": f"^(?:{pattern})$"}
+
+
+#: Stands for the channels of the deployment, which the document names.
+CHANNEL_NAME: Final = _named(CHANNEL)
+
+
+def for_channels(schema: Any, channels: Sequence[str]) -> Any:
+    """Return a schema, or a document, in which each channel is one of these."""
+    if schema == CHANNEL_NAME:
+        return {"type": "string", "enum": list(channels)}
+    if isinstance(schema, dict):
+        return {name: for_channels(value, channels) for name, value in schema.items()}
+    if isinstance(schema, list):
+        return [for_channels(value, channels) for value in schema]
+    return schema
 
 
 #: One intent; what a schema cannot say is said by the answer (422).
@@ -36,7 +46,7 @@ INTENT: Final[dict[str, Any]] = {
         "channels": {
             "type": "array",
             "minItems": 1,
-            "items": _named(CHANNEL),
+            "items": CHANNEL_NAME,
             "default": ["push"],
             "description": "Each one of worker.channels; without it recipients may choose",
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jwt
 
@@ -18,6 +18,14 @@ class BadToken(Exception):
     """A JWT opens nothing here; the text says why, without repeating it."""
 
 
+class Granted(NamedTuple):
+    """What a JWT opens: its client, the scopes, and the producers that it is bound to."""
+
+    name: str
+    scopes: frozenset[str]
+    producers: frozenset[str] | None = None
+
+
 class Verifier:
     """Checks the JWTs of one issuer."""
 
@@ -26,8 +34,8 @@ class Verifier:
         self._settings = settings
         self._key = _key(settings)
 
-    def read(self, token: str) -> tuple[str, frozenset[str]]:
-        """Return who a token names and its scopes; raise `BadToken`."""
+    def read(self, token: str) -> Granted:
+        """Return who a token names and what it grants; raise `BadToken`."""
         own = self._settings
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -43,15 +51,21 @@ class Verifier:
             raise BadToken(f"the token is refused: {_reason(error)}") from None
         except (ValueError, TypeError, RecursionError, OverflowError):
             raise BadToken("the token is refused: it cannot be read") from None
-        return f"jwt:{printable(claims['sub'])}", self._scopes(claims)
+        return self._granted(f"jwt:{printable(claims['sub'])}", claims)
 
-    def _scopes(self, claims: dict[str, Any]) -> frozenset[str]:
+    def _granted(self, name: str, claims: dict[str, Any]) -> Granted:
         given = claims.get(self._settings.jwt_scope_claim)
         words = given.split() if isinstance(given, str) else given
         prefix = self._settings.jwt_scope_prefix
         if not isinstance(words, list):
-            return frozenset()
-        return frozenset(scope for scope in SCOPES if f"{prefix}{scope}" in words)
+            return Granted(name, frozenset())
+        scopes = {scope for scope in SCOPES if f"{prefix}{scope}" in words}
+        bound = f"{prefix}producer="
+        own = [one.removeprefix(bound) for one in words if str(one).startswith(bound)]
+        if not own:
+            return Granted(name, frozenset(scopes))
+        # One such word binds the whole token, even beside the scope that binds nothing.
+        return Granted(name, frozenset({*scopes, "producer"}), frozenset(own))
 
 
 def _reason(error: jwt.PyJWTError) -> str:

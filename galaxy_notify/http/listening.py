@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any, Final, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from galaxy_notify.http.manners import ALWAYS_SENT
+from galaxy_notify.http.problems import MEDIA_TYPE, unread
 
 _BACKLOG: Final = 2048
 #: From the connect, or the first byte of a request, to the end of its head.
@@ -47,9 +54,13 @@ def check_host(host: str) -> None:
 
 
 def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
-    return socket.create_server(
+    made = socket.create_server(
         cast("tuple[str, int]", address), family=family, backlog=_BACKLOG, dualstack_ipv6=False
     )
+    # Connections have it from here. asyncio sets it only where a socket names its protocol; without
+    # it the body of an answer waits up to 40 ms until the head was acknowledged.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
 
 
 class BoundedProtocol(H11Protocol):
@@ -69,6 +80,26 @@ class BoundedProtocol(H11Protocol):
             self._wait_for_head()
         else:
             self._stop_waiting()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read as a request, in the form of every other answer."""
+        # Called where the error is handled, which knows best which status fits.
+        status = getattr(sys.exception(), "error_status_hint", HTTPStatus.BAD_REQUEST)
+        rest, _ = self.conn.trailing_data
+        if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and b"\n" not in rest:
+            status = HTTPStatus.REQUEST_URI_TOO_LONG
+        body, kind = unread(status)
+        headers = [
+            (b"date", formatdate(usegmt=True).encode()),
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *ALWAYS_SENT,
+        ]
+        answer = h11.Response(status_code=kind, headers=headers, reason=HTTPStatus(kind).phrase)
+        for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -11,12 +11,14 @@ from galaxy_notify.http.answers import BODY, answers, body_of
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.body import json_object
 from galaxy_notify.http.counting import ANY
-from galaxy_notify.http.intent_schema import MOMENT
+from galaxy_notify.http.moment_schema import MOMENT
 from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.problems import (
     Problem,
     answer,
+    answer_of,
     not_valid,
+    packed_list,
     redis_faults,
     refused,
 )
@@ -24,7 +26,7 @@ from galaxy_notify.http.queries import RouteQuery, ShowQuery
 from galaxy_notify.http.shapes import CancelledRoutes, Moved, Notification
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
 from galaxy_notify.model.ids import Target, parse_target
-from galaxy_notify.operations.show import Shown, show
+from galaxy_notify.operations.show import show
 from galaxy_notify.redis_state.place import Place
 
 router = APIRouter(tags=["notifications"])
@@ -45,20 +47,21 @@ _DUE: Final = {
 )
 async def explain(
     request: Request,
-    _: Looker,
+    client: Looker,
     notification_id: Id,
     query: Annotated[ShowQuery, Query()],
 ) -> Response:
     """Explain one notification: each route, its history, and why it waits."""
-    target = Target(_known_form(notification_id), query.route)
+    target = Target(_known_form(notification_id), query.route, client.producers)
 
-    def read(place: Place) -> Shown | None:
-        return show(place, target)
+    def read(place: Place) -> bytes:
+        shown = show(place, target)
+        if shown is None:
+            raise _unknown(notification_id, query.route)
+        told: dict[str, Any] = shown.as_json(payload=query.payload)
+        return packed_list(told, "routes", told.pop("routes"))
 
-    shown = await parts_of(request).threads.run(read)
-    if shown is None:
-        raise _unknown(notification_id, query.route)
-    return answer(shown.as_json(payload=query.payload))
+    return answer_of(await parts_of(request).threads.reads.run(read))
 
 
 @router.delete(
@@ -74,7 +77,9 @@ async def cancel(
     """Take a notification, or one of its routes, back: what is not in the stream yet."""
     parts, asked, route = parts_of(request), _known_form(notification_id), query.route
     with redis_faults():
-        done = await parts.notifier.cancel(asked, route=route, actor=client.actor)
+        done = await parts.notifier.cancel(
+            asked, route=route, actor=client.actor, producers=client.producers
+        )
     if done.cancelled:
         channel = route.partition(":")[0] if route else ANY
         parts.telemetry.routes("cancelled", channel, done.cancelled)
@@ -100,7 +105,11 @@ async def reschedule(
     with redis_faults():
         try:
             done = await parts.notifier.reschedule(
-                asked, body["due_at"], route=route, actor=client.actor
+                asked,
+                body["due_at"],
+                route=route,
+                actor=client.actor,
+                producers=client.producers,
             )
         except InvalidIntent as error:
             raise refused(error) from None

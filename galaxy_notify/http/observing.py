@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from galaxy_notify.http.answers import Answers, answers
 from galaxy_notify.http.auth import Client, needs
 from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import KINDS, Problem, answer
+from galaxy_notify.http.problems import KINDS, Problem, answer, answer_of, packed
 from galaxy_notify.http.shapes import Alive, Ready, Status
-from galaxy_notify.http.threads import Threads
+from galaxy_notify.http.threads import Room
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_state.faults import RedisFault
@@ -31,15 +31,15 @@ Looker = Annotated[Client, Depends(needs("read-only"))]
 class Readiness:
     """Whether a write reaches the primary: many who ask at a time share one."""
 
-    def __init__(self, threads: Threads) -> None:
-        self._threads = threads
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._asked: asyncio.Task[float] | None = None
         self._asked_at = 0.0
 
     async def write_ms(self) -> float:
         """Return how long a write took just now; raise a `Problem` where it failed."""
         if self._asked is None or (self._asked.done() and monotonic() - self._asked_at > _KEPT_S):
-            self._asked = asyncio.create_task(self._threads.run(write_round_trip))
+            self._asked = asyncio.create_task(self._room.run(write_round_trip))
             self._asked_at = monotonic()
         return round(await asyncio.shield(self._asked) * 1000, 3)
 
@@ -48,10 +48,10 @@ class Readiness:
 async def status(request: Request, _: Looker) -> Response:
     """Tell what waits, what is late, who works and who reads."""
 
-    def read(place: Place) -> dict[str, object]:
-        return read_status(place).as_json()
+    def read(place: Place) -> bytes:
+        return packed(read_status(place).as_json())
 
-    return answer(await parts_of(request).threads.run(read))
+    return answer_of(await parts_of(request).threads.reads.run(read))
 
 
 @router.get("/healthz", responses=answers(ok={200: Alive}, guarded=False))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.intake.plans import Planner
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.prometheus import Scraped
@@ -21,6 +22,8 @@ class Parts:
     notifier: AsyncNotifier
     threads: Threads
     scraped: Scraped
+    #: Parses what takes long to parse.
+    parser: Planner = field(default_factory=Planner)
 
     @property
     def telemetry(self) -> Telemetry:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from zoneinfo import available_timezones
 
-from galaxy_notify.model.ids import CHANNEL, NAME
-from galaxy_notify.model.preference import EVERY_TYPE, QUIET, SEVERITIES, SILENCED
+from galaxy_notify.http.intent_schema import CHANNEL_NAME
+from galaxy_notify.model.ids import NAME
+from galaxy_notify.model.preference import EVERY_TYPE, MOST_CHANNELS, QUIET, SEVERITIES, SILENCED
+from galaxy_notify.model.preference_input import MOST_TYPES
+from galaxy_notify.model.quiet import is_zone
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -15,12 +19,16 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 _WISH: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
-    "minProperties": 1,
+    "anyOf": [
+        {"required": ["channels"], "properties": {"channels": {"type": "array"}}},
+        {"required": ["min_severity"], "properties": {"min_severity": {"type": "string"}}},
+    ],
     "properties": {
         "channels": _or_null(
             {
                 "type": "array",
-                "items": {"type": "string", "pattern": f"^(?:{CHANNEL})$"},
+                "items": CHANNEL_NAME,
+                "maxItems": MOST_CHANNELS,
                 "description": "Only by these, each one of worker.channels; none: not at all",
             }
         ),
@@ -39,6 +47,7 @@ PREFERENCES: Final[dict[str, Any]] = {
         "types": _or_null(
             {
                 "type": "object",
+                "maxProperties": MOST_TYPES,
                 "propertyNames": {"pattern": f"^(?:{NAME})$"},
                 "additionalProperties": _or_null(_WISH),
             }
@@ -52,7 +61,10 @@ PREFERENCES: Final[dict[str, Any]] = {
                 "properties": {
                     "from": _CLOCK,
                     "to": _CLOCK,
-                    "zone": {"type": "string", "examples": ["Europe/Berlin"]},
+                    "zone": {
+                        "type": "string",
+                        "enum": sorted(filter(is_zone, available_timezones())),
+                    },
                 },
             }
         ),

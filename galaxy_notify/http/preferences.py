@@ -24,15 +24,20 @@ from galaxy_notify.intake.preferences import (
     resumed,
     silenced,
 )
+from galaxy_notify.model.ids import RECIPIENT
+from galaxy_notify.model.json_shape import Limits
+from galaxy_notify.model.preference import MOST_CHANNELS
 from galaxy_notify.model.preference_input import read_document
-from galaxy_notify.model.user_preferences import UserPreferences
+from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_state.preferences import UserChange
 
 router = APIRouter(tags=["preferences"])
 
 Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
 Keeper = Annotated[Client, Depends(needs("producer", "operator"))]
-User = Annotated[str, Path(description="A recipient, as intents name it")]
+User = Annotated[str, Path(description="A recipient, as intents name it", pattern=f"^{RECIPIENT}$")]
+#: What a user may want in all: so many fields, each with so many channels.
+_LIMITS = Limits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _PATH = "/v1/users/{user}/preferences"
 _CHANGED = answers(409, 422, ok={200: ChangedPreferences})
 
@@ -51,7 +56,7 @@ async def get_preferences(request: Request, _: Looker, user: User) -> Response:
 )
 async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
     """Put these preferences in place of all that the user had."""
-    body = await json_body(request)
+    body = await json_body(request, _LIMITS)
     with _refusing():
         known = await _of(request).channels()
         wanted = read_document({"user": user, "preferences": body}, known)[1]
@@ -103,4 +108,5 @@ def _refusing() -> Iterator[None]:
         except InvalidPreference as error:
             # The body is what stands in an import's line under this name.
             field = error.field.removeprefix("preferences").lstrip(".")
-            raise refused(InvalidPreference(field, error.message, error.code)) from None
+            code = "conflict" if error.code == "conflict" else "invalid"
+            raise refused(InvalidPreference(field, error.message, code)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -45,15 +45,20 @@ KINDS: Final[Mapping[str, Kind]] = {
     "request-timeout": Kind(408, "The request took too long to arrive"),
     "conflict": Kind(409, "It contradicts what is stored"),
     "too-late": Kind(409, "Nothing of it waits any more"),
+    "precondition-failed": Kind(412, "The request has a condition that does not hold"),
     "too-large": Kind(413, "The request is larger than allowed"),
+    "uri-too-long": Kind(414, "The target of the request is longer than allowed"),
     "unsupported-media-type": Kind(415, "The body must be JSON"),
     "invalid": Kind(422, "A value is not valid"),
+    "head-too-large": Kind(431, "The head of the request is larger than allowed"),
     "internal": Kind(500, "A defect of this server"),
     "misconfigured": Kind(500, "Redis refuses this server until somebody changes something"),
+    "not-implemented": Kind(501, "The transfer coding is not known"),
     "unavailable": Kind(503, "Redis is away: what became of the request is unknown"),
     "refused": Kind(503, "Redis takes nothing just now: nothing was written"),
     "busy": Kind(503, "Too many requests are in hand"),
 }
+_UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
 _CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
 
 
@@ -99,6 +104,17 @@ def packed(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
+def packed_list(about: Mapping[str, object], name: str, items: Iterable[object]) -> bytes:
+    """Return a JSON text with a long list, item by item: others have their turn between."""
+    head = packed(about)[:-1] + (b"," if about else b"")
+    return b"%s%s:[%s]}" % (head, packed(name), b",".join(packed(item) for item in items))
+
+
+def answer_of(body: bytes) -> Response:
+    """Return a JSON text, made where its document was read, as the answer."""
+    return Response(body, media_type="application/json")
+
+
 def answer(
     document: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -126,6 +142,13 @@ def not_valid(field: str, message: str) -> Problem:
 def internal() -> Problem:
     """Return the problem for a defect of ours."""
     return Problem("internal", "the log tells more under the request id")
+
+
+def unread(status: int) -> tuple[bytes, int]:
+    """Return the answer to what cannot be read as a request, and its status."""
+    kind = _UNREAD.get(status, "bad-request")
+    problem = Problem(kind, "what was sent cannot be read as a request of HTTP/1.1")
+    return bytes(problem.response().body), problem.status
 
 
 def unavailable(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.datastructures import QueryParams
 
+from galaxy_notify.http.moment_schema import ASKED
 from galaxy_notify.http.problems import not_valid
-from galaxy_notify.model.ids import CHANNEL, RECIPIENT
+from galaxy_notify.model.ids import CHANNEL, RECIPIENT, TARGET
+from galaxy_notify.model.json_data import printable, whole
 from galaxy_notify.operations.dead_filter import moment_ms
+from galaxy_notify.operations.list_filter import STATES
 
 NOTIFICATION: Final = "^[0-9a-f]{32}$"
 
-
+#: Filters that may be given several times.
+_MANY: Final = frozenset({"state", "type", "producer", "channel", "class"})
 _MOMENT: Final = "RFC 3339, epoch ms, or so long ago (15m, 2h, 3d)"
 
 
@@ -24,6 +29,13 @@ def moment(field: str, text: str | None, now_ms: int) -> int | None:
         return moment_ms(text, now_ms)
     except ValueError as error:
         raise not_valid(field, str(error)) from None
+
+
+def check_query(given: QueryParams) -> None:
+    """Refuse what is given twice and can be meant once; raise a `Problem`."""
+    for name in given:
+        if name not in _MANY and len(given.getlist(name)) > 1:
+            raise not_valid(printable(name), "is given twice")
 
 
 class Query(BaseModel):
@@ -54,17 +66,24 @@ class ShowQuery(RouteQuery):
     payload: bool = Field(False, description="Also title, body and data")
 
 
+# What the document says of values that are checked where they are used, with a clearer error.
+Moment = Annotated[str, Field(json_schema_extra={"pattern": ASKED})]
+State = Annotated[str, Field(json_schema_extra={"enum": list(STATES)})]
+User = Annotated[str, Field(json_schema_extra={"pattern": f"^{RECIPIENT}$"})]
+Id = Annotated[str, Field(json_schema_extra={"pattern": f"^{TARGET}$"})]
+
+
 class ListQuery(Query):
     """Which notifications, and where the page begins; a filter given twice takes either."""
 
-    state: list[str] = Field(
+    state: list[State] = Field(
         [], max_length=20, description="A status of one of its routes (those of the user), or open"
     )
     type: list[str] = Field([], max_length=20)
     producer: list[str] = Field([], max_length=20)
-    user: str | None = Field(None, description="Who is told")
-    since: str | None = Field(None, description=f"Accepted then or later: {_MOMENT}")
-    until: str | None = Field(None, description="Accepted then or before")
+    user: User | None = Field(None, description="Who is told")
+    since: Moment | None = Field(None, description=f"Accepted then or later: {_MOMENT}")
+    until: Moment | None = Field(None, description="Accepted then or before")
     limit: int = Field(100, ge=1, le=100, description="At most so many")
     cursor: str | None = Field(None, description="Where the page before ended")
 
@@ -76,8 +95,8 @@ class DeadQuery(Query):
     type: list[str] = Field([], max_length=20)
     producer: list[str] = Field([], max_length=20)
     class_: list[str] = Field([], max_length=20, alias="class")
-    since: str | None = Field(None, description=f"Died then or later: {_MOMENT}")
-    until: str | None = Field(None, description="Died then or before")
+    since: Moment | None = Field(None, description=f"Died then or later: {_MOMENT}")
+    until: Moment | None = Field(None, description="Died then or before")
     limit: int = Field(100, ge=1, le=1000, description="At most so many, the oldest first")
 
     @property
@@ -86,11 +105,34 @@ class DeadQuery(Query):
         return any((self.channel, self.type, self.producer, self.class_, self.since, self.until))
 
 
+_LISTS: Final = ("channel", "type", "producer", "class")
+_TIMES: Final = ("since", "until")
+_NO_FILTER: Final[dict[str, Any]] = {
+    **{name: {"type": "array", "maxItems": 0} for name in _LISTS},
+    **{name: {"type": "null"} for name in _TIMES},
+}
+_NO_IDS: Final = {"ids": {"type": "array", "maxItems": 0}}
+_SOME: Final = {"type": "array", "minItems": 1}
+_BY_IDS: Final = {
+    "required": ["ids"],
+    "properties": {**_NO_FILTER, "ids": _SOME, "all": {"const": False}},
+}
+_BY_ALL: Final = {"required": ["all"], "properties": {**_NO_IDS, "all": {"const": True}}}
+_BY_LIST: Final = [{"required": [name], "properties": {**_NO_IDS, name: _SOME}} for name in _LISTS]
+_BY_TIME: Final = [
+    {"required": [name], "properties": {**_NO_IDS, name: {"type": "string", "minLength": 1}}}
+    for name in _TIMES
+]
+#: A replay says which: by ids, or by a filter, or all.
+_WAYS: Final[list[Any]] = [_BY_IDS, _BY_ALL, *_BY_LIST, *_BY_TIME]
+
+
 class Replay(DeadQuery):
     """Which dead letters to send on their way again: ids, or a filter, or all."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"anyOf": _WAYS})
 
-    ids: list[str] = Field([], max_length=100)
+    limit: Annotated[int, BeforeValidator(whole)] = Field(100, ge=1, le=1000)
+    ids: list[Id] = Field([], max_length=100)
     all: bool = False
     dry_run: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.settings import Settings
+from galaxy_notify.settings.http import Token
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.telemetry.prometheus import start_scraped
@@ -73,6 +75,8 @@ class ApiServer:
         Raises `ConfigurationError` where Redis is another's.
         """
         self._signals.listen()
+        # What was imported stays: to look through it for garbage would stop the loop each time.
+        gc.freeze()
         self._tell_start()
         joining = asyncio.create_task(self._join())
         joining.add_done_callback(self._joined)
@@ -93,7 +97,7 @@ class ApiServer:
         edge, backoff = EdgeLog(self._log), OutageBackoff()
         while True:
             try:
-                await self._parts.threads.run(lambda place: place.deployment)
+                await self._parts.threads.probes.run(lambda place: place.deployment)
             except Problem as problem:
                 fault = _configuration_fault(problem.__cause__)
                 if fault is not None:
@@ -113,7 +117,7 @@ class ApiServer:
     def _tell_start(self) -> None:
         own = self._settings.http
         urls = [_url(one) for one in self._sockets]
-        clients = [f"{one.name} ({' '.join(sorted(one.scopes))})" for one in own.clients]
+        clients = [_told(one) for one in own.clients]
         about = {"jwt": own.jwt_algorithm if own.takes_jwt else "", "clients": clients}
         self._log.info("http started", pid=os.getpid(), version=__version__, urls=urls, **about)
         if self._open:
@@ -148,6 +152,11 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _told(client: Token) -> str:
+    bound = [f"producer={one}" for one in sorted(client.producers or ())]
+    return f"{client.name} ({' '.join([*sorted(client.scopes), *bound])})"
 
 
 def _code(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""The synchronous operations, in a few threads that share one connection to the deployment."""
+"""The synchronous operations, in threads for each purpose, on one connection to the deployment."""
 
 from __future__ import annotations
 
@@ -15,28 +15,44 @@ from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
 
-#: A connection has as many at hand.
-_THREADS: Final = 8
-_IN_HAND: Final = 64
 #: No answer waits longer; what only reads on is left to its end.
 DEADLINE_S: Final = 10.0
 
 
-class Threads:
-    """Runs what blocks, never without bound: in number, in waiting, in time."""
+class _Connection:
+    """The connection that all threads share: opened once, by the first that needs it."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare; nothing is sent before the first call."""
         self._settings = settings
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="galaxy-notify-http")
         self._opening = threading.Lock()
         self._place: Place | None = None
+
+    def opened(self) -> Place:
+        with self._opening:
+            if self._place is None:
+                self._place = open_place(self._settings, join=True)
+            return self._place
+
+    def close(self) -> None:
+        if self._place is not None:
+            self._place.close()
+
+
+class Room:
+    """The threads of one purpose, never without bound: in number, in waiting, in time."""
+
+    def __init__(self, name: str, connection: _Connection, threads: int, in_hand: int) -> None:
+        """Prepare; at most *in_hand* operations run or wait at a time."""
+        self.name = name
+        self._connection = connection
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"galaxy-notify-{name}")
+        self._most = in_hand
         self._in_hand = 0
 
     async def run(self, work: Callable[[Place], T]) -> T:
         """Run *work* on the deployment; raise a `Problem` where Redis, or we, cannot."""
-        if self._in_hand >= _IN_HAND:
-            raise unavailable(f"{_IN_HAND} operations are in hand", "busy")
+        if self._in_hand >= self._most:
+            raise unavailable(f"{self._most} {self.name} are in hand", "busy")
         self._in_hand += 1
         task = asyncio.get_running_loop().run_in_executor(self._pool, self._work, work)
         task.add_done_callback(self._done)
@@ -47,25 +63,37 @@ class Threads:
                 raise unavailable(f"it took more than {DEADLINE_S:g} s") from None
 
     def close(self) -> None:
-        """Begin nothing more, and let go of the connection."""
+        """Begin nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._place is not None:
-            self._place.close()
 
     def _work(self, work: Callable[[Place], T]) -> T:
-        return work(self._opened())
-
-    def _opened(self) -> Place:
-        with self._opening:
-            if self._place is None:
-                self._place = open_place(self._settings, join=True)
-            return self._place
+        return work(self._connection.opened())
 
     def _done(self, task: asyncio.Future[T]) -> None:
         self._in_hand -= 1
         # Nobody may be left to ask for the error of one that took too long.
         if not task.cancelled():
             task.exception()
+
+
+class Threads:
+    """The rooms for what blocks: readers take no thread from a probe or from an operator.
+
+    Together they have fewer threads than the connection to the deployment has connections.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is sent before the first call."""
+        self._connection = _Connection(settings)
+        self.probes = Room("probes", self._connection, threads=1, in_hand=2)
+        self.reads = Room("reads", self._connection, threads=4, in_hand=32)
+        self.changes = Room("changes", self._connection, threads=2, in_hand=16)
+
+    def close(self) -> None:
+        """Begin nothing more, and let go of the connection."""
+        for room in (self.probes, self.reads, self.changes):
+            room.close()
+        self._connection.close()
 
 
 class Clock:

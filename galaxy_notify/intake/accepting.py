@@ -32,7 +32,7 @@ Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
 _PARTS_PER_ROUND: Final = 32
-_ROUTES_PER_ROUND: Final = 4000
+_ROUTES_PER_ROUND: Final = 1000
 _THERE: Final = frozenset({"accepted", "duplicate"})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
@@ -275,7 +275,7 @@ def _accept_chunk(
 ) -> Flow[list[calls.Answer]]:
     # What is born cancelled nobody is told of, whatever the rules say.
     if not cancelled and _needs_rules(layout, parts[0].plan):
-        return (yield from _accept_some(layout, parts))
+        return (yield from _accept_ruled(layout, parts))
     items = (part.plan.part(part.number)._replace(born_cancelled=cancelled) for part in parts)
     answers = yield from _accept_all(layout, items, ruled=cancelled)
     if any(answer.word == "consult" for answer in answers):

@@ -14,8 +14,8 @@ from galaxy_notify.intake.background_options import BackgroundOptions
 from galaxy_notify.intake.background_report import Reporter
 from galaxy_notify.intake.bounded_queue import BoundedQueue
 from galaxy_notify.intake.drainer import Drainer
-from galaxy_notify.intake.notifier import IntentLike
 from galaxy_notify.intake.parcels import id_of, seal
+from galaxy_notify.intake.plans import IntentLike
 from galaxy_notify.intake.sender import Sender
 from galaxy_notify.intake.spill import Spill
 from galaxy_notify.intake.spiller import Spiller

@@ -34,8 +34,9 @@ class Found:
     def __init__(self, target: Target, fields: Mapping[bytes, bytes]) -> None:
         self.name = target.notification_id
         self.route_id = target.route_id
-        self.exists = b"open" in fields
         self.record: Notification | None = readable_record(self.name, fields)
+        own = target.is_of(self.record.producer if self.record else None)
+        self.exists = own and b"open" in fields
 
     @property
     def is_all(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.model.json_shape import USUAL
 from galaxy_notify.model.json_text import parse_json
 from galaxy_notify.redis_state.intents import INTENT, REPLAYED
 from galaxy_notify.redis_state.stream_member import Entry
@@ -24,7 +25,7 @@ def read_entry(entry: Entry, max_bytes: int) -> Any:
     if len(raw) > max_bytes:
         message = f"{len(raw):,} bytes, the limit is {max_bytes:,} (intake.max_bytes)"
         raise InvalidIntent("intent", message, "too_large")
-    value = parse_json(raw, "the intent")
+    value = parse_json(raw, "the intent", USUAL)
     if isinstance(value, dict) and value.get("idempotency_key") is None:
         value["idempotency_key"] = entry.fields.get(REPLAYED, entry.stream_id.encode()).decode()
     return value

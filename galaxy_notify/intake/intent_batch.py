@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,8 @@ from galaxy_notify.redis_state.stream_member import Entry
 _OF_ONE: Final = "WRONGTYPE"
 #: Where an intent names no channel its recipients choose.
 _ANY: Final = "any"
+#: Parsed in a few milliseconds.
+_LIGHT_BYTES: Final = 1 << 16
 
 
 class Given(NamedTuple):
@@ -113,6 +116,14 @@ class Batch:
         self.rejects.append(
             Reject(entry.stream_id, error.code, error.field, error.message, entry.deliveries)
         )
+
+
+async def read_batch(entries: Sequence[Entry], max_bytes: int) -> Batch:
+    """Read entries: many bytes in a thread, so that what else the loop serves goes on."""
+    size = sum(len(value) for entry in entries for value in entry.fields.values())
+    if size <= _LIGHT_BYTES:
+        return Batch(entries, max_bytes)
+    return await asyncio.to_thread(Batch, entries, max_bytes)
 
 
 def _fault(error: CallFailed) -> Fault:

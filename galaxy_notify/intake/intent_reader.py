@@ -11,7 +11,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
-from galaxy_notify.intake.intent_batch import Batch
+from galaxy_notify.intake.intent_batch import Batch, read_batch
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
@@ -130,7 +130,7 @@ class IntentReader:
 
     async def _take_in(self, entries: Sequence[Entry]) -> Batch:
         """Accept entries, then acknowledge or reject each."""
-        batch = Batch(entries, self._options.keeping.bytes)
+        batch = await read_batch(entries, self._options.keeping.bytes)
         async with self._kept(batch.stream_ids):
             settled = await self._insist(lambda: self._end(batch))
             await self._put_aside(batch, settled)

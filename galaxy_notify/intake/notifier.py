@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.intake import plans
 from galaxy_notify.intake.accepting import Flow, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
-from galaxy_notify.intake.planning import Plan, plan_or_refuse
+from galaxy_notify.intake.plans import IntentLike, Planner
 from galaxy_notify.intake.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled, refused
 from galaxy_notify.intake.rescheduling import reschedule_flow
 from galaxy_notify.intake.source import Source
-from galaxy_notify.intake.unknown import Unknown, all_known, in_doubt, interrupted
-from galaxy_notify.model.ids import Target, id_for_key, is_first_part, random_id, target_of
-from galaxy_notify.model.intent import Intent, due_moment
+from galaxy_notify.intake.unknown import Unknown, all_known, in_doubt, interrupted, known
+from galaxy_notify.model.ids import Target, target_of
+from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_state.access import settings_at
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.failed_calls import failed_call
 from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.telemetry.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
-IntentLike = Intent | Mapping[str, Any]
 Due = datetime | str | int
+Producers = Collection[str] | None
 
 
 class Notifier(NotCopied):
@@ -70,23 +69,21 @@ class Notifier(NotCopied):
         """
         self._client.check_open()
         try:
-            parsed = _parsed(intent, notification_id)
+            read = plans.parsed(intent, notification_id)
         except InvalidIntent as error:
             return refused(error)
-        named = _name(parsed, notification_id)
+        named = plans.name_of(read, notification_id)
         try:
             layout = self._client.layout()
-            planned = plan_or_refuse(
-                parsed, layout.deployment, _now_ms(), current_traceparent(), named
-            )
+            planned = plans.plan_named(read, layout.deployment, named)
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
                 planned = planned.repeated()
             receipt = self._drive(accept_one(layout, planned))
         except RedisFault as error:
-            raise failed_call(error, notification_id=_repeat_with(parsed, named)) from error
-        return _known(receipt, planned, self._client.server)
+            raise failed_call(error, notification_id=plans.repeat_with(read, named)) from error
+        return known(receipt, planned.notification_id, self._client.server)
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; a refused one does not hold up its neighbours.
@@ -100,34 +97,48 @@ class Notifier(NotCopied):
         while chunk := source.chunk():
             try:
                 layout = self._client.layout()
-                plans = _plans(chunk, layout.deployment)
-                receipts += self._drive(accept_flow(layout, plans))
+                planned = plans.plans_of(chunk, layout.deployment)
+                receipts += self._drive(accept_flow(layout, planned))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
 
     def cancel(
-        self, notification_id: str, *, route: str | None = None, actor: str = "client"
+        self,
+        notification_id: str,
+        *,
+        route: str | None = None,
+        actor: str = "client",
+        producers: Producers = None,
     ) -> Cancelled:
-        """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
+        """Take back what is not in the stream yet, or one route of it; *actor* is recorded.
+
+        With *producers* whatever others handed in is unknown.
+        """
         self._client.check_open()
-        target = target_of(notification_id, route)
+        target = target_of(notification_id, route, producers)
         if target is None:
             return Cancelled(0, 0, unknown=True)
         return self._change(target, lambda layout: cancel_flow(layout, target, actor))
 
     def reschedule(
-        self, notification_id: str, due_at: Due, *, route: str | None = None, actor: str = "client"
+        self,
+        notification_id: str,
+        due_at: Due,
+        *,
+        route: str | None = None,
+        actor: str = "client",
+        producers: Producers = None,
     ) -> Rescheduled:
         """Have what is not in the stream yet, or one route of it, due at another time.
 
         *due_at* is what an intent may have there. Raises `InvalidIntent` where it cannot be.
         """
         self._client.check_open()
-        due_ms, target = due_moment(due_at), target_of(notification_id, route)
+        due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        now_ms = _now_ms()
+        now_ms = plans.now_ms()
         return self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
         )
@@ -163,6 +174,7 @@ class AsyncNotifier(NotCopied):
         *once* leaves short faults to the caller, who tries again.
         """
         self._client = AsyncClient(settings, adopt=adopt, once=once)
+        self._planner = Planner()
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -179,24 +191,23 @@ class AsyncNotifier(NotCopied):
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
         self._client.check_open()
         await self._client.turn()
+        run = self._planner.run_for
         try:
-            parsed = _parsed(intent, notification_id)
+            read = await run(intent, lambda: plans.parsed(intent, notification_id))
         except InvalidIntent as error:
             return refused(error)
-        named = _name(parsed, notification_id)
+        named = plans.name_of(read, notification_id)
         try:
-            layout = await self._client.layout()
-            planned = plan_or_refuse(
-                parsed, layout.deployment, _now_ms(), current_traceparent(), named
-            )
+            agreed = (await self._client.layout()).deployment
+            planned = await run(read, lambda: plans.plan_named(read, agreed, named))
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
                 planned = planned.repeated()
-            receipt = await self._drive(accept_one(layout, planned))
+            receipt = await self._drive(accept_one(await self._client.layout(), planned))
         except RedisFault as error:
-            raise failed_call(error, notification_id=_repeat_with(parsed, named)) from error
-        return _known(receipt, planned, self._client.server)
+            raise failed_call(error, notification_id=plans.repeat_with(read, named)) from error
+        return known(receipt, planned.notification_id, self._client.server)
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; see `Notifier.accept_many`."""
@@ -207,31 +218,42 @@ class AsyncNotifier(NotCopied):
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
-                plans = _plans(chunk, layout.deployment)
-                receipts += await self._drive(accept_flow(layout, plans))
+                planned = await self._planner.plans_of(chunk, layout.deployment)
+                receipts += await self._drive(accept_flow(layout, planned))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
 
     async def cancel(
-        self, notification_id: str, *, route: str | None = None, actor: str = "client"
+        self,
+        notification_id: str,
+        *,
+        route: str | None = None,
+        actor: str = "client",
+        producers: Producers = None,
     ) -> Cancelled:
-        """Take back what is not in the stream yet, or one route of it; *actor* is recorded."""
+        """Take back what is not in the stream yet, or one route of it; see `Notifier.cancel`."""
         self._client.check_open()
-        target = target_of(notification_id, route)
+        target = target_of(notification_id, route, producers)
         if target is None:
             return Cancelled(0, 0, unknown=True)
         return await self._change(target, lambda layout: cancel_flow(layout, target, actor))
 
     async def reschedule(
-        self, notification_id: str, due_at: Due, *, route: str | None = None, actor: str = "client"
+        self,
+        notification_id: str,
+        due_at: Due,
+        *,
+        route: str | None = None,
+        actor: str = "client",
+        producers: Producers = None,
     ) -> Rescheduled:
         """Have what is not in the stream yet due at another time; see `Notifier.reschedule`."""
         self._client.check_open()
-        due_ms, target = due_moment(due_at), target_of(notification_id, route)
+        due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        now_ms = _now_ms()
+        now_ms = plans.now_ms()
         return await self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
         )
@@ -257,36 +279,3 @@ class AsyncNotifier(NotCopied):
         if in_doubt(told):
             await self._client.look_again()
         return told
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _parsed(intent: IntentLike, notification_id: str | None) -> Intent:
-    """Read an intent that may be repeated under an id; raise `InvalidIntent`."""
-    if notification_id is not None and not is_first_part(notification_id):
-        raise InvalidIntent("notification_id", "must be an id that an accept gave")
-    return Intent.parse(intent)
-
-
-def _name(intent: Intent, notification_id: str | None) -> str | None:
-    """Name the notification before anything is sent, so that a repeat finds it."""
-    return notification_id or (None if intent.idempotency_key else random_id(_now_ms()))
-
-
-def _repeat_with(intent: Intent, named: str | None) -> str:
-    """Return the id under which a repeat finds the notification."""
-    return named or id_for_key(intent.producer, intent.idempotency_key or "")
-
-
-def _plans(intents: Iterable[IntentLike], deployment: Deployment) -> Iterator[Plan | Receipt]:
-    now_ms, traceparent = _now_ms(), current_traceparent()
-    return (plan_or_refuse(intent, deployment, now_ms, traceparent) for intent in intents)
-
-
-def _known(receipt: Receipt | Unknown, planned: Plan, server: str) -> Receipt:
-    if isinstance(receipt, Unknown):
-        text = receipt.told(f"Redis at {server} could not store the notification")
-        raise failed_call(receipt.fault, text, planned.notification_id)
-    return receipt

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.model.ids import MOST_PARTS, id_for_key, part_id, random_id
 from galaxy_notify.model.intent import (
     Intent,
@@ -118,10 +117,14 @@ def plan(
     check_intent(intent, channels=deployment.channels, now_ms=now_ms, past_due_ms=past_due_ms)
     key = intent.idempotency_key
     named = id_for_key(intent.producer, key) if key is not None else notification_id
-    routes, content = routes_of(intent), pack_content(intent)
-    planned = Plan(
+    name, content = named or random_id(now_ms), pack_content(intent)
+    routes = routes_of(intent)
+    parts = -(-len(routes) // deployment.max_routes)
+    # Whatever is too large is refused before it is sorted and digested.
+    _check_size(intent, name, content, parts, deployment)
+    return Plan(
         intent,
-        named or random_id(now_ms),
+        name,
         routes,
         content,
         sha256(canonical_content(intent, routes, content)).digest()[:DIGEST_BYTES],
@@ -129,37 +132,21 @@ def plan(
         intent.traceparent or traceparent,
         deployment,
         key is not None,
-        -(-len(routes) // deployment.max_routes),
+        parts,
     )
-    _check_size(planned)
-    return planned
 
 
-def plan_or_refuse(
-    intent: Intent | Mapping[str, Any],
-    deployment: Deployment,
-    now_ms: int,
-    traceparent: str,
-    named: str | None = None,
-) -> Plan | Receipt:
-    """Return the plan, as `plan` does, or the receipt that says what is wrong with the intent."""
-    try:
-        return plan(Intent.parse(intent), deployment, now_ms, traceparent, named)
-    except InvalidIntent as error:
-        return refused(error)
-
-
-def _check_size(planned: Plan) -> None:
-    intent, limit = planned.intent, planned.deployment.max_payload_bytes
-    if planned.parts > MOST_PARTS:
-        most = MOST_PARTS * planned.deployment.max_routes
-        message = f"{len(planned.routes)} routes, the limit is {most}"
+def _check_size(
+    intent: Intent, name: str, content: bytes, parts: int, deployment: Deployment
+) -> None:
+    limit = deployment.max_payload_bytes
+    if parts > MOST_PARTS:
+        message = f"{parts:,} parts of {deployment.max_routes} routes, the limit is {MOST_PARTS:,}"
         raise InvalidIntent("recipients", message, "too_large")
-    if len(planned.content) + _MOST_BESIDE <= limit:
+    if len(content) + _MOST_BESIDE <= limit:
         return
     # The last part has the longest id.
-    longest = part_id(planned.notification_id, planned.parts)
-    size = payload_bytes(longest, intent.type, intent.producer, planned.content)
+    size = payload_bytes(part_id(name, parts), intent.type, intent.producer, content)
     if size > limit:
         raise _too_large(intent, size, limit)
 

@@ -57,16 +57,24 @@ def interrupted(
     return _failed([*receipts, *left], fault, _with(source.trouble, str(fault)))
 
 
+def known(receipt: Receipt | Unknown, notification_id: str, server: str) -> Receipt:
+    """Return the receipt; raise a `CallFailed` where it is unknown."""
+    if isinstance(receipt, Unknown):
+        text = receipt.told(f"Redis at {server} could not store the notification")
+        raise failed_call(receipt.fault, text, notification_id)
+    return receipt
+
+
 def all_known(receipts: list[Receipt | Unknown], server: str, source: Source[Any]) -> list[Receipt]:
     """Return the receipts; raise a `CallFailed` where one of them is unknown."""
-    known = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
+    found = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
     unknown = [receipt for receipt in receipts if isinstance(receipt, Unknown)]
     if unknown:
         # The first of which nothing is known tells more than one that was refused.
         first = min(unknown, key=lambda one: one.refused)
         text = first.told(f"Redis at {server} could not store every notification")
         raise _failed(receipts, first.fault, _with(source.trouble, text))
-    return known
+    return found
 
 
 def _with(trouble: str, text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from hashlib import sha256
 from typing import NamedTuple
 from zlib import crc32
@@ -17,6 +18,8 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 CHANNEL = r"[a-z][a-z0-9_]{0,31}"
 RECIPIENT = r"[A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}"
 NOTIFICATION_ID = r"[0-9a-f]{32}(?:\.[1-9][0-9]{0,5})?"
+#: A notification, a route of it, or an event of that.
+TARGET = rf"{NOTIFICATION_ID}(?:/{CHANNEL}:{RECIPIENT}(?:#[1-9][0-9]{{0,8}})?)?"
 
 #: The last part whose number an id can hold.
 MOST_PARTS = 999_999
@@ -43,10 +46,15 @@ class Member(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What an operator named: a notification, or one route of it."""
+    """What was named: a notification, or one route of it; with *producers* only one of theirs."""
 
     notification_id: str
     route_id: str | None
+    producers: Collection[str] | None = None
+
+    def is_of(self, producer: str | None) -> bool:
+        """Tell whether this producer's may be meant; None stands for one that is not known."""
+        return self.producers is None or producer in self.producers
 
 
 def is_first_part(text: object) -> bool:
@@ -94,10 +102,12 @@ def parse_target(text: str) -> Target | None:
     return Target(match["notification"], match["route"]) if match else None
 
 
-def target_of(text: str, route_id: str | None) -> Target | None:
+def target_of(
+    text: str, route_id: str | None, producers: Collection[str] | None = None
+) -> Target | None:
     """Read what is to be changed: an id as for `parse_target`, or else one route of it."""
     target = parse_target(text)
-    return target and Target(target.notification_id, route_id or target.route_id)
+    return target and Target(target.notification_id, route_id or target.route_id, producers)
 
 
 def event_id(member: str, generation: int) -> str:

@@ -54,6 +54,11 @@ def printable(name: object, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def whole(value: object) -> object:
+    """Return a whole number as an integer: in JSON 7.0 is one; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def kind_of(value: object) -> str:
     """Name the kind of a value in the words of JSON."""
     if value is None:

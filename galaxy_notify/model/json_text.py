@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.json_data import printable
+from galaxy_notify.model.json_shape import Limits, check_shape
+
+#: In a shorter text nothing can take long.
+_SHORT: Final = 4096
 
 
-def parse_json(raw: bytes, what: str) -> Any:
-    """Return the value that a text holds; raise ``InvalidIntent`` that calls the text *what*."""
+def parse_json(raw: bytes, what: str, limits: Limits | None = None) -> Any:
+    """Return the value that a text holds; raise ``InvalidIntent`` that calls the text *what*.
+
+    A text that is too deep, or has more than *limits* allow, is refused before it is parsed.
+    """
+    if len(raw) > _SHORT:
+        check_shape(raw, what, limits)
+    return read_json(raw, what)
+
+
+def read_json(raw: bytes, what: str) -> Any:
+    """Return the value of a text whose shape was checked; raise ``InvalidIntent``."""
     try:
         return json.loads(
             raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant

@@ -25,6 +25,8 @@ _RECIPIENT: Final = re.compile(RECIPIENT)
 _NAME: Final = re.compile(NAME)
 _DOCUMENT: Final = ("user", "preferences")
 _PARTS: Final = (EVERY_TYPE, "types", SILENCED, QUIET)
+#: Types that a user may have a preference for, beside that for every type.
+MOST_TYPES: Final = MOST_FIELDS - len(_PARTS) + 1
 _WISH: Final = ("channels", "min_severity")
 _HOURS: Final = ("from", "to", "zone")
 
@@ -84,16 +86,15 @@ def read_document(value: object, known: Collection[str]) -> tuple[str, UserPrefe
 def _channels(value: object, known: Collection[str], at: str) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence | set | frozenset):
         raise InvalidPreference(at, f"must be a list, not {kind_of(value)}")
+    if len(value) > MOST_CHANNELS:
+        message = f"{len(value)} channels, the limit is {MOST_CHANNELS}"
+        raise InvalidPreference(at, message, "too_large")
     for index, channel in enumerate(value):
         if not isinstance(channel, str):
             raise InvalidPreference(f"{at}[{index}]", f"must be text, not {kind_of(channel)}")
         if channel not in known:
             raise InvalidPreference(f"{at}[{index}]", unknown_channel(printable(channel), known))
-    found = tuple(sorted(set(value)))
-    if len(found) > MOST_CHANNELS:
-        message = f"{len(found)} channels, the limit is {MOST_CHANNELS}"
-        raise InvalidPreference(at, message, "too_large")
-    return found
+    return tuple(sorted(set(value)))
 
 
 def _minute(value: object, at: str) -> int:
@@ -132,9 +133,9 @@ def _types(value: object, known: Collection[str]) -> dict[str, Preference]:
         return {}
     if not isinstance(value, Mapping):
         raise InvalidPreference(at, f"must be an object, not {kind_of(value)}")
-    most = MOST_FIELDS - len(_PARTS) + 1
-    if len(value) > most:
-        raise InvalidPreference(at, f"{len(value)} types, the limit is {most}", "too_large")
+    if len(value) > MOST_TYPES:
+        message = f"{len(value)} types, the limit is {MOST_TYPES}"
+        raise InvalidPreference(at, message, "too_large")
     found = {
         name: _wish(wish, known, f"{at}.{check_type(name, at)}") for name, wish in value.items()
     }

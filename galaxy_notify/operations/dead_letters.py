@@ -109,7 +109,7 @@ class DeadLetters:
         mover = Mover(self._index, action, run)
         if isinstance(chosen, DeadFilter):
             return mover.move(self.matching(self.as_of_now(chosen)))
-        return mover.move(found.letter for found in self.find(chosen))
+        return mover.move(run.own(found.letter) for found in self.find(chosen))
 
     def _channels(self, wanted: DeadFilter) -> tuple[str, ...]:
         """Return the channels to look at; one that was taken away may still have dead letters."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Final
@@ -64,7 +64,8 @@ def _sleep(seconds: float) -> bool:
 class Run:
     """How to move: who asks, at which pace, and who is told.
 
-    *pause* waits for so many seconds and returns True to stop before the next batch.
+    *pause* waits for so many seconds and returns True to stop before the next batch. With
+    *producers* what others handed in is no dead letter.
     """
 
     actor: str
@@ -72,6 +73,13 @@ class Run:
     dry_run: bool = False
     progress: Callable[[Outcome], None] = _tell_nobody
     pause: Callable[[float], bool] = _sleep
+    producers: Collection[str] | None = None
+
+    def own(self, letter: DeadLetter | None) -> DeadLetter | None:
+        """Return the dead letter, or None where it is another producer's."""
+        if letter is None or self.producers is None or letter.producer in self.producers:
+            return letter
+        return None
 
 
 class Mover:

@@ -91,6 +91,8 @@ def show(place: Place, target: Target) -> Shown | None:
     found = read_notification(place, target)
     if found is None or (target.route_id is not None and not found.routes):
         return None
+    if not target.is_of(found.record.producer if found.record else None):
+        return None
     return Shown(found, _surroundings(place, found), place.deployment.shards)
 
 

@@ -94,6 +94,9 @@ async def _stream(
     connection: Any = None
     try:
         for call in scripts:
+            if connection:
+                # To make and pack a call may take milliseconds: others have their turn between.
+                await asyncio.sleep(0)
             connection = connection or await pool.get_connection()
             await connection.send_packed_command(packed(call.command))
         ending = ending_of(scripts.made, confirm)

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from galaxy_notify.model.ids import NAME
 from galaxy_notify.settings.base import FilePath, Section
 
 #: What a client may do. An operator may also look; each may only what it has a scope for.
@@ -16,17 +17,25 @@ SCOPES: Final = ("producer", "operator", "read-only")
 SHARED: Final = ("HS256", "HS384", "HS512")
 LEAST_SECRET: Final = 32
 _TOKEN: Final = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,63}):(?P<scopes>[a-z+-]+):(?P<digest>[0-9a-f]{64})"
+    rf"(?P<name>{NAME}):(?P<scopes>[a-z+-]+):(?P<digest>[0-9a-f]{{64}})"
+    rf"(?::producer=(?P<producers>{NAME}(?:\+{NAME})*))?"
 )
-_FORM: Final = "must be NAME:SCOPE+SCOPE:SHA256, as `galaxy-notify config hash-token` prints it"
+_FORM: Final = (
+    "must be NAME:SCOPE+SCOPE:SHA256 or NAME:SCOPE+SCOPE:SHA256:producer=NAME+NAME,"
+    " as `galaxy-notify config hash-token` prints it"
+)
 
 
 class Token(NamedTuple):
-    """A service that may call: its name, what it may do, and the SHA-256 of its token in hex."""
+    """A service that may call: its name, what it may do, and the SHA-256 of its token in hex.
+
+    With *producers* it is bound to what they handed in.
+    """
 
     name: str
     scopes: frozenset[str]
     digest: str
+    producers: frozenset[str] | None = None
 
 
 def parse_token(entry: str) -> Token:
@@ -37,7 +46,9 @@ def parse_token(entry: str) -> Token:
     scopes = match["scopes"].split("+")
     if unknown := sorted({*scopes} - {*SCOPES}):
         raise ValueError(f"has no scope {unknown[0]!r}: there are {', '.join(SCOPES)}")
-    return Token(match["name"], frozenset(scopes), match["digest"])
+    bound = match["producers"]
+    producers = frozenset(bound.split("+")) if bound else None
+    return Token(match["name"], frozenset(scopes), match["digest"], producers)
 
 
 def is_loopback(host: str) -> bool:
@@ -92,7 +103,8 @@ class HttpSettings(Section):
     tokens: Tokens = Field(
         (),
         description="Services that may call, as NAME:SCOPE+SCOPE:SHA256 with the scopes producer, "
-        "operator and read-only; `galaxy-notify config hash-token` makes an entry of a token.",
+        "operator and read-only; with :producer=NAME+NAME behind it bound to these producers; "
+        "`galaxy-notify config hash-token` makes an entry of a token.",
     )
     jwt_algorithm: Literal[
         "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",

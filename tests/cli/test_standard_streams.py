@@ -69,9 +69,9 @@ def _close_all() -> None:
         os.close(number)
 
 
-def test_ascii__has_a_sign_for_each_of_ours(yard: Graveyard, command: Command) -> None:
+@pytest.mark.usefixtures("yard")
+def test_ascii__has_a_sign_for_each_of_ours(command: Command) -> None:
     """Where the encoding has no dash or arrow, tables stay straight."""
-    yard.accept()
     command.environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     with command.start("status", stdout=subprocess.PIPE) as process:
         shown, _ = process.communicate(timeout=HANG_S)

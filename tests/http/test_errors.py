@@ -40,10 +40,10 @@ def test_unknown_path__is_404(api: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET, PATCH"),
-        ("POST", "/v1/status", "GET"),
-        ("OPTIONS", "/v1/dead-letters:replay", "POST"),
-        ("BREW", "/healthz", "GET"),
+        ("PUT", f"{PATH}/{'0' * 32}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("POST", "/v1/status", "GET, HEAD, OPTIONS"),
+        ("HEAD", "/v1/dead-letters:replay", "OPTIONS, POST"),
+        ("BREW", "/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_unknown_method__is_405_and_names_the_others(
@@ -51,7 +51,9 @@ def test_unknown_method__is_405_and_names_the_others(
 ) -> None:
     """Every method that the path does have is told."""
     done = api.request(method, path)
-    problem(done, 405, "method-not-allowed")
+    assert done.status_code == 405
+    if method != "HEAD":
+        problem(done, 405, "method-not-allowed")
     assert done.headers["allow"] == allowed
 
 
@@ -195,6 +197,9 @@ async def _of_a_broken_api() -> tuple[httpx.Response, list[dict[str, Any]]]:
 
 
 class _Broken:
+    def __getattr__(self, _: str) -> _Broken:
+        return self
+
     async def run(self, _: object) -> None:
         raise ZeroDivisionError("secret")
 
