@@ -51,7 +51,8 @@ class Results:
         """Write text; raise ``OSError`` where a listing can write nothing more."""
         if self.lost is None:
             try:
-                click.echo(text, nl=newline)
+                # Named, because click would write UTF-8 where the terminal has ASCII only.
+                click.echo(text, nl=newline, file=sys.stdout)
             except OSError as error:
                 self.lose(error)
                 if self.is_listing:
@@ -82,7 +83,7 @@ RESULTS: Final = Results()
 def say(text: str, *, newline: bool = True) -> None:
     """Write to standard error; nothing depends on whether somebody reads it."""
     with suppress(OSError):
-        click.echo(text, err=True, nl=newline)
+        click.echo(text, nl=newline, file=sys.stderr)
 
 
 def standard_input() -> BinaryIO:
