@@ -64,8 +64,9 @@ def _settings(reading: Reading) -> Settings:
 
 def _validated(reading: Reading) -> tuple[Settings, set[str]]:
     """Validate each value; what is wrong is told, and left at its default for the other rules."""
+    reading.read()
     try:
-        return Settings.model_validate({"reading": reading}), set()
+        return Settings.model_validate(reading.tables), set()
     except ValidationError as error:
         faults = error.errors(include_url=False)
     wrong: set[str] = set()

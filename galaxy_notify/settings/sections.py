@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-from pydantic import Field, PrivateAttr, SecretStr
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from galaxy_notify.settings.base import FilePath, Section
 from galaxy_notify.settings.display import shown_value
@@ -218,7 +217,7 @@ class LogSettings(Section):
     )
 
 
-class Settings(BaseSettings, frozen=True, extra="forbid", hide_input_in_errors=True):
+class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """All settings of a deployment, checked, with where each one came from."""
 
     redis: RedisSettings = Field(default_factory=RedisSettings)
@@ -233,19 +232,6 @@ class Settings(BaseSettings, frozen=True, extra="forbid", hide_input_in_errors=T
     http: HttpSettings = Field(default_factory=HttpSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **__: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the sources of the reading that is passed; without one, the arguments only."""
-        # The usual sources read the process's environment unasked and skip what they do not know.
-        reading = cast("InitSettingsSource", init_settings).init_kwargs.pop("reading", None)
-        return (init_settings,) if reading is None else reading.sources(settings_cls)
 
     @property
     def sources(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tomllib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,7 +15,6 @@ from typing import Any, cast, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, InitSettingsSource
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import is_carried, printable
@@ -49,27 +48,18 @@ class Reading:
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def sources(self, settings_cls: type[BaseSettings]) -> tuple[InitSettingsSource, ...]:
-        """Read every source, the weakest first; return them with the strongest first."""
-        kinds = (FileSource, CredentialsSource, EnvironmentSource, GivenSource)
-        return tuple(kind(settings_cls, self) for kind in kinds)[::-1]
+    def read(self) -> None:
+        """Read every source, the weakest first, so that the strongest value of a setting stays."""
+        for kind in (FileSource, CredentialsSource, EnvironmentSource, GivenSource):
+            kind(self).read()
 
 
-class Table(dict[str, object]):
-    """The values of a section, shown by name only: pydantic-settings may log what it merges."""
+class Source(ABC):
+    """A source: values for ``Settings``, and what is wrong with others."""
 
-    def __repr__(self) -> str:
-        return repr(list(self))
-
-
-class Source(InitSettingsSource):
-    """A source, read when it is made: values for ``Settings``, and what is wrong with others."""
-
-    def __init__(self, settings_cls: type[BaseSettings], reading: Reading) -> None:
-        super().__init__(settings_cls, {})
+    def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.refuse = reading.problems.append
-        self.read()
 
     @abstractmethod
     def read(self) -> None:
@@ -101,8 +91,7 @@ class Source(InitSettingsSource):
             self.refuse(_unknown(f"{section}.{name}", "setting", known, source))
             return
         value = None if value == "" and known[name].default is None else value
-        for tables in (self.init_kwargs, self.reading.tables):
-            tables.setdefault(section, Table())[name] = value
+        self.reading.tables.setdefault(section, {})[name] = value
         self.reading.origins[f"{section}.{name}"] = source
 
 

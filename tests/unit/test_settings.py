@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -208,17 +207,6 @@ def test_settings__read_nothing_unasked(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert load_settings(None, environ={}).masked() == DEFAULTS
     redis = load_settings(None).redis
     assert (redis.prefix, redis.username) == ("mine", "credential")
-
-
-def test_settings__are_not_in_the_log_of_sources(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What pydantic-settings can be told to log of its sources holds no secret."""
-    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
-    caplog.set_level(logging.DEBUG)
-    settings_from({"redis": {"url": "redis://:s3cr3t@h", "password": "s3cr3t"}})
-    assert "GivenSource" in caplog.text
-    assert "s3cr3t" not in caplog.text
 
 
 ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
