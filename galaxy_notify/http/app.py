@@ -136,7 +136,8 @@ class _Document:
         schemas = parts.setdefault("schemas", {})
         for model in (ProblemDocument, Replay):
             schema = model.model_json_schema(ref_template=_REF)
-            schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+            named = schema.pop("$defs", {}) | {model.__name__: schema}
+            schemas |= for_channels(named, channels)
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         if self._guarded:

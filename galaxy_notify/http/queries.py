@@ -7,8 +7,10 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.datastructures import QueryParams
 
+from galaxy_notify.http.intent_schema import CHANNEL_NAME
 from galaxy_notify.http.moment_schema import ASKED
 from galaxy_notify.http.problems import not_valid
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.ids import CHANNEL, RECIPIENT, TARGET
 from galaxy_notify.model.json_data import printable, whole
 from galaxy_notify.operations.dead_filter import moment_ms
@@ -69,6 +71,9 @@ class ShowQuery(RouteQuery):
 # What the document says of values that are checked where they are used, with a clearer error.
 Moment = Annotated[str, Field(json_schema_extra={"pattern": ASKED})]
 State = Annotated[str, Field(json_schema_extra={"enum": list(STATES)})]
+Class = Annotated[str, Field(json_schema_extra={"enum": list(FAILURE_CLASSES)})]
+#: In the document one of the deployment's channels.
+Channel = Annotated[str, Field(pattern=CHANNEL_NAME["pattern"])]
 User = Annotated[str, Field(json_schema_extra={"pattern": f"^{RECIPIENT}$"})]
 Id = Annotated[str, Field(json_schema_extra={"pattern": f"^{TARGET}$"})]
 
@@ -91,10 +96,10 @@ class ListQuery(Query):
 class DeadQuery(Query):
     """Which dead letters; a filter given twice takes either."""
 
-    channel: list[Annotated[str, Field(pattern=f"^{CHANNEL}$")]] = Field([], max_length=20)
+    channel: list[Channel] = Field([], max_length=20)
     type: list[str] = Field([], max_length=20)
     producer: list[str] = Field([], max_length=20)
-    class_: list[str] = Field([], max_length=20, alias="class")
+    class_: list[Class] = Field([], max_length=20, alias="class")
     since: Moment | None = Field(None, description=f"Died then or later: {_MOMENT}")
     until: Moment | None = Field(None, description="Died then or before")
     limit: int = Field(100, ge=1, le=1000, description="At most so many, the oldest first")

@@ -17,6 +17,7 @@ from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.command import command_for
 from tests.support.dead import Graveyard, Kind
 from tests.support.servers import Server
+from tests.support.wait import wait_until
 
 DEAD = "/v1/dead-letters"
 MISSING = "record_missing"
@@ -195,7 +196,12 @@ def test_log__has_one_line_for_each_request_and_no_secrets(
     """The line names the route's template, never what stands in the path or the query."""
     made = accepted(api, LATER)
     api.get(f"{PATH}/{made}", params={"route": "push:u1"}, headers={"X-Request-Id": "r-77"})
-    (line,) = [one for one in open_process.lines("request") if one["request_id"] == "r-77"]
+
+    def lines() -> list[Any]:
+        return [one for one in open_process.lines("request") if one["request_id"] == "r-77"]
+
+    wait_until(lines, "the request is in the log")
+    (line,) = lines()
     assert (line["method"], line["route"]) == ("GET", f"{PATH}/{{notification_id}}")
     assert (line["status"], line["client"]) == (200, "anonymous")
     assert line["ms"] > 0
