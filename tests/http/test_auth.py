@@ -18,6 +18,7 @@ from tests.http.conftest import AUDIENCE, ISSUER
 from tests.support.api import INTENT, PATH, SCOPES, TOKENS, ApiProcess, bearer, problem
 from tests.support.command import NOWHERE, Command
 from tests.support.servers import Server
+from tests.support.wait import wait_until
 
 ID = "0" * 32
 PREFS = f"/v1/users/{ID}/preferences"
@@ -106,7 +107,10 @@ def test_clients__are_counted_logged_and_recorded(guarded: ApiProcess, server: S
         metrics = ann.get("/metrics").text
     assert shown["routes"][0]["history"][-1]["worker"] == "http:ann"
     assert 'galaxy_notify_http_client_requests_total{client="shop",status="201"}' in metrics
-    assert {"shop", "ann"} <= {line["client"] for line in guarded.lines("request")}
+    wait_until(
+        lambda: {"shop", "ann"} <= {line["client"] for line in guarded.lines("request")},
+        "both are in the log",
+    )
     log = guarded.log.read_text()
     assert not [name for name, token in TOKENS.items() if token in log]
 
@@ -138,7 +142,10 @@ def test_jwt__opens_what_its_scopes_say(
             token = jwt.encode(_claims(scope=scope), signing_key, "ES256")
             done = api.post(PATH, json=INTENT, headers=bearer(token))
             assert done.status_code == status, scope
-    assert "jwt:svc-1" in {line["client"] for line in guarded.lines("request")}
+    wait_until(
+        lambda: "jwt:svc-1" in {line["client"] for line in guarded.lines("request")},
+        "it is in the log",
+    )
 
 
 @pytest.mark.parametrize(
