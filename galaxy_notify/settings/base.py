@@ -13,4 +13,7 @@ FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 class Section(BaseModel):
     """A part of the settings: closed, strict about types, and never changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    # Built when first used: `Settings` checks all sections by one schema of its own.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )

@@ -66,7 +66,7 @@ def _validated(reading: Reading) -> tuple[Settings, set[str]]:
     """Validate each value; what is wrong is told, and left at its default for the other rules."""
     reading.read()
     try:
-        return Settings.model_validate(reading.tables), set()
+        return _made(reading.tables), set()
     except ValidationError as error:
         faults = error.errors(include_url=False)
     wrong: set[str] = set()
@@ -78,7 +78,12 @@ def _validated(reading: Reading) -> tuple[Settings, set[str]]:
         place = name + "".join(f"[{step}]" for step in rest)
         rule = _rule(name, SECTIONS[section].model_fields[field], fault)
         reading.problems.append(f"{place}: {rule} (from {reading.origins[name]})")
-    return Settings.model_validate(reading.tables), wrong
+    return _made(reading.tables), wrong
+
+
+def _made(tables: Mapping[str, Mapping[str, object]]) -> Settings:
+    # Sections that are named, if only with nothing in them, need no schema of their own.
+    return Settings.model_validate({name: {} for name in SECTIONS} | dict(tables))
 
 
 def _rule(name: str, field: FieldInfo, fault: Mapping[str, Any]) -> str:

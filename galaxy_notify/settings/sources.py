@@ -9,7 +9,6 @@ import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -208,6 +207,8 @@ def _list_of(text: str) -> object:
 
 
 def _unknown(name: str, kind: str, known: Mapping[str, object], source: str) -> str:
+    from difflib import get_close_matches  # a fiftieth of a short command
+
     near = get_close_matches(name.rpartition(".")[2], known, n=1)
     hint = f", did you mean {near[0]}?" if near else ""
     return f"{printable(name)}: unknown {kind}{hint} (from {printable(source, 4096)})"
