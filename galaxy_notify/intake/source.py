@@ -12,6 +12,7 @@ from galaxy_notify.intake.receipts import Receipt
 T = TypeVar("T")
 
 _CHUNK: Final = 1000
+_PLAIN: Final = frozenset({list, tuple, set, frozenset, dict})
 _LONGEST_REASON: Final = 200
 
 
@@ -21,6 +22,8 @@ class Source(Generic[T]):
     def __init__(self, intents: Iterable[T]) -> None:
         """Begin to read."""
         self._rest = iter(intents)
+        # These run no code of the program: what comes out of reading them is an interruption.
+        self._is_plain = type(intents) in _PLAIN
         self._failure: Exception | None = None
 
     def chunk(self) -> list[T]:
@@ -31,6 +34,8 @@ class Source(Generic[T]):
                 for intent in islice(self._rest, _CHUNK):
                     found.append(intent)  # what was read before a failure is kept
             except Exception as error:  # it is the program's own: it may raise anything
+                if self._is_plain:
+                    raise
                 self._failure = error
         return found
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from galaxy_notify import AsyncNotifier, Notifier, SourceFailed, Unavailable
+from galaxy_notify.intake import source
 from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.intake.source import Source
 from tests.support.intents import PLAIN
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
@@ -82,3 +84,22 @@ def test_accept_many__without_redis_tells_both() -> None:
         notifier.accept_many(rows(1003))
     assert caught.value.receipts == [None] * 1003
     assert set(range(1000, 1003)) <= set(caught.value.not_written)
+
+
+def test_source__of_a_list_takes_no_interruption_for_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading a list raises nothing by itself: what a signal handler raises goes to the caller."""
+
+    class TooLate(Exception):
+        """What a soft time limit raises."""
+
+    def interrupted(*_: object) -> list[object]:
+        raise TooLate
+
+    listed, generated = Source([1, 2]), Source(iter([1, 2]))
+    monkeypatch.setattr(source, "islice", interrupted)
+    with pytest.raises(TooLate):
+        listed.chunk()
+    assert generated.chunk() == []
+    assert "TooLate" in generated.trouble
