@@ -11,7 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galaxy_notify.http import manners
 from galaxy_notify.http.intents import request_id_in
-from galaxy_notify.http.manners import ALWAYS_SENT, Headers, header, in_origin_form
+from galaxy_notify.http.manners import (
+    ALWAYS_SENT,
+    Headers,
+    header,
+    in_origin_form,
+    without_cookies,
+)
 from galaxy_notify.http.problems import Problem, internal
 from galaxy_notify.http.seats import Seats
 from galaxy_notify.telemetry import Telemetry
@@ -46,7 +52,7 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        scope = in_origin_form(scope)
+        scope = without_cookies(in_origin_form(scope))
         exchange = _Exchange(send, _request_id(scope["headers"]))
         scope.setdefault("state", {})["client"] = ""
         self._seats.enter()

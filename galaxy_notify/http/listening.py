@@ -15,10 +15,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from galaxy_notify.http.manners import ALWAYS_SENT
 from galaxy_notify.http.problems import MEDIA_TYPE, unread
+from galaxy_notify.telemetry.logs import get_logger
 
 _BACKLOG: Final = 2048
 #: From the connect, or the first byte of a request, to the end of its head.
 HEAD_S: Final = 10.0
+#: A head that is not whole after so much is refused.
+HEAD_BYTES: Final = 1 << 16
+#: What is read at a time: in chunks of one byte it takes 25 ms to take apart, 256 KiB a second.
+PIECE_BYTES: Final = 1 << 15
+#: So long what follows an unreadable request is thrown away, so that its answer arrives.
+LINGER_S: Final = 2.0
+#: A client that reads nothing of what it was sent is left after so long.
+UNREAD_S: Final = 30.0
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -64,17 +73,35 @@ def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class BoundedProtocol(H11Protocol):
-    """A connection that is closed where the head of a request does not come in time."""
+    """A connection that is closed where a head does not come, or an answer is not read, in time."""
 
     _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Wait for the first request; take little at a time, so that others have their turn."""
         super().connection_made(transport)
+        # An attribute of asyncio's transport over sockets; its 256 KiB are too much for one turn.
+        transport.max_size = PIECE_BYTES  # type: ignore[attr-defined]
+        # Whatever is not sent yet counts as unread.
+        transport.set_write_buffer_limits(high=0)
         self._wait_for_head()
+
+    def pause_writing(self) -> None:
+        """Wait until the client reads what it was sent."""
+        super().pause_writing()
+        self._wait_for_reader(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Go on: all was sent."""
+        super().resume_writing()
+        self._forget_unread()
 
     def data_received(self, data: bytes) -> None:
         """Wait on, while what has come is no whole head."""
+        if self._is_refused:
+            return
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
             self._wait_for_head()
@@ -99,11 +126,21 @@ class BoundedProtocol(H11Protocol):
         answer = h11.Response(status_code=kind, headers=headers, reason=HTTPStatus(kind).phrase)
         for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more comes; a close while the client still sends loses the answer."""
+        self._is_refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""
         self._stop_waiting()
+        self._forget_unread()
         super().connection_lost(exc)
 
     def _wait_for_head(self) -> None:
@@ -119,3 +156,21 @@ class BoundedProtocol(H11Protocol):
         self._head = None
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+    def _wait_for_reader(self, unread: int) -> None:
+        self._forget_unread()
+        self._unread = self.loop.call_later(UNREAD_S, self._leave_unread, unread)
+
+    def _leave_unread(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < before:
+            self._wait_for_reader(left)
+        else:
+            get_logger("http").warning("answer not read in time", unread_bytes=left)
+            # To close it would wait for the client to read.
+            self.transport.abort()
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

@@ -42,6 +42,16 @@ def header(headers: Headers, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers if key == name), "")
 
 
+def without_cookies(scope: Scope) -> Scope:
+    """Return the scope of a request without its cookies: they say nothing here.
+
+    The framework reads them for every path, before anybody said who calls, and Python before
+    3.11.10 takes seconds for one of 60 kB.
+    """
+    headers = [one for one in scope["headers"] if one[0] != b"cookie"]
+    return scope if len(headers) == len(scope["headers"]) else {**scope, "headers": headers}
+
+
 def in_origin_form(scope: Scope) -> Scope:
     """Return the scope of a request whose target is a whole URL as that of its path."""
     match = _ABSOLUTE.match(scope.get("raw_path", b""))
@@ -110,7 +120,9 @@ _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE: Final = rf"(?:({_NAME})|\"((?:[^\"\\]|\\.)*)\")"
 _PARAMETER: Final = re.compile(rf"({_NAME})={_VALUE}")
 _ANY_VALUE: Final = rf"(?:{_NAME}|\"(?:[^\"\\]|\\.)*\")"
-_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:[ \t]*;[ \t]*(?:{_NAME}={_ANY_VALUE})?)*)")
+# Nothing is matched in two ways (possessive quantifiers): the time is that of the length.
+_ONE: Final = rf"[ \t]*+;(?:[ \t]*+{_NAME}={_ANY_VALUE})?+"
+_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:{_ONE})*+)")
 
 
 def content_codings(values: Sequence[str]) -> list[str]:

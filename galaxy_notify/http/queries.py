@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -9,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from galaxy_notify.http.intent_schema import CHANNEL_NAME
 from galaxy_notify.http.moment_schema import ASKED
-from galaxy_notify.http.problems import not_valid
+from galaxy_notify.http.problems import Problem, fault, not_valid
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.ids import CHANNEL, RECIPIENT, TARGET
 from galaxy_notify.model.json_data import printable, whole
@@ -18,6 +19,8 @@ from galaxy_notify.operations.list_filter import STATES
 
 NOTIFICATION: Final = "^[0-9a-f]{32}$"
 
+#: More than every filter as often as it may be given.
+MOST_PARAMETERS: Final = 128
 #: Filters that may be given several times.
 _MANY: Final = frozenset({"state", "type", "producer", "channel", "class"})
 _MOMENT: Final = "RFC 3339, epoch ms, or so long ago (15m, 2h, 3d)"
@@ -34,9 +37,16 @@ def moment(field: str, text: str | None, now_ms: int) -> int | None:
 
 
 def check_query(given: QueryParams) -> None:
-    """Refuse what is given twice and can be meant once; raise a `Problem`."""
-    for name in given:
-        if name not in _MANY and len(given.getlist(name)) > 1:
+    """Refuse too many parameters, and what is given twice and can be meant once.
+
+    Raises a `Problem`.
+    """
+    names = Counter(name for name, _ in given.multi_items())
+    if names.total() > MOST_PARAMETERS:
+        message = f"has more than {MOST_PARAMETERS} parameters"
+        raise Problem("invalid", f"the query {message}", [fault("", message)])
+    for name, times in names.items():
+        if name not in _MANY and times > 1:
             raise not_valid(printable(name), "is given twice")
 
 

@@ -19,7 +19,7 @@ from galaxy_notify.daemon.supervisor import Pulse, Supervisor, environ_superviso
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Doorkeeper
-from galaxy_notify.http.listening import BoundedProtocol, listen
+from galaxy_notify.http.listening import HEAD_BYTES, BoundedProtocol, listen
 from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem
 from galaxy_notify.http.threads import Threads
@@ -64,6 +64,7 @@ class ApiServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=-(-settings.http.shutdown_ms // 1000),
         )

@@ -12,6 +12,8 @@ from galaxy_notify.model.json_shape import Limits, check_shape
 
 #: In a shorter text nothing can take long.
 _SHORT: Final = 4096
+#: The time that a whole number takes grows with the square of its digits, and nothing else runs.
+_MOST_DIGITS: Final = 256
 
 
 def parse_json(raw: bytes, what: str, limits: Limits | None = None) -> Any:
@@ -28,7 +30,10 @@ def read_json(raw: bytes, what: str) -> Any:
     """Return the value of a text whose shape was checked; raise ``InvalidIntent``."""
     try:
         return json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant
+            raw.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_int=_whole,
         )
     except UnicodeDecodeError as error:
         reason = f"{what} is not UTF-8 at byte {error.start + 1}"
@@ -55,6 +60,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, count in counts.items() if count > 1)
         raise InvalidIntent(printable(twice), "is given twice")
     return named
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(digits[:_MOST_DIGITS])
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -237,6 +237,7 @@ LINES: dict[bytes, tuple[str, str]] = {
     b'{"a":' * 100_000: ("", "the line is nested too deeply"),
     b"NaN": ("", "the line is not JSON: NaN is no number"),
     b"-Infinity": ("", "the line is not JSON: -Infinity is no number"),
+    b"9" * 257: ("", "the line is not JSON: a number has far too many digits"),
     b"9" * 5000: ("", "the line is not JSON: a number has far too many digits"),
     b"null": ("", "an intent is an object, not null"),
     b"[]": ("", "an intent is an object, not a list"),

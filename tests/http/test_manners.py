@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from galaxy_notify.http.manners import media_type
+from galaxy_notify.http.manners import media_type, without_cookies
 from tests.support.api import INTENT, PATH, TOKENS, ApiProcess, fields, problem
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -83,6 +83,11 @@ def test_content_type__of_something_else_is_415(api: httpx.Client, kind: str) ->
         ("a/b;;", ("a/b", {})),
         ("a/b; x=1; X=2", None),
         ("", None),
+        ("a/b" + "; ;" * 10_000, ("a/b", {})),
+        ("a/b" + "; ;" * 10_000 + "x", None),
+        ("a/b" + " " * 60_000 + "x", None),
+        ("a/b;" + "a" * 60_000, None),
+        ('a/b;a="' + '\\"' * 30_000, None),
     ],
 )
 def test_media_type__is_taken_apart(text: str, found: object) -> None:
@@ -146,6 +151,28 @@ def test_parameter__given_twice_is_422(api: httpx.Client) -> None:
     assert api.get(f"{PATH}?type=a&type=b").status_code == 200
 
 
+def test_parameters__too_many_are_422(api: httpx.Client) -> None:
+    """They are counted, not compared with each other; what the filters allow is let be."""
+    few = "&".join(["type=a"] * 20 + ["producer=p"] * 20 + ["state=open"] * 20)
+    assert api.get(f"{PATH}?{few}").status_code == 200
+    many = "&".join(f"{number:x}" for number in range(10_000))
+    told = problem(api.get(f"{PATH}?{many}"), 422, "invalid")
+    assert "more than 128 parameters" in told["detail"]
+
+
+def test_cookies__are_not_read() -> None:
+    """Nothing here has any: none is left to the framework, which reads them for every path."""
+    headers = [(b"host", b"a"), (b"cookie", b'a="\\'), (b"cookie", b"b")]
+    left = without_cookies({"type": "http", "headers": headers})
+    assert left["headers"] == [(b"host", b"a")]
+
+
+def test_cookie__of_nothing_but_escapes_is_let_be(api: httpx.Client) -> None:
+    """What takes the framework seconds to read is answered as none; a head may have 64 KiB."""
+    cookie = 'a="' + "\\" * 60_000 + '"'
+    assert api.get("/healthz", headers={"Cookie": cookie}).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/nope", "/v1/status"])
 def test_answer__is_nobodys_to_keep(api: httpx.Client, path: str) -> None:
     """No cache keeps it, no browser takes it for something else, no page frames it."""
@@ -186,6 +213,15 @@ def test_unreadable_request__is_a_problem_too(
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"application/problem+json" in answer
     assert b"urn:galaxy-notify:problem:" in answer
+
+
+def test_body__that_ends_in_nonsense_is_a_problem_too(api: httpx.Client) -> None:
+    """The request that was begun is over with the answer."""
+    head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    rest = b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\nno chunk\r\n"
+    answer = _raw(api, head % PATH.encode() + rest)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
 
 
 def test_two_lengths__are_400(api: httpx.Client) -> None:
