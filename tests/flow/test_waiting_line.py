@@ -16,13 +16,13 @@ import redis
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.http.problems import Problem, redis_faults
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
-from galaxy_notify.redis_state import async_pools, pools
+from galaxy_notify.redis_state import async_pools, connection, pools
 from galaxy_notify.redis_state.connection import async_client, sync_client
 from galaxy_notify.redis_state.failed_calls import failed_call
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.site import Site
-from tests.support.wait import until, wait_until
+from tests.support.wait import HANG_S, until, wait_until
 
 Found = Callable[..., Site]
 
@@ -35,6 +35,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have those who wait look often, so that they give up soon."""
     for module in (pools, async_pools):
         monkeypatch.setattr(module, "LOOK_S", 0.02)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no call end because the machine is slow: what is asked is who gets a turn."""
+    monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", HANG_S)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", HANG_S)
+    for module in (pools, async_pools):
+        monkeypatch.setattr(module, "LOOKS", 1000)
 
 
 @pytest.fixture
@@ -88,6 +97,7 @@ def test_pool__serves_all_in_order_for_as_long_as_redis_answers(server: Server) 
     client.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_notifier__has_a_turn_for_each_of_thousands(server: Server, found: Found) -> None:
     """Thousands of calls at once are accepted, over the few connections that there are."""
     site = found(server)
@@ -103,6 +113,7 @@ def test_notifier__has_a_turn_for_each_of_thousands(server: Server, found: Found
     assert site.client.info("stats")["total_connections_received"] <= before + 8
 
 
+@pytest.mark.usefixtures("patient")
 def test_notifier__has_a_turn_for_each_of_many_threads(server: Server, found: Found) -> None:
     """The same for 200 threads on one notifier."""
     site = found(server)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
+from unicodedata import category
 
 import msgpack
 import structlog
@@ -224,8 +225,13 @@ def test_log__of_any_text(said: str, secret: str) -> None:
 
 @given(SURROGATES)
 def test_terminal__is_steered_by_no_text(said: str) -> None:
-    """What is printed for a person has no control character but line ends and tabs."""
-    assert all(c.isprintable() or c in "\n\t" for c in printable(said))
+    """What is printed for a person has no control character but line ends and tabs.
+
+    Nor has it anything that turns the direction of what follows, or ends a line in another way.
+    """
+    shown = set(printable(said)) - {"\n", "\t"}
+    assert not {category(c) for c in shown} & {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
+    assert not shown & {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
 
 @given(st.binary(max_size=40) | st.none() | st.integers())
