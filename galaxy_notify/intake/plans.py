@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.planning import Plan, plan
@@ -84,10 +85,13 @@ def plan_named(intent: Intent, deployment: Deployment, named: str | None) -> Pla
 
 
 class Planner:
-    """Keeps much work off an event loop: what is heavy is done in a thread, one at a time."""
+    """Keeps much work off an event loop: what is heavy is done in threads, in turn for a loop."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+        # A lock belongs to the loop in which somebody first waited for it.
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
 
     async def plans_of(
         self, intents: Sequence[Item], deployment: Deployment
@@ -102,8 +106,9 @@ class Planner:
         return await self.run(work) if is_heavy([intent]) else work()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do the work in a thread, when all that was asked for before is done."""
-        async with self._turn:
+        """Do the work in a thread, when all that this event loop asked for before is done."""
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turn:
             return await asyncio.to_thread(work)
 
 

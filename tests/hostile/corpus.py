@@ -251,7 +251,7 @@ LINES: dict[bytes, tuple[str, str]] = {
     _SAYS + b',"\\u0000\\n":1}': ("\\x00\\n", "unknown field"),
     _SAYS + b',"title":"\\udfff"}': ("title", "must be text, not text with a lone surrogate"),
     _SAYS + b',"data":{"a":1e999}}': ("data.a", "must be a finite number"),
-    _SAYS + b',"data":{"a":' + b"9" * 4000 + b"}}": ("data.a", "must be a whole number of at most"),
+    _SAYS + b',"data":{"a":' + b"9" * 200 + b"}}": ("data.a", "must be a whole number of at most"),
     _SAYS + b',"data":{"a":' + b"[" * 40 + b"]" * 40 + b"}}": ("data.a" + "[0]" * 31, "is nested"),
     _SAYS + b',"data":{"\\ud800":1}}': ("data.\\ud800", "has a name with a lone surrogate"),
     _SAYS + b',"data":{"":{"\\n":[{"a":1e999}]}}}': ("data..\\n[0].a", "must be a finite number"),

@@ -60,6 +60,16 @@ def test_plans__of_what_is_heavy_are_made_beside_the_loop(monkeypatch: pytest.Mo
     assert [one is threading.main_thread() for one in threads] == [True, False]
 
 
+def test_planner__works_in_one_loop_after_another() -> None:
+    """What had to wait for its turn in one event loop keeps no other loop out."""
+    planner = Planner()
+
+    async def some() -> list[int]:
+        return await asyncio.gather(*(planner.run(lambda: 1) for _ in range(3)))
+
+    assert [asyncio.run(some()), asyncio.run(some())] == [[1, 1, 1]] * 2
+
+
 def test_entries__of_many_bytes_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of the intent stream that takes long to parse is parsed in a thread."""
     threads: list[threading.Thread] = []
