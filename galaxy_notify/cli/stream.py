@@ -150,10 +150,12 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
 
     What it has not read or acknowledged, and which events it has handled, is forgotten, too. Stop
     its consumers first: they make it again, and are given all events in the stream once more. A
-    group of which a consumer was seen within ten minutes is dropped with --force only.
+    group of which a consumer was seen within ten minutes is dropped with --force only, as is one
+    that has read everything where nothing proves that no consumer waits for more.
     """
     from galaxy_notify.model.json_data import is_carried
     from galaxy_notify.redis_state import stream
+    from galaxy_notify.redis_state.group_report import least_lag
     from galaxy_notify.redis_state.readers import read_readers, whose_use
     from galaxy_notify.redis_state.streams import read_streams
 
@@ -162,10 +164,11 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
         raise click.UsageError(f"not the name of a group: {shown}")
     with app.open() as place:
         streams = [report for report in read_streams(place) if group in report.groups]
+        reports = [report.groups[group] for report in streams]
         if not force:
             readers = read_readers(place, ((report.key, group) for report in streams))
-            _refuse_one_in_use(shown, whose_use(readers.values()))
-        reports = [report.groups[group] for report in streams]
+            unread = any(map(least_lag, reports))
+            _refuse_one_in_use(shown, whose_use(readers.values(), unread=unread))
         if reports:
             confirm(_question(shown, reports), yes=yes)
         dropped = stream.drop_group(place.client, place.all_keys, group)

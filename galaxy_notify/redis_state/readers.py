@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,8 +28,9 @@ class Readers:
     """Who reads a group; each part says whether it is *known*, as the user may lack the right.
 
     *seen_ms* is how long ago one of its consumers last asked for entries, None where it has no
-    consumer. *held_ms* is how long ago the entry was delivered that *holder* holds for longest,
-    None where none is held; the entry may be much older.
+    consumer. Before Redis 7.2 an asking that is given nothing is not noted: *notes_waiting* says
+    that this server notes it. *held_ms* is how long ago the entry was delivered that *holder* holds
+    for longest, None where none is held; the entry may be much older.
     """
 
     is_seen_known: bool = False
@@ -38,23 +39,27 @@ class Readers:
     is_held_known: bool = False
     held_ms: int | None = None
     holder: str = ""
+    notes_waiting: bool = False
 
     def is_gone_for(self, ms: int) -> bool:
         """Tell whether it is proven that no consumer was seen for so long."""
         return self.is_seen_known and (self.seen_ms is None or self.seen_ms >= ms)
 
 
-def whose_use(found: Iterable[Readers]) -> str:
+def whose_use(found: Collection[Readers], *, unread: bool) -> str:
     """Say why a group must be taken for one that is read; empty where it is proven not to be.
 
     A consumer of ours asks for entries every half second, one that handles an event when it is
-    done with it; a process that is started again is back within minutes.
+    done with it; a process that is started again is back within minutes. Silence proves that none
+    is there where entries are *unread*, or where the server notes who waits for more.
     """
     for readers in found:
         if not readers.is_seen_known:
             return "this user may not ask for its consumers (XINFO CONSUMERS)"
         if not readers.is_gone_for(IN_USE_MS):
             return f"its consumer {readers.seen} was seen {duration(readers.seen_ms or 0)} ago"
+    if found and not unread and not all(readers.notes_waiting for readers in found):
+        return "it has read everything, and a consumer may wait for more"
     return ""
 
 
@@ -92,6 +97,7 @@ def _seen(reply: Any) -> Iterator[tuple[str, Any]]:
     if latest := min(rows, key=lambda row: int(row[b"idle"]), default=None):
         yield "seen_ms", int(latest[b"idle"])
         yield "seen", text(latest[b"name"])
+        yield "notes_waiting", b"inactive" in latest
 
 
 def _held(reply: Any) -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.readers import IN_USE_MS, Readers, whose_use
 from tests.support.command import NOWHERE, Command, command_for
 from tests.support.events import KEYS, event_fields, event_id, found, pending, publish
 from tests.support.program import PROGRAM, ROOT, environment, program
@@ -181,6 +182,39 @@ def test_drop_group__refuses_one_that_is_read(client: redis.Redis, command: Comm
     assert "1 pending" in done.stderr
     assert command.told("stream", "drop-group", "gateway", "--force", "--yes")["shards"] == 1
     assert pending(client) == -1
+
+
+def test_drop_group__refuses_one_that_may_wait_for_more(
+    client: redis.Redis, command: Command
+) -> None:
+    """Before Redis 7.2 a consumer that waits and was given nothing is not to be seen."""
+    client.xgroup_create(KEYS.stream, "gateway", "0", mkstream=True)
+    assert client.xreadgroup("gateway", "gw-1", {KEYS.stream: ">"}, block=1) in ([], {})
+    done = command.run("stream", "drop-group", "gateway", "--yes")
+    assert done.exit_code == 2, done.output
+    assert "may be in use: it" in done.stderr
+    assert pending(client) == 0
+    assert command.told("stream", "drop-group", "gateway", "--force", "--yes")["shards"] == 1
+
+
+@pytest.mark.parametrize(
+    ("readers", "unread", "use"),
+    [
+        (Readers(True), True, ""),
+        (Readers(True), False, "may wait for more"),
+        (Readers(True, IN_USE_MS, "a"), True, ""),
+        (Readers(True, IN_USE_MS, "a"), False, "may wait for more"),
+        (Readers(True, IN_USE_MS, "a", notes_waiting=True), False, ""),
+        (Readers(True, 1, "a", notes_waiting=True), True, "its consumer a was seen"),
+        (Readers(), True, "may not ask"),
+    ],
+)
+def test_group__is_unused_only_where_that_is_proven(
+    readers: Readers, unread: bool, use: str
+) -> None:
+    """Silence is no proof where a consumer may wait for an event without being noted."""
+    assert use in whose_use([readers], unread=unread)
+    assert bool(use) is bool(whose_use([readers], unread=unread))
 
 
 def test_drop_group__refuses_where_it_may_not_ask(server: Server, client: redis.Redis) -> None:
