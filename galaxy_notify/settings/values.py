@@ -68,7 +68,8 @@ def _url(value: str) -> str:
 
 def _check_address(host: str, port: int | None) -> None:
     """Raise ``ValueError`` for what nobody can connect to."""
-    host.encode("idna")
+    if host:
+        host.encode("idna")
     if not host.isprintable() or " " in host or port == 0:
         raise ValueError
 

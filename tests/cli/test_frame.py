@@ -218,3 +218,18 @@ def _on_terminal(command: Command, environ: dict[str, str]) -> str:
     os.close(controller)
     assert process.returncode == 0
     return shown.decode()
+
+
+def test_end__runs_what_was_registered_for_it() -> None:
+    """A command ends at once, with its code, its whole output, and what others asked for."""
+    code = (
+        "import atexit, sys; from galaxy_notify.cli import main;"
+        "atexit.register(lambda: print('registered', flush=True));"
+        "sys.argv = ['galaxy-notify', 'show', 'nothing']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=HANG_S
+    )
+    assert done.returncode == 3
+    assert done.stdout == "registered\n"
+    assert "nothing is no id of ours" in done.stderr
