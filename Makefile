@@ -34,7 +34,7 @@ demo: $(VENV)/.runtime ## Watch notifications being accepted, published, retried
 test: check ## Check, then the tests on one server: about three minutes on two cores
 	@$(PYTEST) $(ARGS)
 
-test-all: check ## The tests on every server, deployments, many examples: about twenty minutes
+test-all: check ## The tests on every server, deployments, many examples: about ten minutes
 	@test -e .servers/fetched || ! $(BIN)/python -m tests.support.newest_servers .servers \
 		|| touch .servers/fetched
 	@GN_SUITE=all $(PYTEST) -m 'not slow' $(ARGS)
