@@ -19,8 +19,8 @@ from galaxy_notify.errors import (
 )
 
 if TYPE_CHECKING:
-    from galaxy_notify.intake.background import BackgroundNotifier
-    from galaxy_notify.intake.background_options import BackgroundOptions
+    from galaxy_notify.background.notifier import BackgroundNotifier
+    from galaxy_notify.background.options import BackgroundOptions
     from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
     from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
     from galaxy_notify.model.intent import Intent
@@ -53,8 +53,8 @@ __all__ = [
 _HOMES = {
     "AsyncNotifier": "galaxy_notify.intake.notifier",
     "Notifier": "galaxy_notify.intake.notifier",
-    "BackgroundNotifier": "galaxy_notify.intake.background",
-    "BackgroundOptions": "galaxy_notify.intake.background_options",
+    "BackgroundNotifier": "galaxy_notify.background.notifier",
+    "BackgroundOptions": "galaxy_notify.background.options",
     "Cancelled": "galaxy_notify.intake.receipts",
     "Receipt": "galaxy_notify.intake.receipts",
     "Rescheduled": "galaxy_notify.intake.receipts",

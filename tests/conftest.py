@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import hypothesis
 import pytest
 
-from galaxy_notify.redis_state.server_binaries import ServerBinary, version_key
+from galaxy_notify.embedded.binaries import ServerBinary, version_key
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import (
     Server,

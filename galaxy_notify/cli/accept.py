@@ -136,7 +136,7 @@ class _NotWritten:
 
 def _cause(failure: CallFailed) -> str:
     """Say what Redis answered, and the right where one is missing."""
-    from galaxy_notify.redis_state.faults import RedisFault
+    from galaxy_notify.redis_client.faults import RedisFault
 
     if isinstance(failure.__cause__, RedisFault) and failure.__cause__.fault.server:
         return told_unavailable(failure)

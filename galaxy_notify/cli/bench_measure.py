@@ -18,7 +18,7 @@ from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.settings import Settings

@@ -17,7 +17,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.embedded import EmbeddedServer
+    from galaxy_notify.embedded.server import EmbeddedServer
 
 # Its daemons and its server have bounds of their own, which it waits for.
 _PATIENCE_S: Final = 60.0
@@ -34,7 +34,7 @@ def command() -> None:
     SIGNALS.go_on()
     from galaxy_notify.cli.demo_stage import Stage
     from galaxy_notify.cli.demo_story import tell
-    from galaxy_notify.redis_state.embedded import EmbeddedServer
+    from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.telemetry.logs import configure_logs
 
     # The story tells what happens; what is logged beside it would only disturb.

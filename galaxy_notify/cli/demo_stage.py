@@ -20,7 +20,7 @@ from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import Target
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.place import Place, open_place
 from galaxy_notify.settings import Settings, load_settings
 from galaxy_notify.signals import SIGNALS

@@ -16,7 +16,7 @@ from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.faults import Fault
+    from galaxy_notify.redis_client.faults import Fault
 
 
 class Exit(IntEnum):

@@ -22,7 +22,7 @@ from galaxy_notify.cli.standard_streams import standard_input
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import Outcome, RejectFilter, Rejects
-    from galaxy_notify.redis_state.rejects import RejectRow
+    from galaxy_notify.redis_inspect.rejects import RejectRow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

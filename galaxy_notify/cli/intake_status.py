@@ -18,8 +18,8 @@ def status(app: Application, as_json: bool) -> None:
 
     What no reader was given yet, what is in hand, the age of the oldest of both, and the rejects.
     """
+    from galaxy_notify.redis_inspect.rejects import read_state
     from galaxy_notify.redis_state.keys import IntentKeys
-    from galaxy_notify.redis_state.rejects import read_state
 
     own = app.settings.intake
     with app.open() as place:

@@ -88,7 +88,7 @@ def command(
 def _read(place: Place, given: dict[str, Any], limit: int, cursor: str | None) -> tuple[Page, int]:
     """Read until there are as many as were asked for, or no more; return the server's time, too."""
     from galaxy_notify.operations.listing import list_notifications
-    from galaxy_notify.redis_state.reading import server_now
+    from galaxy_notify.redis_inspect.reading import server_now
 
     now_ms = server_now(place)
     wanted = _filter(given, now_ms)

@@ -17,7 +17,7 @@ from galaxy_notify.errors import InvalidPreference
 from galaxy_notify.model.preference import SEVERITIES
 
 if TYPE_CHECKING:
-    from galaxy_notify.intake.preferences import Preferences
+    from galaxy_notify.intake.rules.preferences import Preferences
     from galaxy_notify.redis_state.preferences import UserChange
 
 _type_option = click.option(
@@ -39,9 +39,9 @@ def command() -> None:
 @pass_application
 def get(app: Application, user: str, as_json: bool) -> None:
     """Show what a user wants; one who never said so has the defaults."""
-    from galaxy_notify.intake.preferring import get_flow
+    from galaxy_notify.intake.rules.preferring import get_flow
     from galaxy_notify.model.preference_input import check_user
-    from galaxy_notify.redis_state.flows import run_flow_sync
+    from galaxy_notify.redis_client.flows import run_flow_sync
 
     with _refusing():
         check_user(user)
@@ -80,7 +80,7 @@ def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
 @pass_application
 def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> int:
     """Remove what was set of a type, or of every type."""
-    from galaxy_notify.intake.preferences import removed
+    from galaxy_notify.intake.rules.preferences import removed
 
     return _changed(app, lambda: removed(user, type_name), as_json)
 
@@ -91,7 +91,7 @@ def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> 
 @pass_application
 def silence(app: Application, user: str, as_json: bool) -> int:
     """Tell a user nothing but what is mandatory, until resume."""
-    from galaxy_notify.intake.preferences import silenced
+    from galaxy_notify.intake.rules.preferences import silenced
 
     return _changed(app, lambda: silenced(user), as_json)
 
@@ -102,7 +102,7 @@ def silence(app: Application, user: str, as_json: bool) -> int:
 @pass_application
 def resume(app: Application, user: str, as_json: bool) -> int:
     """Go by what was set before the user was silenced."""
-    from galaxy_notify.intake.preferences import resumed
+    from galaxy_notify.intake.rules.preferences import resumed
 
     return _changed(app, lambda: resumed(user), as_json)
 
@@ -113,7 +113,7 @@ def resume(app: Application, user: str, as_json: bool) -> int:
 @pass_application
 def delete(app: Application, user: str, as_json: bool) -> int:
     """Forget all that a user wants."""
-    from galaxy_notify.intake.preferences import deleted
+    from galaxy_notify.intake.rules.preferences import deleted
 
     return _changed(app, lambda: deleted(user), as_json)
 
@@ -151,7 +151,7 @@ def export(app: Application, as_json: bool) -> int:
 
 def _wanted(preferences: Preferences, user: str, given: dict[str, Any]) -> UserChange:
     """Return what the options ask for; raise ``UsageError`` where they ask for nothing."""
-    from galaxy_notify.intake.preferences import wish
+    from galaxy_notify.intake.rules.preferences import wish
     from galaxy_notify.redis_state.preferences import UserChange
 
     fields = _quiet_fields(user, given["hours"], given["zone"], given["no_quiet"])
@@ -167,7 +167,7 @@ def _wanted(preferences: Preferences, user: str, given: dict[str, Any]) -> UserC
 def _quiet_fields(
     user: str, hours: str | None, zone: str | None, no_quiet: bool
 ) -> dict[str, bytes]:
-    from galaxy_notify.intake.preferences import quieted
+    from galaxy_notify.intake.rules.preferences import quieted
 
     if (hours is None) != (zone is None):
         raise click.UsageError("--quiet and --zone go together")
@@ -186,7 +186,7 @@ def _changed(app: Application, change: Callable[[], UserChange], as_json: bool) 
 
 def _change(preferences: Preferences, change: UserChange, as_json: bool) -> int:
     """Make a change and show what holds now."""
-    from galaxy_notify.intake.preferences import is_changed
+    from galaxy_notify.intake.rules.preferences import is_changed
 
     changed = is_changed(preferences.change([change]))
     found = preferences.get(change.user)

@@ -15,7 +15,7 @@ from galaxy_notify.cli.output import echo, note, plural, sum_up
 from galaxy_notify.errors import CallFailed, Invalid
 
 if TYPE_CHECKING:
-    from galaxy_notify.intake.preferences import Preferences
+    from galaxy_notify.intake.rules.preferences import Preferences
     from galaxy_notify.redis_state.calls import Answer
     from galaxy_notify.redis_state.place import Place
     from galaxy_notify.redis_state.preferences import UserChange
@@ -73,7 +73,7 @@ class _Import:
 
     def _answered(self, line: Line, read: _Read, answer: Answer | None) -> dict[str, Any] | None:
         """Return what to tell of a line; None where nothing is known of it."""
-        from galaxy_notify.intake.preferences import check_stored
+        from galaxy_notify.intake.rules.preferences import check_stored
 
         if answer is None:
             return _told(line, read.user, "refused", read.error)
@@ -129,8 +129,8 @@ def export_all(place: Place) -> int:
 
 
 def _everybody(place: Place) -> Iterator[tuple[bytes, Any]]:
-    from galaxy_notify.intake.preferring import page_flow
-    from galaxy_notify.redis_state.flows import run_flow_sync
+    from galaxy_notify.intake.rules.preferring import page_flow
+    from galaxy_notify.redis_client.flows import run_flow_sync
 
     for keys in place.all_keys:
         cursor = b"0"
@@ -153,7 +153,7 @@ def _name(raw: bytes) -> str | None:
 
 
 def _read(line: Line, known: Sequence[str]) -> _Read:
-    from galaxy_notify.intake.preferences import replaced
+    from galaxy_notify.intake.rules.preferences import replaced
     from galaxy_notify.model.preference_input import check_user, read_document
 
     user = None

@@ -17,7 +17,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.embedded import EmbeddedServer
+    from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.settings import Settings
 
 
@@ -74,8 +74,8 @@ def _serve(
 
 
 def _embedded(settings: Settings) -> EmbeddedServer:
-    from galaxy_notify.redis_state.embedded import EmbeddedServer
-    from galaxy_notify.redis_state.state_dir import resolve_state_dir
+    from galaxy_notify.embedded.server import EmbeddedServer
+    from galaxy_notify.embedded.state_dir import resolve_state_dir
 
     return EmbeddedServer(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
 

@@ -26,8 +26,8 @@ from galaxy_notify.cli.stream_view import lag_shown
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.status import Status
-    from galaxy_notify.redis_state.inspector import Backlog
-    from galaxy_notify.redis_state.streams import StreamReport
+    from galaxy_notify.redis_inspect.inspector import Backlog
+    from galaxy_notify.redis_inspect.streams import StreamReport
 
 _INDENT = "  "
 _NAME = 64

@@ -53,7 +53,7 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
 
     It reads beside the groups and takes nothing away from them.
     """
-    from galaxy_notify.redis_state import stream
+    from galaxy_notify.redis_inspect import stream
 
     with app.open() as place:
         if follow:
@@ -81,8 +81,8 @@ def groups(app: Application, as_json: bool) -> None:
     it. Parked entries are those that a group could not handle; they rest in the stream that ends in
     :parked.
     """
-    from galaxy_notify.redis_state.stream import parked_length
-    from galaxy_notify.redis_state.streams import read_streams
+    from galaxy_notify.redis_inspect.stream import parked_length
+    from galaxy_notify.redis_inspect.streams import read_streams
 
     with app.open() as place:
         rows = [
@@ -118,8 +118,8 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
         return
     import asyncio
 
-    from galaxy_notify.daemon.signals import EndSignals
     from galaxy_notify.gateway import GatewayConsumer
+    from galaxy_notify.process.end_signals import EndSignals
     from galaxy_notify.telemetry.logs import configure_logs
 
     configure_logs("warning", settings.log.format)
@@ -154,10 +154,10 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     that has read everything where nothing proves that no consumer waits for more.
     """
     from galaxy_notify.model.json_data import is_carried
-    from galaxy_notify.redis_state import stream
+    from galaxy_notify.redis_inspect import stream
+    from galaxy_notify.redis_inspect.readers import read_readers, whose_use
+    from galaxy_notify.redis_inspect.streams import read_streams
     from galaxy_notify.redis_state.group_report import least_lag
-    from galaxy_notify.redis_state.readers import read_readers, whose_use
-    from galaxy_notify.redis_state.streams import read_streams
 
     shown = printable(group)
     if not is_carried(group):

@@ -12,9 +12,9 @@ from galaxy_notify.errors import Corrupt
 
 if TYPE_CHECKING:
     from galaxy_notify.gateway import Event
+    from galaxy_notify.redis_inspect.stream import StreamEntry
+    from galaxy_notify.redis_inspect.streams import StreamReport
     from galaxy_notify.redis_state.group_report import GroupReport
-    from galaxy_notify.redis_state.stream import StreamEntry
-    from galaxy_notify.redis_state.streams import StreamReport
 
 _WIDE = 200
 

@@ -20,12 +20,12 @@ from galaxy_notify.encoding import Encoder
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.stream_member import Entry, Waiting
 from galaxy_notify.redis_state.calls import Claim
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.settlement import Settled
 from galaxy_notify.redis_state.store import Store
-from galaxy_notify.redis_state.stream_member import Entry, Waiting
 from galaxy_notify.telemetry.logs import get_logger
 
 VARIABLE: Final = "GN_FAILPOINTS"

@@ -9,15 +9,15 @@ from typing import Final
 
 from galaxy_notify import __version__
 from galaxy_notify.daemon.intake_part import IntakePart
-from galaxy_notify.daemon.joining import Joining
-from galaxy_notify.daemon.naming import process_id
-from galaxy_notify.daemon.signals import DRAIN_S, EndSignals
-from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
+from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
+from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.naming import process_id
+from galaxy_notify.process.supervisor import Pulse, environ_supervisor
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
+from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.settings import Settings, untagged
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger

@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Final
 
 from galaxy_notify.daemon.failpoints import intents_on
-from galaxy_notify.intake.intent_reader import IntentReader, ReaderOptions
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, RedisFault
+from galaxy_notify.intake_stream.reader import IntentReader, ReaderOptions
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault
+from galaxy_notify.redis_client.persistence import StopFlag
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.persistence import StopFlag
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger

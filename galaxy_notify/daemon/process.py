@@ -13,22 +13,22 @@ from dataclasses import replace
 from galaxy_notify import __version__
 from galaxy_notify.daemon.failpoints import encoder_of
 from galaxy_notify.daemon.intake_part import IntakePart
-from galaxy_notify.daemon.joining import Joining
-from galaxy_notify.daemon.naming import process_id
 from galaxy_notify.daemon.reload import reloadable, restart_needed
 from galaxy_notify.daemon.shard import Shard, Shared
-from galaxy_notify.daemon.signals import DRAIN_S, EndSignals
 from galaxy_notify.daemon.status import StatusLine
-from galaxy_notify.daemon.supervisor import Pulse, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
+from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.naming import process_id
+from galaxy_notify.process.supervisor import Pulse, environ_supervisor
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
 from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
+from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.scripts import load_all
 from galaxy_notify.redis_state.worker_process import own_process
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry

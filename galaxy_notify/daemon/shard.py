@@ -18,12 +18,12 @@ from galaxy_notify.publishing.publisher import Pace, Publisher
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.waiter import Waiter
 from galaxy_notify.publishing.worker import Hooks, Worker
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.nodes import at_shard, node_of
 from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.dead_retention import DeadRules
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import at_shard, node_of
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -55,7 +55,7 @@ class Shard:
         self._shared = shared
         settings, policy = shared.settings, shared.policy
         channels = settings.worker.channels
-        self._client = at_shard(shared.client, keys)
+        self._client = at_shard(shared.client, keys.tag)
         store = self._store = store_on(
             self._client,
             keys,

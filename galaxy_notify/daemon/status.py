@@ -8,11 +8,11 @@ from math import inf
 from typing import Final
 
 from galaxy_notify.daemon.shard import Shard, Shared
-from galaxy_notify.daemon.supervisor import Supervisor
 from galaxy_notify.errors import GalaxyNotifyError
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.gauges import ShardGauge, read_gauges
-from galaxy_notify.redis_state.nodes import at_shard, look_again
+from galaxy_notify.process.supervisor import Supervisor
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.nodes import at_shard, look_again
+from galaxy_notify.redis_inspect.gauges import ShardGauge, read_gauges
 from galaxy_notify.telemetry import Backlog, Snapshot
 
 _EVERY_S: Final = 10.0
@@ -63,7 +63,7 @@ class StatusLine:
             await self._try_to_revive()
 
     async def _read(self, shard: Shard) -> ShardGauge:
-        client = at_shard(self._shared.client, shard.keys)
+        client = at_shard(self._shared.client, shard.keys.tag)
         try:
             return await read_gauges(client, shard.keys, self._shared.settings.worker.channels)
         except RedisFault as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from galaxy_notify.fsck.notifications import SeenNotification
 from galaxy_notify.model.route import FORMAT, newer_format
-from galaxy_notify.redis_state.fsck_notifications import SeenNotification
 
 _NEEDING: Final = b"pfd"
 _STATUSES: Final = b"pfPdcesx"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
-from galaxy_notify.redis_state.flows import Flow
+from galaxy_notify.redis_client.flows import Flow
 
 Name = TypeVar("Name")
 Seen = TypeVar("Seen")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from galaxy_notify.fsck.pages import HELD_BACK_MS
+from galaxy_notify.fsck.routes import SeenRoute, Wanted
 from galaxy_notify.model.route import PUBLISHABLE, Failure, Route, Status, newer_format
 from galaxy_notify.model.wording import duration
-from galaxy_notify.redis_state.fsck_pages import HELD_BACK_MS
-from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted
 
 # A score may be infinite.
 _FOR_EVER_MS: Final = 10**13

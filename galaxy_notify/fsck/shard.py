@@ -9,17 +9,13 @@ from typing import Final
 
 from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
 from galaxy_notify.fsck.faults import Became, Fault, Looked, Mending, settled
-from galaxy_notify.fsck.rules import Verdict, judge
-from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
-from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.flows import Flow
-from galaxy_notify.redis_state.fsck_notifications import (
+from galaxy_notify.fsck.notifications import (
     SeenNotification,
     balance_totals,
     read_notifications,
     recount_notifications,
 )
-from galaxy_notify.redis_state.fsck_pages import (
+from galaxy_notify.fsck.pages import (
     INDEXES,
     PAGE,
     Cursor,
@@ -28,7 +24,11 @@ from galaxy_notify.redis_state.fsck_pages import (
     read_guard,
     read_survey,
 )
-from galaxy_notify.redis_state.fsck_routes import SeenRoute, mend_routes, read_routes
+from galaxy_notify.fsck.routes import SeenRoute, mend_routes, read_routes
+from galaxy_notify.fsck.rules import Verdict, judge
+from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
+from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
 Page = Callable[[], Flow[None]]

@@ -12,15 +12,15 @@ from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.model.callables import check_callable
 from galaxy_notify.model.not_copied import NotCopied
-from galaxy_notify.redis_state.access import settings_at
+from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
+from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped, together
+from galaxy_notify.redis_client.scripts import load_all
+from galaxy_notify.redis_inspect.stream import GroupReport
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
-from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
-from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
-from galaxy_notify.redis_state.scripts import load_all
-from galaxy_notify.redis_state.stream import GroupReport
 from galaxy_notify.telemetry.logs import get_logger
 
 if TYPE_CHECKING:

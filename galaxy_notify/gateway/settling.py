@@ -7,9 +7,9 @@ from typing import Final
 
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.gateway.options import ConsumerOptions
+from galaxy_notify.redis_client.persistence import Persistence
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.group import FINISH_MAX, GroupMember, MarkLimits, Parking
-from galaxy_notify.redis_state.persistence import Persistence
-from galaxy_notify.redis_state.stream_member import Entry
 from galaxy_notify.telemetry.logs import get_logger
 
 #: So many handled events may wait for their acknowledgement before the next handler has to.

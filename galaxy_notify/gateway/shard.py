@@ -15,10 +15,10 @@ from galaxy_notify.gateway.event import Event, Position, decode_event
 from galaxy_notify.gateway.handling import Handling
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.gateway.settling import Settling
-from galaxy_notify.redis_state.faults import Fault, Remedy
+from galaxy_notify.redis_client.faults import Fault, Remedy
+from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped, together
+from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
 from galaxy_notify.redis_state.group import GroupMember
-from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Stopped, together
-from galaxy_notify.redis_state.stream_member import Entry, Waiting, no_group
 from galaxy_notify.telemetry.logs import get_logger
 
 _BLOCK_MS: Final = 500

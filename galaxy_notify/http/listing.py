@@ -15,8 +15,8 @@ from galaxy_notify.http.queries import ListQuery, moment
 from galaxy_notify.http.shapes import Notifications
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
+from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import server_now
 
 router = APIRouter(tags=["notifications"])
 

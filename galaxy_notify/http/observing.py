@@ -16,7 +16,7 @@ from galaxy_notify.http.shapes import Alive, Ready, Status
 from galaxy_notify.http.threads import Room
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.status import read_status
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.telemetry.prometheus import MEDIA_TYPE
 

@@ -16,7 +16,7 @@ from galaxy_notify.http.parts import parts_of
 from galaxy_notify.http.preference_schema import PREFERENCES
 from galaxy_notify.http.problems import answer, redis_faults, refused
 from galaxy_notify.http.shapes import ChangedPreferences, StoredPreferences
-from galaxy_notify.intake.preferences import (
+from galaxy_notify.intake.rules.preferences import (
     AsyncPreferences,
     deleted,
     is_changed,

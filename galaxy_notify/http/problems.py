@@ -19,8 +19,8 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.intake.receipts import Refusal
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import BUSY, RedisFault
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import BUSY, RedisFault
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"

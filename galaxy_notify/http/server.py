@@ -14,8 +14,6 @@ import uvicorn
 
 from galaxy_notify import __version__
 from galaxy_notify.backoff import OutageBackoff
-from galaxy_notify.daemon.signals import EndSignals
-from galaxy_notify.daemon.supervisor import Pulse, Supervisor, environ_supervisor
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Doorkeeper
@@ -24,8 +22,10 @@ from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.process.end_signals import EndSignals
+from galaxy_notify.process.supervisor import Pulse, Supervisor, environ_supervisor
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.http import Token
 from galaxy_notify.telemetry.logs import get_logger

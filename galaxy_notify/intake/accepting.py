@@ -10,20 +10,20 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake.collapsing import supersede
 from galaxy_notify.intake.planning import Plan
 from galaxy_notify.intake.receipts import Receipt, refused
-from galaxy_notify.intake.recipients import Part, Recipient, recipients_of
 from galaxy_notify.intake.rights import explained
-from galaxy_notify.intake.ruling import rule
+from galaxy_notify.intake.rules.collapse import supersede
+from galaxy_notify.intake.rules.recipients import Part, Recipient, recipients_of
+from galaxy_notify.intake.rules.ruling import rule
 from galaxy_notify.intake.unknown import UNREAD, Unknown
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import sound_or
+from galaxy_notify.redis_client.scripts import Call, Read, Scripts
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.flows import sound_or
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.scripts import Call, Read, Scripts
 
 T = TypeVar("T")
 Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]

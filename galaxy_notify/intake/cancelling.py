@@ -10,10 +10,10 @@ from galaxy_notify.intake.changing import Change, look
 from galaxy_notify.intake.receipts import Cancelled
 from galaxy_notify.model.ids import Target
 from galaxy_notify.model.route import Route, Status, bounded
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.scripts import Call
 
 
 def cancel_flow(layout: Layout, target: Target, actor: str) -> Flow[Cancelled]:

@@ -13,13 +13,13 @@ from galaxy_notify.intake.accepting import Flow
 from galaxy_notify.model.ids import Target, first_part
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import PUBLISHABLE, Route
+from galaxy_notify.model.stored import readable_record, readable_route
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.faults import RedisFault, as_fault
-from galaxy_notify.redis_state.flows import sound
-from galaxy_notify.redis_state.notifications import readable_record, readable_route
-from galaxy_notify.redis_state.scripts import Call, Read
 
 T = TypeVar("T")
 _TRIES: Final = 3

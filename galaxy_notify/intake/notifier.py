@@ -11,20 +11,20 @@ from galaxy_notify.intake import plans
 from galaxy_notify.intake.accepting import Flow, accept_flow, accept_one
 from galaxy_notify.intake.cancelling import cancel_flow
 from galaxy_notify.intake.plans import IntentLike, Planner
-from galaxy_notify.intake.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled, refused
 from galaxy_notify.intake.rescheduling import reschedule_flow
+from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.source import Source
 from galaxy_notify.intake.unknown import Unknown, all_known, in_doubt, interrupted, known
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
-from galaxy_notify.redis_state.access import settings_at
+from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import RedisFault
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings

@@ -12,10 +12,10 @@ from galaxy_notify.intake.receipts import Rescheduled
 from galaxy_notify.model.ids import Target
 from galaxy_notify.model.intent import check_due
 from galaxy_notify.model.route import PUBLISHABLE, RESCHEDULED, Route, bounded
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.scripts import Call
 
 
 def reschedule_flow(

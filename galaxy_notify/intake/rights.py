@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
+from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import Flow
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
 

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.source import Source
-from galaxy_notify.redis_state.failed_calls import failed_call, told_fault
-from galaxy_notify.redis_state.faults import UNREADABLE, RedisFault, Remedy
+from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
+from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault, Remedy
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"

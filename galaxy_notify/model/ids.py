@@ -118,3 +118,8 @@ def event_id(member: str, generation: int) -> str:
 def event_suffix(generation: int) -> str:
     """Return what tells the events of a replayed route from those before."""
     return "" if generation == 1 else f"#{generation}"
+
+
+def hash_tag(prefix: str, shard: int) -> str:
+    """Return what every key of a shard starts with: in a cluster it is one slot."""
+    return f"{{{prefix}:{shard}}}:"

@@ -9,10 +9,10 @@ from typing import Final, Literal
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.operations.status import Status
-from galaxy_notify.redis_state.inspector import Backlog
-from galaxy_notify.redis_state.readers import Readers
-from galaxy_notify.redis_state.servers import Worker
-from galaxy_notify.redis_state.streams import StreamReport
+from galaxy_notify.redis_inspect.inspector import Backlog
+from galaxy_notify.redis_inspect.readers import Readers
+from galaxy_notify.redis_inspect.servers import Worker
+from galaxy_notify.redis_inspect.streams import StreamReport
 
 Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
 

@@ -10,11 +10,11 @@ from time import perf_counter, sleep
 from typing import Any, Final
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_client.scripts import Argument, Call, Script
+from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import read_all
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import Argument, Call, Script
 from galaxy_notify.settings import Settings
 
 _PREFIX: Final = "gn-bench-"

@@ -11,11 +11,11 @@ from typing import Final
 
 from galaxy_notify.operations.dead_actions import Action
 from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.redis_client.durability import UNCONFIRMED
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
-from galaxy_notify.redis_state.durability import UNCONFIRMED
-from galaxy_notify.redis_state.failed_calls import failed_call
-from galaxy_notify.redis_state.faults import RedisFault
 
 _TRIES: Final = 3
 _STEPS_PER_SECOND: Final = 10

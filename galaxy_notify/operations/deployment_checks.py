@@ -10,14 +10,14 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.refusal import refusal, way_out
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.nodes import at_shard, node_of
+from galaxy_notify.redis_inspect.reading import try_all
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.joining import check_disk_sync
-from galaxy_notify.redis_state.nodes import at_shard, node_of
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import try_all
 
 # Only doctor looks with them, and says itself what it could not look at.
 _LOOKS: Final = frozenset({"INFO"})
@@ -63,7 +63,7 @@ def write_finding(place: Place) -> Finding:
 def disk_finding(place: Place, durability: str) -> Finding | None:
     """Try on every primary whether its disk has a write in time, where that is waited for."""
     confirm = Confirm.of(durability)
-    by_node = {node_of(at_shard(place.client, keys)): keys for keys in place.all_keys}
+    by_node = {node_of(at_shard(place.client, keys.tag)): keys for keys in place.all_keys}
     try:
         for keys in by_node.values():
             check_disk_sync(place.client, keys, confirm)

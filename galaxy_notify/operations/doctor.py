@@ -31,18 +31,18 @@ from galaxy_notify.operations.work_checks import (
     stream_findings,
     worker_findings,
 )
-from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import Fault, RedisFault
-from galaxy_notify.redis_state.node_report import (
+from galaxy_notify.redis_client.faults import Fault, RedisFault
+from galaxy_notify.redis_inspect.node_report import (
     Node,
     NodeReport,
     nodes_of,
     read_node,
     read_sentinels,
 )
+from galaxy_notify.redis_inspect.readers import read_readers
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.permissions import refused_commands
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.readers import read_readers
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import Settings
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from galaxy_notify.fsck.faults import Fault, Looked, Mending
 from galaxy_notify.fsck.shard import Page, ShardCheck
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.flows import run_flow_sync
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
 
 # After each page the server has as long to itself, but a slow network does not slow us further.
@@ -57,7 +57,7 @@ class Fsck:
 
         What was mended just before it broke off is right then, and goes untold.
         """
-        client = at_shard(self.place.client, keys)
+        client = at_shard(self.place.client, keys.tag)
         for pause_s in _PAUSES_S:
             try:
                 return run_flow_sync(client, page())

@@ -9,9 +9,9 @@ from typing import Final
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.alarms import GONE_MS
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
+from galaxy_notify.redis_inspect.readers import Readers
+from galaxy_notify.redis_inspect.streams import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport, least_lag
-from galaxy_notify.redis_state.readers import Readers
-from galaxy_notify.redis_state.streams import StreamReport
 
 _UNSEEN_MS: Final = 60_000
 _HELD_MS: Final = 60_000

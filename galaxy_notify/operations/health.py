@@ -11,10 +11,10 @@ from galaxy_notify.model.ids import random_id
 from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import Status, read_status
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import run_all_sync
 
 LATEST_MS: Final = 60_000
 _MARK_MS: Final = 1000

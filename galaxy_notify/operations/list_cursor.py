@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.redis_state.listing import MOST_IDS, Position
+from galaxy_notify.redis_inspect.listing import MOST_IDS, Position
 
 # A number for the form, the time, the shard, the number within the time, the place in the entry.
 _FORM: Final = struct.Struct(">BQHQH")

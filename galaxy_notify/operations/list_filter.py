@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.listing import Glance, Span
+from galaxy_notify.redis_inspect.listing import Glance, Span
 
 #: Stands for every status of a route that still needs its notification.
 OPEN: Final = "open"

@@ -12,9 +12,8 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Status
 from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
-from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.flows import Flow, run_flow_sync
-from galaxy_notify.redis_state.listing import (
+from galaxy_notify.redis_client.flows import Flow, run_flow_sync
+from galaxy_notify.redis_inspect.listing import (
     Glance,
     Listed,
     Merge,
@@ -22,6 +21,7 @@ from galaxy_notify.redis_state.listing import (
     look,
     look_at_parts,
 )
+from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.place import Place
 
 MOST_ITEMS: Final = 100

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, EARLY, LOST, Finding
-from galaxy_notify.redis_state.node_report import OPTIONS, NodeReport, Slow, Told
-from galaxy_notify.redis_state.scripts import names
+from galaxy_notify.redis_client.scripts import names
+from galaxy_notify.redis_inspect.node_report import OPTIONS, NodeReport, Slow, Told
 
 _OLDEST: Final = (6, 2)
 _FULL: Final = 0.8

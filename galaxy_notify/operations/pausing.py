@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import run_all_sync
-from galaxy_notify.redis_state.scripts import Call
 
 
 def pause(place: Place, channel: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from galaxy_notify.redis_state.faults import Fault
+from galaxy_notify.redis_client.faults import Fault
 
 _IN_SCRIPT: Final = re.compile(r"\.? script: [0-9a-f]{40}, on @user_script:\d+\.?")
 # Not an answer of Redis, or one without a code: the text says it all.

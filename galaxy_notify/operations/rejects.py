@@ -9,10 +9,8 @@ from itertools import islice
 from typing import Any, Final
 
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.rejects import (
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_inspect.rejects import (
     RejectRow,
     find_rejects,
     newest_reject,
@@ -20,6 +18,8 @@ from galaxy_notify.redis_state.rejects import (
     rejects_between,
     replay_rejects,
 )
+from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.place import Place
 
 _CHUNK: Final = 100
 _REASONS: Final = {

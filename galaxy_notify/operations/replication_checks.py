@@ -7,9 +7,9 @@ from typing import Final
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
-from galaxy_notify.redis_state.faults import Fault
-from galaxy_notify.redis_state.node_report import NodeReport, Told
-from galaxy_notify.redis_state.servers import ServerName
+from galaxy_notify.redis_client.faults import Fault
+from galaxy_notify.redis_inspect.node_report import NodeReport, Told
+from galaxy_notify.redis_inspect.servers import ServerName
 
 _LAG_S: Final = 10
 _APART_MS: Final = 1000

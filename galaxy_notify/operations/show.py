@@ -11,16 +11,16 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import HISTORY_KEPT, Route, Transition
 from galaxy_notify.operations.dead_letter import attempts_made, told
 from galaxy_notify.operations.why import Surroundings, why
-from galaxy_notify.redis_state.group_report import least_lag
-from galaxy_notify.redis_state.notifications import (
+from galaxy_notify.redis_inspect.notifications import (
     StoredNotification,
     StoredRoute,
     read_notification,
 )
+from galaxy_notify.redis_inspect.reading import read_all, server_now
+from galaxy_notify.redis_inspect.servers import read_workers
+from galaxy_notify.redis_inspect.streams import read_streams
+from galaxy_notify.redis_state.group_report import least_lag
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import read_all, server_now
-from galaxy_notify.redis_state.servers import read_workers
-from galaxy_notify.redis_state.streams import read_streams
 
 _UNKNOWN: Final = {"type": "", "producer": "", "severity": "", "request_id": "", "trace_id": ""}
 _NO_TIMES: Final = {"created_at_ms": None, "due_at_ms": None, "expires_at_ms": None}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from galaxy_notify.embedded.server import check_startable
+from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.access import check_access
-from galaxy_notify.redis_state.embedded import check_startable
-from galaxy_notify.redis_state.state_dir import resolve_state_dir
+from galaxy_notify.redis_client.access import check_access
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.values import EMBEDDED
 

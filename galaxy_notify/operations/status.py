@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.redis_state.gauges import SKIPPED, TOTALS
-from galaxy_notify.redis_state.inspector import Backlog, read_backlogs
-from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import server_now
-from galaxy_notify.redis_state.server_state import ServerState, read_server_state
-from galaxy_notify.redis_state.servers import (
+from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
+from galaxy_notify.redis_inspect.inspector import Backlog, read_backlogs
+from galaxy_notify.redis_inspect.reading import server_now
+from galaxy_notify.redis_inspect.server_state import ServerState, read_server_state
+from galaxy_notify.redis_inspect.servers import (
     ServerName,
     Worker,
     read_server_name,
     read_totals,
     read_workers,
 )
-from galaxy_notify.redis_state.streams import StreamReport, read_streams
+from galaxy_notify.redis_inspect.streams import StreamReport, read_streams
+from galaxy_notify.redis_state.place import Place
 
 
 @dataclass(frozen=True, slots=True)

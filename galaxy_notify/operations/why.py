@@ -8,8 +8,8 @@ from typing import Final
 
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status
 from galaxy_notify.model.wording import ago, duration
-from galaxy_notify.redis_state.notifications import Lease, StoredRoute
-from galaxy_notify.redis_state.servers import WorkerState
+from galaxy_notify.redis_inspect.notifications import Lease, StoredRoute
+from galaxy_notify.redis_inspect.servers import WorkerState
 
 #: What each reason of a skipped route means.
 SKIPPED_WHY: Final = {

@@ -10,8 +10,8 @@ from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding, Guaran
 from galaxy_notify.operations.group_checks import Group
 from galaxy_notify.operations.health import LATEST_MS
 from galaxy_notify.operations.status import Status
-from galaxy_notify.redis_state.readers import GroupName, Readers
-from galaxy_notify.redis_state.streams import StreamReport
+from galaxy_notify.redis_inspect.readers import GroupName, Readers
+from galaxy_notify.redis_inspect.streams import StreamReport
 
 
 def worker_findings(status: Status) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Final
 
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.calls import Claim, ClaimLimits
-from galaxy_notify.redis_state.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.outage import EdgeLog
 

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from galaxy_notify.publishing.list_trimmer import ListTrimmer
 from galaxy_notify.publishing.scrubber import Scrubber
 from galaxy_notify.publishing.stream_trimmer import StreamTrimmer
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.dead_retention import DeadRules
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger

@@ -7,7 +7,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.telemetry.outage import EdgeLog
 

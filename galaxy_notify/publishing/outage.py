@@ -11,8 +11,8 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.durability import UNCONFIRMED
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.durability import UNCONFIRMED
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 

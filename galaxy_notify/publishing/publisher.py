@@ -13,8 +13,8 @@ from galaxy_notify.model.route import Failure
 from galaxy_notify.publishing.batch import Batch, Item
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.calls import Claim
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.settlement import Settled, Settlement
 from galaxy_notify.redis_state.store import Store
 

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.fsck.faults import Fault, Looked, Mending
 from galaxy_notify.fsck.shard import Page, ShardCheck
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog

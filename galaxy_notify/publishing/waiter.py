@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.logs import get_logger
 

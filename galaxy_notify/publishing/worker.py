@@ -13,7 +13,7 @@ from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Outage
 from galaxy_notify.publishing.publisher import Publisher
 from galaxy_notify.publishing.waiter import Waiter
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 
 _SLICE_S = 1.0
 

@@ -9,26 +9,26 @@ from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_state.access import open_async, server_name
+from galaxy_notify.redis_client.access import open_async, server_name
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow
+from galaxy_notify.redis_client.nodes import look_again
+from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
+from galaxy_notify.redis_client.runner import run_all
+from galaxy_notify.redis_client.scripts import Call, Read, Scripts
+from galaxy_notify.redis_client.still_agreed import StillAgreed
+from galaxy_notify.redis_client.tries import Tries, is_final
 from galaxy_notify.redis_state.client import PAUSES_S, Doubts, Flow, apart
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.flows import run_flow
 from galaxy_notify.redis_state.joining import (
     adopt_deployment,
     check_durability,
     join_deployment,
 )
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import look_again
-from galaxy_notify.redis_state.per_loop import Pace, PerLoop, Together
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.runner import run_all
-from galaxy_notify.redis_state.scripts import Call, Read, Scripts
-from galaxy_notify.redis_state.still_agreed import StillAgreed
-from galaxy_notify.redis_state.tries import Tries, is_final
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -45,7 +45,7 @@ class AsyncClient:
         *once* leaves it to the caller to try again.
         """
         self._pauses_s = () if once else PAUSES_S
-        self._agreed = StillAgreed(settings.redis.prefix)
+        self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
         self._client = open_async(settings, agreed=self._agreed if adopt else None)
         self._pace: PerLoop[Pace] = PerLoop(Pace)
         self._joining: PerLoop[Together[Layout]] = PerLoop(Together)

@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.route import asked, skipped
+from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 # A score beyond every date, such as +inf, is never due.
 _NEVER_MS: Final = 1e15

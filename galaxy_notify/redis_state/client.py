@@ -10,24 +10,24 @@ from random import uniform
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_state.access import open_sync, server_name
+from galaxy_notify.redis_client.access import open_sync, server_name
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.nodes import look_again_sync
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Call, Read, Scripts
+from galaxy_notify.redis_client.still_agreed import StillAgreed
+from galaxy_notify.redis_client.tries import Tries, is_final
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.flows import run_flow_sync
 from galaxy_notify.redis_state.joining import (
     adopt_deployment_sync,
     check_disk_sync,
     join_deployment_sync,
 )
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import look_again_sync
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.runner import run_all_sync
-from galaxy_notify.redis_state.scripts import Call, Read, Scripts
-from galaxy_notify.redis_state.still_agreed import StillAgreed
-from galaxy_notify.redis_state.tries import Tries, is_final
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -51,7 +51,7 @@ class SyncClient:
 
         A call is tried once more after each of the pauses.
         """
-        self._agreed = StillAgreed(settings.redis.prefix)
+        self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
         self._client = open_sync(settings, agreed=self._agreed if adopt else None)
         self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)

@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import as_fault
-from galaxy_notify.redis_state.flows import sound
-from galaxy_notify.redis_state.runner import run, run_all
-from galaxy_notify.redis_state.scripts import Argument, Call, Read, script
-from galaxy_notify.redis_state.servers import pairs
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.replies import pairs
+from galaxy_notify.redis_client.runner import run, run_all
+from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
 
 #: Names of one script, which then takes about a millisecond.
 PAGE: Final = 256

@@ -10,6 +10,9 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, first_part, part_id
 from galaxy_notify.model.notification import decode_notification
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.runner import run_all_sync, run_sync
+from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.dead_rows import (
@@ -19,11 +22,8 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
-from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import run_all_sync, run_sync
-from galaxy_notify.redis_state.scripts import Read
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.

@@ -8,6 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.runner import run, run_all
+from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.dead_rows import (
@@ -24,10 +27,7 @@ from galaxy_notify.redis_state.dead_rows import (
     why_no_purge,
 )
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run, run_all
-from galaxy_notify.redis_state.scripts import Read
 
 ACTOR: Final = "janitor"
 # Records are as large as producers like, so they are read few at a time; and a call looks at so

@@ -14,12 +14,12 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, split_member
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, decode_route
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.flows import sound
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.scripts import Read
 
 #: Members that one call of replay or purge may name.
 BATCH: Final = 256

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import as_fault
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.runner import run
+from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.stream_member import StreamMember, ask
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run
-from galaxy_notify.redis_state.scripts import Argument, Call, script
-from galaxy_notify.redis_state.stream_member import StreamMember, ask
 
 #: Items of one finish; its script stays far from what Lua can unpack.
 FINISH_MAX: Final = 256

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 import redis.asyncio
 
-from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
+from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.faults import REDIS_ERRORS
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
 from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import at_shard
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -53,7 +53,7 @@ class GroupPlace:
 
     def at_shard(self, keys: Keys) -> redis.asyncio.Redis:
         """Return the client of the node that serves a shard."""
-        return at_shard(self.client, keys)
+        return at_shard(self.client, keys.tag)
 
     async def reports(self) -> dict[int, dict[str, GroupReport]]:
         """Return how every group stands on each shard; raises `RedisFault`."""

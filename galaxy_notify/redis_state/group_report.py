@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 import redis
 import redis.asyncio
 
-from galaxy_notify.redis_state.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.runner import run, run_sync
+from galaxy_notify.redis_client.scripts import Call, script
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run, run_sync
-from galaxy_notify.redis_state.scripts import Call, script
 
 StreamId = tuple[int, int]
 

@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.nodes import serving
+from galaxy_notify.redis_client.runner import run_all
+from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.stream_member import Entry, StreamMember, Waiting, ask
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
-from galaxy_notify.redis_state.faults import RedisFault, as_fault
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.nodes import serving
-from galaxy_notify.redis_state.runner import run_all
-from galaxy_notify.redis_state.scripts import Argument, Call, script
-from galaxy_notify.redis_state.stream_member import Entry, StreamMember, Waiting, ask
 
 #: The name under which a replayed reject is found, where it may have been accepted before.
 REPLAYED: Final = b"entry_id"

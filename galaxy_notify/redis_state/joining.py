@@ -11,13 +11,13 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
+from galaxy_notify.redis_client.nodes import at_shard
+from galaxy_notify.redis_client.runner import run_all, run_all_sync
+from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import at_shard
-from galaxy_notify.redis_state.runner import run_all, run_all_sync
-from galaxy_notify.redis_state.scripts import Read
 
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))
 
@@ -107,7 +107,7 @@ async def check_durability(
     """
     if confirm is None:
         return
-    node = at_shard(client, keys)
+    node = at_shard(client, keys.tag)
     if not confirm.is_of_disk:
         _check_fit(confirm.fault(await run_all(node, confirm.reads(keys.confirmed))))
         return
@@ -127,7 +127,7 @@ def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirm | None) ->
     if confirm is None or not confirm.is_of_disk:
         return
     trial = confirm.trial(keys.confirmed)
-    node: Any = at_shard(client, keys)
+    node: Any = at_shard(client, keys.tag)
     with node.client() as one, as_fault("WAITAOF"):
         reply: Any = None
         while (read := _following(trial, reply)) is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from galaxy_notify.model.ids import hash_tag
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -17,7 +19,7 @@ class Keys:
     @cached_property
     def tag(self) -> str:
         """Return what every key of the shard starts with."""
-        return f"{{{self.prefix}:{self.shard}}}:"
+        return hash_tag(self.prefix, self.shard)
 
     @property
     def stream(self) -> str:

@@ -15,15 +15,14 @@ from typing import Any, Final
 import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, Fault, RedisFault, fault_of
-from galaxy_notify.redis_state.flows import Flow
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault, fault_of
+from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_client.nodes import at_shard
+from galaxy_notify.redis_client.runner import run_all, run_all_sync
+from galaxy_notify.redis_client.scripts import Read, script
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.nodes import at_shard
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.reading import try_all
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
-from galaxy_notify.redis_state.runner import run_all
-from galaxy_notify.redis_state.scripts import Read, script
 
 _ENDLESS: Final = 10**15
 #: The digest of no script.
@@ -143,8 +142,9 @@ class Refused:
 def refused_commands(place: Place) -> Refused:
     """Return all that the user may not use; raise `RedisFault` where Redis is away."""
     asked = _Asked(place.keys(0), PROBES, Role)
-    (known,) = try_all(place, [asked.whether_known])
-    refused = asked.refused(known, try_all(place, asked.probes(known)))
+    (known,) = run_all_sync(place.client, [Read(asked.whether_known)])
+    probes = [Read(probe) for probe in asked.probes(known)]
+    refused = asked.refused(known, run_all_sync(place.client, probes))
     if _may_use_transactions(place):
         return refused
     return replace(refused, commands=refused.commands | {"MULTI"})
@@ -171,7 +171,7 @@ async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user
 
     Raises `RedisFault` where Redis is away.
     """
-    client = at_shard(client, keys)
+    client = at_shard(client, keys.tag)
     asked = _Asked(keys, RIGHTS[role].commands, [role])
     (known,) = await run_all(client, [Read(asked.whether_known)])
     replies = await run_all(client, [Read(probe) for probe in asked.probes(known)])
@@ -250,7 +250,7 @@ def _patterns(keys: Keys, role: Role) -> Iterator[tuple[str, str]]:
 
 def _may_use_transactions(place: Place) -> bool:
     try:
-        with at_shard(place.client, place.keys(0)).pipeline(transaction=True) as pipeline:
+        with at_shard(place.client, place.keys(0).tag).pipeline(transaction=True) as pipeline:
             pipeline.time()
             pipeline.execute()
     except REDIS_ERRORS as error:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from galaxy_notify.redis_state.access import open_sync
+from galaxy_notify.redis_client.access import open_sync
+from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.durability import Confirm
 from galaxy_notify.redis_state.joining import (
     check_disk_sync,
     join_deployment_sync,

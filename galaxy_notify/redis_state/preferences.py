@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.preference import LONGEST, Stored
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
+from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 #: Users that one call may name.
 MOST_USERS: Final = 256

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.calls import time_argument
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 #: Users that one call may name.
 MOST_USERS: Final = 256

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.scripts import Argument, Call, script
 
 #: What events of many notifications share: keep_ms, expires_at_ms or "", "1" where a notification
 #: has no other route, event type, request id, trace id, traceparent, what ends the event ids, and

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import redis.asyncio
 
+from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.runner import run
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.connection import look_again
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import as_fault
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run
-from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 
 T = TypeVar("T")

@@ -8,19 +8,19 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
+from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.flows import Flow, run_flow, sound
+from galaxy_notify.redis_client.replies import pairs
+from galaxy_notify.redis_client.runner import run, run_all
+from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.connection import look_again
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import as_fault
-from galaxy_notify.redis_state.flows import Flow, run_flow, sound
 from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run, run_all
-from galaxy_notify.redis_state.scripts import Read
-from galaxy_notify.redis_state.servers import pairs
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 #: What a batch did to a route: notification type, result, failure class ("" where none).
 #: Results: published, retried, dead_lettered, expired, conflict (a lost race).
@@ -16,6 +16,19 @@ Verb = Literal["abandoned", "cancelled", "orphaned", "postponed", "purged", "rep
 
 #: What happened to entries of the intent stream.
 IntentVerb = Literal["read", "reclaimed", "rejected"]
+
+
+#: What OpenTelemetry exports, as its environment variables name it.
+Signal = Literal["METRICS", "TRACES"]
+
+
+class Wish(NamedTuple):
+    """One exporter that the environment asks for; ``timeout_s`` None leaves it to the SDK."""
+
+    signal: Signal
+    exporter: str
+    protocol: str
+    timeout_s: int | None
 
 
 @dataclass(frozen=True, slots=True)

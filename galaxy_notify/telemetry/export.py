@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
-from galaxy_notify.telemetry.base import Telemetry
-
-Signal = Literal["METRICS", "TRACES"]
+from galaxy_notify.telemetry.base import Signal, Telemetry, Wish
 
 EXPORT_TIMEOUT_S: Final = 3
 _PREFIX: Final = "OTEL_EXPORTER_OTLP"
-
-
-class Wish(NamedTuple):
-    """One exporter that the environment asks for; ``timeout_s`` None leaves it to the SDK."""
-
-    signal: Signal
-    exporter: str
-    protocol: str
-    timeout_s: int | None
 
 
 def start_telemetry(

@@ -18,8 +18,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-from galaxy_notify.telemetry.base import Telemetry
-from galaxy_notify.telemetry.export import Signal, Wish
+from galaxy_notify.telemetry.base import Signal, Telemetry, Wish
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.recorder import Recorder
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from galaxy_notify import BackgroundNotifier, BackgroundOptions
-from galaxy_notify.intake.background_options import OnFull
-from galaxy_notify.intake.tally import Stats
+from galaxy_notify.background.options import OnFull
+from galaxy_notify.background.tally import Stats
 from tests.bench.figures import percentile
 from tests.bench.texts import texts
 from tests.support.wait import wait_until

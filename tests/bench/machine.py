@@ -11,7 +11,7 @@ import hiredis
 import redis
 
 from galaxy_notify import __version__
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.embedded.binaries import ServerBinary
 from tests.bench.processes import ROOT
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import redis
 
+from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.redis_state.place import Place, open_place
-from galaxy_notify.redis_state.server_binaries import ServerBinary
 from galaxy_notify.settings import settings_from
 from tests.support.founding import found
 from tests.support.servers import Server, running

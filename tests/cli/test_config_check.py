@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.access import open_async, open_sync
+from galaxy_notify.redis_client.access import open_async, open_sync
 from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, Command
 from tests.support.program import PROGRAM, ROOT

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import redis
 
+from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.redis_state.permissions import PROBES
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.scripts import names, script
 from tests.support.command import NOWHERE, Command
 from tests.support.dead import graveyard, snapshot
 from tests.support.roles import line_of, stage

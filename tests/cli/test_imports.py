@@ -79,7 +79,7 @@ def test_import__of_the_notifier_loads_what_it_uses() -> None:
     modules = loaded("from galaxy_notify import Intent, Notifier", first=BASE)
     unused = (
         *("opentelemetry", "asyncio", "pydantic_settings", "dotenv", "tomllib", "argparse"),
-        *("galaxy_notify.settings.sections", "galaxy_notify.redis_state.embedded"),
+        *("galaxy_notify.settings.sections", "galaxy_notify.embedded.server"),
     )
     assert "galaxy_notify.intake.notifier" in modules
     assert among(modules, (*SERVING, *unused)) == []

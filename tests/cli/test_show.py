@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from galaxy_notify.model.route import Failure
-from galaxy_notify.redis_state.runner import run_sync
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.command import Command
 from tests.support.dead import WORKER, Graveyard

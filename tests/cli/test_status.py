@@ -107,7 +107,7 @@ def test_status__estimates_beyond_a_page(
     command: Command, yard: Graveyard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a page of states is read; the rest is judged by it."""
-    monkeypatch.setattr("galaxy_notify.redis_state.inspector._PAGE", 20)
+    monkeypatch.setattr("galaxy_notify.redis_inspect.inspector._PAGE", 20)
     for _ in range(60):
         age(yard, f"{yard.accept()}/push:u1", LONG_AGO_MS)
     assert yard.claim("push", 0)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import redis
 
+from galaxy_notify.redis_inspect.readers import IN_USE_MS, Readers, whose_use
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.readers import IN_USE_MS, Readers, whose_use
 from tests.support.command import NOWHERE, Command, command_for
 from tests.support.events import KEYS, event_fields, event_id, found, pending, publish
 from tests.support.program import PROGRAM, ROOT, environment, program

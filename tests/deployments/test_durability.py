@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.embedded.binaries import version_key
 from galaxy_notify.errors import ConfigurationError, Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.server_binaries import version_key
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.settings import settings_from
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on

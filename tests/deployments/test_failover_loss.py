@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.embedded.binaries import ServerBinary
 from tests.support.load import load_on
 from tests.support.sentinels import role_of, watched
 from tests.support.servers import servers_found

@@ -9,7 +9,7 @@ import pytest
 from galaxy_notify.daemon.failpoints import PLACES, Failpoints, encoder_of, store_on
 from galaxy_notify.encoding import MsgpackEncoder
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
 from tests.faults.conftest import NewArena

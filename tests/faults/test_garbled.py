@@ -15,12 +15,14 @@ from galaxy_notify.fsck.faults import Looked, Mending
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.publishing.scrubber import MENDED
-from galaxy_notify.redis_state import calls, connection
-from galaxy_notify.redis_state.connection import async_client, sync_client
+from galaxy_notify.redis_client import connection
+from galaxy_notify.redis_client.connection import async_client, sync_client
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_inspect.gauges import read_gauges
+from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.gauges import read_gauges
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
 from galaxy_notify.redis_state.group_report import group_report_async
 from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
@@ -30,7 +32,6 @@ from galaxy_notify.redis_state.joining import (
     join_deployment_sync,
 )
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep

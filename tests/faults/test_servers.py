@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.redis_state.scripts import names
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.embedded.binaries import ServerBinary
+from galaxy_notify.redis_client.scripts import names
 from tests.faults.conftest import NewArena
 from tests.faults.support.aof import files
 from tests.faults.support.arena import Arena

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from galaxy_notify import BackgroundNotifier, InvalidIntent
+from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
-from galaxy_notify.redis_state.server_binaries import ServerBinary
 from galaxy_notify.settings import settings_from
 from tests.support.background import NOWHERE, background, drained, enqueue, events
 from tests.support.intents import PLAIN, intent

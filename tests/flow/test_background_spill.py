@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_notify.intake.spill import Spill
-from galaxy_notify.intake.spill_frames import HEAD
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.background.spill import Spill
+from galaxy_notify.background.spill_frames import HEAD
+from galaxy_notify.embedded.binaries import ServerBinary
 from tests.support.background import NOWHERE, background, drained, enqueue, events
 from tests.support.intents import PLAIN
 from tests.support.program import ROOT, environment

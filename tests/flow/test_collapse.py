@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import Unavailable
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.scripts import Call
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, told
 from tests.support.servers import Server

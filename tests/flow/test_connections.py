@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_state.connection import (
+from galaxy_notify.redis_client.connection import (
     async_client,
     look_again,
     look_again_sync,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis
 
+from galaxy_notify.redis_client.connection import async_client
 from galaxy_notify.redis_state import consumer_names, upkeep
-from galaxy_notify.redis_state.connection import async_client
 from galaxy_notify.redis_state.consumer_names import PAGE, StreamPlace, forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.support.servers import Server

@@ -12,8 +12,8 @@ import pytest
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.reservations import Reservation, reserve
-from galaxy_notify.redis_state.runner import run_sync
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server

@@ -15,9 +15,9 @@ from galaxy_notify.operations.dead_actions import Purge, Replay
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetters
 from galaxy_notify.operations.dead_moves import Mover, Outcome, Run
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.calls import DeadChange
 from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.dead import (
     ACTOR,

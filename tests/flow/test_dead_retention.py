@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from galaxy_notify.redis_state.connection import async_client
+from galaxy_notify.redis_client.connection import async_client
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.deployment import Deployment
 from tests.support.dead import Graveyard, graveyard

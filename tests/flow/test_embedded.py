@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from galaxy_notify.embedded.server import EmbeddedServer, connect_url
 from galaxy_notify.errors import ConfigurationError, Unavailable
-from galaxy_notify.redis_state.embedded import EmbeddedServer, connect_url
 from tests.support.embedded import (
     ONLY_BUNDLED,
     client_of,
@@ -64,7 +64,7 @@ def test_embedded__is_shared_and_the_last_one_stops_it(folder: Path) -> None:
 
 _RUN = """
 import sys, pathlib
-from galaxy_notify.redis_state.embedded import EmbeddedServer
+from galaxy_notify.embedded.server import EmbeddedServer
 server = EmbeddedServer(pathlib.Path(sys.argv[1]), {"PATH": ""})
 print("adopted" if server.adopted else server.start(), flush=True)
 sys.stdin.read()
@@ -128,7 +128,7 @@ def test_embedded__starts_no_second_server_where_a_socket_vanished(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server without its socket still owns its files: a second one is refused."""
-    monkeypatch.setattr("galaxy_notify.redis_state.embedded._STOP_SECONDS", 0.1)
+    monkeypatch.setattr("galaxy_notify.embedded.server._STOP_SECONDS", 0.1)
     server = EmbeddedServer(folder, ONLY_BUNDLED)
     server.start()
     pid = server_pid(folder)
@@ -185,8 +185,8 @@ def test_embedded__does_not_take_a_mute_server_for_started(
     mute = tmp_path / "redis-server"
     mute.write_text(_MUTE.format(python=sys.executable))
     mute.chmod(0o755)
-    monkeypatch.setattr("galaxy_notify.redis_state.embedded._ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr("galaxy_notify.redis_state.embedded._START_SECONDS", 1.0)
+    monkeypatch.setattr("galaxy_notify.embedded.server._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("galaxy_notify.embedded.server._START_SECONDS", 1.0)
     with pytest.raises(Unavailable, match="did not answer at its start"):
         EmbeddedServer(folder, {"PATH": str(tmp_path)}).start()
     assert is_down(folder)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from galaxy_notify.embedded.server import EmbeddedServer
+from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.embedded import EmbeddedServer
-from galaxy_notify.redis_state.state_dir import resolve_state_dir
 from tests.support.embedded import ONLY_BUNDLED, state_folder
 from tests.support.needs import needs
 

@@ -13,7 +13,7 @@ import pytest
 from galaxy_notify.gateway import GatewayConsumer
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.redis_state.connection import async_client
+from galaxy_notify.redis_client.connection import async_client
 from tests.support.intents import PLAIN, intent
 from tests.support.servers import Server
 from tests.support.site import Site

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import redis
 
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_client.faults import RedisFault, Remedy, classify
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.faults import RedisFault, Remedy, classify
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run_sync
 from tests.support.servers import Server
 
 KEYS = Keys("gn", 0)

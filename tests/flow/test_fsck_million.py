@@ -23,8 +23,8 @@ import pytest
 
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.operations.pausing import pause
-from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.scripts import script
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_client.scripts import script
 from galaxy_notify.redis_state.upkeep import LOCK_MS
 from tests.bench.figures import percentile
 from tests.bench.fill import Load

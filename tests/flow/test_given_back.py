@@ -10,7 +10,7 @@ import pytest
 
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.telemetry import Telemetry
 from tests.support.proxy import proxied
 from tests.support.servers import Server

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
+from galaxy_notify.embedded.binaries import ServerBinary
+from galaxy_notify.redis_client.connection import async_client, sync_client
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.connection import async_client, sync_client
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.group_report import (
     GroupReport,
     Limits,
@@ -18,8 +20,6 @@ from galaxy_notify.redis_state.group_report import (
     group_report_async,
     least_lag,
 )
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.server_binaries import ServerBinary
 from tests.support.events import KEYS, join, publish
 from tests.support.servers import Server, each_server, running
 from tests.support.wait import wait_until

@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.servers import Server
 from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines

@@ -14,9 +14,9 @@ import pytest
 
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.model.ids import id_for_key
-from galaxy_notify.redis_state import async_pools, pools
-from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.packing import packed
+from galaxy_notify.redis_client import async_pools, pools
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_client.packing import packed
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.site import Site

@@ -27,7 +27,7 @@ while True:
 """
 _UNDIVIDED = """
 import asyncio, os, signal
-from galaxy_notify.daemon.signals import EndSignals
+from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.signals import SIGNALS
 
 async def main():

@@ -13,8 +13,8 @@ from galaxy_notify.model.route import Route
 from galaxy_notify.operations import listing
 from galaxy_notify.operations.list_filter import STATES, ListFilter
 from galaxy_notify.operations.listing import Page, list_flow, list_notifications
-from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.flows import run_flow
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.flows import run_flow
 from tests.support.intents import PLAIN
 from tests.support.lists import ANY, ids, pages, some, told
 from tests.support.servers import Server

@@ -10,7 +10,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.intents import PLAIN
 from tests.support.proxy import Loss, Proxy, proxied
 from tests.support.servers import Server

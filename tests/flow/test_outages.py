@@ -9,10 +9,10 @@ from itertools import pairwise
 import pytest
 
 from galaxy_notify.backoff import OutageBackoff
+from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_only
 from tests.support.servers import Server, each_server, running

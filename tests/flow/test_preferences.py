@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_notify.errors import InvalidPreference, Misconfigured, Unavailable
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
-from galaxy_notify.intake.preferences import Preferences, silenced, wish
+from galaxy_notify.intake.rules.preferences import Preferences, silenced, wish
 from galaxy_notify.model.ids import shard_of
 from galaxy_notify.model.preference import Preference
 from galaxy_notify.model.quiet import Quiet

@@ -12,8 +12,8 @@ import pytest
 from galaxy_notify import AsyncNotifier, InvalidIntent, Rescheduled, Unavailable
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.runner import run_sync
 from tests.flow.test_notifier_parts import LARGE
 from tests.support.servers import Server
 from tests.support.site import Site, member_of

@@ -9,14 +9,14 @@ import pytest
 
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.accepting import accept_flow
-from galaxy_notify.intake.cooling import COOLDOWN
 from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.rules.cooldowns import COOLDOWN
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.why import SKIPPED_WHY
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state.reservations import Reservation, reserve
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import Call
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server

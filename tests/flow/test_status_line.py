@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from galaxy_notify.daemon.status import StatusLine
-from galaxy_notify.daemon.supervisor import Supervisor
 from galaxy_notify.operations.pausing import pause
+from galaxy_notify.process.supervisor import Supervisor
 from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.telemetry import Snapshot, Telemetry
 from tests.support.servers import Server, running, the_bundled_server

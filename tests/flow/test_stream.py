@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import redis
 
-from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.stream import (
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_inspect.stream import (
     drop_group,
     follow,
     group_report,
     newest,
     parked_length,
 )
+from galaxy_notify.redis_state.keys import Keys
 from tests.support.events import KEYS, Seen, consuming, event_fields, found, join, publish
 from tests.support.servers import Server
 from tests.support.wait import until

@@ -14,8 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from galaxy_notify import AsyncNotifier, Misconfigured, Notifier
 from galaxy_notify.gateway import Event, GatewayConsumer
-from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.faults import Remedy, classify
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.faults import Remedy, classify
 from galaxy_notify.settings import settings_from
 from tests.support.command import Command
 from tests.support.daemons import daemon_on

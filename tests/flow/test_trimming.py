@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.publishing import janitor
-from galaxy_notify.redis_state.streams import read_streams
+from galaxy_notify.redis_inspect.streams import read_streams
 from tests.support.servers import Server
 from tests.support.site import Site
 from tests.support.telemetry import Lines

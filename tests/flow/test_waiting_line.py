@@ -16,9 +16,9 @@ import redis
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.http.problems import Problem, redis_faults
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
-from galaxy_notify.redis_state import async_pools, connection, pools
-from galaxy_notify.redis_state.connection import async_client, sync_client
-from galaxy_notify.redis_state.failed_calls import failed_call
+from galaxy_notify.redis_client import async_pools, connection, pools
+from galaxy_notify.redis_client.connection import async_client, sync_client
+from galaxy_notify.redis_client.failed_calls import failed_call
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.site import Site

@@ -28,8 +28,8 @@ from galaxy_notify.model.notification import (
     encode_notification,
 )
 from galaxy_notify.model.route import Failure, Route, Status, accepted, asked, decode_route
+from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.reading import moment, number
 from galaxy_notify.settings import load_settings
 from galaxy_notify.telemetry.logs import configure_logs
 from galaxy_notify.telemetry.sanitise import text as log_text

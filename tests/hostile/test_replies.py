@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from galaxy_notify.intake.accepting import accept_flow
 from galaxy_notify.intake.planning import plan
 from galaxy_notify.model.intent import Intent
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.calls import ClaimLimits, Correction
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.settlement import Settlement
 from galaxy_notify.redis_state.store import Store
 from tests.hostile.planting import DUE_MS, KEYS

@@ -16,7 +16,7 @@ from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Doorkeeper
 from galaxy_notify.http.parts import Parts
 from galaxy_notify.http.problems import Problem, redis_faults
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry.prometheus import start_scraped
 from tests.http.conftest import BODY_MS, LIMIT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.model.route import Status
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.faults import RedisFault
 from tests.lua.support.injection import refuse_all
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import publishing

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.model.preference import LONGEST, Stored
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
-from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.injection import refuse_all
 from tests.lua.support.shard import Shard
 from tests.lua.support.snapshot import snapshot

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.faults import RedisFault
 from tests.lua.support.invariants import assert_counted
 from tests.lua.support.shard import Shard, new
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import redis
 
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.group import MarkLimits, finish
-from galaxy_notify.redis_state.runner import run_sync
 from tests.support.events import KEYS, event_id, pending, publish
 from tests.support.servers import Server
 

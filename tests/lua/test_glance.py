@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.redis_state.listing import glance
+from galaxy_notify.redis_inspect.listing import glance
 from tests.lua.support.seeds import SEEDS
 from tests.lua.support.shard import NOW, Shard, new
 from tests.lua.support.snapshot import snapshot

@@ -9,7 +9,7 @@ import pytest
 from lupa import lua51
 
 from galaxy_notify.model.route import TRANSITIONS, Status
-from galaxy_notify.redis_state.scripts import LUA_DIR, names, script
+from galaxy_notify.redis_client.scripts import LUA_DIR, names, script
 from tests.lua.support.bytecode import globals_of
 from tests.lua.support.headers import Header
 

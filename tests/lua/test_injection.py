@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.scripts import Call, names, script
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.scripts import Call, names, script
 from tests.lua.support.injection import Injected, refuse_all, refuse_nth
 from tests.lua.support.invariants import assert_at_rest, assert_consistent, converge
 from tests.lua.support.scenarios import SCENARIOS

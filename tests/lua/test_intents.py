@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import redis
 
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import intents
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.handed_in import GROUP, KEEPING, KEYS, given, reject_of
 from tests.lua.support.injection import refuse_nth
 from tests.lua.support.scenarios import SCENARIOS

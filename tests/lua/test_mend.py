@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.fsck.notifications import SeenNotification, balance, recount
+from galaxy_notify.fsck.routes import SeenRoute, Wanted, mend
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state.calls import words
-from galaxy_notify.redis_state.fsck_notifications import SeenNotification, balance, recount
-from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted, mend
 from tests.lua.support.faults import ACTOR, counted, faults_of, seen_of
 from tests.lua.support.outcomes import publishing
 from tests.lua.support.seeds import SEEDS

@@ -8,8 +8,8 @@ import pytest
 
 from galaxy_notify.model.preference import LONGEST
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.faults import RedisFault
 from galaxy_notify.redis_state.preferences import (
     Recalled,
     UserChange,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.model.route import Status
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange
-from galaxy_notify.redis_state.runner import run_sync
 from tests.support.dead import ACTOR, Graveyard, graveyard, snapshot
 from tests.support.refusals import REFUSALS
 from tests.support.servers import Server

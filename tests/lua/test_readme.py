@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
+from galaxy_notify.redis_client.scripts import LUA_DIR, names
 from galaxy_notify.redis_state.keys import IntentKeys, Keys
-from galaxy_notify.redis_state.scripts import LUA_DIR, names
 from tests.lua.support.headers import Header
 
 _PACKAGE = LUA_DIR.parent / "galaxy_notify"

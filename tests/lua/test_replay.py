@@ -6,9 +6,9 @@ import pytest
 
 from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import Status, decode_route
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange
-from galaxy_notify.redis_state.runner import run_sync
 from tests.support.dead import ACTOR, Graveyard, graveyard, snapshot
 from tests.support.refusals import REFUSALS
 from tests.support.servers import Server

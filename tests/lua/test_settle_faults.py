@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.settlement import Settlement, read_settled
 from tests.lua.support.injection import refuse_all
 from tests.lua.support.invariants import assert_at_rest, assert_consistent, converge

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.redis_state.flows import Flow
-from galaxy_notify.redis_state.fsck_pages import (
+from galaxy_notify.fsck.pages import (
     HELD_BACK_MS,
     Counted,
     Cursor,
@@ -17,6 +16,7 @@ from galaxy_notify.redis_state.fsck_pages import (
     read_survey,
     survey,
 )
+from galaxy_notify.redis_client.flows import Flow
 from tests.lua.support.seeds import SEEDS
 from tests.lua.support.shard import MINE, NOW, TTL, Shard, split
 from tests.lua.support.snapshot import snapshot

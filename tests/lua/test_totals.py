@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.injection import refuse_nth
 from tests.lua.support.invariants import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.scripts import Call
 from tests.lua.support.invariants import assert_at_rest, assert_consistent, converge
 from tests.lua.support.scenarios import SCENARIOS
 from tests.lua.support.shard import Shard, shard_on

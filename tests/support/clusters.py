@@ -11,7 +11,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.embedded.binaries import ServerBinary
 from tests.support.servers import Server, free_port
 from tests.support.wait import wait_until
 

@@ -16,11 +16,11 @@ import redis
 from galaxy_notify.model.ids import id_for_key, shard_of
 from galaxy_notify.model.notification import Notification, encode_notification
 from galaxy_notify.model.route import Failure, Route, accepted, decode_route
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.connection import sync_client
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.servers import Server
 from tests.support.wait import HANG_S

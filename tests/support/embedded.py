@@ -12,9 +12,9 @@ from pathlib import Path
 
 import redis
 
+from galaxy_notify.embedded import server as embedded
+from galaxy_notify.embedded.server import connect_url
 from galaxy_notify.errors import Unavailable
-from galaxy_notify.redis_state import embedded
-from galaxy_notify.redis_state.embedded import connect_url
 from tests.support.wait import HANG_S, wait_until
 
 ONLY_BUNDLED = {"PATH": ""}

@@ -12,7 +12,7 @@ import redis
 
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
 from galaxy_notify.gateway.handling import Handler
-from galaxy_notify.redis_state.connection import async_client
+from galaxy_notify.redis_client.connection import async_client
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.keys import Keys

@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any
 
 from galaxy_notify.model.route import Failure, accepted, decode_route
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.site import Site, member_of
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from galaxy_notify.intake.background import BackgroundNotifier
-from galaxy_notify.intake.background_options import BackgroundOptions
+from galaxy_notify.background.notifier import BackgroundNotifier
+from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import id_for_key
 from tests.support.intents import PLAIN, intent

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from galaxy_notify.redis_state.server_binaries import NAMES, installed_servers
+from galaxy_notify.embedded.binaries import NAMES, installed_servers
 
 
 def needs(program: str) -> pytest.MarkDecorator:

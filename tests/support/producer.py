@@ -9,8 +9,8 @@ from typing import Any
 from galaxy_notify.intake.accepting import accept_one
 from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.model.ids import random_id
-from galaxy_notify.redis_state.runner import run_all_sync
-from galaxy_notify.redis_state.scripts import Call, Read, Scripts
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Call, Read, Scripts
 from tests.support.intents import intent
 from tests.support.rules import outcome
 from tests.support.site import Site

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from galaxy_notify.redis_state.scripts import script
+from galaxy_notify.redis_client.scripts import script
 
 #: What becomes of the reply to a request: its connection is reset, or it never comes.
 Loss = Literal["reset", "silence"]

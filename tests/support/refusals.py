@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from galaxy_notify.model.route import Status, decode_route
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import DeadChange, RouteChange
-from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.dead import PLAIN, Graveyard
 

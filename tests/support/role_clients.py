@@ -11,11 +11,11 @@ from galaxy_notify import AsyncNotifier, Notifier
 from galaxy_notify.errors import (
     GalaxyNotifyError,
 )
+from galaxy_notify.redis_client.stream_member import Waiting
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.stream_member import Waiting
 from galaxy_notify.settings import settings_from
 from tests.support import events
 from tests.support.intents import PLAIN

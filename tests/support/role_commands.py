@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from galaxy_notify import Notifier
 from galaxy_notify.operations import bench
+from galaxy_notify.redis_inspect.readers import read_readers
+from galaxy_notify.redis_inspect.reading import read_all
+from galaxy_notify.redis_inspect.stream import follow
+from galaxy_notify.redis_inspect.streams import read_streams
 from galaxy_notify.redis_state.place import open_place
-from galaxy_notify.redis_state.readers import read_readers
-from galaxy_notify.redis_state.reading import read_all
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.stream import follow
-from galaxy_notify.redis_state.streams import read_streams
 from tests.support import events
 from tests.support.faults import FAULTS
 from tests.support.intents import PLAIN

@@ -14,10 +14,10 @@ from galaxy_notify.errors import (
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.scrubber import MENDED
-from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
-from galaxy_notify.redis_state.faults import RedisFault
-from galaxy_notify.redis_state.gauges import read_gauges
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.store import Store

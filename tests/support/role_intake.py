@@ -8,12 +8,12 @@ from typing import Any
 
 from galaxy_notify import AsyncNotifier
 from galaxy_notify.errors import CallFailed
-from galaxy_notify.redis_state.access import open_async
-from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.stream_member import Waiting
 from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.roles import Role
-from galaxy_notify.redis_state.stream_member import Waiting
 from galaxy_notify.settings import settings_from
 from tests.support.intake import GROUP, INTENT, KEYS, QUICK, hand_in, intent, left, reading
 from tests.support.roles import Stage, step

@@ -22,7 +22,7 @@ from _pytest.mark import ParameterSet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from galaxy_notify.redis_state.server_binaries import (
+from galaxy_notify.embedded.binaries import (
     ServerBinary,
     find_servers,
 )

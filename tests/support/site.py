@@ -9,11 +9,11 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import event_id, split_member
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import open_place
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import names, script
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.dead import Graveyard

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.embedded.binaries import ServerBinary
 from tests.support.servers import Server, free_port, running
 from tests.support.wait import HANG_S
 

@@ -15,7 +15,7 @@ from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state.access import open_async
+from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry

@@ -8,14 +8,14 @@ import pytest
 
 from galaxy_notify.operations.alarms import alarms
 from galaxy_notify.operations.status import Status
-from galaxy_notify.redis_state.faults import Fault, Remedy
-from galaxy_notify.redis_state.gauges import SKIPPED, TOTALS
+from galaxy_notify.redis_client.faults import Fault, Remedy
+from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
+from galaxy_notify.redis_inspect.inspector import Backlog
+from galaxy_notify.redis_inspect.readers import Readers
+from galaxy_notify.redis_inspect.server_state import ServerState
+from galaxy_notify.redis_inspect.servers import ServerName, Worker
+from galaxy_notify.redis_inspect.streams import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport
-from galaxy_notify.redis_state.inspector import Backlog
-from galaxy_notify.redis_state.readers import Readers
-from galaxy_notify.redis_state.server_state import ServerState
-from galaxy_notify.redis_state.servers import ServerName, Worker
-from galaxy_notify.redis_state.streams import StreamReport
 
 NOW = 1_900_000_000_000
 WORKER = Worker("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)

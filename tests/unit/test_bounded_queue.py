@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from galaxy_notify.intake.bounded_queue import BoundedQueue, fitting
+from galaxy_notify.background.bounded_queue import BoundedQueue, fitting
 from tests.support.suite import examples
 from tests.support.wait import HANG_S, wait_until
 

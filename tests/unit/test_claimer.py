@@ -9,8 +9,8 @@ import pytest
 
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.calls import Claim, ClaimedMember, ClaimLimits
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry import Telemetry

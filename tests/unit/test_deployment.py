@@ -9,8 +9,8 @@ import pytest
 import redis
 import redis.asyncio
 
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.joining import read_deployment, read_deployment_sync
 
 DAY = 86_400_000

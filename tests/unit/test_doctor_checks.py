@@ -15,9 +15,9 @@ from galaxy_notify.operations.replication_checks import (
     sentinel_findings,
     together_findings,
 )
-from galaxy_notify.redis_state.faults import Fault, Remedy
-from galaxy_notify.redis_state.node_report import NodeReport, Slow
-from galaxy_notify.redis_state.servers import ServerName
+from galaxy_notify.redis_client.faults import Fault, Remedy
+from galaxy_notify.redis_inspect.node_report import NodeReport, Slow
+from galaxy_notify.redis_inspect.servers import ServerName
 
 SOUND = {"state": "online", "lag": "0"}
 BEHIND = {"state": "online", "lag": "45"}

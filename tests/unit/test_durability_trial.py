@@ -9,8 +9,8 @@ import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.durability import Confirm
-from galaxy_notify.redis_state.faults import RedisFault
+from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.faults import RedisFault
 
 DONE, NOT_YET = [1, 0], [0, 0]
 

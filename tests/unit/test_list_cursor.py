@@ -14,7 +14,7 @@ from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import STATES, ListFilter
-from galaxy_notify.redis_state.listing import Position
+from galaxy_notify.redis_inspect.listing import Position
 
 SHARDS = 7
 POSITIONS = st.builds(

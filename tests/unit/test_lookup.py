@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from galaxy_notify.redis_state import lookup as module
-from galaxy_notify.redis_state.lookup import (
+from galaxy_notify.redis_client import lookup as module
+from galaxy_notify.redis_client.lookup import (
     Address,
     ClusterLookup,
     Lookup,

@@ -7,8 +7,8 @@ import time
 import msgpack
 import pytest
 
+from galaxy_notify.background.parcels import id_of, opened, seal
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake.parcels import id_of, opened, seal
 from galaxy_notify.model.ids import id_for_key, is_first_part
 from galaxy_notify.model.intent import Intent
 from tests.support.intents import TRACEPARENT, intent

@@ -8,9 +8,9 @@ from itertools import count, pairwise
 import pytest
 from redis import exceptions
 
-from galaxy_notify.redis_state import persistence
-from galaxy_notify.redis_state.faults import fault_of
-from galaxy_notify.redis_state.persistence import Outages, Persistence, StopFlag, Turns
+from galaxy_notify.redis_client import persistence
+from galaxy_notify.redis_client.faults import fault_of
+from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Turns
 from galaxy_notify.telemetry.logs import get_logger
 from tests.simulation.support.clock import VirtualLoop
 

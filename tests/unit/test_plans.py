@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake import intent_batch, planning, plans
-from galaxy_notify.intake.intent_batch import read_batch
+from galaxy_notify.intake import planning, plans
 from galaxy_notify.intake.plans import Planner, is_heavy
 from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.intake_stream import batch as intent_batch
+from galaxy_notify.intake_stream.batch import read_batch
 from galaxy_notify.model.intent import Intent, routes_of
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.stream_member import Entry
 from galaxy_notify.settings import settings_from
 
 LIGHT: dict[str, Any] = {"type": "t", "producer": "p", "recipients": ["u1"]}

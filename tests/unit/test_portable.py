@@ -18,18 +18,18 @@ from pydantic import BaseModel
 
 import galaxy_notify
 from galaxy_notify import errors, gateway, settings
+from galaxy_notify.background.options import BackgroundOptions
+from galaxy_notify.background.tally import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
 from galaxy_notify.http.problems import Problem
 from galaxy_notify.intake import receipts, unknown
-from galaxy_notify.intake.background_options import BackgroundOptions
-from galaxy_notify.intake.tally import Closed, Stats
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.json_data import UnfitData
 from galaxy_notify.model.preference import Preference
 from galaxy_notify.model.quiet import Quiet
 from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.operations.list_filter import ListFilter
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 
 RECEIPT = receipts.Receipt("a" * 32, "accepted", 2, 1)
 REFUSED = receipts.refused(InvalidIntent("type", "must match"))

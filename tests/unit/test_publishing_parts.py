@@ -17,8 +17,8 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.outage import Outage, Turns
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, fault_of
 from galaxy_notify.redis_state.calls import Claim, ClaimLimits
-from galaxy_notify.redis_state.faults import Fault, RedisFault, Remedy, fault_of
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry import Telemetry

@@ -12,8 +12,8 @@ import redis
 import redis.asyncio
 from redis import exceptions
 
-from galaxy_notify.redis_state.following import AsyncScout, Scout
-from galaxy_notify.redis_state.lookup import Address, SentinelLookup
+from galaxy_notify.redis_client.following import AsyncScout, Scout
+from galaxy_notify.redis_client.lookup import Address, SentinelLookup
 from tests.support.wait import wait_until
 
 SENTINEL, PRIMARY = Address("10.0.0.1", 26379), Address("10.0.1.1", 6379)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from galaxy_notify.gateway import GatewayConsumer
-from galaxy_notify.redis_state.scripts import names, script
+from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.settings import settings_from
 
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_notify.background.spill import Spill
+from galaxy_notify.background.spill_frames import HEAD, frame_bytes, framed, head, read_to, unframed
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.intake.spill import Spill
-from galaxy_notify.intake.spill_frames import HEAD, frame_bytes, framed, head, read_to, unframed
 from tests.support.program import ROOT
 
 PARCELS = [b"parcel-%03d" % n + bytes(n) for n in range(50)]
@@ -239,7 +239,7 @@ def test_spill__is_free_when_its_process_was_killed(path: Path) -> None:
     """The lock ends with its holder, and what was written is there."""
     code = (
         "import os, sys\n"
-        "from galaxy_notify.intake.spill import Spill\n"
+        "from galaxy_notify.background.spill import Spill\n"
         f"Spill({str(path)!r}, 1 << 20).append([b'one', b'two'])\n"
         "os.kill(os.getpid(), 9)\n"
     )

@@ -7,11 +7,11 @@ import pytest
 from galaxy_notify.operations.finding import Finding
 from galaxy_notify.operations.status import Status
 from galaxy_notify.operations.work_checks import stream_findings
+from galaxy_notify.redis_inspect.readers import Readers
+from galaxy_notify.redis_inspect.server_state import ServerState
+from galaxy_notify.redis_inspect.servers import ServerName
+from galaxy_notify.redis_inspect.streams import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport
-from galaxy_notify.redis_state.readers import Readers
-from galaxy_notify.redis_state.server_state import ServerState
-from galaxy_notify.redis_state.servers import ServerName
-from galaxy_notify.redis_state.streams import StreamReport
 
 EXACT = GroupReport(lag=7, pending=0, oldest_pending_s=None, lost=0)
 OPEN = GroupReport(lag=None, lag_at_least=5_000, pending=0, oldest_pending_s=None, lost=0)

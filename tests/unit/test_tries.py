@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from redis import exceptions
 
-from galaxy_notify.redis_state.access import open_sync
-from galaxy_notify.redis_state.connection import sync_client
-from galaxy_notify.redis_state.faults import RedisFault, fault_of
-from galaxy_notify.redis_state.following import Primary, Scout
+from galaxy_notify.redis_client.access import open_sync
+from galaxy_notify.redis_client.connection import sync_client
+from galaxy_notify.redis_client.faults import RedisFault, fault_of
+from galaxy_notify.redis_client.following import Primary, Scout
+from galaxy_notify.redis_client.lookup import Address, ClusterLookup
+from galaxy_notify.redis_client.nodes import NodesClient, by_node
+from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.tries import Tries
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.lookup import Address, ClusterLookup
-from galaxy_notify.redis_state.nodes import NodesClient, by_node
-from galaxy_notify.redis_state.scripts import Read
-from galaxy_notify.redis_state.tries import Tries
 from galaxy_notify.settings import settings_from
 
 CALLS = [Read(["GET", f"{{gn:{shard}}}:x"]) for shard in range(12)]

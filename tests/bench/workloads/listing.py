@@ -12,9 +12,9 @@ import redis
 from galaxy_notify import Intent, Notifier
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.upkeep import LISTED
 from tests.bench.figures import Figures
 from tests.bench.site import Site, deployment, founded, patient

@@ -16,9 +16,9 @@ from galaxy_notify.encoding import load_encoder
 from galaxy_notify.publishing.batch import Batch
 from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.runner import run_sync
 from galaxy_notify.redis_state.settlement import read_settled
 from galaxy_notify.telemetry import Telemetry
 from tests.bench import floor

@@ -11,8 +11,8 @@ from typing import Any
 
 import redis
 
+from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.runner import run_sync
 from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from galaxy_notify.redis_state.server_binaries import ServerBinary
+from galaxy_notify.embedded.binaries import ServerBinary
 from tests.faults.support.aof import KEEPS_ALL
 from tests.faults.support.checker import Report, Rest, check
 from tests.faults.support.history import history_of

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from galaxy_notify.fsck.notifications import SeenNotification, read_notifications
+from galaxy_notify.fsck.routes import SeenRoute, Wanted, read_routes
 from galaxy_notify.fsck.rules import judge
-from galaxy_notify.redis_state.flows import run_flow_sync
-from galaxy_notify.redis_state.fsck_notifications import SeenNotification, read_notifications
-from galaxy_notify.redis_state.fsck_routes import SeenRoute, Wanted, read_routes
+from galaxy_notify.redis_client.flows import run_flow_sync
 from tests.lua.support.shard import Shard
 
 ACTOR = "cli:ann@desk"

@@ -6,10 +6,10 @@ from typing import Any
 
 import redis
 
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import intents
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.shard import Shard
 
 KEYS = IntentKeys("gn:intents")

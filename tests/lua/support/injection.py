@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_state.scripts import Call
+from galaxy_notify.redis_client.scripts import Call
 from tests.lua.support.shard import Shard, at
 
 #: Where the script tells which command was refused; it lies outside the shard.

@@ -6,7 +6,7 @@ from typing import Any
 
 from galaxy_notify.model.ids import event_suffix
 from galaxy_notify.model.route import Route, Status, decode_route
-from galaxy_notify.redis_state.scripts import Argument
+from galaxy_notify.redis_client.scripts import Argument
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.shard import FAILURE, KEEP, WORKER, Shard, split
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from galaxy_notify.fsck.notifications import balance, recount
+from galaxy_notify.fsck.pages import census, survey
+from galaxy_notify.fsck.routes import mend
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Correction
-from galaxy_notify.redis_state.fsck_notifications import balance, recount
-from galaxy_notify.redis_state.fsck_pages import census, survey
-from galaxy_notify.redis_state.fsck_routes import mend
-from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support import handed_in, user_scenarios
 from tests.lua.support.faults import counted, faults_of

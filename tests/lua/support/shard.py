@@ -14,11 +14,11 @@ import redis
 
 from galaxy_notify.model.notification import Notification, encode_notification
 from galaxy_notify.model.route import Failure, Route, accepted, decode_route, suppressed
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.runner import run_sync
-from galaxy_notify.redis_state.scripts import Call
 from galaxy_notify.redis_state.settlement import (
     Settled,
     Settlement,

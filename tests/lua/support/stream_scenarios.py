@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_inspect.listing import glance
 from galaxy_notify.redis_state import calls, group
 from galaxy_notify.redis_state.group_report import FREQUENT, standing
-from galaxy_notify.redis_state.listing import glance
-from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.seeds import SEEDS
 from tests.lua.support.shard import NOW, Shard, new
 

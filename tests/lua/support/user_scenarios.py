@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state.preferences import UserChange, consult, prefer, recall_page
 from galaxy_notify.redis_state.reservations import Reservation, collapse, reserve
-from galaxy_notify.redis_state.scripts import Call
 from tests.lua.support.shard import NOW, Shard
 
 

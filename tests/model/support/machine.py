@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from galaxy_notify.model.notification import Notification, encode_notification
 from galaxy_notify.model.route import PUBLISHABLE, accepted, decode_route
+from galaxy_notify.redis_client.scripts import Call, Script
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.scripts import Call, Script
 from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed

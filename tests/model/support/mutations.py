@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import Final, NamedTuple
 
-from galaxy_notify.redis_state.scripts import Script, script
+from galaxy_notify.redis_client.scripts import Script, script
 
 
 class Mutation(NamedTuple):

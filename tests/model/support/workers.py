@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from galaxy_notify.model.route import decode_route
+from galaxy_notify.redis_client.scripts import Script
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Claim, ClaimedMember, ClaimLimits, Correction
-from galaxy_notify.redis_state.scripts import Script
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.shard import TTL
 from tests.model.support.expected import CHANNELS, SUSPECT

@@ -18,11 +18,11 @@ from galaxy_notify.model.ids import Target
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, decode_route
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
+from galaxy_notify.redis_client.runner import run
+from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.faults import REDIS_ERRORS, RedisFault, fault_of
-from galaxy_notify.redis_state.runner import run
-from galaxy_notify.redis_state.scripts import Call, Read
 from tests.simulation.support.link import Link
 
 CHANNELS = ("email", "push")

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as Gone
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as Late
 
-from galaxy_notify.redis_state.scripts import names, script
+from galaxy_notify.redis_client.scripts import names, script
 from tests.simulation.support.fates import TIMEOUT_S, Fate, Fates
 from tests.simulation.support.server import VirtualServer
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import redis
 
-from galaxy_notify.redis_state.scripts import Script
+from galaxy_notify.redis_client.scripts import Script
 from tests.simulation.support.world import Schedule, simulate
 
 _LAST = 15

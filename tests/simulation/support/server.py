@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import redis
 
-from galaxy_notify.redis_state.scripts import Script, names, script
+from galaxy_notify.redis_client.scripts import Script, names, script
 from tests.lua.support.shard import NOW
 
 _TIME_AT: Final = {"lapse": 0, "trim": 2}

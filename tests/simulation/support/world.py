@@ -15,8 +15,8 @@ from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.outage import Turns
 from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.redis_client.scripts import Script
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.scripts import Script
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.simulation.support.actors import CHANNELS, Client, Encoder, Journal, Operator, Producer

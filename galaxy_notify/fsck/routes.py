@@ -1,0 +1,169 @@
+"""One route in all its places: what is read of it, and what would put it right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.fsck.pages import is_foreign
+from galaxy_notify.model.ids import Member, split_member
+from galaxy_notify.model.route import Route, decode_route
+from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
+from galaxy_notify.redis_state.calls import words
+from galaxy_notify.redis_state.keys import Keys
+
+# A dozen commands each: well under a few milliseconds.
+_MENDED_AT_ONCE: Final = 64
+# What a claim names its lease: worker, slot, how long it lasts, and a nonce.
+_TOKEN: Final = re.compile(rb".*:\d+:(\d{1,15}):[^:]+", re.DOTALL)
+_MOST_LEASES: Final = 10_000
+
+
+@dataclass(frozen=True)
+class SeenRoute:
+    """A member with all that the indexes of one channel, and its notification, say of it.
+
+    *lease* is the token of the lease that it is under, *count* how often it was left behind;
+    *now_ms* is the server's time just after it was read.
+    """
+
+    member: bytes
+    channel: str
+    score: float | None
+    lease: bytes | None
+    count: bytes | None
+    died: float | None
+    record: bool
+    state: bytes
+    now_ms: int
+
+    @cached_property
+    def name(self) -> Member | None:
+        """Return the route that it names, or None where it names none."""
+        return split_member(self.member)
+
+    @cached_property
+    def route(self) -> Route | None:
+        """Return the route, or None where its state cannot be read."""
+        try:
+            return decode_route(self.state)
+        except Corrupt:
+            return None
+
+    @property
+    def is_home(self) -> bool:
+        """Tell whether it was looked for in the indexes of its own channel."""
+        return self.name is not None and self.name.channel == self.channel
+
+    @property
+    def lease_ttl_ms(self) -> int | None:
+        """Return how long its lease may last, or None where there is none of ours."""
+        match = _TOKEN.fullmatch(self.lease or b"")
+        return int(match[1]) if match else None
+
+    @property
+    def place(self) -> str:
+        """Return the first index that has it; each member is looked at in that one alone."""
+        if self.score is not None:
+            return "schedule"
+        if self.count is not None:
+            return "abandoned"
+        return "none" if self.died is None else "dead"
+
+
+class Wanted(NamedTuple):
+    """Where a route belongs: an index (``schedule:<channel>``, ``dead:<channel>``) or none.
+
+    A score of None means now; *state* empty leaves the state; *reason* sets the member aside.
+    """
+
+    target: str = ""
+    score: float | None = None
+    keep_count: bool = False
+    state: bytes = b""
+    reason: str = ""
+
+
+def read_routes(keys: Keys, channel: str, members: Sequence[bytes]) -> Flow[list[SeenRoute]]:
+    """Read all about at most a page of members."""
+    stored = _notifications(keys, members)
+    scores, leases, counts, died, *known, time = yield [
+        Read(["ZMSCORE", keys.schedule(channel), *members]),
+        Read(["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"]),
+        Read(["HMGET", keys.abandoned(channel), *members]),
+        Read(["ZMSCORE", keys.dead(channel), *members]),
+        *stored.commands,
+        Read(["TIME"]),  # last: a claim or a release before it cannot seem to lie too far ahead
+    ]
+    states = stored.read(known)
+    seconds, micros = sound(time)
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    tokens = {score: token for token, score in sound(leases)}
+    rows = zip(members, sound(scores), sound(counts), sound(died), strict=True)
+    return [
+        SeenRoute(member, channel, score, tokens.get(score), count, when, *states[member], now_ms)
+        for member, score, count, when in rows
+    ]
+
+
+def mend_routes(
+    keys: Keys, items: Sequence[tuple[SeenRoute, Wanted]], *, fix: bool
+) -> Flow[list[str]]:
+    """Look again, each in one piece, and mend if *fix*; answer a word for each."""
+    answers: list[str] = []
+    for at in range(0, len(items), _MENDED_AT_ONCE):
+        (reply,) = yield [mend(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)]
+        answers += words(sound(reply))
+    return answers
+
+
+def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) -> Call:
+    """Compare routes with what was read and, if *fix*, put them where they belong."""
+    args: list[Argument] = [keys.tag, "", "1" if fix else ""]
+    for seen, wanted in items:
+        args += (seen.member, seen.channel, _number(seen.score), seen.count or "")
+        args += (_number(seen.died), "1" if seen.record else "", seen.state)
+        args += (wanted.state, wanted.target, _number(wanted.score))
+        args += ("1" if wanted.keep_count else "", wanted.reason)
+    return Call(script("mend"), [keys.totals, keys.orphans, keys.never], args)
+
+
+class _Stored(NamedTuple):
+    """The readings of notifications, and how their replies belong to members."""
+
+    commands: list[Read]
+    members: dict[bytes, list[bytes]]
+
+    def read(self, replies: Sequence[Any]) -> dict[bytes, tuple[bool, bytes]]:
+        """Return of each member whether it has a record, and its state."""
+        found: dict[bytes, tuple[bool, bytes]] = {}
+        pairs = zip(replies[::2], replies[1::2], strict=True)
+        for members, (record, states) in zip(self.members.values(), pairs, strict=True):
+            if is_foreign(record) or is_foreign(states):
+                found |= dict.fromkeys(members, (False, b""))
+                continue
+            for member, state in zip(members, states, strict=True):
+                found[member] = (bool(record), state or b"")
+        return found
+
+
+def _notifications(keys: Keys, members: Iterable[bytes]) -> _Stored:
+    named: dict[bytes, list[bytes]] = {}
+    for member in members:
+        named.setdefault(member.partition(b"/")[0], []).append(member)
+    commands: list[Read] = []
+    for name, routes in named.items():
+        key = keys.notification("").encode() + name
+        commands.append(Read(["HEXISTS", key, "record"]))
+        names = [route.partition(b"/")[2] for route in routes]
+        commands.append(Read(["HMGET", key, *names]))
+    return _Stored(commands, named)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.17g}"

@@ -1,0 +1,1 @@
+"""Rules per user at accept: preferences, quiet hours, cooldowns, collapse keys."""

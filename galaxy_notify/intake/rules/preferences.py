@@ -1,0 +1,223 @@
+"""The preferences of users, for programs: ``notifier.preferences``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from galaxy_notify.errors import InvalidPreference
+from galaxy_notify.intake.rules.preferring import change_flow, get_flow
+from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
+from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
+from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
+from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_state.async_client import AsyncClient
+from galaxy_notify.redis_state.calls import Answer
+from galaxy_notify.redis_state.client import SyncClient
+from galaxy_notify.redis_state.preferences import UserChange
+
+_GONE = b""
+
+
+class Preferences:
+    """What users want to be told; safe to share between threads.
+
+    Each change may be repeated, and tells whether anything had to be changed: one that had to be
+    sent twice, because its answer was lost, may tell that nothing had. It raises
+    `InvalidPreference`, and what `Notifier` raises when Redis does not serve.
+    """
+
+    def __init__(self, client: SyncClient) -> None:
+        """Use the connections of a notifier."""
+        self._client = client
+
+    def get(self, user: str) -> UserPreferences:
+        """Return all that a user wants; one who never said so wants the defaults."""
+        check_user(user)
+        try:
+            return self._client.run_flow(get_flow(self._client.layout(), user))
+        except RedisFault as error:
+            raise failed_call(error) from error
+
+    def set(
+        self,
+        user: str,
+        type: str | None = None,
+        channels: Collection[str] | None = None,
+        min_severity: str | None = None,
+    ) -> bool:
+        """Replace the preference of a type, or of every type; no channels at all means nothing."""
+        return self._change(wish(user, type, channels, min_severity, self.channels()))
+
+    def remove(self, user: str, type: str | None = None) -> bool:
+        """Remove the preference of a type, or that of every type."""
+        return self._change(removed(user, type))
+
+    def silence(self, user: str) -> bool:
+        """Tell the user nothing but what is mandatory; what was set before is kept."""
+        return self._change(silenced(user))
+
+    def resume(self, user: str) -> bool:
+        """Go by what was set before the user was silenced."""
+        return self._change(resumed(user))
+
+    def quiet(
+        self, user: str, start: str | None, end: str | None = None, zone: str | None = None
+    ) -> bool:
+        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None takes them away."""
+        return self._change(quieted(user, start, end, zone))
+
+    def delete(self, user: str) -> bool:
+        """Forget all that the user wants."""
+        return self._change(deleted(user))
+
+    def change(self, changes: Sequence[UserChange]) -> list[Answer]:
+        """Store many changes in few round trips; an answer for each, in order."""
+        try:
+            return self._client.run_flow(change_flow(self._client.layout(), changes))
+        except RedisFault as error:
+            raise failed_call(error) from error
+
+    def _change(self, change: UserChange) -> bool:
+        return is_changed(self.change([change]))
+
+    def channels(self) -> Sequence[str]:
+        """Return the channels of the deployment."""
+        try:
+            return self._client.layout().deployment.channels
+        except RedisFault as error:
+            raise failed_call(error) from error
+
+
+class AsyncPreferences:
+    """`Preferences` for asyncio: the same promises, with await."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        """Use the connections of a notifier."""
+        self._client = client
+
+    async def get(self, user: str) -> UserPreferences:
+        """Return all that a user wants; see `Preferences.get`."""
+        check_user(user)
+        await self._client.turn()
+        try:
+            return await self._client.run_flow(get_flow(await self._client.layout(), user))
+        except RedisFault as error:
+            raise failed_call(error) from error
+
+    async def set(
+        self,
+        user: str,
+        type: str | None = None,
+        channels: Collection[str] | None = None,
+        min_severity: str | None = None,
+    ) -> bool:
+        """Replace the preference of a type, or of every type; see `Preferences.set`."""
+        return await self._change(wish(user, type, channels, min_severity, await self.channels()))
+
+    async def remove(self, user: str, type: str | None = None) -> bool:
+        """Remove the preference of a type, or that of every type."""
+        return await self._change(removed(user, type))
+
+    async def silence(self, user: str) -> bool:
+        """Tell the user nothing but what is mandatory; what was set before is kept."""
+        return await self._change(silenced(user))
+
+    async def resume(self, user: str) -> bool:
+        """Go by what was set before the user was silenced."""
+        return await self._change(resumed(user))
+
+    async def quiet(
+        self, user: str, start: str | None, end: str | None = None, zone: str | None = None
+    ) -> bool:
+        """Set the quiet hours, or take them away; see `Preferences.quiet`."""
+        return await self._change(quieted(user, start, end, zone))
+
+    async def delete(self, user: str) -> bool:
+        """Forget all that the user wants."""
+        return await self._change(deleted(user))
+
+    async def change(self, changes: Sequence[UserChange]) -> list[Answer]:
+        """Store many changes in few round trips; an answer for each, in order."""
+        await self._client.turn()
+        try:
+            return await self._client.run_flow(change_flow(await self._client.layout(), changes))
+        except RedisFault as error:
+            raise failed_call(error) from error
+
+    async def _change(self, change: UserChange) -> bool:
+        return is_changed(await self.change([change]))
+
+    async def channels(self) -> Sequence[str]:
+        """Return the channels of the deployment."""
+        try:
+            return (await self._client.layout()).deployment.channels
+        except RedisFault as error:
+            raise failed_call(error) from error
+
+
+def wish(
+    user: str,
+    type_name: str | None,
+    channels: Collection[str] | None,
+    min_severity: str | None,
+    known: Collection[str],
+) -> UserChange:
+    """Replace a preference; raise `InvalidPreference`."""
+    field = _field(type_name)
+    return UserChange(check_user(user), {field: encode(check_wish(channels, min_severity, known))})
+
+
+def removed(user: str, type_name: str | None) -> UserChange:
+    """Remove a preference; raise `InvalidPreference`."""
+    return UserChange(check_user(user), {_field(type_name): _GONE})
+
+
+def silenced(user: str) -> UserChange:
+    """Silence a user; raise `InvalidPreference`."""
+    return UserChange(check_user(user), {SILENCED: YES})
+
+
+def resumed(user: str) -> UserChange:
+    """Take a user's silence back; raise `InvalidPreference`."""
+    return UserChange(check_user(user), {SILENCED: _GONE})
+
+
+def quieted(user: str, start: str | None, end: str | None, zone: str | None) -> UserChange:
+    """Set or remove quiet hours; raise `InvalidPreference`."""
+    value = _GONE if start is None else encode(check_quiet(start, end, zone))
+    return UserChange(check_user(user), {QUIET: value})
+
+
+def deleted(user: str) -> UserChange:
+    """Forget a user; raise `InvalidPreference`."""
+    return UserChange(check_user(user), {}, whole=True)
+
+
+def replaced(user: str, preferences: UserPreferences) -> UserChange:
+    """Put these preferences in place of all that the user had."""
+    return UserChange(user, preferences.to_fields(), whole=True)
+
+
+def is_changed(answers: Sequence[Answer]) -> bool:
+    """Tell whether anything changed; raise what `check_stored` raises."""
+    for answer in answers:
+        check_stored(answer)
+    return any(answer.word == "changed" for answer in answers)
+
+
+def check_stored(answer: Answer) -> None:
+    """Raise `InvalidPreference` for what cannot be stored, `CallFailed` for what was not."""
+    if answer.word == "full":
+        message = f"the user has {MOST_FIELDS} preferences, which is the limit"
+        raise InvalidPreference("type", message, "too_large")
+    if answer.word == "foreign":
+        message = "the key of its preferences in Redis holds something else: remove it"
+        raise InvalidPreference("user", message, "conflict")
+    if answer.word not in ("changed", "same"):
+        text = f"Redis could not store the preferences: {answer.detail[:1000]}"
+        raise failed_call(told_fault(answer.detail, wrote_nothing=answer.word == "refused"), text)
+
+
+def _field(type_name: str | None) -> str:
+    return field_of(None if type_name is None else check_type(type_name))

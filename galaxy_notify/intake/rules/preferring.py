@@ -1,0 +1,97 @@
+"""What users want to be told, read and stored, as plain generators like accepting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from galaxy_notify.model.user_preferences import UserPreferences
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.calls import Answer
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.preferences import (
+    MOST_USERS,
+    Recalled,
+    UserChange,
+    prefer,
+    recall,
+    recall_page,
+    recalled,
+)
+
+# Redis stores so many in about a millisecond.
+_FIELDS_PER_CALL: Final = 512
+
+
+def change_flow(layout: Layout, changes: Sequence[UserChange]) -> Flow[list[Answer]]:
+    """Store what users want and return an answer for each change, in order.
+
+    Whoever accepts a notification looks for preferences only on a shard that is marked, so all
+    shards are before anything is stored on any of them. Raises `RedisFault` where one cannot be.
+    """
+    shards = layout.all_keys
+    if len(shards) > 1 and any(change.adds for change in changes):
+        for reply in (yield [prefer(keys, ()) for keys in shards]):
+            sound(reply)
+    batches = list(_batches(layout, changes))
+    replies = yield [_call(keys, changes, places) for keys, places in batches]
+    found: dict[int, Answer] = {}
+    for (_, places), reply in zip(batches, replies, strict=True):
+        found |= zip(places, _answers(reply, len(places)), strict=True)
+    return [found[place] for place in range(len(changes))]
+
+
+def get_flow(layout: Layout, user: str) -> Flow[UserPreferences]:
+    """Return all that a user wants. Raises `RedisFault`."""
+    (reply,) = yield [recall(layout.keys_of_user(user), user)]
+    ((_, preferences),) = _recalled(reply).users
+    return preferences
+
+
+def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
+    """Return the next page of the users of a shard, and what they want. Raises `RedisFault`.
+
+    Who changes meanwhile may come twice or not at all; who does not comes at least once.
+    """
+    (reply,) = yield [recall_page(keys, cursor)]
+    return _recalled(reply)
+
+
+def _recalled(reply: Any) -> Recalled:
+    with as_fault("recall"):
+        return recalled(sound(reply))
+
+
+def _batches(layout: Layout, changes: Iterable[UserChange]) -> Iterator[tuple[Keys, list[int]]]:
+    """Group changes by shard, in order, into calls of bounded size; yield their places."""
+    shards: dict[Keys, list[int]] = {}
+    sizes: dict[Keys, int] = {}
+    for place, change in enumerate(changes):
+        keys, size = layout.keys_of_user(change.user), len(change.fields)
+        waiting = shards.setdefault(keys, [])
+        full = len(waiting) == MOST_USERS or sizes.get(keys, 0) + size > _FIELDS_PER_CALL
+        if waiting and full:
+            yield keys, waiting
+            waiting, sizes[keys] = [], 0
+        waiting.append(place)
+        shards[keys], sizes[keys] = waiting, sizes.get(keys, 0) + size
+    yield from shards.items()
+
+
+def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> Call:
+    return prefer(keys, [changes[place] for place in places])
+
+
+def _answers(reply: Any, items: int) -> list[Answer]:
+    """Read the answers of a call; where it failed, or cannot be read, nothing is known of any."""
+    if isinstance(reply, RedisFault):
+        word = "refused" if reply.wrote_nothing else "unknown"
+        return [Answer(word, str(reply))] * items
+    try:
+        return calls.answers(reply, items)
+    except (ValueError, TypeError, AttributeError):
+        return [Answer("unknown", "prefer answered what cannot be read")] * items

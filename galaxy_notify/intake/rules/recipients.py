@@ -1,0 +1,129 @@
+"""One recipient of a part of a notification, while rules decide about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar
+
+from galaxy_notify.intake.planning import Plan
+from galaxy_notify.model.ids import part_id
+from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.keys import Keys
+
+T = TypeVar("T")
+
+_NOTHING: Final = Stored()
+_UNDECIDED: Final = Verdict()
+
+
+class Part(NamedTuple):
+    """Part *number* of what is planned, counted from 1."""
+
+    plan: Plan
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Return the id that it will have."""
+        return part_id(self.plan.notification_id, self.number)
+
+
+@dataclass(slots=True)
+class Recipient:
+    """A user, what is asked for, and what was found out; *held* is a cooldown that holds."""
+
+    part: Part
+    user: str
+    asked: Asked
+    stored: Stored = _NOTHING
+    verdict: Verdict = _UNDECIDED
+    held: bytes = b""
+
+    @property
+    def kind(self) -> str:
+        """Return the type of the notification."""
+        return self.part.plan.intent.type
+
+    @property
+    def rank(self) -> int:
+        """Return how severe it is, 0 for the least."""
+        return SEVERITIES.index(self.part.plan.intent.severity)
+
+    @property
+    def is_told(self) -> bool:
+        """Tell whether any channel delivers."""
+        return bool(self.verdict.deliveries) and not self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Recipients that one call can be about: of one shard, and alike in what the call needs."""
+
+    keys: Keys
+    alike: str
+    recipients: Sequence[Recipient] = field(repr=False)
+
+
+def recipients_of(part: Part) -> Iterator[Recipient]:
+    """Return each recipient of a part once, with the channels that are asked for."""
+    plan = part.plan
+    channels: dict[str, tuple[str, ...]] = {}
+    for route in plan.candidates(part.number):
+        channel, _, user = route.partition(":")
+        channels[user] = (*channels.get(user, ()), channel)
+    asked: dict[tuple[str, ...], Asked] = {}
+    for user, wanted in channels.items():
+        if wanted not in asked:
+            asked[wanted] = _asked(plan, wanted)
+        yield Recipient(part, user, asked[wanted])
+
+
+def _asked(plan: Plan, channels: tuple[str, ...]) -> Asked:
+    intent, deployment = plan.intent, plan.deployment
+    return Asked(
+        channels,
+        intent.names_channels,
+        intent.severity,
+        deployment.channels,
+        intent.type in deployment.mandatory,
+        channels,
+        deployment.quiet_channels,
+    )
+
+
+def batches(
+    layout: Layout, recipients: Iterable[Recipient], alike: Callable[[Recipient], str], most: int
+) -> list[Batch]:
+    """Sort recipients by their shard and what must be alike, at most so many together."""
+    found: dict[tuple[int, str], list[Recipient]] = {}
+    for one in recipients:
+        found.setdefault((layout.keys_of_user(one.user).shard, alike(one)), []).append(one)
+    return [
+        Batch(layout.keys(shard), kind, some[start : start + most])
+        for (shard, kind), some in found.items()
+        for start in range(0, len(some), most)
+    ]
+
+
+def ask(
+    found: Sequence[Batch], call: Callable[[Batch], Call], read: Callable[[Any, int], Sequence[T]]
+) -> Flow[list[tuple[Recipient, T]]]:
+    """Run a call for each batch in one round trip; return what it says of each recipient.
+
+    Raises `RedisFault`: rules that cannot be looked at are not passed over.
+    """
+    if not found:
+        return []
+    asked = [call(batch) for batch in found]
+    replies = yield asked
+    told: list[tuple[Recipient, T]] = []
+    for batch, made, reply in zip(found, asked, replies, strict=True):
+        with as_fault(made.script.name):
+            values = read(sound(reply), len(batch.recipients))
+        told += zip(batch.recipients, values, strict=True)
+    return told

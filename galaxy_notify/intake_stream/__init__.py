@@ -1,0 +1,1 @@
+"""Intents from a Redis stream: reading, accepting, rejecting."""

@@ -1,0 +1,45 @@
+"""Entries of the intent stream: one field with one intent, or what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from galaxy_notify.errors import InvalidIntent
+from galaxy_notify.model.json_data import printable
+from galaxy_notify.model.json_shape import USUAL
+from galaxy_notify.model.json_text import parse_json
+from galaxy_notify.redis_client.stream_member import Entry
+from galaxy_notify.redis_state.intents import INTENT, REPLAYED
+
+_STREAM_ID: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
+
+
+def read_entry(entry: Entry, max_bytes: int) -> Any:
+    """Return the intent of an entry, as JSON has it; raise `InvalidIntent`.
+
+    One without an idempotency key has the id of its entry for it: delivered again, it is the same
+    notification.
+    """
+    raw = _intent_of(entry)
+    if len(raw) > max_bytes:
+        message = f"{len(raw):,} bytes, the limit is {max_bytes:,} (intake.max_bytes)"
+        raise InvalidIntent("intent", message, "too_large")
+    value = parse_json(raw, "the intent", USUAL)
+    if isinstance(value, dict) and value.get("idempotency_key") is None:
+        value["idempotency_key"] = entry.fields.get(REPLAYED, entry.stream_id.encode()).decode()
+    return value
+
+
+def _intent_of(entry: Entry) -> bytes:
+    for name in entry.fields:
+        if name != INTENT and not _is_replayed(name, entry.fields[name]):
+            shown = printable(name.decode("utf-8", "replace"))
+            raise InvalidIntent(shown, "unknown field: an entry has one, intent")
+    if INTENT not in entry.fields:
+        raise InvalidIntent("intent", "missing: an entry has this field, with the intent as JSON")
+    return entry.fields[INTENT]
+
+
+def _is_replayed(name: bytes, value: bytes) -> bool:
+    return name == REPLAYED and _STREAM_ID.fullmatch(value) is not None

@@ -1,0 +1,293 @@
+"""Reads the intent stream: what is handed in there becomes a notification, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Self
+
+from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.intake_stream.batch import Batch, read_batch
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped
+from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
+from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+from galaxy_notify.telemetry.summary import Summary
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+_BLOCK_MS: Final = 500
+_LEAST_PAUSE_S: Final = 1.0
+_LONGEST_SWEEP_S: Final = 1.0
+_FORGET_EVERY_S: Final = 60.0
+#: Entries tried alone before new ones are read again.
+_ALONE: Final = 50
+#: With so many entries set aside nothing new is read.
+_CROWD: Final = 1000
+#: A batch of more bytes is followed by single entries, until they are small again.
+_LARGE_BATCH: Final = 8 << 20
+#: An entry that so often took too long to be read is left to a later try.
+_TIMEOUTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """How a reader reads; see the settings of the same names."""
+
+    batch_size: int
+    claim_idle_ms: int
+    max_deliveries: int
+    keeping: Keeping
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what the settings say."""
+        own = settings.intake
+        keeping = Keeping(own.max_bytes, own.rejects_max)
+        return cls(own.batch_size, own.claim_idle_ms, own.max_deliveries, keeping)
+
+
+class IntentReader:
+    """One reader of the group: reads, accepts, and only then acknowledges.
+
+    What a reader left behind is tried again alone, with nothing else in hand, so that an intent
+    that ends its reader takes no others along; after some tries it is rejected unread.
+    """
+
+    def __init__(
+        self,
+        member: IntentMember,
+        notifier: AsyncNotifier,
+        options: ReaderOptions,
+        telemetry: Telemetry,
+        stop: StopFlag,
+        at_start: Callable[[Fault], None] | None = None,
+    ) -> None:
+        """Prepare; *at_start* may raise for a fault before Redis has served once."""
+        self._member = member
+        self._notifier = notifier
+        self._options = options
+        self._telemetry = telemetry
+        self._stop = stop
+        self._at_start = at_start
+        self._log = get_logger("intake", group=member.group, reader=member.consumer)
+        self._insist = Persistence(stop, Outages(self._log), self._mend, _LEAST_PAUSE_S)
+        self._stuck = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
+        self._sums = Summary()
+        self._aside: dict[str, float] = {}
+        self._count = 1
+        self._lost = False
+        self._sweep_at = 0.0
+        self._forget_at = 0.0
+
+    async def run(self) -> None:
+        """Read until stopped; what is in hand then is ended first."""
+        try:
+            await self._insist(self._member.join)
+            self._at_start = None
+            self._log.info("intake working", stream=self._member.stream)
+            while not self._stop:
+                self._stop.beat()
+                self._log_sums()
+                await self.run_once()
+        except Stopped:
+            self._log.info("stopped during an outage")
+        finally:
+            self._log_sums(at_end=True)
+
+    async def run_once(self) -> None:
+        """Try again what was left behind, then read once."""
+        if self._lost or monotonic() >= self._sweep_at:
+            await self._sweep()
+        if len(self._aside) >= _CROWD:
+            await self._stop.wait(_LONGEST_SWEEP_S)
+            return
+        entries = await self._insist(self._read)
+        if entries:
+            self._telemetry.intents("read", len(entries))
+            batch = await self._take_in(entries)
+            if batch.size > _LARGE_BATCH:
+                self._count = 1
+            elif len(entries) == self._count:
+                self._count = min(2 * self._count, self._options.batch_size)
+
+    async def _read(self) -> list[Entry]:
+        try:
+            return await self._member.read(self._count, _BLOCK_MS)
+        except RedisFault:
+            # They may be ours by now, without our knowing them.
+            self._lost, self._count = True, 1
+            raise
+
+    async def _take_in(self, entries: Sequence[Entry]) -> Batch:
+        """Accept entries, then acknowledge or reject each."""
+        batch = await read_batch(entries, self._options.keeping.bytes)
+        async with self._kept(batch.stream_ids):
+            settled = await self._insist(lambda: self._end(batch))
+            await self._put_aside(batch, settled)
+        self._tell(batch)
+        return batch
+
+    async def _end(self, batch: Batch) -> Ended:
+        if batch.tried:
+            await self._member.probe()
+        await batch.accept(self._notifier)
+        try:
+            return await self._settle(batch.admitted, batch.rejects)
+        except RedisFault:
+            batch.doubt()
+            raise
+
+    async def _settle(self, admitted: Sequence[str], rejects: Sequence[Reject]) -> Ended:
+        if not admitted and not rejects:
+            return Ended(0, {})
+        settled = await self._member.settle(admitted, rejects, self._options.keeping)
+        if settled.fallen:
+            self._log.warning("rejects dropped", count=settled.fallen)
+        codes = Counter(one.code for one in rejects if one.stream_id not in settled.unsettled)
+        for code, count in codes.items():
+            self._telemetry.refused(code, count)
+            self._telemetry.intents("rejected", count)
+        if codes:
+            first = rejects[0]
+            self._log.warning(
+                "intents rejected",
+                **codes,
+                entry_id=first.stream_id,
+                reason=f"{first.field}: {first.message}".removeprefix(": "),
+            )
+        return settled
+
+    async def _put_aside(self, batch: Batch, settled: Ended) -> None:
+        """Leave what can't be ended now to a later try, and go on."""
+        aside = batch.aside + [e for e in batch.entries if e.stream_id in settled.unsettled]
+        for entry in aside:
+            await self._insist(partial(self._member.put_off, entry))
+            self._aside[entry.stream_id] = monotonic()
+        for reason in (batch.reason, *(fault.fault for fault in settled.unsettled.values())):
+            if reason is not None:
+                self._stuck.down(reason.code, reason.text)
+        for stream_id in {*batch.stream_ids} - {entry.stream_id for entry in aside}:
+            self._aside.pop(stream_id, None)
+        if not self._aside:
+            self._stuck.up()
+
+    def _tell(self, batch: Batch) -> None:
+        by_status: Counter[str] = Counter()
+        for (producer, status), count in batch.statuses().items():
+            self._telemetry.intents_of(producer, status, count)
+            by_status[status] += count
+        self._telemetry.accepted(by_status["accepted"], batch.routes(), by_status["duplicate"])
+        self._sums.add({"read": len(batch.entries), **by_status})
+        self._log_sums()
+
+    def _log_sums(self, *, at_end: bool = False) -> None:
+        if self._sums.is_due(at_end=at_end):
+            self._log.info("intents taken in", **self._sums.take())
+
+    async def _sweep(self) -> None:
+        """Try what was left behind, one entry after the other."""
+        idle_ms, lost, tried = self._options.claim_idle_ms, self._lost, 0
+        own_idle_ms = 0 if lost else idle_ms
+        own, stale = await self._insist(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
+        self._lost = False
+        for waiting in [*own, *stale]:
+            if self._stop:
+                return
+            if waiting.stream_id not in self._aside or waiting.idle_ms >= idle_ms:
+                await self._again(waiting)
+                tried += 1
+        # A page of our own may be followed by another one.
+        self._lost = self._lost or (lost and tried > 0 and len(own) == _ALONE)
+        await self._forget()
+        is_full = _ALONE in (len(own), len(stale))
+        pause_s = 0.0 if is_full else min(_LONGEST_SWEEP_S, idle_ms / 4000)
+        self._sweep_at = monotonic() + pause_s
+
+    async def _again(self, waiting: Waiting) -> None:
+        if waiting.deliveries >= self._options.max_deliveries:
+            await self._give_up(waiting)
+            return
+        if not await self._insist(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
+            return
+        found = await self._begin(waiting)
+        if found:
+            self._telemetry.intents("reclaimed")
+            await self._take_in(found)
+
+    async def _begin(self, waiting: Waiting) -> list[Entry]:
+        """Return the entry, none where it is gone or can't be read in time."""
+        timeouts = 0
+
+        async def begin() -> list[Entry] | None:
+            nonlocal timeouts
+            try:
+                entry = await self._member.begin(waiting)
+            except RedisFault as error:
+                timeouts += error.fault.code == "timeout"
+                if timeouts < _TIMEOUTS:
+                    raise
+                await self._member.probe()
+                return None
+            return [entry] if entry else []
+
+        found = await self._insist(begin)
+        if found == []:
+            self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
+        return found or []
+
+    async def _give_up(self, waiting: Waiting) -> None:
+        message = f"begun {waiting.deliveries} times, each time its reader ended before it"
+        item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
+        await self._insist(lambda: self._settle([], [item]))
+
+    async def _forget(self) -> None:
+        if monotonic() >= self._forget_at:
+            self._forget_at = monotonic() + _FORGET_EVERY_S
+            # Tidiness can wait: whatever is amiss, the next call meets it, too.
+            with suppress(RedisFault):
+                if await self._member.forget():
+                    self._forget_at = 0.0
+            late = monotonic() - 5 * self._options.claim_idle_ms / 1000
+            self._aside = {name: at for name, at in self._aside.items() if at > late}
+
+    @asynccontextmanager
+    async def _kept(self, stream_ids: Sequence[str]) -> AsyncIterator[None]:
+        """Keep entries from other readers for as long as the block takes."""
+        done = asyncio.Event()
+        keeping = asyncio.create_task(self._keep(stream_ids, done))
+        try:
+            yield
+        finally:
+            done.set()
+            await keeping
+
+    async def _keep(self, stream_ids: Sequence[str], done: asyncio.Event) -> None:
+        while not done.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.claim_idle_ms / 3000):
+                    await done.wait()
+                return
+            with suppress(RedisFault):
+                await self._member.keep(stream_ids)
+
+    async def _mend(self, fault: Fault) -> bool:
+        """Make a vanished group again; tell whether that helped."""
+        self._telemetry.redis_error(fault.code)
+        if self._at_start is not None:
+            self._at_start(fault)
+        if fault.remedy is Remedy.RESOLVE and "UNBLOCKED" not in fault.text:
+            await self._member.drop_connections()
+        if not no_group(fault.text) or not await self._member.join():
+            return False
+        self._log.warning("group made again: it had vanished")
+        return True

@@ -1,0 +1,1 @@
+"""What every long-running process needs: signals, its supervisor, joining, a name."""

@@ -1,0 +1,1 @@
+"""The Redis connection: connections, pools, topology, running calls, faults. Knows no route."""

@@ -1,0 +1,191 @@
+"""The client that settings ask for: of one server, of sentinels, of a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.model.ids import hash_tag
+from galaxy_notify.redis_client.connection import access_options, async_client, sync_client
+from galaxy_notify.redis_client.following import AsyncScout, Primary, Scout
+from galaxy_notify.redis_client.lookup import (
+    Address,
+    ClusterLookup,
+    Lookup,
+    SentinelLookup,
+    slot_of,
+)
+from galaxy_notify.redis_client.nodes import AsyncNodesClient, NodesClient
+from galaxy_notify.redis_client.still_agreed import StillAgreed
+from galaxy_notify.redis_client.tls_files import check_tls_files
+from galaxy_notify.settings.values import EMBEDDED
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+_TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
+_REDIS_PORT: Final = 6379
+#: A sentinel or node that does not answer at once is passed over for the next one.
+_ASKING: Final = {"connections": 1, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+
+
+def open_sync(
+    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+) -> redis.Redis:
+    """Return a client for producers and the CLI; nothing is sent before its first call.
+
+    *agreed* looks at each connection to the first shard before it is used.
+    """
+    url, options = _url(settings), _access(settings) | options
+    first: dict[str, Any] = {"redis_connect_func": agreed.check} if agreed else {}
+    lookup = _lookup(settings, url)
+    if lookup is None:
+        return sync_client(url, **options, **first)
+    access = _asking(settings)
+    scout = Scout(lookup, lambda node: sync_client(_url_of(node, settings, url), **access))
+    return NodesClient(
+        scout,
+        hash_tag(settings.redis.prefix, 0),
+        lambda slot: sync_client(
+            url,
+            primary=Primary(scout, slot),
+            **(options | first if slot == _first_slot(settings) else options),
+        ),
+    )
+
+
+def open_async(
+    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+) -> redis.asyncio.Redis:
+    """Return a client for daemons and consumers; nothing is sent before its first call.
+
+    *connections* bounds those to one server, or in a cluster those of one shard; *agreed* looks at
+    each connection to the first shard before it is used.
+    """
+    url, options = _url(settings), _access(settings) | options
+    first: dict[str, Any] = {"redis_connect_func": agreed.check_async} if agreed else {}
+    lookup = _lookup(settings, url)
+    if lookup is None:
+        return async_client(url, **options, **first)
+    access = _asking(settings)
+    scout = AsyncScout(lookup, lambda node: async_client(_url_of(node, settings, url), **access))
+    return AsyncNodesClient(
+        scout,
+        hash_tag(settings.redis.prefix, 0),
+        lambda slot: async_client(
+            url,
+            primary=Primary(scout, slot),
+            **(options | first if slot == _first_slot(settings) else options),
+        ),
+    )
+
+
+def settings_at(url: str, prefix: str, redis: Mapping[str, Any]) -> Settings:
+    """Return the settings of a program that says itself where Redis is.
+
+    *redis* are further settings of the section ``redis``. Raises `ConfigurationError`.
+    """
+    # Loaded here: building the models of all sections takes longer than an import should.
+    from galaxy_notify.settings import settings_from
+
+    return settings_from({"redis": {"url": url, "prefix": prefix, **redis}})
+
+
+def check_access(settings: Settings) -> None:
+    """Find out whether the client takes what *settings* say of the server; nothing is sent.
+
+    Raises `ConfigurationError`. An embedded server is not looked for.
+    """
+    if settings.redis.url == EMBEDDED:
+        return
+    try:
+        for client in (open_sync(settings), open_async(settings)):
+            client.connection_pool.make_connection()
+    except (ValueError, redis.RedisError) as error:
+        raise ConfigurationError(f"redis.url: the client refuses it: {error}") from error
+
+
+def user_name(settings: Settings) -> str:
+    """Return the ACL user that *settings* log in as."""
+    return settings.redis.username or urlsplit(settings.redis.url).username or "default"
+
+
+def server_name(settings: Settings) -> str:
+    """Return where *settings* look for Redis, without a password."""
+    if settings.redis.sentinels:
+        return ", ".join(settings.redis.sentinels)
+    parts = urlsplit(settings.redis.url)
+    if parts.hostname is None:
+        return parts.path or settings.redis.url
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or _REDIS_PORT}"
+
+
+def _lookup(settings: Settings, url: str) -> Lookup | None:
+    own = settings.redis
+    if own.sentinels:
+        return SentinelLookup(map(_address, own.sentinels), own.sentinel_master)
+    if own.cluster:
+        parts = urlsplit(url)
+        return ClusterLookup([Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)])
+    return None
+
+
+def _first_slot(settings: Settings) -> int:
+    """Return the slot that the clients of the first shard have."""
+    return slot_of(hash_tag(settings.redis.prefix, 0)) if settings.redis.cluster else 0
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host.strip("[]"), int(port))
+
+
+def _url_of(node: Address, settings: Settings, url: str) -> str:
+    """Return the URL of a node to ask, which is reached as the primary is."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    host = f"[{node.host}]" if ":" in node.host else node.host
+    login = "" if settings.redis.sentinels else f"{user}{at}"
+    return parts._replace(netloc=f"{login}{host}:{node.port}", path="/0").geturl()
+
+
+def _asking(settings: Settings) -> dict[str, Any]:
+    """Return the options to ask with: sentinels have a password of their own, and no users."""
+    own, options = settings.redis, _access(settings)
+    if own.sentinels:
+        options.pop("username", None)
+        options.pop("credential_provider", None)
+        if own.sentinel_password:
+            options["password"] = own.sentinel_password.get_secret_value()
+    return options | _ASKING
+
+
+def _url(settings: Settings) -> str:
+    """Return the URL to connect to; for an embedded server it must be living."""
+    if settings.redis.url != EMBEDDED:
+        return settings.redis.url
+    # Loaded here: only a deployment with a server of our own needs them.
+    from galaxy_notify.embedded import server as embedded
+    from galaxy_notify.embedded.state_dir import resolve_state_dir
+
+    return embedded.connect_url(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
+
+
+def _access(settings: Settings) -> dict[str, Any]:
+    """Return the options with which *settings* log in, trust the server, and wait in line.
+
+    Raises `ConfigurationError` for TLS files that cannot be used.
+    """
+    own = settings.redis
+    check_tls_files(own)
+    tls = {field: getattr(own, field) for field in _TLS_FIELDS}
+    password = own.current_password if own.password or own.password_file else None
+    access = access_options(username=own.username or None, password=password, **tls)
+    return access | {"max_waiting": own.max_waiting}

@@ -1,0 +1,110 @@
+"""What a write waits for before it is called done: replicas, the disk, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_client.faults import GARBLED, Fault, RedisFault, Remedy, classify
+from galaxy_notify.redis_client.scripts import Read
+
+#: Shorter than the bound of a call, so that the server says how many had it in time.
+WAIT_MS: Final = 1000
+#: The code of a fault that says: it was done, and may be lost yet.
+UNCONFIRMED: Final = "unconfirmed"
+_UNFIT: Final = ("unknown command", "appendonly is disabled")
+#: What the disk has with `appendfsync always`, it has before the write is answered.
+_AT_ONCE_MS: Final = 1
+#: Longer than `appendfsync everysec` takes, and shorter than the bound of a call.
+_LATE_MS: Final = 1500
+#: In a row: a pause of a second before each of them would have to hide what `everysec` does.
+_TRIALS: Final = 3
+_NEEDS_ALWAYS: Final = "redis.durability aof needs appendfsync always on the server"
+_TOO_LATE: Final = (
+    "its disk has a write up to a second after it (everysec), later than a call waits:"
+    " CONFIG SET appendfsync always, and the same in its configuration, or redis.durability none"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Makes the end of a round trip wait until what it wrote is safe."""
+
+    wait: tuple[Any, ...]
+    wanted: int
+    where: str
+
+    @classmethod
+    def of(cls, durability: str) -> Self | None:
+        """Return what ``redis.durability`` asks for."""
+        kind, _, number = durability.partition(":")
+        if kind == "replicas":
+            return cls(("WAIT", int(number), WAIT_MS), int(number), "replicas")
+        if kind == "aof":
+            return cls(("WAITAOF", 1, 0, WAIT_MS), 1, "append-only files")
+        return None
+
+    def reads(self, *marks: str) -> list[Read]:
+        """Return the commands to end a round trip with.
+
+        A server waits for what this connection wrote. Setting a mark makes that all there is,
+        so that a repeat which finds its write done on another connection waits for it, too. There
+        is a mark for each shard, because the node may have ceased to serve some of them.
+        """
+        return [*(Read(["SET", mark, "1"]) for mark in marks), Read(list(self.wait))]
+
+    @property
+    def is_of_disk(self) -> bool:
+        """Tell whether the disk of the primary is what is waited for."""
+        return bool(self.wait[0] == "WAITAOF")
+
+    def trial(self, mark: str) -> Generator[Read, Any, None]:
+        """Find out whether the disk has a write in time; to be run on one connection.
+
+        Yields commands, and is sent their replies, errors as well. With `appendfsync always` a
+        write is on the disk before it is answered, however slow all is. With `everysec` it is there
+        up to a second later, so that one that is waited for is hardly ever confirmed in time:
+        `ConfigurationError`. Where it is not there even then, as while the file is rewritten for
+        the first time, that may pass: `RedisFault`.
+        """
+        if not self.is_of_disk:
+            return
+        write, ask = Read(["SET", mark, "1"]), Read(["WAITAOF", 1, 0, _AT_ONCE_MS])
+        for is_repeated in (False, True):
+            for _ in range(_TRIALS):
+                fault = self.fault([(yield write), (yield ask)])
+                if fault:
+                    break
+            else:
+                return
+            if fault.remedy is Remedy.CONFIGURE:
+                raise ConfigurationError(fault.text)
+            if is_repeated:
+                raise ConfigurationError(f"{_NEEDS_ALWAYS}: {_TOO_LATE}")
+            if fault := self.fault([(yield Read(["WAITAOF", 1, 0, _LATE_MS]))]):
+                raise RedisFault(fault)
+
+    def fault(self, replies: Sequence[Any]) -> Fault | None:
+        """Return why what was written may be lost, from the replies to `reads`."""
+        for reply in replies:
+            if isinstance(reply, Exception):
+                fault: Fault = getattr(reply, "fault", None) or classify(reply)
+                unfit = any(words in fault.text for words in _UNFIT)
+                if unfit or fault.remedy is Remedy.CONFIGURE:
+                    return Fault(fault.code, Remedy.CONFIGURE, f"redis.durability: {fault.text}")
+                return _unconfirmed(fault.text)
+        answer = replies[-1]
+        try:
+            had = int(answer[0] if isinstance(answer, list) else answer)
+        except GARBLED:
+            return _unconfirmed(f"{self.wait[0]} answered what cannot be read")
+        if had >= self.wanted:
+            return None
+        told = f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms"
+        return _unconfirmed(f"{told}; {_NEEDS_ALWAYS}" if self.is_of_disk else told)
+
+
+def _unconfirmed(text: str) -> Fault:
+    return Fault(UNCONFIRMED, Remedy.RESOLVE, text)

@@ -1,0 +1,266 @@
+"""Faults of Redis and of the network, sorted by what to do about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final, TypeGuard
+
+from redis import exceptions
+
+from galaxy_notify.errors import GalaxyNotifyError
+from galaxy_notify.redis_client.tls_faults import tls_trouble
+from galaxy_notify.redis_client.whereabouts import noted
+
+#: What a call to Redis may raise; anything else is a defect of ours.
+REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+#: What reading raises where a link has changed a reply: redis-py over a push of nothing, hiredis
+#: over a map with a list for a key, we over fewer values than a script answers with.
+GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class Garbled(exceptions.ResponseError):
+    """A reply that has come whole, and is of no shape that its command answers with.
+
+    In a pipeline it stands for that command alone: the replies to the others are read.
+    """
+
+
+#: The code of a call that was not sent because too many wait for a connection.
+BUSY: Final = "busy"
+#: The code of a reply that cannot be read; what was asked for may have been done.
+UNREADABLE: Final = "reply"
+
+
+class Remedy(Enum):
+    """What to do about a fault."""
+
+    #: Back off and try again; it passes by itself.
+    RETRY = "retry"
+    #: The primary, or what came from it, is in doubt: drop connections, look it up, try again.
+    RESOLVE = "resolve"
+    #: Credentials, permissions or the deployment are wrong: exit 78 at start, else wait long.
+    CONFIGURE = "configure"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault's short code, what to do, and a bounded text without arguments.
+
+    ``server`` and ``user`` say where and as whom it was met; empty where that is not known.
+    """
+
+    code: str
+    remedy: Remedy
+    text: str
+    server: str = ""
+    user: str = ""
+    #: What the user may not do, and what would allow it, where that was asked for.
+    missing: str = ""
+
+    @property
+    def is_permanent(self) -> bool:
+        """Tell whether it stays until somebody changes a setting, a password or a right."""
+        return self.remedy is Remedy.CONFIGURE
+
+    @property
+    def where(self) -> str:
+        """Say where it was met, and as whom where that matters; empty where the text says it."""
+        if not self.server:
+            return ""
+        if self.is_permanent and self.code != "TLS":
+            return f": {self.missing}" if self.missing else f" (user {self.user} at {self.server})"
+        return "" if self.server in self.text else f" ({self.server})"
+
+    @property
+    def reason(self) -> str:
+        """Say for a log what it is, and where and as whom it was met."""
+        return self.text + self.where
+
+    @property
+    def is_refusal(self) -> bool:
+        """Tell whether Redis said that it takes nothing now, whatever it was handed."""
+        return self.code in _REFUSALS
+
+    @property
+    def is_about_a_key(self) -> bool:
+        """Tell whether the user may run the command, but not on this key."""
+        return self.code == "NOPERM" and _ON_A_KEY.search(self.text) is not None
+
+
+#: Nobody who has the settings has founded the deployment yet, or the server has lost it.
+NO_DEPLOYMENT: Final = Fault(
+    "no_deployment",
+    Remedy.RETRY,
+    "no deployment at this prefix yet: start galaxy-notify run",
+)
+#: It was founded again, with other shards: what was planned for the old ones must not be sent.
+OTHER_DEPLOYMENT: Final = Fault(
+    "other_deployment",
+    Remedy.RETRY,
+    "the deployment has another number of shards than before: repeat the call",
+)
+
+
+class RedisFault(GalaxyNotifyError):
+    """A call to Redis failed; its scripts may run twice.
+
+    Whether it took effect is unknown unless the server refused it. *doubtful* says that an
+    earlier try of the same call may have taken effect, whatever the server says now.
+    """
+
+    def __init__(self, fault: Fault, *, doubtful: bool = False) -> None:
+        # There the text says all, and is what users are shown.
+        text = f"{fault.code}: {fault.text}{fault.where}"
+        super().__init__(fault.text if fault.code == NO_DEPLOYMENT.code else text)
+        self.fault = fault
+        self.doubtful = doubtful
+
+    @property
+    def wrote_nothing(self) -> bool:
+        """Tell whether surely nothing was written: the call was refused as a whole, or not sent."""
+        fault = self.fault
+        return (fault.is_refusal or fault.is_permanent or fault.code == BUSY) and not self.doubtful
+
+    def lacking(self, rights: str) -> RedisFault:
+        """Return the same fault with the rights that the user lacks, as far as they are known."""
+        return RedisFault(replace(self.fault, missing=rights), doubtful=self.doubtful)
+
+    def doubted(self) -> RedisFault:
+        """Return the same fault for a call of which an earlier try may have taken effect."""
+        return RedisFault(self.fault, doubtful=True)
+
+
+_RESOLVE: Final = frozenset(
+    {"READONLY", "NOREPLICAS", "MASTERDOWN", "UNBLOCKED", "MOVED", "CLUSTERDOWN", UNREADABLE}
+)
+_CONFIGURE: Final = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "CROSSSLOT", "TLS"})
+_REFUSALS: Final = frozenset(
+    {"OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "CLUSTERDOWN"}
+    | {"MOVED", "ASK", "TRYAGAIN", "NOPERM", "NOAUTH", "WRONGPASS"}
+)
+_CODES: Final = (
+    *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
+    *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),
+    *("MOVED", "ASK", UNREADABLE),
+)
+# The first that fits counts: a timeout and a loading server are connection errors as well.
+_OF_THE_LINK: Final = (
+    ((exceptions.TimeoutError, TimeoutError), "timeout", Remedy.RETRY),
+    ((exceptions.BusyLoadingError,), "LOADING", Remedy.RETRY),
+    ((exceptions.ConnectionError, OSError), "connection", Remedy.RETRY),
+    ((exceptions.InvalidResponse, Garbled), UNREADABLE, Remedy.RESOLVE),
+)
+# Redis 6.2 hides the code of an error inside a script behind "ERR Error running script".
+_IN_SCRIPT: Final = re.compile(r"(?:@?user_script: ?\d+: )?-?([A-Z]{3,}) ")
+# redis-py repeats the command with its arguments, which belong neither into a log nor on a screen.
+_IN_PIPELINE: Final = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ")
+_DENIED: Final = re.compile(r"can't (?:run|access)|no permissions|No permissions|ACL failure")
+
+# What SELECT is answered while a connection is made.
+_NO_DATABASE: Final = re.compile("DB index is out of range|SELECT is not allowed in cluster")
+_ON_A_KEY: Final = re.compile(r"access (?:one of the keys|a key|at least one of the keys)")
+
+
+def reply_code(text: str) -> str:
+    """Return the code of an error reply, also where a script wraps it."""
+    first = text.lstrip("-").split(" ", 1)[0]
+    if _DENIED.search(text):
+        return "NOPERM"
+    if first in _CODES:
+        return first
+    for match in _IN_SCRIPT.finditer(text):
+        if match[1] in _CODES:
+            return match[1]
+    return first if first.isupper() else "ERR"
+
+
+def classify(error: BaseException) -> Fault:
+    """Say what kind of fault *error* is, and which server it came from."""
+    # While it connects, redis-py's asyncio client hides what the server said in the cause.
+    if type(error) is exceptions.ConnectionError and _told_by_server(error.__cause__):
+        error = error.__cause__
+    found = noted(error)
+    return replace(_classified(error), server=found.server, user=found.user)
+
+
+def _classified(error: BaseException) -> Fault:
+    if told := tls_trouble(error):
+        return Fault("TLS", Remedy.CONFIGURE, told[:200])
+    text = _bounded(error)
+    if isinstance(error, exceptions.AuthenticationError):
+        return Fault(_auth_code(error, text), Remedy.CONFIGURE, text)
+    for kinds, code, remedy in _OF_THE_LINK:
+        if isinstance(error, kinds):
+            return Fault(code, remedy, text)
+    return _told_fault(error, text)
+
+
+def fault_of(error: BaseException) -> RedisFault:
+    """Return the fault to raise in place of a Redis or network error."""
+    if isinstance(error, RedisFault):
+        return error
+    known = getattr(error, "fault", None)
+    return RedisFault(known if isinstance(known, Fault) else classify(error))
+
+
+def unreadable(what: str, error: Exception) -> RedisFault:
+    """Return the fault to raise for a reply of a shape that nothing of ours answers.
+
+    What is left of it may still be on its way: the connection must not serve another call.
+    """
+    text = f"{what} answered what cannot be read: {type(error).__name__}"
+    return RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text))
+
+
+@contextmanager
+def as_fault(what: str) -> Iterator[None]:
+    """Raise `RedisFault` for whatever calling Redis, or reading what it answers, comes to."""
+    try:
+        yield
+    except REDIS_ERRORS as error:
+        raise fault_of(error) from error
+    except GARBLED as error:
+        raise unreadable(what, error) from error
+
+
+def fault_in(text: str) -> Fault:
+    """Return the fault that a text tells of: an error reply, or ``<code>: <text>``."""
+    code = reply_code(text.replace(": ", " ", 1))
+    remedy = Remedy.CONFIGURE if code in _CONFIGURE else Remedy.RETRY
+    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else remedy, text[:200])
+
+
+def _told_fault(error: BaseException, text: str) -> Fault:
+    """Return the fault that a server's error reply tells of."""
+    # redis-py takes the code off the text of the errors it knows, and keeps it beside.
+    known = str(getattr(error, "status_code", None))
+    code = known if known in _CODES else reply_code(str(error))
+    if code in _CONFIGURE:
+        return Fault(code, Remedy.CONFIGURE, text)
+    if _NO_DATABASE.search(text):
+        told = f"the server has no such database: {text}"
+        return Fault(code, Remedy.CONFIGURE, f"redis.url: {told}"[:200])
+    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
+
+
+def _told_by_server(cause: BaseException | None) -> TypeGuard[BaseException]:
+    return isinstance(cause, (exceptions.ResponseError, exceptions.AuthenticationError))
+
+
+def _auth_code(error: exceptions.AuthenticationError, text: str) -> str:
+    code = reply_code(f"{getattr(error, 'status_code', None) or ''} {text}".strip())
+    if code in _CONFIGURE:
+        return code
+    # redis-py takes the code off the text, and does not always keep it.
+    return "WRONGPASS" if "invalid" in text or "password pair" in text else "NOAUTH"
+
+
+def _bounded(error: BaseException) -> str:
+    # redis-py wraps where a slot has gone to into a tuple.
+    told = error.message if isinstance(error, exceptions.AskError) else error
+    text = " ".join(str(told).split()) or type(error).__name__
+    return _IN_PIPELINE.sub("", text)[:200]

@@ -1,0 +1,254 @@
+"""Connections that follow the primary: each goes to whoever is it when it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection as AsyncAbstractConnection
+from redis.connection import AbstractConnection
+from redis.exceptions import MovedError
+
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
+from galaxy_notify.redis_client.lookup import Address, Lookup
+from galaxy_notify.redis_client.per_loop import PerLoop
+
+_PAUSE_S: Final = 0.005
+#: Whoever asks for longer was interrupted.
+_ASKS_AT_MOST_S: Final = 10.0
+
+
+class _Asks:
+    """One who wants to ask: in a fork, those of the process before it do not count."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._until = time.monotonic() + _ASKS_AT_MOST_S
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it may still be asking."""
+        return self._pid == os.getpid() and time.monotonic() < self._until
+
+
+class _Asking:
+    """Lets one at a time ask, without a lock that an interrupted call could leave held."""
+
+    def __init__(self) -> None:
+        self._those: list[_Asks] = []
+
+    def begin(self, mine: _Asks) -> bool:
+        """Tell whether it is the caller's turn; else it waits in line."""
+        for other in tuple(self._those):
+            if not other.counts:
+                self.end(other)
+        if mine not in self._those:
+            self._those.append(mine)
+        return self.is_turn_of(mine)
+
+    def is_turn_of(self, mine: _Asks) -> bool:
+        """Tell whether it is the caller's turn."""
+        return self._those[:1] == [mine]
+
+    def end(self, mine: _Asks) -> None:
+        """Let the next one ask."""
+        with suppress(ValueError):
+            self._those.remove(mine)
+
+
+class Scout:
+    """Asks a lookup's nodes for threads; one at a time asks, and none more than twice a second."""
+
+    def __init__(self, lookup: Lookup, client_of: Callable[[Address], redis.Redis]) -> None:
+        self.lookup = lookup
+        self._client_of = client_of
+        self._clients: dict[Address, redis.Redis] = {}
+        self._asking = _Asking()
+
+    def now(self, slot: int) -> Address:
+        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
+
+        While one thread asks, the others go where the primary was.
+        """
+        known = self.lookup.address(slot)
+        if known is not None and not self.lookup.is_due():
+            return known
+        mine = _Asks()
+        try:
+            while not self._asking.begin(mine) and known is None:
+                time.sleep(_PAUSE_S)
+            if self._asking.is_turn_of(mine) and self.lookup.is_due():
+                self._ask()
+        finally:
+            self._asking.end(mine)
+        return self.lookup.address(slot) or _unknown(self.lookup)
+
+    def close(self) -> None:
+        """Close the connections to the nodes that were asked."""
+        for client in self._clients.values():
+            client.close()
+
+    def _ask(self) -> None:
+        asking = self.lookup.asking()
+        try:
+            node = next(asking)
+            while True:
+                node = asking.send(self.reply(node, self.lookup.command))
+        except StopIteration:
+            return
+
+    def reply(self, node: Address, command: tuple[str, ...]) -> Any:
+        """Return what a node answers, or the error in place of it."""
+        client = self._clients.get(node) or self._client_of(node)
+        self._clients[node] = client
+        try:
+            return client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS as error:
+            return error
+
+
+class AsyncScout:
+    """Asks a lookup's nodes for tasks; one at a time asks, and none more than twice a second."""
+
+    def __init__(self, lookup: Lookup, client_of: Callable[[Address], redis.asyncio.Redis]) -> None:
+        self.lookup = lookup
+        self._client_of = client_of
+        self._clients: dict[Address, redis.asyncio.Redis] = {}
+        self._locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
+
+    async def now(self, slot: int) -> Address:
+        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
+
+        While one task asks, the others go where the primary was.
+        """
+        known, lock = self.lookup.address(slot), self._locks.here()
+        if known is not None and (lock.locked() or not self.lookup.is_due()):
+            return known
+        async with lock:
+            if self.lookup.is_due():
+                await self._ask()
+        return self.lookup.address(slot) or _unknown(self.lookup)
+
+    async def aclose(self) -> None:
+        """Close the connections to the nodes that were asked."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _ask(self) -> None:
+        asking = self.lookup.asking()
+        try:
+            node = next(asking)
+            while True:
+                node = asking.send(await self._reply(node))
+        except StopIteration:
+            return
+
+    async def _reply(self, node: Address) -> Any:
+        client = self._clients.get(node) or self._client_of(node)
+        self._clients[node] = client
+        try:
+            return await client.execute_command(*self.lookup.command)  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS as error:
+            return error
+
+
+class Primary(NamedTuple):
+    """The primary of a slot, for a connection to follow."""
+
+    scout: Scout | AsyncScout
+    slot: int
+
+    def now(self) -> Any:
+        """Return its address, for `AsyncScout` as an awaitable."""
+        return self.scout.now(self.slot)
+
+    def known(self) -> Address | None:
+        """Return its address as far as it is known, without asking."""
+        return self.scout.lookup.address(self.slot)
+
+    def moved(self, error: MovedError) -> None:
+        """Note where the node that was asked says that the slot is."""
+        known = self.known()
+        host = error.host or (known.host if known else "")
+        if host in ("", "?"):  # a node without a name; the others tell its address
+            self.doubt()
+        else:
+            self.scout.lookup.moved(error.slot_id, Address(host, error.port))
+
+    def doubt(self) -> None:
+        """Let the nodes be asked again before the next connection."""
+        self.scout.lookup.doubt()
+
+
+class Follows(AbstractConnection):
+    """A synchronous connection that goes to where its primary is now."""
+
+    host: str
+    port: int
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        self._primary = primary
+        super().__init__(**options)
+
+    def connect(self) -> None:
+        """Connect, or connect anew where the primary has moved."""
+        at: Address = self._primary.now()
+        if (self.host, self.port) != at:
+            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+            self.host, self.port = at
+        try:
+            super().connect()  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS:
+            self._primary.doubt()
+            raise
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply, and mark where a slot has moved."""
+        try:
+            return super().read_response(*args, **options)
+        except MovedError as error:
+            self._primary.moved(error)
+            raise
+
+
+class AsyncFollows(AsyncAbstractConnection):
+    """An asyncio connection that goes to where its primary is now."""
+
+    host: str
+    port: int
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        self._primary = primary
+        super().__init__(**options)
+
+    async def connect(self) -> None:
+        """Connect, or connect anew where the primary has moved."""
+        at: Address = await self._primary.now()
+        if (self.host, self.port) != at:
+            await self.disconnect(nowait=True)
+            self.host, self.port = at
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]  # redis-py
+        except REDIS_ERRORS:
+            self._primary.doubt()
+            raise
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply, and mark where a slot has moved."""
+        try:
+            return await super().read_response(*args, **options)
+        except MovedError as error:
+            self._primary.moved(error)
+            raise
+
+
+def _unknown(lookup: Lookup) -> Address:
+    if lookup.refusal:
+        raise redis.AuthenticationError(f"no primary is known: {lookup.refusal}")
+    raise redis.ConnectionError(f"no primary is known: {lookup.complaint}")

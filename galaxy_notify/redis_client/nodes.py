@@ -1,0 +1,193 @@
+"""Clients of Sentinel and Cluster deployments: each command goes to the primary that serves it.
+
+A client of a single server is redis-py's own; `serving` and `at_shard` take either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+
+import redis
+import redis.asyncio
+from redis.exceptions import MovedError
+
+from galaxy_notify.redis_client import connection
+from galaxy_notify.redis_client.following import AsyncScout, Scout
+from galaxy_notify.redis_client.lookup import ClusterLookup, slot_of
+from galaxy_notify.redis_client.scripts import Call, Read
+
+C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
+
+_NO_PIPELINE: Final = "a pipeline goes to one node: take the client of its shard"
+
+
+class NodesClient(redis.Redis):
+    """A client that finds out by the hash tag which node a command goes to."""
+
+    def __init__(self, scout: Scout, tag: str, client_of: Callable[[int], redis.Redis]) -> None:
+        """Prepare; what names no key goes to the node of *tag*."""
+        self.scout = scout
+        self._tag = tag
+        self._client_of = client_of
+        self._clients: dict[int, redis.Redis] = {}
+        super().__init__(connection_pool=self.of(tag).connection_pool)
+
+    def of(self, tag: str) -> redis.Redis:
+        """Return the client of what carries a hash tag."""
+        slot = _slot(self.scout, tag)
+        if slot not in self._clients:
+            # Of two threads that come here at once both must go on with the same one.
+            self._clients.setdefault(slot, self._client_of(slot))
+        return self._clients[slot]
+
+    @property
+    def clients(self) -> list[redis.Redis]:
+        """Return the clients of the nodes that were used so far."""
+        return list(self._clients.values())
+
+    def serving(self, command: Sequence[Any]) -> redis.Redis:
+        """Return the client of the node that a command goes to."""
+        return self.of(tag_in(command) or self._tag)
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command where its key is."""
+        client: Any = self.serving(args)
+        try:
+            return client.execute_command(*args, **options)
+        except MovedError:  # it did nothing, and has said where to go
+            return client.execute_command(*args, **options)
+
+    def pipeline(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: commands of one pipeline may belong to several nodes."""
+        raise TypeError(_NO_PIPELINE)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            client.close()
+        self.scout.close()
+
+
+class AsyncNodesClient(redis.asyncio.Redis):
+    """`NodesClient` for asyncio."""
+
+    def __init__(
+        self, scout: AsyncScout, tag: str, client_of: Callable[[int], redis.asyncio.Redis]
+    ) -> None:
+        """Prepare; what names no key goes to the node of *tag*."""
+        self.scout = scout
+        self._tag = tag
+        self._client_of = client_of
+        self._clients: dict[int, redis.asyncio.Redis] = {}
+        super().__init__(connection_pool=self.of(tag).connection_pool)
+
+    def of(self, tag: str) -> redis.asyncio.Redis:
+        """Return the client of what carries a hash tag."""
+        slot = _slot(self.scout, tag)
+        if slot not in self._clients:
+            self._clients[slot] = self._client_of(slot)
+        return self._clients[slot]
+
+    @property
+    def clients(self) -> list[redis.asyncio.Redis]:
+        """Return the clients of the nodes that were used so far."""
+        return list(self._clients.values())
+
+    def serving(self, command: Sequence[Any]) -> redis.asyncio.Redis:
+        """Return the client of the node that a command goes to."""
+        return self.of(tag_in(command) or self._tag)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command where its key is."""
+        client: Any = self.serving(args)
+        try:
+            return await client.execute_command(*args, **options)
+        except MovedError:  # it did nothing, and has said where to go
+            return await client.execute_command(*args, **options)
+
+    def pipeline(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: commands of one pipeline may belong to several nodes."""
+        raise TypeError(_NO_PIPELINE)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.aclose(close_connection_pool)
+        await self.scout.aclose()
+
+
+def serving(client: C, command: Sequence[Any]) -> C:
+    """Return the client that a command goes to."""
+    if isinstance(client, (NodesClient, AsyncNodesClient)):
+        return client.serving(command)
+    return client
+
+
+def at_shard(client: C, tag: str) -> C:
+    """Return the client of the node that has the keys with a hash tag, for what is its alone."""
+    if isinstance(client, (NodesClient, AsyncNodesClient)):
+        return client.of(tag)
+    return client
+
+
+def node_of(client: redis.Redis | redis.asyncio.Redis) -> str:
+    """Return where the primary is that a shard's client follows; empty for a fixed server."""
+    primary = client.connection_pool.connection_kwargs.get("primary")
+    return str(primary.known() or "") if primary else ""
+
+
+async def look_again(client: redis.asyncio.Redis) -> None:
+    """Drop the idle connections to every node, and look the primaries up anew."""
+    for one in client.clients if isinstance(client, AsyncNodesClient) else (client,):
+        await connection.look_again(one)
+
+
+def look_again_sync(client: redis.Redis) -> None:
+    """Drop the idle connections to every node, and look the primaries up anew."""
+    for one in client.clients if isinstance(client, NodesClient) else (client,):
+        connection.look_again_sync(one)
+
+
+def sole(client: C) -> C:
+    """Return the client of the only node there is, or the given one where there are more."""
+    if isinstance(client, (NodesClient, AsyncNodesClient)) and not _is_cluster(client.scout):
+        return client.serving(())
+    return client
+
+
+class Part(NamedTuple):
+    """What goes to one node: its client, the calls, and their places among all."""
+
+    client: Any
+    calls: list[Call | Read]
+    places: list[int]
+
+
+def by_node(client: NodesClient | AsyncNodesClient, calls: Sequence[Call | Read]) -> list[Part]:
+    """Group calls by the node that runs them, as far as it is known."""
+    found: dict[Any, Part] = {}
+    for place, call in enumerate(calls):
+        serving = client.serving(call.command)
+        part = found.setdefault(node_of(serving) or serving, Part(serving, [], []))
+        part.calls.append(call)
+        part.places.append(place)
+    return list(found.values())
+
+
+def tag_in(command: Sequence[Any]) -> str | None:
+    """Return the hash tag, with its braces, of the first key of a command."""
+    for part in command[1:]:
+        if isinstance(part, str) and part.startswith("{"):
+            return part[: part.index("}") + 1]
+        if isinstance(part, bytes) and part.startswith(b"{"):
+            return part[: part.index(b"}") + 1].decode()
+    return None
+
+
+def _is_cluster(scout: Scout | AsyncScout) -> bool:
+    return isinstance(scout.lookup, ClusterLookup)
+
+
+def _slot(scout: Scout | AsyncScout, tag: str) -> int:
+    return slot_of(tag) if _is_cluster(scout) else 0

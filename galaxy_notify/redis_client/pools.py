@@ -1,0 +1,163 @@
+"""Pools of connections: callers beyond their number wait in line, for as long as Redis answers."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import redis
+
+from galaxy_notify.redis_client.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.following import Follows
+from galaxy_notify.redis_client.still_agreed import is_as_planned
+from galaxy_notify.redis_client.stock import Stock
+
+#: How often whoever waits looks whether the server still answers, in seconds.
+LOOK_S: Final = 0.25
+#: After so many looks without any reply it does not: no call waits so long for one.
+LOOKS: Final = 12
+
+
+def busy(most: int) -> RedisFault:
+    """Return the fault to raise where too many wait; nothing was sent."""
+    text = f"{most} calls wait for a connection already (redis.max_waiting)"
+    return RedisFault(Fault(BUSY, Remedy.RETRY, text))
+
+
+def unanswered() -> redis.TimeoutError:
+    """Return the error for one who waited in vain; nothing was sent."""
+    return redis.TimeoutError(
+        f"no connection was free: Redis answered nothing in {LOOK_S * LOOKS:g} s"
+    )
+
+
+class KeepingPool(redis.ConnectionPool):
+    """Lends connections to threads, in the order in which they came.
+
+    A call may be interrupted anywhere, as by a signal handler that raises: no lock is held, and
+    what it used is thrown away.
+    """
+
+    def __init__(self, *, max_waiting: int, **options: Any) -> None:
+        self._max_waiting = max_waiting
+        super().__init__(**options)
+
+    def reset(self) -> None:
+        """Begin without any connection, as after a fork."""
+        self._stock = Stock(self.make_connection, self.max_connections)
+        self._line: deque[SimpleQueue[Any]] = deque()
+        # Last: until then other threads see that there is something to do.
+        self.pid = os.getpid()
+
+    def make_connection(self) -> Any:
+        """Return a new connection, not connected yet."""
+        return self.connection_class(**self.connection_kwargs)
+
+    def get_connection(self, *_: Any, **__: Any) -> Any:
+        """Return a connection that is connected; wait for it in line.
+
+        Raises `RedisFault` with the code ``busy`` where too many wait, and redis-py's errors.
+        """
+        if self.pid != os.getpid():
+            self.reset()
+        if self._line or (connection := self._stock.take()) is None:
+            connection = self._wait()
+        try:
+            self._connect(connection)
+        except BaseException:
+            self.discard(connection)
+            raise
+        return connection
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back from redis-py, which says nothing of how its call ended."""
+        if connection.is_clean:
+            self.put(connection)
+        else:
+            self.discard(connection)
+
+    def put(self, connection: Any) -> None:
+        """Take a connection back whose calls were all answered."""
+        if connection.is_lost or connection.pid != self.pid:
+            connection.disconnect()
+            return
+        connection.owed = 0
+        self._stock.put(connection)
+        if self._line:
+            self._serve()
+
+    def discard(self, connection: Any) -> None:
+        """Throw a connection away; another one may be made."""
+        self._stock.forget(connection)
+        connection.disconnect()
+        if self._line:
+            self._serve()
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Throw away all connections, or only those that nobody uses."""
+        if self.pid != os.getpid():
+            self.reset()
+        lent = self._stock.all() if inuse_connections else []
+        for connection in {*self._stock.empty(), *lent}:
+            self.discard(connection)
+
+    def _connect(self, connection: Any) -> None:
+        if connection.is_connected:
+            try:
+                is_stale = connection.can_read()
+            except (*REDIS_ERRORS, *GARBLED):  # closed meanwhile, it has no socket any more
+                is_stale = True
+            if is_stale or not is_as_planned(connection):
+                connection.disconnect()
+            elif not isinstance(connection, Follows):
+                return
+        connection.connect()
+
+    def _wait(self) -> Any:
+        if len(self._line) >= self._max_waiting:
+            raise busy(self._max_waiting)
+        turn: SimpleQueue[Any] = SimpleQueue()
+        try:
+            self._line.append(turn)
+            self._serve()
+            return self._patiently(turn)
+        finally:
+            with suppress(ValueError):
+                self._line.remove(turn)
+            # What came just when the caller was interrupted goes to the next one.
+            with suppress(Empty):
+                self.put(turn.get_nowait())
+
+    def _patiently(self, turn: SimpleQueue[Any]) -> Any:
+        """Wait for as long as the server answers anything; a process that sleeps loses no time."""
+        answers, quiet, lent = self._stock.answers, 0, self._stock.lent_now()
+        while True:
+            with suppress(Empty):
+                return turn.get(timeout=LOOK_S)
+            # An interrupted call may have dropped its connection, or our turn, without a word.
+            if turn not in self._line:
+                self._line.appendleft(turn)
+            self._serve()
+            quiet += 1
+            if answers != self._stock.answers:
+                answers, quiet, lent = self._stock.answers, 0, self._stock.lent_now()
+            elif quiet >= LOOKS:
+                if not self._stock.write_off(lent):
+                    raise unanswered()
+                self._serve()
+
+    def _serve(self) -> None:
+        """Give what is free to those who wait, the first one first."""
+        while self._line:
+            connection = self._stock.take()
+            if connection is None:
+                return
+            try:
+                turn = self._line.popleft()
+            except IndexError:
+                self._stock.put(connection)
+                continue
+            turn.put(connection)

@@ -1,0 +1,147 @@
+"""One consumer of a group of a stream. Every method raises `RedisFault`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.nodes import node_of
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """An entry of a stream as it was delivered: nothing of it is decoded yet."""
+
+    stream_id: str
+    fields: Mapping[bytes, bytes]
+    deliveries: int
+
+
+class Waiting(NamedTuple):
+    """A delivered entry that nobody has acknowledged."""
+
+    stream_id: str
+    consumer: str
+    idle_ms: int
+    deliveries: int
+
+
+class StreamMember:
+    """What every consumer does, whatever its stream holds."""
+
+    def __init__(self, client: redis.asyncio.Redis, stream: str, group: str, consumer: str) -> None:
+        self.stream = stream
+        self.group = group
+        self.consumer = consumer
+        self._client = client
+
+    async def join(self) -> bool:
+        """Make the group at the stream's beginning unless it is there; True if it was made."""
+        with as_fault("XGROUP"):
+            try:
+                await self._client.xgroup_create(self.stream, self.group, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" in str(error):
+                    return False
+                raise
+        return True
+
+    async def read(self, count: int, block_ms: int) -> list[Entry]:
+        """Wait for entries that the group was not given yet; none in time is normal."""
+        reply = await ask(
+            self._client.xreadgroup(
+                self.group, self.consumer, {self.stream: ">"}, count=count, block=block_ms
+            )
+        )
+        with as_fault("XREADGROUP"):
+            return [Entry(stream_id.decode(), fields, 1) for stream_id, fields in _rows(reply)]
+
+    async def waiting(
+        self, own_idle_ms: int, idle_ms: int, limit: int
+    ) -> tuple[list[Waiting], list[Waiting]]:
+        """Return what this consumer left waiting so long, and what others did."""
+        pipeline = self._client.pipeline(transaction=False)
+        for idle, own in ((own_idle_ms, self.consumer), (idle_ms, None)):
+            pipeline.xpending_range(
+                self.stream, self.group, "-", "+", limit, consumername=own, idle=idle
+            )
+        with as_fault("XPENDING"):
+            mine, all_of_them = await pipeline.execute()
+            own_entries = [_waiting(row) for row in mine]
+            stale = [_waiting(row) for row in all_of_them]
+        return own_entries, [entry for entry in stale if entry.consumer != self.consumer]
+
+    async def take(self, waiting: Waiting, idle_ms: int) -> Entry | None:
+        """Take a waiting entry over, or None where it has gone or somebody was quicker."""
+        stream, stream_id = self.stream, waiting.stream_id
+        with as_fault("XCLAIM"):
+            rows: Any = await self._client.xclaim(
+                stream, self.group, self.consumer, idle_ms, [stream_id]
+            )
+            if rows and rows[0][0] is not None:
+                return Entry(stream_id, rows[0][1], waiting.deliveries + 1)
+        if rows:  # 6.2 keeps a trimmed entry pending, and answers with nothing in its place
+            await ask(self._client.xack(stream, self.group, stream_id))
+        return None
+
+    async def exists(self, stream_id: str) -> bool:
+        """Tell whether an entry is still in the stream."""
+        return bool(await ask(self._client.xrange(self.stream, stream_id, stream_id)))
+
+    async def release(self, stream_ids: Sequence[str], idle_ms: int) -> None:
+        """Let others take entries over at once, without counting a delivery."""
+        if stream_ids:
+            await ask(
+                self._client.xclaim(
+                    self.stream,
+                    self.group,
+                    self.consumer,
+                    0,
+                    list(stream_ids),
+                    idle=idle_ms,
+                    justid=True,
+                )
+            )
+
+    @property
+    def node(self) -> str:
+        """Return which node serves the stream now; empty for a fixed server."""
+        return node_of(self._client)
+
+    async def drop_connections(self) -> None:
+        """Connect anew with the next call: the primary may be another one."""
+        await look_again(self._client)
+
+
+def no_group(text: str) -> bool:
+    """Tell whether an error says that the group, or the stream under it, has vanished."""
+    return "NOGROUP" in text or "UNBLOCKED" in text
+
+
+async def ask(reply: Awaitable[T] | Any) -> Any:
+    """Return a reply; raise `RedisFault` in place of what redis-py raises."""
+    with as_fault("redis"):
+        return await reply
+
+
+def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Return the entries of the one stream that was read, in either protocol's shape."""
+    if not reply:
+        return []
+    rows = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    return rows[0] if rows and isinstance(rows[0], list) else rows
+
+
+def _waiting(row: Mapping[str, Any]) -> Waiting:
+    return Waiting(
+        row["message_id"].decode(),
+        row["consumer"].decode("utf-8", "replace"),
+        int(row["time_since_delivered"]),
+        int(row["times_delivered"]),
+    )

@@ -1,0 +1,88 @@
+"""What a round trip comes to that is tried several times: replies, faults, and doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar, cast
+
+from galaxy_notify.redis_client.durability import UNCONFIRMED
+from galaxy_notify.redis_client.faults import BUSY, OTHER_DEPLOYMENT, RedisFault, Remedy
+from galaxy_notify.redis_client.scripts import Call, Read, Scripts
+
+T = TypeVar("T")
+#: Where these come in place of a reply, its node serves the call soon, or another one does.
+_ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
+#: These took their full time already, must not be sent again as they are, or would only make the
+#: line longer.
+_FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
+
+
+class Tries:
+    """The calls of one round trip that have no answer yet, and the replies to the others."""
+
+    def __init__(self, calls: Sequence[Call | Read] | Scripts) -> None:
+        """Begin with all of them left."""
+        self.left: Sequence[Call | Read] | Scripts = calls
+        self.replies: list[Any] = []
+        self._places: list[int] | None = None
+        self._fault: RedisFault | None = None
+        self._is_doubtful = False
+
+    def answered(self, replies: Sequence[Any]) -> None:
+        """Note the replies to what was left; what a node could not serve is left again."""
+        if self._places is None:
+            self.replies = list(replies)
+            self._places = list(range(len(replies)))
+        for place, reply in zip(self._places, replies, strict=True):
+            self.replies[place] = self._told(reply)
+        again = [n for n, reply in enumerate(replies) if _passes(reply)]
+        self._is_doubtful |= any(not replies[n].wrote_nothing for n in again)
+        calls = self.left.made if isinstance(self.left, Scripts) else self.left
+        self.left = [calls[n] for n in again]
+        self._places = [self._places[n] for n in again]
+
+    def failed(self, error: RedisFault, pause: float | None) -> None:
+        """Note that no node served what was left; a final fault is the outcome, or joins it."""
+        if not is_final(error, pause):
+            self._is_doubtful |= not error.wrote_nothing
+            return
+        error = self._told(error)
+        if not self.replies:
+            self._fault = error
+        for place in self._places or ():
+            self.replies[place] = error
+        self.left = []
+
+    def _told(self, reply: T) -> T:
+        """Return a reply; a refusal, too, leaves open what became of an earlier try."""
+        if self._is_doubtful and isinstance(reply, RedisFault):
+            return cast("T", reply.doubted())
+        return reply
+
+    @property
+    def are_in_doubt(self) -> bool:
+        """Tell whether whoever answered, or what came, is not to be trusted any longer."""
+        if self._fault is not None:
+            return self._fault.fault.remedy is Remedy.RESOLVE
+        # A plain loop: this is on the way of every accept.
+        for reply in self.replies:
+            if isinstance(reply, RedisFault) and reply.fault.remedy is Remedy.RESOLVE:
+                return True
+        return False
+
+    def outcome(self) -> list[Any]:
+        """Return a reply or a fault for each call; raise the fault that is all there is."""
+        if self._fault is not None:
+            raise self._fault
+        return self.replies
+
+
+def _passes(reply: Any) -> bool:
+    """Tell whether a reply says that another node, or the same one soon, will serve the call."""
+    return isinstance(reply, RedisFault) and reply.fault.code in _ELSEWHERE
+
+
+def is_final(error: RedisFault, pause: float | None) -> bool:
+    """Tell whether a fault is not worth another try; there is none without a *pause*."""
+    fault = error.fault
+    return pause is None or fault.remedy is Remedy.CONFIGURE or fault.code in _FINAL

@@ -1,0 +1,288 @@
+"""Connections as they are on the wire: packed in C, and raising redis-py's own errors only.
+
+What a link makes of a reply is an `InvalidResponse`, after which the connection is not used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
+from redis.connection import AbstractConnection as AbstractSyncConnection
+from redis.exceptions import (
+    ConnectionError,
+    InvalidResponse,
+    RedisError,
+    ResponseError,
+)
+
+from galaxy_notify.redis_client.faults import GARBLED
+from galaxy_notify.redis_client.following import AsyncFollows, Follows
+from galaxy_notify.redis_client.packing import Packer, packed_words
+from galaxy_notify.redis_client.scheme_probe import (
+    WITH_TLS,
+    WITHOUT_TLS,
+    may_be_plain,
+    may_be_tls,
+    speaks_plain,
+    speaks_plain_async,
+    speaks_tls,
+    speaks_tls_async,
+)
+from galaxy_notify.redis_client.tls_faults import no_tls_there, tls_there
+from galaxy_notify.redis_client.whereabouts import address_of, note
+
+
+class _Owing:
+    """Knows how many replies are yet to come: what owes any is never lent again."""
+
+    #: Replies that were asked for by redis-py and not read.
+    owed: int = 0
+    #: Replies that were read.
+    answers: int = 0
+    #: Another one was made in its place.
+    is_lost: bool = False
+    #: Who asked how many shards the server has, and what it said; None where nobody did.
+    shards_of: tuple[object, bytes | None] | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether the next call can only read its own reply."""
+        return self.owed <= 0 and bool(self.is_connected)  # type: ignore[attr-defined]
+
+    def _answered(self) -> None:
+        self.owed -= 1
+        self.answers += 1
+
+
+class _Connection(_Owing, AbstractConnection):
+    """Packs commands in C, as redis-py's synchronous ones do, and is not used once it is to end."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        self.owed += 1
+        return packed_words(*args)
+
+    def drop(self) -> None:
+        """Close it, waiting for nothing."""
+        self._parser.on_disconnect()  # type: ignore[no-untyped-call]  # redis-py
+        self._close()  # type: ignore[no-untyped-call]  # redis-py
+
+    def abandon(self) -> None:
+        """End it where its event loop is closed and can't."""
+        writer, self._writer, self._reader = self._writer, None, None
+        if writer is not None:
+            with suppress(OSError):
+                writer.get_extra_info("socket").shutdown(SHUT_RDWR)
+
+    async def connect(self) -> None:
+        """Connect and log in."""
+        try:
+            await super().connect()  # type: ignore[no-untyped-call]  # redis-py
+        except (RedisError, OSError) as error:
+            note(error, self)
+            raise
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply; after UNBLOCKED the server closes, and the connection ends."""
+        try:
+            return await self._reply(*args, **options)
+        except (RedisError, OSError) as error:
+            note(error, self)
+            raise
+
+    async def _reply(self, *args: Any, **options: Any) -> Any:
+        try:
+            reply = await super().read_response(*args, **options)
+        except ResponseError as error:
+            self._answered()
+            if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
+                await self.disconnect(nowait=True)
+            if _is_a_size(error):
+                raise _no_reply(error) from error
+            raise
+        except GARBLED as error:
+            raise _no_reply(error) from error
+        self._answered()
+        return reply
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Log in; one that cannot is closed, whatever it was answered."""
+        try:
+            await super().on_connect_check_health(check_health)
+        except GARBLED as error:
+            raise _no_reply(error) from error
+
+
+class _SyncConnection(_Owing, AbstractSyncConnection):
+    """Raises redis-py's own errors only, whatever the link makes of a reply."""
+
+    def connect(self) -> None:
+        """Connect and log in."""
+        try:
+            super().connect()  # type: ignore[no-untyped-call]  # redis-py
+        except (RedisError, OSError) as error:
+            note(error, self)
+            raise
+
+    def _construct_command_packer(self, _: Any) -> Packer:
+        return Packer()
+
+    def send_command(self, *args: Any, **options: Any) -> None:
+        """Send a command."""
+        self.owed += 1
+        super().send_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py
+
+    def pack_commands(self, commands: Sequence[Any]) -> Any:
+        """Pack the commands of a pipeline."""
+        self.owed += len(commands)
+        return super().pack_commands(commands)  # type: ignore[no-untyped-call]  # redis-py
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply."""
+        try:
+            return self._reply(*args, **options)
+        except (RedisError, OSError) as error:
+            note(error, self)
+            raise
+
+    def _reply(self, *args: Any, **options: Any) -> Any:
+        try:
+            reply = super().read_response(*args, **options)
+        except ResponseError as error:
+            self._answered()
+            if not _is_a_size(error):
+                raise
+            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+            raise _no_reply(error) from error
+        except GARBLED as error:
+            raise _no_reply(error) from error
+        self._answered()
+        return reply
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Log in; one that cannot is closed, whatever it was answered."""
+        try:
+            super().on_connect_check_health(check_health)
+        except GARBLED as error:
+            raise _no_reply(error) from error
+
+
+def _is_a_size(error: ResponseError) -> bool:
+    """Tell whether an error was the head of a list or a text, whose rest is yet to come."""
+    return str(error).lstrip("-").isdigit()
+
+
+def _address(connection: Any) -> tuple[str, int]:
+    return str(connection.host), int(connection.port)
+
+
+def _no_reply(error: Exception) -> InvalidResponse:
+    return InvalidResponse(f"what came is no reply: {type(error).__name__}")
+
+
+class _Tcp(_Connection, redis.asyncio.Connection):
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Log in; say so where the server speaks TLS."""
+        try:
+            await super().on_connect_check_health(check_health)
+            WITHOUT_TLS.fits(_address(self))
+        except (ConnectionError, InvalidResponse) as error:
+            if may_be_tls(error) and await WITHOUT_TLS.speaks_other_async(
+                _address(self), speaks_tls_async
+            ):
+                told = tls_there(address_of(self))
+                raise ConnectionError(str(told)) from told
+            raise
+
+
+class _Tls(_Connection, redis.asyncio.SSLConnection):
+    """Reads the certificates anew for each connection, so that rotated ones are picked up."""
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
+
+    async def _connect(self) -> None:
+        try:
+            await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
+            WITH_TLS.fits(_address(self))
+        except OSError as error:
+            if may_be_plain(error) and await WITH_TLS.speaks_other_async(
+                _address(self), speaks_plain_async
+            ):
+                raise no_tls_there(address_of(self)) from error
+            raise
+
+
+class _FollowingTcp(AsyncFollows, _Tcp):
+    pass
+
+
+class _FollowingTls(AsyncFollows, _Tls):
+    pass
+
+
+class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
+    pass
+
+
+class _SyncTcp(_SyncConnection, redis.Connection):
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Log in; say so where the server speaks TLS."""
+        try:
+            super().on_connect_check_health(check_health)
+            WITHOUT_TLS.fits(_address(self))
+        except (ConnectionError, InvalidResponse) as error:
+            if may_be_tls(error) and WITHOUT_TLS.speaks_other(_address(self), speaks_tls):
+                told = tls_there(address_of(self))
+                raise ConnectionError(str(told)) from told
+            raise
+
+
+class _SyncTls(_SyncConnection, redis.SSLConnection):
+    def _wrap_socket_with_ssl(self, sock: Any) -> Any:
+        try:
+            made = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py
+        except OSError as error:
+            if may_be_plain(error) and WITH_TLS.speaks_other(_address(self), speaks_plain):
+                raise no_tls_there(address_of(self)) from error
+            raise
+        WITH_TLS.fits(_address(self))
+        return made
+
+
+class _SyncFollowingTcp(Follows, _SyncTcp):
+    pass
+
+
+class _SyncFollowingTls(Follows, _SyncTls):
+    pass
+
+
+class _SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
+    pass
+
+
+FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+    redis.asyncio.Connection: _Tcp,
+    redis.asyncio.SSLConnection: _Tls,
+    redis.asyncio.UnixDomainSocketConnection: _Unix,
+}
+FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+    redis.asyncio.Connection: _FollowingTcp,
+    redis.asyncio.SSLConnection: _FollowingTls,
+}
+SYNC: Final[dict[type[Any], type[Any]]] = {
+    redis.Connection: _SyncTcp,
+    redis.SSLConnection: _SyncTls,
+    redis.UnixDomainSocketConnection: _SyncUnix,
+}
+SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
+    redis.Connection: _SyncFollowingTcp,
+    redis.SSLConnection: _SyncFollowingTls,
+}

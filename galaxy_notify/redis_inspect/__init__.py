@@ -1,0 +1,1 @@
+"""What operators read in Redis: notifications, lists, dead letters, groups, servers."""

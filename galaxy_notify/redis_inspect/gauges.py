@@ -1,0 +1,104 @@
+"""One cheap reading of a shard's backlog, for metrics and the status line of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis.asyncio
+
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.replies import moment, number
+from galaxy_notify.redis_state.group_report import FREQUENT, group_report_async, least_lag
+from galaxy_notify.redis_state.keys import Keys
+
+#: The totals that are always told, in the order in which routes come by them.
+TOTALS: Final = (
+    *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
+    *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
+)
+#: And of the skipped ones, how many by each reason.
+SKIPPED: Final = (
+    *("skipped:silenced", "skipped:no_channels", "skipped:channel_not_wanted"),
+    *("skipped:below_minimum", "skipped:quiet_hours", "skipped:cooldown"),
+)
+_TOLD: Final = (*TOTALS, *SKIPPED)
+_OVERDUE_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGauge:
+    """What waits and what rests in one channel; overdue by the score, leased ones not counted."""
+
+    scheduled: int
+    overdue: int
+    oldest_overdue_s: float
+    dead: int
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShardGauge:
+    """One shard at one moment."""
+
+    channels: dict[str, ChannelGauge]
+    stream_length: int
+    #: What each group has at least to read.
+    lags: dict[str, int]
+    totals: dict[str, int]
+
+
+async def read_gauges(
+    client: redis.asyncio.Redis, keys: Keys, channels: Sequence[str]
+) -> ShardGauge:
+    """Read the gauges of a shard in three round trips; raises `RedisFault`."""
+    with as_fault("gauges"):
+        seconds, micros = await client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        pipeline = client.pipeline(transaction=False)
+        pipeline.xlen(keys.stream)
+        pipeline.hmget(keys.totals, *_TOLD)
+        for channel in channels:
+            pipeline.zcard(keys.schedule(channel))
+            pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
+            pipeline.zrange(keys.schedule(channel), 0, 0, withscores=True)
+            pipeline.zcard(keys.dead(channel))
+            pipeline.sismember(keys.paused, channel)
+        length, totals, *rest = await pipeline.execute(raise_on_error=False)
+        gauges = {
+            channel: _channel_gauge(rest[5 * i : 5 * i + 5], now_ms)
+            for i, channel in enumerate(channels)
+        }
+        return ShardGauge(gauges, _number(length), await _lags(client, keys), _totals(totals))
+
+
+def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
+    scheduled, overdue, head, dead, paused = replies
+    late = 0.0
+    if isinstance(head, list) and head and _number(overdue):
+        late = max(0.0, (now_ms - moment(head[0][1])) / 1000)
+    is_paused = _number(paused) == 1
+    return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead), is_paused)
+
+
+async def _lags(client: redis.asyncio.Redis, keys: Keys) -> dict[str, int]:
+    try:
+        reports = await group_report_async(client, keys, FREQUENT)
+    except RedisFault as error:
+        if error.fault.code != "WRONGTYPE":
+            raise
+        return {}
+    return {name: least_lag(report) for name, report in reports.items()}
+
+
+def _totals(totals: Any) -> dict[str, int]:
+    if not isinstance(totals, list):
+        return {}
+    told = zip(_TOLD, totals, strict=True)
+    return {name: number(value) for name, value in told if value is not None}
+
+
+def _number(reply: Any) -> int:
+    """Return a count, 0 where the key is of a wrong type: that is told elsewhere."""
+    return reply if isinstance(reply, int) else 0

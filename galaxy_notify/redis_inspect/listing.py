@@ -1,0 +1,287 @@
+"""What was accepted, the newest first over all shards, and a short look at each of it.
+
+Flows, so that the command line and the HTTP API read alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heapreplace
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.model.ids import is_first_part
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import STATUS_OF
+from galaxy_notify.model.stored import readable_record
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.replies import number, text
+from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.keys import Keys
+
+#: One entry of ours names no more.
+MOST_IDS: Final = 1000
+#: What a record holds beside the payload: ids, names, keys and its frame.
+_FRAME_BYTES: Final = 4096
+# How many notifications are read at a time, of all shards together and of each at least; and the
+# first entries of each.
+_AHEAD: Final = 200
+_FEWEST_AHEAD: Final = 8
+_FIRST_ENTRIES: Final = 2
+
+
+class Position(NamedTuple):
+    """Where a notification stands in the list; what was accepted later is greater."""
+
+    ms: int
+    shard: int
+    number: int
+    place: int
+
+    @property
+    def age(self) -> tuple[int, int, int, int]:
+        """Return what is less the newer it is."""
+        return (-self.ms, -self.shard, -self.number, -self.place)
+
+
+#: Later than anything, and earlier.
+_NEWEST: Final = Position(1 << 64, 0, 0, 0)
+_OLDEST: Final = Position(-1, 0, 0, 0)
+
+
+class Listed(NamedTuple):
+    """A notification by its id, and where it stands."""
+
+    position: Position
+    notification_id: str
+
+
+class Span(NamedTuple):
+    """From when to when what is listed was accepted, both included; None is any time."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+class Merge:
+    """The lists of all shards as one, the newest first; it is read a few entries at a time."""
+
+    def __init__(self, layout: Layout, span: Span, after: Position | None) -> None:
+        """Begin behind *after*, or at the newest."""
+        ahead = max(_FEWEST_AHEAD, _AHEAD // layout.deployment.shards)
+        self._shards = [_Shard(keys, span, after, ahead) for keys in layout.all_keys]
+
+    @property
+    def foreign(self) -> list[str]:
+        """Return the keys that hold no list, so that their shard was left out."""
+        return [one.keys.accepted for one in self._shards if one.is_foreign]
+
+    @property
+    def may_have_more(self) -> bool:
+        """Tell whether anything may follow."""
+        return any(one.waiting or not one.is_read for one in self._shards)
+
+    def fill(self) -> Flow[int]:
+        """Read on wherever nothing is left of a shard; return how many entries named nothing."""
+        dry = [one for one in self._shards if one.is_dry]
+        replies = (yield [one.read() for one in dry]) if dry else []
+        return sum(one.take(reply) for one, reply in zip(dry, replies, strict=True))
+
+    def pop(self, most: int) -> list[Listed]:
+        """Take the newest, as far as their order is known without reading on."""
+        found: list[Listed] = []
+        heap = [
+            (one.waiting[0].position.age, one.keys.shard) for one in self._shards if one.waiting
+        ]
+        heapify(heap)
+        unread = self._unread
+        while heap and len(found) < most and heap[0][0] < unread.age:
+            one = self._shards[heap[0][1]]
+            found.append(one.waiting.popleft())
+            if one.waiting:
+                heapreplace(heap, (one.waiting[0].position.age, one.keys.shard))
+            else:
+                heappop(heap)
+                unread = max(unread, one.floor if one.is_dry else unread)
+        return found
+
+    def reached(self, last: Position | None) -> Position | None:
+        """Return behind what everything was seen; *last* is what was taken last."""
+        heads = [one.waiting[0].position for one in self._shards if one.waiting]
+        return last if max(heads, default=_OLDEST) > self._unread else self._unread
+
+    @property
+    def _unread(self) -> Position:
+        """Return what nothing reaches up to that is not read yet."""
+        return max((one.floor for one in self._shards if one.is_dry), default=_OLDEST)
+
+    def put_back(self, listed: Sequence[Listed]) -> None:
+        """Return what was taken last."""
+        for one in reversed(listed):
+            self._shards[one.position.shard].waiting.appendleft(one)
+
+
+class _Shard:
+    def __init__(self, keys: Keys, span: Span, after: Position | None, ahead: int) -> None:
+        self.keys = keys
+        self.waiting: deque[Listed] = deque()
+        self.is_read = self.is_foreign = False
+        #: What is not read yet is less than this.
+        self.floor = after or _NEWEST
+        self._after = after
+        self._ahead = ahead
+        # An entry may name hundreds: how many, the first ones tell.
+        self._count = _FIRST_ENTRIES
+        self._from = self._begin(span.until_ms, after)
+        self._to = "-" if span.since_ms is None else str(span.since_ms)
+
+    def _begin(self, until_ms: int | None, after: Position | None) -> str:
+        """Return the newest id to read: nothing that stands before *after*."""
+        if after is None:
+            return "+" if until_ms is None else str(until_ms)
+        # What was accepted in the same millisecond is in the order of the shards.
+        ms = after.ms - (self.keys.shard > after.shard)
+        if until_ms is not None and until_ms < ms:
+            return str(until_ms)
+        if self.keys.shard == after.shard:
+            return f"{'' if after.place else '('}{ms}-{after.number}"
+        return str(max(ms, 0))
+
+    @property
+    def is_dry(self) -> bool:
+        """Tell whether the next entry is only known once it is read."""
+        return not self.waiting and not self.is_read
+
+    def read(self) -> Read:
+        """Return what reads on."""
+        span = (self._from, self._to)
+        return Read(["XREVRANGE", self.keys.accepted, *span, "COUNT", self._count])
+
+    def take(self, reply: Any) -> int:
+        """Take what was read over; return how many entries named nothing. Raises `RedisFault`."""
+        if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
+            self.is_read = self.is_foreign = True
+            return 0
+        entries, idle = sound(reply), 0
+        self.is_read = len(entries) < self._count
+        for stream_id, fields in entries:
+            self._from = f"({text(stream_id)}"
+            listed = list(self._listed(text(stream_id), (fields or {}).get(b"ids", b"")))
+            self.waiting.extend(listed)
+            idle += not listed
+        named = max(len(entries), len(self.waiting))
+        self._count = max(1, self._ahead * len(entries) // max(1, named))
+        return idle
+
+    def _listed(self, stream_id: str, ids: bytes) -> Iterator[Listed]:
+        ms, number = map(int, stream_id.split("-"))
+        shard, after = self.keys.shard, self._after
+        self.floor = Position(ms, shard, number, 0)
+        names = text(ids[: 64 * MOST_IDS]).split(" ")[:MOST_IDS]
+        for place in range(len(names) - 1, -1, -1):
+            position = Position(ms, shard, number, place)
+            # What is no id of ours was not accepted.
+            if (after is None or position < after) and is_first_part(names[place]):
+                yield Listed(position, names[place])
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a list tells of a notification, or of one part; what cannot be read is None.
+
+    ``statuses`` are those of the routes that were asked for; ``corrupt`` stands for what cannot be
+    read. ``moved_to_ms`` is the due time that the whole was given after it was accepted. ``parts``
+    is how many parts were looked at.
+    """
+
+    exists: bool
+    record: Notification | None = None
+    record_bytes: int = 0
+    open: int | None = None
+    moved_to_ms: int | None = None
+    statuses: Counter[str] = field(default_factory=Counter)
+    parts: int = 1
+
+    def __add__(self, later: Glance) -> Glance:
+        """Return what both tell: the first part with another one; a part that is gone has none."""
+        return replace(
+            self,
+            open=None if self.open is None else self.open + (later.open or 0),
+            statuses=self.statuses + later.statuses,
+            parts=self.parts + later.parts,
+        )
+
+
+def look(
+    layout: Layout, listed: Sequence[Listed], routes: Sequence[str] | None
+) -> Flow[list[Glance]]:
+    """Look at the first of these, as many as are read at once; *routes* None means all of each."""
+    shards: dict[int, list[Listed]] = {}
+    for one in listed:
+        shards.setdefault(one.position.shard, []).append(one)
+    largest = layout.deployment.max_payload_bytes + _FRAME_BYTES
+    replies = yield [
+        glance(layout.keys(shard), [one.notification_id for one in some], routes, largest)
+        for shard, some in shards.items()
+    ]
+    found: dict[Position, Glance] = {}
+    for some, reply in zip(shards.values(), replies, strict=True):
+        # Where much was to be read the last of them have no answer.
+        for one, answer in zip(some, sound(reply), strict=False):
+            found[one.position] = _glance(one.notification_id, answer)
+    first = next((n for n, one in enumerate(listed) if one.position not in found), len(listed))
+    return [found[one.position] for one in listed[:first]]
+
+
+def look_at_parts(
+    layout: Layout, names: Sequence[str], routes: Sequence[str] | None
+) -> Flow[dict[str, Glance]]:
+    """Look at parts, without their records, as many as are read at once: one at least.
+
+    *routes* are those that are looked at; None means all of each.
+    """
+    shards: dict[Keys, list[str]] = {}
+    for name in names:
+        shards.setdefault(layout.keys_for(name), []).append(name)
+    replies = yield [glance(keys, some, routes, 0) for keys, some in shards.items()]
+    pairs = zip(shards.values(), replies, strict=True)
+    return {
+        name: _glance(name, answer)
+        for some, reply in pairs
+        for name, answer in zip(some, sound(reply), strict=False)
+    }
+
+
+def glance(
+    keys: Keys, names: Sequence[str], routes: Sequence[str] | None, record_bytes: int
+) -> Call:
+    """Look at notifications of one shard; no record that is larger is read."""
+    named: list[Argument] = ["*"] if routes is None else [len(routes), *routes]
+    return Call(script("glance"), [keys.never], [keys.tag, record_bytes, *named, *names])
+
+
+def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
+    if not answer:
+        return Glance(exists=False)
+    with as_fault("glance"):
+        raw, still_open, moved_to, *told = answer
+        steps = iter(told)
+        counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
+    return Glance(
+        exists=True,
+        record=readable_record(notification_id, {b"record": raw}),
+        record_bytes=len(raw),
+        open=number(still_open) if still_open else None,
+        moved_to_ms=number(moved_to) or None,
+        statuses=Counter(_named(counts)),
+    )
+
+
+def _named(counts: dict[str, int]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for letter, count in counts.items():
+        found[str(STATUS_OF.get(letter.encode(), "corrupt"))] += count
+    return found

@@ -1,0 +1,192 @@
+"""What one server tells of itself, each answer None where we may not ask for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from galaxy_notify.redis_client.faults import Fault, RedisFault, classify
+from galaxy_notify.redis_client.lookup import SentinelLookup
+from galaxy_notify.redis_client.nodes import NodesClient, at_shard, node_of
+from galaxy_notify.redis_client.replies import pairs, text
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Read, names, script
+from galaxy_notify.redis_inspect.servers import ServerName, server_name
+from galaxy_notify.redis_state.place import Place
+
+Told = Mapping[str, str]
+
+_TRIPS: Final = 7
+_SLOWEST_OF: Final = 32
+_SECTIONS: Final = ("clients", "memory", "persistence", "replication", "cluster")
+#: What CONFIG GET is asked for, where the user may run it: no role may, as it tells passwords too.
+OPTIONS: Final = ("appendfsync", "save", "min-replicas-to-write", "min-replicas-max-lag")
+
+
+class Node(NamedTuple):
+    """A server to look at; its name is empty where there is only one."""
+
+    name: str
+    client: redis.Redis
+
+
+class Slow(NamedTuple):
+    """Something that held the server up: what, for how long, and how long ago."""
+
+    what: str
+    took_ms: float
+    ago_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """One server; *unseen* names the commands that it did not answer, most often for want of a
+    right: what they tell is unknown.
+    """
+
+    server: ServerName
+    trip_ms: float
+    offset_ms: float
+    info: Told | None
+    replicas: Sequence[Told]
+    config: Told
+    scripts: int | None
+    slow: Sequence[Slow]
+    spikes: Sequence[Slow]
+    cluster: Told | None
+    slots: Sequence[range] | None
+    unseen: tuple[str, ...]
+
+
+def nodes_of(place: Place) -> list[Node]:
+    """Return the primaries that serve the shards."""
+    clients = (at_shard(place.client, keys.tag) for keys in place.all_keys)
+    primaries = {node_of(client): client for client in clients}
+    several = len(primaries) > 1
+    return [Node(name if several else "", client) for name, client in primaries.items()]
+
+
+def read_sentinels(place: Place) -> dict[str, Told | Fault]:
+    """Return what each sentinel tells of the primary, or why it does not; empty without them."""
+    scout = place.client.scout if isinstance(place.client, NodesClient) else None
+    if scout is None or not isinstance(scout.lookup, SentinelLookup):
+        return {}
+    command = scout.lookup.details
+    replies = {str(node): scout.reply(node, command) for node in sorted(scout.lookup.nodes)}
+    return {
+        node: classify(reply)
+        if isinstance(reply, Exception)
+        else {text(name): text(value) for name, value in pairs(reply).items()}
+        for node, reply in replies.items()
+    }
+
+
+def read_node(client: redis.Redis) -> NodeReport:
+    """Ask a server for all that it tells; raise `RedisFault` where it is away."""
+    trips, offsets, now_s = _clock(client)
+    asked: dict[str, list[Read]] = {
+        "HELLO": [Read(["HELLO"])],
+        "INFO": [Read(["INFO", section]) for section in _SECTIONS],
+        "CONFIG GET": [Read(["CONFIG", "GET", option]) for option in OPTIONS],
+        "SCRIPT EXISTS": [Read(["SCRIPT", "EXISTS", *(script(name).sha for name in names())])],
+        "SLOWLOG GET": [Read(["SLOWLOG", "GET", _SLOWEST_OF])],
+        "LATENCY LATEST": [Read(["LATENCY", "LATEST"])],
+    }
+    replies = iter(run_all_sync(client, [read for reads in asked.values() for read in reads]))
+    told = {name: [next(replies) for _ in reads] for name, reads in asked.items()}
+    unseen = tuple(name for name, answers in told.items() if any(map(_is_fault, answers)))
+    seen = {name: None if name in unseen else answers for name, answers in told.items()}
+    info = _info(seen["INFO"])
+    is_cluster = info is not None and info.get("cluster_enabled") == "1"
+    cluster, slots = _cluster(client) if is_cluster else (None, None)
+    if is_cluster:
+        parts = {"CLUSTER INFO": cluster, "CLUSTER SLOTS": slots}
+        unseen += tuple(name for name, part in parts.items() if part is None)
+    return NodeReport(
+        server=server_name(told["HELLO"][0]),
+        trip_ms=median(trips),
+        offset_ms=median(offsets),
+        info=info,
+        replicas=_replicas(seen["INFO"]),
+        config=_config(seen["CONFIG GET"]),
+        scripts=sum(_first(seen["SCRIPT EXISTS"])) if seen["SCRIPT EXISTS"] else None,
+        slow=_slow(_first(seen["SLOWLOG GET"]), now_s),
+        spikes=_spikes(_first(seen["LATENCY LATEST"]), now_s),
+        cluster=cluster,
+        slots=slots,
+        unseen=unseen,
+    )
+
+
+def _clock(client: redis.Redis) -> tuple[list[float], list[float], int]:
+    trips, offsets, seconds = [], [], 0
+    for _ in range(_TRIPS):
+        before = time.time_ns() / 1e6
+        (reply,) = run_all_sync(client, [Read(["TIME"])])
+        after = time.time_ns() / 1e6
+        if isinstance(reply, RedisFault):
+            raise reply
+        seconds = int(reply[0])
+        trips.append(after - before)
+        offsets.append(seconds * 1000 + int(reply[1]) / 1000 - (before + after) / 2)
+    return trips, offsets, seconds
+
+
+def _is_fault(reply: Any) -> bool:
+    return isinstance(reply, RedisFault)
+
+
+def _first(replies: Sequence[Any] | None) -> Any:
+    """Return the reply of a command, or nothing where it was not answered."""
+    return replies[0] if replies else ()
+
+
+def _info(replies: Sequence[Any] | None) -> Told | None:
+    if replies is None:
+        return None
+    return {str(name): str(value) for section in replies for name, value in section.items()}
+
+
+def _replicas(replies: Sequence[Any] | None) -> list[Told]:
+    found = (
+        value
+        for section in replies or ()
+        for name, value in section.items()
+        if name.startswith("slave") and isinstance(value, dict)
+    )
+    return [{str(name): str(value) for name, value in one.items()} for one in found]
+
+
+def _config(replies: Sequence[Any] | None) -> Told:
+    found: dict[str, str] = {}
+    for reply in replies or ():
+        found |= {text(name): text(value) for name, value in pairs(reply).items()}
+    return found
+
+
+def _slow(rows: Iterable[Any], now_s: int) -> list[Slow]:
+    """Read the slow log; of a command only the name is kept, as its arguments may be secret."""
+    return [
+        Slow(text(row[3][0]) if row[3] else "", int(row[2]) / 1000, now_s - int(row[1]))
+        for row in rows
+    ]
+
+
+def _spikes(rows: Iterable[Any], now_s: int) -> list[Slow]:
+    return [Slow(text(row[0]), float(row[3]), now_s - int(row[1])) for row in rows]
+
+
+def _cluster(client: redis.Redis) -> tuple[Told | None, list[range] | None]:
+    info, slots = run_all_sync(client, [Read(["CLUSTER", "INFO"]), Read(["CLUSTER", "SLOTS"])])
+    told = None
+    if not isinstance(info, RedisFault):
+        lines = (line.partition(":") for line in text(info).splitlines())
+        told = {name: value.strip() for name, _, value in lines}
+    if isinstance(slots, RedisFault):
+        return told, None
+    return told, [range(int(row[0]), int(row[1]) + 1) for row in slots]

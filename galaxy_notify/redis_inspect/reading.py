@@ -1,0 +1,34 @@
+"""Reads for operators: many commands in one round trip, on a synchronous connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_state.place import Place
+
+Command = Sequence[Any]
+
+
+def read_all(place: Place, commands: Iterable[Command]) -> list[Any]:
+    """Return a reply for each command; raise `RedisFault` where one failed."""
+    replies = try_all(place, commands)
+    for reply in replies:
+        if isinstance(reply, RedisFault):
+            raise reply
+    return replies
+
+
+def try_all(place: Place, commands: Iterable[Command]) -> list[Any]:
+    """Return a reply or a fault for each command; raise `RedisFault` where Redis is away."""
+    reads = [Read(list(command)) for command in commands]
+    return run_all_sync(place.client, reads) if reads else []
+
+
+def server_now(place: Place) -> int:
+    """Return the server's clock in epoch ms."""
+    (time,) = read_all(place, [["TIME"]])
+    return int(time[0]) * 1000 + int(time[1]) // 1000

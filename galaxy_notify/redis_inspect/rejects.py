@@ -1,0 +1,123 @@
+"""The intent stream and its rejects as operators see them. Every function raises `RedisFault`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.replies import number, text
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_inspect.reading import read_all, try_all
+from galaxy_notify.redis_state.intents import resubmit
+from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.place import Place
+
+# An intent may be as large as intake.max_bytes: few are in memory at a time.
+_PAGE: Final = 32
+
+
+class IntakeState(NamedTuple):
+    """How the stream stands: what of it nobody was given yet, and what is in hand."""
+
+    length: int
+    pending: int
+    oldest_ms: int | None
+    rejects: int
+
+    @property
+    def unread(self) -> int:
+        """Return how many entries no reader was given: what is done with is deleted."""
+        return max(0, self.length - self.pending)
+
+
+def read_state(place: Place, keys: IntentKeys, group: str) -> IntakeState:
+    """Return how the stream stands; None for the age of the oldest entry where there is none."""
+    length, first, time, rejects = read_all(
+        place,
+        [
+            ["XLEN", keys.stream],
+            ["XRANGE", keys.stream, "-", "+", "COUNT", 1],
+            ["TIME"],
+            ["XLEN", keys.rejects],
+        ],
+    )
+    (pending,) = try_all(place, [["XPENDING", keys.stream, group]])
+    if isinstance(pending, RedisFault):
+        if "NOGROUP" not in pending.fault.text:
+            raise pending
+        pending = {"pending": 0}
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    oldest_ms = max(0, now_ms - _made_ms(first[0][0])) if first else None
+    return IntakeState(int(length), int(pending["pending"]), oldest_ms, int(rejects))
+
+
+class RejectRow(NamedTuple):
+    """A reject as it is stored."""
+
+    id: str
+    fields: Mapping[bytes, bytes]
+
+    def text(self, name: str) -> str:
+        """Return a field as text, empty where there is none."""
+        return text(self.fields.get(name.encode(), b""))
+
+    def number(self, name: str) -> int:
+        """Return a field as a number, 0 where there is none."""
+        return number(self.fields.get(name.encode()))
+
+
+def newest_reject(place: Place, keys: IntentKeys) -> str | None:
+    """Return the id of the last reject, None where there is none."""
+    (rows,) = read_all(place, [["XREVRANGE", keys.rejects, "+", "-", "COUNT", 1]])
+    return text(rows[0][0]) if rows else None
+
+
+def rejects_between(place: Place, keys: IntentKeys, first: str, last: str) -> Iterator[RejectRow]:
+    """Yield rejects by id, the oldest first, both ends included."""
+    while True:
+        command = ["XRANGE", keys.rejects, first, last, "COUNT", _PAGE]
+        (rows,) = read_all(place, [command])
+        yield from (_row(row) for row in rows)
+        if len(rows) < _PAGE:
+            return
+        first = f"({text(rows[-1][0])}"
+
+
+def find_rejects(place: Place, keys: IntentKeys, ids: Sequence[str]) -> list[RejectRow | None]:
+    """Return the rejects of these ids, None for each that is none."""
+    found: list[RejectRow | None] = []
+    for start in range(0, len(ids), _PAGE):
+        asked = [["XRANGE", keys.rejects, one, one] for one in ids[start : start + _PAGE]]
+        found += [_row(rows[0]) if rows else None for rows in read_all(place, asked)]
+    return found
+
+
+def replay_rejects(place: Place, keys: IntentKeys, ids: Sequence[str]) -> list[str | RedisFault]:
+    """Put intents back into the stream: the word of each, or its fault."""
+    replies = run_all_sync(place.client, [resubmit(keys, one) for one in ids])
+    return [reply if isinstance(reply, RedisFault) else text(reply) for reply in replies]
+
+
+def purge_rejects(place: Place, keys: IntentKeys, ids: Sequence[str]) -> list[str | RedisFault]:
+    """Give rejects up: for each ``moved``, ``gone``, or its fault."""
+    replies = try_all(place, [["XDEL", keys.rejects, one] for one in ids])
+    words = {1: "moved", 0: "gone"}
+    return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
+
+
+def _row(row: Sequence[object]) -> RejectRow:
+    name, found = row
+    fields = found if isinstance(found, dict) else _pairs(found)
+    return RejectRow(text(name), fields)  # type: ignore[arg-type]  # redis-py
+
+
+def _pairs(flat: object) -> dict[bytes, bytes]:
+    assert isinstance(flat, list)
+    if flat and isinstance(flat[0], list):
+        return {pair[0]: pair[1] for pair in flat}
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _made_ms(stream_id: bytes | str) -> int:
+    return int(text(stream_id).partition("-")[0])

@@ -1,0 +1,123 @@
+"""What the server says about itself, and which workers told that they are alive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.replies import moment, number, pairs, text
+from galaxy_notify.redis_inspect.reading import read_all
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.worker_process import process_state
+
+#: A worker that made no progress for so long is not alive.
+ALIVE_MS: Final = 30_000
+#: A worker tells of its progress every 3 s; a refused one pauses for 5 s at most before that.
+SILENT_MS: Final = 9_000
+
+#: ``gone`` and ``stopped`` (by a signal) are seen only from the machine of the worker.
+WorkerState = Literal["working", "silent", "stopped", "gone"]
+_MOST_WORKERS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ServerName:
+    """Flavour and version, and whether it is the primary."""
+
+    flavour: str
+    version: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker as it told about itself."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    started_ms: int
+    progress_ms: int
+    state: WorkerState = "working"
+
+
+def read_server_name(place: Place) -> ServerName:
+    """Return what the server is; every user may ask that."""
+    return server_name(read_all(place, [["HELLO"]])[0])
+
+
+def server_name(hello: Any) -> ServerName:
+    """Read the answer to HELLO."""
+    if isinstance(hello, RedisFault):
+        raise hello
+    told = {text(name): value for name, value in pairs(hello).items()}
+    role = text(told.get("role", b""))
+    return ServerName(text(told.get("server", b"")), text(told.get("version", b"")), role)
+
+
+def read_totals(place: Place) -> dict[str, int]:
+    """Return the counts since the beginning, over all shards."""
+    totals: dict[str, int] = {}
+    for reply in read_all(place, (["HGETALL", keys.totals] for keys in place.all_keys)):
+        for name, value in pairs(reply).items():
+            totals[text(name)] = totals.get(text(name), 0) + number(value)
+    return totals
+
+
+def read_workers(place: Place, now_ms: int) -> list[Worker]:
+    """Return the workers that told of progress within 30 s, by id, with what became of each."""
+    since = now_ms - ALIVE_MS
+    named = read_all(
+        place,
+        (
+            [
+                *("ZRANGEBYSCORE", keys.workers, since, "+inf"),
+                *("WITHSCORES", "LIMIT", 0, _MOST_WORKERS),
+            ]
+            for keys in place.all_keys
+        ),
+    )
+    asked = [
+        (text(raw), keys.worker(text(raw)), moment(score))
+        for keys, members in zip(place.all_keys, named, strict=True)
+        for raw, score in members
+    ]
+    workers: dict[str, Worker] = {}
+    replies = read_all(place, (["HGETALL", key] for _, key, _ in asked))
+    for (name, _, told_ms), reply in zip(asked, replies, strict=True):
+        # A time to come is none of ours, but for a clock that was set back a little.
+        newest_ms = told_ms if told_ms <= now_ms + ALIVE_MS else 0
+        worker = _worker(name, pairs(reply), now_ms, newest_ms)
+        if worker and worker.progress_ms >= max(since, _progress(workers.get(name))):
+            workers[name] = worker
+    return [workers[name] for name in sorted(workers)]
+
+
+def _progress(worker: Worker | None) -> int:
+    return worker.progress_ms if worker else 0
+
+
+def _worker(name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int) -> Worker | None:
+    if not fields:
+        return None
+    told = {text(field): text(value) for field, value in fields.items()}
+    pid = number(told.get("pid"))
+    progress_ms = max(number(told.get("progress_ms")), newest_ms)
+    return Worker(
+        name,
+        told.get("host", ""),
+        pid,
+        told.get("version", ""),
+        number(told.get("started_ms")),
+        progress_ms,
+        _state(pid, told.get("process", ""), now_ms - progress_ms),
+    )
+
+
+def _state(pid: int, process: str, silent_ms: int) -> WorkerState:
+    match process_state(pid, process):
+        case "gone" | "stopped" as known:
+            return known
+    return "silent" if silent_ms > SILENT_MS else "working"

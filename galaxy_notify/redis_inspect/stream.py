@@ -1,0 +1,143 @@
+"""The gateway stream as operators see it: its newest entries, its groups, what they lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.nodes import at_shard
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_state.group_report import (
+    GroupReport,
+    StreamId,
+    group_report,
+    group_report_async,
+    has_no_key,
+    order_of,
+)
+from galaxy_notify.redis_state.keys import Keys
+
+__all__ = [
+    "GroupReport",
+    "StreamEntry",
+    "drop_group",
+    "follow",
+    "group_report",
+    "group_report_async",
+    "newest",
+    "parked_length",
+]
+
+_READ: Final = 100
+_BLOCK_MS: Final = 1000
+
+
+class StreamEntry(NamedTuple):
+    """An entry of a gateway stream."""
+
+    shard: int
+    stream: str
+    stream_id: str
+    fields: Mapping[bytes, bytes]
+
+
+def parked_length(client: redis.Redis, keys: Keys) -> int:
+    """Return how many entries rest in the parked stream of a shard."""
+    (length,) = run_all_sync(client, [Read(["XLEN", keys.parked])])
+    return int(sound(length))
+
+
+def newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[StreamEntry]:
+    """Return the newest *count* entries over all shards, oldest first."""
+    return _merged(_newest(client, all_keys, count), count) if count > 0 else []
+
+
+def follow(
+    client: redis.Redis, all_keys: Sequence[Keys], count: int
+) -> Iterator[StreamEntry | None]:
+    """Give the newest *count* entries, then every later one as it arrives.
+
+    None stands for a second in which nothing came, so that the caller may end.
+    """
+    found = _newest(client, all_keys, max(1, count))
+    yield from _merged(found, count)
+    at = {keys.stream: "0-0" for keys in all_keys}
+    at |= {entries[0].stream: entries[0].stream_id for entries in found if entries}
+    readings = _readings(client, all_keys)
+    while True:
+        nothing = True
+        for reader, some in readings:
+            for entry in _read(reader, some, at, _BLOCK_MS // len(readings)):
+                at[entry.stream], nothing = entry.stream_id, False
+                yield entry
+        if nothing:
+            yield None
+
+
+def _readings(
+    client: redis.Redis, all_keys: Sequence[Keys]
+) -> list[tuple[redis.Redis, list[Keys]]]:
+    """Return which streams can be read in one command: all of a server, in a cluster one by one."""
+    readers = {keys: at_shard(client, keys.tag) for keys in all_keys}
+    if len(set(readers.values())) == 1:
+        return [(next(iter(readers.values())), list(all_keys))]
+    return [(reader, [keys]) for keys, reader in readers.items()]
+
+
+def _read(
+    client: redis.Redis, some: Sequence[Keys], at: Mapping[str, str], block_ms: int
+) -> Iterator[StreamEntry]:
+    by_stream = {keys.stream: keys for keys in some}
+    # Values of Any: the commands' own types are wider than what stands here.
+    positions: dict[Any, Any] = {stream: at[stream] for stream in by_stream}
+    with as_fault("XREAD"):
+        reply: Any = client.xread(positions, count=_READ, block=block_ms)
+    for name, rows in (reply.items() if isinstance(reply, dict) else reply) or ():
+        for row in rows[0] if rows and isinstance(rows[0], list) else rows:
+            yield _entry(by_stream[name.decode()], row)
+
+
+def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int:
+    """Forget a group, its marks and its losses on every shard; return on how many shards it was."""
+    dropped = 0
+    for keys in all_keys:
+        destroyed, *forgotten = run_all_sync(
+            client,
+            [
+                Read(["XGROUP", "DESTROY", keys.stream, group]),
+                Read(["UNLINK", keys.seen(group)]),
+                Read(["HDEL", keys.lost, group]),
+            ],
+        )
+        if not has_no_key(destroyed):
+            dropped += int(sound(destroyed))
+        for reply in forgotten:
+            sound(reply)
+    return dropped
+
+
+def _newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[list[StreamEntry]]:
+    asked = [Read(["XREVRANGE", keys.stream, "+", "-", "COUNT", count]) for keys in all_keys]
+    replies = run_all_sync(client, asked)
+    return [
+        [_entry(keys, row) for row in sound(rows)]
+        for keys, rows in zip(all_keys, replies, strict=True)
+    ]
+
+
+def _merged(found: Sequence[Sequence[StreamEntry]], count: int) -> list[StreamEntry]:
+    everything = sorted((entry for entries in found for entry in entries), key=_order)
+    return everything[-count:] if count > 0 else []
+
+
+def _entry(keys: Keys, row: Any) -> StreamEntry:
+    return StreamEntry(keys.shard, keys.stream, row[0].decode(), row[1])
+
+
+def _order(entry: StreamEntry) -> tuple[StreamId, int]:
+    return order_of(entry.stream_id), entry.shard

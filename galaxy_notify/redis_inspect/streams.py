@@ -1,0 +1,67 @@
+"""The gateway streams of a deployment: their length, whether they hold, how their groups stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.replies import number, text
+from galaxy_notify.redis_inspect.readers import Readers, read_readers
+from galaxy_notify.redis_inspect.reading import server_now, try_all
+from galaxy_notify.redis_state.group_report import GroupReport, group_report
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import Place
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """A gateway stream; *fault* tells why it takes nothing, where it is no stream at all.
+
+    *held_ms* is how old the newest entry of one that holds is: nothing was published since. Of one
+    that holds *readers* says by group who reads it.
+    """
+
+    shard: int
+    key: str
+    length: int
+    max_len: int
+    holding: bool
+    groups: dict[str, GroupReport] = field(default_factory=dict)
+    fault: str = ""
+    held_ms: int | None = None
+    readers: Mapping[str, Readers] = field(default_factory=dict)
+
+
+def read_streams(place: Place) -> list[StreamReport]:
+    """Return a report for each shard's stream; raise `RedisFault` where Redis is away."""
+    shards = place.all_keys
+    lengths = try_all(place, (["XLEN", keys.stream] for keys in shards))
+    rows = zip(shards, lengths, strict=True)
+    return [_report(place, keys, length) for keys, length in rows]
+
+
+def _report(place: Place, keys: Keys, length: int | RedisFault) -> StreamReport:
+    max_len, trim = place.deployment.max_len, place.deployment.trim
+    if isinstance(length, RedisFault):
+        if length.fault.code == "NOPERM":
+            raise length  # it says nothing of the stream
+        fault = length.fault.text
+        return StreamReport(keys.shard, keys.stream, 0, max_len, holding=True, fault=fault)
+    # As a claim decides it: past twice its length a stream takes nothing until somebody reads.
+    holding = trim == "acknowledged" and length >= 2 * max_len
+    groups = group_report(place.client, keys)
+    report = StreamReport(keys.shard, keys.stream, length, max_len, holding, groups)
+    if not holding:
+        return report
+    readers = read_readers(place, ((keys.stream, name) for name in groups))
+    by_group = {name: one for (_, name), one in readers.items()}
+    return replace(report, held_ms=_newest_age(place, keys), readers=by_group)
+
+
+def _newest_age(place: Place, keys: Keys) -> int | None:
+    """Return how old the newest entry is, by the ids that Redis gives; None where unknown."""
+    (newest,) = try_all(place, [["XREVRANGE", keys.stream, "+", "-", "COUNT", 1]])
+    if isinstance(newest, RedisFault) or not newest:
+        return None
+    return max(0, server_now(place) - number(text(newest[0][0]).partition("-")[0]))
