@@ -1,0 +1,84 @@
+"""Which files of the package one operation runs through: ``python -m tests.bench.trips``.
+
+Every file that one warm operation enters counts, down to a property of a value. The server, the
+connection and the caches are made before, so what is counted is the way of one intent, one route,
+one dead letter or one request.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import galaxy_notify
+from tests.support.founding import found
+from tests.support.intents import PLAIN
+from tests.support.servers import main_server, running
+from tests.support.site import Site
+
+_PACKAGE = Path(galaxy_notify.__file__).parent
+
+
+class Trip:
+    """The files that were entered, in the order of the first visit."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, None] = {}
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        if event != "call":
+            return
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(_PACKAGE):
+            self.files.setdefault(str(path.relative_to(_PACKAGE)))
+
+
+@contextmanager
+def trip() -> Iterator[Trip]:
+    """Follow this thread, and the threads that it starts, through the package."""
+    made = Trip()
+    threading.setprofile(made)
+    sys.setprofile(made)
+    try:
+        yield made
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def _accept(site: Site) -> Trip:
+    site.notifier.accept(PLAIN)
+    with trip() as made:
+        site.notifier.accept(PLAIN)
+    return made
+
+
+def _publish(site: Site) -> Trip:
+    station = site.station()
+    site.notifier.accept(PLAIN)
+    station.step()
+    site.notifier.accept(PLAIN)
+    with trip() as made:
+        station.step()
+    return made
+
+
+TRIPS: dict[str, Callable[[Site], Trip]] = {"accept": _accept, "publish": _publish}
+
+
+def main() -> None:
+    """Print the files of each operation."""
+    with running(main_server()) as server:
+        found(server.url)
+        for name, follow in TRIPS.items():
+            files = follow(Site(server.url)).files
+            print(f"{name}: {len(files)} files\n  " + "\n  ".join(files))
+
+
+if __name__ == "__main__":
+    main()
