@@ -24,6 +24,7 @@ from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.telemetry.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -72,7 +73,8 @@ class Notifier(NotCopied):
             return request
         try:
             layout = self._client.layout()
-            (receipt,) = self._accept(layout, [request.plan(layout.deployment)])
+            planned = request.plan(layout.deployment, current_traceparent())
+            (receipt,) = self._accept(layout, [planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -87,11 +89,11 @@ class Notifier(NotCopied):
         """
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source = Source(intents)
+        source, trace = Source(intents), current_traceparent()
         while chunk := source.chunk():
             try:
                 layout = self._client.layout()
-                receipts += self._accept(layout, plans_of(chunk, layout.deployment))
+                receipts += self._accept(layout, plans_of(chunk, layout.deployment, trace))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -191,8 +193,8 @@ class AsyncNotifier(NotCopied):
         if isinstance(request, Receipt):
             return request
         try:
-            agreed = (await self._client.layout()).deployment
-            planned = await run(request.intent, lambda: request.plan(agreed))
+            agreed, trace = (await self._client.layout()).deployment, current_traceparent()
+            planned = await run(request.intent, lambda: request.plan(agreed, trace))
             (receipt,) = await self._accept(await self._client.layout(), [planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
@@ -204,12 +206,12 @@ class AsyncNotifier(NotCopied):
         """Accept intents in few round trips; see `Notifier.accept_many`."""
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source = Source(intents)
+        source, trace = Source(intents), current_traceparent()
         while chunk := source.chunk():
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
-                planned = await self._planner.plans_of(chunk, layout.deployment)
+                planned = await self._planner.plans_of(chunk, layout.deployment, trace)
                 receipts += await self._accept(layout, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error

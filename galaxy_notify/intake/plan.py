@@ -24,9 +24,8 @@ from galaxy_notify.model.intent import (
 )
 from galaxy_notify.model.notification import DIGEST_BYTES, encode_record, payload_bytes
 from galaxy_notify.model.route import initial_state
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification
+from galaxy_notify.redis_state.calls import Group, NewNotification
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.telemetry.tracing import current_traceparent
 
 #: An intent, as an object or as its fields; in a list also the receipt of one already refused.
 IntentLike = Intent | Mapping[str, Any]
@@ -138,11 +137,9 @@ class Request(NamedTuple):
         """Return the id under which a repeat finds the notification."""
         return self.name or id_for_key(self.intent.producer, self.intent.idempotency_key or "")
 
-    def plan(self, deployment: Deployment) -> Plan | Receipt:
+    def plan(self, deployment: Deployment, traceparent: str) -> Plan | Receipt:
         """Return the plan, or the receipt that says why there is none."""
-        found = _plan_or_refusal(
-            self.intent, deployment, now_ms(), current_traceparent(), self.name
-        )
+        found = _plan_or_refusal(self.intent, deployment, now_ms(), traceparent, self.name)
         if self.given_id is not None and isinstance(found, Plan):
             return found._replace(may_repeat=True)
         return found
@@ -165,14 +162,16 @@ def request_of(intent: IntentLike, given_id: str | None) -> Request | Receipt:
     return Request(read, name, given_id)
 
 
-def plans_of(intents: Iterable[Item], deployment: Deployment) -> Iterator[Plan | Receipt]:
+def plans_of(
+    intents: Iterable[Item], deployment: Deployment, traceparent: str
+) -> Iterator[Plan | Receipt]:
     """Validate all intents now; plan them one by one, each when it is asked for.
 
     Reading what a program handed in runs its code, which may take long or raise anything: that
     is over before the first call is sent. To plan what was read runs only our own.
     """
     read = [_intent_or_refusal(intent) for intent in intents]
-    at_ms, traceparent = now_ms(), current_traceparent()
+    at_ms = now_ms()
     return (
         one if isinstance(one, Receipt) else _plan_or_refusal(one, deployment, at_ms, traceparent)
         for one in read

@@ -23,7 +23,7 @@ class Tries:
         """Begin with all of them left."""
         self.left = calls
         self.replies: list[Any] = []
-        self._places: list[int] | None = None
+        self._places: Sequence[int] | None = None
         self._fault: RedisFault | None = None
         self._is_doubtful = False
 
@@ -31,11 +31,17 @@ class Tries:
         """Note the replies to what was left; what a node could not serve is left again."""
         if self._places is None:
             self.replies = list(replies)
-            self._places = list(range(len(replies)))
-        for place, reply in zip(self._places, replies, strict=True):
-            self.replies[place] = self._told(reply) if isinstance(reply, RedisFault) else reply
-        again = [n for n, reply in enumerate(replies) if isinstance(reply, RedisFault)]
-        again = [n for n in again if replies[n].fault.code in _ELSEWHERE]
+            self._places = range(len(replies))
+        else:
+            for place, reply in zip(self._places, replies, strict=True):
+                self.replies[place] = reply
+        faults = [n for n, reply in enumerate(replies) if isinstance(reply, RedisFault)]
+        if not faults:
+            self.left = ()
+            return
+        for n in faults:
+            self.replies[self._places[n]] = self._told(replies[n])
+        again = [n for n in faults if replies[n].fault.code in _ELSEWHERE]
         self._is_doubtful |= any([not replies[n].wrote_nothing for n in again])
         self.left = [self.left[n] for n in again]
         self._places = [self._places[n] for n in again]
@@ -50,7 +56,7 @@ class Tries:
             self._fault = error
         for place in self._places or ():
             self.replies[place] = error
-        self.left = []
+        self.left = ()
 
     def _told(self, fault: RedisFault) -> RedisFault:
         """Return a fault; a refusal, too, leaves open what became of an earlier try."""

@@ -14,6 +14,31 @@ from galaxy_notify.redis_state.keys import Keys
 _NEVER_MS: Final = 1e15
 
 
+class Group(NamedTuple):
+    """Routes of a notification that begin with the same state, and why a rule *skipped* them."""
+
+    state: bytes
+    routes: Sequence[str]
+    skipped: str = ""
+
+
+class NewNotification(NamedTuple):
+    """A notification, or a part of it, ready to be accepted.
+
+    *keep_ms* is how long it is kept where none of its routes waits.
+    """
+
+    notification_id: str
+    record: bytes
+    keep_ms: int
+    groups: Sequence[Group]
+
+    @property
+    def routes(self) -> list[str]:
+        """Return the ids of all its routes."""
+        return [route for group in self.groups for route in group.routes]
+
+
 class Answer(NamedTuple):
     """A script's word on one item, and the detail that goes with it."""
 

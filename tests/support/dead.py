@@ -19,7 +19,8 @@ from galaxy_notify.model.route import Failure, Route, decode_route, initial_stat
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.calls import Group, NewNotification
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.settlement import Settlement

@@ -17,8 +17,16 @@ from galaxy_notify.model.route import Failure, Route, decode_route, initial_stat
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
-from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.calls import (
+    Answer,
+    Claim,
+    ClaimLimits,
+    DeadChange,
+    Group,
+    NewNotification,
+    RouteChange,
+)
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.settlement import (
     Settled,

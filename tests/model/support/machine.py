@@ -14,7 +14,8 @@ from galaxy_notify.model.notification import Notification, encode_notification
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Call, Script
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.calls import Group, NewNotification
 from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed
