@@ -10,9 +10,9 @@ from galaxy_notify.daemon.failpoints import intents_on
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake_stream.reader import IntentReader, ReaderOptions
 from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.async_retries import StopFlag
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault
-from galaxy_notify.redis_client.persistence import StopFlag
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry

@@ -137,16 +137,16 @@ def node_of(client: redis.Redis | redis.asyncio.Redis) -> str:
     return str(primary.known() or "") if primary else ""
 
 
-async def look_again(client: redis.asyncio.Redis) -> None:
+async def refresh_primary(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections to every node, and look the primaries up anew."""
     for one in client.clients if isinstance(client, AsyncNodesClient) else (client,):
-        await connection.look_again(one)
+        await connection.refresh_primary(one)
 
 
-def look_again_sync(client: redis.Redis) -> None:
+def refresh_primary_sync(client: redis.Redis) -> None:
     """Drop the idle connections to every node, and look the primaries up anew."""
     for one in client.clients if isinstance(client, NodesClient) else (client,):
-        connection.look_again_sync(one)
+        connection.refresh_primary_sync(one)
 
 
 def sole(client: C) -> C:
