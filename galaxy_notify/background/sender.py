@@ -46,9 +46,9 @@ class Sender:
             for receipt, known in zip(receipts, keyed, strict=True)
         ]
 
-    def look_again(self) -> None:
+    def refresh_primary(self) -> None:
         """Look the primary up before the next sending."""
-        self._client.look_again()
+        self._client.refresh_primary()
 
     def close(self) -> None:
         """Close the connection."""

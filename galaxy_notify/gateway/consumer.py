@@ -13,15 +13,17 @@ from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.model.callables import check_callable
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
-from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped, together
+from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_inspect.stream import GroupReport
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -142,9 +144,9 @@ class GatewayConsumer(NotCopied):
             raise AlreadyClosed.named(type(self).__name__)
 
     async def _run(self, handling: Handling) -> None:
-        outages = Outages(get_logger("gateway", group=self.group))
+        log, stagger = OutageLog(EdgeLog(get_logger("gateway", group=self.group))), Stagger()
         try:
-            place = await self._opened(outages)
+            place = await self._opened(log, stagger)
         except Stopped:
             return
         readers = [
@@ -153,7 +155,8 @@ class GatewayConsumer(NotCopied):
                 self._options,
                 handling,
                 self._stop,
-                outages,
+                log,
+                stagger,
             )
             for keys in place.all_keys
         ]
@@ -161,12 +164,12 @@ class GatewayConsumer(NotCopied):
         await together(self._stop, *(reader.run() for reader in readers))
         self._log.info("consumer stopped")
 
-    async def _opened(self, outages: Outages) -> GroupPlace:
+    async def _opened(self, log: OutageLog, stagger: Stagger) -> GroupPlace:
         """Connect as soon as there is a deployment to read."""
-        insist = Persistence(self._stop, outages, _refused_at_start)
+        retry = RetryUntilStopped(self._stop, log, stagger, _refused_at_start)
         told = False
         while True:
-            place = self._place or await insist(self._open)
+            place = self._place or await retry(self._open)
             if place is not None:
                 return place
             if not told:

@@ -15,8 +15,9 @@ from galaxy_notify.gateway.event import Event, Position, decode_event
 from galaxy_notify.gateway.handling import Handling
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.gateway.settling import Settling
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
 from galaxy_notify.redis_client.faults import Fault, Remedy
-from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped, together
+from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.telemetry.logs import get_logger
@@ -43,14 +44,16 @@ class ShardReader:
         options: ConsumerOptions,
         handling: Handling,
         stop: StopFlag,
-        outages: Outages,
+        log: OutageLog,
+        stagger: Stagger,
     ) -> None:
         self._member = member
         self._options = options
         self._handling = handling
         self._stop = stop
         self._reading, self._repeating, settle = (
-            Persistence(stop, outages, self._mend, node=lambda: member.node) for _ in range(3)
+            RetryUntilStopped(stop, log, stagger, self._recover, node=lambda: member.node)
+            for _ in range(3)
         )
         self._settling = Settling(member, options, settle)
         self._slots = asyncio.Semaphore(options.concurrency)
@@ -164,7 +167,7 @@ class ShardReader:
         finally:
             self._in_hand.discard(entry.stream_id)
 
-    async def _decode(self, entries: Iterable[Entry], insist: Persistence) -> list[_Delivery]:
+    async def _decode(self, entries: Iterable[Entry], retry: RetryUntilStopped) -> list[_Delivery]:
         """Read entries, parking those that nobody can read, and look up which were handled."""
         readable: list[tuple[Entry, Event]] = []
         keys = self._member.keys
@@ -176,7 +179,7 @@ class ShardReader:
                 await self._settling.park(entry, str(error))
                 self._in_hand.discard(entry.stream_id)
         ids = [event.event_id for _, event in readable]
-        seen = await insist(lambda: self._member.seen(ids)) if ids else set()
+        seen = await retry(lambda: self._member.seen(ids)) if ids else set()
         first = {event.event_id: event.stream_id for _, event in reversed(readable)}
         return [
             _Delivery(entry, event, event.event_id in seen if is_first else None)
@@ -224,10 +227,10 @@ class ShardReader:
         if not await self._repeating(lambda: self._member.exists(waiting.stream_id)):
             self._log.error("event lost: its entry was trimmed", stream_id=waiting.stream_id)
 
-    async def _mend(self, fault: Fault) -> bool:
+    async def _recover(self, fault: Fault) -> bool:
         """Make a vanished group again; tell whether that helped."""
         if fault.remedy is Remedy.RESOLVE and "UNBLOCKED" not in fault.text:
-            await self._member.drop_connections()
+            await self._member.refresh_primary()
         if not no_group(fault.text) or not await self._member.join():
             return False
         self._log.warning("group made again: it had vanished")

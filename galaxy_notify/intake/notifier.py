@@ -161,7 +161,7 @@ class Notifier(NotCopied):
     def _drive(self, flow: Flow[T]) -> T:
         told = self._client.run_flow(flow)
         if in_doubt(told):
-            self._client.look_again()
+            self._client.refresh_primary()
         return told
 
 
@@ -277,5 +277,5 @@ class AsyncNotifier(NotCopied):
     async def _drive(self, flow: Flow[T]) -> T:
         told = await self._client.run_flow(flow)
         if in_doubt(told):
-            await self._client.look_again()
+            await self._client.refresh_primary()
         return told

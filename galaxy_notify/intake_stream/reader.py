@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake_stream.batch import Batch, read_batch
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped
+from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
 from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.telemetry import Telemetry
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 _BLOCK_MS: Final = 500
-_LEAST_PAUSE_S: Final = 1.0
+_RETRIES: Final = RetryPolicy(least_pause_s=1.0)
 _LONGEST_SWEEP_S: Final = 1.0
 _FORGET_EVERY_S: Final = 60.0
 #: Entries tried alone before new ones are read again.
@@ -80,7 +81,9 @@ class IntentReader:
         self._stop = stop
         self._at_start = at_start
         self._log = get_logger("intake", group=member.group, reader=member.consumer)
-        self._insist = Persistence(stop, Outages(self._log), self._mend, _LEAST_PAUSE_S)
+        self._retry = RetryUntilStopped(
+            stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
+        )
         self._stuck = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
         self._sums = Summary()
         self._aside: dict[str, float] = {}
@@ -92,7 +95,7 @@ class IntentReader:
     async def run(self) -> None:
         """Read until stopped; what is in hand then is ended first."""
         try:
-            await self._insist(self._member.join)
+            await self._retry(self._member.join)
             self._at_start = None
             self._log.info("intake working", stream=self._member.stream)
             while not self._stop:
@@ -111,7 +114,7 @@ class IntentReader:
         if len(self._aside) >= _CROWD:
             await self._stop.wait(_LONGEST_SWEEP_S)
             return
-        entries = await self._insist(self._read)
+        entries = await self._retry(self._read)
         if entries:
             self._telemetry.intents("read", len(entries))
             batch = await self._take_in(entries)
@@ -132,7 +135,7 @@ class IntentReader:
         """Accept entries, then acknowledge or reject each."""
         batch = await read_batch(entries, self._options.keeping.bytes)
         async with self._kept(batch.stream_ids):
-            settled = await self._insist(lambda: self._end(batch))
+            settled = await self._retry(lambda: self._end(batch))
             await self._put_aside(batch, settled)
         self._tell(batch)
         return batch
@@ -171,7 +174,7 @@ class IntentReader:
         """Leave what can't be ended now to a later try, and go on."""
         aside = batch.aside + [e for e in batch.entries if e.stream_id in settled.unsettled]
         for entry in aside:
-            await self._insist(partial(self._member.put_off, entry))
+            await self._retry(partial(self._member.put_off, entry))
             self._aside[entry.stream_id] = monotonic()
         for reason in (batch.reason, *(fault.fault for fault in settled.unsettled.values())):
             if reason is not None:
@@ -198,7 +201,7 @@ class IntentReader:
         """Try what was left behind, one entry after the other."""
         idle_ms, lost, tried = self._options.claim_idle_ms, self._lost, 0
         own_idle_ms = 0 if lost else idle_ms
-        own, stale = await self._insist(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
+        own, stale = await self._retry(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
         self._lost = False
         for waiting in [*own, *stale]:
             if self._stop:
@@ -217,7 +220,7 @@ class IntentReader:
         if waiting.deliveries >= self._options.max_deliveries:
             await self._give_up(waiting)
             return
-        if not await self._insist(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
+        if not await self._retry(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
             return
         found = await self._begin(waiting)
         if found:
@@ -240,7 +243,7 @@ class IntentReader:
                 return None
             return [entry] if entry else []
 
-        found = await self._insist(begin)
+        found = await self._retry(begin)
         if found == []:
             self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
         return found or []
@@ -248,7 +251,7 @@ class IntentReader:
     async def _give_up(self, waiting: Waiting) -> None:
         message = f"begun {waiting.deliveries} times, each time its reader ended before it"
         item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
-        await self._insist(lambda: self._settle([], [item]))
+        await self._retry(lambda: self._settle([], [item]))
 
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:
@@ -280,13 +283,13 @@ class IntentReader:
             with suppress(RedisFault):
                 await self._member.keep(stream_ids)
 
-    async def _mend(self, fault: Fault) -> bool:
+    async def _recover(self, fault: Fault) -> bool:
         """Make a vanished group again; tell whether that helped."""
         self._telemetry.redis_error(fault.code)
         if self._at_start is not None:
             self._at_start(fault)
         if fault.remedy is Remedy.RESOLVE and "UNBLOCKED" not in fault.text:
-            await self._member.drop_connections()
+            await self._member.refresh_primary()
         if not no_group(fault.text) or not await self._member.join():
             return False
         self._log.warning("group made again: it had vanished")

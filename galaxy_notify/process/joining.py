@@ -15,7 +15,7 @@ from galaxy_notify.redis_client.access import user_name
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.nodes import at_shard, look_again, node_of
+from galaxy_notify.redis_client.nodes import at_shard, node_of, refresh_primary
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.permissions import check_rights
@@ -61,7 +61,7 @@ class Joining:
                 self._telemetry.redis_error(error.fault.code)
                 self._supervisor.status(f"waiting for redis: {error.fault.code}")
                 if error.fault.remedy is Remedy.RESOLVE:
-                    await look_again(self._client)
+                    await refresh_primary(self._client)
                 await self._pause(max(_PAUSE_S, backoff.next() / 1000), stop)
             else:
                 edge.up()

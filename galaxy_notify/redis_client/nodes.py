@@ -22,6 +22,8 @@ C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
 _NO_PIPELINE: Final = "a pipeline goes to one node: take the client of its shard"
 
 
+# redis-py's cluster client repeats calls by itself, and WAIT must share its write's connection:
+# docs/decisions/0006-own-cluster-routing.md
 class NodesClient(redis.Redis):
     """A client that finds out by the hash tag which node a command goes to."""
 
@@ -137,16 +139,16 @@ def node_of(client: redis.Redis | redis.asyncio.Redis) -> str:
     return str(primary.known() or "") if primary else ""
 
 
-async def look_again(client: redis.asyncio.Redis) -> None:
+async def refresh_primary(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections to every node, and look the primaries up anew."""
     for one in client.clients if isinstance(client, AsyncNodesClient) else (client,):
-        await connection.look_again(one)
+        await connection.refresh_primary(one)
 
 
-def look_again_sync(client: redis.Redis) -> None:
+def refresh_primary_sync(client: redis.Redis) -> None:
     """Drop the idle connections to every node, and look the primaries up anew."""
     for one in client.clients if isinstance(client, NodesClient) else (client,):
-        connection.look_again_sync(one)
+        connection.refresh_primary_sync(one)
 
 
 def sole(client: C) -> C:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.nodes import node_of
 
@@ -114,9 +114,9 @@ class StreamMember:
         """Return which node serves the stream now; empty for a fixed server."""
         return node_of(self._client)
 
-    async def drop_connections(self) -> None:
+    async def refresh_primary(self) -> None:
         """Connect anew with the next call: the primary may be another one."""
-        await look_again(self._client)
+        await refresh_primary(self._client)
 
 
 def no_group(text: str) -> bool:

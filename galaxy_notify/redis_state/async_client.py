@@ -13,13 +13,14 @@ from galaxy_notify.redis_client.access import open_async, server_name
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow
-from galaxy_notify.redis_client.nodes import look_again
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Call, Read, Scripts
 from galaxy_notify.redis_client.still_agreed import StillAgreed
 from galaxy_notify.redis_client.tries import Tries, is_final
-from galaxy_notify.redis_state.client import PAUSES_S, Doubts, Flow, apart
+from galaxy_notify.redis_state.client import Flow
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import (
     adopt_deployment,
@@ -44,7 +45,7 @@ class AsyncClient:
 
         *once* leaves it to the caller to try again.
         """
-        self._pauses_s = () if once else PAUSES_S
+        self._pauses_s = () if once else SHORT_PAUSES_S
         self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
         self._client = open_async(settings, agreed=self._agreed if adopt else None)
         self._pace: PerLoop[Pace] = PerLoop(Pace)
@@ -56,7 +57,7 @@ class AsyncClient:
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
-        self._doubts = Doubts()
+        self._refreshes = RefreshLimiter()
         self._is_closed = False
 
     def check_open(self) -> None:
@@ -87,10 +88,10 @@ class AsyncClient:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            await look_again(self._client)
-            await asyncio.sleep(apart(pause))
+            await refresh_primary(self._client)
+            await asyncio.sleep(jittered(pause))
         if tries.are_in_doubt:
-            await self.look_again()
+            await self.refresh_primary()
         return tries.outcome()
 
     async def run_flow(self, flow: Flow[T]) -> T:
@@ -105,18 +106,18 @@ class AsyncClient:
             return cast("T", stop.value)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                await self.look_again()
+                await self.refresh_primary()
             # What was sent before it may have been done, unless the flow says otherwise itself.
             found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
             raise (await self._explained(found)) from error.__cause__
 
-    async def look_again(self) -> None:
+    async def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
         Whatever is refused meanwhile, that is done twice a second at most.
         """
-        if self._doubts.may_act():
-            await look_again(self._client)
+        if self._refreshes.may_refresh():
+            await refresh_primary(self._client)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -143,8 +144,8 @@ class AsyncClient:
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (await self._explained(error)) from error.__cause__
-                await look_again(self._client)
-                await asyncio.sleep(apart(pause or 0))
+                await refresh_primary(self._client)
+                await asyncio.sleep(jittered(pause or 0))
         self._agreed.is_broken = False
         return Layout(self._prefix, found)
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
-from random import uniform
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.redis_client.access import open_sync, server_name
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow_sync
-from galaxy_notify.redis_client.nodes import look_again_sync
+from galaxy_notify.redis_client.nodes import refresh_primary_sync
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Call, Read, Scripts
 from galaxy_notify.redis_client.still_agreed import StillAgreed
@@ -36,16 +36,12 @@ T = TypeVar("T")
 #: Yields what to run in one round trip; is sent a reply, or a fault, for each call.
 Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 
-# Every script is safe to run twice, so a short fault need not reach the producer.
-PAUSES_S: Final = (0.02, 0.1, 0.4)
-_DOUBTS_APART_S: Final = 0.5
-
 
 class SyncClient:
     """Runs scripts for `Notifier`; safe to share between threads."""
 
     def __init__(
-        self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = PAUSES_S
+        self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = SHORT_PAUSES_S
     ) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
@@ -61,7 +57,7 @@ class SyncClient:
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
-        self._doubts = Doubts()
+        self._refreshes = RefreshLimiter()
         self._is_closed = False
 
     def check_open(self) -> None:
@@ -90,10 +86,10 @@ class SyncClient:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            look_again_sync(self._client)
-            time.sleep(apart(pause))
+            refresh_primary_sync(self._client)
+            time.sleep(jittered(pause))
         if tries.are_in_doubt:
-            self.look_again()
+            self.refresh_primary()
         return tries.outcome()
 
     def run_flow(self, flow: Flow[T]) -> T:
@@ -108,18 +104,18 @@ class SyncClient:
             return cast("T", stop.value)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                self.look_again()
+                self.refresh_primary()
             # What was sent before it may have been done, unless the flow says otherwise itself.
             found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
             raise (self._explained(found)) from error.__cause__
 
-    def look_again(self) -> None:
+    def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
         Whatever is refused meanwhile, that is done twice a second at most.
         """
-        if self._doubts.may_act():
-            look_again_sync(self._client)
+        if self._refreshes.may_refresh():
+            refresh_primary_sync(self._client)
 
     def close(self) -> None:
         """Close the connections."""
@@ -144,8 +140,8 @@ class SyncClient:
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (self._explained(error)) from error.__cause__
-                look_again_sync(self._client)
-                time.sleep(apart(pause or 0))
+                refresh_primary_sync(self._client)
+                time.sleep(jittered(pause or 0))
         return Layout(self._prefix, found)
 
     def _join(self) -> Deployment:
@@ -155,23 +151,3 @@ class SyncClient:
             found = join_deployment_sync(self._client, self._prefix, self._mine)
         check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
         return found
-
-
-class Doubts:
-    """Keeps apart what is done about doubts: one that refuses all is not met anew each time."""
-
-    def __init__(self) -> None:
-        self._acted_at = float("-inf")
-
-    def may_act(self) -> bool:
-        """Tell whether it is time to act; then it was done."""
-        now = time.monotonic()
-        if now - self._acted_at < _DOUBTS_APART_S:
-            return False
-        self._acted_at = now
-        return True
-
-
-def apart(pause: float) -> float:
-    """Return how long to pause: those who failed together do not try again together."""
-    return uniform(0.5, 1.0) * pause  # no secret
