@@ -16,7 +16,7 @@ from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.operations.dead_moves import Action, Mover, Purge, Replay, Run
 from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex, Span
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Span
 from galaxy_notify.redis_state.place import Place
 
 _CHUNK: Final = 64

@@ -15,7 +15,7 @@ from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
 
 _TRIES: Final = 3

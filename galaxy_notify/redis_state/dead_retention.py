@@ -11,10 +11,10 @@ import redis.asyncio
 from galaxy_notify.redis_client.flows import sound
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.dead_rows import (
     BATCH,
+    DeadChange,
     DeadEntry,
     DeadRow,
     read_entries,
@@ -144,7 +144,7 @@ async def _purge(
             changes.append((row.keep_ms(deployment), change))
     done = await _forget(client, foreign)
     for keep_ms, group in groupby(sorted(changes), key=lambda pair: pair[0]):
-        call = calls.purge(rows[0].keys, [change for _, change in group], keep_ms)
+        call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
         done += calls.words(await run(client, call)).count("purged")
     return done
 

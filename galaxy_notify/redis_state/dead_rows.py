@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.errors import Corrupt
@@ -16,13 +17,21 @@ from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import sound
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
 #: Members that one call of replay or purge may name.
 BATCH: Final = 256
+
+
+class DeadChange(NamedTuple):
+    """A dead letter's state as it was read, and the one to write if it is still so."""
+
+    notification_id: str
+    route_id: str
+    before: bytes
+    after: bytes
 
 
 class DeadEntry(NamedTuple):
@@ -151,6 +160,21 @@ def read_rows(
 def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
     """Read members with their scores."""
     return [DeadEntry(_ms(score), member, channel, shard) for member, score in sound(reply)]
+
+
+def replay(keys: Keys, changes: Iterable[DeadChange]) -> Call:
+    """Send dead letters on their way again."""
+    return Call(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)])
+
+
+def purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> Call:
+    """Give dead letters up."""
+    args = [keys.tag, "", keep_ms, *_flat(changes)]
+    return Call(script("purge"), [keys.totals, keys.never], args)
+
+
+def _flat(changes: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
+    return chain.from_iterable(changes)
 
 
 def _fields(reply: Any, count: int) -> Sequence[bytes | None]:

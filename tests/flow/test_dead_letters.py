@@ -16,7 +16,7 @@ from galaxy_notify.operations.dead_letters import DeadLetters
 from galaxy_notify.operations.dead_moves import Mover, Purge, Replay, Run
 from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import DeadRow
 from tests.support.dead import (
     ACTOR,

@@ -11,11 +11,12 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, first_part, part_id
 from galaxy_notify.model.notification import decode_notification
 from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync, run_sync
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_state import dead_rows
 from galaxy_notify.redis_state.dead_rows import (
+    DeadChange,
     DeadEntry,
     DeadRow,
     read_entries,
@@ -100,8 +101,8 @@ class DeadLetterIndex:
 
     def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Send dead letters of one shard on their way again; answer a word for each."""
-        call = calls.replay(rows[0].keys, [row.replayed(actor) for row in rows])
-        return calls.words(run_sync(self._client, call, self._confirm))
+        call = dead_rows.replay(rows[0].keys, [row.replayed(actor) for row in rows])
+        return self._run(call)
 
     def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Give dead letters of one shard up; answer a word for each."""
@@ -113,9 +114,8 @@ class DeadLetterIndex:
             else:
                 words[place] = self._forget(row)
         for keep_ms, group in changes.items():
-            call = calls.purge(rows[0].keys, [change for _, change in group], keep_ms)
-            found = calls.words(run_sync(self._client, call, self._confirm))
-            words |= zip((place for place, _ in group), found, strict=True)
+            call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
+            words |= zip((place for place, _ in group), self._run(call), strict=True)
         return [words[place] for place in range(len(rows))]
 
     def _forget(self, row: DeadRow) -> str:
@@ -187,6 +187,9 @@ class DeadLetterIndex:
             if sound(score) is None or after.state != rows[place].state:
                 sure[place] = None
         return sure
+
+    def _run(self, call: Call) -> list[str]:
+        return [text(word) for word in run_sync(self._client, call, self._confirm)]
 
     def _read(self, commands: Sequence[Read]) -> list[Any]:
         return run_all_sync(self._client, commands) if commands else []
