@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from structlog.typing import FilteringBoundLogger
+if TYPE_CHECKING:
+    # Producers load this file, and never structlog.
+    from structlog.typing import FilteringBoundLogger
 
 REMIND_S: Final = 60.0
 _CODES_KEPT: Final = 20
