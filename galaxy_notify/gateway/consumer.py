@@ -14,7 +14,7 @@ from galaxy_notify.model.callables import check_callable
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
-from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.failed_calls import failed_call, refuse_permanent
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
@@ -166,7 +166,7 @@ class GatewayConsumer(NotCopied):
 
     async def _opened(self, log: OutageLog, stagger: Stagger) -> GroupPlace:
         """Connect as soon as there is a deployment to read."""
-        retry = RetryUntilStopped(self._stop, log, stagger, _refused_at_start)
+        retry = RetryUntilStopped(self._stop, log, stagger, _wait_unless_refused)
         told = False
         while True:
             place = self._place or await retry(self._open)
@@ -190,7 +190,6 @@ class GatewayConsumer(NotCopied):
         return place
 
 
-async def _refused_at_start(fault: Fault) -> bool:
-    if fault.is_permanent:
-        raise failed_call(RedisFault(fault))
+async def _wait_unless_refused(fault: Fault) -> bool:
+    refuse_permanent(fault)
     return False
