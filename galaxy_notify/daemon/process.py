@@ -8,11 +8,9 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from galaxy_notify import __version__
-from galaxy_notify.daemon.failpoints import encoder_of
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.daemon.reload import reloadable, restart_needed
 from galaxy_notify.daemon.shard import Shard, Shared
@@ -58,8 +56,7 @@ class Daemon:
         self._read_settings = read_settings
         self._telemetry = telemetry
         self._revive = revive
-        policy = Policy.from_settings(settings, self.worker_id)
-        self._policy = replace(policy, encoder=encoder_of(policy.encoder))
+        self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
         self._pulse = Pulse(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)

@@ -14,8 +14,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_notify.cli.ending import printable
-from galaxy_notify.cli.intent_lines import Line, parse
+from galaxy_notify.cli.jsonl import Line, parse
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.encoding import unpack_payload
 from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
 from galaxy_notify.gateway.event import Position, decode_event, decode_payload
