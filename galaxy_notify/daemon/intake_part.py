@@ -45,7 +45,7 @@ class IntakePart:
         await self._run(refuse_permanent)
 
     async def run_beside(self) -> None:
-        """Read beside other work, which nothing that befalls the reader may end."""
+        """Read beside other work, which no defect of the reader may end."""
         while not self._stop:
             try:
                 await self._run(None)
