@@ -16,7 +16,7 @@ from galaxy_notify.telemetry.logs import get_logger
 _UNSENT_MAX: Final = 64
 
 
-class Settling:
+class Acknowledger:
     """Ends deliveries on one shard.
 
     Handlers go on while what they have done is acknowledged, and what is done meanwhile shares
@@ -61,8 +61,7 @@ class Settling:
 
     async def close(self) -> None:
         """Acknowledge the rest; raise `Stopped` as `flush` does."""
-        if self._sender is not None:
-            await self._sent()
+        await self._sent()
         await self.flush()
 
     async def park(self, entry: Entry, reason: str) -> None:
@@ -78,9 +77,9 @@ class Settling:
             )
 
     async def _sent(self) -> None:
-        assert self._sender is not None
         sender, self._sender = self._sender, None
-        await sender
+        if sender is not None:
+            await sender
 
     async def _send(self) -> None:
         batch = dict(list(self._done.items())[:FINISH_MAX])
