@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import number, text
@@ -106,14 +106,12 @@ def purge_rejects(place: Place, keys: IntentKeys, ids: Sequence[str]) -> list[st
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
 
 
-def _row(row: Sequence[object]) -> RejectRow:
+def _row(row: Sequence[Any]) -> RejectRow:
     name, found = row
-    fields = found if isinstance(found, dict) else _pairs(found)
-    return RejectRow(text(name), fields)  # type: ignore[arg-type]  # redis-py
+    return RejectRow(text(name), found if isinstance(found, dict) else _pairs(found))
 
 
-def _pairs(flat: object) -> dict[bytes, bytes]:
-    assert isinstance(flat, list)
+def _pairs(flat: Sequence[Any]) -> dict[bytes, bytes]:
     if flat and isinstance(flat[0], list):
         return {pair[0]: pair[1] for pair in flat}
     return dict(zip(flat[::2], flat[1::2], strict=True))

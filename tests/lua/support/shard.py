@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import redis
 
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
@@ -25,6 +25,7 @@ from galaxy_notify.redis_state.settlement import (
     Settlement,
     read_settled,
 )
+from tests.support.records import encode_notification
 from tests.support.servers import Server
 
 NOW = 1_900_000_000_000

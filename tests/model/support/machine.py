@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import redis
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Call, Script
 from galaxy_notify.redis_state import calls
@@ -19,6 +19,7 @@ from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed
 from tests.model.support.things import Asked
+from tests.support.records import encode_notification
 
 _CONTENT = b"\x81\xa4data\x80"
 _ROUTES = ("email:u1", "push:u1", "push:u2", "push:u3")
