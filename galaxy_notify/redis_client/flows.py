@@ -16,6 +16,7 @@ from galaxy_notify.redis_client.runner import run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Call, Read
 
 T = TypeVar("T")
+# Why generators: docs/decisions/0010-flows-without-io.md
 Flow = Generator[Sequence[Call | Read], list[Any], T]
 
 

@@ -22,6 +22,8 @@ C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
 _NO_PIPELINE: Final = "a pipeline goes to one node: take the client of its shard"
 
 
+# redis-py's cluster client repeats calls by itself, and a WAIT must share the connection of its
+# write: docs/decisions/0006-own-cluster-routing.md
 class NodesClient(redis.Redis):
     """A client that finds out by the hash tag which node a command goes to."""
 

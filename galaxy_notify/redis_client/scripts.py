@@ -60,6 +60,7 @@ class Read(NamedTuple):
     command: list[Any]
 
 
+# Why not Redis Functions: docs/decisions/0008-scripts-not-functions.md
 @cache
 def script(name: str) -> Script:
     """Return ``lua/<name>.lua`` with the prelude in front."""

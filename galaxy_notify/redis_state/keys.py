@@ -86,6 +86,7 @@ class Keys:
         """Return the mark that ends a write which replicas or the disk confirm."""
         return f"{self.tag}confirmed"
 
+    # A script builds keys that Redis cannot see: docs/decisions/0002-never-as-last-key.md
     @property
     def never(self) -> str:
         """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
