@@ -11,16 +11,21 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.http.answers import BODY, answers, body_of
-from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import SHORT, SHORT_BYTES, json_body
-from galaxy_notify.http.counting import ANY
-from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import answer, answer_of, not_valid, packed, unavailable
+from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.openapi import BODY, body_of, responses
+from galaxy_notify.http.pools import Deadline
 from galaxy_notify.http.queries import DeadQuery, Replay, moment
-from galaxy_notify.http.refusals import refused_values
-from galaxy_notify.http.shapes import DeadLetters, Replayed
-from galaxy_notify.http.threads import Clock
+from galaxy_notify.http.responses import (
+    answer,
+    answer_of,
+    not_valid,
+    packed,
+    refused_values,
+    unavailable,
+)
+from galaxy_notify.http.schemas import DeadLetters, Replayed
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
 from galaxy_notify.operations.dead_filter import DeadFilter
@@ -37,7 +42,7 @@ Looker = Annotated[Client, Depends(needs("read-only"))]
 Operator = Annotated[Client, Depends(needs("operator"))]
 
 
-@router.get("/v1/dead-letters", responses=answers(422, ok={200: DeadLetters}))
+@router.get("/v1/dead-letters", responses=responses(422, ok={200: DeadLetters}))
 async def list_dead_letters(
     request: Request, client: Looker, query: Annotated[DeadQuery, Query()]
 ) -> Response:
@@ -46,39 +51,39 @@ async def list_dead_letters(
     def read(place: Place) -> bytes:
         letters = dead_letters.DeadLetters(place)
         with _refusing():
-            found, complete = search(letters, _filter(query, letters, client), Clock(_SEARCH_S))
+            found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
 
-    return answer_of(await parts_of(request).threads.reads.run(read))
+    return answer_of(await state_of(request).pools.reads.run(read))
 
 
 @router.post(
     "/v1/dead-letters:replay",
-    responses=answers(*BODY, ok={200: Replayed}),
+    responses=responses(*BODY, ok={200: Replayed}),
     openapi_extra=body_of({"$ref": f"#/components/schemas/{Replay.__name__}"}),
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
-    parts, asked = parts_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
+    state, asked = state_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
 
     def move(place: Place) -> Outcome:
-        letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
+        letters, deadline = dead_letters.DeadLetters(place), Deadline(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
             with _refusing():
                 wanted = letters.as_of_now(_filter(asked, letters, client))
-                found, complete = search(letters, wanted, clock)
+                found, complete = search(letters, wanted, deadline)
             ids = [one.id for one in found]
         run = Run(
-            client.actor, dry_run=asked.dry_run, pause=clock.pause, producers=client.producers
+            client.actor, dry_run=asked.dry_run, pause=deadline.pause, producers=client.producers
         )
         outcome = letters.replay(ids, run)
         outcome.stopped |= not complete
         return outcome
 
-    outcome = await parts.threads.changes.run(move)
+    outcome = await state.pools.changes.run(move)
     if outcome.moved and not asked.dry_run:
-        parts.telemetry.routes("replayed", ANY, outcome.moved)
+        state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
     told = _told(outcome, dry_run=asked.dry_run)
     if outcome.fault:
         raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)
@@ -95,7 +100,7 @@ def _refusing() -> Iterator[None]:
 
 
 def search(
-    letters: dead_letters.DeadLetters, wanted: DeadFilter, clock: Clock
+    letters: dead_letters.DeadLetters, wanted: DeadFilter, deadline: Deadline
 ) -> tuple[list[DeadLetter], bool]:
     """Return what a filter means, and whether all was looked at before the time was over."""
     found: list[DeadLetter] = []
@@ -105,7 +110,7 @@ def search(
             found.append(letter)
         if len(found) == wanted.limit:
             break
-        if clock.is_over:
+        if deadline.is_over:
             return found, False
     return found, True
 

@@ -9,13 +9,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.http.answers import BODY, answers, body_of
-from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.preference_schema import PREFERENCES
-from galaxy_notify.http.problems import answer, redis_faults, refused
-from galaxy_notify.http.shapes import ChangedPreferences, StoredPreferences
+from galaxy_notify.http.dependencies import needs, state_of
+from galaxy_notify.http.openapi import BODY, body_of, responses
+from galaxy_notify.http.request_schemas import PREFERENCES
+from galaxy_notify.http.responses import answer, redis_faults, refused
+from galaxy_notify.http.schemas import ChangedPreferences, StoredPreferences
 from galaxy_notify.intake.rules.preferences import (
     AsyncPreferences,
     deleted,
@@ -39,10 +39,10 @@ User = Annotated[str, Path(description="A recipient, as intents name it", patter
 #: What a user may want in all: so many fields, each with so many channels.
 _LIMITS = Limits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _PATH = "/v1/users/{user}/preferences"
-_CHANGED = answers(409, 422, ok={200: ChangedPreferences})
+_CHANGED = responses(409, 422, ok={200: ChangedPreferences})
 
 
-@router.get(_PATH, responses=answers(422, ok={200: StoredPreferences}))
+@router.get(_PATH, responses=responses(422, ok={200: StoredPreferences}))
 async def get_preferences(request: Request, _: Looker, user: User) -> Response:
     """Tell all that a user wants; one who never said so has the defaults."""
     with _refusing():
@@ -51,7 +51,7 @@ async def get_preferences(request: Request, _: Looker, user: User) -> Response:
 
 @router.put(
     _PATH,
-    responses=answers(*BODY, 409, ok={200: ChangedPreferences}),
+    responses=responses(*BODY, 409, ok={200: ChangedPreferences}),
     openapi_extra=body_of(PREFERENCES),
 )
 async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
@@ -85,7 +85,7 @@ async def resume_user(request: Request, _: Keeper, user: User) -> Response:
 
 
 def _of(request: Request) -> AsyncPreferences:
-    return parts_of(request).notifier.preferences
+    return state_of(request).notifier.preferences
 
 
 async def _change(request: Request, change: UserChange) -> Response:

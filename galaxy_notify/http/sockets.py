@@ -13,8 +13,7 @@ from typing import Any, Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from galaxy_notify.http.manners import ALWAYS_SENT
-from galaxy_notify.http.problems import MEDIA_TYPE, unread
+from galaxy_notify.http.responses import ALWAYS_SENT, MEDIA_TYPE, unread
 from galaxy_notify.telemetry.logs import get_logger
 
 _BACKLOG: Final = 2048
@@ -48,7 +47,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return made
 
 
-def told(error: OSError) -> str:
+def listen_error(error: OSError) -> str:
     """Say why an address cannot be listened on."""
     # asyncio and the look-up of names add their own words, and the address again.
     if error.errno is not None and error.errno > 0:

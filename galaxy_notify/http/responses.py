@@ -1,11 +1,11 @@
-"""Every answer that is no success, in the form of RFC 9457."""
+"""Answers: JSON documents, and problems (RFC 9457) for everything that is not a success."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from galaxy_notify.errors import (
     ServerRefused,
 )
 from galaxy_notify.intake.receipts import Refusal
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import BUSY, RedisFault
@@ -26,6 +27,16 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
 #: Long enough for a server that fails over, short enough for a client that waits.
 RETRY_AFTER_S: Final = 2
+
+
+#: What goes with every answer: it is not to be kept, shown as another type, or framed.
+ALWAYS_SENT: Final[Sequence[tuple[bytes, bytes]]] = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 class Kind(NamedTuple):
@@ -59,6 +70,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "busy": Kind(503, "Too many requests are in hand"),
 }
 _UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
+#: As many values are named at most.
+_NAMED: Final = 10
+#: Where FastAPI found it: no part of the field's name.
+_PLACES: Final = ("query", "path", "header", "body")
 _CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
 
 
@@ -137,6 +152,27 @@ def refused(error: Invalid | Refusal, more: Mapping[str, object] | None = None) 
 def not_valid(field: str, message: str) -> Problem:
     """Return the problem for one value that is not valid."""
     return Problem("invalid", f"{field}: {message}", [fault(field, message)])
+
+
+def refused_values(found: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem that names each value which is not valid."""
+    errors = [fault(_field(one["loc"]), _message(one)) for one in found[:_NAMED]]
+    first = errors[0]
+    return Problem("invalid", f"{first['field']}: {first['message']}", errors)
+
+
+def _field(place: Sequence[str | int]) -> str:
+    steps = list(place[1:] if place and place[0] in _PLACES else place)
+    text = "".join(f"[{one}]" if isinstance(one, int) else f".{printable(one)}" for one in steps)
+    return text.removeprefix(".")
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    if found["type"] == "extra_forbidden":
+        return "is not known"
+    if found["type"] in ("model_type", "model_attributes_type"):
+        return "must be an object"
+    return printable(found["msg"], 200)
 
 
 def internal() -> Problem:
