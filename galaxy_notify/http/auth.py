@@ -23,7 +23,7 @@ _REALM: Final = 'Bearer realm="galaxy-notify"'
 _LONGEST: Final = 8192
 #: A filter that nothing matches.
 _NO_PRODUCER: Final = ("",)
-#: Who may do what a scope is asked for: an operator also looks.
+#: Scopes that include another one: an operator may also read.
 _ALSO: Final = {"read-only": ("operator",)}
 _REQUIRED: Final = ("exp", "iss", "aud", "sub")
 _LONGEST_KEY: Final = 1 << 16
@@ -31,26 +31,26 @@ _LONGEST_KEY: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A caller that is known: its name in logs, counts and histories, and its scopes."""
+    """A known caller: its name in logs, counts and histories, and its scopes."""
 
     name: str
     scopes: frozenset[str]
-    #: Bound to what these producers handed in; None for one that is not bound.
+    #: The producers that it is bound to; None if it is not bound.
     producers: frozenset[str] | None = None
 
     def owns(self, producer: object) -> bool:
-        """Tell whether it may hand in as this producer, and have to do with what that handed in."""
+        """Return whether it may act for this producer."""
         return self.producers is None or producer in self.producers
 
-    def among(self, asked: Sequence[str]) -> tuple[str, ...]:
-        """Return the producers to filter by where these are asked for; none means all."""
+    def among(self, requested: Sequence[str]) -> tuple[str, ...]:
+        """Return the producers to filter by when these are requested; an empty tuple means all."""
         if self.producers is None:
-            return tuple(asked)
-        own = self.producers.intersection(asked) if asked else self.producers
+            return tuple(requested)
+        own = self.producers.intersection(requested) if requested else self.producers
         return tuple(sorted(own)) or _NO_PRODUCER
 
     def may(self, *wanted: str) -> bool:
-        """Tell whether one of the scopes that are asked for is among its own."""
+        """Return whether it has one of these scopes."""
         return not self.scopes.isdisjoint(
             {scope for one in wanted for scope in (one, *_ALSO.get(one, ()))}
         )

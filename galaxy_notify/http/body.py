@@ -16,9 +16,10 @@ from galaxy_notify.model.json_data import printable
 from galaxy_notify.model.json_shape import USUAL, Limits, Shape
 from galaxy_notify.model.json_text import read_json
 
-#: So much more is read and thrown away, so that whoever sends a little too much hears the answer.
+#: Bytes beyond the limit that are read and thrown away, so that a client which sends a little too
+#: much can read its answer.
 _GRACE: Final = 1 << 20
-#: What is asked of a body that only says what to do, and of one that is parsed where it came in.
+#: Limits of a body that is no intent, and the most values to parse in the event loop.
 SHORT_BYTES: Final = 1 << 17
 SHORT: Final = Limits(1 << 10, 1 << 12)
 _LIGHT: Final = 1 << 12
@@ -99,7 +100,7 @@ async def _read(request: Request, shape: Shape, limit: int) -> bytes:
 
 
 async def _collect(stream: AsyncIterator[bytes], shape: Shape, limit: int) -> bytes:
-    """Read a body to its end, or as far as anybody is read whose body is refused."""
+    """Read a body to its end, or a refused one as far as the grace."""
     parts: list[bytes] = []
     size, refused = 0, None
     async for part in stream:

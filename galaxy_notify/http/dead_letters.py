@@ -35,7 +35,7 @@ from galaxy_notify.redis_state.place import Place
 
 router = APIRouter(tags=["dead letters"])
 
-#: Less than a caller waits at most: what was found or moved until then is told.
+#: Less than the longest wait of an answer: it then has what was found or moved so far.
 _SEARCH_S: Final = 5.0
 
 Looker = Annotated[Client, Depends(needs("read-only"))]
@@ -50,7 +50,7 @@ async def list_dead_letters(
 
     def read(place: Place) -> bytes:
         letters = dead_letters.DeadLetters(place)
-        with _refusing():
+        with _query_problems():
             found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
 
@@ -70,7 +70,7 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
         letters, deadline = dead_letters.DeadLetters(place), Deadline(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
-            with _refusing():
+            with _query_problems():
                 wanted = letters.as_of_now(_filter(asked, letters, client))
                 found, complete = search(letters, wanted, deadline)
             ids = [one.id for one in found]
@@ -84,15 +84,15 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     outcome = await state.pools.changes.run(move)
     if outcome.moved and not asked.dry_run:
         state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
-    told = _told(outcome, dry_run=asked.dry_run)
+    replayed = _replayed_json(outcome, dry_run=asked.dry_run)
     if outcome.fault:
-        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)
-    return answer(told)
+        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=replayed)
+    return answer(replayed)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
-    """Answer a filter that names what does not exist, and say what does."""
+def _query_problems() -> Iterator[None]:
+    """Turn a filter with an unknown name into a problem that lists the known ones."""
     try:
         yield
     except InvalidQuery as error:
@@ -102,9 +102,9 @@ def _refusing() -> Iterator[None]:
 def search(
     letters: dead_letters.DeadLetters, wanted: DeadFilter, deadline: Deadline
 ) -> tuple[list[DeadLetter], bool]:
-    """Return what a filter means, and whether all was looked at before the time was over."""
+    """Return what matches a filter, and whether the search was complete within its time."""
     found: list[DeadLetter] = []
-    # Whatever is passed over counts, too: a filter that nothing matches looks at everything.
+    # What is passed over takes time, too: a filter without matches looks at everything.
     for letter in letters.matching(replace(wanted, types=(), producers=(), classes=(), limit=None)):
         if wanted.matches(letter):
             found.append(letter)
@@ -143,7 +143,7 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetters, client: Client)
     )
 
 
-def _told(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
+def _replayed_json(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         **outcome.as_json(),

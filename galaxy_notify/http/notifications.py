@@ -58,9 +58,9 @@ async def list_accepted(
             page = list_notifications(place, wanted, query.limit, query.cursor)
         except InvalidQuery as error:
             raise not_valid(error.field, error.message) from None
-        told = [item.as_json() for item in page.items]
+        document = [item.as_json() for item in page.items]
         foreign = page.foreign if client.producers is None else []
-        return packed({"notifications": told, "cursor": page.cursor, "unlisted": foreign})
+        return packed({"notifications": document, "cursor": page.cursor, "unlisted": foreign})
 
     return answer_of(await state_of(request).pools.reads.run(read))
 
@@ -75,14 +75,14 @@ async def explain(
     query: Annotated[ShowQuery, Query()],
 ) -> Response:
     """Explain one notification: each route, its history, and why it waits."""
-    target = Target(_known_form(notification_id), query.route, client.producers)
+    target = Target(_checked_id(notification_id), query.route, client.producers)
 
     def read(place: Place) -> bytes:
         shown = show(place, target)
         if shown is None:
             raise _unknown(notification_id, query.route)
-        told: dict[str, Any] = shown.as_json(payload=query.payload)
-        return packed_list(told, "routes", told.pop("routes"))
+        document: dict[str, Any] = shown.as_json(payload=query.payload)
+        return packed_list(document, "routes", document.pop("routes"))
 
     return answer_of(await state_of(request).pools.reads.run(read))
 
@@ -98,7 +98,7 @@ async def cancel(
     query: Annotated[RouteQuery, Query()],
 ) -> Response:
     """Take a notification, or one of its routes, back: what is not in the stream yet."""
-    state, asked, route = state_of(request), _known_form(notification_id), query.route
+    state, asked, route = state_of(request), _checked_id(notification_id), query.route
     with redis_faults():
         done = await state.notifier.cancel(
             asked, route=route, actor=client.actor, producers=client.producers
@@ -121,7 +121,7 @@ async def reschedule(
     query: Annotated[RouteQuery, Query()],
 ) -> Response:
     """Have a notification, or one of its routes, due at another time; in the past means now."""
-    state, asked, route = state_of(request), _known_form(notification_id), query.route
+    state, asked, route = state_of(request), _checked_id(notification_id), query.route
     body = await json_object(request, "due_at")
     if "due_at" not in body:
         raise not_valid("due_at", "is required")
@@ -142,21 +142,21 @@ async def reschedule(
 def _changed(
     notification_id: str, route: str | None, word: str, routes: int, done: Cancelled | Rescheduled
 ) -> Response:
-    """Return what a change did to so many routes; raise a `Problem` where it did nothing."""
+    """Return what a change did to how many routes; raise a `Problem` where it did nothing."""
     if done.unknown:
         raise _unknown(notification_id, route)
-    told = {
+    document = {
         "notification_id": notification_id,
         "route": route,
         word: routes,
         "too_late": done.too_late,
     }
     if done.too_late and not routes:
-        raise Problem("too-late", f"too late for {done.too_late} routes", more=told)
-    return answer(told)
+        raise Problem("too-late", f"too late for {done.too_late} routes", more=document)
+    return answer(document)
 
 
-def _known_form(notification_id: str) -> str:
+def _checked_id(notification_id: str) -> str:
     target = parse_target(notification_id)
     if target is None or target.route_id is not None:
         raise _unknown(notification_id, None)

@@ -1,4 +1,4 @@
-"""What may be asked: the parameters of the paths, and the bodies that are no intents."""
+"""Parameters of the paths, and the body of a replay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOMENT: Final = "RFC 3339, epoch ms, or so long ago (15m, 2h, 3d)"
 
 
 def moment(field: str, text: str | None, now_ms: int) -> int | None:
-    """Return the epoch ms of a time that was asked for; raise a `Problem` for what is none."""
+    """Return the epoch ms of a time that was asked for; raise a `Problem` for an invalid one."""
     if text is None:
         return None
     try:

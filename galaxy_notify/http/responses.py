@@ -25,7 +25,7 @@ from galaxy_notify.redis_client.faults import BUSY, RedisFault
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
-#: Long enough for a server that fails over, short enough for a client that waits.
+#: Long enough for a failover, short enough for a waiting client, in seconds.
 RETRY_AFTER_S: Final = 2
 
 
@@ -103,14 +103,14 @@ class Problem(Portable):
 
     def response(self) -> Response:
         """Return the answer."""
-        told: dict[str, object] = {
+        document: dict[str, object] = {
             "type": f"{TYPE_PREFIX}{self.kind}",
             "title": KINDS[self.kind].title,
             "status": self.status,
             "detail": self.detail,
             "errors": self.errors,
         }
-        body = packed(told | self.more)
+        body = packed(document | self.more)
         return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
@@ -120,13 +120,13 @@ def packed(document: object) -> bytes:
 
 
 def packed_list(about: Mapping[str, object], name: str, items: Iterable[object]) -> bytes:
-    """Return a JSON text with a long list, item by item: others have their turn between."""
+    """Return a JSON text with a long list, item by item, so that other threads run in between."""
     head = packed(about)[:-1] + (b"," if about else b"")
     return b"%s%s:[%s]}" % (head, packed(name), b",".join(packed(item) for item in items))
 
 
 def answer_of(body: bytes) -> Response:
-    """Return a JSON text, made where its document was read, as the answer."""
+    """Return a JSON text, packed in the thread that read its document, as the answer."""
     return Response(body, media_type="application/json")
 
 
@@ -143,7 +143,7 @@ def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
 
 
 def refused(error: Invalid | Refusal, more: Mapping[str, object] | None = None) -> Problem:
-    """Return the problem for what was handed in and refused."""
+    """Return the problem for an intent or a value that was refused."""
     detail = f"{error.field}: {error.message}" if error.field else error.message
     errors = [fault(error.field, error.message, error.code)]
     return Problem(_CODES[error.code], detail, errors, more=more)
@@ -176,7 +176,7 @@ def _message(found: Mapping[str, Any]) -> str:
 
 
 def internal() -> Problem:
-    """Return the problem for a defect of ours."""
+    """Return the problem for a defect of this server."""
     return Problem("internal", "the log tells more under the request id")
 
 
@@ -196,7 +196,7 @@ def unavailable(
 
 @contextmanager
 def redis_faults() -> Iterator[None]:
-    """Turn what Redis or the deployment answers into a problem that says so."""
+    """Turn errors of Redis and of the deployment into problems."""
     try:
         yield
     except RedisFault as error:

@@ -112,7 +112,7 @@ class ApiServer:
     def _tell_start(self) -> None:
         own = self._settings.http
         urls = [_url(one) for one in self._sockets]
-        clients = [_told(one) for one in own.clients]
+        clients = [_client_text(one) for one in own.clients]
         about = {"jwt": own.jwt_algorithm if own.takes_jwt else "", "clients": clients}
         self._log.info("http started", pid=os.getpid(), version=__version__, urls=urls, **about)
         if self._state.authenticator.is_open:
@@ -165,7 +165,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _told(client: Token) -> str:
+def _client_text(client: Token) -> str:
     bound = [f"producer={one}" for one in sorted(client.producers or ())]
     return f"{client.name} ({' '.join([*sorted(client.scopes), *bound])})"
 
