@@ -13,8 +13,7 @@ from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.http.dependencies import state_of
 from galaxy_notify.http.responses import Problem, fault
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.json_shape import USUAL, Limits, Shape
-from galaxy_notify.model.json_text import read_json
+from galaxy_notify.model.json_text import USUAL, Limits, Shape, read_json
 
 #: Bytes beyond the limit that are read and thrown away, so that a client which sends a little too
 #: much can read its answer.

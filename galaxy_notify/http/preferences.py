@@ -25,7 +25,7 @@ from galaxy_notify.intake.rules.preferences import (
     silenced,
 )
 from galaxy_notify.model.ids import RECIPIENT
-from galaxy_notify.model.json_shape import Limits
+from galaxy_notify.model.json_text import Limits
 from galaxy_notify.model.preference import MOST_CHANNELS
 from galaxy_notify.model.preference_input import read_document
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
