@@ -15,7 +15,7 @@ from galaxy_notify.http.auth import Authenticator, Client, forbidden
 from galaxy_notify.http.pools import BlockingPools
 from galaxy_notify.http.responses import Problem, fault, not_valid, unavailable
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.intake.plans import Planner
+from galaxy_notify.intake.planner import Planner
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry

@@ -29,7 +29,7 @@ from galaxy_notify.http.responses import (
 )
 from galaxy_notify.http.schemas import Receipt, Receipts
 from galaxy_notify.intake import receipts
-from galaxy_notify.intake.plans import is_recent
+from galaxy_notify.intake.plan import is_recent
 from galaxy_notify.model.intent import TRACEPARENT
 from galaxy_notify.telemetry import Telemetry
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -36,22 +35,6 @@ class Call(NamedTuple):
     def command(self) -> tuple[Any, ...]:
         """Return the arguments of the EVALSHA command."""
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
-
-
-class Scripts:
-    """Calls of one round trip: each is sent as soon as it is made, and kept to be sent again."""
-
-    def __init__(self, made: Iterable[Call]) -> None:
-        """Prepare; nothing is made yet."""
-        self.made: list[Call] = []
-        self._rest = iter(made)
-
-    def __iter__(self) -> Iterator[Call]:
-        """Go through all calls, those first that were made before."""
-        yield from self.made
-        for call in self._rest:
-            self.made.append(call)
-            yield call
 
 
 class Read(NamedTuple):

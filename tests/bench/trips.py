@@ -22,6 +22,7 @@ import galaxy_notify
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.telemetry.prometheus import start_scraped
+from tests.support.command import Command
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import main_server, running
@@ -91,7 +92,21 @@ async def _posted(site: Site) -> Trip:
     return made
 
 
-TRIPS: dict[str, Callable[[Site], Trip]] = {"accept": _accept, "publish": _publish, "post": _post}
+def _replay(site: Site) -> Trip:
+    for _ in range(2):
+        (member,) = site.bury()
+        with trip() as made:
+            done = Command(site.settings.redis.url).run("dead", "replay", member, "--yes")
+        assert done.exit_code == 0, done.output
+    return made
+
+
+TRIPS: dict[str, Callable[[Site], Trip]] = {
+    "accept": _accept,
+    "publish": _publish,
+    "replay": _replay,
+    "post": _post,
+}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.gateway.options import ConsumerOptions
-from galaxy_notify.redis_client.persistence import Persistence
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.group import FINISH_MAX, GroupMember, MarkLimits, Parking
 from galaxy_notify.telemetry.logs import get_logger
@@ -16,18 +16,20 @@ from galaxy_notify.telemetry.logs import get_logger
 _UNSENT_MAX: Final = 64
 
 
-class Settling:
+class Acknowledger:
     """Ends deliveries on one shard.
 
     Handlers go on while what they have done is acknowledged, and what is done meanwhile shares
     the next round trip. A crash repeats what was not yet acknowledged, a few dozen at most.
     """
 
-    def __init__(self, member: GroupMember, options: ConsumerOptions, insist: Persistence) -> None:
+    def __init__(
+        self, member: GroupMember, options: ConsumerOptions, retry: RetryUntilStopped
+    ) -> None:
         self._member = member
         self._options = options
         self._limits = MarkLimits(round(options.marks_ttl_s * 1000), options.marks_max)
-        self._insist = insist
+        self._retry = retry
         self._sending = asyncio.Lock()
         self._done: dict[str, str] = {}
         self._marking: set[str] = set()
@@ -59,14 +61,13 @@ class Settling:
 
     async def close(self) -> None:
         """Acknowledge the rest; raise `Stopped` as `flush` does."""
-        if self._sender is not None:
-            await self._sent()
+        await self._sent()
         await self.flush()
 
     async def park(self, entry: Entry, reason: str) -> None:
         """Put an entry aside that can't be handled."""
         item = Parking(entry.stream_id, entry.deliveries, reason)
-        word = await self._insist(lambda: self._member.park(item, self._options.parked_max))
+        word = await self._retry(lambda: self._member.park(item, self._options.parked_max))
         if word == "parked":
             self._log.error(
                 "event parked",
@@ -76,13 +77,13 @@ class Settling:
             )
 
     async def _sent(self) -> None:
-        assert self._sender is not None
         sender, self._sender = self._sender, None
-        await sender
+        if sender is not None:
+            await sender
 
     async def _send(self) -> None:
         batch = dict(list(self._done.items())[:FINISH_MAX])
-        await self._insist(lambda: self._member.finish(batch, self._limits))
+        await self._retry(lambda: self._member.finish(batch, self._limits))
         for stream_id in batch:
             del self._done[stream_id]
         self._marking = set(self._done.values())

@@ -1,4 +1,4 @@
-"""Runs a stranger's handler on an event, within bounds."""
+"""The handler of the gateway's own: run on one event, within bounds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Failure(NamedTuple):
     final: bool = False
 
 
-class Handling:
+class HandlerRunner:
     """Runs handlers, each with a time limit, which a stop makes shorter."""
 
     def __init__(self, handler: Handler, timeout_s: float) -> None:
@@ -29,7 +29,7 @@ class Handling:
         self._running: set[asyncio.Timeout] = set()
         self._ends_at: float | None = None
 
-    async def attempt(self, event: Event) -> Failure | None:
+    async def run(self, event: Event) -> Failure | None:
         """Run the handler on an event; return why it failed, or None."""
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
@@ -49,12 +49,12 @@ class Handling:
         except TimeoutError as error:
             late = limit.expired()
             return Failure("the handler took too long" if late else _reason(error))
-        except Exception as error:  # a stranger's handler may raise anything: its event waits
+        except Exception as error:  # a handler may raise anything: its event waits
             return Failure(_reason(error))
         return None
 
     def stop_within(self, seconds: float) -> None:
-        """End every handler that takes longer than so long from now."""
+        """End every handler that takes longer than *seconds* from now."""
         self._ends_at = asyncio.get_running_loop().time() + seconds
         for limit in self._running:
             self._shorten(limit)
@@ -68,11 +68,11 @@ class Handling:
 def _reason(error: BaseException) -> str:
     try:
         return _bounded(f"{type(error).__name__}: {error}")
-    except Exception:  # asking a stranger's error what it says may fail as well
+    except Exception:  # the error's own text may fail to be made as well
         return type(error).__name__
 
 
 def _bounded(text: str) -> str:
-    """Return a text that can be stored: half a character can be told, and cannot be written."""
-    told = " ".join(text.split())[:_REASON_MAX]
-    return told.encode("utf-8", "backslashreplace").decode()[:_REASON_MAX]
+    """Return a text that can be stored: half a surrogate pair can be raised, but not written."""
+    shown = " ".join(text.split())[:_REASON_MAX]
+    return shown.encode("utf-8", "backslashreplace").decode()[:_REASON_MAX]

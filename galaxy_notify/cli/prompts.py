@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.ending import Exit
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, note
 from galaxy_notify.cli.standard_streams import is_terminal, say
 
@@ -27,14 +27,14 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not somebody_is_here():
+    if not is_interactive():
         raise click.UsageError(f"{question}\nNobody is here to ask; to do it: {_forced()}")
     if not click.confirm(question, err=True):
         note("nothing was changed")
         click.get_current_context().exit(Exit.FAILED)
 
 
-def somebody_is_here() -> bool:
+def is_interactive() -> bool:
     """Tell whether a person can be asked: at the keyboard, and in front of standard error."""
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import click
 
-from galaxy_notify.cli.characters import shows
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.standard_streams import RESULTS, is_of_output, say
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Invalid
 from galaxy_notify.signals import SIGNALS
@@ -35,19 +35,10 @@ class Exit(IntEnum):
 SIGNALLED: Final = 128
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Say on standard error what went wrong, in one line."""
     line = " ".join(text.split()) or "failed"
     say(f"galaxy-notify: {printable(line)}")
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal; line ends and tabs stay.
-
-    Spaces of every kind stay, and characters without a width that letters and emoji are joined
-    with; those that change the direction of what follows do not.
-    """
-    return "".join(c if shows(c) or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
@@ -77,11 +68,11 @@ def finish_output(code: int) -> int:
     lost = RESULTS.lost
     if lost is None or isinstance(lost, BrokenPipeError):
         return code
-    complain(f"cannot write the output: {lost.strerror or lost}")
+    print_error(f"cannot write the output: {lost.strerror or lost}")
     return Exit.FAILED
 
 
-def told_unavailable(error: GalaxyNotifyError) -> str:
+def unavailable_message(error: GalaxyNotifyError) -> str:
     """Say in one line that Redis is away, or that it refuses the call, and how."""
     fault = _fault_of(error)
     if fault is None:
@@ -114,17 +105,17 @@ def _show(error: click.ClickException) -> None:
 
 def _known(error: GalaxyNotifyError) -> int:
     if is_misconfigured(error):
-        complain(told_unavailable(error))
+        print_error(unavailable_message(error))
         return Exit.CONFIG
     if isinstance(error, ConfigurationError):
         first, *more = str(error).splitlines() or [""]
         hint = f" (and {len(more)} more: galaxy-notify config check)" if more else ""
-        complain(first + hint)
+        print_error(first + hint)
         return Exit.CONFIG
     if isinstance(error, Invalid):
-        complain(str(error))
+        print_error(str(error))
         return Exit.FAILED
-    complain(told_unavailable(error))
+    print_error(unavailable_message(error))
     return Exit.FAILED
 
 
@@ -132,5 +123,5 @@ def _internal(error: BaseException, debug: bool) -> int:
     if debug:
         say("".join(traceback.format_exception(error)), newline=False)
     hint = "" if debug else " (--debug shows where: galaxy-notify --debug …)"
-    complain(f"internal error: {type(error).__name__}: {error}{hint}")
+    print_error(f"internal error: {type(error).__name__}: {error}{hint}")
     return Exit.FAILED

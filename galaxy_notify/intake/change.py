@@ -1,4 +1,4 @@
-"""Changing what still waits of a notification, part by part: a plain generator like accepting."""
+"""Changes of what still waits of a notification: cancel and reschedule, part by part, as flows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
-from galaxy_notify.errors import Unavailable
-from galaxy_notify.intake.accepting import Flow
+from galaxy_notify.errors import InvalidIntent, Unavailable
+from galaxy_notify.intake.receipts import Cancelled, Rescheduled
 from galaxy_notify.model.ids import Target, first_part
+from galaxy_notify.model.intent import check_due
 from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import PUBLISHABLE, Route
+from galaxy_notify.model.route import PUBLISHABLE, RESCHEDULED, Route, Status, bounded
 from galaxy_notify.model.stored import readable_record, readable_route
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
-from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.flows import Flow, sound
 from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
@@ -25,7 +26,37 @@ T = TypeVar("T")
 _TRIES: Final = 3
 
 
-class Found:
+def cancel_flow(layout: Layout, target: Target, actor: str) -> Flow[Cancelled]:
+    """Take a notification back, or one route of it; naming a part takes back that part alone.
+
+    The first part is marked first, so that parts which arrive later are born cancelled. Raises
+    `Unavailable`.
+    """
+    found = yield from _look(layout, target)
+    if not found.exists:
+        return Cancelled(0, 0, unknown=True)
+    job = _Cancel(layout, found, bounded(actor))
+    yield from job.run()
+    return Cancelled(job.done, job.too_late, unknown=not job.met)
+
+
+def reschedule_flow(
+    layout: Layout, target: Target, due_ms: int, now_ms: int, actor: str
+) -> Flow[Rescheduled]:
+    """Have a notification, or one route of it, due at another time; in the past means now.
+
+    Naming a part moves that part alone. Raises `InvalidIntent` and `Unavailable`.
+    """
+    check_due(due_ms, now_ms=now_ms, past_due_ms=layout.deployment.past_due_ms)
+    found = yield from _look(layout, target)
+    if not found.exists:
+        return Rescheduled(0, 0, unknown=True)
+    job = _Reschedule(layout, found, bounded(actor), due_ms=due_ms)
+    yield from job.run()
+    return Rescheduled(job.done, job.too_late, unknown=not job.met)
+
+
+class _Found:
     """What a change goes by: the notification, or the part, that was named.
 
     *record* is None where it cannot be read.
@@ -50,17 +81,17 @@ class Found:
         return self.record.parts if self.record and is_first else 1
 
 
-def look(layout: Layout, target: Target) -> Flow[Found]:
+def _look(layout: Layout, target: Target) -> Flow[_Found]:
     """Read what was named; raise `RedisFault`."""
-    return Found(target, (yield from _fields(layout, target.notification_id)))
+    return _Found(target, (yield from _fields(layout, target.notification_id)))
 
 
 @dataclass
-class Change(ABC):
+class _Change(ABC):
     """One change of every route that waits; it counts what became of them."""
 
     layout: Layout
-    found: Found
+    found: _Found
     actor: str
     done: int = 0
     too_late: int = 0
@@ -150,6 +181,55 @@ class Change(ABC):
             ours = b":" in name and route_id.encode() == name
             if ours and self.found.route_id in (None, route_id):
                 yield route_id, state
+
+
+@dataclass
+class _Cancel(_Change):
+    verb = "cancel"
+    word = "cancelled"
+
+    @property
+    def insists(self) -> bool:
+        return self.found.is_all or super().insists
+
+    def call(self, part: str, changes: Sequence[RouteChange]) -> Call:
+        keys, record = self.layout.keys_for(part), self.found.record
+        keyed, kind = bool(record and record.idempotency_key), record.type if record else ""
+        keep_ms = self.layout.deployment.keep_ms(keyed=keyed, kind=kind)
+        return calls.cancel(keys, part, changes, keep_ms=keep_ms, mark=self.found.is_all)
+
+    def after(self, route: Route) -> bytes:
+        return route.cancelled(self.actor)
+
+    def is_done(self, route: Route) -> bool:
+        return route.status is Status.CANCELLED
+
+
+@dataclass
+class _Reschedule(_Change):
+    verb = "reschedule"
+    word = "moved"
+    due_ms: int = 0
+
+    def call(self, part: str, changes: Sequence[RouteChange]) -> Call:
+        keys = self.layout.keys_for(part)
+        due_ms, mark = self.due_ms, self.found.is_all
+        return calls.reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
+
+    def after(self, route: Route) -> bytes:
+        record = self.found.record
+        # A route that was replayed does not expire any more.
+        expires_ms = record.expires_at_ms if record and route.generation == 1 else None
+        if expires_ms is not None and self.due_ms >= expires_ms:
+            raise InvalidIntent("due_at", f"must be earlier than expires_at, which is {expires_ms}")
+        return route.rescheduled(self.actor)
+
+    def is_done(self, route: Route) -> bool:
+        """Tell whether this is what an earlier sending made, whose answer was lost perhaps."""
+        last = route.history[-1].event if route.history else ""
+        asked_ms = max(self.due_ms, route.at_ms)
+        waits = route.status in PUBLISHABLE
+        return waits and last == RESCHEDULED and route.due_at_ms == asked_ms
 
 
 def _fields(layout: Layout, notification_id: str) -> Flow[dict[bytes, bytes]]:
