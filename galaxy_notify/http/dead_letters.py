@@ -30,7 +30,8 @@ from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.dead_moves import Outcome, Run
+from galaxy_notify.operations.dead_moves import Run
+from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_state.place import Place
 
 router = APIRouter(tags=["dead letters"])

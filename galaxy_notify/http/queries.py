@@ -11,7 +11,7 @@ from galaxy_notify.http.responses import not_valid
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.ids import CHANNEL, RECIPIENT, TARGET
 from galaxy_notify.model.json_data import whole
-from galaxy_notify.operations.dead_filter import moment_ms
+from galaxy_notify.model.moments import moment_ms
 from galaxy_notify.operations.list_filter import STATES
 
 NOTIFICATION: Final = "^[0-9a-f]{32}$"

@@ -18,7 +18,8 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
-from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
+from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, RouteChange
+from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.settlement import (
     Settled,
