@@ -110,7 +110,7 @@ def _acceptor(app: Application, *, check: bool) -> Iterator[Accept]:
 
 def _checker(app: Application) -> Accept:
     """Return what judges intents as an accept would, by the settings and without Redis."""
-    from galaxy_notify.intake.planning import plan
+    from galaxy_notify.intake.plan import plan
     from galaxy_notify.intake.receipts import Receipt, refused
     from galaxy_notify.model.intent import Intent
     from galaxy_notify.redis_state.deployment import Deployment
@@ -123,6 +123,6 @@ def _checker(app: Application) -> Accept:
         except InvalidIntent as error:
             return refused(error)
         named = planned.notification_id if planned.intent.idempotency_key else None
-        return Receipt(named, "accepted", len(planned.routes), planned.parts)
+        return Receipt(named, "accepted", len(planned.routes), planned.part_count)
 
     return lambda values: [judge(value) for value in values]
