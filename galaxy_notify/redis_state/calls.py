@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -21,6 +22,7 @@ class Answer(NamedTuple):
     detail: str
 
 
+@reader
 def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     """Read alternating words and details; raise where they do not answer each of so many items."""
     values = iter(flat)
@@ -31,6 +33,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     return found
 
 
+@reader
 def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
     """Read a list of words; raise where they do not answer each of so many items."""
     found = [_text(word) for word in flat]
@@ -102,6 +105,7 @@ def claim(
     return Call(script("claim"), names, args)
 
 
+@reader
 def read_claim(reply: Sequence[Any], token: str) -> Claim:
     """Read what claim answered."""
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
@@ -113,6 +114,7 @@ class Settled(NamedTuple):
     answers: list[Answer]
 
 
+@reader
 def read_settled(reply: Sequence[Any], items: int | None = None) -> Settled:
     """Read what settle answered; raise where it does not answer each of so many items."""
     return Settled(int(reply[0]), int(reply[1]), answers(reply[2:], items))
