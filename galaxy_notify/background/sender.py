@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.background.parcels import id_of, opened
+from galaxy_notify.background.packed_intent import id_of, unpack
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.accepting import accept_flow
 from galaxy_notify.intake.planning import Plan, plan
@@ -75,7 +75,7 @@ def _plans(
 def _plan(parcel: bytes, deployment: Deployment) -> Plan | Receipt:
     """Plan what a parcel holds, as of the moment when it was handed in."""
     try:
-        named, at_ms, traceparent, fields = opened(parcel)
+        named, at_ms, traceparent, fields = unpack(parcel)
         return plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
     except InvalidIntent as error:
         return refused(error, id_of(parcel))
