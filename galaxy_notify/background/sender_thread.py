@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.background.bounded_queue import BoundedQueue
 from galaxy_notify.background.breaker import Breaker
 from galaxy_notify.background.options import BackgroundOptions
-from galaxy_notify.background.parcels import opened
+from galaxy_notify.background.packed_intent import unpack
 from galaxy_notify.background.report import Reporter
 from galaxy_notify.background.sender import Sender
 from galaxy_notify.background.spill import Spill
@@ -25,7 +25,7 @@ _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
 
 
-class Drainer:
+class SenderThread(threading.Thread):
     """Sends what waits, oldest first, one batch at a time; what has no answer is sent again."""
 
     def __init__(
@@ -37,37 +37,30 @@ class Drainer:
         reporter: Reporter,
     ) -> None:
         """Prepare; `start` starts the thread."""
+        super().__init__(name="gn-sender", daemon=True)
         self._queue, self._sender, self._spill = queue, sender, spill
         self._reporter = reporter
         self._batch, self._on_refused = options.batch, options.on_refused
         self._log = get_logger("background")
         self._breaker = Breaker(EdgeLog(self._log))
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._fetching = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="gn-drainer", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End the thread when the call that it is in is over; it takes nothing more in hand."""
         with self._fetching:
-            self._stop.set()
+            self._stopping.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end, which it does once it is closed and nothing is left."""
-        self._thread.join(max(0.0, timeout_s))
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Send until the end, or until the queue is closed and nothing is left."""
         try:
-            while not self._stop.is_set() and not self._queue.is_done:
-                self.run_once()
+            while not self._stopping.is_set() and not self._queue.is_done:
+                self._run_once()
                 self._reporter.report()
         finally:
             self._sender.close()
 
-    def run_once(self) -> None:
+    def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
         try:
             if not self._breaker.left_s():
@@ -81,7 +74,7 @@ class Drainer:
         except Exception as error:  # the thread must live, and what it has in hand is not lost
             if self._failed("defect", type(error).__name__):
                 self._log.exception("batch not sent")
-        self._stop.wait(self._breaker.left_s())
+        self._stopping.wait(self._breaker.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
         self._sender.refresh_primary()
@@ -91,7 +84,7 @@ class Drainer:
         """Take parcels in hand, up to a batch; those on the disk are older than those in memory."""
         hand = self._queue.hand
         most = self._batch - len(hand)
-        if most <= 0 or self._stop.is_set():
+        if most <= 0 or self._stopping.is_set():
             return
         if self._queue.take(most, _BATCH_BYTES, 0.0 if hand else _WAIT_S):
             return
@@ -137,7 +130,7 @@ class Drainer:
         if self._on_refused is None:
             return
         try:
-            fields = opened(parcel).fields
+            fields = unpack(parcel).fields
         except InvalidIntent:
             fields = {}
         try:
