@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from galaxy_notify.background.bounded_queue import BoundedQueue
-from galaxy_notify.background.breaker import Breaker
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.packed_intent import unpack
 from galaxy_notify.background.report import Reporter
@@ -17,12 +16,15 @@ from galaxy_notify.background.spill import Spill
 from galaxy_notify.errors import ConfigurationError, InvalidIntent
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
+# Redis sees two connections a second at most, and many producers do not come back together.
+_RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
 
 
 class SenderThread(threading.Thread):
@@ -42,7 +44,7 @@ class SenderThread(threading.Thread):
         self._reporter = reporter
         self._batch, self._on_refused = options.batch, options.on_refused
         self._log = get_logger("background")
-        self._breaker = Breaker(EdgeLog(self._log))
+        self._retry = Retry(OutageLog(EdgeLog(self._log)), Stagger(), _RETRIES)
         self._stopping = threading.Event()
         self._fetching = threading.Lock()
 
@@ -63,7 +65,7 @@ class SenderThread(threading.Thread):
     def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
         try:
-            if not self._breaker.left_s():
+            if not self._retry.left_s():
                 with self._fetching:
                     self._fetch()
                 if hand := self._queue.hand:
@@ -74,11 +76,11 @@ class SenderThread(threading.Thread):
         except Exception as error:  # the thread must live, and what it has in hand is not lost
             if self._failed("defect", type(error).__name__):
                 self._log.exception("batch not sent")
-        self._stopping.wait(self._breaker.left_s())
+        self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
         self._sender.refresh_primary()
-        return self._breaker.failed(code, reason)
+        return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
         """Take parcels in hand, up to a batch; those on the disk are older than those in memory."""
@@ -112,7 +114,7 @@ class SenderThread(threading.Thread):
         if left and not known:
             self._failed(*_why(answered))
         else:
-            self._breaker.succeeded()
+            self._retry.recovered()
 
     def _tell(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
         """Say in one line that some were refused, and of each to whom it concerns."""
