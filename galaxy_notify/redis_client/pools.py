@@ -16,9 +16,10 @@ from galaxy_notify.redis_client.faults import BUSY, GARBLED, REDIS_ERRORS, Fault
 from galaxy_notify.redis_client.following import Follows
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
-#: How often whoever waits looks whether the server still answers, in seconds.
+#: How often a waiting caller checks whether the server still answers, in seconds.
 LOOK_S: Final = 0.25
-#: After so many looks without any reply it does not: no call waits so long for one.
+#: It gives up after this many checks without a reply on any connection. Those that are lent would
+#: have timed out by then, so the server is away, and to wait longer would only hide that.
 LOOKS: Final = 12
 
 
