@@ -19,7 +19,7 @@ from pydantic import BaseModel
 import galaxy_notify
 from galaxy_notify import errors, gateway, settings
 from galaxy_notify.background.options import BackgroundOptions
-from galaxy_notify.background.tally import Closed, Stats
+from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
 from galaxy_notify.http.responses import Problem
 from galaxy_notify.intake import receipts, unknown
