@@ -22,9 +22,8 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.stream_member import Entry, Waiting
-from galaxy_notify.redis_state.calls import Claim
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
-from galaxy_notify.redis_state.settlement import Settled
+from galaxy_notify.redis_state.leases import Claim, Settled
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry.logs import get_logger
 

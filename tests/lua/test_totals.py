@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import calls, leases
+from galaxy_notify.redis_state.leases import Settlement
 from tests.lua.support.injection import refuse_nth
 from tests.lua.support.invariants import (
     assert_at_rest,
@@ -67,7 +67,7 @@ class Story:
         self._claimed.append((channel, token, []))
         alone = self.random.random() < 0.2
         now = self.shard.now
-        return calls.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
+        return leases.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
 
     def _settle(self) -> Call | None:
         """Settle a claim, early or far too late, as its worker read it."""
