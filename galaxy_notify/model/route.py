@@ -123,12 +123,8 @@ class Route(NamedTuple):
 
     def published(self, worker: str) -> bytes:
         """Return the state of a route whose event is in the stream; settle appends its id."""
-        if self.history:
-            line = Transition("published", worker=worker, attempt=self.attempts + 1)
-            return self._next(Status.PUBLISHED, line)
-        # Nearly every route is published at once: its body is packed once for all of them.
-        body = _published_at_once(self.generation, self.attempts, self.max_attempts, worker)
-        return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[Status.PUBLISHED], 0, self.due_at_ms, body)
+        line = Transition("published", worker=worker, attempt=self.attempts + 1)
+        return self._next(Status.PUBLISHED, line)
 
     def failed(self, worker: str, failure: Failure) -> bytes:
         """Return the state to store when this attempt failed and another follows."""
@@ -186,12 +182,6 @@ def bounded(message: str) -> str:
     """Return *message* trimmed, printable and no longer than is kept."""
     text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
-
-
-@lru_cache(maxsize=256)
-def _published_at_once(generation: int, attempts: int, max_attempts: int, worker: str) -> bytes:
-    line = Transition("published", worker=worker, attempt=attempts + 1)
-    return _pack_body(generation, attempts, max_attempts, (line,))
 
 
 def body_of(state: bytes) -> bytes:

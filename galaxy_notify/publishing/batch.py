@@ -35,6 +35,7 @@ from galaxy_notify.redis_state.leases import (
 #: How long a record of a newer format rests before it is looked at again.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
 NEWER_FORMAT: Final = "newer format"
+_NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
 
 
 class Decision(NamedTuple):
@@ -63,7 +64,11 @@ class Batch:
         self._claim = claim
         self._prefix = f"{channel}:".encode()
         self._notifications: dict[bytes, Notification] = {}
-        self._kind: tuple[Notification, Route, EventKind] | None = None
+        # What the event before had: most events of a claim share it.
+        self._kind = _NO_KIND
+        self._notification_before: Notification | None = None
+        self._route_before: Route | None = None
+        self._published_body = b""
 
     @property
     def decisions(self) -> list[Decision]:
@@ -151,10 +156,14 @@ class Batch:
         self._published.append(Decision(event, notification, route))
 
     def _event_kind(self, notification: Notification, route: Route) -> EventKind:
-        # The routes of one notification mostly have the same state, which is decoded once.
-        if self._kind and self._kind[0] is notification and self._kind[1] is route:
-            return self._kind[2]
-        kind = EventKind(
+        if notification is self._notification_before and route is self._route_before:
+            return self._kind
+        before, self._route_before = self._route_before, route
+        self._notification_before = notification
+        # The body depends on all of a route but its status and its times.
+        if before is None or route[3:] != before[3:]:
+            self._published_body = body_of(route.published(self._policy.worker_id))
+        fields = (
             self._policy.keep_ms(notification),
             _expires(notification, route),
             notification.routes == 1,
@@ -163,10 +172,11 @@ class Batch:
             notification.trace_id,
             notification.traceparent,
             ids.event_suffix(route.generation),
-            body_of(route.published(self._policy.worker_id)),
+            self._published_body,
         )
-        self._kind = (notification, route, kind)
-        return kind
+        if fields != self._kind:
+            self._kind = EventKind(*fields)
+        return self._kind
 
     def _irregular(self, claimed: ClaimedMember) -> None:
         """Decide about all that is not simply to be published."""

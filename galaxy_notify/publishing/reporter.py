@@ -113,7 +113,7 @@ class Reporter:
 
 def _result(item: Decision, answer: Answer) -> str | None:
     # A publish that came too late is counted when its expiry has been settled.
-    if isinstance(item.outcome, Publish) and answer.word == "expired":
+    if answer.word == "expired" and isinstance(item.outcome, Publish):
         return None
     return _RESULTS.get(answer.word)
 

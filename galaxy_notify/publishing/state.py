@@ -69,17 +69,16 @@ class Policy:
     def keep_ms(self, notification: Notification) -> int:
         """Return how long a notification is kept once no route needs it."""
         keyed = bool(notification.idempotency_key)
-        if self.deployment.has_cooldowns:
+        if self._keep_ms is None:
             return self.deployment.keep_ms(keyed=keyed, kind=notification.type)
-        return self._keep_keyed_ms if keyed else self._keep_plain_ms
+        return self._keep_ms[keyed]
 
     @cached_property
-    def _keep_plain_ms(self) -> int:
-        return self.deployment.keep_ms(keyed=False)
-
-    @cached_property
-    def _keep_keyed_ms(self) -> int:
-        return self.deployment.keep_ms(keyed=True)
+    def _keep_ms(self) -> tuple[int, int] | None:
+        """Without a key and with one; None where it depends on the type."""
+        if self.deployment.has_cooldowns:
+            return None
+        return self.deployment.keep_ms(keyed=False), self.deployment.keep_ms(keyed=True)
 
 
 class ExclusiveGate:

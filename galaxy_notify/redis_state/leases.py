@@ -205,10 +205,9 @@ class Settlement:
 
     def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
         """Prepare; the outcomes may stand in any order."""
-        self._published: list[Publish] = []
-        self._others: list[Unpublished] = []
-        for outcome in outcomes:
-            self.add(outcome)
+        made = list(outcomes)
+        self._published = [outcome for outcome in made if isinstance(outcome, Publish)]
+        self._others = [outcome for outcome in made if not isinstance(outcome, Publish)]
 
     def __len__(self) -> int:
         return len(self._published) + len(self._others)
