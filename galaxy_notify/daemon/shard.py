@@ -7,7 +7,6 @@ from contextlib import suppress
 
 import redis.asyncio
 
-from galaxy_notify.daemon.failpoints import store_on
 from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import PublisherState, ShardState
@@ -16,6 +15,7 @@ from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 
 
@@ -29,7 +29,7 @@ class Shard:
         policy, telemetry = publisher.policy, publisher.telemetry
         self.state = ShardState(publisher, keys, lambda: node_of(client))
         confirm = Confirm.of(publisher.settings.redis.durability)
-        self._store = store_on(client, keys, telemetry.script_ran, confirm)
+        self._store = Store(client, keys, telemetry.script_ran, confirm)
         self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.deployment.max_attempts)
         self.worker = Worker(self._store, self.state, self._reporter)
         self.janitor = Janitor(Upkeep(client, keys, policy.deployment), self.state)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import galaxy_notify
 from galaxy_notify.errors import AlreadyClosed, ConfigurationError, Unavailable
-from galaxy_notify.gateway.handling import Handler, Handling
+from galaxy_notify.gateway.handler import Handler, HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.model.callables import check_callable
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
-from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.failed_calls import failed_call, refuse_permanent
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
@@ -62,7 +62,7 @@ class GatewayConsumer(NotCopied):
         self._place: GroupPlace | None = None
         self._stop = StopFlag()
         self._is_closed = False
-        self._handling: Handling | None = None
+        self._runner: HandlerRunner | None = None
         self._log = get_logger("gateway", group=group, consumer=consumer)
 
     @classmethod
@@ -92,7 +92,7 @@ class GatewayConsumer(NotCopied):
         if self._place is not None:
             await self._place.close()
             self._place = None
-        if self._handling is None:
+        if self._runner is None:
             self._stop = StopFlag()
 
     async def run(self, handler: Handler) -> None:
@@ -106,8 +106,8 @@ class GatewayConsumer(NotCopied):
         """
         self._check_open()
         check_callable("handler", handler, ("event",), asynchronous=True)
-        self._handling = Handling(handler, self._options.timeout_s)
-        work = asyncio.ensure_future(self._run(self._handling))
+        self._runner = HandlerRunner(handler, self._options.timeout_s)
+        work = asyncio.ensure_future(self._run(self._runner))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -115,13 +115,13 @@ class GatewayConsumer(NotCopied):
             await asyncio.wait([work])
             raise
         finally:
-            self._stop, self._handling = StopFlag(), None
+            self._stop, self._runner = StopFlag(), None
 
     def stop(self) -> None:
         """End `run` soon; call it from the thread of its event loop."""
         self._stop.set()
-        if self._handling is not None:
-            self._handling.stop_within(self._options.stop_within_s)
+        if self._runner is not None:
+            self._runner.stop_within(self._options.stop_within_s)
 
     async def report(self) -> dict[int, GroupReport]:
         """Return how the group stands on each shard.
@@ -143,7 +143,7 @@ class GatewayConsumer(NotCopied):
         if self._is_closed:
             raise AlreadyClosed.named(type(self).__name__)
 
-    async def _run(self, handling: Handling) -> None:
+    async def _run(self, runner: HandlerRunner) -> None:
         log, stagger = OutageLog(EdgeLog(get_logger("gateway", group=self.group))), Stagger()
         try:
             place = await self._opened(log, stagger)
@@ -153,7 +153,7 @@ class GatewayConsumer(NotCopied):
             ShardReader(
                 GroupMember(place.at_shard(keys), keys, self.group, self.consumer),
                 self._options,
-                handling,
+                runner,
                 self._stop,
                 log,
                 stagger,
@@ -166,15 +166,15 @@ class GatewayConsumer(NotCopied):
 
     async def _opened(self, log: OutageLog, stagger: Stagger) -> GroupPlace:
         """Connect as soon as there is a deployment to read."""
-        retry = RetryUntilStopped(self._stop, log, stagger, _refused_at_start)
-        told = False
+        retry = RetryUntilStopped(self._stop, log, stagger, _wait_unless_refused)
+        is_logged = False
         while True:
             place = self._place or await retry(self._open)
             if place is not None:
                 return place
-            if not told:
+            if not is_logged:
                 self._log.info("waiting: no deployment at this prefix yet")
-                told = True
+                is_logged = True
             if await self._stop.wait(1.0):
                 raise Stopped
 
@@ -190,7 +190,6 @@ class GatewayConsumer(NotCopied):
         return place
 
 
-async def _refused_at_start(fault: Fault) -> bool:
-    if fault.is_permanent:
-        raise failed_call(RedisFault(fault))
+async def _wait_unless_refused(fault: Fault) -> bool:
+    refuse_permanent(fault)
     return False

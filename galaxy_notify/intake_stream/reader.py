@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, Self
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake_stream.batch import Batch, read_batch
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
-from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.faults import Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
-from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
+from galaxy_notify.redis_client.stream_member import Entry, Waiting
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -32,11 +32,11 @@ _LONGEST_SWEEP_S: Final = 1.0
 _FORGET_EVERY_S: Final = 60.0
 #: Entries tried alone before new ones are read again.
 _ALONE: Final = 50
-#: With so many entries set aside nothing new is read.
+#: With this many entries set aside nothing new is read.
 _CROWD: Final = 1000
 #: A batch of more bytes is followed by single entries, until they are small again.
 _LARGE_BATCH: Final = 8 << 20
-#: An entry that so often took too long to be read is left to a later try.
+#: An entry whose read timed out this often is left to a later try.
 _TIMEOUTS: Final = 3
 
 
@@ -107,13 +107,13 @@ class IntentReader:
         finally:
             self._log_sums(at_end=True)
 
-    async def run_once(self) -> None:
-        """Try again what was left behind, then read once."""
+    async def run_once(self) -> int:
+        """Try again what was left behind, then read once; return how many entries were read."""
         if self._lost or monotonic() >= self._sweep_at:
             await self._sweep()
         if len(self._aside) >= _CROWD:
             await self._stop.wait(_LONGEST_SWEEP_S)
-            return
+            return 0
         entries = await self._retry(self._read)
         if entries:
             self._telemetry.intents("read", len(entries))
@@ -122,12 +122,13 @@ class IntentReader:
                 self._count = 1
             elif len(entries) == self._count:
                 self._count = min(2 * self._count, self._options.batch_size)
+        return len(entries)
 
     async def _read(self) -> list[Entry]:
         try:
             return await self._member.read(self._count, _BLOCK_MS)
         except RedisFault:
-            # They may be ours by now, without our knowing them.
+            # They may have been given to us, though the reply was lost.
             self._lost, self._count = True, 1
             raise
 
@@ -137,7 +138,7 @@ class IntentReader:
         async with self._kept(batch.stream_ids):
             settled = await self._retry(lambda: self._end(batch))
             await self._put_aside(batch, settled)
-        self._tell(batch)
+        self._count_statuses(batch)
         return batch
 
     async def _end(self, batch: Batch) -> Ended:
@@ -184,7 +185,7 @@ class IntentReader:
         if not self._aside:
             self._stuck.up()
 
-    def _tell(self, batch: Batch) -> None:
+    def _count_statuses(self, batch: Batch) -> None:
         by_status: Counter[str] = Counter()
         for (producer, status), count in batch.statuses().items():
             self._telemetry.intents_of(producer, status, count)
@@ -207,7 +208,7 @@ class IntentReader:
             if self._stop:
                 return
             if waiting.stream_id not in self._aside or waiting.idle_ms >= idle_ms:
-                await self._again(waiting)
+                await self._redeliver(waiting)
                 tried += 1
         # A page of our own may be followed by another one.
         self._lost = self._lost or (lost and tried > 0 and len(own) == _ALONE)
@@ -216,9 +217,9 @@ class IntentReader:
         pause_s = 0.0 if is_full else min(_LONGEST_SWEEP_S, idle_ms / 4000)
         self._sweep_at = monotonic() + pause_s
 
-    async def _again(self, waiting: Waiting) -> None:
+    async def _redeliver(self, waiting: Waiting) -> None:
         if waiting.deliveries >= self._options.max_deliveries:
-            await self._give_up(waiting)
+            await self._reject_abandoned(waiting)
             return
         if not await self._retry(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
             return
@@ -228,7 +229,7 @@ class IntentReader:
             await self._take_in(found)
 
     async def _begin(self, waiting: Waiting) -> list[Entry]:
-        """Return the entry, none where it is gone or can't be read in time."""
+        """Return the entry; nothing where it is gone or can't be read in time."""
         timeouts = 0
 
         async def begin() -> list[Entry] | None:
@@ -248,7 +249,7 @@ class IntentReader:
             self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
         return found or []
 
-    async def _give_up(self, waiting: Waiting) -> None:
+    async def _reject_abandoned(self, waiting: Waiting) -> None:
         message = f"begun {waiting.deliveries} times, each time its reader ended before it"
         item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
         await self._retry(lambda: self._settle([], [item]))
@@ -256,7 +257,7 @@ class IntentReader:
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:
             self._forget_at = monotonic() + _FORGET_EVERY_S
-            # Tidiness can wait: whatever is amiss, the next call meets it, too.
+            # Tidiness can wait: the next call meets the same fault.
             with suppress(RedisFault):
                 if await self._member.forget():
                     self._forget_at = 0.0
@@ -284,13 +285,10 @@ class IntentReader:
                 await self._member.keep(stream_ids)
 
     async def _recover(self, fault: Fault) -> bool:
-        """Make a vanished group again; tell whether that helped."""
         self._telemetry.redis_error(fault.code)
         if self._at_start is not None:
             self._at_start(fault)
-        if fault.remedy is Remedy.RESOLVE and "UNBLOCKED" not in fault.text:
-            await self._member.refresh_primary()
-        if not no_group(fault.text) or not await self._member.join():
-            return False
-        self._log.warning("group made again: it had vanished")
-        return True
+        made = await self._member.recover(fault)
+        if made:
+            self._log.warning("group made again: it had vanished")
+        return made

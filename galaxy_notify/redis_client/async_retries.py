@@ -23,9 +23,14 @@ class Stopped(Exception):
 class StopFlag:
     """Ends every loop of a process; nothing in flight is cancelled."""
 
-    def __init__(self, alive: Callable[[], object] = bool) -> None:
-        """Prepare; *alive* is called at least once a second while a loop waits for the end."""
-        self._event = asyncio.Event()
+    def __init__(
+        self, alive: Callable[[], object] = bool, event: asyncio.Event | None = None
+    ) -> None:
+        """Prepare; *alive* is called at least once a second while a loop waits for the end.
+
+        *event* is the process's own, where only one of its parts is watched by *alive*.
+        """
+        self._event = event or asyncio.Event()
         self._alive = alive
 
     def __bool__(self) -> bool:

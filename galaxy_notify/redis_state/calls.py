@@ -5,33 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from galaxy_notify.model.route import asked, skipped
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
-
-
-class Group(NamedTuple):
-    """Routes of a notification that begin alike; those with a *reason* are skipped."""
-
-    state: bytes
-    routes: Sequence[str]
-    due_at_ms: int | None = None
-    reason: str = ""
-
-
-class NewNotification(NamedTuple):
-    """A notification, or a part of it, ready to be accepted."""
-
-    notification_id: str
-    record: bytes
-    groups: Sequence[Group]
-    keep_ms: int
-    born_cancelled: bool = False
-
-    @property
-    def routes(self) -> list[str]:
-        """Return the ids of all its routes."""
-        return [route for group in self.groups for route in group.routes]
 
 
 class Answer(NamedTuple):
@@ -39,30 +14,6 @@ class Answer(NamedTuple):
 
     word: str
     detail: str
-
-
-def accept(
-    keys: Keys,
-    items: Iterable[NewNotification],
-    now: int | None = None,
-    *,
-    ruled: bool = False,
-) -> Call:
-    """Create notifications of one shard with at most a thousand routes in all.
-
-    Unless they were *ruled* by the users' preferences, it asks for that where there are any.
-    """
-    args: list[Argument] = [keys.tag, time_argument(now), "1" if ruled else ""]
-    for made, record, groups, keep, cancelled in items:
-        args += (made, record, len(groups))
-        for state, routes, due, reason in groups:
-            if reason:
-                args += (skipped(state, due, keep), f"{len(routes)}:{reason}", *routes)
-            elif cancelled or due is not None:
-                args += (asked(state, due, keep if cancelled else None), len(routes), *routes)
-            else:
-                args += (state, len(routes), *routes)
-    return Call(script("accept"), [keys.totals, keys.never], args)
 
 
 def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
@@ -111,26 +62,6 @@ def reschedule(
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
     return Call(script("reschedule"), names, [*args, *_flat(changes)])
-
-
-class DeadChange(NamedTuple):
-    """A dead letter's state as it was read, and the one to write if it is still so."""
-
-    notification_id: str
-    route_id: str
-    before: bytes
-    after: bytes
-
-
-def replay(keys: Keys, items: Iterable[DeadChange]) -> Call:
-    """Send dead letters on their way again."""
-    return Call(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(items)])
-
-
-def purge(keys: Keys, items: Iterable[DeadChange], keep_ms: int) -> Call:
-    """Give dead letters up."""
-    args: list[Argument] = [keys.tag, "", keep_ms, *_flat(items)]
-    return Call(script("purge"), [keys.totals, keys.never], args)
 
 
 def pause(keys: Keys, channel: str) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,11 +12,11 @@ from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.redis_client.access import open_sync, server_name
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.flows import Flow, Send, run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
-from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Call, Read, Scripts
+from galaxy_notify.redis_client.runner import SyncRound, run_all_sync
+from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_client.still_agreed import StillAgreed
 from galaxy_notify.redis_client.tries import Tries, is_final
 from galaxy_notify.redis_state.deployment import Deployment, Layout
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
-#: Yields what to run in one round trip; is sent a reply, or a fault, for each call.
-Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
 
 
 class SyncClient:
@@ -57,6 +55,8 @@ class SyncClient:
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
+        #: Whether users are known to have preferences; until then accept says so where it matters.
+        self.preferences_exist = False
         self._refreshes = RefreshLimiter()
         self._is_closed = False
 
@@ -76,16 +76,23 @@ class SyncClient:
         self._agreed.plan_for(layout.deployment.shards)
         return layout
 
-    def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
-        """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
-        tries = Tries(calls)
+    def run_all(self, calls: Sequence[Call | Read], sent: SyncRound | None = None) -> list[Any]:
+        """Run calls in one round trip, with those that were *sent* before them.
+
+        Returns a reply or a fault for each. Raises `RedisFault`.
+        """
+        tries = Tries([*sent.calls, *calls] if sent else calls)
         for pause in (*self._pauses_s, None):
             try:
-                tries.answered(run_all_sync(self._client, tries.left, self._confirm))
+                if sent:
+                    tries.answered(sent.replies(calls))
+                else:
+                    tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
+            sent = None
             refresh_primary_sync(self._client)
             time.sleep(jittered(pause))
         if tries.are_in_doubt:
@@ -94,20 +101,29 @@ class SyncClient:
 
     def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
-        rounds = 0
+        sent: SyncRound | None = None
+        is_begun = False
         try:
-            calls = next(flow)
+            request = next(flow)
             while True:
-                calls = flow.send(self.run_all(calls))
-                rounds += 1
+                if isinstance(request, Send):
+                    sent = sent or SyncRound(self._client, self._confirm)
+                    sent.send(request.call)
+                    request = next(flow)
+                else:
+                    replies = self.run_all(request, sent)
+                    sent, is_begun = None, True
+                    request = flow.send(replies)
         except StopIteration as stop:
             return cast("T", stop.value)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
                 self.refresh_primary()
-            # What was sent before it may have been done, unless the flow says otherwise itself.
-            found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
-            raise (self._explained(found)) from error.__cause__
+            raise self._explained(doubted(error, flow) if is_begun else error) from error.__cause__
+        finally:
+            # Whatever came between: replies that nobody reads must not meet the next call.
+            if sent is not None:
+                sent.drop()
 
     def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
@@ -151,3 +167,11 @@ class SyncClient:
             found = join_deployment_sync(self._client, self._prefix, self._mine)
         check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
         return found
+
+
+def doubted(error: RedisFault, flow: Flow[Any]) -> RedisFault:
+    """Return a fault of a later round trip: what was sent before it may have been done.
+
+    Where the flow itself raised it, the flow has said whether that is so.
+    """
+    return error if getgeneratorstate(flow) == GEN_CLOSED else error.doubted()
