@@ -13,7 +13,7 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.publishing.scrubber import MENDED
+from galaxy_notify.publishing.state_check import MENDED
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_inspect.gauges import read_gauges
@@ -99,7 +99,7 @@ def checks_all_state(stage: Stage) -> Iterator[None]:
         FAULTS[kind](site)
     station = site.station(url=stage.url)
     yield
-    station.scrub()
+    station.check_state()
 
 
 @step(Role.DAEMON)
@@ -213,9 +213,9 @@ def tells_that_itlives(stage: Stage) -> Iterator[None]:
 async def lives(client: redis.asyncio.Redis, site: Site) -> None:
     """Do what a worker does beside its batches."""
     store = Store(client, site.keys, lambda *_: None)
-    await store.woken(["push"], 0.01)
-    await store.rouse(["push"])
-    await store.beat("host-1", {"host": "h"}, site.now())
+    await store.wait_for_wakeup(["push"], 0.01)
+    await store.notify_channels(["push"])
+    await store.identify("host-1", {"host": "h"}, site.now())
     await store.retire("host-1")
     upkeep = Upkeep(client, site.keys, site.place.deployment)
     for _ in range(2):

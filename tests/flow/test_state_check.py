@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.publishing import janitor
-from galaxy_notify.publishing.scrubber import MENDED
+from galaxy_notify.publishing import janitor, state_check
+from galaxy_notify.publishing.state_check import MENDED
 from tests.support.dead import snapshot
 from tests.support.faults import BESIDE, FAULTS
 from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
@@ -44,7 +44,7 @@ def test_fault__is_mended_where_the_state_decides(name: str, server: Server, fou
     plant(site)
     faults = {(fault.code, fault.subject) for fault in fsck(site)}
     before = snapshot(site.client)
-    site.station().scrub()
+    site.station().check_state()
     left = {(fault.code, fault.subject) for fault in fsck(site)}
     if code in MENDED:
         assert left == set()
@@ -66,16 +66,16 @@ def test_fault__is_counted_each_time_and_logged_once_a_round(
         FAULTS["early"](site)
     lost = FAULTS["vanished"](site)
     for _ in range(3):
-        station.scrub()
+        station.check_state()
     assert [code for code, _ in told(lines, "fault mended")] == ["early"]
     assert told(lines, "fault left") == [("vanished", lost)]
     counted = metrics.values("state.faults")
     assert counted == {("mended", "early"): 30, ("left", "vanished"): 3}
     assert {fault.became for fault in fsck(site, fix=True)} == {"mended"}
-    station.scrub()
+    station.check_state()
     FAULTS["vanished"](site)
     FAULTS["early"](site)
-    station.scrub()
+    station.check_state()
     assert len(told(lines, "fault mended")) == len(told(lines, "fault left")) == 2
     assert {fault.became for fault in fsck(site, fix=True)} == {"mended"}
 
@@ -88,7 +88,7 @@ def test_work__is_no_fault(any_server: Server, found: Found, lines: Lines) -> No
         for number in range(20):
             site.notifier.accept_many([_intent(number, each) for each in range(50)])
             site.notifier.cancel(site.notify("late", due_at=site.now() + 3_600_000))
-            scrubbing.scrub()
+            scrubbing.check_state()
     assert len([line for line in lines() if line["event"] == CHECKED]) == 20
     assert told(lines, "fault mended") == told(lines, "fault left") == []
 
@@ -100,8 +100,10 @@ def test_round__is_spread_over_many_passes(
     site = found(server)
     due = site.now() + 3_600_000
     site.notifier.accept_many([_intent(number, 0) | {"due_at": due} for number in range(1000)])
-    station, clock = site.station(), [1000.0]
-    monkeypatch.setattr(janitor, "monotonic", lambda: clock[0])
+    clock = [1000.0]
+    for module in (janitor, state_check):
+        monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    station = site.station()
     assert station.tidy()
     assert _pages(site) == 0
     clock[0] += 86_400
@@ -123,9 +125,9 @@ def test_outage__ends_the_round(any_server: Server, found: Found) -> None:
     station = site.station()
     site.load_scripts()
     with out_of_memory(any_server):
-        station.scrub()
+        station.check_state()
     assert member not in site.due()
-    station.scrub()
+    station.check_state()
     assert member in site.due()
 
 
@@ -141,7 +143,7 @@ def test_user__who_may_not_look_tidies_up_all_the_same(
     try:
         station = site.station(redis__username="ann")
         for _ in range(3):
-            station.scrub()
+            station.check_state()
             assert station.tidy()
     finally:
         site.client.acl_deluser("ann")
