@@ -20,6 +20,7 @@ from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
@@ -43,9 +44,11 @@ class Notifier(NotCopied):
     `AlreadyClosed` after `close`.
     """
 
-    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, adopt: bool = False, environment: Environment = REAL
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
-        self._client = SyncClient(settings, adopt=adopt)
+        self._client = SyncClient(settings, adopt=adopt, environment=environment)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -72,10 +75,11 @@ class Notifier(NotCopied):
             read = plans.parsed(intent, notification_id)
         except InvalidIntent as error:
             return refused(error)
-        named = plans.name_of(read, notification_id)
+        at_ms = self._client.now_ms()
+        named = plans.name_of(read, notification_id, at_ms)
         try:
             layout = self._client.layout()
-            planned = plans.plan_named(read, layout.deployment, named)
+            planned = plans.plan_named(read, layout.deployment, named, at_ms)
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
@@ -97,7 +101,7 @@ class Notifier(NotCopied):
         while chunk := source.chunk():
             try:
                 layout = self._client.layout()
-                planned = plans.plans_of(chunk, layout.deployment)
+                planned = plans.plans_of(chunk, layout.deployment, self._client.now_ms())
                 receipts += self._drive(accept_flow(layout, planned))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
@@ -138,7 +142,7 @@ class Notifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        now_ms = plans.now_ms()
+        now_ms = self._client.now_ms()
         return self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
         )
@@ -168,12 +172,19 @@ class Notifier(NotCopied):
 class AsyncNotifier(NotCopied):
     """`Notifier` for asyncio: the same promises, with await."""
 
-    def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool = False,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
 
         *once* leaves short faults to the caller, who tries again.
         """
-        self._client = AsyncClient(settings, adopt=adopt, once=once)
+        self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
 
     @classmethod
@@ -196,10 +207,11 @@ class AsyncNotifier(NotCopied):
             read = await run(intent, lambda: plans.parsed(intent, notification_id))
         except InvalidIntent as error:
             return refused(error)
-        named = plans.name_of(read, notification_id)
+        at_ms = self._client.now_ms()
+        named = plans.name_of(read, notification_id, at_ms)
         try:
             agreed = (await self._client.layout()).deployment
-            planned = await run(read, lambda: plans.plan_named(read, agreed, named))
+            planned = await run(read, lambda: plans.plan_named(read, agreed, named, at_ms))
             if isinstance(planned, Receipt):
                 return planned
             if notification_id is not None:
@@ -218,7 +230,9 @@ class AsyncNotifier(NotCopied):
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
-                planned = await self._planner.plans_of(chunk, layout.deployment)
+                planned = await self._planner.plans_of(
+                    chunk, layout.deployment, self._client.now_ms()
+                )
                 receipts += await self._drive(accept_flow(layout, planned))
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
@@ -253,7 +267,7 @@ class AsyncNotifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        now_ms = plans.now_ms()
+        now_ms = self._client.now_ms()
         return await self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -13,6 +12,7 @@ from galaxy_notify.intake.planning import Plan, plan
 from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.model.ids import id_for_key, is_first_part, random_id
 from galaxy_notify.model.intent import Intent
+from galaxy_notify.redis_client.environment import REAL
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.telemetry.tracing import current_traceparent
 
@@ -29,11 +29,6 @@ _OF_AN_INTENT: Final = 16
 _BYTES_A_VALUE: Final = 64
 
 
-def now_ms() -> int:
-    """Return the time of this machine, in epoch ms."""
-    return time.time_ns() // 1_000_000
-
-
 def parsed(intent: IntentLike, notification_id: str | None) -> Intent:
     """Read an intent that may be repeated under an id; raise `InvalidIntent`."""
     if notification_id is not None and not is_first_part(notification_id):
@@ -41,9 +36,9 @@ def parsed(intent: IntentLike, notification_id: str | None) -> Intent:
     return Intent.parse(intent)
 
 
-def name_of(intent: Intent, notification_id: str | None) -> str | None:
+def name_of(intent: Intent, notification_id: str | None, at_ms: int) -> str | None:
     """Name the notification before anything is sent, so that a repeat finds it."""
-    return notification_id or (None if intent.idempotency_key else random_id(now_ms()))
+    return notification_id or (None if intent.idempotency_key else random_id(at_ms))
 
 
 def repeat_with(intent: Intent, named: str | None) -> str:
@@ -53,13 +48,15 @@ def repeat_with(intent: Intent, named: str | None) -> str:
 
 def is_recent(notification_id: str) -> bool:
     """Tell whether an accept without a key may have made this id within the last month."""
-    age_ms = now_ms() - int(notification_id[:12], 16)
+    age_ms = REAL.now_ms() - int(notification_id[:12], 16)
     return -_CLOCKS_APART_MS <= age_ms <= _MONTH_MS
 
 
-def plans_of(intents: Iterable[Item], deployment: Deployment) -> Iterator[Plan | Receipt]:
+def plans_of(
+    intents: Iterable[Item], deployment: Deployment, at_ms: int
+) -> Iterator[Plan | Receipt]:
     """Plan intents one by one, each when it is asked for."""
-    at_ms, traceparent = now_ms(), current_traceparent()
+    traceparent = current_traceparent()
     return (plan_of(intent, deployment, at_ms, traceparent) for intent in intents)
 
 
@@ -79,9 +76,11 @@ def plan_of(
         return refused(error)
 
 
-def plan_named(intent: Intent, deployment: Deployment, named: str | None) -> Plan | Receipt:
+def plan_named(
+    intent: Intent, deployment: Deployment, named: str | None, at_ms: int
+) -> Plan | Receipt:
     """Plan an intent that was read, under the name it was given."""
-    return plan_of(intent, deployment, now_ms(), current_traceparent(), named)
+    return plan_of(intent, deployment, at_ms, current_traceparent(), named)
 
 
 class Planner:
@@ -94,12 +93,12 @@ class Planner:
         )
 
     async def plans_of(
-        self, intents: Sequence[Item], deployment: Deployment
+        self, intents: Sequence[Item], deployment: Deployment, at_ms: int
     ) -> Iterable[Plan | Receipt]:
         """Plan intents: lazily where all are light."""
         if not is_heavy(intents):
-            return plans_of(intents, deployment)
-        return await self.run(lambda: [*plans_of(intents, deployment)])
+            return plans_of(intents, deployment, at_ms)
+        return await self.run(lambda: [*plans_of(intents, deployment, at_ms)])
 
     async def run_for(self, intent: Item, work: Callable[[], T]) -> T:
         """Return what *work* returns, done in a thread where the intent is heavy."""
