@@ -46,6 +46,8 @@ def looks(stage: Stage) -> Iterator[None]:
     stage.cli("list", "--state", "pending")
     stage.cli("show", waiting.partition("/")[0])
     stage.cli("show", member)
+    with Inspector.from_url(stage.url) as inspector:
+        inspector.status()
 
 
 @step(Role.OPERATOR, Role.READER)
@@ -53,7 +55,6 @@ def looks_from_a_program(stage: Stage) -> Iterator[None]:
     _, member = _worked(stage)
     yield
     with Inspector.from_url(stage.url) as inspector:
-        inspector.status()
         inspector.list(state="open")
         assert inspector.show(member) is not None
         assert len(inspector.dead_letters(since="1h").items) > 0
