@@ -84,7 +84,7 @@ class Drainer:
         self._stop.wait(self._breaker.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
-        self._sender.look_again()
+        self._sender.refresh_primary()
         return self._breaker.failed(code, reason)
 
     def _fetch(self) -> None:

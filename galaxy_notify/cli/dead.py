@@ -13,8 +13,9 @@ from galaxy_notify.cli.context import Application, json_option, listing, pass_ap
 from galaxy_notify.cli.dead_moves import move, moving, to_move
 from galaxy_notify.cli.dead_options import Chosen, choosing, chosen
 from galaxy_notify.cli.dead_view import explain, show_stats, show_table, stats_as_json
-from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo_json, note
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.errors import InvalidQuery
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from galaxy_notify.cli.actor import actor
-from galaxy_notify.cli.asking import Progress, confirm, somebody_is_here, yes_option
+from galaxy_notify.cli.context import actor
 from galaxy_notify.cli.dead_options import Chosen, chosen
-from galaxy_notify.cli.ending import Exit, complain, printable
+from galaxy_notify.cli.exits import Exit, print_error
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, shortened
+from galaxy_notify.cli.prompts import Progress, confirm, is_interactive, yes_option
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.standard_streams import is_terminal
 from galaxy_notify.signals import SIGNALS, Interrupted
 
@@ -49,7 +50,7 @@ def to_move(verb: str, ids: tuple[str, ...], given: dict[str, Any]) -> Chosen:
     choice = chosen(ids, given)
     if choice.is_bulk and not (choice.narrows or choice.everything):
         raise click.UsageError(f"say which to {verb}: ids, a filter such as --class, or --all")
-    if choice.is_bulk and not (given["yes"] or given["dry_run"] or somebody_is_here()):
+    if choice.is_bulk and not (given["yes"] or given["dry_run"] or is_interactive()):
         confirm(f"{verb} of many dead letters", yes=False)
     return choice
 
@@ -155,7 +156,7 @@ def _print(verb: str, outcome: Outcome, *, dry_run: bool) -> None:
     if outcome.stopped:
         note("stopped before the end; run it again for the rest")
     if outcome.fault:
-        complain(
+        print_error(
             f"redis went away: {outcome.fault}; of {outcome.unknown} it is not known;"
             " run it again, each moves once"
         )

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.cli.ending import printable
-from galaxy_notify.cli.history import history_lines
 from galaxy_notify.cli.output import (
     ago,
     bad,
@@ -16,11 +14,12 @@ from galaxy_notify.cli.output import (
     echo,
     echo_json,
     faint,
+    history_lines,
     shortened,
     strong,
     table,
 )
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.screen import printable, wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_letter import DeadLetter

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from galaxy_notify.cli.asking import confirm, somebody_is_here, yes_option
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.dead_options import moment_text
-from galaxy_notify.cli.ending import Exit, complain
+from galaxy_notify.cli.exits import Exit, print_error
 from galaxy_notify.cli.output import clock, count, echo, echo_json, note, plural, shortened, table
+from galaxy_notify.cli.prompts import confirm, is_interactive, yes_option
 from galaxy_notify.cli.standard_streams import standard_input
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def replay(app: Application, /, yes: bool, as_json: bool, **given: Any) -> int:
 def purge(app: Application, /, yes: bool, as_json: bool, **given: Any) -> int:
     """Give rejects up for good; `intake rejects ls --json` keeps a copy."""
     chosen = _to_move("purge", given)
-    if not chosen.ids and not yes and not somebody_is_here():
+    if not chosen.ids and not yes and not is_interactive():
         confirm("purge of many rejects", yes=False)
     with _opened(app) as found:
         ids = list(_ids(chosen, found))
@@ -248,7 +248,7 @@ def _ended(verb: str, outcome: Outcome, *, as_json: bool) -> int:
     else:
         _tell(verb, outcome)
     if outcome.fault:
-        complain(f"redis went away: {outcome.fault}; run it again, each moves once")
+        print_error(f"redis went away: {outcome.fault}; run it again, each moves once")
         return Exit.PARTLY if outcome.moved else Exit.FAILED
     if outcome.gone == outcome.matched:
         return Exit.NOTHING

@@ -8,8 +8,9 @@ import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.dead_options import moment_text
-from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
+from galaxy_notify.cli.screen import printable
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.list_filter import ListFilter

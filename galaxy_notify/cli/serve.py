@@ -29,7 +29,7 @@ def command(application: Application) -> None:
     It comes up at once, also while Redis is away: then it answers 503. SIGTERM or SIGINT stops it
     with 0 once the requests in hand are answered, a second one ends it at once.
     """
-    from galaxy_notify.cli.serving import serve
+    from galaxy_notify.cli.service import serve
     from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
     settings = application.settings

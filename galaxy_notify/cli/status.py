@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
-from galaxy_notify.cli.ending import Exit, is_misconfigured, told_unavailable
+from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
 from galaxy_notify.cli.output import bad, echo
 from galaxy_notify.cli.screen import on_screen, redrawn
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal
@@ -68,5 +68,5 @@ def _shown_or_away(app: Application, *, as_json: bool) -> str:
     except GalaxyNotifyError as error:
         if isinstance(error, ConfigurationError) or is_misconfigured(error):
             raise
-        away = told_unavailable(error)
+        away = unavailable_message(error)
         return json.dumps({"error": away}) if as_json else bad(away)

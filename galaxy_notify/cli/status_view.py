@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from galaxy_notify.cli.ending import printable
 from galaxy_notify.cli.output import (
     Cell,
     ago,
@@ -21,7 +20,7 @@ from galaxy_notify.cli.output import (
     table,
     warn,
 )
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.screen import printable, wrapped
 from galaxy_notify.cli.stream_view import lag_shown
 
 if TYPE_CHECKING:

@@ -8,17 +8,16 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 
 from galaxy_notify import __version__
-from galaxy_notify.daemon.failpoints import encoder_of
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.daemon.reload import reloadable, restart_needed
 from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.joining import Joining, join_as
 from galaxy_notify.process.naming import process_id
 from galaxy_notify.process.supervisor import Pulse, environ_supervisor
 from galaxy_notify.publishing.gate import Gate
@@ -57,8 +56,7 @@ class Daemon:
         self._read_settings = read_settings
         self._telemetry = telemetry
         self._revive = revive
-        policy = Policy.from_settings(settings, self.worker_id)
-        self._policy = replace(policy, encoder=encoder_of(policy.encoder))
+        self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
         self._pulse = Pulse(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
@@ -98,10 +96,9 @@ class Daemon:
         self._stop.set()
 
     async def _join(self) -> bool:
-        joining = Joining(
-            self._client, self._settings, self._telemetry, self._supervisor, self._pulse
-        )
-        return await joining.run(Role.DAEMON, self._stop, self._log)
+        join = partial(join_as, Role.DAEMON, self._client, self._settings)
+        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
+        return await joining.run(self._stop)
 
     async def _work(self) -> None:
         layout = Layout(self._settings.redis.prefix, self._policy.deployment)

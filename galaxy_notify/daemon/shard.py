@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import redis.asyncio
 
-from galaxy_notify.daemon.failpoints import store_on
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.gate import Gate
 from galaxy_notify.publishing.janitor import Janitor, Neighbour, Rules
@@ -24,6 +23,7 @@ from galaxy_notify.redis_client.nodes import at_shard, node_of
 from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.dead_retention import DeadRules
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -56,7 +56,7 @@ class Shard:
         settings, policy = shared.settings, shared.policy
         channels = settings.worker.channels
         self._client = at_shard(shared.client, keys.tag)
-        store = self._store = store_on(
+        store = self._store = Store(
             self._client,
             keys,
             shared.telemetry.script_ran,

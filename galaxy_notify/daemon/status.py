@@ -11,7 +11,7 @@ from galaxy_notify.daemon.shard import Shard, Shared
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.process.supervisor import Supervisor
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.nodes import at_shard, look_again
+from galaxy_notify.redis_client.nodes import at_shard, refresh_primary
 from galaxy_notify.redis_inspect.gauges import ShardGauge, read_gauges
 from galaxy_notify.telemetry import Backlog, Snapshot
 
@@ -68,7 +68,7 @@ class StatusLine:
             return await read_gauges(client, shard.keys, self._shared.settings.worker.channels)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                await look_again(client)
+                await refresh_primary(client)
             raise
 
     def _standstills(self, gauges: dict[int, ShardGauge]) -> set[str]:

@@ -27,7 +27,7 @@ from galaxy_notify.http.problems import (
 from galaxy_notify.http.queries import AcceptQuery
 from galaxy_notify.http.shapes import Receipt, Receipts
 from galaxy_notify.intake import receipts
-from galaxy_notify.intake.plans import is_recent
+from galaxy_notify.intake.plan import is_recent
 
 router = APIRouter(tags=["notifications"])
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.intake.plans import Planner
+from galaxy_notify.intake.planner import Planner
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.prometheus import Scraped

@@ -13,7 +13,6 @@ from typing import Final
 import uvicorn
 
 from galaxy_notify import __version__
-from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Doorkeeper
@@ -23,13 +22,12 @@ from galaxy_notify.http.problems import Problem
 from galaxy_notify.http.threads import Threads
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.process.end_signals import EndSignals
+from galaxy_notify.process.joining import Joining
 from galaxy_notify.process.supervisor import Pulse, Supervisor, environ_supervisor
-from galaxy_notify.redis_client.failed_calls import failed_call
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.http import Token
 from galaxy_notify.telemetry.logs import get_logger
-from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.telemetry.prometheus import start_scraped
 
 # Longer than proxies keep theirs: so it is never we who close one that is just being used.
@@ -95,21 +93,21 @@ class ApiServer:
 
     async def _join(self) -> None:
         """Wait until the deployment has been seen to be the one that the settings mean."""
-        edge, backoff = EdgeLog(self._log), OutageBackoff()
-        while True:
-            try:
-                await self._parts.threads.probes.run(lambda place: place.deployment)
-            except Problem as problem:
-                fault = _configuration_fault(problem.__cause__)
-                if fault is not None:
-                    raise fault from problem
-                edge.down(_code(problem), problem.detail)
-                self._supervisor.status(problem.detail)
-                await asyncio.sleep(max(1.0, backoff.next() / 1000))
-            else:
-                edge.up()
-                self._supervisor.status("serving")
-                return
+        telemetry, pulse = self._parts.telemetry, self._server.pulse
+        joining = Joining(self._agree, telemetry, self._supervisor, pulse, self._log)
+        # Its end cancels it: the thread that asks Redis is left to itself.
+        if await joining.run(asyncio.Event()):
+            self._supervisor.status("serving")
+
+    async def _agree(self) -> None:
+        try:
+            await self._parts.threads.probes.run(lambda place: place.deployment)
+        except Problem as problem:
+            cause = problem.__cause__
+            if isinstance(cause, (RedisFault, ConfigurationError)):
+                raise cause from cause.__cause__
+            fault = Fault(problem.kind, Remedy.RETRY, problem.detail)
+            raise RedisFault(fault) from problem
 
     def _joined(self, joining: asyncio.Task[None]) -> None:
         if not joining.cancelled() and joining.exception() is not None:
@@ -140,14 +138,14 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
         super().__init__(config)
         self._supervisor = supervisor
-        self._pulse = Pulse(supervisor)
+        self.pulse = Pulse(supervisor)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._supervisor.ready()
 
     async def on_tick(self, counter: int) -> bool:
-        self._pulse.progressed(0)
+        self.pulse.progressed(0)
         return await super().on_tick(counter)
 
     @contextlib.contextmanager
@@ -158,20 +156,6 @@ class _Server(uvicorn.Server):
 def _told(client: Token) -> str:
     bound = [f"producer={one}" for one in sorted(client.producers or ())]
     return f"{client.name} ({' '.join([*sorted(client.scopes), *bound])})"
-
-
-def _code(problem: Problem) -> str:
-    cause = problem.__cause__
-    return cause.fault.code if isinstance(cause, RedisFault) else problem.kind
-
-
-def _configuration_fault(cause: BaseException | None) -> ConfigurationError | None:
-    """Return what only a person can mend, if it is that."""
-    if isinstance(cause, ConfigurationError):
-        return cause
-    if isinstance(cause, RedisFault) and cause.fault.is_permanent:
-        return ConfigurationError(str(failed_call(cause)))
-    return None
 
 
 def _url(listening: socket.socket) -> str:

@@ -30,9 +30,9 @@ from galaxy_notify.redis_client.access import settings_at
 from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.nodes import look_again_sync
+from galaxy_notify.redis_client.nodes import refresh_primary_sync
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.tries import is_final
-from galaxy_notify.redis_state.client import PAUSES_S, apart
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.joining import adopt_deployment_sync
 from galaxy_notify.redis_state.place import Place
@@ -139,7 +139,7 @@ class Inspector(NotCopied):
 
     def _read(self, read: Callable[[Place], T]) -> T:
         """Return what *read* finds; after a short fault it reads once more from the beginning."""
-        pauses = iter(PAUSES_S)
+        pauses = iter(SHORT_PAUSES_S)
         while True:
             self._check_open()
             try:
@@ -148,8 +148,8 @@ class Inspector(NotCopied):
                 pause = next(pauses, None)
                 if is_final(error, pause):
                     raise failed_call(error) from error
-                look_again_sync(self._client)
-                time.sleep(apart(pause or 0))
+                refresh_primary_sync(self._client)
+                time.sleep(jittered(pause or 0))
 
     def _place(self) -> Place:
         # Read each time: whoever looks for long must see the channels of a daemon started since,

@@ -132,7 +132,7 @@ class Claimer:
         if error.fault.code == "timeout":
             self._limits = replace(self._limits, members=max(1, self._limits.members // 2))
         if error.fault.remedy is Remedy.RESOLVE:
-            await self._store.reconnect()
+            await self._store.refresh_primary()
 
     async def _claim(self, slot: int, asked: _Asked) -> Taken:
         asked_again = slot in self._unanswered

@@ -98,7 +98,7 @@ class Janitor:
             except RedisFault as error:
                 self._outage.down(error.fault.code, error.fault.text)
                 if error.fault.remedy is Remedy.RESOLVE:
-                    await self._upkeep.reconnect()
+                    await self._upkeep.refresh_primary()
                 self._begin_anew()
                 # The worker tries often enough to notice that Redis is back.
                 self._pause_s = _OUTAGE_PAUSE_S

@@ -96,7 +96,7 @@ def sync_client(
     return client
 
 
-async def look_again(client: redis.asyncio.Redis) -> None:
+async def refresh_primary(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
     # One that can't even be closed in time is no loss.
@@ -104,7 +104,7 @@ async def look_again(client: redis.asyncio.Redis) -> None:
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
-def look_again_sync(client: redis.Redis) -> None:
+def refresh_primary_sync(client: redis.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
     with suppress(*REDIS_ERRORS):

@@ -12,7 +12,7 @@ from typing import Final, TypeGuard
 from redis import exceptions
 
 from galaxy_notify.errors import GalaxyNotifyError
-from galaxy_notify.redis_client.tls_faults import tls_trouble
+from galaxy_notify.redis_client.tls import tls_trouble
 from galaxy_notify.redis_client.whereabouts import noted
 
 #: What a call to Redis may raise; anything else is a defect of ours.

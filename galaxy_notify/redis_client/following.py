@@ -186,6 +186,8 @@ class Primary(NamedTuple):
         self.scout.lookup.doubt()
 
 
+# After a forced failover the old primary takes writes for seconds, and all of them are lost. So
+# each loan compares addresses, not only each connect: docs/decisions/0007-own-sentinel-lookup.md
 class Follows(AbstractConnection):
     """A synchronous connection that goes to where its primary is now."""
 

@@ -133,6 +133,8 @@ class Lookup(ABC):
             self._nodes.append(node)
 
 
+# redis-py's Sentinel looks only when it connects, each caller by itself, and never goes by what it
+# knew: docs/decisions/0007-own-sentinel-lookup.md
 class SentinelLookup(Lookup):
     """The primary of a set that sentinels watch."""
 

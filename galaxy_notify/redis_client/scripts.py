@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -38,28 +37,13 @@ class Call(NamedTuple):
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
 
-class Scripts:
-    """Calls of one round trip: each is sent as soon as it is made, and kept to be sent again."""
-
-    def __init__(self, made: Iterable[Call]) -> None:
-        """Prepare; nothing is made yet."""
-        self.made: list[Call] = []
-        self._rest = iter(made)
-
-    def __iter__(self) -> Iterator[Call]:
-        """Go through all calls, those first that were made before."""
-        yield from self.made
-        for call in self._rest:
-            self.made.append(call)
-            yield call
-
-
 class Read(NamedTuple):
     """One reading command, to run beside scripts in one round trip."""
 
     command: list[Any]
 
 
+# Why not Redis Functions: docs/decisions/0008-scripts-not-functions.md
 @cache
 def script(name: str) -> Script:
     """Return ``lua/<name>.lua`` with the prelude in front."""

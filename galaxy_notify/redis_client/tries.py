@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, cast
 
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.faults import BUSY, OTHER_DEPLOYMENT, RedisFault, Remedy
-from galaxy_notify.redis_client.scripts import Call, Read, Scripts
+from galaxy_notify.redis_client.scripts import Call, Read
 
 T = TypeVar("T")
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
@@ -20,9 +20,9 @@ _FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
 class Tries:
     """The calls of one round trip that have no answer yet, and the replies to the others."""
 
-    def __init__(self, calls: Sequence[Call | Read] | Scripts) -> None:
+    def __init__(self, calls: Sequence[Call | Read]) -> None:
         """Begin with all of them left."""
-        self.left: Sequence[Call | Read] | Scripts = calls
+        self.left = calls
         self.replies: list[Any] = []
         self._places: list[int] | None = None
         self._fault: RedisFault | None = None
@@ -37,8 +37,7 @@ class Tries:
             self.replies[place] = self._told(reply)
         again = [n for n, reply in enumerate(replies) if _passes(reply)]
         self._is_doubtful |= any(not replies[n].wrote_nothing for n in again)
-        calls = self.left.made if isinstance(self.left, Scripts) else self.left
-        self.left = [calls[n] for n in again]
+        self.left = [self.left[n] for n in again]
         self._places = [self._places[n] for n in again]
 
     def failed(self, error: RedisFault, pause: float | None) -> None:

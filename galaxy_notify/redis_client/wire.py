@@ -34,7 +34,7 @@ from galaxy_notify.redis_client.scheme_probe import (
     speaks_tls,
     speaks_tls_async,
 )
-from galaxy_notify.redis_client.tls_faults import no_tls_there, tls_there
+from galaxy_notify.redis_client.tls import no_tls_there, tls_there
 from galaxy_notify.redis_client.whereabouts import address_of, note
 
 

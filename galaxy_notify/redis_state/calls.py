@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.route import asked, skipped
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -15,59 +14,11 @@ from galaxy_notify.redis_state.keys import Keys
 _NEVER_MS: Final = 1e15
 
 
-class Group(NamedTuple):
-    """Routes of a notification that begin alike; those with a *reason* are skipped."""
-
-    state: bytes
-    routes: Sequence[str]
-    due_at_ms: int | None = None
-    reason: str = ""
-
-
-class NewNotification(NamedTuple):
-    """A notification, or a part of it, ready to be accepted."""
-
-    notification_id: str
-    record: bytes
-    groups: Sequence[Group]
-    keep_ms: int
-    born_cancelled: bool = False
-
-    @property
-    def routes(self) -> list[str]:
-        """Return the ids of all its routes."""
-        return [route for group in self.groups for route in group.routes]
-
-
 class Answer(NamedTuple):
     """A script's word on one item, and the detail that goes with it."""
 
     word: str
     detail: str
-
-
-def accept(
-    keys: Keys,
-    items: Iterable[NewNotification],
-    now: int | None = None,
-    *,
-    ruled: bool = False,
-) -> Call:
-    """Create notifications of one shard with at most a thousand routes in all.
-
-    Unless they were *ruled* by the users' preferences, it asks for that where there are any.
-    """
-    args: list[Argument] = [keys.tag, time_argument(now), "1" if ruled else ""]
-    for made, record, groups, keep, cancelled in items:
-        args += (made, record, len(groups))
-        for state, routes, due, reason in groups:
-            if reason:
-                args += (skipped(state, due, keep), f"{len(routes)}:{reason}", *routes)
-            elif cancelled or due is not None:
-                args += (asked(state, due, keep if cancelled else None), len(routes), *routes)
-            else:
-                args += (state, len(routes), *routes)
-    return Call(script("accept"), [keys.totals, keys.never], args)
 
 
 def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:

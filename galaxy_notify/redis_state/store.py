@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.runner import run
@@ -67,9 +67,9 @@ class Store:
         """Shorten the gateway stream as far as its groups allow."""
         return await self._run(calls.trim(self.keys, max_len, group_idle_ms), list)
 
-    async def reconnect(self) -> None:
+    async def refresh_primary(self) -> None:
         """Drop idle connections, so that the next call looks the primary up again."""
-        await look_again(self._client)
+        await refresh_primary(self._client)
 
     async def woken(self, channels: Sequence[str], seconds: float) -> bool:
         """Wait for a wake-up of one of the channels, for at most *seconds*."""

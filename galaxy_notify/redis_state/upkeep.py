@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, run_flow, sound
 from galaxy_notify.redis_client.replies import pairs
@@ -161,9 +161,9 @@ class Upkeep:
         with as_fault("dead letters"):
             return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
 
-    async def reconnect(self) -> None:
+    async def refresh_primary(self) -> None:
         """Drop idle connections: what came over them is in doubt."""
-        await look_again(self._client)
+        await refresh_primary(self._client)
 
     async def check(self, page: Flow[None]) -> None:
         """Look at a page of the state, and mend what it says."""

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import galaxy_notify
+from tests.support.command import Command
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import main_server, running
@@ -68,7 +69,20 @@ def _publish(site: Site) -> Trip:
     return made
 
 
-TRIPS: dict[str, Callable[[Site], Trip]] = {"accept": _accept, "publish": _publish}
+def _replay(site: Site) -> Trip:
+    for _ in range(2):
+        (member,) = site.bury()
+        with trip() as made:
+            done = Command(site.settings.redis.url).run("dead", "replay", member, "--yes")
+        assert done.exit_code == 0, done.output
+    return made
+
+
+TRIPS: dict[str, Callable[[Site], Trip]] = {
+    "accept": _accept,
+    "publish": _publish,
+    "replay": _replay,
+}
 
 
 def main() -> None:

@@ -211,7 +211,7 @@ def test_row22__rest_of_a_reply_answers_no_other_call(head: bytes) -> None:
         with pytest.raises(RedisFault) as error:
             await _claim(client)
         if error.value.fault.remedy is Remedy.RESOLVE:
-            await _store(client).reconnect()
+            await _store(client).refresh_primary()
         assert await client.echo("mine") == b"mine"
         assert len(connections) == 2
         await client.aclose()

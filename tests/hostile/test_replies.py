@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_notify.intake.accepting import accept_flow
-from galaxy_notify.intake.planning import plan
+from galaxy_notify.intake.accept import accept_flow
+from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.calls import ClaimLimits, Correction
@@ -67,10 +67,11 @@ def test_accept__bears_any_reply(reply: Any) -> None:
     """Whatever accept is answered, the outcome of each intent is told, if only as unknown."""
     intents = [Intent(type="t", producer="p", recipients=["u"]) for _ in range(3)]
     layout = Layout("gn", Deployment())
-    flow = accept_flow(layout, [plan(intent, Deployment(), DUE_MS, "") for intent in intents])
+    plans = [plan(intent, Deployment(), DUE_MS, "") for intent in intents]
+    flow = accept_flow(layout, plans, preferences_exist=False)
     list(next(flow))
     try:
         flow.send([reply])
     except StopIteration as end:
-        receipts = end.value
+        receipts = end.value.receipts
     assert len(receipts) == 3

@@ -9,6 +9,7 @@ import pytest
 
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.injection import refuse_nth
 from tests.lua.support.invariants import (
@@ -56,7 +57,7 @@ class Story:
         routes = [f"{self.random.choice(_CHANNELS)}:u{user}" for user in users]
         due = self.shard.now + self.random.choice((0, 0, 0, 3_000))
         item = new(self._numbers, routes, due=due, born_cancelled=self.random.random() < 0.1)
-        return calls.accept(self.shard.keys, [item])
+        return accept(self.shard.keys, [item])
 
     def _claim(self) -> Call:
         self._numbers += 1

@@ -15,10 +15,11 @@ import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
 from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import Failure, Route, accepted, decode_route
+from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.settlement import Settlement
@@ -85,9 +86,9 @@ class Graveyard:
             ),
             b"12345678",
         )
-        groups = [calls.Group(accepted(None), routes)]
-        new = calls.NewNotification(made, record, groups, 1000)
-        run_sync(self.client, calls.accept(self.layout.keys_for(made), [new]))
+        groups = [Group(initial_state(None), routes)]
+        new = NewNotification(made, record, 1000, groups)
+        run_sync(self.client, accept(self.layout.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from galaxy_notify.model.route import Failure, accepted, decode_route
+from galaxy_notify.model.route import Failure, decode_route, initial_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.settlement import Settlement
@@ -213,7 +213,7 @@ def _uncounted(site: Site) -> str:
 def in_no_channel(site: Site) -> str:
     """Plant a route of a channel that no daemon works on, scheduled nowhere."""
     made = member_of(site.notify()).partition("/")[0]
-    key, state = site.keys.notification(made), bytearray(accepted(None))
+    key, state = site.keys.notification(made), bytearray(initial_state(None))
     state[2:28] = b"%013d" % site.now() * 2
     site.client.hset(key, "sms:user-7", bytes(state))
     site.client.hincrby(key, "open", 1)

@@ -10,6 +10,7 @@ from galaxy_notify.fsck.pages import census, survey
 from galaxy_notify.fsck.routes import mend
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support import handed_in, user_scenarios
@@ -42,7 +43,7 @@ def _accept(shard: Shard) -> Call:
         ruled(8, (("push:u1",), None, ""), (("push:u2",), None, "cooldown")),
     ]
     shard.journal |= {f"{item.notification_id}/{r}" for item in items for r in item.routes}
-    return calls.accept(shard.keys, items)
+    return accept(shard.keys, items)
 
 
 def _claim(shard: Shard) -> Call:

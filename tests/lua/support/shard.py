@@ -13,10 +13,11 @@ import msgpack
 import redis
 
 from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import Failure, Route, accepted, decode_route, suppressed
+from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
 from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.settlement import (
@@ -78,25 +79,29 @@ def new(
     expires: int | None = None,
     filler: int = 0,
     born_cancelled: bool = False,
-) -> calls.NewNotification:
+) -> NewNotification:
     """Return notification *number*, ready to be accepted."""
     made = f"{number:032x}"
     record = packed_record(made, len(routes), expires, filler)
-    groups = [calls.Group(accepted(None), routes, due)]
-    return calls.NewNotification(made, record, groups, KEEP, born_cancelled)
+    groups = [Group(initial_state(None, due, born_cancelled), routes)]
+    return NewNotification(made, record, KEEP, groups)
 
 
 def ruled(
     number: int, *groups: tuple[Sequence[str], int | None, str], born_cancelled: bool = False
-) -> calls.NewNotification:
+) -> NewNotification:
     """Return notification *number* with groups of routes: these, when due, and why skipped."""
     made = f"{number:032x}"
     record = packed_record(made, sum(len(routes) for routes, *_ in groups), None, 0)
     found = [
-        calls.Group(suppressed(reason) if reason else accepted(None), routes, due, reason)
+        Group(
+            skipped_state(reason, due) if reason else initial_state(None, due, born_cancelled),
+            routes,
+            reason,
+        )
         for routes, due, reason in groups
     ]
-    return calls.NewNotification(made, record, found, KEEP, born_cancelled)
+    return NewNotification(made, record, KEEP, found)
 
 
 def split(member: str) -> tuple[str, str]:
@@ -119,9 +124,9 @@ class Shard:
         """Run a script at the shard's time."""
         return run_sync(self.client, at(call, self.now))
 
-    def answers(self, *items: calls.NewNotification) -> list[Answer]:
+    def answers(self, *items: NewNotification) -> list[Answer]:
         """Run accept."""
-        found = calls.answers(self.run(calls.accept(self.keys, items)))
+        found = calls.answers(self.run(accept(self.keys, items)))
         for item, answer in zip(items, found, strict=True):
             if answer.word == "accepted":
                 self.journal |= {f"{item.notification_id}/{route}" for route in item.routes}

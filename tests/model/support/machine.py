@@ -11,9 +11,10 @@ import redis
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import PUBLISHABLE, accepted, decode_route
+from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Call, Script
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
 from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed
@@ -101,7 +102,7 @@ class Producers(ShardMachine):
         if not items:
             return
         heads = {c: min(self.model.schedule(c).values(), default=None) for c in CHANNELS}
-        call = calls.accept(self.shard.keys, [_handed_in(item) for item in items])
+        call = accept(self.shard.keys, [_handed_in(item) for item in items])
         answers = calls.answers(self.shard.run(call))
         before = set(self.model.routes)
         assert [a.word for a in answers] == self.model.accept(items, self.now)
@@ -260,7 +261,7 @@ class Operators(Producers):
             self.vanished.add(name)
 
 
-def _handed_in(item: Asked) -> calls.NewNotification:
+def _handed_in(item: Asked) -> NewNotification:
     made = Notification(
         notification_id=item.notification_id,
         created_at_ms=NOW,
@@ -272,7 +273,5 @@ def _handed_in(item: Asked) -> calls.NewNotification:
         idempotency_key="key" if item.keep == KEEPS[1] else "",
     )
     record = encode_notification(made, item.digest)
-    groups = [calls.Group(accepted(None), item.routes, item.due)]
-    return calls.NewNotification(
-        item.notification_id, record, groups, item.keep, item.born_cancelled
-    )
+    groups = [Group(initial_state(None, item.due, item.born_cancelled), item.routes)]
+    return NewNotification(item.notification_id, record, item.keep, groups)
