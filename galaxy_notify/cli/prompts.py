@@ -69,7 +69,11 @@ class Progress:
 
     def advance(self, by: int = 1) -> None:
         """Count on, and show it a few times a second."""
-        self._done += by
+        self.reach(self._done + by)
+
+    def reach(self, done: int) -> None:
+        """Have counted so far, and show it a few times a second."""
+        self._done = done
         if self._shown and monotonic() - self._drawn_at > _REDRAW_S:
             self._drawn_at = monotonic()
             total = "" if self._total is None else f" of {count(self._total)}"

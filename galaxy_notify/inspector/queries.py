@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.model.moments import to_ms
-from galaxy_notify.operations.dead_filter import DeadFilter, moment_ms
+from galaxy_notify.model.moments import moment_ms, to_ms
+from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.place import Place

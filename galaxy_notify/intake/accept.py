@@ -4,7 +4,8 @@ One flow serves threads and asyncio, one intent and a thousand. In order:
 
 1. Plans that no rule decides about are grouped by shard into calls; each call is sent as soon as
    it is full, and the next intents are planned while Redis works on it: that overlap makes a batch
-   more than twice as fast. The round trip ends after the last one.
+   more than twice as fast (docs/decisions/0012-accept-plans-while-it-sends.md). The round trip
+   ends after the last one.
 2. Where rules decide, they are applied first, for many parts together, and the rulings go into
    the calls. Without knowing of any preference nobody looks for them: then Redis answers
    ``consult``, and those intents come here as well.

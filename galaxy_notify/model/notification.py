@@ -156,25 +156,6 @@ def payload_bytes(notification_id: str, kind: str, producer: str, content: bytes
     return len(_BEGINNINGS[0x80]) + texts + len(content) - 1 + len(_CREATED) + 8
 
 
-def encode_notification(notification: Notification, digest: bytes) -> bytes:
-    """Return the record to store; *digest* are the eight bytes to know the same content by."""
-    return encode_record(
-        digest,
-        notification.created_at_ms,
-        notification.type,
-        notification.producer,
-        notification.content,
-        notification.asked_due_ms,
-        notification.expires_at_ms,
-        notification.parts,
-        notification.routes,
-        notification.idempotency_key,
-        notification.request_id,
-        notification.trace_id,
-        notification.traceparent,
-    )
-
-
 def encode_record(digest: bytes, *fields: Any) -> bytes:
     """Return the record with these fields, in the order in which `Notification` has them."""
     size = _ALWAYS

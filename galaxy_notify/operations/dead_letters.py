@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import Member, parse_target
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.operations.dead_actions import Action, Purge, Replay
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.dead_moves import Mover, Outcome, Run
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex, Position, Span
+from galaxy_notify.operations.dead_moves import Action, Mover, Purge, Replay, Run
+from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.redis_inspect.reading import server_now
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Position, Span
 from galaxy_notify.redis_state.place import Place
 
 _CHUNK: Final = 64
@@ -60,10 +61,11 @@ class DeadLetters:
 
     def __init__(self, place: Place) -> None:
         self._index = DeadLetterIndex(place)
+        self._place = place
 
     def now_ms(self) -> int:
         """Return the server's time, by which dead letters die."""
-        return self._index.now_ms()
+        return server_now(self._place)
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
         """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""

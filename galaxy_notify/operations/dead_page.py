@@ -10,7 +10,7 @@ from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.operations.dead_letters import DeadLetters
-from galaxy_notify.redis_state.dead_letters import Position
+from galaxy_notify.redis_state.dead_index import Position
 from galaxy_notify.redis_state.place import Place
 
 MOST_ITEMS: Final = 100

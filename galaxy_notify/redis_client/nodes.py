@@ -15,7 +15,7 @@ from redis.exceptions import MovedError
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.following import AsyncScout, Scout
 from galaxy_notify.redis_client.lookup import ClusterLookup, Lookup, slot_of
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Call, Read, tag_in
 
 C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
 
@@ -171,13 +171,3 @@ def by_node(client: NodesClient | AsyncNodesClient, calls: Sequence[Call | Read]
         part.calls.append(call)
         part.places.append(place)
     return list(found.values())
-
-
-def tag_in(command: Sequence[Any]) -> str | None:
-    """Return the hash tag, with its braces, of the first key of a command."""
-    for part in command[1:]:
-        if isinstance(part, str) and part.startswith("{"):
-            return part[: part.index("}") + 1]
-        if isinstance(part, bytes) and part.startswith(b"{"):
-            return part[: part.index(b"}") + 1].decode()
-    return None

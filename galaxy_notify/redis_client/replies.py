@@ -13,9 +13,9 @@ def moment(score: float) -> int:
     return int(max(-_FAR_MS, min(score, _FAR_MS)))
 
 
-def text(raw: bytes | str) -> str:
-    """Return what Redis holds as text; what is none is marked."""
-    return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+def text(raw: Any) -> str:
+    """Return what Redis holds as text; bytes that are not UTF-8 are marked."""
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
 
 
 def number(raw: Any) -> int:

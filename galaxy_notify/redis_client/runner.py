@@ -10,8 +10,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.confirmation import confirmed, ending_of
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirm, confirmed, ending_of
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,

@@ -38,6 +38,9 @@ from galaxy_notify.redis_client.tls import no_tls_there, tls_there
 from galaxy_notify.redis_client.whereabouts import address_of, note
 
 
+# A call may be given up between its request and its reply: a timeout, a cancelled task, a signal
+# handler that raises. The reply still comes, and the next call on that connection would take it for
+# its own: a receipt of other intents. So each connection counts the replies that it is owed.
 class _Owing:
     """Knows how many replies are yet to come: what owes any is never lent again."""
 

@@ -163,26 +163,6 @@ def reschedule(
     return Call(script("reschedule"), names, [*args, *_flat(changes)])
 
 
-class DeadChange(NamedTuple):
-    """A dead letter's state as it was read, and the one to write if it is still so."""
-
-    notification_id: str
-    route_id: str
-    before: bytes
-    after: bytes
-
-
-def replay(keys: Keys, items: Iterable[DeadChange]) -> Call:
-    """Send dead letters on their way again."""
-    return Call(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(items)])
-
-
-def purge(keys: Keys, items: Iterable[DeadChange], keep_ms: int) -> Call:
-    """Give dead letters up."""
-    args: list[Argument] = [keys.tag, "", keep_ms, *_flat(items)]
-    return Call(script("purge"), [keys.totals, keys.never], args)
-
-
 def pause(keys: Keys, channel: str) -> Call:
     """Stop claiming a channel."""
     return Call(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])

@@ -63,10 +63,6 @@ class Store:
         call, items = calls.heal(self.keys, channel, token, corrections), len(corrections)
         return await self._run(call, lambda reply: calls.words(reply, items))
 
-    async def trim(self, max_len: int, group_idle_ms: int) -> list[Any]:
-        """Shorten the gateway stream as far as its groups allow."""
-        return await self._run(calls.trim(self.keys, max_len, group_idle_ms), list)
-
     async def refresh_primary(self) -> None:
         """Drop idle connections, so that the next call looks the primary up again."""
         await refresh_primary(self._client)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.lua.support.injection import refuse_nth
@@ -96,12 +96,12 @@ class Story:
     def _revive(self) -> Call | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "replay") for m in dead[:3]]
-        return calls.replay(self.shard.keys, changes) if changes else None
+        return dead_rows.replay(self.shard.keys, changes) if changes else None
 
     def _purge(self) -> Call | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "purge") for m in dead[:1]]
-        return calls.purge(self.shard.keys, changes, KEEP) if changes else None
+        return dead_rows.purge(self.shard.keys, changes, KEEP) if changes else None
 
     def _again(self) -> Call | None:
         """Send an earlier call once more, as whoever lost its answer does."""

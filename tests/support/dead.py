@@ -14,7 +14,7 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
@@ -23,6 +23,7 @@ from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accep
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.settlement import Settlement
+from tests.support.records import encode_notification
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
 

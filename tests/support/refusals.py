@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from galaxy_notify.model.route import Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange, RouteChange
+from galaxy_notify.redis_state import calls, dead_rows
+from galaxy_notify.redis_state.calls import RouteChange
+from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.settlement import Settlement
 from tests.support.dead import PLAIN, Graveyard
 
@@ -20,14 +21,14 @@ def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
 def _replayed(yard: Graveyard, member: str) -> str:
     after = yard.route(member).replayed("someone")
     keys = yard.layout.keys(0)
-    run_sync(yard.client, calls.replay(keys, [_changes(yard, member, after)]))
+    run_sync(yard.client, dead_rows.replay(keys, [_changes(yard, member, after)]))
     return "gone"
 
 
 def _purged(yard: Graveyard, member: str) -> str:
     after = yard.route(member).purged("someone")
     keys = yard.layout.keys(0)
-    run_sync(yard.client, calls.purge(keys, [_changes(yard, member, after)], 60_000))
+    run_sync(yard.client, dead_rows.purge(keys, [_changes(yard, member, after)], 60_000))
     return "gone"
 
 

@@ -11,7 +11,7 @@ from galaxy_notify.model.ids import event_id, split_member
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import names, script
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.settings import Settings, settings_from
@@ -102,8 +102,10 @@ class Site(Graveyard):
         """Send a dead letter on its way again."""
         notification_id, _, route_id = member.partition("/")
         before, after = self.state(member) or b"", self.route(member).replayed("me")
-        change = calls.DeadChange(notification_id, route_id, before, after)
-        assert calls.words(run_sync(self.client, calls.replay(self.keys, [change]))) == ["replayed"]
+        change = dead_rows.DeadChange(notification_id, route_id, before, after)
+        assert calls.words(run_sync(self.client, dead_rows.replay(self.keys, [change]))) == [
+            "replayed"
+        ]
 
     def now(self) -> int:
         """Return the server's clock in ms."""

@@ -21,7 +21,7 @@ from galaxy_notify import errors, gateway, inspector, settings
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.tally import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
-from galaxy_notify.http.problems import Problem
+from galaxy_notify.http.responses import Problem
 from galaxy_notify.intake import receipts, unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.json_data import UnfitData

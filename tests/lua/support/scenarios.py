@@ -9,7 +9,7 @@ from galaxy_notify.fsck.notifications import balance, recount
 from galaxy_notify.fsck.pages import census, survey
 from galaxy_notify.fsck.routes import mend
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.calls import Correction
 from galaxy_notify.redis_state.settlement import Settlement
@@ -133,14 +133,16 @@ def _replay(shard: Shard) -> Call:
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "replay") for member in members]
     gone = changes[0]._replace(notification_id=split(f"{9:032x}/")[0])
-    return calls.replay(shard.keys, [*changes, gone])
+    return dead_rows.replay(shard.keys, [*changes, gone])
 
 
 def _purge(shard: Shard) -> Call:
     """Two dead letters and one that is none any more."""
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "purge") for member in members]
-    return calls.purge(shard.keys, [*changes, changes[0]._replace(notification_id="gone")], KEEP)
+    return dead_rows.purge(
+        shard.keys, [*changes, changes[0]._replace(notification_id="gone")], KEEP
+    )
 
 
 def _pause(shard: Shard) -> Call:

@@ -12,19 +12,21 @@ from typing import Any
 import msgpack
 import redis
 
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
-from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
+from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, RouteChange
+from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.settlement import (
     Settled,
     Settlement,
     read_settled,
 )
+from tests.support.records import encode_notification
 from tests.support.servers import Server
 
 NOW = 1_900_000_000_000

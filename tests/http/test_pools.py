@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.http.problems import Problem
-from galaxy_notify.http.seats import Seats
-from galaxy_notify.http.threads import Room, Threads
+from galaxy_notify.http.dependencies import RequestLimit
+from galaxy_notify.http.pools import BlockingPool, BlockingPools
+from galaxy_notify.http.responses import Problem
 from galaxy_notify.settings import settings_from
 
 PLACE: Any = object()
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
+def threads(monkeypatch: pytest.MonkeyPatch) -> BlockingPools:
     """Give rooms on a deployment that nobody asks anything."""
-    monkeypatch.setattr("galaxy_notify.http.threads.open_place", lambda *_, **__: PLACE)
-    return Threads(settings_from({}))
+    monkeypatch.setattr("galaxy_notify.http.pools.open_place", lambda *_, **__: PLACE)
+    return BlockingPools(settings_from({}))
 
 
-async def _full(room: Room, release: threading.Event) -> list[asyncio.Task[Any]]:
+async def _full(room: BlockingPool, release: threading.Event) -> list[asyncio.Task[Any]]:
     """Put as much into a room as it takes, all of it waiting."""
     tasks: list[asyncio.Task[Any]] = []
     while True:
@@ -38,7 +38,7 @@ async def _full(room: Room, release: threading.Event) -> list[asyncio.Task[Any]]
 
 
 @pytest.mark.parametrize("full", ["reads", "changes"])
-def test_room__that_is_full_leaves_the_others_alone(threads: Threads, full: str) -> None:
+def test_room__that_is_full_leaves_the_others_alone(threads: BlockingPools, full: str) -> None:
     """Whatever lists for long, probes are answered and operators replay."""
 
     async def run() -> None:
@@ -54,25 +54,25 @@ def test_room__that_is_full_leaves_the_others_alone(threads: Threads, full: str)
 
 
 def test_seats__some_are_kept_for_operators() -> None:
-    """Producers and readers fill all seats but an eighth; who leaves makes room."""
-    seats = Seats(16)
+    """Producers and readers fill all limit but an eighth; who leaves makes room."""
+    limit = RequestLimit(16)
     scopes: list[dict[str, Any]] = [{"state": {}} for _ in range(15)]
     for _ in scopes:
-        seats.enter()
+        limit.enter()
     for scope in scopes[:14]:
-        seats.take(scope, reserved=False)
+        limit.admit(scope, reserved=False)
     with pytest.raises(Problem, match="14 requests"):
-        seats.take(scopes[14], reserved=False)
-    seats.take(scopes[14], reserved=True)
-    assert seats.refusal is None
-    seats.leave(scopes[0])
-    seats.take(scopes[14], reserved=False)
+        limit.admit(scopes[14], reserved=False)
+    limit.admit(scopes[14], reserved=True)
+    assert limit.refusal is None
+    limit.leave(scopes[0])
+    limit.admit(scopes[14], reserved=False)
 
 
 def test_seats__are_bounded_for_everybody() -> None:
     """Beyond the bound the next request is turned away, whoever sends it."""
-    seats = Seats(1)
+    limit = RequestLimit(1)
     for _ in range(2):
-        seats.enter()
-    assert seats.refusal is not None
-    assert seats.refusal.kind == "busy"
+        limit.enter()
+    assert limit.refusal is not None
+    assert limit.refusal.kind == "busy"

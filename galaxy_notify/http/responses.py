@@ -1,11 +1,11 @@
-"""Every answer that is no success, in the form of RFC 9457."""
+"""Answers: JSON documents, and problems (RFC 9457) for everything that is not a success."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
@@ -18,14 +18,25 @@ from galaxy_notify.errors import (
     ServerRefused,
 )
 from galaxy_notify.intake.receipts import Refusal
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import BUSY, RedisFault
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
-#: Long enough for a server that fails over, short enough for a client that waits.
+#: Long enough for a failover, short enough for a waiting client, in seconds.
 RETRY_AFTER_S: Final = 2
+
+
+#: What goes with every answer: it is not to be kept, shown as another type, or framed.
+ALWAYS_SENT: Final[Sequence[tuple[bytes, bytes]]] = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 class Kind(NamedTuple):
@@ -59,6 +70,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "busy": Kind(503, "Too many requests are in hand"),
 }
 _UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
+#: As many values are named at most.
+_NAMED: Final = 10
+#: Where FastAPI found it: no part of the field's name.
+_PLACES: Final = ("query", "path", "header", "body")
 _CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
 
 
@@ -88,14 +103,14 @@ class Problem(Portable):
 
     def response(self) -> Response:
         """Return the answer."""
-        told: dict[str, object] = {
+        document: dict[str, object] = {
             "type": f"{TYPE_PREFIX}{self.kind}",
             "title": KINDS[self.kind].title,
             "status": self.status,
             "detail": self.detail,
             "errors": self.errors,
         }
-        body = packed(told | self.more)
+        body = packed(document | self.more)
         return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
@@ -105,13 +120,13 @@ def packed(document: object) -> bytes:
 
 
 def packed_list(about: Mapping[str, object], name: str, items: Iterable[object]) -> bytes:
-    """Return a JSON text with a long list, item by item: others have their turn between."""
+    """Return a JSON text with a long list, item by item, so that other threads run in between."""
     head = packed(about)[:-1] + (b"," if about else b"")
     return b"%s%s:[%s]}" % (head, packed(name), b",".join(packed(item) for item in items))
 
 
 def answer_of(body: bytes) -> Response:
-    """Return a JSON text, made where its document was read, as the answer."""
+    """Return a JSON text, packed in the thread that read its document, as the answer."""
     return Response(body, media_type="application/json")
 
 
@@ -128,7 +143,7 @@ def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
 
 
 def refused(error: Invalid | Refusal, more: Mapping[str, object] | None = None) -> Problem:
-    """Return the problem for what was handed in and refused."""
+    """Return the problem for an intent or a value that was refused."""
     detail = f"{error.field}: {error.message}" if error.field else error.message
     errors = [fault(error.field, error.message, error.code)]
     return Problem(_CODES[error.code], detail, errors, more=more)
@@ -139,8 +154,29 @@ def not_valid(field: str, message: str) -> Problem:
     return Problem("invalid", f"{field}: {message}", [fault(field, message)])
 
 
+def refused_values(found: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem that names each value which is not valid."""
+    errors = [fault(_field(one["loc"]), _message(one)) for one in found[:_NAMED]]
+    first = errors[0]
+    return Problem("invalid", f"{first['field']}: {first['message']}", errors)
+
+
+def _field(place: Sequence[str | int]) -> str:
+    steps = list(place[1:] if place and place[0] in _PLACES else place)
+    text = "".join(f"[{one}]" if isinstance(one, int) else f".{printable(one)}" for one in steps)
+    return text.removeprefix(".")
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    if found["type"] == "extra_forbidden":
+        return "is not known"
+    if found["type"] in ("model_type", "model_attributes_type"):
+        return "must be an object"
+    return printable(found["msg"], 200)
+
+
 def internal() -> Problem:
-    """Return the problem for a defect of ours."""
+    """Return the problem for a defect of this server."""
     return Problem("internal", "the log tells more under the request id")
 
 
@@ -160,7 +196,7 @@ def unavailable(
 
 @contextmanager
 def redis_faults() -> Iterator[None]:
-    """Turn what Redis or the deployment answers into a problem that says so."""
+    """Turn errors of Redis and of the deployment into problems."""
     try:
         yield
     except RedisFault as error:

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from galaxy_notify.http import listening as listening_module
-from galaxy_notify.http.listening import PIECE_BYTES, BoundedProtocol, listen
+from galaxy_notify.http import sockets as sockets_module
+from galaxy_notify.http.sockets import PIECE_BYTES, BoundedProtocol, listen
 from tests.support.wait import HANG_S, until
 
 
@@ -74,7 +74,7 @@ def test_body__is_read_a_little_at_a_time() -> None:
 
 def test_client__that_does_not_read_its_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that was given to the connection whole does not keep it for ever."""
-    monkeypatch.setattr(listening_module, "UNREAD_S", 0.05)
+    monkeypatch.setattr(sockets_module, "UNREAD_S", 0.05)
 
     async def talk() -> None:
         async with _connected() as (peer, connection):

@@ -1,4 +1,4 @@
-"""The sockets of the API, and connections that may not dawdle."""
+"""The sockets of the API, and connections with limits of time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any, Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from galaxy_notify.http.manners import ALWAYS_SENT
-from galaxy_notify.http.problems import MEDIA_TYPE, unread
+from galaxy_notify.http.responses import ALWAYS_SENT, MEDIA_TYPE, unread
 from galaxy_notify.telemetry.logs import get_logger
 
 _BACKLOG: Final = 2048
 #: From the connect, or the first byte of a request, to the end of its head.
 HEAD_S: Final = 10.0
-#: A head that is not whole after so much is refused.
+#: The most bytes of a head; a longer one is refused.
 HEAD_BYTES: Final = 1 << 16
-#: What is read at a time: in chunks of one byte it takes 25 ms to take apart, 256 KiB a second.
+#: The most to read at a time, in bytes. In chunks of one byte h11 takes 25 ms to parse this; for
+#: the 256 KiB that asyncio reads it would take a second, in which nothing else is served.
 PIECE_BYTES: Final = 1 << 15
-#: So long what follows an unreadable request is thrown away, so that its answer arrives.
+#: How long the rest of an unreadable request is read and thrown away, so that its answer arrives.
 LINGER_S: Final = 2.0
-#: A client that reads nothing of what it was sent is left after so long.
+#: A client that reads nothing of its answer for this long is dropped.
 UNREAD_S: Final = 30.0
 
 
@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return made
 
 
-def told(error: OSError) -> str:
+def listen_error(error: OSError) -> str:
     """Say why an address cannot be listened on."""
     # asyncio and the look-up of names add their own words, and the address again.
     if error.errno is not None and error.errno > 0:
@@ -57,7 +57,7 @@ def told(error: OSError) -> str:
 
 
 def check_host(host: str) -> None:
-    """Find out whether a host can be listened on, at no port in particular; raise ``OSError``."""
+    """Raise ``OSError`` if a host cannot be listened on, at a port of the system's choice."""
     for one in listen(host, 0):
         one.close()
 
@@ -80,11 +80,11 @@ class BoundedProtocol(H11Protocol):
     _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request; take little at a time, so that others have their turn."""
+        """Wait for the first request; read little at a time, so that others are served, too."""
         super().connection_made(transport)
         # An attribute of asyncio's transport over sockets; its 256 KiB are too much for one turn.
         transport.max_size = PIECE_BYTES  # type: ignore[attr-defined]
-        # Whatever is not sent yet counts as unread.
+        # All that is not sent yet counts as unread.
         transport.set_write_buffer_limits(high=0)
         self._wait_for_head()
 

@@ -1,4 +1,4 @@
-"""The synchronous operations, in threads for each purpose, on one connection to the deployment."""
+"""Threads for blocking operations: a pool for each purpose, one connection to the deployment."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Final, TypeVar
 
-from galaxy_notify.http.problems import redis_faults, unavailable
+from galaxy_notify.http.responses import redis_faults, unavailable
 from galaxy_notify.redis_state.place import Place, open_place
 from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
 
-#: No answer waits longer; what only reads on is left to its end.
+#: The longest wait of an answer; a thread that is still reading then is left to finish.
 DEADLINE_S: Final = 10.0
 
 
@@ -38,8 +38,8 @@ class _Connection:
             self._place.close()
 
 
-class Room:
-    """The threads of one purpose, never without bound: in number, in waiting, in time."""
+class BlockingPool:
+    """The threads of one purpose: bounded in number, in waiting work, and in time."""
 
     def __init__(self, name: str, connection: _Connection, threads: int, in_hand: int) -> None:
         """Prepare; at most *in_hand* operations run or wait at a time."""
@@ -71,13 +71,13 @@ class Room:
 
     def _done(self, task: asyncio.Future[T]) -> None:
         self._in_hand -= 1
-        # Nobody may be left to ask for the error of one that took too long.
+        # The error of an operation that took too long may have no reader left.
         if not task.cancelled():
             task.exception()
 
 
-class Threads:
-    """The rooms for what blocks: readers take no thread from a probe or from an operator.
+class BlockingPools:
+    """The pools for what blocks: readers take no thread from a probe or from an operator.
 
     Together they have fewer threads than the connection to the deployment has connections.
     """
@@ -85,18 +85,18 @@ class Threads:
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is sent before the first call."""
         self._connection = _Connection(settings)
-        self.probes = Room("probes", self._connection, threads=1, in_hand=2)
-        self.reads = Room("reads", self._connection, threads=4, in_hand=32)
-        self.changes = Room("changes", self._connection, threads=2, in_hand=16)
+        self.probes = BlockingPool("probes", self._connection, threads=1, in_hand=2)
+        self.reads = BlockingPool("reads", self._connection, threads=4, in_hand=32)
+        self.changes = BlockingPool("changes", self._connection, threads=2, in_hand=16)
 
     def close(self) -> None:
         """Begin nothing more, and let go of the connection."""
-        for room in (self.probes, self.reads, self.changes):
-            room.close()
+        for pool in (self.probes, self.reads, self.changes):
+            pool.close()
         self._connection.close()
 
 
-class Clock:
+class Deadline:
     """The time that is left for one operation."""
 
     def __init__(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class Clock:
         return monotonic() >= self._end
 
     def pause(self, seconds: float) -> bool:
-        """Wait so long; True where the time is over."""
+        """Wait *seconds*, at most to the end; return whether the time is over."""
         if not self.is_over and seconds:
             threading.Event().wait(min(seconds, max(0.0, self._end - monotonic())))
         return self.is_over

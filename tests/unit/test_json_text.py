@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model import json_text
-from galaxy_notify.model.json_shape import MOST_LEVELS, Limits, Shape, check_shape
-from galaxy_notify.model.json_text import parse_json
+from galaxy_notify.model.json_text import MOST_LEVELS, Limits, Shape, check_shape, parse_json
 
 _TEXT = st.text(st.sampled_from('ab"\\[]{},:é\n'), max_size=12)
 _VALUES = st.recursive(

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from galaxy_notify.http.manners import media_type, without_cookies
+from galaxy_notify.http.body import media_type
+from galaxy_notify.http.middleware import without_cookies
 from tests.support.api import INTENT, PATH, TOKENS, ApiProcess, fields, problem
 from tests.support.servers import Server
 from tests.support.wait import HANG_S

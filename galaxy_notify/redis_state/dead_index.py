@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -11,11 +11,12 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, first_part, part_id
 from galaxy_notify.model.notification import decode_notification
 from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync, run_sync
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_state import dead_rows
 from galaxy_notify.redis_state.dead_rows import (
+    DeadChange,
     DeadEntry,
     DeadRow,
     read_entries,
@@ -52,12 +53,6 @@ class DeadLetterIndex:
         self._client = place.client
         self._confirm = place.confirm
         self._layout = place.layout
-
-    def now_ms(self) -> int:
-        """Return the server's time."""
-        (reply,) = self._read([Read(["TIME"])])
-        seconds, microseconds = sound(reply)
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def newest_ms(self, channels: Sequence[str]) -> int:
         """Return when the last of the dead letters died, 0 where there is none."""
@@ -117,17 +112,26 @@ class DeadLetterIndex:
                     yield Member(part, channel, recipient)
             number += 1
 
-    def replay(self, keys: Keys, changes: Iterable[DeadChange]) -> list[str]:
+    def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Send dead letters of one shard on their way again; answer a word for each."""
-        return calls.words(run_sync(self._client, calls.replay(keys, changes), self._confirm))
+        call = dead_rows.replay(rows[0].keys, [row.replayed(actor) for row in rows])
+        return self._run(call)
 
-    def purge(self, keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> list[str]:
+    def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Give dead letters of one shard up; answer a word for each."""
-        return calls.words(
-            run_sync(self._client, calls.purge(keys, changes, keep_ms), self._confirm)
-        )
+        changes: dict[int, list[tuple[int, DeadChange]]] = {}
+        words: dict[int, str] = {}
+        for place, row in enumerate(rows):
+            if change := row.purged(actor):
+                changes.setdefault(row.keep_ms(self.deployment), []).append((place, change))
+            else:
+                words[place] = self._forget(row)
+        for keep_ms, group in changes.items():
+            call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
+            words |= zip((place for place, _ in group), self._run(call), strict=True)
+        return [words[place] for place in range(len(rows))]
 
-    def forget(self, row: DeadRow) -> str:
+    def _forget(self, row: DeadRow) -> str:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
         (removed,) = self._read([Read(["ZREM", key, row.entry.member])])
@@ -198,6 +202,9 @@ class DeadLetterIndex:
             if sound(score) is None or after.state != rows[place].state:
                 sure[place] = None
         return sure
+
+    def _run(self, call: Call) -> list[str]:
+        return [text(word) for word in run_sync(self._client, call, self._confirm)]
 
     def _read(self, commands: Sequence[Read]) -> list[Any]:
         return run_all_sync(self._client, commands) if commands else []
