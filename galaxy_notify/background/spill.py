@@ -87,8 +87,7 @@ class Spill:
         return intents
 
     def _delete(self, db: sqlite3.Connection) -> None:
-        with db:
-            db.execute("DELETE FROM batches WHERE id <= ?", (self._read,))
+        db.execute("DELETE FROM batches WHERE id <= ?", (self._read,))
         self._settled = self._read
         if self._read == self._written:
             db.execute("VACUUM")
