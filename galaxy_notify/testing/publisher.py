@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from math import inf
 from typing import Any, Final, TypeVar
@@ -16,11 +17,11 @@ from typing import Any, Final, TypeVar
 import redis.asyncio
 
 from galaxy_notify.errors import StreamRefused
-from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.publishing.publisher import Pace, Publisher
+from galaxy_notify.publishing.claimer import Leased, claim_limits
+from galaxy_notify.publishing.publisher import Publisher
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.publishing.state import Policy, PublisherState, ShardState
 from galaxy_notify.redis_client.environment import Environment
-from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
@@ -30,8 +31,6 @@ from galaxy_notify.telemetry import Telemetry
 T = TypeVar("T")
 #: The name of the only worker, as history and failures show it.
 WORKER: Final = "testing"
-_CLAIM_BYTES: Final = 4 << 20
-_RECORD_FRAME_BYTES: Final = 4096
 
 
 class LocalPublisher:
@@ -40,8 +39,7 @@ class LocalPublisher:
     def __init__(self, environment: Environment, settings: Settings, policy: Policy) -> None:
         """Prepare; nothing runs before `publish_due`."""
         self._client = environment.open_async(settings)
-        self._settings = settings
-        self._policy = policy
+        self._publisher = PublisherState(settings, policy, Telemetry.off(), about={})
         self._tokens = count(1)
 
     def publish_due(self) -> None:
@@ -49,46 +47,37 @@ class LocalPublisher:
         _run(self._all())
 
     async def _all(self) -> None:
-        layout = Layout(self._settings.redis.prefix, self._policy.deployment)
-        for keys in layout.all_keys:
-            shard = _Shard(self._client, keys, self._policy)
-            for channel in self._policy.deployment.channels:
-                while await shard.publish(channel, self._token(), self._limits):
+        settings, deployment = self._publisher.settings, self._publisher.policy.deployment
+        for keys in Layout(settings.redis.prefix, deployment).all_keys:
+            shard = _Shard(self._client, self._publisher, keys)
+            for channel in deployment.channels:
+                while await shard.publish(channel, self._token()):
                     pass
         await self._client.aclose()
 
-    @property
-    def _limits(self) -> ClaimLimits:
-        return ClaimLimits(
-            members=self._settings.worker.batch_size,
-            ttl_ms=self._settings.worker.lease_ttl_ms,
-            bytes=_CLAIM_BYTES,
-            record_bytes=self._settings.limits.max_payload_bytes + _RECORD_FRAME_BYTES,
-            # Nothing trims the stream, so it may grow as it likes.
-            hold_at=0,
-        )
-
     def _token(self) -> str:
-        return f"{WORKER}:0:{self._settings.worker.lease_ttl_ms}:{next(self._tokens):016x}"
+        ttl_ms = self._publisher.settings.worker.lease_ttl_ms
+        return f"{WORKER}:0:{ttl_ms}:{next(self._tokens):016x}"
 
 
 class _Shard:
     """What publishes one shard."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, policy: Policy) -> None:
-        telemetry = Telemetry.off()
+    def __init__(self, client: redis.asyncio.Redis, publisher: PublisherState, keys: Keys) -> None:
+        policy, telemetry = publisher.policy, publisher.telemetry
         reporter = Reporter(telemetry, keys, WORKER, policy.deployment.max_attempts)
+        # Nothing trims the stream, so it may grow beyond its length.
+        self._limits = replace(claim_limits(publisher.settings), hold_at=0)
         self._store = Store(client, keys, telemetry.script_ran)
-        # However long an encoder takes, as with a debugger in it: no lease lapses meanwhile.
-        pace = Pace(patience_s=inf, stopping=lambda: False, progressed=lambda: None)
-        self._publisher = Publisher(self._store, policy, reporter, pace)
+        self._publisher = Publisher(self._store, ShardState(publisher, keys), reporter)
 
-    async def publish(self, channel: str, token: str, limits: ClaimLimits) -> bool:
-        """Settle a batch of a channel and tell whether there was one."""
-        claim = await self._store.claim(channel, token, limits)
+    async def publish(self, channel: str, token: str) -> bool:
+        """Settle a batch of a channel and return whether there was one."""
+        claim = await self._store.claim(channel, token, self._limits)
         if not claim.members:
             return False
-        outcome = await self._publisher.settle(channel, claim, since=0.0)
+        # However long an encoder takes, as with a debugger in it: no lease lapses meanwhile.
+        outcome = await self._publisher.settle(Leased(channel, claim, since=inf))
         if outcome.refused:
             raise StreamRefused(outcome.refused)
         return True
