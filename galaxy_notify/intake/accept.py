@@ -27,14 +27,10 @@ from galaxy_notify.intake.rules.collapse import supersede
 from galaxy_notify.intake.rules.recipients import Recipient, recipients_of
 from galaxy_notify.intake.rules.rulings import Ruling, apply_rules
 from galaxy_notify.intake.unknown import Unknown, in_doubt, with_missing_rights
+from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.flows import Flow, Send, sound_or
 from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state.accept_calls import (
-    AcceptCall,
-    AcceptCalls,
-    NewNotification,
-    Outcome,
-)
+from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
 from galaxy_notify.redis_state.deployment import Layout
 
 _PARTS_PER_ROUND: Final = 32

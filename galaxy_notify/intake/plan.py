@@ -22,9 +22,14 @@ from galaxy_notify.model.intent import (
     pack_content,
     routes_of,
 )
-from galaxy_notify.model.notification import DIGEST_BYTES, encode_record, payload_bytes
+from galaxy_notify.model.notification import (
+    DIGEST_BYTES,
+    Group,
+    NewNotification,
+    encode_record,
+    payload_bytes,
+)
 from galaxy_notify.model.route import initial_state
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.telemetry.tracing import current_traceparent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.model.notification import Group, NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.deployment import Layout
@@ -15,31 +16,6 @@ UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
-
-
-class Group(NamedTuple):
-    """Routes of a notification that begin with the same state, and why a rule *skipped* them."""
-
-    state: bytes
-    routes: Sequence[str]
-    skipped: str = ""
-
-
-class NewNotification(NamedTuple):
-    """A notification, or a part of it, ready to be accepted.
-
-    *keep_ms* is how long it is kept where none of its routes waits.
-    """
-
-    notification_id: str
-    record: bytes
-    keep_ms: int
-    groups: Sequence[Group]
-
-    @property
-    def routes(self) -> list[str]:
-        """Return the ids of all its routes."""
-        return [route for group in self.groups for route in group.routes]
 
 
 def accept(
