@@ -42,13 +42,12 @@ PRAGMA user_version = {_VERSION};
 CREATE TABLE batches (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, packed BLOB NOT NULL);
 COMMIT;
 """
-# NORMAL: a commit survives the process, a checkpoint the machine: each second, and after 16 MiB.
+# NORMAL: a commit survives the process, a checkpoint the machine: each second, and after 4 MiB.
 # FULL waits for the disk with each commit: docs/background.md has what that costs.
 # What was sent stays in the file until it is emptied: to overwrite it would cost a write for each.
 _TUNE: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-PRAGMA wal_autocheckpoint = 4096;
 PRAGMA secure_delete = OFF;
 PRAGMA temp_store = MEMORY;
 """

@@ -13,6 +13,7 @@ import pytest
 
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.embedded.binaries import ServerBinary
+from galaxy_notify.errors import ConfigurationError
 from tests.support.background import NOWHERE, background, drained, enqueue, events, is_exact
 from tests.support.intents import PLAIN
 from tests.support.program import ROOT, environment
@@ -198,6 +199,52 @@ def test_full_disk__drops_and_says_why(path: Path, lines: Lines) -> None:
     assert is_exact(closed.stats)
     assert closed.spilled == 0
     assert len(closed.remaining) + len(closed.unknown) >= 15
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder on a disk of 1 MiB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "gn-test", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], capture_output=True, check=True)
+
+
+@pytest.mark.extended
+def test_full_disk__sends_what_is_on_it(
+    server: Server, found: Found, small_disk: Path, lines: Lines
+) -> None:
+    """What fits is sent when Redis is back, and the disk is used again; the rest is counted."""
+    site = found(server)
+    options = {"capacity": 100, "on_full": "spill", "spill_path": small_disk / "spill"}
+    with proxied(server.socket) as proxy, background(proxy.url, **options) as notifier:
+        with proxy.down():
+            while "spill_failed" not in notifier.stats().dropped:
+                enqueue(notifier, "u", body="x" * 5000)
+        drained(notifier)
+        stats = notifier.stats()
+        assert stats.accepted == stats.enqueued - sum(stats.dropped.values())
+        assert stats.accepted > 120
+        with proxy.down():
+            wait_until(
+                lambda: enqueue(notifier, "u") and notifier.stats().spilled,
+                "the disk takes something again",
+            )
+        drained(notifier)
+    assert {"spill unusable", "spill usable again"} <= set(events(lines))
+    assert site.total("accepted") == notifier.stats().accepted
+
+
+@pytest.mark.extended
+def test_spill__in_a_folder_that_is_read_only_is_refused(small_disk: Path) -> None:
+    """It is refused when the notifier is made, in one line with the path."""
+    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+    Spill(small_disk / "spill", 1 << 20).close()
+    subprocess.run(remount, check=True)
+    for name in ("spill", "other"):
+        with pytest.raises(ConfigurationError, match=r"spill_path: .*: Read-only"):
+            Spill(small_disk / name, 1 << 20)
 
 
 def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
