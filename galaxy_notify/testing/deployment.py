@@ -12,7 +12,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.gateway.event import Event, Position, decode_event
 from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.joining import join_deployment_sync
 from galaxy_notify.redis_state.keys import Keys

@@ -1,7 +1,7 @@
 """The work of a daemon, done when a test asks for it and until nothing is due.
 
-Claim, encode and settle are the daemon's own. Left out is what time and other processes ask
-for: rests, wake-ups, heartbeats, taking turns, the janitor.
+Claim, encode and settle are the daemon's own. Left out is what time and other processes ask for:
+rests, wake-ups, heartbeats, taking turns, the janitor.
 """
 
 from __future__ import annotations
@@ -11,27 +11,24 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from math import inf
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import redis.asyncio
 
 from galaxy_notify.errors import StreamRefused
-from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.publishing.publisher import Pace, Publisher
+from galaxy_notify.publishing.claimer import Leased, claim_limits
+from galaxy_notify.publishing.publisher import Publisher
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.publishing.state import Policy, PublisherState, ShardState
 from galaxy_notify.redis_client.environment import Environment
-from galaxy_notify.redis_state.calls import ClaimLimits
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 
-T = TypeVar("T")
 #: The name of the only worker, as history and failures show it.
 WORKER: Final = "testing"
-_CLAIM_BYTES: Final = 4 << 20
-_RECORD_FRAME_BYTES: Final = 4096
 
 
 class LocalPublisher:
@@ -40,65 +37,55 @@ class LocalPublisher:
     def __init__(self, environment: Environment, settings: Settings, policy: Policy) -> None:
         """Prepare; nothing runs before `publish_due`."""
         self._client = environment.open_async(settings)
-        self._settings = settings
-        self._policy = policy
-        self._tokens = count(1)
+        self._state = PublisherState(settings, policy, Telemetry.off(), about={})
+        self._layout = Layout(settings.redis.prefix, policy.deployment)
+        self._claims = count(1)
 
     def publish_due(self) -> None:
         """Bring every route that is due now to an outcome, also from within a running loop."""
-        _run(self._all())
+        _run(self._publish_all())
 
-    async def _all(self) -> None:
-        layout = Layout(self._settings.redis.prefix, self._policy.deployment)
-        for keys in layout.all_keys:
-            shard = _Shard(self._client, keys, self._policy)
-            for channel in self._policy.deployment.channels:
-                while await shard.publish(channel, self._token(), self._limits):
+    async def _publish_all(self) -> None:
+        for keys in self._layout.all_keys:
+            shard = _Shard(self._client, self._state, keys)
+            for channel in self._state.settings.worker.channels:
+                while await shard.publish(channel, self._token()):
                     pass
         await self._client.aclose()
 
-    @property
-    def _limits(self) -> ClaimLimits:
-        return ClaimLimits(
-            members=self._settings.worker.batch_size,
-            ttl_ms=self._settings.worker.lease_ttl_ms,
-            bytes=_CLAIM_BYTES,
-            record_bytes=self._settings.limits.max_payload_bytes + _RECORD_FRAME_BYTES,
-            # Nothing trims the stream, so it may grow as it likes.
-            hold_at=0,
-        )
-
     def _token(self) -> str:
-        return f"{WORKER}:0:{self._settings.worker.lease_ttl_ms}:{next(self._tokens):016x}"
+        return f"{WORKER}:0:{self._state.settings.worker.lease_ttl_ms}:{next(self._claims):016x}"
 
 
 class _Shard:
     """What publishes one shard."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, policy: Policy) -> None:
-        telemetry = Telemetry.off()
-        reporter = Reporter(telemetry, keys, WORKER, policy.deployment.max_attempts)
-        self._store = Store(client, keys, telemetry.script_ran)
-        # However long an encoder takes, as with a debugger in it: no lease lapses meanwhile.
-        pace = Pace(patience_s=inf, stopping=lambda: False, progressed=lambda: None)
-        self._publisher = Publisher(self._store, policy, reporter, pace)
+    def __init__(self, client: redis.asyncio.Redis, process: PublisherState, keys: Keys) -> None:
+        max_attempts = process.policy.deployment.max_attempts
+        reporter = Reporter(process.telemetry, keys, WORKER, max_attempts)
+        self._limits = claim_limits(process.settings)
+        self._store = Store(client, keys, process.telemetry.script_ran)
+        self._publisher = Publisher(self._store, ShardState(process, keys), reporter)
 
-    async def publish(self, channel: str, token: str, limits: ClaimLimits) -> bool:
-        """Settle a batch of a channel and tell whether there was one."""
-        claim = await self._store.claim(channel, token, limits)
+    async def publish(self, channel: str, token: str) -> bool:
+        """Settle a batch of a channel; False if nothing was due."""
+        claim = await self._store.claim(channel, token, self._limits, alone=False)
         if not claim.members:
             return False
-        outcome = await self._publisher.settle(channel, claim, since=0.0)
+        # It was claimed at the end of time: however long an encoder takes, as with a debugger in
+        # it, nothing is released for that.
+        outcome = await self._publisher.settle(Leased(channel, claim, since=inf))
         if outcome.refused:
             raise StreamRefused(outcome.refused)
         return True
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end; where a loop runs already, in a thread that ends with it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        asyncio.run(work)
+        return
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        thread.submit(asyncio.run, work).result()
