@@ -2,6 +2,8 @@
 
 It is fakeredis, which keeps the data and runs the scripts; only its three clocks are replaced. What
 is above the socket is what ships: connections, their pools, the packing and the reading of replies.
+
+Why an imitation: docs/decisions/0013-fakeredis-for-quick-tests-only.md
 """
 
 from __future__ import annotations
