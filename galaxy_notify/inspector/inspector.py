@@ -30,11 +30,12 @@ from galaxy_notify.redis_client.access import settings_at
 from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.tries import is_final
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.joining import adopt_deployment_sync
+from galaxy_notify.redis_state.joining import adopt_deployment
 from galaxy_notify.redis_state.place import Place
 
 if TYPE_CHECKING:
@@ -154,5 +155,5 @@ class Inspector(NotCopied):
     def _place(self) -> Place:
         # Read each time: whoever looks for long must see the channels of a daemon started since,
         # and must not read a server that holds another deployment by the shards of the last one.
-        found = adopt_deployment_sync(self._client, self._prefix)
+        found = run_flow_sync(self._client, adopt_deployment(self._prefix))
         return Place(self._client, Layout(self._prefix, found))

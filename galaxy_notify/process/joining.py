@@ -16,6 +16,7 @@ from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.failed_calls import refuse_permanent
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import at_shard, node_of, refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
 from galaxy_notify.redis_state.deployment import Deployment, Layout
@@ -76,7 +77,7 @@ async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -
     layout, user = Layout(own.prefix, mine), user_name(settings)
     try:
         await check_rights(client, layout.keys(0), role, user)
-        await join_deployment(client, own.prefix, mine, lead=role is Role.DAEMON)
+        await run_flow(client, join_deployment(own.prefix, mine, lead=role is Role.DAEMON))
         by_node = {node_of(at_shard(client, keys.tag)): keys for keys in layout.all_keys}
         for keys in by_node.values():
             await check_durability(client, keys, Confirm.of(own.durability))

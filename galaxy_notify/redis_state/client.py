@@ -22,9 +22,9 @@ from galaxy_notify.redis_client.still_agreed import StillAgreed
 from galaxy_notify.redis_client.tries import Tries, is_final
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import (
-    adopt_deployment_sync,
+    adopt_deployment,
     check_disk_sync,
-    join_deployment_sync,
+    join_deployment,
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
@@ -36,28 +36,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SyncClient:
-    """Runs scripts for `Notifier`; safe to share between threads."""
+class DeploymentClient:
+    """What the clients of threads and of tasks have in common: whom they ask, and for what."""
+
+    _owner = "Notifier"
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        adopt: bool,
-        pauses_s: Sequence[float] = SHORT_PAUSES_S,
-        environment: Environment = REAL,
+        self, settings: Settings, adopt: bool, pauses_s: Sequence[float], environment: Environment
     ) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         A call is tried once more after each of the pauses.
         """
         self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = environment.open_sync(settings, agreed=self._agreed if adopt else None)
         #: What the time is, in epoch ms.
         self.now_ms = environment.now_ms
         self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)
-        self._prefix = settings.redis.prefix
+        self._first = Keys(settings.redis.prefix, 0)
         #: Where Redis is, for people.
         self.server = server_name(settings)
         self._mine = Deployment.from_settings(settings)
@@ -71,7 +67,28 @@ class SyncClient:
     def check_open(self) -> None:
         """Raise `AlreadyClosed` once it was closed."""
         if self._is_closed:
-            raise AlreadyClosed.named("Notifier")
+            raise AlreadyClosed.named(self._owner)
+
+    def _join(self) -> Flow[Deployment]:
+        if self._adopt:
+            return adopt_deployment(self._first.prefix)
+        return join_deployment(self._first.prefix, self._mine)
+
+
+class SyncClient(DeploymentClient):
+    """Runs scripts for `Notifier`; safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        pauses_s: Sequence[float] = SHORT_PAUSES_S,
+        environment: Environment = REAL,
+    ) -> None:
+        """Prepare; see `DeploymentClient`."""
+        super().__init__(settings, adopt, pauses_s, environment)
+        self._client = environment.open_sync(settings, agreed=self._agreed if adopt else None)
 
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
@@ -152,29 +169,22 @@ class SyncClient:
             return error
         with suppress(RedisFault):
             return error.lacking(
-                run_flow_sync(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+                run_flow_sync(self._client, missing_rights(self._first, Role.PRODUCER))
             )
         return error
 
     def _joined(self) -> Layout:
         for pause in (*self._pauses_s, None):
             try:
-                found = self._join()
+                found = run_flow_sync(self._client, self._join())
+                check_disk_sync(self._client, self._first, self._confirm)
                 break
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (self._explained(error)) from error.__cause__
                 refresh_primary_sync(self._client)
                 time.sleep(jittered(pause or 0))
-        return Layout(self._prefix, found)
-
-    def _join(self) -> Deployment:
-        if self._adopt:
-            found = adopt_deployment_sync(self._client, self._prefix)
-        else:
-            found = join_deployment_sync(self._client, self._prefix, self._mine)
-        check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
-        return found
+        return Layout(self._first.prefix, found)
 
 
 def doubted(error: RedisFault, flow: Flow[Any]) -> RedisFault:

@@ -13,8 +13,9 @@ from galaxy_notify.gateway.event import Event, Position, decode_event
 from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.publishing.state import Policy
+from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.joining import join_deployment_sync
+from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import settings_from
 from galaxy_notify.testing.publisher import WORKER, LocalPublisher
@@ -61,7 +62,7 @@ class LocalDeployment:
         self._settings = settings
         self._layout = Layout(settings.redis.prefix, policy.deployment)
         self._client = self._environment.open_sync(settings)
-        join_deployment_sync(self._client, settings.redis.prefix, policy.deployment)
+        run_flow_sync(self._client, join_deployment(settings.redis.prefix, policy.deployment))
         self._publisher = LocalPublisher(self._environment, settings, policy)
 
     def __enter__(self) -> Self:

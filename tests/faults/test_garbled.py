@@ -19,6 +19,7 @@ from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow, run_flow_sync
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state import leases
@@ -29,7 +30,6 @@ from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.joining import (
     check_durability,
     join_deployment,
-    join_deployment_sync,
 )
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.leases import Release, Settlement
@@ -68,7 +68,7 @@ async def _rouse(client: Client) -> None:
 
 
 async def _join(client: Client) -> None:
-    await join_deployment(client, "gn", Deployment(), lead=True)
+    await run_flow(client, join_deployment("gn", Deployment(), lead=True))
 
 
 async def _tidy_up(client: Client) -> None:
@@ -167,7 +167,7 @@ def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
             sync_client(proxy.url, socket_timeout=_PATIENCE_S) as client,
             suppress(RedisFault),
         ):
-            join_deployment_sync(client, "gn", Deployment())
+            run_flow_sync(client, join_deployment("gn", Deployment()))
             run_sync(client, claim)
 
 

@@ -16,6 +16,7 @@ from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.state_check import MENDED
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.joining import join_deployment
@@ -39,7 +40,7 @@ def joins(stage: Stage) -> Iterator[None]:
         client = open_async(site.settings_at(stage.url), connections=1, name="x")
         try:
             for _ in range(2):
-                await join_deployment(client, "gn", site.place.deployment, lead=True)
+                await run_flow(client, join_deployment("gn", site.place.deployment, lead=True))
             await read_gauges(client, site.keys, ["push"])
         finally:
             await client.aclose()
