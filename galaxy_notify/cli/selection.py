@@ -146,6 +146,11 @@ def selecting(kind: Kind) -> Callable[[Command], Command]:
 _BOUNDS: Final = ("since", "until", "limit", "everything")
 
 
+def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
+    """Return the option of a filter of which any of several values will do."""
+    return click.option(name, parameter, multiple=True, help=f"{text} May be repeated.", **more)
+
+
 def moment_options(event: str) -> Option:
     """Add ``--since`` and ``--until``, which bound when *event* happened."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.change import cancel_flow, reschedule_flow
-from galaxy_notify.intake.plan import IntentLike, Plan, now_ms, plans_of, request_of
+from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
@@ -18,6 +18,7 @@ from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow
@@ -42,9 +43,11 @@ class Notifier(NotCopied):
     `AlreadyClosed` after `close`.
     """
 
-    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, adopt: bool = False, environment: Environment = REAL
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
-        self._client = SyncClient(settings, adopt=adopt)
+        self._client = SyncClient(settings, adopt=adopt, environment=environment)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -67,7 +70,7 @@ class Notifier(NotCopied):
         accepted once, whichever of the calls got through.
         """
         self._client.check_open()
-        request = request_of(intent, notification_id)
+        request = request_of(intent, notification_id, self._client.now_ms())
         if isinstance(request, Receipt):
             return request
         try:
@@ -91,7 +94,9 @@ class Notifier(NotCopied):
         while chunk := source.chunk():
             try:
                 layout = self._client.layout()
-                receipts += self._accept(layout, plans_of(chunk, layout.deployment))
+                receipts += self._accept(
+                    layout, plans_of(chunk, layout.deployment, self._client.now_ms())
+                )
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -131,7 +136,7 @@ class Notifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        at_ms = now_ms()
+        at_ms = self._client.now_ms()
         return self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
         )
@@ -163,12 +168,19 @@ class Notifier(NotCopied):
 class AsyncNotifier(NotCopied):
     """`Notifier` for asyncio: the same promises, with await."""
 
-    def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool = False,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
 
         *once* leaves short faults to the caller, who tries again.
         """
-        self._client = AsyncClient(settings, adopt=adopt, once=once)
+        self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
 
     @classmethod
@@ -186,8 +198,8 @@ class AsyncNotifier(NotCopied):
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
         self._client.check_open()
         await self._client.turn()
-        run = self._planner.run_for
-        request = await run(intent, lambda: request_of(intent, notification_id))
+        run, at_ms = self._planner.run_for, self._client.now_ms()
+        request = await run(intent, lambda: request_of(intent, notification_id, at_ms))
         if isinstance(request, Receipt):
             return request
         try:
@@ -209,7 +221,8 @@ class AsyncNotifier(NotCopied):
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
-                planned = await self._planner.plans_of(chunk, layout.deployment)
+                at_ms = self._client.now_ms()
+                planned = await self._planner.plans_of(chunk, layout.deployment, at_ms)
                 receipts += await self._accept(layout, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
@@ -244,7 +257,7 @@ class AsyncNotifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        at_ms = now_ms()
+        at_ms = self._client.now_ms()
         return await self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_client.faults import GARBLED, Fault, RedisFault, Remedy, classify
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, classify
 from galaxy_notify.redis_client.scripts import Call, Read, tag_in
 
 #: Shorter than the bound of a call, so that the server says how many had it in time.
@@ -96,9 +96,8 @@ class Confirm:
                     return Fault(fault.code, Remedy.CONFIGURE, f"redis.durability: {fault.text}")
                 return _unconfirmed(fault.text)
         answer = replies[-1]
-        try:
-            had = int(answer[0] if isinstance(answer, list) else answer)
-        except GARBLED:
+        had = answer[0] if isinstance(answer, list) and answer else answer
+        if type(had) is not int:
             return _unconfirmed(f"{self.wait[0]} answered what cannot be read")
         if had >= self.wanted:
             return None

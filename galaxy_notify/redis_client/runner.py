@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import redis
 import redis.asyncio
@@ -67,6 +67,9 @@ def run_all_sync(
     return SyncRound(client, confirm).replies(calls)
 
 
+_PLAIN: Final = frozenset({redis.Redis, redis.asyncio.Redis})
+
+
 class _Round:
     """One round trip under way: calls are written as they are made, and answered together.
 
@@ -80,7 +83,12 @@ class _Round:
 
     def __init__(self, client: Any, confirm: Confirm | None = None) -> None:
         """Prepare; no connection is taken before there is something to write."""
-        self._client: Any = sole(client)
+        # To ask whether one of redis-py's clients is another class is slow: they are protocols.
+        is_plain = type(client) in _PLAIN
+        self._client: Any = client if is_plain else sole(client)
+        self._is_cluster = not is_plain and isinstance(
+            self._client, (NodesClient, AsyncNodesClient)
+        )
         self._pool: Any = self._client.connection_pool
         self._confirm = confirm
         self._connection: Any = None
@@ -98,9 +106,6 @@ class _Round:
         self._fault = fault_of(error)
         self.drop()
 
-    def _is_written_last(self) -> bool:
-        return self._fault is not None or isinstance(self._client, NodesClient | AsyncNodesClient)
-
 
 class SyncRound(_Round):
     """A round trip of a thread."""
@@ -108,7 +113,7 @@ class SyncRound(_Round):
     def send(self, call: Call) -> None:
         """Write a call, without waiting for anything but room in the socket."""
         self.calls.append(call)
-        if self._is_written_last():
+        if self._fault is not None or self._is_cluster:
             return
         data = packed(call.command)
         try:
@@ -124,24 +129,25 @@ class SyncRound(_Round):
         self.calls += calls
         if self._fault is not None:
             raise self._fault
-        if isinstance(self._client, NodesClient):
+        if self._is_cluster:
             parts = by_node(self._client, self.calls)
             return _together(parts, [_tried_sync(part, self._confirm) for part in parts])
-        with as_fault("a pipeline"):
+        try:
             replies = self._exchange(calls)
-            unknown = _unknown(replies)
-            if unknown:
+            if unknown := _unknown(replies):
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
                     self._client.script_load(source)
                 self.calls = missing
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
         """Write the last calls and read all replies; what was refused is an error in its place."""
-        ending = ending_of(self.calls, self._confirm)
+        ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
             self._write(_packed_together((*calls, *ending)))
             replies = [self._reply(call) for call in (*self.calls, *ending)]
@@ -150,7 +156,7 @@ class SyncRound(_Round):
             raise
         connection, self._connection = self._connection, None
         self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm)
+        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
 
     def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
@@ -175,7 +181,7 @@ class Round(_Round):
             # To make and pack a call may take milliseconds: others have their turn between.
             await asyncio.sleep(0)
         self.calls.append(call)
-        if self._is_written_last():
+        if self._fault is not None or self._is_cluster:
             return
         data = packed(call.command)
         try:
@@ -184,32 +190,30 @@ class Round(_Round):
             self._failed(error)
 
     async def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
-        """Write these calls too; return a reply, or a fault, for each of all calls.
-
-        Raises `RedisFault` where no node could be asked.
-        """
+        """Write these calls too, and return all replies; see `SyncRound.replies`."""
         self.calls += calls
         if self._fault is not None:
             raise self._fault
-        if isinstance(self._client, AsyncNodesClient):
+        if self._is_cluster:
             parts = by_node(self._client, self.calls)
             tried = (_tried(part, self._confirm) for part in parts)
             return _together(parts, await asyncio.gather(*tried))
-        with as_fault("a pipeline"):
+        try:
             replies = await self._exchange(calls)
-            unknown = _unknown(replies)
-            if unknown:
+            if unknown := _unknown(replies):
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
                     await self._client.script_load(source)
                 self.calls = missing
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
-        """Write the last calls and read all replies; what was refused is an error in its place."""
-        ending = ending_of(self.calls, self._confirm)
+        """Write the last calls and read all replies."""
+        ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
             await self._write(_packed_together((*calls, *ending)))
             replies = [await self._reply(call) for call in (*self.calls, *ending)]
@@ -218,7 +222,7 @@ class Round(_Round):
             raise
         connection, self._connection = self._connection, None
         await self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm)
+        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
 
     async def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
@@ -235,13 +239,13 @@ class Round(_Round):
 
 
 def _packed_together(calls: Sequence[Call | Read]) -> list[bytes]:
-    """Return calls as one text, so that they leave in as few packets as there can be."""
-    pieces = [piece for call in calls for piece in packed_words(*call.command)]
-    return [b"".join(pieces)] if len(pieces) > 1 else pieces
+    """Return calls as one text: they leave in few packets."""
+    if len(calls) == 1 and isinstance(calls[0], Call):
+        return packed(calls[0].command)
+    return [b"".join([piece for call in calls for piece in packed_words(*call.command)])]
 
 
 def _unknown(replies: Sequence[Any]) -> list[int]:
-    """Return the places of the calls whose script the server does not know."""
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
@@ -265,9 +269,9 @@ async def _tried(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
     """Return all replies in order; what a node did not answer is a fault at each place."""
-    if tried and all(isinstance(answer, RedisFault) for answer in tried):
-        assert isinstance(tried[0], RedisFault)
-        raise tried[0]
+    faults = [answer for answer in tried if isinstance(answer, RedisFault)]
+    if faults and len(faults) == len(tried):
+        raise faults[0]
     replies: dict[int, Any] = {}
     for part, answer in zip(parts, tried, strict=True):
         found = [answer] * len(part.places) if isinstance(answer, RedisFault) else answer

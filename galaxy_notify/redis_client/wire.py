@@ -230,8 +230,8 @@ class _FollowingTls(AsyncFollows, _Tls):
     pass
 
 
-class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
-    pass
+class Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
+    """A connection to a socket on this machine."""
 
 
 class _SyncTcp(_SyncConnection, redis.Connection):
@@ -267,14 +267,14 @@ class _SyncFollowingTls(Follows, _SyncTls):
     pass
 
 
-class _SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
-    pass
+class SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
+    """A connection to a socket on this machine."""
 
 
 FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _Tcp,
     redis.asyncio.SSLConnection: _Tls,
-    redis.asyncio.UnixDomainSocketConnection: _Unix,
+    redis.asyncio.UnixDomainSocketConnection: Unix,
 }
 FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _FollowingTcp,
@@ -283,7 +283,7 @@ FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
 SYNC: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncTcp,
     redis.SSLConnection: _SyncTls,
-    redis.UnixDomainSocketConnection: _SyncUnix,
+    redis.UnixDomainSocketConnection: SyncUnix,
 }
 SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncFollowingTcp,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.model.notification import Group, NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.deployment import Layout
@@ -15,31 +16,6 @@ UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
-
-
-class Group(NamedTuple):
-    """Routes of a notification that begin with the same state, and why a rule *skipped* them."""
-
-    state: bytes
-    routes: Sequence[str]
-    skipped: str = ""
-
-
-class NewNotification(NamedTuple):
-    """A notification, or a part of it, ready to be accepted.
-
-    *keep_ms* is how long it is kept where none of its routes waits.
-    """
-
-    notification_id: str
-    record: bytes
-    keep_ms: int
-    groups: Sequence[Group]
-
-    @property
-    def routes(self) -> list[str]:
-        """Return the ids of all its routes."""
-        return [route for group in self.groups for route in group.routes]
 
 
 def accept(
@@ -83,33 +59,17 @@ class AcceptCall(NamedTuple):
         """Return the call."""
         return accept(self.keys, self.items, ruled=self.ruled)
 
-    def outcomes(self, reply: Any) -> list[Outcome]:
-        """Return what a reply, or a fault in its place, says of each part."""
-        return [
-            Outcome(
-                word,
-                detail,
-                sum([len(group.routes) for group in item.groups]),
-                sum([len(group.routes) for group in item.groups if group.skipped]),
-            )
-            for item, (word, detail) in zip(self.items, self._answers(reply), strict=True)
-        ]
-
-    def _answers(self, reply: Any) -> list[tuple[str, str]]:
-        """Return a word and a detail for each part; what cannot be read says nothing of any."""
-        size = len(self.items)
-        if isinstance(reply, RedisFault):
-            return [("fault" if reply.wrote_nothing else "unknown", str(reply))] * size
-        try:
-            flat = iter([part.decode("utf-8", "replace") for part in reply])
-            answers = list(zip(flat, flat, strict=True))
-        except (ValueError, TypeError, AttributeError):
-            return [("unknown", UNREAD)] * size
-        return answers if len(answers) == size else [("unknown", UNREAD)] * size
+    def outcomes(self, reply: Any) -> Iterator[tuple[int, Outcome]]:
+        """Return the place of each part, and what a reply, or a fault in its place, says of it."""
+        answers = _answers(reply, len(self.items))
+        for place, item, (word, detail) in zip(self.places, self.items, answers, strict=True):
+            yield place, Outcome(word, detail, *_counts(item.groups))
 
 
 class AcceptCalls:
     """Groups parts by shard, in order, into calls of bounded size."""
+
+    __slots__ = ("_layout", "_ruled", "_waiting")
 
     def __init__(self, layout: Layout, *, ruled: bool) -> None:
         self._layout = layout
@@ -118,12 +78,13 @@ class AcceptCalls:
 
     def add(self, place: int, item: NewNotification) -> AcceptCall | None:
         """Take a part; return the call that is full, if it does not fit into that any more."""
-        keys = self._layout.keys_for(item.notification_id)
+        keys, count = self._layout.keys_for(item.notification_id), _counts(item.groups)[0]
         waiting = self._waiting.get(keys.tag)
-        if waiting is not None and waiting.takes(place, item):
+        if waiting is not None and waiting.has_room(count, len(item.record)):
+            waiting.take(place, item, count)
             return None
         self._waiting[keys.tag] = fresh = _Waiting(keys)
-        fresh.takes(place, item)
+        fresh.take(place, item, count)
         return self._call(waiting) if waiting is not None else None
 
     def rest(self) -> list[AcceptCall]:
@@ -146,13 +107,34 @@ class _Waiting:
         self.routes = 0
         self.bytes = 0
 
-    def takes(self, place: int, item: NewNotification) -> bool:
-        """Take a part, unless the call is full."""
-        routes = self.routes + sum([len(group.routes) for group in item.groups])
-        size = self.bytes + len(item.record)
-        if self.items and (routes > _ROUTES_PER_CALL or size > _BYTES_PER_CALL):
-            return False
+    def has_room(self, routes: int, size: int) -> bool:
+        """Tell whether so many routes, and a record of this size, fit into the same call."""
+        return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
+
+    def take(self, place: int, item: NewNotification, routes: int) -> None:
+        """Take a part, however large: a call has one at least."""
         self.items.append(item)
         self.places.append(place)
-        self.routes, self.bytes = routes, size
-        return True
+        self.routes += routes
+        self.bytes += len(item.record)
+
+
+def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
+    """Return a word and a detail for each part; what cannot be read says nothing of any."""
+    if isinstance(reply, RedisFault):
+        return [("fault" if reply.wrote_nothing else "unknown", str(reply))] * size
+    try:
+        flat = iter([part.decode("utf-8", "replace") for part in reply])
+        answers = list(zip(flat, flat, strict=True))
+    except (ValueError, TypeError, AttributeError):
+        return [("unknown", UNREAD)] * size
+    return answers if len(answers) == size else [("unknown", UNREAD)] * size
+
+
+def _counts(groups: Sequence[Group]) -> tuple[int, int]:
+    """Return how many routes there are, and how many of them are skipped."""
+    if len(groups) == 1:
+        size = len(groups[0].routes)
+        return size, size if groups[0].skipped else 0
+    sizes = [len(group.routes) for group in groups]
+    return sum(sizes), sum(size for size, group in zip(sizes, groups, strict=True) if group.skipped)

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_async, server_name
+from galaxy_notify.redis_client.access import server_name
 from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary
@@ -39,14 +40,23 @@ T = TypeVar("T")
 class AsyncClient:
     """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
 
-    def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         *once* leaves it to the caller to try again.
         """
         self._pauses_s = () if once else SHORT_PAUSES_S
         self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_async(settings, agreed=self._agreed if adopt else None)
+        self._client = environment.open_async(settings, agreed=self._agreed if adopt else None)
+        #: What the time is, in epoch ms.
+        self.now_ms = environment.now_ms
         self._pace: PerLoop[Pace] = PerLoop(Pace)
         self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
         self._confirm = Confirm.of(settings.redis.durability)

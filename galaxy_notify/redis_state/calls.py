@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -16,6 +17,7 @@ class Answer(NamedTuple):
     detail: str
 
 
+@reader
 def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     """Read alternating words and details; raise where they do not answer each of so many items."""
     values = iter(flat)
@@ -26,6 +28,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     return found
 
 
+@reader
 def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
     """Read a list of words; raise where they do not answer each of so many items."""
     found = [_text(word) for word in flat]

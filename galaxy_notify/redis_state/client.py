@@ -9,8 +9,9 @@ from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_sync, server_name
+from galaxy_notify.redis_client.access import server_name
 from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
@@ -39,14 +40,21 @@ class SyncClient:
     """Runs scripts for `Notifier`; safe to share between threads."""
 
     def __init__(
-        self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = SHORT_PAUSES_S
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        pauses_s: Sequence[float] = SHORT_PAUSES_S,
+        environment: Environment = REAL,
     ) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         A call is tried once more after each of the pauses.
         """
         self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_sync(settings, agreed=self._agreed if adopt else None)
+        self._client = environment.open_sync(settings, agreed=self._agreed if adopt else None)
+        #: What the time is, in epoch ms.
+        self.now_ms = environment.now_ms
         self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)
         self._prefix = settings.redis.prefix

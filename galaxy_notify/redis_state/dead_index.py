@@ -38,6 +38,13 @@ class Span(NamedTuple):
     until_ms: int
 
 
+class Position(NamedTuple):
+    """Where a dead letter stands in the order of their death."""
+
+    dead_at_ms: int
+    member: bytes
+
+
 class DeadLetterIndex:
     """Reads and moves dead letters; every method raises `RedisFault`."""
 
@@ -56,12 +63,18 @@ class DeadLetterIndex:
         found = [read_entries(reply, "", 0) for reply in self._read(asked)]
         return max((entry.dead_at_ms for page in found for entry in page), default=0)
 
-    def rows(self, channels: Sequence[str], span: Span) -> Iterator[DeadRow]:
+    def rows(
+        self, channels: Sequence[str], span: Span, after: Position | None = None
+    ) -> Iterator[DeadRow]:
         """Yield the dead letters of all shards in the order in which they died.
+
+        With *after* those behind it only.
 
         Each that rests there all the while comes exactly once, whatever others do meanwhile.
         """
-        walks = [self._walk(keys, channel, span) for keys, channel in self._places(channels)]
+        start = max(after or Position(0, b""), Position(span.since_ms, b""))
+        places = self._places(channels)
+        walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
         merged = heapq.merge(*walks)
         while chunk := list(islice(merged, _ROWS)):
             rows = self._rows([(self._layout.keys(entry.shard), entry) for entry in chunk])
@@ -129,16 +142,18 @@ class DeadLetterIndex:
             for channel in channels:
                 yield keys, channel
 
-    def _walk(self, keys: Keys, channel: str, span: Span) -> Iterator[DeadEntry]:
+    def _walk(
+        self, keys: Keys, channel: str, start: Position, until_ms: int
+    ) -> Iterator[DeadEntry]:
         """Yield one index in order; where a page starts is told by the last member, never by rank.
 
         The members of a millisecond are read again with the next page, and what came before is
         left out: a rank, or an offset into them, slips when others are removed meanwhile.
         """
         key, size = keys.dead(channel), _PAGE
-        low, last = span.since_ms, b""
+        low, last = start
         while True:
-            command = ["ZRANGEBYSCORE", key, low, span.until_ms, "WITHSCORES", "LIMIT", 0, size]
+            command = ["ZRANGEBYSCORE", key, low, until_ms, "WITHSCORES", "LIMIT", 0, size]
             page = read_entries(self._read([Read(command)])[0], channel, keys.shard)
             yield from (entry for entry in page if (entry.dead_at_ms, entry.member) > (low, last))
             if len(page) < size:

@@ -14,6 +14,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
 from galaxy_notify.redis_client.nodes import at_shard
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state.deployment import Deployment
@@ -22,10 +23,8 @@ from galaxy_notify.redis_state.keys import Keys
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))
 
 
-def _found(values: Any) -> Deployment | None:
-    # A link may garble whatever comes first, and a daemon must outlive it.
-    if not isinstance(values, list):
-        raise TypeError("what the deployment agreed on is no list")
+@reader
+def _found(values: Sequence[Any]) -> Deployment | None:
     # A stranger may have put any number of others beside our fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}

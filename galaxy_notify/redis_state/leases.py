@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
@@ -83,6 +84,7 @@ def claim(
     return Call(script("claim"), names, args)
 
 
+@reader
 def read_claim(reply: Sequence[Any], token: str) -> Claim:
     """Read what claim answered."""
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
@@ -284,6 +286,7 @@ class Settled(NamedTuple):
     answers: list[Answer]
 
 
+@reader
 def read_settled(reply: Sequence[Any], items: int | None = None) -> Settled:
     """Read what settle answered; raise where it does not answer each of *items*."""
     return Settled(int(reply[0]), int(reply[1]), answers(reply[2:], items))

@@ -14,12 +14,12 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
+from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.place import Place

@@ -177,6 +177,15 @@ def test_pauses__follow_the_policy(clock: Clock, new_retry: NewRetry) -> None:
         assert failed(late) - clock.now <= 2.001
 
 
+def test_pauses__of_many_processes_are_spread(clock: Clock) -> None:
+    """A least pause alone would bring all of them back at the same moment."""
+    policy = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
+    pauses = {failed(Retry(new_log(), Stagger(), policy)) - clock.now for _ in range(50)}
+    assert min(pauses) >= 0.5
+    assert max(pauses) <= 0.801
+    assert len(pauses) > 10
+
+
 def test_pause__is_half_a_minute_where_a_person_has_to_act(
     clock: Clock, new_retry: NewRetry
 ) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import msgpack
 import redis
 
-from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state import calls, leases
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
+from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.calls import Answer, RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys

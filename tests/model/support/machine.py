@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import redis
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Call, Script
 from galaxy_notify.redis_state import calls, dead_rows
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
+from galaxy_notify.redis_state.accept_calls import accept
 from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed

@@ -29,13 +29,6 @@ class Stats:
     in_flight: int = 0
 
     @property
-    def is_exact(self) -> bool:
-        """Tell whether the sum is right; it always is."""
-        settled = self.accepted + self.duplicates
-        lost = sum(self.refused.values()) + sum(self.dropped.values())
-        return self.enqueued + self.found == settled + lost + self.waiting
-
-    @property
     def waiting(self) -> int:
         """Return how many have no answer yet."""
         return self.spilled + self.queued + self.in_flight

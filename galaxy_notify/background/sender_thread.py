@@ -8,24 +8,26 @@ from collections.abc import Sequence
 from typing import Final
 
 from galaxy_notify.background.bounded_queue import BoundedQueue
-from galaxy_notify.background.breaker import Breaker
 from galaxy_notify.background.options import BackgroundOptions
-from galaxy_notify.background.parcels import opened
+from galaxy_notify.background.packed_intent import unpack
 from galaxy_notify.background.report import Reporter
 from galaxy_notify.background.sender import Sender
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.errors import ConfigurationError, InvalidIntent
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
+# Redis sees two connections a second at most, and many producers do not come back together.
+_RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
 
 
-class Drainer:
+class SenderThread(threading.Thread):
     """Sends what waits, oldest first, one batch at a time; what has no answer is sent again."""
 
     def __init__(
@@ -37,40 +39,33 @@ class Drainer:
         reporter: Reporter,
     ) -> None:
         """Prepare; `start` starts the thread."""
+        super().__init__(name="gn-sender", daemon=True)
         self._queue, self._sender, self._spill = queue, sender, spill
         self._reporter = reporter
         self._batch, self._on_refused = options.batch, options.on_refused
         self._log = get_logger("background")
-        self._breaker = Breaker(EdgeLog(self._log))
-        self._stop = threading.Event()
+        self._retry = Retry(OutageLog(EdgeLog(self._log)), Stagger(), _RETRIES)
+        self._stopping = threading.Event()
         self._fetching = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="gn-drainer", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def stop(self) -> None:
         """End the thread when the call that it is in is over; it takes nothing more in hand."""
         with self._fetching:
-            self._stop.set()
+            self._stopping.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end, which it does once it is closed and nothing is left."""
-        self._thread.join(max(0.0, timeout_s))
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Send until the end, or until the queue is closed and nothing is left."""
         try:
-            while not self._stop.is_set() and not self._queue.is_done:
-                self.run_once()
+            while not self._stopping.is_set() and not self._queue.is_done:
+                self._run_once()
                 self._reporter.report()
         finally:
             self._sender.close()
 
-    def run_once(self) -> None:
+    def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
         try:
-            if not self._breaker.left_s():
+            if not self._retry.left_s():
                 with self._fetching:
                     self._fetch()
                 if hand := self._queue.hand:
@@ -81,17 +76,17 @@ class Drainer:
         except Exception as error:  # the thread must live, and what it has in hand is not lost
             if self._failed("defect", type(error).__name__):
                 self._log.exception("batch not sent")
-        self._stop.wait(self._breaker.left_s())
+        self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
         self._sender.refresh_primary()
-        return self._breaker.failed(code, reason)
+        return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
         """Take parcels in hand, up to a batch; those on the disk are older than those in memory."""
         hand = self._queue.hand
         most = self._batch - len(hand)
-        if most <= 0 or self._stop.is_set():
+        if most <= 0 or self._stopping.is_set():
             return
         if self._queue.take(most, _BATCH_BYTES, 0.0 if hand else _WAIT_S):
             return
@@ -119,7 +114,7 @@ class Drainer:
         if left and not known:
             self._failed(*_why(answered))
         else:
-            self._breaker.succeeded()
+            self._retry.recovered()
 
     def _tell(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
         """Say in one line that some were refused, and of each to whom it concerns."""
@@ -137,7 +132,7 @@ class Drainer:
         if self._on_refused is None:
             return
         try:
-            fields = opened(parcel).fields
+            fields = unpack(parcel).fields
         except InvalidIntent:
             fields = {}
         try:

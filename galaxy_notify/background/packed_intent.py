@@ -1,4 +1,4 @@
-"""Parcels: an intent packed with its id, so that every sending is the same notification."""
+"""Packed intents: an intent with its id, so that every sending is the same notification."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from galaxy_notify.telemetry.tracing import current_traceparent
 _ID: Final = 32
 
 
-class Opened(NamedTuple):
-    """What a parcel holds: the intent as fields, and when and in which trace it was handed in."""
+class Unpacked(NamedTuple):
+    """The fields of a packed intent, and when and in which trace it was handed in."""
 
     notification_id: str
     at_ms: int
@@ -25,8 +25,8 @@ class Opened(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def seal(intent: Intent) -> bytes:
-    """Pack an intent as it is now; the parcel begins with the id of the notification.
+def pack(intent: Intent) -> bytes:
+    """Return an intent as it is now, packed behind the id of its notification.
 
     Raises `InvalidIntent` where its data was made unfit after it was checked.
     """
@@ -38,24 +38,24 @@ def seal(intent: Intent) -> bytes:
     try:
         packed: bytes = msgpack.packb((at_ms, current_traceparent(), fields))
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        # The data of an Intent is a mapping that somebody may have changed since it was checked.
+        # The data of an Intent is a mapping, which may have been changed since it was checked.
         raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error
     return named.encode() + packed
 
 
-def id_of(parcel: bytes) -> str:
-    """Return the id of the notification in a parcel."""
-    return parcel[:_ID].decode("ascii", "replace")
+def id_of(packed: bytes) -> str:
+    """Return the id of the notification of a packed intent."""
+    return packed[:_ID].decode("ascii", "replace")
 
 
-def opened(parcel: bytes) -> Opened:
-    """Unpack a parcel; raise `InvalidIntent` for one that no version of ours sealed."""
-    named = id_of(parcel)
+def unpack(packed: bytes) -> Unpacked:
+    """Return what was packed; raise `InvalidIntent` for what this version cannot read."""
+    named = id_of(packed)
     try:
-        at_ms, traceparent, fields = msgpack.unpackb(parcel[_ID:])
+        at_ms, traceparent, fields = msgpack.unpackb(packed[_ID:])
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise InvalidIntent("", f"a parcel that cannot be read: {type(error).__name__}") from error
+        raise InvalidIntent("", f"cannot be unpacked: {type(error).__name__}") from error
     shapes = (type(at_ms), type(traceparent), type(fields))
     if shapes != (int, str, dict) or not is_first_part(named):
-        raise InvalidIntent("", "a parcel that no version of ours sealed")
-    return Opened(named, at_ms, traceparent, fields)
+        raise InvalidIntent("", "cannot be unpacked: not of this version")
+    return Unpacked(named, at_ms, traceparent, fields)

@@ -1,4 +1,4 @@
-"""Parcels: what was handed in, as it was, under one id."""
+"""Packed intents: what was handed in, as it was, under one id."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import msgpack
 import pytest
 
-from galaxy_notify.background.parcels import id_of, opened, seal
+from galaxy_notify.background.packed_intent import id_of, pack, unpack
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.ids import id_for_key, is_first_part
 from galaxy_notify.model.intent import Intent
@@ -30,37 +30,37 @@ WHOLE = intent(
 )
 
 
-def test_parcel__gives_back_the_intent() -> None:
+def test_pack__gives_back_the_intent() -> None:
     """Every field comes back and no other, and so do the id and the moment."""
     before = time.time_ns() // 1_000_000
     for one in (WHOLE, intent()):
-        parcel = seal(one)
-        again = opened(parcel)
+        packed = pack(one)
+        again = unpack(packed)
         parsed = Intent.parse(again.fields)
         assert parsed == one
         assert parsed.model_fields_set == one.model_fields_set
         assert before <= again.at_ms <= time.time_ns() // 1_000_000
-        assert again.notification_id == id_of(parcel)
-    assert id_of(seal(WHOLE)) == id_for_key("lobby", "k")
+        assert again.notification_id == id_of(packed)
+    assert id_of(pack(WHOLE)) == id_for_key("lobby", "k")
 
 
-def test_parcel__has_an_id_of_its_own() -> None:
+def test_pack__has_an_id_of_its_own() -> None:
     """Without a key each is another notification."""
-    ids = {id_of(seal(intent())) for _ in range(100)}
+    ids = {id_of(pack(intent())) for _ in range(100)}
     assert len(ids) == 100
     assert all(map(is_first_part, ids))
 
 
-def test_seal__refuses_data_that_was_made_unfit() -> None:
+def test_pack__refuses_data_that_was_made_unfit() -> None:
     """What was put into an intent behind its back is refused by name, as in any other intent."""
     one = intent(data={"list": []})
     one.data["list"].append(object())
     with pytest.raises(InvalidIntent, match="data: cannot be packed"):
-        seal(one)
+        pack(one)
 
 
 @pytest.mark.parametrize(
-    "parcel",
+    "packed",
     [
         b"",
         b"0" * 32,
@@ -73,7 +73,7 @@ def test_seal__refuses_data_that_was_made_unfit() -> None:
         b"\xff" * 40,
     ],
 )
-def test_parcel__that_is_none_is_refused(parcel: bytes) -> None:
-    """What a later version, or nobody, sealed is refused, and does not end the drainer."""
-    with pytest.raises(InvalidIntent, match="a parcel that"):
-        opened(parcel)
+def test_unpack__refuses_what_was_never_packed(packed: bytes) -> None:
+    """What this version cannot read is refused, and does not end the thread that sends."""
+    with pytest.raises(InvalidIntent, match="cannot be unpacked"):
+        unpack(packed)
