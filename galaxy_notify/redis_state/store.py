@@ -54,9 +54,9 @@ class Store:
     ) -> Settled:
         """End a lease, each member with its outcome, and answer for each in order.
 
-        Nobody sends it again after a fault: whether it ran is not known, and a member that it
-        published is claimed by nobody. What it did not settle is due again when the lease lapses,
-        and the next claim reads what is true.
+        After a fault it is not sent again: it may have run, and would answer `stale` for what it
+        has just published. What it did not settle is due again when the lease lapses, and the next
+        claim reads what is true.
         """
         call = settlement.call(self.keys, channel, token, self._now, claimed)
         items = len(settlement)
