@@ -11,7 +11,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from galaxy_notify.background.tally import DropReason, Stats
+from galaxy_notify.background.stats import DropReason, Stats
 
 # Half of the queue is left for what comes in while the other half is written to the disk.
 _OVERFLOWS_AT: Final = 0.5

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from galaxy_notify.background.spill_frames import LONGEST
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.callables import check_callable
@@ -18,6 +17,8 @@ OnRefused = Callable[[Mapping[str, Any], Receipt], object]
 
 _POLICIES: Final = ("drop_newest", "block_with_deadline", "spill")
 _LARGEST_BATCH: Final = 1000
+# A single intent may take all of them, and is one value in the spill.
+_LARGEST_BYTES: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class BackgroundOptions:
             raise ConfigurationError('spill_path: goes with on_full="spill", and only with it')
 
     def _check_bounds(self) -> None:
-        if self.capacity_bytes > LONGEST:
-            raise ConfigurationError(f"capacity_bytes: at most {LONGEST}")
+        if self.capacity_bytes > _LARGEST_BYTES:
+            raise ConfigurationError(f"capacity_bytes: at most {_LARGEST_BYTES}")
         if self.batch > _LARGEST_BATCH:
             raise ConfigurationError(f"batch: at most {_LARGEST_BATCH}")
 

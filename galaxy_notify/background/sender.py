@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.background.parcels import id_of, opened
+from galaxy_notify.background.packed_intent import id_of, unpack
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import Plan, plan
@@ -44,9 +44,9 @@ class Sender:
         client.preferences_exist |= done.preferences_exist
         return done.receipts
 
-    def look_again(self) -> None:
+    def refresh_primary(self) -> None:
         """Look the primary up before the next sending."""
-        self._client.look_again()
+        self._client.refresh_primary()
 
     def close(self) -> None:
         """Close the connection."""
@@ -66,7 +66,7 @@ def _plans(parcels: Iterable[bytes], deployment: Deployment) -> Iterator[Plan | 
 def _plan(parcel: bytes, deployment: Deployment) -> Plan | Receipt:
     """Plan what a parcel holds, as of the moment when it was handed in."""
     try:
-        named, at_ms, traceparent, fields = opened(parcel)
+        named, at_ms, traceparent, fields = unpack(parcel)
         planned = plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
     except InvalidIntent as error:
         return refused(error, id_of(parcel))

@@ -4,7 +4,8 @@ One flow serves threads and asyncio, one intent and a thousand. In order:
 
 1. Plans that no rule decides about are grouped by shard into calls; each call is sent as soon as
    it is full, and the next intents are planned while Redis works on it: that overlap makes a batch
-   more than twice as fast. The round trip ends after the last one.
+   more than twice as fast (docs/decisions/0012-accept-plans-while-it-sends.md). The round trip
+   ends after the last one.
 2. Where rules decide, they are applied first, for many parts together, and the rulings go into
    the calls. Without knowing of any preference nobody looks for them: then Redis answers
    ``consult``, and those intents come here as well.
@@ -26,10 +27,10 @@ from galaxy_notify.intake.rules.collapse import supersede
 from galaxy_notify.intake.rules.recipients import Recipient, recipients_of
 from galaxy_notify.intake.rules.rulings import Ruling, apply_rules
 from galaxy_notify.intake.unknown import Unknown, in_doubt, with_missing_rights
+from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.flows import Flow, Send, sound_or
 from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
-from galaxy_notify.redis_state.calls import NewNotification
 from galaxy_notify.redis_state.deployment import Layout
 
 _PARTS_PER_ROUND: Final = 32

@@ -17,6 +17,7 @@ from galaxy_notify.model.route import PUBLISHABLE, RESCHEDULED, Route, Status, b
 from galaxy_notify.model.stored import readable_record, readable_route
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
@@ -238,6 +239,7 @@ def _fields(layout: Layout, notification_id: str) -> Flow[dict[bytes, bytes]]:
     return _read(reply, _fields_of)
 
 
+@reader
 def _fields_of(reply: Any) -> dict[bytes, bytes]:
     found = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     if not {*map(type, found), *map(type, found.values())} <= {bytes}:
@@ -245,6 +247,7 @@ def _fields_of(reply: Any) -> dict[bytes, bytes]:
     return found
 
 
+@reader
 def _words_for(changes: Sequence[RouteChange], reply: Any) -> Sequence[str]:
     """Return the last words of a reply, one for each change; raise where there are too few."""
     words = calls.words(reply)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.change import cancel_flow, reschedule_flow
-from galaxy_notify.intake.plan import IntentLike, Plan, now_ms, plans_of, request_of
+from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
@@ -18,13 +18,13 @@ from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.telemetry.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -43,9 +43,11 @@ class Notifier(NotCopied):
     `AlreadyClosed` after `close`.
     """
 
-    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, adopt: bool = False, environment: Environment = REAL
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
-        self._client = SyncClient(settings, adopt=adopt)
+        self._client = SyncClient(settings, adopt=adopt, environment=environment)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -68,13 +70,12 @@ class Notifier(NotCopied):
         accepted once, whichever of the calls got through.
         """
         self._client.check_open()
-        request = request_of(intent, notification_id)
+        request = request_of(intent, notification_id, self._client.now_ms())
         if isinstance(request, Receipt):
             return request
         try:
             layout = self._client.layout()
-            planned = request.plan(layout.deployment, current_traceparent())
-            (receipt,) = self._accept(layout, [planned])
+            (receipt,) = self._accept(layout, [request.plan(layout.deployment)])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -89,11 +90,13 @@ class Notifier(NotCopied):
         """
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source, trace = Source(intents), current_traceparent()
+        source = Source(intents)
         while chunk := source.chunk():
             try:
                 layout = self._client.layout()
-                receipts += self._accept(layout, plans_of(chunk, layout.deployment, trace))
+                receipts += self._accept(
+                    layout, plans_of(chunk, layout.deployment, self._client.now_ms())
+                )
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -133,7 +136,7 @@ class Notifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        at_ms = now_ms()
+        at_ms = self._client.now_ms()
         return self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
         )
@@ -152,7 +155,7 @@ class Notifier(NotCopied):
         done = self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.is_in_doubt:
-            self._client.look_again()
+            self._client.refresh_primary()
         return done.receipts
 
     def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
@@ -165,12 +168,19 @@ class Notifier(NotCopied):
 class AsyncNotifier(NotCopied):
     """`Notifier` for asyncio: the same promises, with await."""
 
-    def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool = False,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
 
         *once* leaves short faults to the caller, who tries again.
         """
-        self._client = AsyncClient(settings, adopt=adopt, once=once)
+        self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
 
     @classmethod
@@ -188,13 +198,13 @@ class AsyncNotifier(NotCopied):
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
         self._client.check_open()
         await self._client.turn()
-        run = self._planner.run_for
-        request = await run(intent, lambda: request_of(intent, notification_id))
+        run, at_ms = self._planner.run_for, self._client.now_ms()
+        request = await run(intent, lambda: request_of(intent, notification_id, at_ms))
         if isinstance(request, Receipt):
             return request
         try:
-            agreed, trace = (await self._client.layout()).deployment, current_traceparent()
-            planned = await run(request.intent, lambda: request.plan(agreed, trace))
+            agreed = (await self._client.layout()).deployment
+            planned = await run(request.intent, lambda: request.plan(agreed))
             (receipt,) = await self._accept(await self._client.layout(), [planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
@@ -206,12 +216,13 @@ class AsyncNotifier(NotCopied):
         """Accept intents in few round trips; see `Notifier.accept_many`."""
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source, trace = Source(intents), current_traceparent()
+        source = Source(intents)
         while chunk := source.chunk():
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
-                planned = await self._planner.plans_of(chunk, layout.deployment, trace)
+                at_ms = self._client.now_ms()
+                planned = await self._planner.plans_of(chunk, layout.deployment, at_ms)
                 receipts += await self._accept(layout, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
@@ -246,7 +257,7 @@ class AsyncNotifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        at_ms = now_ms()
+        at_ms = self._client.now_ms()
         return await self._change(
             target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
         )
@@ -267,7 +278,7 @@ class AsyncNotifier(NotCopied):
         done = await self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.is_in_doubt:
-            await self._client.look_again()
+            await self._client.refresh_primary()
         return done.receipts
 
     async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:

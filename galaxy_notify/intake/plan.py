@@ -22,10 +22,16 @@ from galaxy_notify.model.intent import (
     pack_content,
     routes_of,
 )
-from galaxy_notify.model.notification import DIGEST_BYTES, encode_record, payload_bytes
+from galaxy_notify.model.notification import (
+    DIGEST_BYTES,
+    Group,
+    NewNotification,
+    encode_record,
+    payload_bytes,
+)
 from galaxy_notify.model.route import initial_state
-from galaxy_notify.redis_state.calls import Group, NewNotification
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.telemetry.tracing import current_traceparent
 
 #: An intent, as an object or as its fields; in a list also the receipt of one already refused.
 IntentLike = Intent | Mapping[str, Any]
@@ -126,31 +132,30 @@ class Request(NamedTuple):
     """One validated intent, and the id under which a repeat of the call finds it.
 
     *given_id* is what the caller named it by; *name* is None where its idempotency key names it.
+    *at_ms* is when it was handed in.
     """
 
     intent: Intent
     name: str | None
     given_id: str | None
+    at_ms: int
 
     @property
     def repeat_id(self) -> str:
         """Return the id under which a repeat finds the notification."""
         return self.name or id_for_key(self.intent.producer, self.intent.idempotency_key or "")
 
-    def plan(self, deployment: Deployment, traceparent: str) -> Plan | Receipt:
+    def plan(self, deployment: Deployment) -> Plan | Receipt:
         """Return the plan, or the receipt that says why there is none."""
-        found = _plan_or_refusal(self.intent, deployment, now_ms(), traceparent, self.name)
+        found = _plan_or_refusal(
+            self.intent, deployment, self.at_ms, current_traceparent(), self.name
+        )
         if self.given_id is not None and isinstance(found, Plan):
             return found._replace(may_repeat=True)
         return found
 
 
-def now_ms() -> int:
-    """Return the time of this machine, in epoch ms."""
-    return time.time_ns() // 1_000_000
-
-
-def request_of(intent: IntentLike, given_id: str | None) -> Request | Receipt:
+def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
     """Validate an intent and name it, or refuse it; nothing is sent before it has its name."""
     if given_id is not None and not is_first_part(given_id):
         message = "must be an id that an accept gave"
@@ -158,12 +163,12 @@ def request_of(intent: IntentLike, given_id: str | None) -> Request | Receipt:
     read = _intent_or_refusal(intent)
     if isinstance(read, Receipt):
         return read
-    name = given_id or (None if read.idempotency_key else random_id(now_ms()))
-    return Request(read, name, given_id)
+    name = given_id or (None if read.idempotency_key else random_id(at_ms))
+    return Request(read, name, given_id, at_ms)
 
 
 def plans_of(
-    intents: Iterable[Item], deployment: Deployment, traceparent: str
+    intents: Iterable[Item], deployment: Deployment, at_ms: int
 ) -> Iterator[Plan | Receipt]:
     """Validate all intents now; plan them one by one, each when it is asked for.
 
@@ -171,7 +176,7 @@ def plans_of(
     is over before the first call is sent. To plan what was read runs only our own.
     """
     read = [_intent_or_refusal(intent) for intent in intents]
-    at_ms = now_ms()
+    traceparent = current_traceparent()
     return (
         one if isinstance(one, Receipt) else _plan_or_refusal(one, deployment, at_ms, traceparent)
         for one in read
@@ -180,7 +185,7 @@ def plans_of(
 
 def is_recent(notification_id: str) -> bool:
     """Tell whether an accept without a key may have made this id within the last month."""
-    age_ms = now_ms() - int(notification_id[:12], 16)
+    age_ms = time.time_ns() // 1_000_000 - int(notification_id[:12], 16)
     return -_CLOCKS_APART_MS <= age_ms <= _MONTH_MS
 
 

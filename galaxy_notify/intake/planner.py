@@ -30,12 +30,12 @@ class Planner:
         )
 
     async def plans_of(
-        self, intents: Sequence[Item], deployment: Deployment, traceparent: str
+        self, intents: Sequence[Item], deployment: Deployment, at_ms: int
     ) -> Iterable[Plan | Receipt]:
         """Validate and plan intents; each is planned when it is asked for where all are light."""
         if not is_heavy(intents):
-            return plans_of(intents, deployment, traceparent)
-        return await self.run(lambda: [*plans_of(intents, deployment, traceparent)])
+            return plans_of(intents, deployment, at_ms)
+        return await self.run(lambda: [*plans_of(intents, deployment, at_ms)])
 
     async def run_for(self, intent: Item, work: Callable[[], T]) -> T:
         """Return what *work* returns, done in a thread where the intent is heavy."""

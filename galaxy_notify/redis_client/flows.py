@@ -32,6 +32,7 @@ class Send(NamedTuple):
     call: Call
 
 
+# Why generators: docs/decisions/0010-flows-without-io.md
 Request: TypeAlias = Send | Sequence[Call | Read]
 Flow = Generator[Request, list[Any], T]
 

@@ -10,16 +10,8 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.confirmation import confirmed, ending_of
-from galaxy_notify.redis_client.durability import Confirm
-from galaxy_notify.redis_client.faults import (
-    GARBLED,
-    REDIS_ERRORS,
-    RedisFault,
-    as_fault,
-    fault_of,
-    unreadable,
-)
+from galaxy_notify.redis_client.durability import Confirm, confirmed, ending_of
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
     NodesClient,
@@ -149,8 +141,8 @@ class SyncRound(_Round):
                 self.calls = missing
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
-        except (*REDIS_ERRORS, *GARBLED) as error:
-            raise _fault(error) from error
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
@@ -215,8 +207,8 @@ class Round(_Round):
                 self.calls = missing
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
-        except (*REDIS_ERRORS, *GARBLED) as error:
-            raise _fault(error) from error
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
@@ -257,10 +249,6 @@ def _unknown(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
-def _fault(error: Exception) -> RedisFault:
-    return fault_of(error) if isinstance(error, REDIS_ERRORS) else unreadable("a pipeline", error)
-
-
 def _sources(calls: Sequence[Call | Read]) -> set[str]:
     return {call.script.source for call in calls if isinstance(call, Call)}
 
@@ -281,9 +269,9 @@ async def _tried(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
     """Return all replies in order; what a node did not answer is a fault at each place."""
-    if tried and all(isinstance(answer, RedisFault) for answer in tried):
-        assert isinstance(tried[0], RedisFault)
-        raise tried[0]
+    faults = [answer for answer in tried if isinstance(answer, RedisFault)]
+    if faults and len(faults) == len(tried):
+        raise faults[0]
     replies: dict[int, Any] = {}
     for part, answer in zip(parts, tried, strict=True):
         found = [answer] * len(part.places) if isinstance(answer, RedisFault) else answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -41,6 +42,17 @@ class Read(NamedTuple):
     """One reading command, to run beside scripts in one round trip."""
 
     command: list[Any]
+
+
+# Why not Redis Functions: docs/decisions/0008-scripts-not-functions.md
+def tag_in(command: Sequence[Any]) -> str | None:
+    """Return the hash tag, with its braces, of the first key of a command."""
+    for part in command[1:]:
+        if isinstance(part, str) and part.startswith("{"):
+            return part[: part.index("}") + 1]
+        if isinstance(part, bytes) and part.startswith(b"{"):
+            return part[: part.index(b"}") + 1].decode()
+    return None
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.model.notification import Group, NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, Call, script
-from galaxy_notify.redis_state.calls import Group, NewNotification
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.keys import Keys
 

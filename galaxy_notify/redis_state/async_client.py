@@ -7,25 +7,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_async, server_name
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow
-from galaxy_notify.redis_client.nodes import look_again
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.runner import Round, run_all
 from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_client.still_agreed import StillAgreed
 from galaxy_notify.redis_client.tries import Tries, is_final
-from galaxy_notify.redis_state.client import PAUSES_S, Doubts, apart, doubted
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.client import DeploymentClient, doubted
+from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.joining import (
-    adopt_deployment,
     check_durability,
-    join_deployment,
 )
-from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
 
@@ -35,35 +30,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(DeploymentClient):
     """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
 
-    def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
+    _owner = "AsyncNotifier"
 
-        *once* leaves it to the caller to try again.
-        """
-        self._pauses_s = () if once else PAUSES_S
-        self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_async(settings, agreed=self._agreed if adopt else None)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
+        """Prepare; see `DeploymentClient`. *once* leaves it to the caller to try again."""
+        super().__init__(settings, adopt, () if once else SHORT_PAUSES_S, environment)
+        self._client = environment.open_async(settings, agreed=self._agreed if adopt else None)
         self._pace: PerLoop[Pace] = PerLoop(Pace)
         self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
-        self._confirm = Confirm.of(settings.redis.durability)
-        self._prefix = settings.redis.prefix
-        #: Where Redis is, for people.
-        self.server = server_name(settings)
-        self._mine = Deployment.from_settings(settings)
-        self._adopt = adopt
-        self._layout: Layout | None = None
-        #: Whether users are known to have preferences; until then accept says so where it matters.
-        self.preferences_exist = False
-        self._doubts = Doubts()
-        self._is_closed = False
-
-    def check_open(self) -> None:
-        """Raise `AlreadyClosed` once it was closed."""
-        if self._is_closed:
-            raise AlreadyClosed.named("AsyncNotifier")
 
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
@@ -95,10 +79,10 @@ class AsyncClient:
             if not tries.left or pause is None:
                 break
             sent = None
-            await look_again(self._client)
-            await asyncio.sleep(apart(pause))
+            await refresh_primary(self._client)
+            await asyncio.sleep(jittered(pause))
         if tries.are_in_doubt:
-            await self.look_again()
+            await self.refresh_primary()
         return tries.outcome()
 
     async def run_flow(self, flow: Flow[T]) -> T:
@@ -120,7 +104,7 @@ class AsyncClient:
             return cast("T", stop.value)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                await self.look_again()
+                await self.refresh_primary()
             found = doubted(error, flow) if is_begun else error
             raise (await self._explained(found)) from error.__cause__
         finally:
@@ -128,13 +112,13 @@ class AsyncClient:
             if sent is not None:
                 sent.drop()
 
-    async def look_again(self) -> None:
+    async def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
         Whatever is refused meanwhile, that is done twice a second at most.
         """
-        if self._doubts.may_act():
-            await look_again(self._client)
+        if self._refreshes.may_refresh():
+            await refresh_primary(self._client)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -147,7 +131,7 @@ class AsyncClient:
             return error
         with suppress(RedisFault):
             return error.lacking(
-                await run_flow(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+                await run_flow(self._client, missing_rights(self._first, Role.PRODUCER))
             )
         return error
 
@@ -156,21 +140,14 @@ class AsyncClient:
         self._agreed.plan_for(None)
         for pause in (*self._pauses_s, None):
             try:
-                found = await self._join()
+                found = await run_flow(self._client, self._join())
+                if self._confirm and self._confirm.is_of_disk:
+                    await check_durability(self._client, self._first, self._confirm)
                 break
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (await self._explained(error)) from error.__cause__
-                await look_again(self._client)
-                await asyncio.sleep(apart(pause or 0))
+                await refresh_primary(self._client)
+                await asyncio.sleep(jittered(pause or 0))
         self._agreed.is_broken = False
-        return Layout(self._prefix, found)
-
-    async def _join(self) -> Deployment:
-        if self._adopt:
-            found = await adopt_deployment(self._client, self._prefix)
-        else:
-            found = await join_deployment(self._client, self._prefix, self._mine)
-        if self._confirm and self._confirm.is_of_disk:
-            await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
-        return found
+        return Layout(self._first.prefix, found)

@@ -86,6 +86,9 @@ class Keys:
         """Return the mark that ends a write which replicas or the disk confirm."""
         return f"{self.tag}confirmed"
 
+    # While a cluster moves a slot, Redis refuses a script only if a key that it names is missing.
+    # Ours build names of hashes from arguments; on half a slot they would take healthy routes for
+    # vanished ones. This key is always missing: docs/decisions/0002-never-as-last-key.md
     @cached_property
     def never(self) -> str:
         """Return the key that nobody creates: it makes a moving slot refuse a whole script."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from galaxy_notify import BackgroundOptions
-from galaxy_notify.background.tally import DropReason
+from galaxy_notify.background.stats import DropReason
 from tests.support.background import NOWHERE
 from tests.support.documents import names, rows, runnable
 from tests.support.program import ROOT, environment

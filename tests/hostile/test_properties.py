@@ -14,8 +14,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_notify.cli.ending import printable
-from galaxy_notify.cli.intent_lines import Line, parse
+from galaxy_notify.cli.jsonl import Line, parse
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.encoding import unpack_payload
 from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
 from galaxy_notify.gateway.event import Position, decode_event, decode_payload
@@ -25,7 +25,6 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.notification import (
     Notification,
     decode_notification,
-    encode_notification,
 )
 from galaxy_notify.model.route import Failure, Route, Status, decode_route, initial_state
 from galaxy_notify.redis_client.replies import moment, number
@@ -35,6 +34,7 @@ from galaxy_notify.telemetry.logs import configure_logs
 from galaxy_notify.telemetry.sanitise import text as log_text
 from tests.hostile.corpus import BOMBS
 from tests.hostile.planting import DUE_MS, ID, STATE, record
+from tests.support.records import encode_notification
 from tests.support.telemetry import logging_restored
 
 T = TypeVar("T")

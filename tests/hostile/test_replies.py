@@ -13,9 +13,8 @@ from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.calls import ClaimLimits, Correction
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.leases import ClaimLimits, Correction, Release, Settlement
 from galaxy_notify.redis_state.store import Store
 from tests.hostile.planting import DUE_MS, KEYS
 
@@ -47,7 +46,7 @@ def test_reply__of_any_shape(reply: Any) -> None:
     client: Any = _Garbled(reply)
     store = Store(client, KEYS, lambda *_: None)
     settlement = Settlement()
-    settlement.release(b"a")
+    settlement.add(Release(b"a"))
     limits = ClaimLimits(1, 1, 1, 1, 1)
 
     async def ask() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.accept_calls import accept
-from galaxy_notify.redis_state.calls import NewNotification
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.shard import KEEP, NOW, Shard, new, ruled
 from tests.lua.support.snapshot import snapshot

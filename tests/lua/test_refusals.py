@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_notify.model.route import initial_state
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Correction
+from galaxy_notify.redis_state.leases import Correction
 from tests.lua.support.outcomes import OUTCOMES, outcome
 from tests.lua.support.seeds import SEEDS
 from tests.lua.support.shard import Shard, new

@@ -54,7 +54,7 @@ def test_plans__of_what_is_heavy_are_made_beside_the_loop(monkeypatch: pytest.Mo
     deployment = Deployment.from_settings(settings_from({}))
 
     async def run(values: list[Any]) -> None:
-        list(await Planner().plans_of(values, deployment, ""))
+        list(await Planner().plans_of(values, deployment, 0))
 
     asyncio.run(run([LIGHT]))
     asyncio.run(run([LIGHT | {"data": {"x": DEEP}}]))

@@ -11,10 +11,10 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.notification import (
     Notification,
     decode_notification,
-    encode_notification,
     payload_bytes,
 )
 from galaxy_notify.model.route import Route, Status, decode_route, initial_state
+from tests.support.records import encode_notification
 
 ID = "0123456789abcdef" * 2
 NOW = 1_700_000_000_000

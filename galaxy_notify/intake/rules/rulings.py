@@ -19,11 +19,11 @@ from galaxy_notify.intake.rules.recipients import (
     query,
     recipients_of,
 )
+from galaxy_notify.model.notification import Group
 from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state.calls import Group
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
 

@@ -12,27 +12,23 @@ from typing import Any
 import msgpack
 import redis
 
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, leases
 from galaxy_notify.redis_state.accept_calls import accept
-from galaxy_notify.redis_state.calls import (
-    Answer,
+from galaxy_notify.redis_state.calls import Answer, RouteChange
+from galaxy_notify.redis_state.dead_rows import DeadChange
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.leases import (
     Claim,
     ClaimLimits,
-    DeadChange,
-    Group,
-    NewNotification,
-    RouteChange,
-)
-from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.settlement import (
     Settled,
     Settlement,
     read_settled,
 )
+from tests.support.records import encode_notification
 from tests.support.servers import Server
 
 NOW = 1_900_000_000_000
@@ -155,8 +151,8 @@ class Shard:
         alone: bool = False,
     ) -> Claim:
         """Run claim."""
-        call = calls.claim(self.keys, channel, token, limits, alone=alone, now=self.now)
-        return calls.read_claim(self.run(call), token)
+        call = leases.claim(self.keys, channel, token, limits, alone=alone, now=self.now)
+        return leases.read_claim(self.run(call), token)
 
     def settled(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> Settled:
         """Run settle."""
@@ -172,9 +168,9 @@ class Shard:
         """Run settle and return the words of its answers."""
         return [answer.word for answer in self.settle(settlement, token, channel)]
 
-    def heal(self, *items: calls.Correction, token: str = MINE) -> list[str]:
+    def heal(self, *items: leases.Correction, token: str = MINE) -> list[str]:
         """Run heal."""
-        return calls.words(self.run(calls.heal(self.keys, "push", token, items)))
+        return calls.words(self.run(leases.heal(self.keys, "push", token, items)))
 
     def cancel(self, *members: str, before: bytes | None = None, mark: bool = False) -> list[str]:
         """Run cancel on members of one notification."""

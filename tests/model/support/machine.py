@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 import redis
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from galaxy_notify.model.notification import Notification, encode_notification
+from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Call, Script
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.accept_calls import accept
-from galaxy_notify.redis_state.calls import Group, NewNotification
 from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed
 from tests.model.support.things import Asked
+from tests.support.records import encode_notification
 
 _CONTENT = b"\x81\xa4data\x80"
 _ROUTES = ("email:u1", "push:u1", "push:u2", "push:u3")
@@ -181,9 +181,9 @@ class Operators(Producers):
             move = self.model.replay if verb == "replay" else partial(self._purge, keep)
             told.append(move(member, self.now))
         if verb == "replay":
-            call = calls.replay(self.shard.keys, changes)
+            call = dead_rows.replay(self.shard.keys, changes)
         else:
-            call = calls.purge(self.shard.keys, changes, keep)
+            call = dead_rows.purge(self.shard.keys, changes, keep)
         assert calls.words(self.shard.run(call)) == told
 
     @property

@@ -21,7 +21,7 @@ from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run
 from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.deployment import Layout
 from tests.simulation.support.link import Link
 
@@ -178,11 +178,13 @@ class Operator:
             if self._random.random() < 0.8:
                 self._journal.replays[raw.decode()] += 1
                 after = decode_route(before).replayed("sim")
-                call = calls.replay(self._keys, [calls.DeadChange(name, route, before, after)])
+                call = dead_rows.replay(
+                    self._keys, [dead_rows.DeadChange(name, route, before, after)]
+                )
             else:
                 after = decode_route(before).purged("sim")
-                change = calls.DeadChange(name, route, before, after)
-                call = calls.purge(self._keys, [change], 3_600_000)
+                change = dead_rows.DeadChange(name, route, before, after)
+                call = dead_rows.purge(self._keys, [change], 3_600_000)
             for _ in range(2):  # who heard nothing does it again
                 await run(link, call)
 
