@@ -13,11 +13,10 @@
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
 --   3 ruled      str  '1' where the users' preferences were looked at
---   4.. items    each: id, record (bytes 2 to 9 are the digest), number of groups of
---                routes that begin alike; these, each: state, number of routes (for
---                skipped ones ':' and the reason follow), route ids. The state has the
---                due time (0 = now) and, for what is born cancelled or skipped, how
---                long to keep it in place of its own time
+--   4.. items    each: id, record (bytes 2 to 9 are the digest), ms to keep it where
+--                no route waits, number of groups of routes that begin alike; these,
+--                each: state (its due time 0 = now), the reason why they are skipped
+--                or '', number of routes, route ids
 -- RETURNS a list with a word and a detail for each item
 --   accepted     created; the detail is when its first group is due
 --   duplicate    exists with this digest; the detail is 'cancelled' or ''
@@ -40,31 +39,29 @@ end
 
 local function tally(field, by) counts[field] = (counts[field] or 0) + by end
 
--- Of a group: how many routes it has, and why they are skipped.
-local function size_of(at)
-  local size = tonumber(ARGV[at + 1])
-  if size then return size, '' end
-  local text, reason = ARGV[at + 1]:match('^(%d+):(.*)$')
-  return tonumber(text), reason
+-- A group: its first and last route, and where the next group begins.
+local function routes_of(group)
+  local size = tonumber(ARGV[group + 2])
+  return group + 3, group + 2 + size, group + 3 + size
 end
 
 -- Of a group: when its routes are due.
-local function due_of(at)
-  local text = ARGV[at]:sub(16, 28)
+local function due_of(group)
+  local text = ARGV[group]:sub(16, 28)
   local due = tonumber(text)
   if due <= now then return now, now_text end
   return due, text
 end
 
-local function letter_of(at, marked)
-  local letter = ARGV[at]:sub(2, 2)
+local function letter_of(group, marked)
+  local letter = ARGV[group]:sub(2, 2)
   if marked and letter == 'p' then letter = 'c' end
   return letter
 end
 
 local function behind(at)
-  local group = at + 3
-  for _ = 1, tonumber(ARGV[at + 2]) do group = group + 2 + size_of(group) end
+  local group, _ = at + 4
+  for _ = 1, tonumber(ARGV[at + 3]) do _, _, group = routes_of(group) end
   return group
 end
 
@@ -72,8 +69,8 @@ local function comes_first(channel, due)
   earliest[channel] = math.min(due, earliest[channel] or due)
 end
 
-local function schedule(id, at, size, due, due_text)
-  for i = at + 2, at + 1 + size do
+local function schedule(id, first, last, due, due_text)
+  for i = first, last do
     local route = ARGV[i]
     local channel = route:match('^[^:]*')
     local list = entries[channel]
@@ -87,43 +84,43 @@ local function schedule(id, at, size, due, due_text)
   end
 end
 
-local function stored(at, letter, due_text)
-  return '1' .. letter .. now_text .. due_text .. ARGV[at]:sub(29)
+local function stored(group, letter, due_text)
+  return '1' .. letter .. now_text .. due_text .. ARGV[group]:sub(29)
 end
 
--- The fields of the hash; and how long it is kept, where no route needs it.
+-- The fields of the hash.
 local function fields_of(at, marked)
-  local fields, open, keep, group = {'record', ARGV[at + 1], 'open', 0}, 0, nil, at + 3
-  for _ = 1, tonumber(ARGV[at + 2]) do
-    local size, letter = size_of(group), letter_of(group, marked)
+  local fields, open, group = {'record', ARGV[at + 1], 'open', 0}, 0, at + 4
+  for _ = 1, tonumber(ARGV[at + 3]) do
+    local letter, first, last, after = letter_of(group, marked), routes_of(group)
     local _, due_text = due_of(group)
     local state = stored(group, letter, due_text)
-    for i = group + 2, group + 1 + size do
+    for i = first, last do
       fields[#fields + 1] = ARGV[i]
       fields[#fields + 1] = state
     end
-    if letter == 'p' then open = open + size else keep = tonumber(ARGV[group]:sub(3, 15)) end
+    if letter == 'p' then open = open + last - first + 1 end
     if letter == 'c' then fields[#fields + 1], fields[#fields + 2] = 'cancelled', '1' end
-    group = group + 2 + size
+    group = after
   end
   fields[4] = open
-  return fields, open == 0 and keep
+  return fields
 end
 
 -- Schedule and count what was written, or count it out again.
 local function enter(id, at, marked, sign)
-  local group = at + 3
-  for _ = 1, tonumber(ARGV[at + 2]) do
-    local size, reason = size_of(group)
-    local letter = letter_of(group, marked)
-    tally('accepted', sign * size)
-    if letter == 'c' then tally('cancelled', sign * size) end
+  local group = at + 4
+  for _ = 1, tonumber(ARGV[at + 3]) do
+    local letter, first, last, after = letter_of(group, marked), routes_of(group)
+    local by = sign * (last - first + 1)
+    tally('accepted', by)
+    if letter == 'c' then tally('cancelled', by) end
     if letter == 's' then
-      tally('skipped', sign * size)
-      tally('skipped:' .. reason, sign * size)
+      tally('skipped', by)
+      tally('skipped:' .. ARGV[group + 1], by)
     end
-    if letter == 'p' and sign > 0 then schedule(id, group, size, due_of(group)) end
-    group = group + 2 + size
+    if letter == 'p' and sign > 0 then schedule(id, first, last, due_of(group)) end
+    group = after
   end
 end
 
@@ -142,28 +139,28 @@ local function created(id, due_text)
 end
 
 local function create(key, at, marked)
-  local fields, keep = fields_of(at, marked)
+  local fields = fields_of(at, marked)
   local refused = write(key, fields)
   if refused then return answer('fault', refused) end
   -- The mark brings its own time to live.
-  if keep and not marked then try('PEXPIRE', key, keep) end
+  if fields[4] == 0 and not marked then try('PEXPIRE', key, ARGV[at + 2]) end
   enter(ARGV[at], at, marked, 1)
-  local _, due_text = due_of(at + 3)
+  local _, due_text = due_of(at + 4)
   created(ARGV[at], due_text)
 end
 
 -- Most have a single route, and wait.
 local function is_plain(at)
-  return ARGV[at + 2] == '1' and ARGV[at + 4] == '1' and ARGV[at + 3]:byte(2) == 112
+  return ARGV[at + 3] == '1' and ARGV[at + 6] == '1' and ARGV[at + 4]:byte(2) == 112
 end
 
 local function create_plain(key, at)
-  local due, due_text = due_of(at + 3)
-  local state = stored(at + 3, 'p', due_text)
-  local refused = fault(try('HSET', key, 'record', ARGV[at + 1], 'open', 1, ARGV[at + 5], state))
+  local due, due_text = due_of(at + 4)
+  local state = stored(at + 4, 'p', due_text)
+  local refused = fault(try('HSET', key, 'record', ARGV[at + 1], 'open', 1, ARGV[at + 7], state))
   if refused then return answer('fault', refused) end
   counts.accepted = counts.accepted + 1
-  schedule(ARGV[at], at + 3, 1, due, due_text)
+  schedule(ARGV[at], at + 7, at + 7, due, due_text)
   created(ARGV[at], due_text)
 end
 
@@ -181,13 +178,13 @@ end
 
 -- Go through the routes of an item that were scheduled.
 local function each_scheduled(at, visit)
-  local group = at + 3
-  for _ = 1, tonumber(ARGV[at + 2]) do
-    local size = size_of(group)
+  local group = at + 4
+  for _ = 1, tonumber(ARGV[at + 3]) do
+    local first, last, after = routes_of(group)
     if letter_of(group) == 'p' then
-      for i = group + 2, group + 1 + size do visit(ARGV[i]:match('^[^:]*'), ARGV[i], group) end
+      for i = first, last do visit(ARGV[i]:match('^[^:]*'), ARGV[i], group) end
     end
-    group = group + 2 + size
+    group = after
   end
 end
 
@@ -239,7 +236,7 @@ while ARGV[at] do
   else
     create(key, at, false)
   end
-  at = is_plain(at) and at + 6 or behind(at)
+  at = is_plain(at) and at + 8 or behind(at)
 end
 
 local refused, all = {}, true

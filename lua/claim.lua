@@ -44,6 +44,7 @@ local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
 -- A lease lapses at a time of its own, just before it may last no longer: the fraction
 -- tells it from others, and its members from those that are due at a whole millisecond.
 -- What a lease that has ended left behind may have that time too, once a clock was set back.
+-- Why one lease for the whole claim: docs/decisions/0001-one-lease-per-claim.md
 local function free_score(lapse)
   local score
   repeat

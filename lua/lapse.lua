@@ -13,6 +13,7 @@
 
 local now, shortened = now_ms(ARGV[1]), 0
 
+-- The fraction of a lease score is its identity: docs/decisions/0001-one-lease-per-claim.md
 local function shorten(token, score, ttl)
   local members, taken, stray = try('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256), nil, nil
   local there, back, lapse, to = {}, {}, tonumber(score) - math.ceil(score - now - ttl), nil

@@ -65,7 +65,7 @@ local function key_of(member) return tag .. 'notification:' .. member:match('^[^
 
 local function route_of(member) return member:match('/(.*)$') or '' end
 
-local function drop_fence()
+local function drop_fence() -- the second write: docs/decisions/0003-settle-writes-the-event-first.md
   if fenced then return end
   fenced = true
   return fault(try('ZREM', KEYS[2], token))

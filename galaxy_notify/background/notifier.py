@@ -18,7 +18,7 @@ from galaxy_notify.background.sender_thread import Reporter, SenderThread
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.intake.plans import IntentLike
+from galaxy_notify.intake.plan import IntentLike
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at

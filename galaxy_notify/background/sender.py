@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.background.packed_intent import id_of, unpack
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake.accepting import accept_flow
-from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.accept import accept_flow
+from galaxy_notify.intake.plan import Plan, plan
 from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.model.intent import Intent
@@ -37,36 +37,27 @@ class Sender:
 
         Raises `ConfigurationError` when the deployment is another one than the settings say.
         """
-        layout = self._client.layout()
-        keyed: list[bool] = []
-        plans = _plans(parcels, layout.deployment, keyed)
-        receipts = self._client.run_flow(accept_flow(layout, plans))
-        return [
-            receipt if known else _as_accepted(receipt)
-            for receipt, known in zip(receipts, keyed, strict=True)
-        ]
+        client = self._client
+        layout, known = client.layout(), client.preferences_exist
+        plans = _plans(parcels, layout.deployment)
+        done = client.run_flow(accept_flow(layout, plans, preferences_exist=known))
+        client.preferences_exist |= done.preferences_exist
+        return done.receipts
 
-    def look_again(self) -> None:
+    def refresh_primary(self) -> None:
         """Look the primary up before the next sending."""
-        self._client.look_again()
+        self._client.refresh_primary()
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
 
-def _plans(
-    parcels: Iterable[bytes], deployment: Deployment, keyed: list[bool]
-) -> Iterator[Plan | Receipt]:
-    """Plan parcels one by one, and note which of them have an idempotency key."""
+def _plans(parcels: Iterable[bytes], deployment: Deployment) -> Iterator[Plan | Receipt]:
+    """Plan parcels one by one, and let other threads have their turn between."""
     began = time.perf_counter()
     for parcel in parcels:
-        planned = _plan(parcel, deployment)
-        keyed.append(isinstance(planned, Plan) and planned.repeatable)
-        if isinstance(planned, Plan):
-            # An earlier process, or the try before this one, may have sent it already.
-            planned.repeatable = True
-        yield planned
+        yield _plan(parcel, deployment)
         if time.perf_counter() - began > _STEP_S:
             time.sleep(_PAUSE_S)
             began = time.perf_counter()
@@ -76,13 +67,8 @@ def _plan(parcel: bytes, deployment: Deployment) -> Plan | Receipt:
     """Plan what a parcel holds, as of the moment when it was handed in."""
     try:
         named, at_ms, traceparent, fields = unpack(parcel)
-        return plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
+        planned = plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
     except InvalidIntent as error:
         return refused(error, id_of(parcel))
-
-
-def _as_accepted(receipt: Receipt | Unknown) -> Receipt | Unknown:
-    """Without a key nobody but ourselves can have handed it in before."""
-    if isinstance(receipt, Receipt) and receipt.status == "duplicate":
-        return receipt._replace(status="accepted")
-    return receipt
+    # An earlier process, or the try before this one, may have sent it already.
+    return planned._replace(is_resent=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from galaxy_notify.background.bounded_queue import BoundedQueue
-from galaxy_notify.background.breaker import Breaker
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.packed_intent import unpack
 from galaxy_notify.background.sender import Sender
@@ -17,7 +16,8 @@ from galaxy_notify.background.spill import Spill
 from galaxy_notify.errors import ConfigurationError, InvalidIntent
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -25,6 +25,8 @@ from galaxy_notify.telemetry.outage import EdgeLog
 _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
 _REPORT_S: Final = 1.0
+# Redis sees two connections a second at most, and many producers do not come back together.
+_RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
 
 
 class Reporter:
@@ -71,7 +73,7 @@ class SenderThread(threading.Thread):
         self._reporter = reporter
         self._batch, self._on_refused = options.batch, options.on_refused
         self._log = get_logger("background")
-        self._breaker = Breaker(EdgeLog(self._log))
+        self._retry = Retry(OutageLog(EdgeLog(self._log)), Stagger(), _RETRIES)
         self._stopping = threading.Event()
         self._fetching = threading.Lock()
 
@@ -92,7 +94,7 @@ class SenderThread(threading.Thread):
     def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
         try:
-            if not self._breaker.left_s():
+            if not self._retry.left_s():
                 with self._fetching:
                     self._fetch()
                 if hand := self._queue.hand:
@@ -103,11 +105,11 @@ class SenderThread(threading.Thread):
         except Exception as error:  # the thread must live, and what it has in hand is not lost
             if self._failed("defect", type(error).__name__):
                 self._log.exception("batch not sent")
-        self._stopping.wait(self._breaker.left_s())
+        self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
-        self._sender.look_again()
-        return self._breaker.failed(code, reason)
+        self._sender.refresh_primary()
+        return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
         """Take intents in hand, up to a batch; those on the disk are older than those in memory."""
@@ -141,7 +143,7 @@ class SenderThread(threading.Thread):
         if left and not known:
             self._failed(*_why(answered))
         else:
-            self._breaker.succeeded()
+            self._retry.recovered()
 
     def _report_refused(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
         """Log in one line that some were refused, and call back for each."""

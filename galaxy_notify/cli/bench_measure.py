@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
-from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Turns
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.place import Place
@@ -102,17 +100,13 @@ async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -
     count, connections = _Count(), settings.worker.slots + _LISTENERS
     client = open_async(settings, connections=connections, name="galaxy-notify-bench")
     policy = Policy.from_settings(settings, f"bench-{os.getpid()}")
-    shared = Shared(
-        client=client,
+    publisher = PublisherState(
         settings=settings,
         policy=policy,
         telemetry=count,
-        gate=Gate(),
-        turns=Turns(),
         about={"host": socket.gethostname(), "pid": str(os.getpid())},
-        progressed=lambda _: None,
     )
-    shard = Shard(shared, Layout(settings.redis.prefix, policy.deployment).keys(0))
+    shard = Shard(client, publisher, Layout(settings.redis.prefix, policy.deployment).keys(0))
     started = perf_counter()
     working = asyncio.create_task(shard.run())
     try:

@@ -1,12 +1,15 @@
-"""What a command works with: the settings and the connection, each made when it is needed."""
+"""What a command works with: the settings, the connection, and who asks."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import click
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NAME_LENGTH: Final = 64
 
 
 @dataclass
@@ -83,3 +88,25 @@ def listing(command: Callable[P, R]) -> Callable[P, R]:
 
 #: ``--json``, the same on every command.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+#: ``--json`` of a command that prints nothing else, so that programs may always give it.
+only_json_option = click.option(
+    "--json", is_flag=True, expose_value=False, help="JSON lines, which is the only format."
+)
+
+
+def actor() -> str:
+    """Return ``cli:<user>@<host>``, which the history of a route names, in printable ASCII."""
+    return f"cli:{_clean(_user())}@{_clean(socket.gethostname())}"
+
+
+def _user() -> str:
+    # Not the environment's word for it: this goes into an audit.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _clean(name: str) -> str:
+    shown = "".join(c for c in name if c.isascii() and c.isprintable())
+    return shown[:_NAME_LENGTH].strip() or "unknown"

@@ -2,27 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, listing, pass_application
-from galaxy_notify.cli.dead_moves import move, moving, to_move
-from galaxy_notify.cli.dead_options import Chosen, choosing, chosen
-from galaxy_notify.cli.dead_view import explain, show_stats, show_table, stats_as_json
-from galaxy_notify.cli.ending import Exit, printable
-from galaxy_notify.cli.output import count, echo_json, note
-from galaxy_notify.errors import InvalidQuery
+from galaxy_notify.cli.context import (
+    Application,
+    actor,
+    json_option,
+    listing,
+    only_json_option,
+    pass_application,
+)
+from galaxy_notify.cli.dead_view import explain, show_sample, show_stats, show_table, stats_as_json
+from galaxy_notify.cli.exits import Exit
+from galaxy_notify.cli.moves import check_bulk, report, stoppable
+from galaxy_notify.cli.output import echo_json, plural
+from galaxy_notify.cli.prompts import Progress, confirm, yes_option
+from galaxy_notify.cli.selection import (
+    Kind,
+    Listing,
+    Selection,
+    refusing_unknown_values,
+    repeated,
+    selecting,
+)
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 
 if TYPE_CHECKING:
+    from galaxy_notify.operations.dead_filter import DeadFilter
+    from galaxy_notify.operations.dead_letter import DeadLetter
     from galaxy_notify.operations.dead_letters import DeadLetters
 
 _SHOWN: Final = 100
 _CHUNK: Final = 500
-_TOP: Final = 20
+
+
+def _check_id(text: str) -> None:
+    from galaxy_notify.model.ids import parse_target
+
+    if parse_target(text) is None:
+        raise click.UsageError(f"not an id of a notification, route or event: {text}")
+
+
+def _channels(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    from galaxy_notify.model.ids import CHANNEL
+
+    for name in value:
+        if not re.fullmatch(CHANNEL, name):
+            raise click.BadParameter(f"no name of a channel: {name}")
+    return tuple(dict.fromkeys(value))
+
+
+_KIND: Final = Kind(
+    "dead letter",
+    "Died",
+    {
+        "channels": repeated("--channel", "channels", "Channel.", callback=_channels),
+        "types": repeated("--type", "types", "Type of the notification."),
+        "producers": repeated("--producer", "producers", "Who sent it."),
+        "classes": repeated(
+            "--class",
+            "classes",
+            "Failure class.",
+            type=click.Choice(FAILURE_CLASSES),
+            metavar="CLASS",
+        ),
+    },
+    example="--class",
+    check_id=_check_id,
+    done={"replay": "due again", "purge": "purged"},
+)
 
 
 @click.group("dead")
@@ -34,24 +88,20 @@ def command() -> None:
 
 
 @command.command("ls")
-@choosing
+@selecting(_KIND)
 @json_option
 @pass_application
 @listing
-def ls(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -> int:
+def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List dead letters, the oldest first; 100 unless --limit or --all."""
-    choice, missing = chosen(ids, given), list[str]()
-    with opened(app) as letters:
-        wanted = choice.filter(letters, _SHOWN)
-        found = iter(choice.letters(letters, missing, wanted))
+    listed = Listing(_KIND)
+    with _opened(app) as letters:
+        wanted = _filter(letters, selection, _SHOWN)
+        shown = listed.present(_found(letters, selection, wanted))
         now_ms = letters.now_ms()
-        shown = 0
-        while chunk := list(islice(found, _CHUNK)):
-            shown += len(chunk)
+        while chunk := list(islice(shown, _CHUNK)):
             show_table(chunk, now_ms, as_json=as_json)
-    if choice.is_bulk and shown == wanted.limit:
-        note(f"{count(shown)} shown, there may be more: --limit N, --all")
-    return _ended(shown, missing)
+    return listed.end(wanted.limit if selection.is_bulk else None)
 
 
 @command.command("show")
@@ -61,105 +111,142 @@ def ls(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -
 @listing
 def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
     """Explain dead letters: why each died, and its history."""
-    choice, missing, shown = _ids_only(ids), list[str](), 0
-    with opened(app) as letters:
+    selection, listed = Selection(_KIND, ids), Listing(_KIND)
+    with _opened(app) as letters:
         now_ms = letters.now_ms()
-        for letter in choice.letters(letters, missing, choice.filter(letters)):
-            shown += 1
+        for letter in listed.present(letters.find(selection.named())):
             if as_json:
                 echo_json(letter.explained())
             else:
                 explain(letter, now_ms)
-    return _ended(shown, missing)
+    return listed.end()
 
 
 @command.command("stats")
-@choosing
+@selecting(_KIND)
 @json_option
 @pass_application
-def stats(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -> int:
+def stats(app: Application, selection: Selection, as_json: bool) -> int:
     """Count dead letters by class, channel, type and producer."""
     from galaxy_notify.operations.dead_letters import DeadStats
 
-    choice, missing, counted = chosen(ids, given), list[str](), DeadStats()
-    with opened(app) as letters:
-        for letter in choice.letters(letters, missing, choice.filter(letters)):
+    counted, listed = DeadStats(), Listing(_KIND)
+    with _opened(app) as letters:
+        for letter in listed.present(_found(letters, selection, _filter(letters, selection))):
             counted.add(letter)
         now_ms = letters.now_ms()
     if as_json:
         echo_json(stats_as_json(counted))
     else:
         show_stats(counted, now_ms)
-    return _ended(counted.total, missing) if missing else Exit.OK
+    return listed.end() if listed.missing else Exit.OK
 
 
 @command.command("export")
-@choosing
-@json_option
+@selecting(_KIND)
+@only_json_option
 @pass_application
 @listing
-def export(app: Application, /, as_json: bool, ids: tuple[str, ...], **given: Any) -> int:
+def export(app: Application, selection: Selection) -> int:
     """Print everything about dead letters, with their payload, as JSON lines."""
-    del as_json  # there is no other form
-    choice, missing, shown = chosen(ids, given), list[str](), 0
-    with opened(app) as letters:
-        for letter in choice.letters(letters, missing, choice.filter(letters)):
-            shown += 1
+    listed = Listing(_KIND)
+    with _opened(app) as letters:
+        for letter in listed.present(_found(letters, selection, _filter(letters, selection))):
             echo_json(letter.exported())
-    return _ended(shown, missing)
+    return listed.end()
+
+
+def _moving(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options of a command that moves dead letters."""
+    for option in (
+        json_option,
+        yes_option,
+        click.option("--rate", type=click.IntRange(1, 1_000_000), help="At most so many a second."),
+        click.option("--dry-run", is_flag=True, help="Only say what would be moved."),
+        selecting(_KIND),
+    ):
+        command = option(command)
+    return command
 
 
 @command.command("replay")
-@choosing
-@moving
-@json_option
+@_moving
 @pass_application
-def replay(app: Application, /, ids: tuple[str, ...], **given: Any) -> int:
+def replay(app: Application, /, **options: Any) -> int:
     """Send dead letters on their way again: due now, all attempts anew, no expiry.
 
     It is safe to stop it at any point and to run it again: each moves once.
     """
-    choice = to_move("replay", ids, given)
-    with opened(app) as letters:
-        return move("replay", letters, choice)
+    return _move(app, "replay", **options)
 
 
 @command.command("purge")
-@choosing
-@moving
-@json_option
+@_moving
 @pass_application
-def purge(app: Application, /, ids: tuple[str, ...], **given: Any) -> int:
+def purge(app: Application, /, **options: Any) -> int:
     """Give dead letters up for good; `dead export` keeps a copy."""
-    choice = to_move("purge", ids, given)
-    with opened(app) as letters:
-        return move("purge", letters, choice)
+    return _move(app, "purge", **options)
+
+
+def _move(
+    app: Application, verb: str, selection: Selection, *, yes: bool, as_json: bool, **pace: Any
+) -> int:
+    """Move what was selected, once a person agreed where one has to; return the exit code."""
+    from galaxy_notify.operations.dead_moves import Run
+
+    dry_run = pace["dry_run"]
+    agreed = yes or dry_run
+    check_bulk(verb, selection, asks=not agreed)
+    with _opened(app) as letters:
+        wanted = _agreed(verb, letters, selection, agreed=agreed)
+        with stoppable() as pause, Progress("moved") as progress:
+            run = Run(
+                actor(),
+                **pace,
+                progress=lambda outcome: progress.reach(outcome.moved),
+                pause=pause,
+            )
+            action = letters.replay if verb == "replay" else letters.purge
+            outcome = action(wanted, run)
+    return report(verb, _KIND, outcome, as_json=as_json, dry_run=dry_run)
+
+
+def _agreed(
+    verb: str, letters: DeadLetters, selection: Selection, *, agreed: bool
+) -> DeadFilter | Iterable[str]:
+    """Return what to move; ends the command where the person who is asked says no."""
+    if not selection.is_bulk:
+        return selection.named()
+    wanted = letters.as_of_now(_filter(letters, selection))
+    if not agreed and (number := show_sample(letters.matching(wanted))):
+        confirm(f"{verb} {plural(number, 'dead letter')}?", yes=False)
+    return wanted
 
 
 @contextmanager
-def opened(app: Application) -> Iterator[DeadLetters]:
+def _opened(app: Application) -> Iterator[DeadLetters]:
     """Connect to the dead letters of the deployment."""
     from galaxy_notify.operations.dead_letters import DeadLetters
 
-    with app.open() as place:
-        try:
-            yield DeadLetters(place)
-        except InvalidQuery as error:
-            raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
+    with app.open() as place, refusing_unknown_values():
+        yield DeadLetters(place)
 
 
-def _ids_only(ids: tuple[str, ...]) -> Chosen:
-    unset = dict.fromkeys(("channel", "type", "producer", "failure_class", "since", "until"))
-    return chosen(ids, {**unset, "limit": None, "everything": False})
+def _filter(letters: DeadLetters, selection: Selection, limit: int | None = None) -> DeadFilter:
+    from galaxy_notify.operations.dead_filter import DeadFilter
+
+    since_ms, until_ms = selection.span_ms(letters.now_ms)
+    return DeadFilter(
+        **selection.filters,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        limit=selection.limit_or(limit),
+    )
 
 
-def _ended(shown: int, missing: list[str]) -> int:
-    for text in missing[:_TOP]:
-        note(printable(f"no dead letter: {text}"))
-    if len(missing) > _TOP:
-        note(f"and {count(len(missing) - _TOP)} more")
-    if not shown:
-        if not missing:
-            note("nothing matched")
-        return Exit.NOTHING
-    return Exit.PARTLY if missing else Exit.OK
+def _found(
+    letters: DeadLetters, selection: Selection, wanted: DeadFilter
+) -> Iterable[tuple[str, DeadLetter | None]]:
+    if selection.is_bulk:
+        return ((letter.id, letter) for letter in letters.matching(wanted))
+    return letters.find(selection.named())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.cli.ending import printable
-from galaxy_notify.cli.history import history_lines
 from galaxy_notify.cli.output import (
     ago,
     bad,
@@ -16,17 +15,20 @@ from galaxy_notify.cli.output import (
     echo,
     echo_json,
     faint,
+    history_lines,
+    note,
     shortened,
     strong,
     table,
 )
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.screen import printable, wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_letter import DeadLetter
     from galaxy_notify.operations.dead_letters import DeadStats
 
 _TOP: Final = 20
+_SAMPLE: Final = 3
 _HEADER: Final = ("died", "class", "attempts", "type", "producer", "id", "message")
 
 
@@ -71,6 +73,18 @@ def explain(letter: DeadLetter, now_ms: int) -> None:
 
 def _line(text: str) -> str:
     return printable(text).replace("\n", " ").strip()
+
+
+def show_sample(letters: Iterator[DeadLetter]) -> int:
+    """Show a few of those that a person is asked about; return how many there are."""
+    sample = list(islice(letters, _SAMPLE))
+    number = len(sample) + sum(1 for _ in letters)
+    for letter in sample:
+        why = f"{letter.failure_class}: {letter.failure.message}"
+        note(f"  {printable(letter.id)}  {shortened(why, 60)}")
+    if number > len(sample):
+        note(f"  and {count(number - len(sample))} more")
+    return number
 
 
 def stats_as_json(counted: DeadStats) -> dict[str, object]:

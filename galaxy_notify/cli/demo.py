@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from galaxy_notify.cli.context import listing
 from galaxy_notify.cli.output import echo, good, strong
-from galaxy_notify.errors import Unavailable
+from galaxy_notify.errors import TransientEncodingError, Unavailable
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
+    from galaxy_notify.cli.demo_stage import Stage
     from galaxy_notify.embedded.server import EmbeddedServer
+    from galaxy_notify.model.notification import Notification
+    from galaxy_notify.model.route import Route
 
 # Its daemons and its server have bounds of their own, which it waits for.
 _PATIENCE_S: Final = 60.0
+_STORM: Final = 20_000
+_GAMES: Final = 20
+#: Names the file whose existence means that the broken template has been repaired.
+REPAIRED_VARIABLE: Final = "DEMO_TEMPLATE_REPAIRED"
+_BUSY_TIMES: Final = 2
 
 
 @click.command()
@@ -33,7 +43,6 @@ def command() -> None:
     """
     SIGNALS.go_on()
     from galaxy_notify.cli.demo_stage import Stage
-    from galaxy_notify.cli.demo_story import tell
     from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.telemetry.logs import configure_logs
 
@@ -49,13 +58,22 @@ def command() -> None:
             with Stage(Path(folder), url, os.environ) as stage:
                 server_name = stage.server_name()
                 echo(strong(f"galaxy-notify demo, on a real {server_name} started for it"))
-                tell(stage)
+                _tell(stage)
         finally:
             server.stop()
     echo()
     echo(good("Everything above happened on a real server, which has been stopped and removed."))
     program = sys.argv[0] if sys.argv[0].endswith("galaxy-notify") else "galaxy-notify"
     echo(f"Next: {_near(program)} --embedded run, and the README for the rest.")
+
+
+def encode(notification: Notification, route: Route) -> bytes:
+    """Encode for the daemons of the demo: the packed payload, or a failure where one is shown."""
+    if notification.type == "mail.slow" and route.attempts < _BUSY_TIMES:
+        raise TransientEncodingError("the template service is busy")
+    if notification.type == "mail.broken" and not Path(os.environ[REPAIRED_VARIABLE]).exists():
+        raise ValueError("template mail.broken has no title")
+    return notification.packed
 
 
 def _started(server: EmbeddedServer) -> str:
@@ -73,3 +91,89 @@ def _near(program: str) -> str:
     return (
         str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else program
     )
+
+
+def _tell(stage: Stage) -> None:
+    """Play all steps; each waits for what it tells of."""
+    stage.start_daemon()
+    victim = stage.start_daemon()
+    _accept_and_publish(stage)
+    _schedule(stage)
+    _retry(stage)
+    _dead_letter_and_replay(stage)
+    _kill(stage, victim.pid)
+    _account(stage)
+
+
+def _accept_and_publish(stage: Stage) -> None:
+    _step(1, "Accept, and publish to the gateway stream")
+    turn = _intent("game.turn.ready", ["ada", "grace"], "turn-12", title="Your turn")
+    wrong = _intent("game.turn.ready", ["no such id"], "turn-13")
+    file = stage.write_intents(turn, turn, wrong)
+    echo("  Three lines: one for two recipients, the same once more, and one that is wrong.")
+    stage.run("accept", file, ends=4)
+    stage.wait_total("published", 2)
+    echo("  Two daemons share the work; the events are in the stream:")
+    stage.run("stream", "tail", "--count", "2")
+
+
+def _schedule(stage: Stage) -> None:
+    _step(2, "Schedule: on time, never early")
+    due_ms = time.time_ns() // 1_000_000 + 1500
+    intent = _intent("game.reminder", ["ada"], "reminder", due_at=due_ms)
+    receipt = stage.notifier.accept(intent)
+    stage.wait_total("published", 3)
+    at_ms = int(stage.shown(receipt.notification_id)["stream_id"].split("-")[0])
+    echo(f"  Due in 1.5 s, and in the stream {good(f'{at_ms - due_ms} ms after it was due')}.")
+
+
+def _retry(stage: Stage) -> None:
+    _step(3, "A failure that passes: retried with backoff")
+    receipt = stage.notifier.accept(_intent("mail.slow", ["grace"], "slow"))
+    stage.wait_total("published", 4)
+    stage.run("show", str(receipt.notification_id))
+
+
+def _dead_letter_and_replay(stage: Stage) -> None:
+    _step(4, "A failure that stays: a dead letter, and its replay")
+    stage.notifier.accept(_intent("mail.broken", ["ada"], "broken"))
+    stage.wait_total("dead_lettered", 1)
+    stage.run("dead", "ls")
+    stage.repair()
+    echo("  The template is repaired, so it may go out after all.")
+    stage.run("dead", "replay", "--class", "payload_encoding_failed", "--yes")
+    stage.wait_total("published", 5)
+
+
+def _kill(stage: Stage, victim: int) -> None:
+    import asyncio
+
+    _step(5, f"Kill -9: {_STORM:,} routes, and a daemon dies in the middle")
+    recipients = [f"user-{number}" for number in range(_STORM // _GAMES)]
+    intents = [_intent("game.over", recipients, f"over-{game}") for game in range(_GAMES)]
+    before = stage.totals()["published"]
+    stage.notifier.accept_many(intents)
+    os.kill(victim, signal.SIGKILL)
+    left = before + _STORM - stage.totals()["published"]
+    echo(f"  Daemon {victim} was killed with {left:,} routes still to go.")
+    seconds = stage.wait_total("published", before + _STORM)
+    echo(f"  {seconds:.1f} s later the other one has published them all, also what it had leased.")
+    seen = asyncio.run(stage.read_stream(before + _STORM))
+    twice = sum(1 for times in seen.values() if times > 1)
+    result = f"{before + _STORM - len(seen)} missing, {twice} twice"
+    echo(f"  A gateway reads {len(seen):,} events: {good(result)}.")
+
+
+def _account(stage: Stage) -> None:
+    _step(6, "Every route is accounted for")
+    stage.run("status")
+
+
+def _step(number: int, title: str) -> None:
+    echo()
+    echo(strong(f"{number}. {title}"))
+
+
+def _intent(kind: str, recipients: list[str], key: str, **more: Any) -> dict[str, Any]:
+    named = {"type": kind, "producer": "demo", "recipients": recipients, "idempotency_key": key}
+    return named | more

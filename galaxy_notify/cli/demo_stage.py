@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import click
 
-from galaxy_notify.cli.demo_encoder import REPAIRED_VARIABLE
+from galaxy_notify.cli.demo import REPAIRED_VARIABLE
 from galaxy_notify.cli.output import echo, faint
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.intake.notifier import Notifier
@@ -40,7 +40,7 @@ backoff_min_ms = 300
 jitter = "none"
 
 [gateway]
-encoder = "galaxy_notify.cli.demo_encoder:encode"
+encoder = "galaxy_notify.cli.demo:encode"
 """
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.actor import actor
-from galaxy_notify.cli.asking import Progress
-from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.context import Application, actor, json_option, pass_application
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import (
     bad,
     count,
@@ -24,7 +22,8 @@ from galaxy_notify.cli.output import (
     plural,
     warn,
 )
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.prompts import Progress
+from galaxy_notify.cli.screen import printable, wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.fsck.faults import Fault

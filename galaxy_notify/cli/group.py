@@ -10,18 +10,20 @@ from typing import Any, Final, NoReturn, cast
 
 import click
 from click.exceptions import NoSuchCommand
-from click.shell_completion import shell_complete
+from click.shell_completion import get_completion_class, shell_complete
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application
-from galaxy_notify.cli.ending import Exit, exit_code_of, finish_output
+from galaxy_notify.cli.exits import Exit, exit_code_of, finish_output
+from galaxy_notify.cli.output import echo
 from galaxy_notify.cli.standard_streams import RESULTS, take_any_text
 from galaxy_notify.signals import SIGNALS
 
 PROGRAM: Final = "galaxy-notify"
 COMPLETE_VARIABLE: Final = "_GALAXY_NOTIFY_COMPLETE"
 
-#: Section → command → what it does. A command lives in the module of its name, as ``command``.
+#: Section → command → what it does. A command lives in the module of its name, as ``command``, or
+#: under its own name in the module that `_HOMES` says.
 COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Serve": {
         "run": "Run the daemon that publishes what is due.",
@@ -53,8 +55,12 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "completion": "Print the shell completion script.",
     },
 }
-# Where a file holds more than the command of its name.
-_HOMES: Final = {"resume": "pause"}
+_HOMES: Final = {
+    "cancel": "changes",
+    "completion": "group",
+    "reschedule": "changes",
+    "resume": "pause",
+}
 _NAMES: Final = [name for section in COMMANDS.values() for name in section]
 
 
@@ -137,3 +143,16 @@ def cli(ctx: click.Context, config: str | None, embedded: bool, debug: bool) -> 
     del debug  # read from the arguments, where an error finds it
     _set_up(ctx, os.environ)
     ctx.obj = Application(config, embedded)
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell completion script.
+
+    For bash, put this into ~/.bashrc:  eval "$(galaxy-notify completion bash)"
+    """
+    script = get_completion_class(shell)
+    if script is None:
+        raise click.UsageError(f"no completion for {shell}")
+    echo(script(cli, {}, PROGRAM, COMPLETE_VARIABLE).source())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, is_misconfigured, printable, told_unavailable
+from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
 from galaxy_notify.cli.output import bad, echo, echo_json, good, plural, warn
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.screen import printable, wrapped
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ def _checked(app: Application) -> Health:
     except GalaxyNotifyError as error:
         if is_misconfigured(error):
             raise
-        return Health(None, None, (told_unavailable(error),))
+        return Health(None, None, (unavailable_message(error),))

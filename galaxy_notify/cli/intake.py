@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import faulthandler
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from galaxy_notify import __version__
-from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.context import Application, json_option, pass_application, pass_uninterrupted
 from galaxy_notify.cli.intake_rejects import rejects
-from galaxy_notify.cli.intake_status import status
+from galaxy_notify.cli.output import bad, count, duration, echo, echo_json, table
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
+
+_HEAD: Final = ("stream", "group", "unread", "pending", "oldest", "rejects")
 
 
 @click.group("intake", invoke_without_command=True)
@@ -32,13 +34,45 @@ def command(application: Application, context: click.Context) -> None:
 
 
 command.add_command(rejects)
-command.add_command(status)
+
+
+@command.command("status")
+@json_option
+@pass_application
+def status(app: Application, as_json: bool) -> None:
+    """Show how the intent stream stands.
+
+    What no reader was given yet, what is in hand, the age of the oldest of both, and the rejects.
+    """
+    from galaxy_notify.redis_inspect.rejects import read_state
+    from galaxy_notify.redis_state.keys import IntentKeys
+
+    own = app.settings.intake
+    with app.open() as place:
+        state = read_state(place, IntentKeys(own.stream), own.group)
+    if as_json:
+        echo_json(
+            {
+                "stream": own.stream,
+                "group": own.group,
+                "unread": state.unread,
+                "pending": state.pending,
+                "oldest_s": None if state.oldest_ms is None else state.oldest_ms / 1000,
+                "rejects": state.rejects,
+            }
+        )
+        return
+    oldest = None if state.oldest_ms is None else duration(state.oldest_ms)
+    rejected = bad(count(state.rejects)) if state.rejects else 0
+    row = (own.stream, own.group, state.unread, state.pending, oldest, rejected)
+    for line in table(_HEAD, [row]):
+        echo(line)
 
 
 def _read(settings: Settings) -> None:
     if SIGNALS.asked:
         return
-    from galaxy_notify.cli.serving import serve
+    from galaxy_notify.cli.service import serve
     from galaxy_notify.daemon.intake import Intake
     from galaxy_notify.telemetry.export import start_telemetry
     from galaxy_notify.telemetry.logs import configure_logs, get_logger

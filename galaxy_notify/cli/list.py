@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
-from galaxy_notify.cli.dead_options import moment_text
-from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
+from galaxy_notify.cli.screen import printable
+from galaxy_notify.cli.selection import moment_options, refusing_unknown_values, span_ms
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.list_filter import ListFilter
@@ -43,13 +44,7 @@ _WIDTH: Final = 24
     metavar="S",
     help="A status of one of its routes (those of the user), or open. May be repeated.",
 )
-@click.option(
-    "--since",
-    callback=moment_text,
-    metavar="TIME",
-    help="Accepted then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
-)
-@click.option("--until", callback=moment_text, metavar="TIME", help="Accepted then or before.")
+@moment_options("Accepted")
 @click.option(
     "--limit",
     type=click.IntRange(1, _SHOWN),
@@ -68,13 +63,8 @@ def command(
 
     Each is listed as long as it is kept. Exit code 3 when nothing matched.
     """
-    from galaxy_notify.errors import InvalidQuery
-
-    with app.open() as place:
-        try:
-            page, now_ms = _read(place, given, limit, cursor)
-        except InvalidQuery as error:
-            raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
+    with app.open() as place, refusing_unknown_values():
+        page, now_ms = _read(place, given, limit, cursor)
     _print(page.items, now_ms, as_json=as_json)
     for key in page.foreign:
         note(f"nothing of this shard is listed: {printable(key)} holds something else")
@@ -101,11 +91,9 @@ def _read(place: Place, given: dict[str, Any], limit: int, cursor: str | None) -
 
 
 def _filter(given: dict[str, Any], now_ms: int) -> ListFilter:
-    from galaxy_notify.operations.dead_filter import moment_ms
     from galaxy_notify.operations.list_filter import ListFilter
 
-    times = (given["since"], given["until"])
-    since_ms, until_ms = (moment_ms(text, now_ms) if text else None for text in times)
+    since_ms, until_ms = span_ms(given["since"], given["until"], now_ms)
     names = {name: given[name] for name in ("states", "types", "producers", "user")}
     return ListFilter(since_ms=since_ms, until_ms=until_ms, **names)
 

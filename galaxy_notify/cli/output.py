@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
-from galaxy_notify.cli.characters import cut
-from galaxy_notify.cli.ending import printable
+from galaxy_notify.cli.screen import cut, printable, wrapped
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal, say
 from galaxy_notify.cli.tables import Cell, table
 from galaxy_notify.model.wording import ago, duration
@@ -25,6 +26,7 @@ __all__ = [
     "echo_json",
     "faint",
     "good",
+    "history_lines",
     "is_unread",
     "note",
     "plural",
@@ -112,3 +114,21 @@ def clock(at_ms: int) -> str:
 def shortened(text: str, width: int) -> str:
     """Cut text to a width, marking the cut."""
     return cut(printable(text).replace("\n", " "), width)
+
+
+def history_lines(history: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a history, the oldest first; *history* is what ``--json`` prints of it."""
+    for line in history:
+        at = f"  {faint(clock(line['at_ms']))}  "
+        yield from wrapped(_history_line(line), first=at, indent="      ")
+
+
+def _history_line(line: Mapping[str, Any]) -> str:
+    details = [
+        line["event"],
+        f"attempt {line['attempt']}" if line["attempt"] else "",
+        ": ".join(filter(None, (line["class"], line["message"]))),
+        line["stream_id"],
+        f"by {line['worker']}" if line["worker"] else "",
+    ]
+    return printable("  ".join(detail for detail in details if detail)).replace("\n", " ")

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, listing, pass_application
-from galaxy_notify.cli.ending import Exit
-from galaxy_notify.cli.line_input import opened
+from galaxy_notify.cli.context import (
+    Application,
+    json_option,
+    listing,
+    only_json_option,
+    pass_application,
+)
+from galaxy_notify.cli.exits import Exit
+from galaxy_notify.cli.jsonl import opened
+from galaxy_notify.cli.output import echo, echo_json, note, strong, table
 from galaxy_notify.cli.prefs_lines import export_all, import_all
-from galaxy_notify.cli.prefs_view import show_json, show_preferences
 from galaxy_notify.errors import InvalidPreference
 from galaxy_notify.model.preference import SEVERITIES
 
 if TYPE_CHECKING:
     from galaxy_notify.intake.rules.preferences import Preferences
+    from galaxy_notify.model.preference import Preference
+    from galaxy_notify.model.user_preferences import UserPreferences
     from galaxy_notify.redis_state.preferences import UserChange
 
 _type_option = click.option(
@@ -48,9 +56,9 @@ def get(app: Application, user: str, as_json: bool) -> None:
     with app.open() as place:
         found = run_flow_sync(place.client, get_flow(place.layout, user))
     if as_json:
-        show_json(user, found)
+        _show_json(user, found)
     else:
-        show_preferences(user, found)
+        _show(user, found)
 
 
 @command.command("set")
@@ -120,31 +128,29 @@ def delete(app: Application, user: str, as_json: bool) -> int:
 
 @command.command("import")
 @click.argument("file", default="-", metavar="[FILE|-]")
-@json_option
+@only_json_option
 @pass_application
-def import_(app: Application, file: str, as_json: bool) -> int:
+def import_(app: Application, file: str) -> int:
     """Store the preferences of many users, one JSON object per line.
 
     Each line replaces all that its user wanted before, and gets a line of its own in answer. It is
     safe to run again. Exit codes: 0 all stored, 4 some refused, 1 all refused or Redis away,
     2 the file cannot be read.
     """
-    del as_json  # answers are JSON lines anyhow
     with opened(file, "preferences") as stream, _opened(app) as preferences:
         return import_all(stream, file, preferences)
 
 
 @command.command("export")
-@json_option
+@only_json_option
 @pass_application
 @listing
-def export(app: Application, as_json: bool) -> int:
+def export(app: Application) -> int:
     """Print what every user wants, as JSON lines that import takes.
 
     Who is changed meanwhile may be printed twice or not at all. What cannot be read is left out
     and told on standard error; the exit code is 4 then.
     """
-    del as_json  # there is no other form
     with app.open() as place:
         return export_all(place)
 
@@ -191,9 +197,9 @@ def _change(preferences: Preferences, change: UserChange, as_json: bool) -> int:
     changed = is_changed(preferences.change([change]))
     found = preferences.get(change.user)
     if as_json:
-        show_json(change.user, found, changed=changed)
+        _show_json(change.user, found, changed=changed)
     else:
-        show_preferences(change.user, found)
+        _show(change.user, found)
     return Exit.OK
 
 
@@ -214,3 +220,35 @@ def _refusing() -> Iterator[None]:
         if error.code != "invalid":
             raise
         raise click.UsageError(str(error)) from None
+
+
+def _show_json(user: str, preferences: UserPreferences, *, changed: bool | None = None) -> None:
+    """Print the preferences of a user as one JSON document."""
+    told: dict[str, Any] = {"user": user}
+    if changed is not None:
+        told["changed"] = changed
+    unreadable = list(preferences.unreadable)
+    echo_json({**told, "preferences": preferences.as_json(), "unreadable": unreadable})
+
+
+def _show(user: str, preferences: UserPreferences) -> None:
+    """Print the preferences of a user for people."""
+    from galaxy_notify.model.preference import Preference
+
+    echo(strong(user) + ("  silenced: gets nothing but what is mandatory" * preferences.silenced))
+    rows = [_row("every type", preferences.of_every_type or Preference(), "as asked for", "info")]
+    for name, wish in preferences.of_types.items():
+        rows.append(_row(name, wish, "as every type", "as every type"))
+    for line in table(("type", "channels", "from"), rows, indent="  "):
+        echo(line)
+    if preferences.quiet is not None:
+        hours = preferences.quiet.as_json()
+        echo(f"  quiet from {hours['from']} to {hours['to']}, {hours['zone']}")
+    if preferences.unreadable:
+        note(f"cannot be read, and counts as not set: {', '.join(preferences.unreadable)}")
+
+
+def _row(name: str, wish: Preference, channels: str, least: str) -> tuple[str, str, str]:
+    """Return a row; *channels* and *least* say what holds where nothing is set."""
+    named = channels if wish.channels is None else ", ".join(wish.channels) or "none"
+    return name, named, wish.min_severity or least

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from galaxy_notify.cli.asking import Progress
-from galaxy_notify.cli.ending import Exit, complain, is_misconfigured, told_unavailable
-from galaxy_notify.cli.intent_lines import Line, parse
-from galaxy_notify.cli.line_input import batches, line_ranges
-from galaxy_notify.cli.output import echo, note, plural, sum_up
+from galaxy_notify.cli.exits import Exit, unavailable_message
+from galaxy_notify.cli.jsonl import Answers, Line, Unanswered, answer_lines, parse
+from galaxy_notify.cli.output import echo, note
 from galaxy_notify.errors import CallFailed, Invalid
 
 if TYPE_CHECKING:
@@ -25,18 +23,13 @@ _STORED = {"changed": "stored", "same": "unchanged"}
 
 def import_all(stream: BinaryIO, file: str, preferences: Preferences) -> int:
     """Store line by line, print an answer for each, and return the exit code."""
-    run = _Import(preferences)
-    with Progress("lines read:", beside=False) as progress:
-        for batch in batches(stream, file):
-            try:
-                run.take(batch)
-            except CallFailed as error:
-                return run.give_up(error, [line.number for line in batch])
-            progress.advance(len(batch))
-            if run.failure:
-                return run.give_up(run.failure, run.unknown)
-    sum_up(run.summary(), run.exit_code)
-    return run.exit_code
+    return answer_lines(
+        stream,
+        file,
+        partial(_answer, preferences),
+        words={word: word for word in _STORED.values()},
+        repeat="running it again is safe",
+    )
 
 
 class _Read(NamedTuple):
@@ -47,67 +40,39 @@ class _Read(NamedTuple):
     error: Invalid | None = None
 
 
-class _Import:
-    """Stores batch after batch and counts what became of the lines."""
-
-    def __init__(self, preferences: Preferences) -> None:
-        self._preferences = preferences
-        self._by_status: Counter[str] = Counter()
-        self.unknown: list[int] = []
-        self.failure: CallFailed | None = None
-
-    def take(self, batch: Sequence[Line]) -> None:
-        """Store the lines of a batch and print an answer for each. Raises `CallFailed`."""
-        known = self._preferences.channels()
+def _answer(preferences: Preferences, batch: Sequence[Line]) -> Answers:
+    """Store the lines of a batch."""
+    try:
+        known = preferences.channels()
         lines = [_read(line, known) for line in batch]
         changes = [read.change for read in lines if read.change]
-        answers = iter(self._preferences.change(changes) if changes else ())
-        told: list[str] = []
-        for line, read in zip(batch, lines, strict=True):
-            found = self._answered(line, read, next(answers) if read.change else None)
-            if found:
-                self._by_status[found["status"]] += 1
-                told.append(json.dumps(found, separators=(",", ":")))
-        if told:
-            echo("\n".join(told))
+        found = iter(preferences.change(changes) if changes else ())
+    except CallFailed as error:
+        return Answers([Unanswered.UNKNOWN] * len(batch), error, unavailable_message(error))
+    documents: list[dict[str, Any] | Unanswered] = []
+    failure = None
+    for line, read in zip(batch, lines, strict=True):
+        try:
+            documents.append(_document(line, read, next(found) if read.change else None))
+        except CallFailed as error:
+            documents.append(Unanswered.UNKNOWN)
+            failure = error
+    return Answers(documents, failure, unavailable_message(failure) if failure else "")
 
-    def _answered(self, line: Line, read: _Read, answer: Answer | None) -> dict[str, Any] | None:
-        """Return what to tell of a line; None where nothing is known of it."""
-        from galaxy_notify.intake.rules.preferences import check_stored
 
-        if answer is None:
-            return _told(line, read.user, "refused", read.error)
+def _document(line: Line, read: _Read, answer: Answer | None) -> dict[str, Any]:
+    """Return the answer to a line; raise `CallFailed` where nothing is known of it."""
+    from galaxy_notify.intake.rules.preferences import check_stored
+
+    status, error = "refused", read.error
+    if answer is not None:
         try:
             check_stored(answer)
-        except Invalid as error:
-            return _told(line, read.user, "refused", error)
-        except CallFailed as error:
-            self.unknown.append(line.number)
-            self.failure = error
-            return None
-        return _told(line, read.user, _STORED[answer.word])
-
-    @property
-    def exit_code(self) -> int:
-        """Return the exit code that the answers mean."""
-        refused = self._by_status["refused"]
-        if not refused:
-            return Exit.OK
-        return Exit.FAILED if refused == self._by_status.total() else Exit.PARTLY
-
-    def give_up(self, failure: CallFailed, unknown: Sequence[int]) -> int:
-        """Tell which lines are unknown, and return the exit code."""
-        complain(
-            f"{told_unavailable(failure)}; unknown: {line_ranges(unknown)}; later lines were not"
-            " sent; running it again is safe"
-        )
-        return Exit.CONFIG if is_misconfigured(failure) else Exit.FAILED
-
-    def summary(self) -> str:
-        """Say in one line what became of all lines."""
-        words = (*_STORED.values(), "refused")
-        counted = ", ".join(f"{self._by_status[word]:,} {word}" for word in words)
-        return f"{plural(self._by_status.total(), 'line')}: {counted}"
+            status = _STORED[answer.word]
+        except Invalid as invalid:
+            error = invalid
+    refusal = error and {"code": error.code, "field": error.field, "message": error.message}
+    return {"line": line.number, "user": read.user, "status": status, "error": refusal}
 
 
 def export_all(place: Place) -> int:
@@ -164,10 +129,3 @@ def _read(line: Line, known: Sequence[str]) -> _Read:
         return _Read(user, replaced(*read_document(document, known)))
     except Invalid as error:
         return _Read(user, error=error)
-
-
-def _told(
-    line: Line, user: str | None, status: str, error: Invalid | None = None
-) -> dict[str, Any]:
-    refusal = error and {"code": error.code, "field": error.field, "message": error.message}
-    return {"line": line.number, "user": user, "status": status, "error": refusal}

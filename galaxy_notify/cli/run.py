@@ -53,7 +53,7 @@ def command(application: Application) -> None:
 def _serve(
     application: Application, settings: Settings, revive: Callable[[], object] | None
 ) -> None:
-    from galaxy_notify.cli.serving import serve
+    from galaxy_notify.cli.service import serve
     from galaxy_notify.daemon import Daemon
     from galaxy_notify.settings import load_settings
     from galaxy_notify.telemetry.export import start_telemetry

@@ -1,16 +1,18 @@
-"""How much a line and a screen hold, and texts made to fit them."""
+"""What a terminal shows: which characters, how many columns and lines they take."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
+from unicodedata import category, combining, east_asian_width
 
 import click
 
-from galaxy_notify.cli.characters import columns_of
 from galaxy_notify.cli.standard_streams import is_terminal
 
 #: Of a terminal that does not say how large it is.
@@ -20,6 +22,44 @@ _LEAST: Final = 20
 _MOST: Final = 100_000
 #: A command to copy, in its quotes, or else a word; each with the space before it.
 _PIECE: Final = re.compile(r"(\s*)(\S*`[^`]*`[^\s`]*|\S+)")
+
+#: Characters without a width that join, part or mark what stands beside them: joiners, the word
+#: joiner, the soft hyphen, the two marks of direction, the byte order mark.
+_ZERO_WIDTH: Final = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
+#: The tags that flags of regions are written with.
+_TAGS: Final = range(0xE0020, 0xE0080)
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal; line ends and tabs stay.
+
+    Spaces of every kind stay, and characters without a width that letters and emoji are joined
+    with; those that change the direction of what follows do not.
+    """
+    return "".join(c if _is_shown(c) or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def escaped(json_text: str) -> str:
+    """Return a line of JSON that cannot steer a terminal, and still says the same."""
+    return "".join(c if _is_shown(c) else json.dumps(c)[1:-1] for c in json_text)
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def cut(text: str, columns: int) -> str:
+    """Return text that takes no more columns than that; a mark stands where something was cut."""
+    if columns_of(text) <= columns:
+        return text
+    kept, left = "", columns - 1
+    for character in text:
+        left -= _columns(character)
+        if left < 0:
+            break
+        kept += character
+    return kept + "…"
 
 
 def line_width() -> int | None:
@@ -98,3 +138,20 @@ def _terminal_size() -> tuple[int, int]:
         return os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         return 0, 0
+
+
+def _is_shown(character: str) -> bool:
+    """Tell whether a terminal shows a character without being steered by it."""
+    return (
+        character.isprintable()
+        or character in _ZERO_WIDTH
+        or ord(character) in _TAGS
+        or category(character) == "Zs"
+    )
+
+
+@lru_cache(maxsize=4096)
+def _columns(character: str) -> int:
+    if combining(character) or category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1

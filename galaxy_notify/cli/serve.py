@@ -29,7 +29,7 @@ def command(application: Application) -> None:
     It comes up at once, also while Redis is away: then it answers 503. SIGTERM or SIGINT stops it
     with 0 once the requests in hand are answered, a second one ends it at once.
     """
-    from galaxy_notify.cli.serving import serve
+    from galaxy_notify.cli.service import serve
     from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
     settings = application.settings
@@ -48,13 +48,13 @@ def _server(settings: Settings) -> ApiServer:
         if (error.name or "").partition(".")[0] not in _EXTRA and not _is_exporter(error):
             raise
         raise ConfigurationError(f"serve {_INSTALL}") from None
-    from galaxy_notify.http.listening import told
+    from galaxy_notify.http.sockets import listen_error
 
     own = settings.http
     try:
         return ApiServer(settings)
     except OSError as error:
-        text = f"cannot listen on {own.host} port {own.port}: {told(error)}"
+        text = f"cannot listen on {own.host} port {own.port}: {listen_error(error)}"
         raise click.ClickException(text) from None
 
 
@@ -62,7 +62,7 @@ def problems(settings: Settings) -> list[str]:
     """Return what `serve` would refuse to start for; nothing where its packages are not there."""
     if any(find_spec(name) is None for name in _EXTRA):
         return []
-    from galaxy_notify.http.starting import start_problems
+    from galaxy_notify.http.server import start_problems
 
     return list(start_problems(settings))
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.characters import escaped
 from galaxy_notify.cli.context import Application, json_option, pass_application
-from galaxy_notify.cli.ending import Exit, printable
-from galaxy_notify.cli.history import history_lines
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import (
     ago,
     bad,
@@ -22,12 +20,13 @@ from galaxy_notify.cli.output import (
     echo_json,
     faint,
     good,
+    history_lines,
     note,
     plural,
     strong,
     warn,
 )
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.screen import escaped, printable, wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.show import Shown

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.asking import confirm, yes_option
 from galaxy_notify.cli.context import (
     Application,
     json_option,
@@ -14,8 +13,10 @@ from galaxy_notify.cli.context import (
     pass_application,
     pass_uninterrupted,
 )
-from galaxy_notify.cli.ending import Exit, printable
+from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
+from galaxy_notify.cli.prompts import confirm, yes_option
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
 from galaxy_notify.signals import SIGNALS
 

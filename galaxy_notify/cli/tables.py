@@ -8,8 +8,7 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.characters import columns_of, cut
-from galaxy_notify.cli.screen import line_width
+from galaxy_notify.cli.screen import columns_of, cut, line_width
 
 Cell = str | int | float | None
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from galaxy_notify import __version__
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.joining import Joining, join_as
 from galaxy_notify.process.naming import process_id
 from galaxy_notify.process.supervisor import Pulse, environ_supervisor
 from galaxy_notify.redis_client.access import open_async
@@ -67,9 +68,10 @@ class Intake:
 
     async def _join(self) -> bool:
         client = open_async(self._settings, connections=1, name=f"galaxy-notify-{self._reader_id}")
-        joining = Joining(client, self._settings, self._telemetry, self._supervisor, self._pulse)
+        join = partial(join_as, Role.INTAKE, client, self._settings)
+        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
         try:
-            return await joining.run(Role.INTAKE, self._stop, self._log)
+            return await joining.run(self._stop)
         finally:
             with suppress(*REDIS_ERRORS):
                 await client.aclose()

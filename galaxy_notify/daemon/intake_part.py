@@ -6,13 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from galaxy_notify.daemon.failpoints import intents_on
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake_stream.reader import IntentReader, ReaderOptions
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_client.failed_calls import failed_call
-from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault
-from galaxy_notify.redis_client.persistence import StopFlag
+from galaxy_notify.redis_client.async_retries import StopFlag
+from galaxy_notify.redis_client.failed_calls import refuse_permanent
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault
+from galaxy_notify.redis_state.intents import IntentMember
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -42,10 +42,10 @@ class IntakePart:
 
     async def run(self) -> None:
         """Read; what Redis refuses before it served once is a `ConfigurationError`."""
-        await self._run(_refused_at_start)
+        await self._run(refuse_permanent)
 
     async def run_beside(self) -> None:
-        """Read beside other work, which nothing that befalls the reader may end."""
+        """Read beside other work, which no defect of the reader may end."""
         while not self._stop:
             try:
                 await self._run(None)
@@ -61,7 +61,7 @@ class IntakePart:
         own, name = self._settings.intake, f"galaxy-notify-{self._reader_id}"
         client = open_async(self._settings, connections=_CONNECTIONS, name=name)
         notifier = self._notifier or AsyncNotifier(self._settings, once=True)
-        member = intents_on(client, IntentKeys(own.stream), own.group, self._reader_id)
+        member = IntentMember(client, IntentKeys(own.stream), own.group, self._reader_id)
         options = ReaderOptions.of(self._settings)
         try:
             reader = IntentReader(member, notifier, options, self._telemetry, self._stop, at_start)
@@ -70,8 +70,3 @@ class IntakePart:
             for closing in (notifier.close(), client.aclose()):
                 with suppress(*REDIS_ERRORS):
                     await closing
-
-
-def _refused_at_start(fault: Fault) -> None:
-    if fault.is_permanent:
-        raise failed_call(RedisFault(fault))

@@ -8,22 +8,19 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 
 from galaxy_notify import __version__
-from galaxy_notify.daemon.failpoints import encoder_of
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.daemon.reload import reloadable, restart_needed
-from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.joining import Joining, join_as
 from galaxy_notify.process.naming import process_id
 from galaxy_notify.process.supervisor import Pulse, environ_supervisor
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.scripts import load_all
@@ -57,8 +54,7 @@ class Daemon:
         self._read_settings = read_settings
         self._telemetry = telemetry
         self._revive = revive
-        policy = Policy.from_settings(settings, self.worker_id)
-        self._policy = replace(policy, encoder=encoder_of(policy.encoder))
+        self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
         self._pulse = Pulse(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
@@ -68,6 +64,7 @@ class Daemon:
             lambda name: self._log.warning("daemon leaves at once", signal=name),
             reload=self._reload_settings,
         )
+        self._publisher: PublisherState | None = None
         self._shards: list[Shard] = []
         self._client = open_async(
             settings, connections=_connections(settings), name=f"galaxy-notify-{self.worker_id}"
@@ -98,27 +95,23 @@ class Daemon:
         self._stop.set()
 
     async def _join(self) -> bool:
-        joining = Joining(
-            self._client, self._settings, self._telemetry, self._supervisor, self._pulse
-        )
-        return await joining.run(Role.DAEMON, self._stop, self._log)
+        join = partial(join_as, Role.DAEMON, self._client, self._settings)
+        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
+        return await joining.run(self._stop)
 
     async def _work(self) -> None:
         layout = Layout(self._settings.redis.prefix, self._policy.deployment)
-        shared = Shared(
-            client=self._client,
+        publisher = self._publisher = PublisherState(
             settings=self._settings,
             policy=self._policy,
             telemetry=self._telemetry,
-            gate=Gate(),
-            turns=_turns(self._settings),
             about=_about(),
             progressed=self._pulse.progressed,
         )
-        self._shards = [Shard(shared, keys) for keys in layout.all_keys]
+        self._shards = [Shard(self._client, publisher, keys) for keys in layout.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in self._shards]
         intake = self._intake()
-        status = StatusLine(shared, self._shards, self._supervisor, self._revive)
+        status = StatusLine(publisher, self._shards, self._supervisor, self._revive)
         telling = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
         self._log.info("daemon working", channels=list(self._settings.worker.channels))
@@ -172,8 +165,8 @@ class Daemon:
             configure_logs(self._settings.log.level, self._settings.log.format)
             encoder = self._policy.encoder
             self._policy = Policy.from_settings(self._settings, self.worker_id, encoder)
-            for shard in self._shards:
-                shard.reload(self._settings, self._policy)
+            if self._publisher is not None:
+                self._publisher.reload(self._settings, self._policy)
             self._log.info("settings reloaded", restart_needed_for=needed)
         self._supervisor.ready()
 
@@ -181,11 +174,6 @@ class Daemon:
 def _connections(settings: Settings) -> int:
     """Return how many calls can be in flight: slots, a listener and a janitor for each shard."""
     return settings.worker.shards * (settings.worker.slots + 2) + 2
-
-
-def _turns(settings: Settings) -> Turns:
-    several = settings.redis.cluster or settings.redis.sentinels
-    return Turns(LONGEST_MS_OF_SEVERAL if several else LONGEST_MS)
 
 
 def _about() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.fsck.pages import PAGE, is_foreign
 from galaxy_notify.model.route import FORMAT
 from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
@@ -105,7 +106,12 @@ def balance_totals(
 ) -> Flow[Balance]:
     """Compare what was accepted with what became of it; mend the *difference* that was read."""
     (reply,) = yield [balance(keys, channels, difference)]
-    word, by = sound(reply)
+    return _balanced(sound(reply))
+
+
+@reader
+def _balanced(reply: Sequence[Any]) -> Balance:
+    word, by = reply
     return Balance(words([word])[0], int(by))
 
 

@@ -13,6 +13,7 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Call, Read, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -69,9 +70,15 @@ def read_survey(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[Su
     """Look at the next page of an index."""
     (reply,) = yield [survey(keys, index, channel, cursor.at)]
     with as_fault("survey"):
-        at, members, odd, bodies = sound(reply)
-        cursor.move(at)
-        return Surveyed(int(members), [*odd, *_unreadable(bodies)])
+        at, found = _surveyed(sound(reply))
+    cursor.move(at)
+    return found
+
+
+@reader
+def _surveyed(reply: Sequence[Any]) -> tuple[bytes, Surveyed]:
+    at, members, odd, bodies = reply
+    return at, Surveyed(int(members), [*odd, *_unreadable(bodies)])
 
 
 def survey(keys: Keys, index: str, channel: str, at: bytes | str) -> Call:
@@ -88,9 +95,15 @@ def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
     at = "" if cursor.begun and cursor.at == b"0" else cursor.at
     (reply,) = yield [census(keys, at, cursor.left)]
     with as_fault("census"):
-        at, ids, routes, odd, channels, left = sound(reply)
-        cursor.move(at or b"0", left)
-        return Counted(ids, int(routes), odd, channels)
+        at, left, found = _counted(sound(reply))
+    cursor.move(at or b"0", left)
+    return found
+
+
+@reader
+def _counted(reply: Sequence[Any]) -> tuple[bytes, Sequence[bytes], Counted]:
+    at, ids, routes, odd, channels, left = reply
+    return at, left, Counted(ids, int(routes), odd, channels)
 
 
 def census(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> Call:

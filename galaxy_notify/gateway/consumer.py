@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import galaxy_notify
 from galaxy_notify.errors import AlreadyClosed, ConfigurationError, Unavailable
-from galaxy_notify.gateway.handling import Handler, Handling
+from galaxy_notify.gateway.handler import Handler, HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.model.callables import check_callable
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
+from galaxy_notify.redis_client.failed_calls import failed_call, refuse_permanent
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
-from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped, together
+from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_inspect.stream import GroupReport
 from galaxy_notify.redis_state.deployment import STATE_FORMAT
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -60,7 +62,7 @@ class GatewayConsumer(NotCopied):
         self._place: GroupPlace | None = None
         self._stop = StopFlag()
         self._is_closed = False
-        self._handling: Handling | None = None
+        self._runner: HandlerRunner | None = None
         self._log = get_logger("gateway", group=group, consumer=consumer)
 
     @classmethod
@@ -90,7 +92,7 @@ class GatewayConsumer(NotCopied):
         if self._place is not None:
             await self._place.close()
             self._place = None
-        if self._handling is None:
+        if self._runner is None:
             self._stop = StopFlag()
 
     async def run(self, handler: Handler) -> None:
@@ -104,8 +106,8 @@ class GatewayConsumer(NotCopied):
         """
         self._check_open()
         check_callable("handler", handler, ("event",), asynchronous=True)
-        self._handling = Handling(handler, self._options.timeout_s)
-        work = asyncio.ensure_future(self._run(self._handling))
+        self._runner = HandlerRunner(handler, self._options.timeout_s)
+        work = asyncio.ensure_future(self._run(self._runner))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -113,13 +115,13 @@ class GatewayConsumer(NotCopied):
             await asyncio.wait([work])
             raise
         finally:
-            self._stop, self._handling = StopFlag(), None
+            self._stop, self._runner = StopFlag(), None
 
     def stop(self) -> None:
         """End `run` soon; call it from the thread of its event loop."""
         self._stop.set()
-        if self._handling is not None:
-            self._handling.stop_within(self._options.stop_within_s)
+        if self._runner is not None:
+            self._runner.stop_within(self._options.stop_within_s)
 
     async def report(self) -> dict[int, GroupReport]:
         """Return how the group stands on each shard.
@@ -141,19 +143,20 @@ class GatewayConsumer(NotCopied):
         if self._is_closed:
             raise AlreadyClosed.named(type(self).__name__)
 
-    async def _run(self, handling: Handling) -> None:
-        outages = Outages(get_logger("gateway", group=self.group))
+    async def _run(self, runner: HandlerRunner) -> None:
+        log, stagger = OutageLog(EdgeLog(get_logger("gateway", group=self.group))), Stagger()
         try:
-            place = await self._opened(outages)
+            place = await self._opened(log, stagger)
         except Stopped:
             return
         readers = [
             ShardReader(
                 GroupMember(place.at_shard(keys), keys, self.group, self.consumer),
                 self._options,
-                handling,
+                runner,
                 self._stop,
-                outages,
+                log,
+                stagger,
             )
             for keys in place.all_keys
         ]
@@ -161,17 +164,17 @@ class GatewayConsumer(NotCopied):
         await together(self._stop, *(reader.run() for reader in readers))
         self._log.info("consumer stopped")
 
-    async def _opened(self, outages: Outages) -> GroupPlace:
+    async def _opened(self, log: OutageLog, stagger: Stagger) -> GroupPlace:
         """Connect as soon as there is a deployment to read."""
-        insist = Persistence(self._stop, outages, _refused_at_start)
-        told = False
+        retry = RetryUntilStopped(self._stop, log, stagger, _wait_unless_refused)
+        is_logged = False
         while True:
-            place = self._place or await insist(self._open)
+            place = self._place or await retry(self._open)
             if place is not None:
                 return place
-            if not told:
+            if not is_logged:
                 self._log.info("waiting: no deployment at this prefix yet")
-                told = True
+                is_logged = True
             if await self._stop.wait(1.0):
                 raise Stopped
 
@@ -187,7 +190,6 @@ class GatewayConsumer(NotCopied):
         return place
 
 
-async def _refused_at_start(fault: Fault) -> bool:
-    if fault.is_permanent:
-        raise failed_call(RedisFault(fault))
+async def _wait_unless_refused(fault: Fault) -> bool:
+    refuse_permanent(fault)
     return False

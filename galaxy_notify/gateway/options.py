@@ -1,4 +1,4 @@
-"""What a consumer may be told beyond where to read and who it is."""
+"""The options of a consumer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class ConsumerOptions:
     - ``concurrency``: handlers at a time on each shard. With 1 they run in the order of the
       stream; with more, in order for each user. A retried event comes late, out of order.
     - ``batch``: entries asked for in one read.
-    - ``reclaim_idle_s``: what another consumer has left untouched so long is taken over.
+    - ``reclaim_idle_s``: what another consumer has left untouched this long is taken over.
     - ``handler_timeout_s``: a handler that takes longer has failed; at most, and by default, half
-      of ``reclaim_idle_s``, so that nobody else is given what is still in hand.
+      of ``reclaim_idle_s``, so that no other consumer is given what is still in hand.
     - ``retry_min_s``, ``retry_max_s``: the pause before a failed event is delivered again
       doubles from one to the other.
-    - ``max_deliveries``: an event that failed so often is parked with the reason.
+    - ``max_deliveries``: an event that failed this often is parked with the reason.
     - ``marks_ttl_s``, ``marks_max``: how long, and how many on each shard, handled events are
       remembered, so that a repeated one is not handled twice.
     - ``parked_max``: entries kept in the parked stream of each shard.

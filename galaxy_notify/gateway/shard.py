@@ -11,13 +11,14 @@ from typing import Final, NamedTuple
 
 from galaxy_notify.backoff import delay_ms
 from galaxy_notify.errors import Corrupt
+from galaxy_notify.gateway.acknowledger import Acknowledger
 from galaxy_notify.gateway.event import Event, Position, decode_event
-from galaxy_notify.gateway.handling import Handling
+from galaxy_notify.gateway.handler import HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions
-from galaxy_notify.gateway.settling import Settling
-from galaxy_notify.redis_client.faults import Fault, Remedy
-from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped, together
-from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
+from galaxy_notify.redis_client.faults import Fault
+from galaxy_notify.redis_client.retries import OutageLog, Stagger
+from galaxy_notify.redis_client.stream_member import Entry, Waiting
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.telemetry.logs import get_logger
 
@@ -31,7 +32,7 @@ _RNG: Final = Random()  # unused by delays without jitter
 class _Delivery(NamedTuple):
     entry: Entry
     event: Event
-    seen: bool | None  # None: its twin comes first, look again when its turn has come
+    seen: bool | None  # None: its twin comes first, look it up when its turn has come
 
 
 class ShardReader:
@@ -41,18 +42,20 @@ class ShardReader:
         self,
         member: GroupMember,
         options: ConsumerOptions,
-        handling: Handling,
+        runner: HandlerRunner,
         stop: StopFlag,
-        outages: Outages,
+        log: OutageLog,
+        stagger: Stagger,
     ) -> None:
         self._member = member
         self._options = options
-        self._handling = handling
+        self._runner = runner
         self._stop = stop
-        self._reading, self._repeating, settle = (
-            Persistence(stop, outages, self._mend, node=lambda: member.node) for _ in range(3)
+        self._retry_read, self._retry_sweep, retry_ack = (
+            RetryUntilStopped(stop, log, stagger, self._recover, node=lambda: member.node)
+            for _ in range(3)
         )
-        self._settling = Settling(member, options, settle)
+        self._acks = Acknowledger(member, options, retry_ack)
         self._slots = asyncio.Semaphore(options.concurrency)
         self._in_hand: set[str] = set()
         self._events: set[str] = set()
@@ -62,42 +65,45 @@ class ShardReader:
     async def run(self) -> None:
         """Deliver until the consumer stops; what is left then can be taken over at once."""
         try:
-            await self._reading(self._member.join)
+            await self._retry_read(self._member.join)
         except Stopped:
             return
         try:
-            await together(self._stop, self._read(), self._repeat())
+            await together(self._stop, self._read(), self._sweep())
         finally:
             with suppress(Stopped):
-                await self._settling.close()
+                await self._acks.close()
 
     async def _read(self) -> None:
         try:
             while not self._stop:
-                if self._crowded:
-                    await self._stop.wait(_SWEEP_S)
-                    continue
-                entries = await self._reading(
-                    lambda: self._member.read(self._options.batch, _BLOCK_MS)
-                )
-                await self._deliver(entries)
+                await self.run_once()
         except Stopped:
             self._log.info("stopped during an outage")
+
+    async def run_once(self) -> int:
+        """Read once and deliver; return how many entries came. Raises `Stopped`."""
+        if self._crowded:
+            await self._stop.wait(_SWEEP_S)
+            return 0
+        entries = await self._retry_read(lambda: self._member.read(self._options.batch, _BLOCK_MS))
+        await self._deliver(entries)
+        return len(entries)
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
         """Deliver entries that were just read, each user's own in order."""
         read_at = time.monotonic()
         self._in_hand.update(entry.stream_id for entry in entries)
         try:
-            lanes = self._lanes(await self._decode(entries, self._reading))
+            lanes = self._lanes(await self._decode(entries, self._retry_read))
             await together(self._stop, *(self._lane(lane, read_at) for lane in lanes))
             # What is read next is looked up among the marks.
-            await self._settling.flush()
+            await self._acks.flush()
         finally:
             left = [entry.stream_id for entry in entries if entry.stream_id in self._in_hand]
             self._in_hand.difference_update(left)
         if self._stop and not self._is_late(read_at):
-            await self._reading(lambda: self._member.release(left, self._options.reclaim_idle_ms))
+            await self._release(left, self._retry_read)
 
     def _lanes(self, deliveries: Iterable[_Delivery]) -> Iterable[list[_Delivery]]:
         lanes: dict[str, list[_Delivery]] = {}
@@ -114,20 +120,20 @@ class ShardReader:
                 await self._handle(delivery)
                 self._in_hand.discard(delivery.entry.stream_id)
 
-    async def _repeat(self) -> None:
-        """Deliver again what failed here or was left by others."""
+    async def _sweep(self) -> None:
         pause = min(_SWEEP_S, self._options.retry_min_s, self._options.reclaim_idle_s)
         try:
             while not await self._stop.wait(pause):
-                await self._sweep()
-            await self._settling.flush()
+                await self.sweep_once()
+            await self._acks.flush()
         except Stopped:
             self._log.info("stopped during an outage")
 
-    async def _sweep(self) -> None:
-        options = self._options
-        await self._settling.flush()
-        own, stale = await self._repeating(
+    async def sweep_once(self) -> int:
+        """Deliver again what failed here or was left by others; return how many were tried."""
+        options, tried = self._options, 0
+        await self._acks.flush()
+        own, stale = await self._retry_sweep(
             lambda: self._member.waiting(options.retry_min_ms, options.reclaim_idle_ms, _CROWD)
         )
         self._crowded = len(own) >= _CROWD
@@ -137,35 +143,38 @@ class ShardReader:
             if waiting.idle_ms >= idle_ms and not self._is_held(waiting):
                 async with self._slots:
                     if self._stop:
-                        return
-                    await self._again(waiting, idle_ms)
+                        return tried
+                    await self._redeliver(waiting, idle_ms)
+                    tried += 1
+        return tried
 
-    async def _again(self, waiting: Waiting, idle_ms: int) -> None:
-        # One at a time, just before its handler: whoever kills the process takes nobody along.
+    async def _redeliver(self, waiting: Waiting, idle_ms: int) -> None:
+        # One at a time, just before its handler: one that kills the process takes no others along.
         if self._is_held(waiting):
             return
-        entry = await self._repeating(lambda: self._member.take(waiting, idle_ms))
+        entry = await self._retry_sweep(lambda: self._member.take(waiting, idle_ms))
         if entry is None:
-            await self._tell_if_trimmed(waiting)
+            await self._log_if_trimmed(waiting)
             return
         if self._stop:
-            await self._repeating(
-                lambda: self._member.release([waiting.stream_id], self._options.reclaim_idle_ms)
-            )
+            await self._release([waiting.stream_id], self._retry_sweep)
             return
         self._in_hand.add(entry.stream_id)
         try:
-            for delivery in await self._decode([entry], self._repeating):
+            for delivery in await self._decode([entry], self._retry_sweep):
                 if not delivery.seen and entry.deliveries > self._options.max_deliveries:
                     reason = f"not handled in {waiting.deliveries} deliveries"
-                    await self._settling.park(entry, reason)
+                    await self._acks.park(entry, reason)
                 else:
                     await self._handle(delivery)
         finally:
             self._in_hand.discard(entry.stream_id)
 
-    async def _decode(self, entries: Iterable[Entry], insist: Persistence) -> list[_Delivery]:
-        """Read entries, parking those that nobody can read, and look up which were handled."""
+    async def _release(self, stream_ids: Sequence[str], retry: RetryUntilStopped) -> None:
+        await retry(lambda: self._member.release(stream_ids, self._options.reclaim_idle_ms))
+
+    async def _decode(self, entries: Iterable[Entry], retry: RetryUntilStopped) -> list[_Delivery]:
+        """Read entries, parking what is unreadable, and look up which were handled."""
         readable: list[tuple[Entry, Event]] = []
         keys = self._member.keys
         for entry in entries:
@@ -173,10 +182,10 @@ class ShardReader:
             try:
                 readable.append((entry, decode_event(entry.fields, position)))
             except Corrupt as error:
-                await self._settling.park(entry, str(error))
+                await self._acks.park(entry, str(error))
                 self._in_hand.discard(entry.stream_id)
         ids = [event.event_id for _, event in readable]
-        seen = await insist(lambda: self._member.seen(ids)) if ids else set()
+        seen = await retry(lambda: self._member.seen(ids)) if ids else set()
         first = {event.event_id: event.stream_id for _, event in reversed(readable)}
         return [
             _Delivery(entry, event, event.event_id in seen if is_first else None)
@@ -191,7 +200,7 @@ class ShardReader:
         self._events.add(event.event_id)
         try:
             if await self._was_handled(delivery):
-                await self._settling.finish(event)
+                await self._acks.finish(event)
             else:
                 await self._attempt(delivery.entry, event)
         finally:
@@ -199,46 +208,43 @@ class ShardReader:
 
     async def _was_handled(self, delivery: _Delivery) -> bool:
         event_id = delivery.event.event_id
-        if delivery.seen or self._settling.knows(event_id):
+        if delivery.seen or self._acks.knows(event_id):
             return True
         if delivery.seen is not None:
             return False
-        return bool(await self._reading(lambda: self._member.seen([event_id])))
+        return bool(await self._retry_read(lambda: self._member.seen([event_id])))
 
     async def _attempt(self, entry: Entry, event: Event) -> None:
-        failure = await self._handling.attempt(event)
+        failure = await self._runner.run(event)
         if failure is None:
-            await self._settling.finish(event)
+            await self._acks.finish(event)
         elif failure.final or event.deliveries >= self._options.max_deliveries:
-            await self._settling.park(entry, failure.reason)
+            await self._acks.park(entry, failure.reason)
         else:
-            tell = self._log.info if self._stop else self._log.warning
-            tell(
+            log = self._log.info if self._stop else self._log.warning
+            log(
                 "handler failed",
                 event_id=event.event_id,
                 deliveries=event.deliveries,
                 reason=failure.reason,
             )
 
-    async def _tell_if_trimmed(self, waiting: Waiting) -> None:
-        if not await self._repeating(lambda: self._member.exists(waiting.stream_id)):
+    async def _log_if_trimmed(self, waiting: Waiting) -> None:
+        if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
             self._log.error("event lost: its entry was trimmed", stream_id=waiting.stream_id)
 
-    async def _mend(self, fault: Fault) -> bool:
-        """Make a vanished group again; tell whether that helped."""
-        if fault.remedy is Remedy.RESOLVE and "UNBLOCKED" not in fault.text:
-            await self._member.drop_connections()
-        if not no_group(fault.text) or not await self._member.join():
-            return False
-        self._log.warning("group made again: it had vanished")
-        return True
+    async def _recover(self, fault: Fault) -> bool:
+        made = await self._member.recover(fault)
+        if made:
+            self._log.warning("group made again: it had vanished")
+        return made
 
     def _pause_ms(self, waiting: Waiting) -> int:
         least, most = self._options.retry_min_ms, self._options.retry_max_ms
         return delay_ms(waiting.deliveries, least, most, "none", _RNG)
 
     def _is_held(self, waiting: Waiting) -> bool:
-        return waiting.stream_id in self._in_hand or self._settling.holds(waiting.stream_id)
+        return waiting.stream_id in self._in_hand or self._acks.holds(waiting.stream_id)
 
     def _is_late(self, read_at: float) -> bool:
         return time.monotonic() - read_at > self._options.in_hand_s

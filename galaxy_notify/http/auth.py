@@ -1,19 +1,21 @@
-"""Who calls, and what they may do: static tokens and JWTs, both as the settings fix them."""
+"""Who calls, and with which scopes: static tokens and JWTs, both as the settings fix them.
+
+Algorithm, key, issuer and audience of a JWT come from the settings, never from the token.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from starlette.requests import Request
+import jwt
 
-from galaxy_notify.http.jwt_tokens import BadToken, Verifier
-from galaxy_notify.http.problems import Problem
-from galaxy_notify.http.queries import check_query
-from galaxy_notify.http.seats import Seats
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.http.responses import Problem
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.http import SCOPES, HttpSettings
 
 _ANYBODY: Final = "anonymous"
@@ -21,32 +23,34 @@ _REALM: Final = 'Bearer realm="galaxy-notify"'
 _LONGEST: Final = 8192
 #: A filter that nothing matches.
 _NO_PRODUCER: Final = ("",)
-#: Who may do what a scope is asked for: an operator also looks.
+#: Scopes that include another one: an operator may also read.
 _ALSO: Final = {"read-only": ("operator",)}
+_REQUIRED: Final = ("exp", "iss", "aud", "sub")
+_LONGEST_KEY: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A caller that is known: its name in logs, counts and histories, and its scopes."""
+    """A known caller: its name in logs, counts and histories, and its scopes."""
 
     name: str
     scopes: frozenset[str]
-    #: Bound to what these producers handed in; None for one that is not bound.
+    #: The producers that it is bound to; None if it is not bound.
     producers: frozenset[str] | None = None
 
     def owns(self, producer: object) -> bool:
-        """Tell whether it may hand in as this producer, and have to do with what that handed in."""
+        """Return whether it may act for this producer."""
         return self.producers is None or producer in self.producers
 
-    def among(self, asked: Sequence[str]) -> tuple[str, ...]:
-        """Return the producers to filter by where these are asked for; none means all."""
+    def among(self, requested: Sequence[str]) -> tuple[str, ...]:
+        """Return the producers to filter by when these are requested; an empty tuple means all."""
         if self.producers is None:
-            return tuple(asked)
-        own = self.producers.intersection(asked) if asked else self.producers
+            return tuple(requested)
+        own = self.producers.intersection(requested) if requested else self.producers
         return tuple(sorted(own)) or _NO_PRODUCER
 
     def may(self, *wanted: str) -> bool:
-        """Tell whether one of the scopes that are asked for is among its own."""
+        """Return whether it has one of these scopes."""
         return not self.scopes.isdisjoint(
             {scope for one in wanted for scope in (one, *_ALSO.get(one, ()))}
         )
@@ -57,8 +61,8 @@ class Client:
         return f"http:{self.name}"
 
 
-class Doorkeeper:
-    """Knows the callers that the settings name; without any, everybody on this machine is in."""
+class Authenticator:
+    """Knows the callers that the settings name; without any, the API is open to this machine."""
 
     def __init__(self, settings: HttpSettings) -> None:
         """Prepare; raise `ConfigurationError` for a key that cannot be used."""
@@ -66,7 +70,7 @@ class Doorkeeper:
         self._tokens = settings.clients
         self._verifier = Verifier(settings) if settings.takes_jwt else None
 
-    def admit(self, header: str | None) -> Client:
+    def authenticate(self, header: str | None) -> Client:
         """Return who sent this Authorization header; raise a `Problem` (401) for nobody."""
         if self.is_open:
             return Client(_ANYBODY, frozenset(SCOPES))
@@ -96,30 +100,113 @@ class Doorkeeper:
             raise _unknown(str(error), "invalid_token") from None
 
 
-def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
-    """Return the dependency that lets only callers with one of these scopes in."""
-
-    async def admitted(request: Request) -> Client:
-        keeper: Doorkeeper = request.app.state.doorkeeper
-        client = keeper.admit(request.headers.get("authorization"))
-        request.state.client = client.name
-        if not client.may(*scopes):
-            raise _forbidden(client, scopes)
-        check_query(request.query_params)
-        seats: Seats = request.app.state.seats
-        seats.take(request.scope, reserved="operator" in client.scopes)
-        return client
-
-    return admitted
-
-
 def _unknown(detail: str, error: str = "") -> Problem:
     challenge = f'{_REALM}, error="{error}"' if error else _REALM
     return Problem("unauthorized", detail, (), {"WWW-Authenticate": challenge})
 
 
-def _forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:
+def forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:
+    """Return the problem (403) for a caller without any of the scopes that it needs."""
     challenge = f'{_REALM}, error="insufficient_scope", scope="{" ".join(scopes)}"'
     has = " ".join(sorted(client.scopes)) or "none"
     detail = f"needs the scope {' or '.join(scopes)}; {client.name} has {has}"
     return Problem("forbidden", detail, (), {"WWW-Authenticate": challenge})
+
+
+class BadToken(Exception):
+    """A JWT opens nothing here; the text says why, without repeating it."""
+
+
+class Granted(NamedTuple):
+    """What a JWT opens: its client, the scopes, and the producers that it is bound to."""
+
+    name: str
+    scopes: frozenset[str]
+    producers: frozenset[str] | None = None
+
+
+class Verifier:
+    """Checks the JWTs of one issuer."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        """Load the key; raise `ConfigurationError` for one that cannot be used."""
+        self._settings = settings
+        self._key = _key(settings)
+
+    def read(self, token: str) -> Granted:
+        """Return who a token names and what it grants; raise `BadToken`."""
+        own = self._settings
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=[own.jwt_algorithm],
+                issuer=own.jwt_issuer,
+                audience=own.jwt_audience,
+                leeway=own.jwt_leeway_ms / 1000,
+                options={"require": [*_REQUIRED]},
+            )
+        except jwt.PyJWTError as error:
+            raise BadToken(f"the token is refused: {_reason(error)}") from None
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            raise BadToken("the token is refused: it cannot be read") from None
+        return self._granted(f"jwt:{printable(claims['sub'])}", claims)
+
+    def _granted(self, name: str, claims: dict[str, Any]) -> Granted:
+        given = claims.get(self._settings.jwt_scope_claim)
+        words = given.split() if isinstance(given, str) else given
+        prefix = self._settings.jwt_scope_prefix
+        if not isinstance(words, list):
+            return Granted(name, frozenset())
+        scopes = {scope for scope in SCOPES if f"{prefix}{scope}" in words}
+        bound = f"{prefix}producer="
+        own = [one.removeprefix(bound) for one in words if str(one).startswith(bound)]
+        if not own:
+            return Granted(name, frozenset(scopes))
+        # One such word binds the whole token, even beside the scope that binds nothing.
+        return Granted(name, frozenset({*scopes, "producer"}), frozenset(own))
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "it has expired"
+        case jwt.MissingRequiredClaimError():
+            return f"it has no {error.claim}"
+        case jwt.InvalidIssuerError() | jwt.InvalidAudienceError():
+            return "it is for somebody else, or by somebody else"
+        case jwt.InvalidAlgorithmError() | jwt.InvalidSignatureError():
+            return "it is not signed as it must be"
+    return "it is not valid"
+
+
+def _key(settings: HttpSettings) -> Any:
+    """Return the key as the algorithm wants it."""
+    algorithm = jwt.get_algorithm_by_name(settings.jwt_algorithm)
+    name, given = "jwt_key", _given(settings)
+    if settings.jwt_secret is not None:
+        name = "jwt_secret"
+    try:
+        key = algorithm.prepare_key(given)
+        # One that is too weak is refused now, not warned of with each token.
+        wrong = algorithm.check_key_length(key) or ""
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        wrong = str(error)
+    if b"PRIVATE KEY" in given:
+        wrong = "it is a private one"
+    if wrong:
+        what = "a public key in PEM" if name == "jwt_key" else "a secret"
+        text = f"must be {what} that fits {settings.jwt_algorithm}: {wrong}"
+        raise ConfigurationError(f"http.{name}: {text[:300]}")
+    return key
+
+
+def _given(settings: HttpSettings) -> bytes:
+    if settings.jwt_secret is not None:
+        return settings.jwt_secret.get_secret_value().encode()
+    assert settings.jwt_key is not None
+    try:
+        with settings.jwt_key.open("rb") as file:
+            return file.read(_LONGEST_KEY)
+    except OSError as error:
+        raise ConfigurationError(f"http.jwt_key: cannot be read: {error.strerror}") from None

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.http.manners import content_codings, media_type
-from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import Problem, fault
+from galaxy_notify.http.dependencies import state_of
+from galaxy_notify.http.responses import Problem, fault
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.json_shape import USUAL, Limits, Shape
-from galaxy_notify.model.json_text import read_json
+from galaxy_notify.model.json_text import USUAL, Limits, Shape, read_json
 
-#: So much more is read and thrown away, so that whoever sends a little too much hears the answer.
+#: Bytes beyond the limit that are read and thrown away, so that a client which sends a little too
+#: much can read its answer.
 _GRACE: Final = 1 << 20
-#: What is asked of a body that only says what to do, and of one that is parsed where it came in.
+#: Limits of a body that is no intent, and the most values to parse in the event loop.
 SHORT_BYTES: Final = 1 << 17
 SHORT: Final = Limits(1 << 10, 1 << 12)
 _LIGHT: Final = 1 << 12
 _CLOSE: Final = {"Connection": "close"}
+_JSON: Final = "application/json"
+_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_VALUE: Final = rf"(?:({_NAME})|\"((?:[^\"\\]|\\.)*)\")"
+_PARAMETER: Final = re.compile(rf"({_NAME})={_VALUE}")
+_ANY_VALUE: Final = rf"(?:{_NAME}|\"(?:[^\"\\]|\\.)*\")"
+# Nothing is matched in two ways (possessive quantifiers): the time is that of the length.
+_ONE: Final = rf"[ \t]*+;(?:[ \t]*+{_NAME}={_ANY_VALUE})?+"
+_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:{_ONE})*+)")
 
 
 async def json_body(request: Request, limits: Limits = USUAL, most: int | None = None) -> Any:
@@ -32,14 +40,14 @@ async def json_body(request: Request, limits: Limits = USUAL, most: int | None =
     is parsed, and one that takes long to parse is parsed in a thread.
     """
     _check_type(request)
-    parts = parts_of(request)
-    own = parts.settings.http
+    state = state_of(request)
+    own = state.settings.http
     shape = Shape("the body", limits)
     try:
         raw = await _read(request, shape, min(most or own.max_body_bytes, own.max_body_bytes))
         if shape.values <= _LIGHT:
             return read_json(raw, "the body")
-        return await parts.parser.run(lambda: read_json(raw, "the body"))
+        return await state.parser.run(lambda: read_json(raw, "the body"))
     except InvalidIntent as error:
         raise _unread(error) from None
 
@@ -69,16 +77,13 @@ def _check_type(request: Request) -> None:
     if kind != _JSON or options.get("charset", "utf-8").lower() != "utf-8":
         message = "the body must be application/json in UTF-8"
         raise Problem("unsupported-media-type", message, (), {"Accept": _JSON})
-    if content_codings(request.headers.getlist("content-encoding")):
+    if _content_codings(request.headers.getlist("content-encoding")):
         message = "the body must not be compressed"
         raise Problem("unsupported-media-type", message, (), {"Accept-Encoding": "identity"})
 
 
-_JSON: Final = "application/json"
-
-
 async def _read(request: Request, shape: Shape, limit: int) -> bytes:
-    body_ms = parts_of(request).settings.http.body_ms
+    body_ms = state_of(request).settings.http.body_ms
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit + _GRACE:
         raise _too_large(limit, close=True)
@@ -94,7 +99,7 @@ async def _read(request: Request, shape: Shape, limit: int) -> bytes:
 
 
 async def _collect(stream: AsyncIterator[bytes], shape: Shape, limit: int) -> bytes:
-    """Read a body to its end, or as far as anybody is read whose body is refused."""
+    """Read a body to its end, or a refused one as far as the grace."""
     parts: list[bytes] = []
     size, refused = 0, None
     async for part in stream:
@@ -124,3 +129,22 @@ def _too_large(limit: int, *, close: bool = False) -> Problem:
     detail = f"the body has more than {limit} bytes"
     errors = [fault("", f"has more than {limit} bytes", "too_large")]
     return Problem("too-large", detail, errors, _CLOSE if close else {})
+
+
+def media_type(text: str) -> tuple[str, dict[str, str]] | None:
+    """Return a media type in lower case with its parameters; None where it is not one."""
+    match = _MEDIA_TYPE.fullmatch(text.strip())
+    if match is None:
+        return None
+    found: dict[str, str] = {}
+    for name, plain, quoted in _PARAMETER.findall(match[2]):
+        if name.lower() in found:
+            return None
+        found[name.lower()] = re.sub(r"\\(.)", r"\1", quoted) if quoted else plain
+    return match[1].lower(), found
+
+
+def _content_codings(values: Sequence[str]) -> list[str]:
+    """Return every coding of a body that all headers together name, but for none at all."""
+    found = [one.strip().lower() for value in values for one in value.split(",")]
+    return [one for one in found if one not in ("", "identity")]

@@ -11,33 +11,39 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from galaxy_notify.errors import InvalidQuery
-from galaxy_notify.http.answers import BODY, answers, body_of
-from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import SHORT, SHORT_BYTES, json_body
-from galaxy_notify.http.counting import ANY
-from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import answer, answer_of, not_valid, packed, unavailable
+from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.openapi import BODY, body_of, responses
+from galaxy_notify.http.pools import Deadline
 from galaxy_notify.http.queries import DeadQuery, Replay, moment
-from galaxy_notify.http.refusals import refused_values
-from galaxy_notify.http.shapes import DeadLetters, Replayed
-from galaxy_notify.http.threads import Clock
+from galaxy_notify.http.responses import (
+    answer,
+    answer_of,
+    not_valid,
+    packed,
+    refused_values,
+    unavailable,
+)
+from galaxy_notify.http.schemas import DeadLetters, Replayed
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.dead_moves import Outcome, Run
+from galaxy_notify.operations.dead_moves import Run
+from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_state.place import Place
 
 router = APIRouter(tags=["dead letters"])
 
-#: Less than a caller waits at most: what was found or moved until then is told.
+#: Less than the longest wait of an answer: it then has what was found or moved so far.
 _SEARCH_S: Final = 5.0
 
 Looker = Annotated[Client, Depends(needs("read-only"))]
 Operator = Annotated[Client, Depends(needs("operator"))]
 
 
-@router.get("/v1/dead-letters", responses=answers(422, ok={200: DeadLetters}))
+@router.get("/v1/dead-letters", responses=responses(422, ok={200: DeadLetters}))
 async def list_dead_letters(
     request: Request, client: Looker, query: Annotated[DeadQuery, Query()]
 ) -> Response:
@@ -45,49 +51,49 @@ async def list_dead_letters(
 
     def read(place: Place) -> bytes:
         letters = dead_letters.DeadLetters(place)
-        with _refusing():
-            found, complete = search(letters, _filter(query, letters, client), Clock(_SEARCH_S))
+        with _query_problems():
+            found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
 
-    return answer_of(await parts_of(request).threads.reads.run(read))
+    return answer_of(await state_of(request).pools.reads.run(read))
 
 
 @router.post(
     "/v1/dead-letters:replay",
-    responses=answers(*BODY, ok={200: Replayed}),
+    responses=responses(*BODY, ok={200: Replayed}),
     openapi_extra=body_of({"$ref": f"#/components/schemas/{Replay.__name__}"}),
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
-    parts, asked = parts_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
+    state, asked = state_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
 
     def move(place: Place) -> Outcome:
-        letters, clock = dead_letters.DeadLetters(place), Clock(_SEARCH_S)
+        letters, deadline = dead_letters.DeadLetters(place), Deadline(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
-            with _refusing():
+            with _query_problems():
                 wanted = letters.as_of_now(_filter(asked, letters, client))
-                found, complete = search(letters, wanted, clock)
+                found, complete = search(letters, wanted, deadline)
             ids = [one.id for one in found]
         run = Run(
-            client.actor, dry_run=asked.dry_run, pause=clock.pause, producers=client.producers
+            client.actor, dry_run=asked.dry_run, pause=deadline.pause, producers=client.producers
         )
         outcome = letters.replay(ids, run)
         outcome.stopped |= not complete
         return outcome
 
-    outcome = await parts.threads.changes.run(move)
+    outcome = await state.pools.changes.run(move)
     if outcome.moved and not asked.dry_run:
-        parts.telemetry.routes("replayed", ANY, outcome.moved)
-    told = _told(outcome, dry_run=asked.dry_run)
+        state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
+    replayed = _replayed_json(outcome, dry_run=asked.dry_run)
     if outcome.fault:
-        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=told)
-    return answer(told)
+        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=replayed)
+    return answer(replayed)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
-    """Answer a filter that names what does not exist, and say what does."""
+def _query_problems() -> Iterator[None]:
+    """Turn a filter with an unknown name into a problem that lists the known ones."""
     try:
         yield
     except InvalidQuery as error:
@@ -95,17 +101,17 @@ def _refusing() -> Iterator[None]:
 
 
 def search(
-    letters: dead_letters.DeadLetters, wanted: DeadFilter, clock: Clock
+    letters: dead_letters.DeadLetters, wanted: DeadFilter, deadline: Deadline
 ) -> tuple[list[DeadLetter], bool]:
-    """Return what a filter means, and whether all was looked at before the time was over."""
+    """Return what matches a filter, and whether the search was complete within its time."""
     found: list[DeadLetter] = []
-    # Whatever is passed over counts, too: a filter that nothing matches looks at everything.
+    # What is passed over takes time, too: a filter without matches looks at everything.
     for letter in letters.matching(replace(wanted, types=(), producers=(), classes=(), limit=None)):
         if wanted.matches(letter):
             found.append(letter)
         if len(found) == wanted.limit:
             break
-        if clock.is_over:
+        if deadline.is_over:
             return found, False
     return found, True
 
@@ -138,7 +144,7 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetters, client: Client)
     )
 
 
-def _told(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
+def _replayed_json(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         **outcome.as_json(),

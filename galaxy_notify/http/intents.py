@@ -1,31 +1,182 @@
-"""What the headers of a request add to the intents in its body."""
+"""Handing intents in: one, or many."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.datastructures import Headers
 
-from galaxy_notify.http.problems import Problem, fault
+from galaxy_notify.errors import CallFailed, InvalidIntent
+from galaxy_notify.http.auth import Client
+from galaxy_notify.http.body import json_body
+from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.middleware import request_id_in
+from galaxy_notify.http.openapi import BODY, body_of, responses
+from galaxy_notify.http.queries import AcceptQuery
+from galaxy_notify.http.request_schemas import INTENT, INTENTS
+from galaxy_notify.http.responses import (
+    Problem,
+    answer,
+    failed,
+    fault,
+    not_valid,
+    redis_faults,
+    refused,
+)
+from galaxy_notify.http.schemas import Receipt, Receipts
+from galaxy_notify.intake import receipts
+from galaxy_notify.intake.plan import is_recent
 from galaxy_notify.model.intent import TRACEPARENT
+from galaxy_notify.telemetry import Telemetry
 
-KEY: Final = "Idempotency-Key"
+router = APIRouter(tags=["notifications"])
+
+_MAYBE: Final[Mapping[str, object]] = {
+    "code": "unknown",
+    "message": "it may have been accepted: repeat it",
+}
+_NOT_WRITTEN: Final[Mapping[str, object]] = {
+    "code": "not_written",
+    "message": "it was not accepted: nothing of it was written",
+}
+
+Producer = Annotated[Client, Depends(needs("producer"))]
+_KEY_NAME: Final = "Idempotency-Key"
 #: What a header can carry of a key: no blank at either end.
-KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
-_REQUEST_ID: Final = re.compile("[ -~]{1,128}")
+_KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
+_KEY: Final = {
+    "name": _KEY_NAME,
+    "in": "header",
+    "description": "Stands for the field idempotency_key",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": f"^{_KEY_FORM}$"},
+}
 
 
-def request_id_in(text: str) -> str:
-    """Return a request id that an intent can carry, or nothing."""
-    return text if _REQUEST_ID.fullmatch(text) else ""
+@router.post(
+    "/v1/notifications",
+    status_code=201,
+    responses=responses(*BODY, 409, ok={201: Receipt, 200: Receipt}),
+    openapi_extra=body_of(INTENT) | {"parameters": [_KEY]},
+)
+async def accept(
+    request: Request,
+    client: Producer,
+    query: Annotated[AcceptQuery, Query()],
+) -> Response:
+    """Accept one intent: 201, or 200 where the same one was accepted before."""
+    state = state_of(request)
+    value = _with_headers(_with_key(await json_body(request), request.headers), request.headers)
+    _check_own(client, value, query.notification_id)
+    with redis_faults():
+        receipt = await state.notifier.accept(value, notification_id=query.notification_id)
+    _count_accepted(state.telemetry, [value], [receipt])
+    if receipt.error is not None:
+        raise refused(receipt.error, _same_key(receipt))
+    if receipt.status == "duplicate":
+        return answer(_receipt_json(receipt))
+    path = f"/v1/notifications/{receipt.notification_id}"
+    return answer(_receipt_json(receipt), 201, {"Location": path})
 
 
-def with_headers(value: Any, headers: Headers) -> Any:
-    """Return an intent with what the headers say of the request, where it does not say so itself.
+@router.post(
+    "/v1/notifications:batch",
+    responses=responses(*BODY, ok={200: Receipts}),
+    openapi_extra=body_of(INTENTS),
+)
+async def accept_many(request: Request, client: Producer) -> Response:
+    """Accept many intents; each has a receipt of its own, also where it was refused."""
+    state = state_of(request)
+    _without_key(request.headers)
+    values = _checked_list(await json_body(request), state.settings.http.max_batch)
+    values = [_owned(client, _with_headers(value, request.headers)) for value in values]
+    with redis_faults():
+        try:
+            found = await state.notifier.accept_many(values)
+        except CallFailed as error:
+            raise _partly_failed(error, len(values)) from error
+    _count_accepted(state.telemetry, values, found)
+    return answer(_batch_json(found))
 
-    What is no intent at all is left for the accept to refuse.
+
+def _check_own(client: Client, value: object, notification_id: str | None) -> None:
+    """Raise a `Problem` if a bound client may not hand this in, or not under this id."""
+    message = _not_owned(client, value)
+    if message:
+        errors = [fault("producer", message, "forbidden")]
+        raise Problem("forbidden", f"producer: {message}", errors)
+    if client.producers is not None and notification_id and not is_recent(notification_id):
+        # An id that is made of another producer's key would take the place of that.
+        raise not_valid("notification_id", "must be the id of an answer to this intent")
+
+
+def _owned(client: Client, value: Any) -> Any:
+    """Return the intent, or the receipt that refuses one which a bound client may not hand in."""
+    message = _not_owned(client, value)
+    return receipts.refused(InvalidIntent("producer", message)) if message else value
+
+
+def _not_owned(client: Client, value: object) -> str:
+    producer = value.get("producer") if isinstance(value, dict) else None
+    if not isinstance(producer, str) or client.owns(producer):
+        return ""
+    return f"{client.name} is bound to {', '.join(sorted(client.producers or ()))}"
+
+
+def _checked_list(value: object, most: int) -> list[Any]:
+    if not isinstance(value, list):
+        message = "the body must be a list of intents"
+        raise Problem("invalid", message, [fault("", message)])
+    if not value:
+        raise Problem("invalid", "the list is empty", [fault("", "needs at least one intent")])
+    if len(value) > most:
+        message = f"{len(value)} intents, the limit is {most} (http.max_batch)"
+        raise Problem("too-large", message, [fault("", message, "too_large")])
+    return value
+
+
+def _receipt_json(receipt: receipts.Receipt) -> dict[str, Any]:
+    document = receipt.as_json(0)
+    del document["line"]
+    return document
+
+
+def _same_key(receipt: receipts.Receipt) -> dict[str, object]:
+    return {"notification_id": receipt.notification_id} if receipt.notification_id else {}
+
+
+def _batch_json(found: Sequence[receipts.Receipt]) -> dict[str, object]:
+    statuses = [receipt.status for receipt in found]
+    return {
+        "accepted": statuses.count("accepted"),
+        "duplicates": statuses.count("duplicate"),
+        "refused": statuses.count("refused"),
+        "receipts": [{"item": place} | _receipt_json(one) for place, one in enumerate(found)],
+    }
+
+
+def _partly_failed(error: CallFailed, number: int) -> Problem:
+    """Return the problem for a batch with unknown outcomes, beside the receipts that are known."""
+    found = error.receipts or [None] * number
+    known = [
+        {"item": place} | _receipt_json(one) for place, one in enumerate(found) if one is not None
+    ]
+    missing = [place for place, one in enumerate(found) if one is None]
+    problem = failed(error, {"receipts": known})
+    problem.errors = [
+        {"item": place, **(_NOT_WRITTEN if place in error.not_written else _MAYBE)}
+        for place in missing
+    ]
+    return problem
+
+
+def _with_headers(value: Any, headers: Headers) -> Any:
+    """Return an intent with the request id and trace of the headers, where it has none itself.
+
+    A value that is not an object is left for the accept to refuse.
     """
     if not isinstance(value, Mapping):
         return value
@@ -38,23 +189,48 @@ def with_headers(value: Any, headers: Headers) -> Any:
     return added
 
 
-def with_key(value: Any, headers: Headers) -> Any:
+def _with_key(value: Any, headers: Headers) -> Any:
     """Return an intent under the key of the header; raise a `Problem` where it has another one."""
-    keys = headers.getlist(KEY)
+    keys = headers.getlist(_KEY_NAME)
     if not keys or not isinstance(value, Mapping):
         return value
-    if len(keys) > 1 or not re.fullmatch(KEY_FORM, keys[0]):
+    if len(keys) > 1 or not re.fullmatch(_KEY_FORM, keys[0]):
         raise _bad_key("must be given once, in printable ASCII")
     if value.get("idempotency_key") not in (None, keys[0]):
         raise _bad_key("differs from the field idempotency_key")
     return {**value, "idempotency_key": keys[0]}
 
 
-def without_key(headers: Headers) -> None:
+def _without_key(headers: Headers) -> None:
     """Refuse a key for many: raise a `Problem`."""
-    if KEY in headers:
+    if _KEY_NAME in headers:
         raise _bad_key("stands for one intent: give each its field idempotency_key")
 
 
 def _bad_key(message: str) -> Problem:
-    return Problem("bad-request", f"{KEY}: {message}", [fault(KEY, message)])
+    return Problem("bad-request", f"{_KEY_NAME}: {message}", [fault(_KEY_NAME, message)])
+
+
+def _count_accepted(
+    telemetry: Telemetry, values: Sequence[Any], found: Sequence[receipts.Receipt]
+) -> None:
+    """Count accepted notifications, their routes by channel, repeated and refused ones."""
+    statuses: Counter[str] = Counter(receipt.status for receipt in found)
+    routes: Counter[str] = Counter()
+    for value, receipt in zip(values, found, strict=True):
+        if receipt.error is not None:
+            telemetry.refused(receipt.error.code)
+        elif receipt.status == "accepted":
+            channels = _channels(value)
+            # Each channel that is named has a route for each recipient.
+            for channel in channels:
+                routes[channel] += receipt.routes // len(channels)
+    skipped = sum(receipt.skipped for receipt in found if receipt.status == "accepted")
+    if skipped:
+        telemetry.routes("skipped", ANY_CHANNEL, skipped)
+    if statuses["accepted"] or statuses["duplicate"]:
+        telemetry.accepted(statuses["accepted"], routes, statuses["duplicate"])
+
+
+def _channels(value: Mapping[str, Any]) -> set[str]:
+    return set(value.get("channels") or (ANY_CHANNEL,))

@@ -1,4 +1,4 @@
-"""One notification: explain it, take it back, give it another due time."""
+"""Notifications: list them; explain, cancel and reschedule one."""
 
 from __future__ import annotations
 
@@ -6,32 +6,36 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.http.answers import BODY, answers, body_of
-from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.errors import InvalidIntent, InvalidQuery
+from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_object
-from galaxy_notify.http.counting import ANY
-from galaxy_notify.http.moment_schema import MOMENT
-from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.problems import (
+from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.openapi import BODY, body_of, responses
+from galaxy_notify.http.queries import ListQuery, RouteQuery, ShowQuery, moment
+from galaxy_notify.http.request_schemas import MOMENT
+from galaxy_notify.http.responses import (
     Problem,
     answer,
     answer_of,
     not_valid,
+    packed,
     packed_list,
     redis_faults,
     refused,
 )
-from galaxy_notify.http.queries import RouteQuery, ShowQuery
-from galaxy_notify.http.shapes import CancelledRoutes, Moved, Notification
+from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notification, Notifications
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
 from galaxy_notify.model.ids import Target, parse_target
+from galaxy_notify.operations.list_filter import ListFilter
+from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.operations.show import show
+from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.place import Place
 
 router = APIRouter(tags=["notifications"])
 
 Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
+Lister = Annotated[Client, Depends(needs("read-only"))]
 Canceller = Annotated[Client, Depends(needs("producer", "operator"))]
 Id = Annotated[str, Path(description="A notification id, as a receipt has it")]
 _DUE: Final = {
@@ -42,8 +46,27 @@ _DUE: Final = {
 }
 
 
+@router.get("/v1/notifications", responses=responses(422, ok={200: Notifications}))
+async def list_accepted(
+    request: Request, client: Lister, query: Annotated[ListQuery, Query()]
+) -> Response:
+    """List what was accepted, the newest first, with what was cancelled since."""
+
+    def read(place: Place) -> bytes:
+        try:
+            wanted = _filter(place, query, client)
+            page = list_notifications(place, wanted, query.limit, query.cursor)
+        except InvalidQuery as error:
+            raise not_valid(error.field, error.message) from None
+        document = [item.as_json() for item in page.items]
+        foreign = page.foreign if client.producers is None else []
+        return packed({"notifications": document, "cursor": page.cursor, "unlisted": foreign})
+
+    return answer_of(await state_of(request).pools.reads.run(read))
+
+
 @router.get(
-    "/v1/notifications/{notification_id}", responses=answers(404, 422, ok={200: Notification})
+    "/v1/notifications/{notification_id}", responses=responses(404, 422, ok={200: Notification})
 )
 async def explain(
     request: Request,
@@ -52,21 +75,21 @@ async def explain(
     query: Annotated[ShowQuery, Query()],
 ) -> Response:
     """Explain one notification: each route, its history, and why it waits."""
-    target = Target(_known_form(notification_id), query.route, client.producers)
+    target = Target(_checked_id(notification_id), query.route, client.producers)
 
     def read(place: Place) -> bytes:
         shown = show(place, target)
         if shown is None:
             raise _unknown(notification_id, query.route)
-        told: dict[str, Any] = shown.as_json(payload=query.payload)
-        return packed_list(told, "routes", told.pop("routes"))
+        document: dict[str, Any] = shown.as_json(payload=query.payload)
+        return packed_list(document, "routes", document.pop("routes"))
 
-    return answer_of(await parts_of(request).threads.reads.run(read))
+    return answer_of(await state_of(request).pools.reads.run(read))
 
 
 @router.delete(
     "/v1/notifications/{notification_id}",
-    responses=answers(404, 409, 422, ok={200: CancelledRoutes}),
+    responses=responses(404, 409, 422, ok={200: CancelledRoutes}),
 )
 async def cancel(
     request: Request,
@@ -75,20 +98,20 @@ async def cancel(
     query: Annotated[RouteQuery, Query()],
 ) -> Response:
     """Take a notification, or one of its routes, back: what is not in the stream yet."""
-    parts, asked, route = parts_of(request), _known_form(notification_id), query.route
+    state, asked, route = state_of(request), _checked_id(notification_id), query.route
     with redis_faults():
-        done = await parts.notifier.cancel(
+        done = await state.notifier.cancel(
             asked, route=route, actor=client.actor, producers=client.producers
         )
     if done.cancelled:
-        channel = route.partition(":")[0] if route else ANY
-        parts.telemetry.routes("cancelled", channel, done.cancelled)
+        channel = route.partition(":")[0] if route else ANY_CHANNEL
+        state.telemetry.routes("cancelled", channel, done.cancelled)
     return _changed(asked, route, "cancelled", done.cancelled, done)
 
 
 @router.patch(
     "/v1/notifications/{notification_id}",
-    responses=answers(*BODY, 404, 409, ok={200: Moved}),
+    responses=responses(*BODY, 404, 409, ok={200: Moved}),
     openapi_extra=body_of(_DUE),
 )
 async def reschedule(
@@ -98,13 +121,13 @@ async def reschedule(
     query: Annotated[RouteQuery, Query()],
 ) -> Response:
     """Have a notification, or one of its routes, due at another time; in the past means now."""
-    parts, asked, route = parts_of(request), _known_form(notification_id), query.route
+    state, asked, route = state_of(request), _checked_id(notification_id), query.route
     body = await json_object(request, "due_at")
     if "due_at" not in body:
         raise not_valid("due_at", "is required")
     with redis_faults():
         try:
-            done = await parts.notifier.reschedule(
+            done = await state.notifier.reschedule(
                 asked,
                 body["due_at"],
                 route=route,
@@ -119,21 +142,21 @@ async def reschedule(
 def _changed(
     notification_id: str, route: str | None, word: str, routes: int, done: Cancelled | Rescheduled
 ) -> Response:
-    """Return what a change did to so many routes; raise a `Problem` where it did nothing."""
+    """Return what a change did to how many routes; raise a `Problem` where it did nothing."""
     if done.unknown:
         raise _unknown(notification_id, route)
-    told = {
+    document = {
         "notification_id": notification_id,
         "route": route,
         word: routes,
         "too_late": done.too_late,
     }
     if done.too_late and not routes:
-        raise Problem("too-late", f"too late for {done.too_late} routes", more=told)
-    return answer(told)
+        raise Problem("too-late", f"too late for {done.too_late} routes", more=document)
+    return answer(document)
 
 
-def _known_form(notification_id: str) -> str:
+def _checked_id(notification_id: str) -> str:
     target = parse_target(notification_id)
     if target is None or target.route_id is not None:
         raise _unknown(notification_id, None)
@@ -143,3 +166,15 @@ def _known_form(notification_id: str) -> str:
 def _unknown(notification_id: str, route: str | None) -> Problem:
     what = f"no route {route} of " if route else "no notification "
     return Problem("not-found", f"there is {what}{notification_id[:80]}")
+
+
+def _filter(place: Place, query: ListQuery, client: Client) -> ListFilter:
+    now_ms = server_now(place) if query.since or query.until else 0
+    return ListFilter(
+        states=tuple(query.state),
+        types=tuple(query.type),
+        producers=client.among(query.producer),
+        user=query.user,
+        since_ms=moment("since", query.since, now_ms),
+        until_ms=moment("until", query.until, now_ms),
+    )

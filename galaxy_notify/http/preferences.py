@@ -1,4 +1,4 @@
-"""What users want to be told: look at it and change it."""
+"""Preferences of users: read and change them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.http.answers import BODY, answers, body_of
-from galaxy_notify.http.auth import Client, needs
+from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.parts import parts_of
-from galaxy_notify.http.preference_schema import PREFERENCES
-from galaxy_notify.http.problems import answer, redis_faults, refused
-from galaxy_notify.http.shapes import ChangedPreferences, StoredPreferences
+from galaxy_notify.http.dependencies import needs, state_of
+from galaxy_notify.http.openapi import BODY, body_of, responses
+from galaxy_notify.http.request_schemas import PREFERENCES
+from galaxy_notify.http.responses import answer, redis_faults, refused
+from galaxy_notify.http.schemas import ChangedPreferences, StoredPreferences
 from galaxy_notify.intake.rules.preferences import (
     AsyncPreferences,
     deleted,
@@ -25,7 +25,7 @@ from galaxy_notify.intake.rules.preferences import (
     silenced,
 )
 from galaxy_notify.model.ids import RECIPIENT
-from galaxy_notify.model.json_shape import Limits
+from galaxy_notify.model.json_text import Limits
 from galaxy_notify.model.preference import MOST_CHANNELS
 from galaxy_notify.model.preference_input import read_document
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
@@ -36,72 +36,74 @@ router = APIRouter(tags=["preferences"])
 Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
 Keeper = Annotated[Client, Depends(needs("producer", "operator"))]
 User = Annotated[str, Path(description="A recipient, as intents name it", pattern=f"^{RECIPIENT}$")]
-#: What a user may want in all: so many fields, each with so many channels.
+#: The most that one user's preferences can hold: all fields, each with all channels.
 _LIMITS = Limits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _PATH = "/v1/users/{user}/preferences"
-_CHANGED = answers(409, 422, ok={200: ChangedPreferences})
+_CHANGED = responses(409, 422, ok={200: ChangedPreferences})
 
 
-@router.get(_PATH, responses=answers(422, ok={200: StoredPreferences}))
+@router.get(_PATH, responses=responses(422, ok={200: StoredPreferences}))
 async def get_preferences(request: Request, _: Looker, user: User) -> Response:
     """Tell all that a user wants; one who never said so has the defaults."""
-    with _refusing():
-        return answer(_told(user, await _of(request).get(user)))
+    with _preference_problems():
+        return answer(_preferences_json(user, await _preferences(request).get(user)))
 
 
 @router.put(
     _PATH,
-    responses=answers(*BODY, 409, ok={200: ChangedPreferences}),
+    responses=responses(*BODY, 409, ok={200: ChangedPreferences}),
     openapi_extra=body_of(PREFERENCES),
 )
 async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
     """Put these preferences in place of all that the user had."""
     body = await json_body(request, _LIMITS)
-    with _refusing():
-        known = await _of(request).channels()
+    with _preference_problems():
+        known = await _preferences(request).channels()
         wanted = read_document({"user": user, "preferences": body}, known)[1]
-        return await _change(request, replaced(user, wanted))
+        return await _changed(request, replaced(user, wanted))
 
 
 @router.delete(_PATH, responses=_CHANGED)
 async def delete_preferences(request: Request, _: Keeper, user: User) -> Response:
     """Forget all that a user wants."""
-    with _refusing():
-        return await _change(request, deleted(user))
+    with _preference_problems():
+        return await _changed(request, deleted(user))
 
 
 @router.post(f"{_PATH}/silence", responses=_CHANGED)
 async def silence_user(request: Request, _: Keeper, user: User) -> Response:
     """Tell a user nothing but what is mandatory; what was set before is kept."""
-    with _refusing():
-        return await _change(request, silenced(user))
+    with _preference_problems():
+        return await _changed(request, silenced(user))
 
 
 @router.post(f"{_PATH}/resume", responses=_CHANGED)
 async def resume_user(request: Request, _: Keeper, user: User) -> Response:
     """Go by what was set before the user was silenced."""
-    with _refusing():
-        return await _change(request, resumed(user))
+    with _preference_problems():
+        return await _changed(request, resumed(user))
 
 
-def _of(request: Request) -> AsyncPreferences:
-    return parts_of(request).notifier.preferences
+def _preferences(request: Request) -> AsyncPreferences:
+    return state_of(request).notifier.preferences
 
 
-async def _change(request: Request, change: UserChange) -> Response:
+async def _changed(request: Request, change: UserChange) -> Response:
     """Make a change and return what holds now."""
-    preferences = _of(request)
+    preferences = _preferences(request)
     changed = is_changed(await preferences.change([change]))
-    return answer(_told(change.user, await preferences.get(change.user)) | {"changed": changed})
+    return answer(
+        _preferences_json(change.user, await preferences.get(change.user)) | {"changed": changed}
+    )
 
 
-def _told(user: str, found: UserPreferences) -> dict[str, object]:
+def _preferences_json(user: str, found: UserPreferences) -> dict[str, object]:
     unreadable = list(found.unreadable)
     return {"user": user, "preferences": found.as_json(), "unreadable": unreadable}
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _preference_problems() -> Iterator[None]:
     with redis_faults():
         try:
             yield

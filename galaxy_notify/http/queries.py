@@ -1,53 +1,32 @@
-"""What may be asked: the parameters of the paths, and the bodies that are no intents."""
+"""Parameters of the paths, and the body of a replay."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from starlette.datastructures import QueryParams
 
-from galaxy_notify.http.intent_schema import CHANNEL_NAME
-from galaxy_notify.http.moment_schema import ASKED
-from galaxy_notify.http.problems import Problem, fault, not_valid
+from galaxy_notify.http.request_schemas import ASKED, CHANNEL_NAME
+from galaxy_notify.http.responses import not_valid
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.ids import CHANNEL, RECIPIENT, TARGET
-from galaxy_notify.model.json_data import printable, whole
-from galaxy_notify.operations.dead_filter import moment_ms
+from galaxy_notify.model.json_data import whole
+from galaxy_notify.model.moments import moment_ms
 from galaxy_notify.operations.list_filter import STATES
 
 NOTIFICATION: Final = "^[0-9a-f]{32}$"
 
-#: More than every filter as often as it may be given.
-MOST_PARAMETERS: Final = 128
-#: Filters that may be given several times.
-_MANY: Final = frozenset({"state", "type", "producer", "channel", "class"})
 _MOMENT: Final = "RFC 3339, epoch ms, or so long ago (15m, 2h, 3d)"
 
 
 def moment(field: str, text: str | None, now_ms: int) -> int | None:
-    """Return the epoch ms of a time that was asked for; raise a `Problem` for what is none."""
+    """Return the epoch ms of a time that was asked for; raise a `Problem` for an invalid one."""
     if text is None:
         return None
     try:
         return moment_ms(text, now_ms)
     except ValueError as error:
         raise not_valid(field, str(error)) from None
-
-
-def check_query(given: QueryParams) -> None:
-    """Refuse too many parameters, and what is given twice and can be meant once.
-
-    Raises a `Problem`.
-    """
-    names = Counter(name for name, _ in given.multi_items())
-    if names.total() > MOST_PARAMETERS:
-        message = f"has more than {MOST_PARAMETERS} parameters"
-        raise Problem("invalid", f"the query {message}", [fault("", message)])
-    for name, times in names.items():
-        if name not in _MANY and times > 1:
-            raise not_valid(printable(name), "is given twice")
 
 
 class Query(BaseModel):

@@ -13,23 +13,19 @@ from typing import Final
 import uvicorn
 
 from galaxy_notify import __version__
-from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
-from galaxy_notify.http.auth import Doorkeeper
-from galaxy_notify.http.listening import HEAD_BYTES, BoundedProtocol, listen
-from galaxy_notify.http.parts import Parts
-from galaxy_notify.http.problems import Problem
-from galaxy_notify.http.threads import Threads
-from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.http.auth import Authenticator
+from galaxy_notify.http.dependencies import AppState
+from galaxy_notify.http.responses import Problem
+from galaxy_notify.http.sockets import HEAD_BYTES, BoundedProtocol, check_host, listen, listen_error
 from galaxy_notify.process.end_signals import EndSignals
+from galaxy_notify.process.joining import Joining
 from galaxy_notify.process.supervisor import Pulse, Supervisor, environ_supervisor
-from galaxy_notify.redis_client.failed_calls import failed_call
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.http import Token
 from galaxy_notify.telemetry.logs import get_logger
-from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.telemetry.prometheus import start_scraped
 
 # Longer than proxies keep theirs: so it is never we who close one that is just being used.
@@ -46,17 +42,13 @@ class ApiServer:
         self._settings = settings
         self._log = get_logger("http")
         self._supervisor = environ_supervisor()
-        doorkeeper = Doorkeeper(settings.http)
         about = {"service.name": "galaxy-notify-http", "service.version": __version__}
-        self._parts = Parts(
-            settings, AsyncNotifier(settings), Threads(settings), start_scraped(about)
-        )
-        self._open = doorkeeper.is_open
+        self._state = AppState.open(settings, start_scraped(about))
         patience_s = settings.http.shutdown_ms / 1000 + _LEAVING_S
         self._signals = EndSignals(self._asked_to_stop, self._asked_again, patience_s)
         self._sockets = listen(settings.http.host, settings.http.port)
         config = uvicorn.Config(
-            make_app(self._parts, doorkeeper),
+            make_app(self._state),
             http=BoundedProtocol,
             ws="none",
             lifespan="off",
@@ -86,8 +78,8 @@ class ApiServer:
         finally:
             joining.cancel()
             await asyncio.wait({joining})
-            await self._parts.close()
-            self._parts.telemetry.shutdown()
+            await self._state.close()
+            self._state.telemetry.shutdown()
             self._signals.call_off()
         if not joining.cancelled():
             joining.result()
@@ -95,21 +87,21 @@ class ApiServer:
 
     async def _join(self) -> None:
         """Wait until the deployment has been seen to be the one that the settings mean."""
-        edge, backoff = EdgeLog(self._log), OutageBackoff()
-        while True:
-            try:
-                await self._parts.threads.probes.run(lambda place: place.deployment)
-            except Problem as problem:
-                fault = _configuration_fault(problem.__cause__)
-                if fault is not None:
-                    raise fault from problem
-                edge.down(_code(problem), problem.detail)
-                self._supervisor.status(problem.detail)
-                await asyncio.sleep(max(1.0, backoff.next() / 1000))
-            else:
-                edge.up()
-                self._supervisor.status("serving")
-                return
+        telemetry, pulse = self._state.telemetry, self._server.pulse
+        joining = Joining(self._agree, telemetry, self._supervisor, pulse, self._log)
+        # Its end cancels it: the thread that asks Redis is left to itself.
+        if await joining.run(asyncio.Event()):
+            self._supervisor.status("serving")
+
+    async def _agree(self) -> None:
+        try:
+            await self._state.pools.probes.run(lambda place: place.deployment)
+        except Problem as problem:
+            cause = problem.__cause__
+            if isinstance(cause, (RedisFault, ConfigurationError)):
+                raise cause from cause.__cause__
+            fault = Fault(problem.kind, Remedy.RETRY, problem.detail)
+            raise RedisFault(fault) from problem
 
     def _joined(self, joining: asyncio.Task[None]) -> None:
         if not joining.cancelled() and joining.exception() is not None:
@@ -118,10 +110,10 @@ class ApiServer:
     def _tell_start(self) -> None:
         own = self._settings.http
         urls = [_url(one) for one in self._sockets]
-        clients = [_told(one) for one in own.clients]
+        clients = [_client_text(one) for one in own.clients]
         about = {"jwt": own.jwt_algorithm if own.takes_jwt else "", "clients": clients}
         self._log.info("http started", pid=os.getpid(), version=__version__, urls=urls, **about)
-        if self._open:
+        if self._state.authenticator.is_open:
             reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
             self._log.warning("http is open to everybody on this machine", reason=reason)
 
@@ -134,20 +126,36 @@ class ApiServer:
         self._log.warning("http leaves at once", signal=name)
 
 
+def start_problems(settings: Settings) -> Iterator[str]:
+    """Find what `serve` would refuse to start for; a port that is taken is not looked at.
+
+    It is taken, for instance, while the API runs.
+    """
+    own = settings.http
+    try:
+        Authenticator(own)
+    except ConfigurationError as error:
+        yield str(error)
+    try:
+        check_host(own.host)
+    except OSError as error:
+        yield f"http.host: cannot listen on {own.host}: {listen_error(error)}"
+
+
 class _Server(uvicorn.Server):
     """Uvicorn, with our own signals; the watchdog is fed while its loop turns."""
 
     def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
         super().__init__(config)
         self._supervisor = supervisor
-        self._pulse = Pulse(supervisor)
+        self.pulse = Pulse(supervisor)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._supervisor.ready()
 
     async def on_tick(self, counter: int) -> bool:
-        self._pulse.progressed(0)
+        self.pulse.progressed(0)
         return await super().on_tick(counter)
 
     @contextlib.contextmanager
@@ -155,23 +163,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _told(client: Token) -> str:
+def _client_text(client: Token) -> str:
     bound = [f"producer={one}" for one in sorted(client.producers or ())]
     return f"{client.name} ({' '.join([*sorted(client.scopes), *bound])})"
-
-
-def _code(problem: Problem) -> str:
-    cause = problem.__cause__
-    return cause.fault.code if isinstance(cause, RedisFault) else problem.kind
-
-
-def _configuration_fault(cause: BaseException | None) -> ConfigurationError | None:
-    """Return what only a person can mend, if it is that."""
-    if isinstance(cause, ConfigurationError):
-        return cause
-    if isinstance(cause, RedisFault) and cause.fault.is_permanent:
-        return ConfigurationError(str(failed_call(cause)))
-    return None
 
 
 def _url(listening: socket.socket) -> str:

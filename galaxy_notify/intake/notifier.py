@@ -6,22 +6,22 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake import plans
-from galaxy_notify.intake.accepting import Flow, accept_flow, accept_one
-from galaxy_notify.intake.cancelling import cancel_flow
-from galaxy_notify.intake.plans import IntentLike, Planner
-from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled, refused
-from galaxy_notify.intake.rescheduling import reschedule_flow
+from galaxy_notify.intake.accept import accept_flow
+from galaxy_notify.intake.change import cancel_flow, reschedule_flow
+from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
+from galaxy_notify.intake.planner import Planner
+from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.source import Source
-from galaxy_notify.intake.unknown import Unknown, all_known, in_doubt, interrupted, known
+from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interrupted
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.deployment import Layout
@@ -43,9 +43,11 @@ class Notifier(NotCopied):
     `AlreadyClosed` after `close`.
     """
 
-    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, adopt: bool = False, environment: Environment = REAL
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
-        self._client = SyncClient(settings, adopt=adopt)
+        self._client = SyncClient(settings, adopt=adopt, environment=environment)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -68,22 +70,17 @@ class Notifier(NotCopied):
         accepted once, whichever of the calls got through.
         """
         self._client.check_open()
-        try:
-            read = plans.parsed(intent, notification_id)
-        except InvalidIntent as error:
-            return refused(error)
-        named = plans.name_of(read, notification_id)
+        request = request_of(intent, notification_id, self._client.now_ms())
+        if isinstance(request, Receipt):
+            return request
         try:
             layout = self._client.layout()
-            planned = plans.plan_named(read, layout.deployment, named)
-            if isinstance(planned, Receipt):
-                return planned
-            if notification_id is not None:
-                planned = planned.repeated()
-            receipt = self._drive(accept_one(layout, planned))
+            (receipt,) = self._accept(layout, [request.plan(layout.deployment)])
         except RedisFault as error:
-            raise failed_call(error, notification_id=plans.repeat_with(read, named)) from error
-        return known(receipt, planned.notification_id, self._client.server)
+            raise failed_call(error, notification_id=request.repeat_id) from error
+        if isinstance(receipt, Unknown):
+            raise failure_of(receipt, request.repeat_id, self._client.server)
+        return receipt
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; a refused one does not hold up its neighbours.
@@ -97,8 +94,9 @@ class Notifier(NotCopied):
         while chunk := source.chunk():
             try:
                 layout = self._client.layout()
-                planned = plans.plans_of(chunk, layout.deployment)
-                receipts += self._drive(accept_flow(layout, planned))
+                receipts += self._accept(
+                    layout, plans_of(chunk, layout.deployment, self._client.now_ms())
+                )
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -138,9 +136,9 @@ class Notifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        now_ms = plans.now_ms()
+        at_ms = self._client.now_ms()
         return self._change(
-            target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
+            target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
         )
 
     @property
@@ -152,28 +150,37 @@ class Notifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         self._client.close()
 
+    def _accept(self, layout: Layout, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+        known = self._client.preferences_exist
+        done = self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
+        self._client.preferences_exist |= done.preferences_exist
+        if done.is_in_doubt:
+            self._client.refresh_primary()
+        return done.receipts
+
     def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
         try:
-            return self._drive(flow(self._client.layout()))
+            return self._client.run_flow(flow(self._client.layout()))
         except RedisFault as error:
             raise failed_call(error, notification_id=target.notification_id) from error
-
-    def _drive(self, flow: Flow[T]) -> T:
-        told = self._client.run_flow(flow)
-        if in_doubt(told):
-            self._client.look_again()
-        return told
 
 
 class AsyncNotifier(NotCopied):
     """`Notifier` for asyncio: the same promises, with await."""
 
-    def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool = False,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
 
         *once* leaves short faults to the caller, who tries again.
         """
-        self._client = AsyncClient(settings, adopt=adopt, once=once)
+        self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
 
     @classmethod
@@ -191,23 +198,19 @@ class AsyncNotifier(NotCopied):
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
         self._client.check_open()
         await self._client.turn()
-        run = self._planner.run_for
-        try:
-            read = await run(intent, lambda: plans.parsed(intent, notification_id))
-        except InvalidIntent as error:
-            return refused(error)
-        named = plans.name_of(read, notification_id)
+        run, at_ms = self._planner.run_for, self._client.now_ms()
+        request = await run(intent, lambda: request_of(intent, notification_id, at_ms))
+        if isinstance(request, Receipt):
+            return request
         try:
             agreed = (await self._client.layout()).deployment
-            planned = await run(read, lambda: plans.plan_named(read, agreed, named))
-            if isinstance(planned, Receipt):
-                return planned
-            if notification_id is not None:
-                planned = planned.repeated()
-            receipt = await self._drive(accept_one(await self._client.layout(), planned))
+            planned = await run(request.intent, lambda: request.plan(agreed))
+            (receipt,) = await self._accept(await self._client.layout(), [planned])
         except RedisFault as error:
-            raise failed_call(error, notification_id=plans.repeat_with(read, named)) from error
-        return known(receipt, planned.notification_id, self._client.server)
+            raise failed_call(error, notification_id=request.repeat_id) from error
+        if isinstance(receipt, Unknown):
+            raise failure_of(receipt, request.repeat_id, self._client.server)
+        return receipt
 
     async def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
         """Accept intents in few round trips; see `Notifier.accept_many`."""
@@ -218,8 +221,9 @@ class AsyncNotifier(NotCopied):
             try:
                 await self._client.turn()
                 layout = await self._client.layout()
-                planned = await self._planner.plans_of(chunk, layout.deployment)
-                receipts += await self._drive(accept_flow(layout, planned))
+                at_ms = self._client.now_ms()
+                planned = await self._planner.plans_of(chunk, layout.deployment, at_ms)
+                receipts += await self._accept(layout, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -253,9 +257,9 @@ class AsyncNotifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        now_ms = plans.now_ms()
+        at_ms = self._client.now_ms()
         return await self._change(
-            target, lambda layout: reschedule_flow(layout, target, due_ms, now_ms, actor)
+            target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
         )
 
     @property
@@ -267,15 +271,19 @@ class AsyncNotifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         await self._client.close()
 
+    async def _accept(
+        self, layout: Layout, planned: Iterable[Plan | Receipt]
+    ) -> list[Receipt | Unknown]:
+        known = self._client.preferences_exist
+        done = await self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
+        self._client.preferences_exist |= done.preferences_exist
+        if done.is_in_doubt:
+            await self._client.refresh_primary()
+        return done.receipts
+
     async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
         await self._client.turn()
         try:
-            return await self._drive(flow(await self._client.layout()))
+            return await self._client.run_flow(flow(await self._client.layout()))
         except RedisFault as error:
             raise failed_call(error, notification_id=target.notification_id) from error
-
-    async def _drive(self, flow: Flow[T]) -> T:
-        told = await self._client.run_flow(flow)
-        if in_doubt(told):
-            await self._client.look_again()
-        return told

@@ -9,10 +9,12 @@ from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.source import Source
 from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
-from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault, Remedy
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.permissions import missing_rights
+from galaxy_notify.redis_state.roles import Role
 
-#: Why nothing is known where the answer was of no shape that accept answers with.
-UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
 _LONGEST_REASON: Final = 1000
 
 
@@ -35,13 +37,26 @@ class Unknown(NamedTuple):
         return f"{text}: {self.reason[:_LONGEST_REASON]}" if self.reason else text
 
 
-def in_doubt(told: object) -> bool:
-    """Tell whether a receipt, or one of several, is unknown because of whom we asked."""
-    if isinstance(told, Receipt):
-        return False
-    found = told if isinstance(told, list) else [told]
-    unknown = (one for one in found if isinstance(one, Unknown))
-    return any(one.fault.fault.remedy is Remedy.RESOLVE for one in unknown)
+def with_missing_rights(
+    layout: Layout, receipts: Sequence[Receipt | Unknown]
+) -> Flow[list[Receipt | Unknown]]:
+    """Return the receipts; a reason that is a missing right names it, and what would allow it."""
+    if not any(_lacks_a_right(one) for one in receipts):
+        return list(receipts)
+    missing = yield from missing_rights(layout.keys(0), Role.PRODUCER)
+    return [
+        one._replace(reason=f"{one.reason}: {missing}")
+        if missing and isinstance(one, Unknown) and _lacks_a_right(one)
+        else one
+        for one in receipts
+    ]
+
+
+def in_doubt(receipts: Sequence[Receipt | Unknown]) -> bool:
+    """Tell whether a receipt is unknown because of the server that was asked."""
+    return any(
+        isinstance(one, Unknown) and one.fault.fault.remedy is Remedy.RESOLVE for one in receipts
+    )
 
 
 def interrupted(
@@ -57,12 +72,10 @@ def interrupted(
     return _failed([*receipts, *left], fault, _with(source.trouble, str(fault)))
 
 
-def known(receipt: Receipt | Unknown, notification_id: str, server: str) -> Receipt:
-    """Return the receipt; raise a `CallFailed` where it is unknown."""
-    if isinstance(receipt, Unknown):
-        text = receipt.told(f"Redis at {server} could not store the notification")
-        raise failed_call(receipt.fault, text, notification_id)
-    return receipt
+def failure_of(one: Unknown, notification_id: str, server: str) -> CallFailed:
+    """Return the error in place of the receipt of one intent."""
+    text = one.told(f"Redis at {server} could not store the notification")
+    return failed_call(one.fault, text, notification_id)
 
 
 def all_known(receipts: list[Receipt | Unknown], server: str, source: Source[Any]) -> list[Receipt]:
@@ -75,6 +88,10 @@ def all_known(receipts: list[Receipt | Unknown], server: str, source: Source[Any
         text = first.told(f"Redis at {server} could not store every notification")
         raise _failed(receipts, first.fault, _with(source.trouble, text))
     return found
+
+
+def _lacks_a_right(one: Receipt | Unknown) -> bool:
+    return isinstance(one, Unknown) and one.fault.fault.code == "NOPERM"
 
 
 def _with(trouble: str, text: str) -> str:

@@ -64,7 +64,7 @@ class Batch:
         return list(self._taken)
 
     def statuses(self) -> Counter[tuple[str, str]]:
-        """Count what was accepted by producer and status, as it was first told."""
+        """Count what was accepted by producer and status, as it was first answered."""
         taken = self._taken.values()
         return Counter((given.value["producer"], receipt.status) for given, receipt in taken)
 

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.json_shape import USUAL
-from galaxy_notify.model.json_text import parse_json
+from galaxy_notify.model.json_text import USUAL, parse_json
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.intents import INTENT, REPLAYED
 

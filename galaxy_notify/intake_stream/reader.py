@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake_stream.batch import Batch, read_batch
-from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_client.persistence import Outages, Persistence, StopFlag, Stopped
-from galaxy_notify.redis_client.stream_member import Entry, Waiting, no_group
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
+from galaxy_notify.redis_client.faults import Fault, RedisFault
+from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
+from galaxy_notify.redis_client.stream_member import Entry, Waiting
 from galaxy_notify.redis_state.intents import Ended, IntentMember, Keeping, Reject
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 _BLOCK_MS: Final = 500
-_LEAST_PAUSE_S: Final = 1.0
+_RETRIES: Final = RetryPolicy(least_pause_s=1.0)
 _LONGEST_SWEEP_S: Final = 1.0
 _FORGET_EVERY_S: Final = 60.0
 #: Entries tried alone before new ones are read again.
 _ALONE: Final = 50
-#: With so many entries set aside nothing new is read.
+#: With this many entries set aside nothing new is read.
 _CROWD: Final = 1000
 #: A batch of more bytes is followed by single entries, until they are small again.
 _LARGE_BATCH: Final = 8 << 20
-#: An entry that so often took too long to be read is left to a later try.
+#: An entry whose read timed out this often is left to a later try.
 _TIMEOUTS: Final = 3
 
 
@@ -80,7 +81,9 @@ class IntentReader:
         self._stop = stop
         self._at_start = at_start
         self._log = get_logger("intake", group=member.group, reader=member.consumer)
-        self._insist = Persistence(stop, Outages(self._log), self._mend, _LEAST_PAUSE_S)
+        self._retry = RetryUntilStopped(
+            stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
+        )
         self._stuck = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
         self._sums = Summary()
         self._aside: dict[str, float] = {}
@@ -92,7 +95,7 @@ class IntentReader:
     async def run(self) -> None:
         """Read until stopped; what is in hand then is ended first."""
         try:
-            await self._insist(self._member.join)
+            await self._retry(self._member.join)
             self._at_start = None
             self._log.info("intake working", stream=self._member.stream)
             while not self._stop:
@@ -104,14 +107,14 @@ class IntentReader:
         finally:
             self._log_sums(at_end=True)
 
-    async def run_once(self) -> None:
-        """Try again what was left behind, then read once."""
+    async def run_once(self) -> int:
+        """Try again what was left behind, then read once; return how many entries were read."""
         if self._lost or monotonic() >= self._sweep_at:
             await self._sweep()
         if len(self._aside) >= _CROWD:
             await self._stop.wait(_LONGEST_SWEEP_S)
-            return
-        entries = await self._insist(self._read)
+            return 0
+        entries = await self._retry(self._read)
         if entries:
             self._telemetry.intents("read", len(entries))
             batch = await self._take_in(entries)
@@ -119,12 +122,13 @@ class IntentReader:
                 self._count = 1
             elif len(entries) == self._count:
                 self._count = min(2 * self._count, self._options.batch_size)
+        return len(entries)
 
     async def _read(self) -> list[Entry]:
         try:
             return await self._member.read(self._count, _BLOCK_MS)
         except RedisFault:
-            # They may be ours by now, without our knowing them.
+            # They may have been given to us, though the reply was lost.
             self._lost, self._count = True, 1
             raise
 
@@ -132,9 +136,9 @@ class IntentReader:
         """Accept entries, then acknowledge or reject each."""
         batch = await read_batch(entries, self._options.keeping.bytes)
         async with self._kept(batch.stream_ids):
-            settled = await self._insist(lambda: self._end(batch))
+            settled = await self._retry(lambda: self._end(batch))
             await self._put_aside(batch, settled)
-        self._tell(batch)
+        self._count_statuses(batch)
         return batch
 
     async def _end(self, batch: Batch) -> Ended:
@@ -171,7 +175,7 @@ class IntentReader:
         """Leave what can't be ended now to a later try, and go on."""
         aside = batch.aside + [e for e in batch.entries if e.stream_id in settled.unsettled]
         for entry in aside:
-            await self._insist(partial(self._member.put_off, entry))
+            await self._retry(partial(self._member.put_off, entry))
             self._aside[entry.stream_id] = monotonic()
         for reason in (batch.reason, *(fault.fault for fault in settled.unsettled.values())):
             if reason is not None:
@@ -181,7 +185,7 @@ class IntentReader:
         if not self._aside:
             self._stuck.up()
 
-    def _tell(self, batch: Batch) -> None:
+    def _count_statuses(self, batch: Batch) -> None:
         by_status: Counter[str] = Counter()
         for (producer, status), count in batch.statuses().items():
             self._telemetry.intents_of(producer, status, count)
@@ -198,13 +202,13 @@ class IntentReader:
         """Try what was left behind, one entry after the other."""
         idle_ms, lost, tried = self._options.claim_idle_ms, self._lost, 0
         own_idle_ms = 0 if lost else idle_ms
-        own, stale = await self._insist(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
+        own, stale = await self._retry(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
         self._lost = False
         for waiting in [*own, *stale]:
             if self._stop:
                 return
             if waiting.stream_id not in self._aside or waiting.idle_ms >= idle_ms:
-                await self._again(waiting)
+                await self._redeliver(waiting)
                 tried += 1
         # A page of our own may be followed by another one.
         self._lost = self._lost or (lost and tried > 0 and len(own) == _ALONE)
@@ -213,11 +217,11 @@ class IntentReader:
         pause_s = 0.0 if is_full else min(_LONGEST_SWEEP_S, idle_ms / 4000)
         self._sweep_at = monotonic() + pause_s
 
-    async def _again(self, waiting: Waiting) -> None:
+    async def _redeliver(self, waiting: Waiting) -> None:
         if waiting.deliveries >= self._options.max_deliveries:
-            await self._give_up(waiting)
+            await self._reject_abandoned(waiting)
             return
-        if not await self._insist(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
+        if not await self._retry(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
             return
         found = await self._begin(waiting)
         if found:
@@ -225,7 +229,7 @@ class IntentReader:
             await self._take_in(found)
 
     async def _begin(self, waiting: Waiting) -> list[Entry]:
-        """Return the entry, none where it is gone or can't be read in time."""
+        """Return the entry; nothing where it is gone or can't be read in time."""
         timeouts = 0
 
         async def begin() -> list[Entry] | None:
@@ -240,20 +244,20 @@ class IntentReader:
                 return None
             return [entry] if entry else []
 
-        found = await self._insist(begin)
+        found = await self._retry(begin)
         if found == []:
             self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
         return found or []
 
-    async def _give_up(self, waiting: Waiting) -> None:
+    async def _reject_abandoned(self, waiting: Waiting) -> None:
         message = f"begun {waiting.deliveries} times, each time its reader ended before it"
         item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
-        await self._insist(lambda: self._settle([], [item]))
+        await self._retry(lambda: self._settle([], [item]))
 
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:
             self._forget_at = monotonic() + _FORGET_EVERY_S
-            # Tidiness can wait: whatever is amiss, the next call meets it, too.
+            # Tidiness can wait: the next call meets the same fault.
             with suppress(RedisFault):
                 if await self._member.forget():
                     self._forget_at = 0.0
@@ -280,14 +284,11 @@ class IntentReader:
             with suppress(RedisFault):
                 await self._member.keep(stream_ids)
 
-    async def _mend(self, fault: Fault) -> bool:
-        """Make a vanished group again; tell whether that helped."""
+    async def _recover(self, fault: Fault) -> bool:
         self._telemetry.redis_error(fault.code)
         if self._at_start is not None:
             self._at_start(fault)
-        if fault.remedy is Remedy.RESOLVE and "UNBLOCKED" not in fault.text:
-            await self._member.drop_connections()
-        if not no_group(fault.text) or not await self._member.join():
-            return False
-        self._log.warning("group made again: it had vanished")
-        return True
+        made = await self._member.recover(fault)
+        if made:
+            self._log.warning("group made again: it had vanished")
+        return made

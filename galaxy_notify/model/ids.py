@@ -67,6 +67,7 @@ def random_id(now_ms: int) -> str:
     return f"{now_ms:012x}{os.urandom(10).hex()}"
 
 
+# The id is the index of idempotency keys: docs/decisions/0009-ids-from-idempotency-keys.md
 def id_for_key(producer: str, key: str) -> str:
     """Return the one id that *producer* gets for its idempotency *key*."""
     return sha256(f"{producer}\0{key}".encode()).digest()[:16].hex()

@@ -30,7 +30,6 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model import json_data, moments, refusals
 from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
-from galaxy_notify.model.interruption import interrupts
 from galaxy_notify.model.wording import duration
 
 #: More than there are: the others are unknown.
@@ -69,7 +68,7 @@ def _data(value: object) -> dict[str, Any]:
     except json_data.UnfitData as unfit:
         raise _unfit(unfit.message, unfit.path) from None
     except Exception as error:  # a stranger's mapping may raise anything
-        if interrupts(error, value):
+        if json_data.interrupts(error, value):
             raise
         raise _unfit(f"cannot be read: {type(error).__name__}") from error
 
@@ -139,7 +138,7 @@ class Intent(BaseModel):
         except ValidationError as error:
             raise refusals.refusal(error) from None
         except Exception as error:  # a stranger's mapping or sequence may raise anything
-            if interrupts(error, value):
+            if json_data.interrupts(error, value):
                 raise
             raise _unreadable(error) from error
         if intent.expires_at is not None and intent.due_at is not None:
@@ -156,7 +155,7 @@ class Intent(BaseModel):
         try:
             fields = dict(value)
         except Exception as error:  # likewise
-            if interrupts(error, value):
+            if json_data.interrupts(error, value):
                 raise
             raise _unreadable(error) from error
         if len(fields) > _MOST_FIELDS:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from galaxy_notify.errors import Portable
 
 MAX_DEPTH = 32
+_PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None), datetime})
+_PLAIN_GROUPS: Final = frozenset({list, tuple, set, frozenset})
+#: What reading a plain value may come to.
+_OF_PLAIN: Final = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RecursionError, TypeError, ValueError),
+)
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 
 
@@ -154,3 +162,23 @@ _COPIES: tuple[tuple[type, Callable[[Any], object]], ...] = (
     (int, _copy_int),
     (float, _copy_float),
 )
+
+
+def interrupts(error: Exception, value: Any) -> bool:
+    """Return whether a signal handler, as of a time limit, must have raised *error*.
+
+    Reading *value* cannot have: it holds plain values only, which run no code of their own."""
+    return not isinstance(error, _OF_PLAIN) and _is_plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is dict:
+            waiting += [*one, *one.values()]
+        elif type(one) in _PLAIN_GROUPS:
+            waiting += one
+        elif type(one) not in _PLAIN:
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""Points in time as producers write them, turned into epoch milliseconds."""
+"""Points in time as producers and operators write them, turned into epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _RFC_3339 = re.compile(
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_AGO = re.compile(r"([0-9]{1,9})(ms|s|m|h|d|w)")
+
 
 def to_ms(value: object) -> int:
     """Return epoch milliseconds for RFC 3339 text, a number of them, or an aware datetime.
@@ -30,6 +33,22 @@ def to_ms(value: object) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_number(value)
     raise ValueError(f"must be RFC 3339 text or epoch milliseconds, not {kind_of(value)}")
+
+
+def moment_ms(text: str, now_ms: int) -> int:
+    """Return epoch ms for RFC 3339 text, epoch ms, or a time ago: ``15m``, ``2h``, ``3d``.
+
+    Raise ``ValueError`` with the reason for anything else.
+    """
+    if match := _AGO.fullmatch(text):
+        number, unit = int(match[1]), match[2]
+        return max(0, now_ms - number * _UNITS_MS[unit])
+    if text.isascii() and text.isdigit():
+        return to_ms(int(text))
+    try:
+        return to_ms(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a time ago such as 15m, 2h, 3d") from None
 
 
 def _parsed(text: str) -> datetime:

@@ -122,11 +122,9 @@ class Route(NamedTuple):
         return next((line for line in reversed(self.history) if line.failure_class), None)
 
     def published(self, worker: str) -> bytes:
-        """Return what follows the due time in the state of a route whose event is in the stream."""
-        if self.history:
-            line = Transition("published", worker=worker, attempt=self.attempts + 1)
-            return self._next(Status.PUBLISHED, line)[_HEADER:]
-        return _published_at_once(self.generation, self.attempts, self.max_attempts, worker)
+        """Return the state of a route whose event is in the stream; settle appends its id."""
+        line = Transition("published", worker=worker, attempt=self.attempts + 1)
+        return self._next(Status.PUBLISHED, line)
 
     def failed(self, worker: str, failure: Failure) -> bytes:
         """Return the state to store when this attempt failed and another follows."""
@@ -177,7 +175,7 @@ class Route(NamedTuple):
             self.max_attempts,
             (*past, line)[-HISTORY_KEPT:],
         )
-        return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[status], 0, self.due_at_ms, body)
+        return _state(status, self.due_at_ms, body)
 
 
 def bounded(message: str) -> str:
@@ -186,40 +184,32 @@ def bounded(message: str) -> str:
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
 
 
-@lru_cache(maxsize=256)
-def _published_at_once(generation: int, attempts: int, max_attempts: int, worker: str) -> bytes:
-    line = Transition("published", worker=worker, attempt=attempts + 1)
-    return _pack_body(generation, attempts, max_attempts, (line,))
+def body_of(state: bytes) -> bytes:
+    """Return what follows the two times in a stored state."""
+    return state[_HEADER:]
 
 
 @lru_cache(maxsize=256)
-def accepted(max_attempts: int | None) -> bytes:
-    """Return the state of a new route; the script fills in its times."""
-    body = _pack_body(1, 0, max_attempts, ()) if max_attempts else b""
-    return b"%b%b%026d%b" % (FORMAT, _LETTER[Status.PENDING], 0, body)
+def initial_state(
+    max_attempts: int | None, due_at_ms: int | None = None, cancelled: bool = False
+) -> bytes:
+    """Return the state of a new route that waits, or is born cancelled.
 
-
-def asked(state: bytes, due_at_ms: int | None, cancelled_keep_ms: int | None) -> bytes:
-    """Return the state of a new route as accept takes it, due when it was asked for.
-
-    With *cancelled_keep_ms* it is born cancelled, and kept as long as that.
+    The script fills in the time, and for None the due time.
     """
-    head = state[:_DUE]
-    if cancelled_keep_ms is not None:
-        head = b"%b%b%013d" % (FORMAT, _LETTER[Status.CANCELLED], cancelled_keep_ms)
-    return b"%b%013d%b" % (head, due_at_ms or 0, state[_HEADER:])
+    body = _pack_body(1, 0, max_attempts, ()) if max_attempts else b""
+    return _state(Status.CANCELLED if cancelled else Status.PENDING, due_at_ms or 0, body)
 
 
 @lru_cache(maxsize=256)
-def suppressed(reason: str) -> bytes:
-    """Return the state of a route that a rule suppressed; the script fills in its times."""
+def skipped_state(reason: str, due_at_ms: int | None = None) -> bytes:
+    """Return the state of a new route that a rule suppressed; see `initial_state`."""
     body = _pack_body(1, 0, 0, (Transition("skipped", failure_class=reason),))
-    return b"%b%b%026d%b" % (FORMAT, _LETTER[Status.SKIPPED], 0, body)
+    return _state(Status.SKIPPED, due_at_ms or 0, body)
 
 
-def skipped(state: bytes, due_at_ms: int | None, keep_ms: int) -> bytes:
-    """Return the state of a suppressed route as accept takes it: kept so long if alone."""
-    return b"%b%013d%013d%b" % (state[:2], keep_ms, due_at_ms or 0, state[_HEADER:])
+def _state(status: Status, due_at_ms: int, body: bytes) -> bytes:
+    return b"%b%b%013d%013d%b" % (FORMAT, _LETTER[status], 0, due_at_ms, body)
 
 
 def decode_route(raw: bytes) -> Route:

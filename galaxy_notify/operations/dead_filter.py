@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
 
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.moments import to_ms
 from galaxy_notify.operations.dead_letter import DeadLetter
-
-_UNITS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_AGO: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d|w)")
 
 
 @dataclass(frozen=True)
@@ -56,19 +50,3 @@ class DeadFilter:
     def of(self, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
         """Yield those that are meant, no more than the limit."""
         return islice((letter for letter in letters if self.matches(letter)), self.limit)
-
-
-def moment_ms(text: str, now_ms: int) -> int:
-    """Return epoch ms for RFC 3339 text, epoch ms, or a time ago: ``15m``, ``2h``, ``3d``.
-
-    Raise ``ValueError`` with the reason for anything else.
-    """
-    if match := _AGO.fullmatch(text):
-        number, unit = int(match[1]), match[2]
-        return max(0, now_ms - number * _UNITS.get(unit, 1))
-    if text.isascii() and text.isdigit():
-        return to_ms(int(text))
-    try:
-        return to_ms(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, or a time ago such as 15m, 2h, 3d") from None

@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import Member, parse_target
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.operations.dead_actions import Action, Purge, Replay
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.dead_moves import Mover, Outcome, Run
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex, Span
+from galaxy_notify.operations.dead_moves import Action, Mover, Purge, Replay, Run
+from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.redis_inspect.reading import server_now
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Position, Span
 from galaxy_notify.redis_state.place import Place
 
 _CHUNK: Final = 64
@@ -60,17 +61,22 @@ class DeadLetters:
 
     def __init__(self, place: Place) -> None:
         self._index = DeadLetterIndex(place)
+        self._place = place
 
     def now_ms(self) -> int:
         """Return the server's time, by which dead letters die."""
-        return self._index.now_ms()
+        return server_now(self._place)
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
         """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""
+        return wanted.of(self.every(wanted))
+
+    def every(self, wanted: DeadFilter, after: Position | None = None) -> Iterator[DeadLetter]:
+        """Return those of the filter's channels and times, behind a position where one is given."""
         channels = self._channels(wanted)
         until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
-        rows = self._index.rows(channels, Span(wanted.since_ms or 0, until))
-        return wanted.of(DeadLetter(row) for row in rows)
+        rows = self._index.rows(channels, Span(wanted.since_ms or 0, until), after)
+        return (DeadLetter(row) for row in rows)
 
     def find(self, ids: Iterable[str]) -> Iterator[Found]:
         """Yield the dead letter of each id; a notification's id stands for all of its own."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import Final
+from typing import Final, Protocol
 
-from galaxy_notify.operations.dead_actions import Action
+from galaxy_notify.model.route import Route, Status
 from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
 
 _TRIES: Final = 3
@@ -22,37 +23,8 @@ _STEPS_PER_SECOND: Final = 10
 _PAUSE_S: Final = 0.2
 
 
-@dataclass
-class Outcome:
-    """What became of the dead letters that were asked for, so far."""
-
-    matched: int = 0
-    moved: int = 0
-    gone: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    stopped: bool = False
-    fault: str = ""
-
-    @property
-    def unknown(self) -> int:
-        """Return how many were asked for while Redis went away: they are dead, or moved."""
-        return self.matched - self.moved - self.gone - self.failed.total()
-
-    def as_json(self) -> dict[str, object]:
-        """Return the counts as the command line and the HTTP API tell them."""
-        return {
-            "matched": self.matched,
-            "moved": self.moved,
-            "gone": self.gone,
-            "failed": self.failed.total(),
-            "unknown": self.unknown,
-            "reasons": dict(self.failed),
-            "stopped": self.stopped,
-        }
-
-
-def _tell_nobody(_: Outcome) -> None:
-    """Keep quiet."""
+def _report_nothing(_: Outcome) -> None:
+    """Stand for a progress that nobody follows."""
 
 
 def _sleep(seconds: float) -> bool:
@@ -62,16 +34,16 @@ def _sleep(seconds: float) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """How to move: who asks, at which pace, and who is told.
+    """How to move: who asks, how many a second at most, and where progress is reported.
 
-    *pause* waits for so many seconds and returns True to stop before the next batch. With
-    *producers* what others handed in is no dead letter.
+    *pause* waits that many seconds and returns True to stop before the next batch. Where
+    *producers* are named, a dead letter of any other counts as gone.
     """
 
     actor: str
     rate: float | None = None
     dry_run: bool = False
-    progress: Callable[[Outcome], None] = _tell_nobody
+    progress: Callable[[Outcome], None] = _report_nothing
     pause: Callable[[float], bool] = _sleep
     producers: Collection[str] | None = None
 
@@ -80,6 +52,65 @@ class Run:
         if letter is None or self.producers is None or letter.producer in self.producers:
             return letter
         return None
+
+
+class Action(Protocol):
+    """One way to move dead letters."""
+
+    def refusal(self, row: DeadRow) -> str:
+        """Say why it cannot be moved; empty where it can."""
+
+    def send(self, rows: Sequence[DeadRow]) -> list[str]:
+        """Move dead letters of one shard and answer a word for each."""
+
+    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
+        """Tell whether what is stored now of one that is no longer dead is this run's doing."""
+
+
+class Replay:
+    """Sends dead letters on their way again."""
+
+    def __init__(self, index: DeadLetterIndex, actor: str) -> None:
+        self._index = index
+        self._actor = actor
+
+    def refusal(self, row: DeadRow) -> str:
+        """Say why it cannot be replayed."""
+        return row.why_no_replay
+
+    def send(self, rows: Sequence[DeadRow]) -> list[str]:
+        """Replay dead letters of one shard."""
+        return self._index.replay(rows, self._actor)
+
+    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
+        """Tell whether it is in the generation that this run wrote, replayed by this actor."""
+        was, now = before.route, after.route
+        if was is None or now is None or now.generation <= was.generation:
+            return False
+        return _did(now, "replayed", self._actor, before.entry.dead_at_ms)
+
+
+class Purge:
+    """Gives dead letters up."""
+
+    def __init__(self, index: DeadLetterIndex, actor: str) -> None:
+        self._index = index
+        self._actor = actor
+
+    def refusal(self, row: DeadRow) -> str:
+        """Say why it cannot be purged."""
+        return row.why_no_purge
+
+    def send(self, rows: Sequence[DeadRow]) -> list[str]:
+        """Purge dead letters of one shard."""
+        return self._index.purge(rows, self._actor)
+
+    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
+        """Tell whether this actor purged it, or nothing is left that could say who did."""
+        if after.route is None:
+            return True
+        purged = after.route.status is Status.PURGED
+        return purged and _did(after.route, "purged", self._actor, before.entry.dead_at_ms)
 
 
 class Mover:
@@ -195,3 +226,10 @@ def _is_same_death(before: DeadRow, after: DeadRow) -> bool:
 
 def _generation(row: DeadRow) -> int:
     return row.route.generation if row.route else 0
+
+
+def _did(route: Route, event: str, actor: str, since_ms: int) -> bool:
+    return any(
+        line.event == event and line.worker == actor and line.at_ms >= since_ms
+        for line in route.history
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
+from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_inspect.rejects import (
     RejectRow,
     find_rejects,
@@ -38,23 +39,16 @@ class RejectFilter:
     limit: int | None = None
 
 
-@dataclass
-class Outcome:
-    """What became of the rejects that were meant."""
-
-    matched: int = 0
-    moved: int = 0
-    gone: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    fault: str = ""
-
-
 class Rejects:
     """The rejects of one intent stream; every method that reads raises `RedisFault`."""
 
     def __init__(self, place: Place, keys: IntentKeys) -> None:
         self._place = place
         self._keys = keys
+
+    def now_ms(self) -> int:
+        """Return the server's time, by which entries of a stream are named."""
+        return server_now(self._place)
 
     def matching(self, wanted: RejectFilter) -> Iterator[RejectRow]:
         """Yield the rejects of a filter that are there now, the oldest first."""
@@ -111,20 +105,3 @@ def _count(outcome: Outcome, words: Iterable[str | RedisFault]) -> None:
             outcome.gone += 1
         else:
             outcome.failed[_REASONS.get(word, word)] += 1
-
-
-def as_json(row: RejectRow) -> dict[str, Any]:
-    """Return a reject for programs; of an intent that is no text the odd bytes are marked."""
-    raw = row.fields.get(b"intent", b"")
-    return {
-        "id": row.id,
-        "entry_id": row.text("entry_id"),
-        "code": row.text("code"),
-        "field": row.text("field"),
-        "message": row.text("message"),
-        "deliveries": row.number("deliveries"),
-        "at_ms": row.number("at_ms"),
-        "bytes": row.number("bytes") or len(raw),
-        "cut": b"bytes" in row.fields,
-        "intent": raw.decode("utf-8", "backslashreplace"),
-    }

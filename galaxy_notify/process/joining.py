@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import redis.asyncio
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_notify.backoff import OutageBackoff
 from galaxy_notify.process.supervisor import Pulse, Supervisor
 from galaxy_notify.redis_client.access import user_name
+from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
 from galaxy_notify.redis_client.durability import Confirm
-from galaxy_notify.redis_client.failed_calls import failed_call
-from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.nodes import at_shard, look_again, node_of
+from galaxy_notify.redis_client.failed_calls import refuse_permanent
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow
+from galaxy_notify.redis_client.nodes import at_shard, node_of, refresh_primary
+from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.permissions import check_rights
@@ -25,8 +28,7 @@ from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
 # A start while Redis is away makes two connections a second at most, as an outage later does.
-_PAUSE_S: Final = 0.6
-_SLICE_S: Final = 0.1
+_RETRIES: Final = RetryPolicy(first_pause_s=0.6, least_pause_s=0.6)
 _ME: Final = -1
 
 
@@ -35,51 +37,51 @@ class Joining:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
-        settings: Settings,
+        join: Callable[[], Awaitable[None]],
         telemetry: Telemetry,
         supervisor: Supervisor,
         pulse: Pulse,
+        log: FilteringBoundLogger,
     ) -> None:
-        self._client = client
-        self._settings = settings
+        """Prepare; *join* agrees with the deployment once, see `join_as`."""
+        self._join = join
         self._telemetry = telemetry
         self._supervisor = supervisor
         self._pulse = pulse
+        self._log = OutageLog(EdgeLog(log))
 
-    async def run(self, role: Role, stop: asyncio.Event, log: FilteringBoundLogger) -> bool:
-        """Join, a daemon as its leader; False when stopped before. Raises `ConfigurationError`."""
-        edge, backoff = EdgeLog(log), OutageBackoff()
-        while not stop.is_set():
-            self._pulse.progressed(_ME)
-            try:
-                await self._join(role)
-            except RedisFault as error:
-                if error.fault.is_permanent:
-                    raise failed_call(error) from error
-                edge.down(error.fault.code, error.fault.reason)
-                self._telemetry.redis_error(error.fault.code)
-                self._supervisor.status(f"waiting for redis: {error.fault.code}")
-                if error.fault.remedy is Remedy.RESOLVE:
-                    await look_again(self._client)
-                await self._pause(max(_PAUSE_S, backoff.next() / 1000), stop)
-            else:
-                edge.up()
-                break
-        self._pulse.forget(_ME)
-        return not stop.is_set()
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Join; return False when stopped before. Raises `ConfigurationError`."""
+        flag = StopFlag(partial(self._pulse.progressed, _ME), stop)
+        retry = RetryUntilStopped(flag, self._log, Stagger(), self._report, _RETRIES)
+        flag.beat()
+        try:
+            if not flag:
+                await retry(self._join)
+        except Stopped:
+            return False
+        finally:
+            self._pulse.forget(_ME)
+        return not flag
 
-    async def _join(self, role: Role) -> None:
-        own, mine = self._settings.redis, Deployment.from_settings(self._settings)
-        layout, user = Layout(own.prefix, mine), user_name(self._settings)
-        await check_rights(self._client, layout.keys(0), role, user)
-        await join_deployment(self._client, own.prefix, mine, lead=role is Role.DAEMON)
-        by_node = {node_of(at_shard(self._client, keys.tag)): keys for keys in layout.all_keys}
+    async def _report(self, fault: Fault) -> bool:
+        refuse_permanent(fault)
+        self._telemetry.redis_error(fault.code)
+        self._supervisor.status(f"waiting for redis: {fault.code}")
+        return False
+
+
+async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -> None:
+    """Join the deployment, a daemon as its leader; raise `RedisFault`, `ConfigurationError`."""
+    own, mine = settings.redis, Deployment.from_settings(settings)
+    layout, user = Layout(own.prefix, mine), user_name(settings)
+    try:
+        await check_rights(client, layout.keys(0), role, user)
+        await run_flow(client, join_deployment(own.prefix, mine, lead=role is Role.DAEMON))
+        by_node = {node_of(at_shard(client, keys.tag)): keys for keys in layout.all_keys}
         for keys in by_node.values():
-            await check_durability(self._client, keys, Confirm.of(own.durability))
-
-    async def _pause(self, seconds: float, stop: asyncio.Event) -> None:
-        end = monotonic() + seconds
-        while not stop.is_set() and (left := end - monotonic()) > 0:
-            self._pulse.progressed(_ME)
-            await asyncio.sleep(min(left, _SLICE_S))
+            await check_durability(client, keys, Confirm.of(own.durability))
+    except RedisFault as error:
+        if error.fault.remedy is Remedy.RESOLVE:
+            await refresh_primary(client)
+        raise

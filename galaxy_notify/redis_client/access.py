@@ -23,7 +23,7 @@ from galaxy_notify.redis_client.lookup import (
 )
 from galaxy_notify.redis_client.nodes import AsyncNodesClient, NodesClient
 from galaxy_notify.redis_client.still_agreed import StillAgreed
-from galaxy_notify.redis_client.tls_files import check_tls_files
+from galaxy_notify.redis_client.tls import check_tls_files
 from galaxy_notify.settings.values import EMBEDDED
 
 if TYPE_CHECKING:

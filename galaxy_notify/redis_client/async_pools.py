@@ -12,9 +12,8 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import GARBLED, REDIS_ERRORS
 from galaxy_notify.redis_client.following import AsyncFollows
-from galaxy_notify.redis_client.pools import LOOK_S, LOOKS, busy, unanswered
+from galaxy_notify.redis_client.pools import LOOK_S, LOOKS, Stock, busy, unanswered
 from galaxy_notify.redis_client.still_agreed import is_as_planned
-from galaxy_notify.redis_client.stock import Stock
 
 
 class AsyncPool(redis.asyncio.ConnectionPool):

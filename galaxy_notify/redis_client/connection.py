@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ from redis.retry import Retry
 
 from galaxy_notify.redis_client import wire
 from galaxy_notify.redis_client.async_pools import AsyncPool
-from galaxy_notify.redis_client.faults import GARBLED, REDIS_ERRORS, Garbled
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.following import Primary
 from galaxy_notify.redis_client.pools import KeepingPool
+from galaxy_notify.redis_client.replies import check_kinds
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
 SOCKET_TIMEOUT_S: Final = 2.0
@@ -67,7 +68,7 @@ def async_client(
     if primary:
         pool.connection_kwargs["primary"] = primary
     client = redis.asyncio.Redis.from_pool(pool)
-    _with_sound_callbacks(client.response_callbacks)
+    check_kinds(client.response_callbacks)
     return client
 
 
@@ -92,11 +93,11 @@ def sync_client(
     if primary:
         pool.connection_kwargs["primary"] = primary
     client = redis.Redis.from_pool(pool)
-    _with_sound_callbacks(client.response_callbacks)
+    check_kinds(client.response_callbacks)
     return client
 
 
-async def look_again(client: redis.asyncio.Redis) -> None:
+async def refresh_primary(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
     # One that can't even be closed in time is no loss.
@@ -104,7 +105,7 @@ async def look_again(client: redis.asyncio.Redis) -> None:
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
-def look_again_sync(client: redis.Redis) -> None:
+def refresh_primary_sync(client: redis.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
     _doubt(client)
     with suppress(*REDIS_ERRORS):
@@ -154,19 +155,3 @@ def _known_scheme(url: str) -> str:
         if url.startswith(alias):
             return scheme + url.removeprefix(alias)
     return url
-
-
-def _with_sound_callbacks(callbacks: MutableMapping[Any, Callable[..., Any]]) -> None:
-    """Have what a client makes of replies raise `Garbled` where a reply can't be made into it."""
-    for name, callback in list(callbacks.items()):
-        callbacks[name] = _sound(callback)
-
-
-def _sound(callback: Callable[..., Any]) -> Callable[..., Any]:
-    def made(reply: Any, **options: Any) -> Any:
-        try:
-            return callback(reply, **options)
-        except GARBLED as error:
-            raise Garbled(f"what came is no reply: {type(error).__name__}") from error
-
-    return made

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_client.faults import GARBLED, Fault, RedisFault, Remedy, classify
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, classify
+from galaxy_notify.redis_client.scripts import Call, Read, tag_in
 
 #: Shorter than the bound of a call, so that the server says how many had it in time.
 WAIT_MS: Final = 1000
@@ -96,14 +96,44 @@ class Confirm:
                     return Fault(fault.code, Remedy.CONFIGURE, f"redis.durability: {fault.text}")
                 return _unconfirmed(fault.text)
         answer = replies[-1]
-        try:
-            had = int(answer[0] if isinstance(answer, list) else answer)
-        except GARBLED:
+        had = answer[0] if isinstance(answer, list) and answer else answer
+        if type(had) is not int:
             return _unconfirmed(f"{self.wait[0]} answered what cannot be read")
         if had >= self.wanted:
             return None
         told = f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms"
         return _unconfirmed(f"{told}; {_NEEDS_ALWAYS}" if self.is_of_disk else told)
+
+
+def ending_of(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
+    """Return what makes the end of a round trip wait; one that only reads does not."""
+    if not confirm or not (tags := _tags(calls)):
+        return []
+    return confirm.reads(*(f"{tag}:confirmed" for tag in tags))
+
+
+def _tags(calls: Sequence[Call | Read]) -> list[str | None]:
+    """Return the hash tags under which is written."""
+    return list(dict.fromkeys(tag_in(call.command) for call in calls if isinstance(call, Call)))
+
+
+def confirmed(
+    calls: Sequence[Call | Read], replies: list[Any], ending: list[Read], confirm: Confirm | None
+) -> list[Any]:
+    """Return the replies before the ending, with a fault for each write that it does not confirm.
+
+    What was refused, or did not run because its script is unknown, keeps its own error.
+    """
+    if not confirm or not ending:
+        return replies
+    found, (*marks, waited) = replies[: -len(ending)], replies[-len(ending) :]
+    tags = zip(_tags(calls), marks, strict=True)
+    faults = {tag: confirm.fault([mark, waited]) for tag, mark in tags}
+    for place, call in enumerate(calls):
+        if isinstance(call, Call) and not isinstance(found[place], Exception):
+            fault = faults[tag_in(call.command)]
+            found[place] = RedisFault(fault, doubtful=True) if fault else found[place]
+    return found
 
 
 def _unconfirmed(text: str) -> Fault:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from galaxy_notify.errors import CallFailed, Misconfigured, ServerRefused, Unavailable
-from galaxy_notify.redis_client.faults import BUSY, RedisFault, fault_in
+from galaxy_notify.redis_client.faults import BUSY, Fault, RedisFault, fault_in
 
 
 def failed_call(
@@ -31,6 +31,12 @@ def failed_call(
     error = kind(told, notification_id, receipts, code=code, not_written=not_written)
     error.__cause__ = fault
     return error
+
+
+def refuse_permanent(fault: Fault) -> None:
+    """Raise `Misconfigured` for a fault that is no outage: for the start of a process."""
+    if fault.is_permanent:
+        raise failed_call(RedisFault(fault))
 
 
 def told_fault(reason: str, *, wrote_nothing: bool) -> RedisFault:

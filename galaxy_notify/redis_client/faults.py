@@ -12,17 +12,18 @@ from typing import Final, TypeGuard
 from redis import exceptions
 
 from galaxy_notify.errors import GalaxyNotifyError
-from galaxy_notify.redis_client.tls_faults import tls_trouble
+from galaxy_notify.redis_client.tls import tls_trouble
 from galaxy_notify.redis_client.whereabouts import noted
 
 #: What a call to Redis may raise; anything else is a defect of ours.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-#: What reading raises where a link has changed a reply: redis-py over a push of nothing, hiredis
-#: over a map with a list for a key, we over fewer values than a script answers with.
+#: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
+#: over a push of nothing, a reader of ours over fewer values than a script answers with. It is
+#: caught where replies are read only (`wire`, `replies.reader`): elsewhere it is a defect.
 GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-class Garbled(exceptions.ResponseError):
+class Garbled(exceptions.ResponseError, ValueError):
     """A reply that has come whole, and is of no shape that its command answers with.
 
     In a pipeline it stands for that command alone: the replies to the others are read.
@@ -199,32 +200,28 @@ def _classified(error: BaseException) -> Fault:
     return _told_fault(error, text)
 
 
-def fault_of(error: BaseException) -> RedisFault:
-    """Return the fault to raise in place of a Redis or network error."""
+def fault_of(error: BaseException, what: str = "") -> RedisFault:
+    """Return the fault to raise in place of a Redis or network error.
+
+    *what* names what answered something unreadable. What is left of such a reply may still be on
+    its way: its remedy is to drop the connections.
+    """
     if isinstance(error, RedisFault):
         return error
+    if what and isinstance(error, Garbled):
+        text = f"{what} answered what cannot be read: {error}"[:200]
+        return RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text))
     known = getattr(error, "fault", None)
     return RedisFault(known if isinstance(known, Fault) else classify(error))
 
 
-def unreadable(what: str, error: Exception) -> RedisFault:
-    """Return the fault to raise for a reply of a shape that nothing of ours answers.
-
-    What is left of it may still be on its way: the connection must not serve another call.
-    """
-    text = f"{what} answered what cannot be read: {type(error).__name__}"
-    return RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text))
-
-
 @contextmanager
 def as_fault(what: str) -> Iterator[None]:
-    """Raise `RedisFault` for whatever calling Redis, or reading what it answers, comes to."""
+    """Raise `RedisFault` for whatever calling Redis comes to; see `fault_of`."""
     try:
         yield
     except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    except GARBLED as error:
-        raise unreadable(what, error) from error
+        raise fault_of(error, what) from error
 
 
 def fault_in(text: str) -> Fault:

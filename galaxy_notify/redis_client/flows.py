@@ -1,12 +1,20 @@
 """Work in several round trips, written once for synchronous and asynchronous connections.
 
-A flow yields the calls of one round trip and is sent a reply, or a fault, for each.
+A flow is a generator that yields what Redis is to be asked:
+
+- `Send`: this call may be written now. The flow is resumed at once, without an answer, and plans
+  its next call while the server works on this one.
+- a sequence of calls: the round trip ends. The flow is resumed with a reply, or the fault in its
+  place, for each call that was sent since the last one and then for each of these, in order.
+
+A flow never runs inside the code that holds a connection: whatever it raises, and whatever
+interrupts it, reaches its driver, which drops a connection with replies that nobody has read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import redis
 import redis.asyncio
@@ -16,26 +24,51 @@ from galaxy_notify.redis_client.runner import run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Call, Read
 
 T = TypeVar("T")
-Flow = Generator[Sequence[Call | Read], list[Any], T]
+
+
+class Send(NamedTuple):
+    """A call to write at once; its reply comes with those of the next sequence of calls."""
+
+    call: Call
+
+
+# Why generators: docs/decisions/0010-flows-without-io.md
+Request: TypeAlias = Send | Sequence[Call | Read]
+Flow = Generator[Request, list[Any], T]
 
 
 def run_flow_sync(client: redis.Redis, flow: Flow[T]) -> T:
-    """Run a flow to its end and return its result; raise `RedisFault`."""
+    """Run a flow to its end and return its result; raise `RedisFault`.
+
+    For operators, who wait for single answers: what is sent waits for its round trip.
+    """
+    sent: list[Call] = []
     try:
-        asked = next(flow)
+        request = next(flow)
         while True:
-            asked = flow.send(run_all_sync(client, asked) if asked else [])
+            if isinstance(request, Send):
+                sent.append(request.call)
+                request = next(flow)
+                continue
+            calls, sent = [*sent, *request], []
+            request = flow.send(run_all_sync(client, calls) if calls else [])
     except StopIteration as end:
         result: T = end.value
         return result
 
 
 async def run_flow(client: redis.asyncio.Redis, flow: Flow[T]) -> T:
-    """Run a flow to its end and return its result; raise `RedisFault`."""
+    """Run a flow to its end and return its result; see `run_flow_sync`."""
+    sent: list[Call] = []
     try:
-        asked = next(flow)
+        request = next(flow)
         while True:
-            asked = flow.send(await run_all(client, asked) if asked else [])
+            if isinstance(request, Send):
+                sent.append(request.call)
+                request = next(flow)
+                continue
+            calls, sent = [*sent, *request], []
+            request = flow.send(await run_all(client, calls) if calls else [])
     except StopIteration as end:
         result: T = end.value
         return result

@@ -20,7 +20,8 @@ from galaxy_notify.redis_client.lookup import Address, Lookup
 from galaxy_notify.redis_client.per_loop import PerLoop
 
 _PAUSE_S: Final = 0.005
-#: Whoever asks for longer was interrupted.
+#: A search that is under way for longer was interrupted, as by a signal handler that raises: no one
+#: will end it, and the next caller takes its turn.
 _ASKS_AT_MOST_S: Final = 10.0
 
 
@@ -186,6 +187,8 @@ class Primary(NamedTuple):
         self.scout.lookup.doubt()
 
 
+# After a forced failover the old primary takes writes for seconds, and all of them are lost. So
+# each loan compares addresses, not only each connect: docs/decisions/0007-own-sentinel-lookup.md
 class Follows(AbstractConnection):
     """A synchronous connection that goes to where its primary is now."""
 

@@ -12,14 +12,16 @@ from redis.crc import key_slot
 
 from galaxy_notify.redis_client.faults import Remedy, classify
 
-#: How often it is asked while an answer is doubted, in seconds: twice a second at most.
+#: Shortest time between two searches while the known primary is in doubt, in seconds.
 _DOUBTED_S: Final = 0.5
-#: After asking that took long it rests so many times as long: callers have better to do.
+#: A search is followed by a rest of this many times its duration, so that nodes which do not answer
+#: cost callers a tenth of their time at most; in doubt it is worth as much time as it takes.
 _REST: Final = 10
 _REST_IN_DOUBT: Final = 1
-# What stands for the host of a node that was told to go by its name, and has none.
+# In place of a host: the node is to be reached by its host name, and has none.
 _NO_NAME: Final = (None, b"", b"?")
-# A doubted answer that comes again is held against what this many others say.
+# After a failover some nodes still name the old primary. So while an answer is in doubt, the same
+# one is believed again only when this many nodes have been heard and none named another.
 _OPINIONS: Final = 3
 
 
@@ -133,6 +135,8 @@ class Lookup(ABC):
             self._nodes.append(node)
 
 
+# redis-py's Sentinel looks only when it connects, each caller by itself, and never goes by what it
+# knew: docs/decisions/0007-own-sentinel-lookup.md
 class SentinelLookup(Lookup):
     """The primary of a set that sentinels watch."""
 

@@ -9,6 +9,8 @@ import hiredis
 _NUMBERS: Final = frozenset({int, float})
 
 
+# redis-py packs in Python on asyncio connections, where a drain took twice as long:
+# docs/decisions/0005-commands-packed-in-c.md
 def packed(command: tuple[Any, ...]) -> list[bytes]:
     """Return a command as a connection sends it.
 

@@ -1,11 +1,74 @@
-"""Replies of Redis as text, numbers, moments and maps; what is no such thing is marked or 0."""
+"""Replies of Redis: of the right kind, and as text, numbers, moments and maps.
+
+A link, or something in between, can change what a server said (row 22 of the fault matrix). What no
+longer is a reply is found by the parser (`wire`). A reply of another kind is found here, once: by
+`check_kinds` for commands, by `reader` for scripts. Whoever reads further need not doubt it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import wraps
+from types import NoneType
+from typing import Any, Final, ParamSpec, TypeVar
+
+from galaxy_notify.redis_client.faults import GARBLED, Garbled
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What commands answer with in RESP3; "_" stands for all that redis-py sends around EXEC.
+_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    command: kinds
+    for commands, kinds in (
+        ("DEL EXISTS HDEL HEXISTS HLEN HSET HSETNX HSTRLEN LLEN PEXPIRE PTTL RPUSH", (int,)),
+        ("SISMEMBER UNLINK WAIT XACK XDEL XLEN ZCARD ZCOUNT ZREM ZREMRANGEBYSCORE", (int,)),
+        ("HKEYS HMGET SCAN TIME WAITAOF XCLAIM XPENDING XRANGE XREVRANGE", (list,)),
+        ("ZMSCORE ZRANGE ZRANGEBYSCORE ZREVRANGE", (list,)),
+        ("GET HGET SET", (bytes, NoneType)),
+        ("HGETALL", (dict,)),
+        ("XREAD XREADGROUP", (dict, NoneType)),
+        ("BLPOP", (list, NoneType)),
+        ("XINFO", (list, dict)),
+        ("_", (bytes, list, NoneType)),
+    )
+    for command in commands.split()
+}
 
 _FAR_MS: Final = 10**15
 _COUNTED: Final = 1 << 63
+
+
+def check_kinds(callbacks: MutableMapping[Any, Callable[..., Any]]) -> None:
+    """Have a client, whose callbacks these are, raise `Garbled` for a reply of another kind."""
+    for command, kinds in _KINDS.items():
+        callbacks[command] = _checked(command, kinds, callbacks.get(command))
+
+
+def _checked(
+    command: str, kinds: tuple[type, ...], callback: Callable[..., Any] | None
+) -> Callable[..., Any]:
+    @reader
+    def made(reply: Any, **options: Any) -> Any:
+        if type(reply) not in kinds:
+            raise TypeError(command)
+        # The rest of another reply may be of the right kind, and nothing that redis-py can read.
+        return callback(reply, **options) if callback else reply
+
+    return made
+
+
+def reader(read: Callable[P, T]) -> Callable[P, T]:
+    """Have a pure function of a reply raise `Garbled` where it cannot read it."""
+
+    @wraps(read)
+    def checked(*args: P.args, **options: P.kwargs) -> T:
+        try:
+            return read(*args, **options)
+        except GARBLED as error:
+            raise Garbled(type(error).__name__) from error
+
+    return checked
 
 
 def moment(score: float) -> int:
@@ -13,9 +76,9 @@ def moment(score: float) -> int:
     return int(max(-_FAR_MS, min(score, _FAR_MS)))
 
 
-def text(raw: bytes | str) -> str:
-    """Return what Redis holds as text; what is none is marked."""
-    return raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+def text(raw: Any) -> str:
+    """Return what Redis holds as text; bytes that are not UTF-8 are marked."""
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
 
 
 def number(raw: Any) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.confirmation import confirmed, ending_of
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirm, confirmed, ending_of
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
@@ -21,16 +20,8 @@ from galaxy_notify.redis_client.nodes import (
     serving,
     sole,
 )
-from galaxy_notify.redis_client.packing import packed
-from galaxy_notify.redis_client.scripts import Call, Read, Scripts
-
-
-async def _execute(client: redis.asyncio.Redis, call: Call) -> Any:
-    return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
-
-
-def _execute_sync(client: redis.Redis, call: Call) -> Any:
-    return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+from galaxy_notify.redis_client.packing import packed, packed_words
+from galaxy_notify.redis_client.scripts import Call, Read
 
 
 async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None = None) -> Any:
@@ -40,116 +31,10 @@ async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None =
         return _sound(await run_all(client, [call], confirm))
     with as_fault(call.script.name):
         try:
-            return await _execute(client, call)
+            return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
         except NoScriptError:
             await client.script_load(call.script.source)
-            return await _execute(client, call)
-
-
-async def run_all(
-    client: redis.asyncio.Redis,
-    calls: Sequence[Call | Read] | Scripts,
-    confirm: Confirm | None = None,
-) -> list[Any]:
-    """Run calls in one round trip to each node; for each call its reply, or its fault.
-
-    Raises `RedisFault` where no node could be asked.
-    """
-    client = sole(client)
-    if isinstance(client, AsyncNodesClient):
-        parts = by_node(client, list(calls))
-        tried = (_tried(part.client, part.calls, confirm) for part in parts)
-        return _together(parts, await asyncio.gather(*tried))
-    try:
-        if isinstance(calls, Scripts):
-            replies, calls = await _stream(client, calls, confirm), calls.made
-        else:
-            replies = await _pipeline(client, calls, confirm)
-        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            for source in _sources(calls, unknown):
-                await client.script_load(source)
-            again = await _pipeline(client, [calls[i] for i in unknown], confirm)
-            for i, reply in zip(unknown, again, strict=True):
-                replies[i] = reply
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
-
-
-async def _tried(
-    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
-) -> list[Any] | RedisFault:
-    try:
-        return await run_all(client, calls, confirm)
-    except RedisFault as fault:
-        return fault
-
-
-async def _stream(
-    client: redis.asyncio.Redis, scripts: Scripts, confirm: Confirm | None
-) -> list[Any]:
-    """Send each call as soon as it is made, so that the server works while the next one is."""
-    pool: Any = client.connection_pool
-    connection: Any = None
-    try:
-        for call in scripts:
-            if connection:
-                # To make and pack a call may take milliseconds: others have their turn between.
-                await asyncio.sleep(0)
-            connection = connection or await pool.get_connection()
-            await connection.send_packed_command(packed(call.command))
-        ending = ending_of(scripts.made, confirm)
-        for read in ending:
-            await connection.send_packed_command(packed((*read.command,)))
-        replies = [await _reply(connection) for _ in (*scripts.made, *ending)]
-    except BaseException:
-        # Replies that nobody has read must not be taken for those of the next call.
-        if connection:
-            await connection.disconnect(nowait=True)
-            await pool.release(connection)
-        raise
-    if connection:
-        await pool.release(connection)
-    return confirmed(scripts.made, replies, ending, confirm)
-
-
-async def _reply(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-async def _pipeline(
-    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
-) -> list[Any]:
-    pool: Any = client.connection_pool
-    ending = ending_of(calls, confirm)
-    commands = [tuple(call.command) for call in (*calls, *ending)]
-    with as_fault("a pipeline"):
-        connection = await pool.get_connection()
-        try:
-            await connection.send_packed_command(connection.pack_commands(commands))
-            replies = [await _parsed(client, connection, command[0]) for command in commands]
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            await pool.release(connection)
-            raise
-        await pool.release(connection)
-    return confirmed(calls, replies, ending, confirm)
-
-
-async def _parsed(client: redis.asyncio.Redis, connection: Any, name: str) -> Any:
-    try:
-        return await client.parse_response(connection, name)
-    except ResponseError as error:
-        return error
-
-
-def _sources(calls: Sequence[Call | Read], places: Sequence[int]) -> set[str]:
-    found = (calls[place] for place in places)
-    return {call.script.source for call in found if isinstance(call, Call)}
+            return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
 
 
 def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) -> Any:
@@ -159,108 +44,234 @@ def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) ->
         return _sound(run_all_sync(client, [call], confirm))
     with as_fault(call.script.name):
         try:
-            return _execute_sync(client, call)
+            return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
         except NoScriptError:
             client.script_load(call.script.source)
-            return _execute_sync(client, call)
+            return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+
+
+async def run_all(
+    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None = None
+) -> list[Any]:
+    """Run calls in one round trip to each node; for each call its reply, or its fault.
+
+    Raises `RedisFault` where no node could be asked.
+    """
+    return await Round(client, confirm).replies(calls)
 
 
 def run_all_sync(
-    client: redis.Redis, calls: Sequence[Call | Read] | Scripts, confirm: Confirm | None = None
+    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None = None
 ) -> list[Any]:
     """Run calls in one round trip to each node; see `run_all`."""
-    client = sole(client)
-    if isinstance(client, NodesClient):
-        parts = by_node(client, list(calls))
-        tried = [_tried_sync(part.client, part.calls, confirm) for part in parts]
-        return _together(parts, tried)
-    try:
-        if isinstance(calls, Scripts):
-            replies, calls = _stream_sync(client, calls, confirm), calls.made
-        else:
-            replies = _pipeline_sync(client, calls, confirm)
-        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            for source in _sources(calls, unknown):
-                client.script_load(source)
-            again = _pipeline_sync(client, [calls[i] for i in unknown], confirm)
-            for i, reply in zip(unknown, again, strict=True):
-                replies[i] = reply
-    except REDIS_ERRORS as error:
-        raise fault_of(error) from error
-    return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+    return SyncRound(client, confirm).replies(calls)
 
 
-def _tried_sync(
-    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
-) -> list[Any] | RedisFault:
+_PLAIN: Final = frozenset({redis.Redis, redis.asyncio.Redis})
+
+
+class _Round:
+    """One round trip under way: calls are written as they are made, and answered together.
+
+    It holds the connection on which replies are owed. So that no other call reads them, whoever
+    gives the round trip up drops it; one that is only forgotten never goes back to its pool.
+
+    A write that fails is no error yet: the calls that were made are kept, nothing more is written,
+    and `replies` raises the fault, as for a round trip that failed as a whole. In a cluster each
+    call may belong to another node: there nothing is written before `replies`.
+    """
+
+    def __init__(self, client: Any, confirm: Confirm | None = None) -> None:
+        """Prepare; no connection is taken before there is something to write."""
+        # To ask whether one of redis-py's clients is another class is slow: they are protocols.
+        is_plain = type(client) in _PLAIN
+        self._client: Any = client if is_plain else sole(client)
+        self._is_cluster = not is_plain and isinstance(
+            self._client, (NodesClient, AsyncNodesClient)
+        )
+        self._pool: Any = self._client.connection_pool
+        self._confirm = confirm
+        self._connection: Any = None
+        self._fault: RedisFault | None = None
+        #: All calls so far, in the order of their replies.
+        self.calls: list[Call | Read] = []
+
+    def drop(self) -> None:
+        """Throw the connection away, if there is one: nobody reads what it is still owed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.discard(connection)
+
+    def _failed(self, error: Exception) -> None:
+        self._fault = fault_of(error)
+        self.drop()
+
+
+class SyncRound(_Round):
+    """A round trip of a thread."""
+
+    def send(self, call: Call) -> None:
+        """Write a call, without waiting for anything but room in the socket."""
+        self.calls.append(call)
+        if self._fault is not None or self._is_cluster:
+            return
+        data = packed(call.command)
+        try:
+            self._write(data)
+        except (*REDIS_ERRORS, RedisFault) as error:
+            self._failed(error)
+
+    def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
+        """Write these calls too; return a reply, or a fault, for each of all calls.
+
+        Raises `RedisFault` where no node could be asked.
+        """
+        self.calls += calls
+        if self._fault is not None:
+            raise self._fault
+        if self._is_cluster:
+            parts = by_node(self._client, self.calls)
+            return _together(parts, [_tried_sync(part, self._confirm) for part in parts])
+        try:
+            replies = self._exchange(calls)
+            if unknown := _unknown(replies):
+                missing = [self.calls[place] for place in unknown]
+                for source in _sources(missing):
+                    self._client.script_load(source)
+                self.calls = missing
+                for place, reply in zip(unknown, self._exchange(missing), strict=True):
+                    replies[place] = reply
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
+        return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+
+    def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
+        """Write the last calls and read all replies; what was refused is an error in its place."""
+        ending = ending_of(self.calls, self._confirm) if self._confirm else []
+        try:
+            self._write(_packed_together((*calls, *ending)))
+            replies = [self._reply(call) for call in (*self.calls, *ending)]
+        except BaseException:
+            self.drop()
+            raise
+        connection, self._connection = self._connection, None
+        self._pool.release(connection)
+        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
+
+    def _write(self, data: list[bytes]) -> None:
+        if self._connection is None:
+            self._connection = self._pool.get_connection()
+        self._connection.send_packed_command(data)
+
+    def _reply(self, call: Call | Read) -> Any:
+        try:
+            if isinstance(call, Call):
+                return self._connection.read_response()
+            return self._client.parse_response(self._connection, call.command[0])
+        except ResponseError as error:
+            return error
+
+
+class Round(_Round):
+    """A round trip of a task."""
+
+    async def send(self, call: Call) -> None:
+        """Write a call, without waiting for anything but room in the socket."""
+        if self.calls:
+            # To make and pack a call may take milliseconds: others have their turn between.
+            await asyncio.sleep(0)
+        self.calls.append(call)
+        if self._fault is not None or self._is_cluster:
+            return
+        data = packed(call.command)
+        try:
+            await self._write(data)
+        except (*REDIS_ERRORS, RedisFault) as error:
+            self._failed(error)
+
+    async def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
+        """Write these calls too, and return all replies; see `SyncRound.replies`."""
+        self.calls += calls
+        if self._fault is not None:
+            raise self._fault
+        if self._is_cluster:
+            parts = by_node(self._client, self.calls)
+            tried = (_tried(part, self._confirm) for part in parts)
+            return _together(parts, await asyncio.gather(*tried))
+        try:
+            replies = await self._exchange(calls)
+            if unknown := _unknown(replies):
+                missing = [self.calls[place] for place in unknown]
+                for source in _sources(missing):
+                    await self._client.script_load(source)
+                self.calls = missing
+                for place, reply in zip(unknown, await self._exchange(missing), strict=True):
+                    replies[place] = reply
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
+        return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
+
+    async def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
+        """Write the last calls and read all replies."""
+        ending = ending_of(self.calls, self._confirm) if self._confirm else []
+        try:
+            await self._write(_packed_together((*calls, *ending)))
+            replies = [await self._reply(call) for call in (*self.calls, *ending)]
+        except BaseException:
+            self.drop()
+            raise
+        connection, self._connection = self._connection, None
+        await self._pool.release(connection)
+        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
+
+    async def _write(self, data: list[bytes]) -> None:
+        if self._connection is None:
+            self._connection = await self._pool.get_connection()
+        await self._connection.send_packed_command(data)
+
+    async def _reply(self, call: Call | Read) -> Any:
+        try:
+            if isinstance(call, Call):
+                return await self._connection.read_response()
+            return await self._client.parse_response(self._connection, call.command[0])
+        except ResponseError as error:
+            return error
+
+
+def _packed_together(calls: Sequence[Call | Read]) -> list[bytes]:
+    """Return calls as one text: they leave in few packets."""
+    if len(calls) == 1 and isinstance(calls[0], Call):
+        return packed(calls[0].command)
+    return [b"".join([piece for call in calls for piece in packed_words(*call.command)])]
+
+
+def _unknown(replies: Sequence[Any]) -> list[int]:
+    return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+
+
+def _sources(calls: Sequence[Call | Read]) -> set[str]:
+    return {call.script.source for call in calls if isinstance(call, Call)}
+
+
+def _tried_sync(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
     try:
-        return run_all_sync(client, calls, confirm)
+        return run_all_sync(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-def _stream_sync(client: redis.Redis, scripts: Scripts, confirm: Confirm | None) -> list[Any]:
-    """Send each call as soon as it is made, so that the server works while the next one is."""
-    pool: Any = client.connection_pool
-    connection: Any = None
+async def _tried(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
     try:
-        for call in scripts:
-            connection = connection or pool.get_connection()
-            connection.send_packed_command(packed(call.command))
-        ending = ending_of(scripts.made, confirm)
-        for read in ending:
-            connection.send_packed_command(packed(tuple(read.command)))
-        replies = [_reply_sync(connection) for _ in (*scripts.made, *ending)]
-    except BaseException:
-        # Replies that nobody has read must not be taken for those of the next call.
-        if connection:
-            connection.disconnect()
-            pool.release(connection)
-        raise
-    if connection:
-        pool.release(connection)
-    return confirmed(scripts.made, replies, ending, confirm)
-
-
-def _reply_sync(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _pipeline_sync(
-    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None
-) -> list[Any]:
-    pool: Any = client.connection_pool
-    ending = ending_of(calls, confirm)
-    commands = [tuple(call.command) for call in (*calls, *ending)]
-    with as_fault("a pipeline"):
-        connection = pool.get_connection()
-        try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            replies = [_parsed_sync(client, connection, command[0]) for command in commands]
-        except BaseException:
-            connection.disconnect()
-            pool.release(connection)
-            raise
-        pool.release(connection)
-    return confirmed(calls, replies, ending, confirm)
-
-
-def _parsed_sync(client: redis.Redis, connection: Any, name: str) -> Any:
-    try:
-        return client.parse_response(connection, name)  # type: ignore[no-untyped-call]  # redis-py
-    except ResponseError as error:
-        return error
+        return await run_all(part.client, part.calls, confirm)
+    except RedisFault as fault:
+        return fault
 
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
     """Return all replies in order; what a node did not answer is a fault at each place."""
-    if tried and all(isinstance(answer, RedisFault) for answer in tried):
-        assert isinstance(tried[0], RedisFault)
-        raise tried[0]
+    faults = [answer for answer in tried if isinstance(answer, RedisFault)]
+    if faults and len(faults) == len(tried):
+        raise faults[0]
     replies: dict[int, Any] = {}
     for part, answer in zip(parts, tried, strict=True):
         found = [answer] * len(part.places) if isinstance(answer, RedisFault) else answer

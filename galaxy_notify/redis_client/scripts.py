@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -38,26 +38,21 @@ class Call(NamedTuple):
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
 
-class Scripts:
-    """Calls of one round trip: each is sent as soon as it is made, and kept to be sent again."""
-
-    def __init__(self, made: Iterable[Call]) -> None:
-        """Prepare; nothing is made yet."""
-        self.made: list[Call] = []
-        self._rest = iter(made)
-
-    def __iter__(self) -> Iterator[Call]:
-        """Go through all calls, those first that were made before."""
-        yield from self.made
-        for call in self._rest:
-            self.made.append(call)
-            yield call
-
-
 class Read(NamedTuple):
     """One reading command, to run beside scripts in one round trip."""
 
     command: list[Any]
+
+
+# Why not Redis Functions: docs/decisions/0008-scripts-not-functions.md
+def tag_in(command: Sequence[Any]) -> str | None:
+    """Return the hash tag, with its braces, of the first key of a command."""
+    for part in command[1:]:
+        if isinstance(part, str) and part.startswith("{"):
+            return part[: part.index("}") + 1]
+        if isinstance(part, bytes) and part.startswith(b"{"):
+            return part[: part.index(b"}") + 1].decode()
+    return None
 
 
 @cache

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_client.connection import look_again
-from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.connection import refresh_primary
+from galaxy_notify.redis_client.faults import Fault, Remedy, as_fault
 from galaxy_notify.redis_client.nodes import node_of
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A delivered entry that nobody has acknowledged."""
+    """A delivered entry that is not acknowledged."""
 
     stream_id: str
     consumer: str
@@ -65,7 +65,7 @@ class StreamMember:
     async def waiting(
         self, own_idle_ms: int, idle_ms: int, limit: int
     ) -> tuple[list[Waiting], list[Waiting]]:
-        """Return what this consumer left waiting so long, and what others did."""
+        """Return what this consumer and what others left waiting for this long."""
         pipeline = self._client.pipeline(transaction=False)
         for idle, own in ((own_idle_ms, self.consumer), (idle_ms, None)):
             pipeline.xpending_range(
@@ -78,7 +78,7 @@ class StreamMember:
         return own_entries, [entry for entry in stale if entry.consumer != self.consumer]
 
     async def take(self, waiting: Waiting, idle_ms: int) -> Entry | None:
-        """Take a waiting entry over, or None where it has gone or somebody was quicker."""
+        """Take a waiting entry over, or None where it has gone or another consumer was quicker."""
         stream, stream_id = self.stream, waiting.stream_id
         with as_fault("XCLAIM"):
             rows: Any = await self._client.xclaim(
@@ -114,14 +114,16 @@ class StreamMember:
         """Return which node serves the stream now; empty for a fixed server."""
         return node_of(self._client)
 
-    async def drop_connections(self) -> None:
-        """Connect anew with the next call: the primary may be another one."""
-        await look_again(self._client)
+    async def recover(self, fault: Fault) -> bool:
+        """Do what a fault asks for before the next attempt.
 
-
-def no_group(text: str) -> bool:
-    """Tell whether an error says that the group, or the stream under it, has vanished."""
-    return "NOGROUP" in text or "UNBLOCKED" in text
+        True if the group had vanished and was made again: the call may be repeated at once. A read
+        that was unblocked lost its stream, or its server became a replica: the next call says so.
+        """
+        unblocked = "UNBLOCKED" in fault.text
+        if fault.remedy is Remedy.RESOLVE and not unblocked:
+            await refresh_primary(self._client)
+        return (unblocked or "NOGROUP" in fault.text) and await self.join()
 
 
 async def ask(reply: Awaitable[T] | Any) -> Any:

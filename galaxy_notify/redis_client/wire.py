@@ -34,10 +34,13 @@ from galaxy_notify.redis_client.scheme_probe import (
     speaks_tls,
     speaks_tls_async,
 )
-from galaxy_notify.redis_client.tls_faults import no_tls_there, tls_there
+from galaxy_notify.redis_client.tls import no_tls_there, tls_there
 from galaxy_notify.redis_client.whereabouts import address_of, note
 
 
+# A call may be given up between its request and its reply: a timeout, a cancelled task, a signal
+# handler that raises. The reply still comes, and the next call on that connection would take it for
+# its own: a receipt of other intents. So each connection counts the replies that it is owed.
 class _Owing:
     """Knows how many replies are yet to come: what owes any is never lent again."""
 
@@ -227,8 +230,8 @@ class _FollowingTls(AsyncFollows, _Tls):
     pass
 
 
-class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
-    pass
+class Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
+    """A connection to a socket on this machine."""
 
 
 class _SyncTcp(_SyncConnection, redis.Connection):
@@ -264,14 +267,14 @@ class _SyncFollowingTls(Follows, _SyncTls):
     pass
 
 
-class _SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
-    pass
+class SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
+    """A connection to a socket on this machine."""
 
 
 FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _Tcp,
     redis.asyncio.SSLConnection: _Tls,
-    redis.asyncio.UnixDomainSocketConnection: _Unix,
+    redis.asyncio.UnixDomainSocketConnection: Unix,
 }
 FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _FollowingTcp,
@@ -280,7 +283,7 @@ FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
 SYNC: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncTcp,
     redis.SSLConnection: _SyncTls,
-    redis.UnixDomainSocketConnection: _SyncUnix,
+    redis.UnixDomainSocketConnection: SyncUnix,
 }
 SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncFollowingTcp,

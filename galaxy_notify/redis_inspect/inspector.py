@@ -122,8 +122,12 @@ class _Shard:
         """Read the states that tell who is late."""
         head = [member for member, _ in self.replies[0][7]]
         wanted = dict.fromkeys([*head, *self.replies[0][8], *self._leased[: self._page]])
-        self._read = {member: None for member in wanted if split_member(member)}
-        return [self._state(member) for member in self._read]
+        named = {member: name for member in wanted if (name := split_member(member))}
+        self._read = dict.fromkeys(named)
+        return [
+            ["HGET", self._keys.notification(name.notification_id), name.route_id]
+            for name in named.values()
+        ]
 
     def backlog(self) -> Backlog:
         """Put together what was read."""
@@ -149,11 +153,6 @@ class _Shard:
     @property
     def _leased(self) -> list[bytes]:
         return [member for page in self.replies[1][:_READ_LEASES] for member in page]
-
-    def _state(self, member: bytes) -> list[Any]:
-        named = split_member(member)
-        assert named is not None
-        return ["HGET", self._keys.notification(named.notification_id), named.route_id]
 
     def _late(self, members: Sequence[bytes], total: int) -> int:
         """Return how many of *total* are late, judged by those that were read."""

@@ -17,7 +17,7 @@ from galaxy_notify.model.route import STATUS_OF
 from galaxy_notify.model.stored import readable_record
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, sound
-from galaxy_notify.redis_client.replies import number, text
+from galaxy_notify.redis_client.replies import number, reader, text
 from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.keys import Keys
@@ -267,9 +267,14 @@ def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
     if not answer:
         return Glance(exists=False)
     with as_fault("glance"):
-        raw, still_open, moved_to, *told = answer
-        steps = iter(told)
-        counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
+        return _read_glance(notification_id, answer)
+
+
+@reader
+def _read_glance(notification_id: str, answer: Sequence[Any]) -> Glance:
+    raw, still_open, moved_to, *told = answer
+    steps = iter(told)
+    counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
     return Glance(
         exists=True,
         record=readable_record(notification_id, {b"record": raw}),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.replies import number, text
+from galaxy_notify.redis_client.replies import number, pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_inspect.reading import read_all, try_all
 from galaxy_notify.redis_state.intents import resubmit
@@ -66,6 +66,22 @@ class RejectRow(NamedTuple):
         """Return a field as a number, 0 where there is none."""
         return number(self.fields.get(name.encode()))
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs; of an intent that is no text the odd bytes are escaped."""
+        raw = self.fields.get(b"intent", b"")
+        return {
+            "id": self.id,
+            "entry_id": self.text("entry_id"),
+            "code": self.text("code"),
+            "field": self.text("field"),
+            "message": self.text("message"),
+            "deliveries": self.number("deliveries"),
+            "at_ms": self.number("at_ms"),
+            "bytes": self.number("bytes") or len(raw),
+            "cut": b"bytes" in self.fields,
+            "intent": raw.decode("utf-8", "backslashreplace"),
+        }
+
 
 def newest_reject(place: Place, keys: IntentKeys) -> str | None:
     """Return the id of the last reject, None where there is none."""
@@ -106,17 +122,9 @@ def purge_rejects(place: Place, keys: IntentKeys, ids: Sequence[str]) -> list[st
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
 
 
-def _row(row: Sequence[object]) -> RejectRow:
-    name, found = row
-    fields = found if isinstance(found, dict) else _pairs(found)
-    return RejectRow(text(name), fields)  # type: ignore[arg-type]  # redis-py
-
-
-def _pairs(flat: object) -> dict[bytes, bytes]:
-    assert isinstance(flat, list)
-    if flat and isinstance(flat[0], list):
-        return {pair[0]: pair[1] for pair in flat}
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+def _row(row: Sequence[Any]) -> RejectRow:
+    name, fields = row
+    return RejectRow(text(name), pairs(fields))
 
 
 def _made_ms(stream_id: bytes | str) -> int:

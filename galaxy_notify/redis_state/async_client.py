@@ -5,28 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_async, server_name
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.flows import run_flow
-from galaxy_notify.redis_client.nodes import look_again
+from galaxy_notify.redis_client.flows import Flow, Send, run_flow
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
-from galaxy_notify.redis_client.runner import run_all
-from galaxy_notify.redis_client.scripts import Call, Read, Scripts
-from galaxy_notify.redis_client.still_agreed import StillAgreed
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
+from galaxy_notify.redis_client.runner import Round, run_all
+from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_client.tries import Tries, is_final
-from galaxy_notify.redis_state.client import PAUSES_S, Doubts, Flow, apart
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.client import DeploymentClient, doubted
+from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.joining import (
-    adopt_deployment,
     check_durability,
-    join_deployment,
 )
-from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
 
@@ -36,33 +30,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(DeploymentClient):
     """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
 
-    def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
+    _owner = "AsyncNotifier"
 
-        *once* leaves it to the caller to try again.
-        """
-        self._pauses_s = () if once else PAUSES_S
-        self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_async(settings, agreed=self._agreed if adopt else None)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
+        """Prepare; see `DeploymentClient`. *once* leaves it to the caller to try again."""
+        super().__init__(settings, adopt, () if once else SHORT_PAUSES_S, environment)
+        self._client = environment.open_async(settings, agreed=self._agreed if adopt else None)
         self._pace: PerLoop[Pace] = PerLoop(Pace)
         self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
-        self._confirm = Confirm.of(settings.redis.durability)
-        self._prefix = settings.redis.prefix
-        #: Where Redis is, for people.
-        self.server = server_name(settings)
-        self._mine = Deployment.from_settings(settings)
-        self._adopt = adopt
-        self._layout: Layout | None = None
-        self._doubts = Doubts()
-        self._is_closed = False
-
-    def check_open(self) -> None:
-        """Raise `AlreadyClosed` once it was closed."""
-        if self._is_closed:
-            raise AlreadyClosed.named("AsyncNotifier")
 
     async def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
@@ -77,46 +62,63 @@ class AsyncClient:
         """Wait until a call may begin: of thousands at once, a few at a time."""
         await self._pace.here().turn()
 
-    async def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
-        """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
-        tries = Tries(calls)
+    async def run_all(self, calls: Sequence[Call | Read], sent: Round | None = None) -> list[Any]:
+        """Run calls in one round trip, with those that were *sent* before them.
+
+        Returns a reply or a fault for each. Raises `RedisFault`.
+        """
+        tries = Tries([*sent.calls, *calls] if sent else calls)
         for pause in (*self._pauses_s, None):
             try:
-                tries.answered(await run_all(self._client, tries.left, self._confirm))
+                if sent:
+                    tries.answered(await sent.replies(calls))
+                else:
+                    tries.answered(await run_all(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            await look_again(self._client)
-            await asyncio.sleep(apart(pause))
+            sent = None
+            await refresh_primary(self._client)
+            await asyncio.sleep(jittered(pause))
         if tries.are_in_doubt:
-            await self.look_again()
+            await self.refresh_primary()
         return tries.outcome()
 
     async def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
-        rounds = 0
+        sent: Round | None = None
+        is_begun = False
         try:
-            calls = next(flow)
+            request = next(flow)
             while True:
-                calls = flow.send(await self.run_all(calls))
-                rounds += 1
+                if isinstance(request, Send):
+                    sent = sent or Round(self._client, self._confirm)
+                    await sent.send(request.call)
+                    request = next(flow)
+                else:
+                    replies = await self.run_all(request, sent)
+                    sent, is_begun = None, True
+                    request = flow.send(replies)
         except StopIteration as stop:
             return cast("T", stop.value)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                await self.look_again()
-            # What was sent before it may have been done, unless the flow says otherwise itself.
-            found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
+                await self.refresh_primary()
+            found = doubted(error, flow) if is_begun else error
             raise (await self._explained(found)) from error.__cause__
+        finally:
+            # Whatever came between: replies that nobody reads must not meet the next call.
+            if sent is not None:
+                sent.drop()
 
-    async def look_again(self) -> None:
+    async def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
         Whatever is refused meanwhile, that is done twice a second at most.
         """
-        if self._doubts.may_act():
-            await look_again(self._client)
+        if self._refreshes.may_refresh():
+            await refresh_primary(self._client)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -129,7 +131,7 @@ class AsyncClient:
             return error
         with suppress(RedisFault):
             return error.lacking(
-                await run_flow(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+                await run_flow(self._client, missing_rights(self._first, Role.PRODUCER))
             )
         return error
 
@@ -138,21 +140,14 @@ class AsyncClient:
         self._agreed.plan_for(None)
         for pause in (*self._pauses_s, None):
             try:
-                found = await self._join()
+                found = await run_flow(self._client, self._join())
+                if self._confirm and self._confirm.is_of_disk:
+                    await check_durability(self._client, self._first, self._confirm)
                 break
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (await self._explained(error)) from error.__cause__
-                await look_again(self._client)
-                await asyncio.sleep(apart(pause or 0))
+                await refresh_primary(self._client)
+                await asyncio.sleep(jittered(pause or 0))
         self._agreed.is_broken = False
-        return Layout(self._prefix, found)
-
-    async def _join(self) -> Deployment:
-        if self._adopt:
-            found = await adopt_deployment(self._client, self._prefix)
-        else:
-            found = await join_deployment(self._client, self._prefix, self._mine)
-        if self._confirm and self._confirm.is_of_disk:
-            await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
-        return found
+        return Layout(self._first.prefix, found)

@@ -3,40 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from galaxy_notify.model.route import asked, skipped
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
-
-# A score beyond every date, such as +inf, is never due.
-_NEVER_MS: Final = 1e15
-
-
-class Group(NamedTuple):
-    """Routes of a notification that begin alike; those with a *reason* are skipped."""
-
-    state: bytes
-    routes: Sequence[str]
-    due_at_ms: int | None = None
-    reason: str = ""
-
-
-class NewNotification(NamedTuple):
-    """A notification, or a part of it, ready to be accepted."""
-
-    notification_id: str
-    record: bytes
-    groups: Sequence[Group]
-    keep_ms: int
-    born_cancelled: bool = False
-
-    @property
-    def routes(self) -> list[str]:
-        """Return the ids of all its routes."""
-        return [route for group in self.groups for route in group.routes]
 
 
 class Answer(NamedTuple):
@@ -46,30 +17,7 @@ class Answer(NamedTuple):
     detail: str
 
 
-def accept(
-    keys: Keys,
-    items: Iterable[NewNotification],
-    now: int | None = None,
-    *,
-    ruled: bool = False,
-) -> Call:
-    """Create notifications of one shard with at most a thousand routes in all.
-
-    Unless they were *ruled* by the users' preferences, it asks for that where there are any.
-    """
-    args: list[Argument] = [keys.tag, time_argument(now), "1" if ruled else ""]
-    for made, record, groups, keep, cancelled in items:
-        args += (made, record, len(groups))
-        for state, routes, due, reason in groups:
-            if reason:
-                args += (skipped(state, due, keep), f"{len(routes)}:{reason}", *routes)
-            elif cancelled or due is not None:
-                args += (asked(state, due, keep if cancelled else None), len(routes), *routes)
-            else:
-                args += (state, len(routes), *routes)
-    return Call(script("accept"), [keys.totals, keys.never], args)
-
-
+@reader
 def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     """Read alternating words and details; raise where they do not answer each of so many items."""
     values = iter(flat)
@@ -80,6 +28,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     return found
 
 
+@reader
 def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
     """Read a list of words; raise where they do not answer each of so many items."""
     found = [_text(word) for word in flat]
@@ -90,100 +39,6 @@ def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
 def _check_count(found: Sequence[object], items: int | None) -> None:
     if items is not None and len(found) != items:
         raise ValueError(f"{len(found)} answers to {items} items")
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimLimits:
-    """What one claim may take: members, time under lease, bytes, and a stream's length."""
-
-    members: int
-    ttl_ms: int
-    bytes: int
-    record_bytes: int
-    hold_at: int
-
-
-class ClaimedMember(NamedTuple):
-    """One member under lease, as it was read: nothing of it is decoded yet."""
-
-    member: bytes
-    state: bytes
-    verdict: str = ""
-    abandoned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a claim answered; ``next_due_ms`` only where nothing was due.
-
-    One that was *asked_again* may still be on its way once more, and take others when it arrives.
-    """
-
-    word: str
-    token: str
-    now_ms: int
-    next_due_ms: int | None = None
-    stream_length: int = 0
-    suspects: int = 0
-    members: Sequence[ClaimedMember] = ()
-    records: dict[bytes, bytes] = field(default_factory=dict)
-    asked_again: bool = False
-
-
-def claim(
-    keys: Keys, channel: str, token: str, limits: ClaimLimits, *, alone: bool, now: int | None
-) -> Call:
-    """Take due members of *channel* under a lease of its own, named by *token*."""
-    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.paused]
-    names += [keys.stream, keys.totals, keys.wake(channel), keys.never]
-    args: list[Argument] = [
-        keys.tag,
-        time_argument(now),
-        token,
-        channel,
-        limits.members,
-        limits.ttl_ms,
-        limits.bytes,
-        limits.record_bytes,
-        limits.hold_at,
-        "1" if alone else "",
-    ]
-    return Call(script("claim"), names, args)
-
-
-def read_claim(reply: Sequence[Any], token: str) -> Claim:
-    """Read what claim answered."""
-    word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
-    if word == "idle":
-        due = float(detail) if detail else float("inf")
-        next_due = ceil(due) if due < _NEVER_MS else None
-        return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
-    if word != "claimed":
-        return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
-    flat, records, odd = reply[4], reply[5], reply[6]
-    if not {*map(type, flat), *map(type, records)} <= {bytes}:
-        raise TypeError("what is claimed is no bytes")
-    steps, pairs, oddities = iter(flat), iter(records), iter(odd)
-    members = [ClaimedMember(member, state) for member, state in zip(steps, steps, strict=True)]
-    for place, verdict, abandoned in zip(oddities, oddities, oddities, strict=True):
-        member, state, *_ = members[place - 1]
-        members[place - 1] = ClaimedMember(member, state, _text(verdict), abandoned)
-    found = dict(zip(pairs, pairs, strict=True))
-    return Claim(word, token, now_ms, suspects=suspects, members=members, records=found)
-
-
-class Correction(NamedTuple):
-    """Where a misplaced member belongs: ``schedule:<channel>`` or ``dead:<channel>``."""
-
-    member: bytes
-    target: str
-    score: int
-
-
-def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> Call:
-    """Put misplaced members, found under *token*, where they belong."""
-    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.never]
-    return Call(script("heal"), names, [keys.tag, token, *_flat(items)])
 
 
 class RouteChange(NamedTuple):
@@ -210,26 +65,6 @@ def reschedule(
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
     return Call(script("reschedule"), names, [*args, *_flat(changes)])
-
-
-class DeadChange(NamedTuple):
-    """A dead letter's state as it was read, and the one to write if it is still so."""
-
-    notification_id: str
-    route_id: str
-    before: bytes
-    after: bytes
-
-
-def replay(keys: Keys, items: Iterable[DeadChange]) -> Call:
-    """Send dead letters on their way again."""
-    return Call(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(items)])
-
-
-def purge(keys: Keys, items: Iterable[DeadChange], keep_ms: int) -> Call:
-    """Give dead letters up."""
-    args: list[Argument] = [keys.tag, "", keep_ms, *_flat(items)]
-    return Call(script("purge"), [keys.totals, keys.never], args)
 
 
 def pause(keys: Keys, channel: str) -> Call:

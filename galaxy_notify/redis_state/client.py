@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from inspect import GEN_CLOSED, getgeneratorstate
-from random import uniform
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_sync, server_name
+from galaxy_notify.redis_client.access import server_name
 from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.flows import run_flow_sync
-from galaxy_notify.redis_client.nodes import look_again_sync
-from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Call, Read, Scripts
+from galaxy_notify.redis_client.flows import Flow, Send, run_flow_sync
+from galaxy_notify.redis_client.nodes import refresh_primary_sync
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
+from galaxy_notify.redis_client.runner import SyncRound, run_all_sync
+from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_client.still_agreed import StillAgreed
 from galaxy_notify.redis_client.tries import Tries, is_final
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import (
-    adopt_deployment_sync,
+    adopt_deployment,
     check_disk_sync,
-    join_deployment_sync,
+    join_deployment,
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
@@ -33,41 +34,61 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
-#: Yields what to run in one round trip; is sent a reply, or a fault, for each call.
-Flow = Generator[Sequence[Call | Read] | Scripts, list[Any], T]
-
-# Every script is safe to run twice, so a short fault need not reach the producer.
-PAUSES_S: Final = (0.02, 0.1, 0.4)
-_DOUBTS_APART_S: Final = 0.5
 
 
-class SyncClient:
-    """Runs scripts for `Notifier`; safe to share between threads."""
+class DeploymentClient:
+    """What the clients of threads and of tasks have in common: whom they ask, and for what."""
+
+    _owner = "Notifier"
 
     def __init__(
-        self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = PAUSES_S
+        self, settings: Settings, adopt: bool, pauses_s: Sequence[float], environment: Environment
     ) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         A call is tried once more after each of the pauses.
         """
         self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_sync(settings, agreed=self._agreed if adopt else None)
+        #: What the time is, in epoch ms.
+        self.now_ms = environment.now_ms
         self._pauses_s = pauses_s
         self._confirm = Confirm.of(settings.redis.durability)
-        self._prefix = settings.redis.prefix
+        self._first = Keys(settings.redis.prefix, 0)
         #: Where Redis is, for people.
         self.server = server_name(settings)
         self._mine = Deployment.from_settings(settings)
         self._adopt = adopt
         self._layout: Layout | None = None
-        self._doubts = Doubts()
+        #: Whether users are known to have preferences; until then accept says so where it matters.
+        self.preferences_exist = False
+        self._refreshes = RefreshLimiter()
         self._is_closed = False
 
     def check_open(self) -> None:
         """Raise `AlreadyClosed` once it was closed."""
         if self._is_closed:
-            raise AlreadyClosed.named("Notifier")
+            raise AlreadyClosed.named(self._owner)
+
+    def _join(self) -> Flow[Deployment]:
+        if self._adopt:
+            return adopt_deployment(self._first.prefix)
+        return join_deployment(self._first.prefix, self._mine)
+
+
+class SyncClient(DeploymentClient):
+    """Runs scripts for `Notifier`; safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        pauses_s: Sequence[float] = SHORT_PAUSES_S,
+        environment: Environment = REAL,
+    ) -> None:
+        """Prepare; see `DeploymentClient`."""
+        super().__init__(settings, adopt, pauses_s, environment)
+        self._client = environment.open_sync(settings, agreed=self._agreed if adopt else None)
 
     def layout(self) -> Layout:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
@@ -80,46 +101,62 @@ class SyncClient:
         self._agreed.plan_for(layout.deployment.shards)
         return layout
 
-    def run_all(self, calls: Sequence[Call | Read] | Scripts) -> list[Any]:
-        """Run calls in one round trip; a reply or a fault for each. Raises `RedisFault`."""
-        tries = Tries(calls)
+    def run_all(self, calls: Sequence[Call | Read], sent: SyncRound | None = None) -> list[Any]:
+        """Run calls in one round trip, with those that were *sent* before them.
+
+        Returns a reply or a fault for each. Raises `RedisFault`.
+        """
+        tries = Tries([*sent.calls, *calls] if sent else calls)
         for pause in (*self._pauses_s, None):
             try:
-                tries.answered(run_all_sync(self._client, tries.left, self._confirm))
+                if sent:
+                    tries.answered(sent.replies(calls))
+                else:
+                    tries.answered(run_all_sync(self._client, tries.left, self._confirm))
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            look_again_sync(self._client)
-            time.sleep(apart(pause))
+            sent = None
+            refresh_primary_sync(self._client)
+            time.sleep(jittered(pause))
         if tries.are_in_doubt:
-            self.look_again()
+            self.refresh_primary()
         return tries.outcome()
 
     def run_flow(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return its result. Raises `RedisFault`."""
-        rounds = 0
+        sent: SyncRound | None = None
+        is_begun = False
         try:
-            calls = next(flow)
+            request = next(flow)
             while True:
-                calls = flow.send(self.run_all(calls))
-                rounds += 1
+                if isinstance(request, Send):
+                    sent = sent or SyncRound(self._client, self._confirm)
+                    sent.send(request.call)
+                    request = next(flow)
+                else:
+                    replies = self.run_all(request, sent)
+                    sent, is_begun = None, True
+                    request = flow.send(replies)
         except StopIteration as stop:
             return cast("T", stop.value)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                self.look_again()
-            # What was sent before it may have been done, unless the flow says otherwise itself.
-            found = error.doubted() if rounds and getgeneratorstate(flow) != GEN_CLOSED else error
-            raise (self._explained(found)) from error.__cause__
+                self.refresh_primary()
+            raise self._explained(doubted(error, flow) if is_begun else error) from error.__cause__
+        finally:
+            # Whatever came between: replies that nobody reads must not meet the next call.
+            if sent is not None:
+                sent.drop()
 
-    def look_again(self) -> None:
+    def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
         Whatever is refused meanwhile, that is done twice a second at most.
         """
-        if self._doubts.may_act():
-            look_again_sync(self._client)
+        if self._refreshes.may_refresh():
+            refresh_primary_sync(self._client)
 
     def close(self) -> None:
         """Close the connections."""
@@ -132,46 +169,27 @@ class SyncClient:
             return error
         with suppress(RedisFault):
             return error.lacking(
-                run_flow_sync(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+                run_flow_sync(self._client, missing_rights(self._first, Role.PRODUCER))
             )
         return error
 
     def _joined(self) -> Layout:
         for pause in (*self._pauses_s, None):
             try:
-                found = self._join()
+                found = run_flow_sync(self._client, self._join())
+                check_disk_sync(self._client, self._first, self._confirm)
                 break
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (self._explained(error)) from error.__cause__
-                look_again_sync(self._client)
-                time.sleep(apart(pause or 0))
-        return Layout(self._prefix, found)
-
-    def _join(self) -> Deployment:
-        if self._adopt:
-            found = adopt_deployment_sync(self._client, self._prefix)
-        else:
-            found = join_deployment_sync(self._client, self._prefix, self._mine)
-        check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
-        return found
+                refresh_primary_sync(self._client)
+                time.sleep(jittered(pause or 0))
+        return Layout(self._first.prefix, found)
 
 
-class Doubts:
-    """Keeps apart what is done about doubts: one that refuses all is not met anew each time."""
+def doubted(error: RedisFault, flow: Flow[Any]) -> RedisFault:
+    """Return a fault of a later round trip: what was sent before it may have been done.
 
-    def __init__(self) -> None:
-        self._acted_at = float("-inf")
-
-    def may_act(self) -> bool:
-        """Tell whether it is time to act; then it was done."""
-        now = time.monotonic()
-        if now - self._acted_at < _DOUBTS_APART_S:
-            return False
-        self._acted_at = now
-        return True
-
-
-def apart(pause: float) -> float:
-    """Return how long to pause: those who failed together do not try again together."""
-    return uniform(0.5, 1.0) * pause  # no secret
+    Where the flow itself raised it, the flow has said whether that is so.
+    """
+    return error if getgeneratorstate(flow) == GEN_CLOSED else error.doubted()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -11,20 +11,15 @@ import redis.asyncio
 from galaxy_notify.redis_client.flows import sound
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.dead_rows import (
     BATCH,
+    DeadChange,
     DeadEntry,
     DeadRow,
-    keep_ms_of,
-    measurings,
-    pass_over_large,
-    purge_of,
     read_entries,
     read_rows,
     readings,
-    why_no_purge,
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
@@ -115,10 +110,25 @@ async def _oldest(
     asked = readings(entries)
     if not asked:
         return list(read_rows(entries, asked, []))
-    sizes = await run_all(client, measurings(asked.values()))
-    pass_over_large(asked.values(), sizes, record_bytes)
+    sizes = await run_all(client, _measurings(asked.values()))
+    _pass_over_large(asked.values(), sizes, record_bytes)
     replies = await run_all(client, list(asked.values()))
     return list(read_rows(entries, asked, replies))
+
+
+def _measurings(asked: Iterable[Read]) -> list[Read]:
+    """Return what to ask to know how large each reading's fields are, field by field."""
+    return [Read(["HSTRLEN", read.command[1], name]) for read in asked for name in read.command[2:]]
+
+
+def _pass_over_large(asked: Iterable[Read], sizes: Iterable[Any], most: int) -> None:
+    """Ask for nothing in place of each field that is larger than any of ours: it was forged."""
+    steps = iter(sizes)
+    for read in asked:
+        for at in range(2, len(read.command)):
+            size = next(steps)
+            if isinstance(size, int) and size > most:
+                read.command[at] = ""
 
 
 async def _purge(
@@ -127,14 +137,14 @@ async def _purge(
     changes: list[tuple[int, DeadChange]] = []
     foreign: list[DeadRow] = []
     for row in rows:
-        change = purge_of(row, ACTOR)
+        change = row.purged(ACTOR)
         if change is None:
             foreign.append(row)
-        elif not why_no_purge(row):
-            changes.append((keep_ms_of(row, deployment), change))
+        elif not row.why_no_purge:
+            changes.append((row.keep_ms(deployment), change))
     done = await _forget(client, foreign)
     for keep_ms, group in groupby(sorted(changes), key=lambda pair: pair[0]):
-        call = calls.purge(rows[0].keys, [change for _, change in group], keep_ms)
+        call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
         done += calls.words(await run(client, call)).count("purged")
     return done
 

@@ -1,6 +1,6 @@
 """Dead letters as they lie in Redis: what to read, how the replies read, what to write back.
 
-Pure functions, shared by the operators' tools (synchronous) and the janitor (asynchronous).
+It does no I/O: the operators' tools (synchronous) and the janitor (asynchronous) share it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.errors import Corrupt
@@ -16,13 +17,21 @@ from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import sound
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
 #: Members that one call of replay or purge may name.
 BATCH: Final = 256
+
+
+class DeadChange(NamedTuple):
+    """A dead letter's state as it was read, and the one to write if it is still so."""
+
+    notification_id: str
+    route_id: str
+    before: bytes
+    after: bytes
 
 
 class DeadEntry(NamedTuple):
@@ -78,6 +87,45 @@ class DeadRow:
         """Tell whether it is damaged, unless it was moved while it was read."""
         return self.entry.name is not None and (self.state is None or self.misplaced)
 
+    @property
+    def why_no_replay(self) -> str:
+        """Say why it cannot be sent again; empty where it can."""
+        if self.state is None or self.record is None:
+            return "its record is gone: it can only be purged"
+        if self.route is None:
+            return "its state cannot be read: it can only be purged"
+        return self.why_no_purge
+
+    @property
+    def why_no_purge(self) -> str:
+        """Say why it cannot be purged; empty where it can, whatever is left of it."""
+        if not self.misplaced or self.route is None:
+            return ""
+        return f"its state says {self.route.status}: galaxy-notify fsck puts it right"
+
+    def replayed(self, actor: str) -> DeadChange:
+        """Return the change that sends it on its way again, in its next generation."""
+        name, route = self.entry.name, self.route
+        if name is None or route is None or self.state is None:
+            raise ValueError(self.why_no_replay)
+        return DeadChange(name.notification_id, name.route_id, self.state, route.replayed(actor))
+
+    def purged(self, actor: str) -> DeadChange | None:
+        """Return the change that gives it up; None where the entry names no route."""
+        name, at_ms = self.entry.name, self.entry.dead_at_ms
+        if name is None:
+            return None
+        # Of a state that cannot be read, nothing but its end is known.
+        route = self.route or Route(Status.DEAD_LETTER, due_at_ms=at_ms, at_ms=at_ms)
+        before, after = self.state or b"", route.purged(actor)
+        return DeadChange(name.notification_id, name.route_id, before, after)
+
+    def keep_ms(self, deployment: Deployment) -> int:
+        """Return how long the notification is kept once no route needs it."""
+        found = self.notification
+        keyed = found is None or bool(found.idempotency_key)
+        return deployment.keep_ms(keyed=keyed, kind=found.type if found else "")
+
 
 def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Read]:
     """Return one reading for each notification among the entries, by shard tag and id."""
@@ -89,21 +137,6 @@ def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Re
         read = wanted.setdefault((keys.tag, name.notification_id), Read(["HMGET", key, "record"]))
         read.command.append(name.route_id)
     return wanted
-
-
-def measurings(asked: Iterable[Read]) -> list[Read]:
-    """Return what to ask to know how large each reading's fields are, field by field."""
-    return [Read(["HSTRLEN", read.command[1], name]) for read in asked for name in read.command[2:]]
-
-
-def pass_over_large(asked: Iterable[Read], sizes: Iterable[Any], most: int) -> None:
-    """Ask for nothing in place of each field that is larger than any of ours: it was forged."""
-    steps = iter(sizes)
-    for read in asked:
-        for at in range(2, len(read.command)):
-            size = next(steps)
-            if isinstance(size, int) and size > most:
-                read.command[at] = ""
 
 
 def read_rows(
@@ -129,49 +162,19 @@ def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
     return [DeadEntry(_ms(score), member, channel, shard) for member, score in sound(reply)]
 
 
-def why_no_replay(row: DeadRow) -> str:
-    """Say why a dead letter cannot be sent again; empty where it can."""
-    if row.state is None or row.record is None:
-        return "its record is gone: it can only be purged"
-    if row.route is None:
-        return "its state cannot be read: it can only be purged"
-    return _misplaced(row)
+def replay(keys: Keys, changes: Iterable[DeadChange]) -> Call:
+    """Send dead letters on their way again."""
+    return Call(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)])
 
 
-def why_no_purge(row: DeadRow) -> str:
-    """Say why an entry cannot be purged; empty where it can, whatever is left of it."""
-    return _misplaced(row)
+def purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> Call:
+    """Give dead letters up."""
+    args = [keys.tag, "", keep_ms, *_flat(changes)]
+    return Call(script("purge"), [keys.totals, keys.never], args)
 
 
-def replay_of(row: DeadRow, actor: str) -> DeadChange:
-    """Return the change that sends a dead letter on its way again, in its next generation."""
-    name, route = row.entry.name, row.route
-    if name is None or route is None or row.state is None:
-        raise ValueError(why_no_replay(row))
-    return DeadChange(name.notification_id, name.route_id, row.state, route.replayed(actor))
-
-
-def purge_of(row: DeadRow, actor: str) -> DeadChange | None:
-    """Return the change that gives a dead letter up; None where the entry names no route."""
-    name, at_ms = row.entry.name, row.entry.dead_at_ms
-    if name is None:
-        return None
-    # Of a state that cannot be read, nothing but its end can be told.
-    route = row.route or Route(Status.DEAD_LETTER, due_at_ms=at_ms, at_ms=at_ms)
-    return DeadChange(name.notification_id, name.route_id, row.state or b"", route.purged(actor))
-
-
-def keep_ms_of(row: DeadRow, deployment: Deployment) -> int:
-    """Return how long the notification is kept once no route needs it."""
-    found = row.notification
-    keyed = found is None or bool(found.idempotency_key)
-    return deployment.keep_ms(keyed=keyed, kind=found.type if found else "")
-
-
-def _misplaced(row: DeadRow) -> str:
-    if not row.misplaced or row.route is None:
-        return ""
-    return f"its state says {row.route.status}: galaxy-notify fsck puts it right"
+def _flat(changes: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
+    return chain.from_iterable(changes)
 
 
 def _fields(reply: Any, count: int) -> Sequence[bytes | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -176,21 +176,12 @@ def _keys(prefix: str, shard: int, stream: str) -> Keys:
     return Keys(prefix, shard, stream)
 
 
-class Latch:
-    """Something that is once learned and then known."""
-
-    def __init__(self) -> None:
-        """Begin without it."""
-        self.is_set = False
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything of a deployment lies; *preferred* once users are known to have wishes."""
+    """Where everything of a deployment lies."""
 
     prefix: str
     deployment: Deployment
-    preferred: Latch = field(default_factory=Latch, compare=False)
 
     def keys(self, shard: int) -> Keys:
         """Return the keys of one shard."""

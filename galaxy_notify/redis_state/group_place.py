@@ -9,6 +9,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
+from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
@@ -70,7 +71,7 @@ class GroupPlace:
 async def _found(settings: Settings, name: str) -> Deployment | None:
     client = open_async(settings, connections=1, name=name)
     try:
-        return await read_deployment(client, settings.redis.prefix)
+        return await run_flow(client, read_deployment(settings.redis.prefix))
     finally:
         with suppress(*REDIS_ERRORS):
             await client.aclose()

@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run, run_sync
 from galaxy_notify.redis_client.scripts import Call, script
 from galaxy_notify.redis_state.keys import Keys
@@ -68,6 +69,7 @@ async def group_report_async(
         return read_standing(await run(client, standing(keys, limits)))
 
 
+@reader
 def read_standing(reply: Sequence[Any]) -> dict[str, GroupReport]:
     """Return the reports in a reply of the script."""
     now_ms, _, *values = reply

@@ -9,6 +9,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.nodes import serving
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_client.stream_member import Entry, StreamMember, Waiting, ask
@@ -158,6 +159,11 @@ def _sound(reply: Any) -> Any:
     return reply
 
 
+@reader
+def _read_fallen(reply: Sequence[Any]) -> int:
+    return int(reply[1])
+
+
 def _fallen(reply: Any) -> int:
     with as_fault("refuse"):
-        return int(reply[1])
+        return _read_fallen(reply)

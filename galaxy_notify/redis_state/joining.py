@@ -13,8 +13,10 @@ from redis.exceptions import ResponseError
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.durability import Confirm
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
+from galaxy_notify.redis_client.flows import Flow, sound
 from galaxy_notify.redis_client.nodes import at_shard
-from galaxy_notify.redis_client.runner import run_all, run_all_sync
+from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
@@ -22,45 +24,49 @@ from galaxy_notify.redis_state.keys import Keys
 _FIELDS: Final = tuple(field.name for field in fields(Deployment))
 
 
-def _found(values: Any) -> Deployment | None:
-    # A link may garble whatever comes first, and a daemon must outlive it.
-    if not isinstance(values, list):
-        raise TypeError("what the deployment agreed on is no list")
+@reader
+def _found(values: Sequence[Any]) -> Deployment | None:
     # A stranger may have put any number of others beside our fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}
     return Deployment.from_meta(meta) if meta else None
 
 
-async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
+def read_deployment(prefix: str) -> Flow[Deployment | None]:
     """Return what the deployment agreed on, or None where nobody has been yet."""
+    for _ in range(2):
+        (reply,) = yield [Read(["HMGET", Keys(prefix, 0).meta, *_FIELDS])]
+        if not (isinstance(reply, RedisFault) and reply.fault.code == "MOVED"):
+            break  # after the first MOVED the client knows where the slot has gone
     with as_fault("HMGET"):
-        return _found(await client.hmget(Keys(prefix, 0).meta, *_FIELDS))
+        return _found(sound(reply))
 
 
-async def adopt_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment:
+def adopt_deployment(prefix: str) -> Flow[Deployment]:
     """Return what the deployment agreed on, for a client without its settings.
 
     It never founds one: raises `RedisFault` with `NO_DEPLOYMENT` where there is none.
     """
-    return _adopted(await read_deployment(client, prefix))
+    found = yield from read_deployment(prefix)
+    if found is None:
+        raise RedisFault(NO_DEPLOYMENT)
+    found.check_format()
+    return found
 
 
-async def join_deployment(
-    client: redis.asyncio.Redis, prefix: str, mine: Deployment, *, lead: bool = False
-) -> Deployment:
+def join_deployment(prefix: str, mine: Deployment, *, lead: bool = False) -> Flow[Deployment]:
     """Agree with the deployment, or found it; return what holds.
 
     Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
     change reaches producers and consumers when the daemons restart with it.
     """
-    found = await read_deployment(client, prefix)
+    found = yield from read_deployment(prefix)
     if found is not None:
         mine.check_against(found)
         if not lead:
             return found
-    _check(await run_all(client, _writes(prefix, mine, lead=lead)))
-    held = await read_deployment(client, prefix)
+    _check((yield _writes(prefix, mine, lead=lead)))
+    held = yield from read_deployment(prefix)
     mine.check_against(held or mine)
     return held or mine
 
@@ -73,29 +79,6 @@ async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deplo
             for field, value in mine.as_meta().items():
                 pipeline.hsetnx(keys.meta, field, value)
             await pipeline.execute()
-
-
-def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
-    """Return what the deployment agreed on, or None where nobody has been yet."""
-    with as_fault("HMGET"):
-        return _found(client.hmget(Keys(prefix, 0).meta, *_FIELDS))
-
-
-def adopt_deployment_sync(client: redis.Redis, prefix: str) -> Deployment:
-    """Return what the deployment agreed on; see `adopt_deployment`."""
-    return _adopted(read_deployment_sync(client, prefix))
-
-
-def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
-    """Agree with the deployment, or found it; return what holds."""
-    found = read_deployment_sync(client, prefix)
-    if found is not None:
-        mine.check_against(found)
-        return found
-    _check(run_all_sync(client, _writes(prefix, mine, lead=False)))
-    held = read_deployment_sync(client, prefix)
-    mine.check_against(held or mine)
-    return held or mine
 
 
 async def check_durability(
@@ -147,13 +130,6 @@ def _following(trial: Generator[Read, Any, None], reply: Any) -> Read | None:
 def _check_fit(fault: Fault | None) -> None:
     if fault and fault.remedy is Remedy.CONFIGURE:
         raise ConfigurationError(fault.text)
-
-
-def _adopted(found: Deployment | None) -> Deployment:
-    if found is None:
-        raise RedisFault(NO_DEPLOYMENT)
-    found.check_format()
-    return found
 
 
 def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:

@@ -8,11 +8,12 @@ import redis
 
 from galaxy_notify.redis_client.access import open_sync
 from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import (
     check_disk_sync,
-    join_deployment_sync,
-    read_deployment_sync,
+    join_deployment,
+    read_deployment,
 )
 from galaxy_notify.redis_state.keys import Keys
 
@@ -62,10 +63,10 @@ def open_place(settings: Settings, *, join: bool = False) -> Place:
     mine, prefix = Deployment.from_settings(settings), settings.redis.prefix
     confirm = Confirm.of(settings.redis.durability)
     if join:
-        found = join_deployment_sync(client, prefix, mine)
+        found = run_flow_sync(client, join_deployment(prefix, mine))
         check_disk_sync(client, Keys(prefix, 0), confirm)
         return Place(client, Layout(prefix, found), confirm)
-    known = read_deployment_sync(client, prefix)
+    known = run_flow_sync(client, read_deployment(prefix))
     if known is not None:
         mine.check_against(known)
     return Place(client, Layout(prefix, known or mine), confirm)

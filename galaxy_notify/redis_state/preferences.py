@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.preference import LONGEST, Stored
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -24,8 +25,9 @@ def consult(keys: Keys, type_name: str, users: Sequence[str]) -> Call:
     return Call(script("consult"), [keys.never], args)
 
 
+@reader
 def consulted(reply: Any, users: int) -> list[Stored]:
-    """Read the answer to `consult`; raise ``ValueError`` where it is not of so many users."""
+    """Read the answer to `consult`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
@@ -89,14 +91,12 @@ class Recalled(NamedTuple):
     users: Sequence[tuple[bytes, UserPreferences]]
 
 
+@reader
 def recalled(reply: Any) -> Recalled:
-    """Read the answer to `recall` or `recall_page`; raise ``ValueError`` where it is none."""
-    try:
-        cursor, flat = reply
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
-    except (TypeError, ValueError) as error:
-        raise ValueError("no answer of users") from error
+    """Read the answer to `recall` or `recall_page`."""
+    cursor, flat = reply
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
 
 
 def _preferences(fields: Any) -> UserPreferences:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Call, script
 from galaxy_notify.redis_state.calls import time_argument
 from galaxy_notify.redis_state.keys import Keys
@@ -42,6 +43,7 @@ class Holder(NamedTuple):
         return cls(fields[0], int(fields[3]))
 
     @classmethod
+    @reader
     def read_all(cls, raw: bytes) -> list[Holder]:
         """Read all that hold for one user."""
         return [cls.read(one) for one in raw.split(b",")]
@@ -68,6 +70,7 @@ def reserve(
     return Call(script("reserve"), [keys.never], args)
 
 
+@reader
 def reserved(reply: Any, users: int) -> list[bytes]:
     """Read the answer to `reserve`: for each user nothing, or the reservations that hold."""
     if not isinstance(reply, list) or len(reply) != users:
@@ -87,6 +90,7 @@ def collapse(
     return Call(script("collapse"), [keys.never], args)
 
 
+@reader
 def collapsed(reply: Any, users: int) -> list[Order]:
     """Read the answer to `collapse`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:

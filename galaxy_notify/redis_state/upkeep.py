@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.connection import look_again
+from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, run_flow, sound
-from galaxy_notify.redis_client.replies import pairs
+from galaxy_notify.redis_client.replies import pairs, reader
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Read
 from galaxy_notify.redis_state import calls
@@ -112,17 +112,8 @@ class Upkeep:
         idle_ms = None if policy == "always" else group_idle_ms
         reply = await run(self._client, calls.trim(self.keys, keep, idle_ms, self._seen))
         with as_fault("trim"):
-            gone, length, now, more, *groups = reply
-            rows = [groups[at : at + 4] for at in range(0, len(groups), 4)]
-            self._seen = {name: int(seen) for name, word, seen, _ in rows if word == b"holds"}
-            found = {
-                name.decode("utf-8", "replace"): GroupTrim(
-                    word.decode(), int(now) - int(seen), int(lost)
-                )
-                for name, word, seen, lost in rows
-            }
-            is_long = 2 * int(length) > keep
-            return Trimmed(int(gone), int(length), found, is_long, more=bool(more))
+            trimmed, self._seen = _read_trimmed(reply, keep)
+        return trimmed
 
     async def forget_consumers(self) -> bool:
         """Forget names of consumers that ended long ago; tell whether there are more of them."""
@@ -139,15 +130,12 @@ class Upkeep:
     async def lapse(self, channel: str) -> int:
         """Shorten leases that a clock set back lets last too long; return how many."""
         with as_fault("lapse"):
-            return int(await run(self._client, calls.lapse(self.keys, channel)))
+            return _whole(await run(self._client, calls.lapse(self.keys, channel)))
 
     async def delist(self, start: str) -> Delisted:
         """Remove what is not there any more from a page of what is listed, behind *start*."""
         with as_fault("delist"):
-            following, looked, gone = await run(
-                self._client, calls.delist(self.keys, start, LISTED)
-            )
-            return Delisted(following.decode(), int(looked), int(gone))
+            return _read_delisted(await run(self._client, calls.delist(self.keys, start, LISTED)))
 
     async def forget_workers(self) -> None:
         """Forget the workers that were not heard of for an hour."""
@@ -161,9 +149,9 @@ class Upkeep:
         with as_fault("dead letters"):
             return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
 
-    async def reconnect(self) -> None:
+    async def refresh_primary(self) -> None:
         """Drop idle connections: what came over them is in doubt."""
-        await look_again(self._client)
+        await refresh_primary(self._client)
 
     async def check(self, page: Flow[None]) -> None:
         """Look at a page of the state, and mend what it says."""
@@ -177,3 +165,27 @@ class Upkeep:
     async def _ask(self, *command: Any) -> Any:
         with as_fault(command[0]):
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
+
+
+@reader
+def _read_trimmed(reply: Sequence[Any], keep: int) -> tuple[Trimmed, dict[bytes, int]]:
+    """Return what went, and when the consumers of the groups that hold were seen."""
+    gone, length, now, more, *groups = reply
+    rows = [groups[at : at + 4] for at in range(0, len(groups), 4)]
+    found = {
+        name.decode("utf-8", "replace"): GroupTrim(word.decode(), int(now) - int(seen), int(lost))
+        for name, word, seen, lost in rows
+    }
+    trimmed = Trimmed(int(gone), int(length), found, 2 * int(length) > keep, more=bool(more))
+    return trimmed, {name: int(seen) for name, word, seen, _ in rows if word == b"holds"}
+
+
+@reader
+def _read_delisted(reply: Sequence[Any]) -> Delisted:
+    following, looked, gone = reply
+    return Delisted(following.decode(), int(looked), int(gone))
+
+
+@reader
+def _whole(reply: Any) -> int:
+    return int(reply)

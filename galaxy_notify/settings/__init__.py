@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from galaxy_notify.settings.http import HttpSettings
-    from galaxy_notify.settings.intake import IntakeSettings
     from galaxy_notify.settings.loading import load_settings, settings_from
-    from galaxy_notify.settings.rules import untagged
-    from galaxy_notify.settings.ruling import RulesSettings
+    from galaxy_notify.settings.redis import RedisSettings
     from galaxy_notify.settings.sample import defaults_toml
     from galaxy_notify.settings.sections import (
         GatewaySettings,
+        IntakeSettings,
         LimitsSettings,
         LogSettings,
-        RedisSettings,
         RetentionSettings,
         RetrySettings,
+        RulesSettings,
         Settings,
         WorkerSettings,
     )
+    from galaxy_notify.settings.validation import untagged
 
 __all__ = [
     "GatewaySettings",
@@ -45,12 +45,11 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(__all__, "sections"),
     "HttpSettings": "http",
-    "IntakeSettings": "intake",
-    "RulesSettings": "ruling",
+    "RedisSettings": "redis",
     "defaults_toml": "sample",
     "load_settings": "loading",
     "settings_from": "loading",
-    "untagged": "rules",
+    "untagged": "validation",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 from pydantic import AfterValidator, Field, SecretStr
 
 from galaxy_notify.model.ids import NAME
-from galaxy_notify.settings.base import FilePath, Section
+from galaxy_notify.settings.values import FilePath, Section
 
 #: What a client may do. An operator may also look; each may only what it has a scope for.
 SCOPES: Final = ("producer", "operator", "read-only")

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import kind_of
 from galaxy_notify.model.refusals import shown
-from galaxy_notify.settings.rules import Broken, broken_rules
 from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.sources import (
     CREDENTIALS_VARIABLE,
@@ -23,6 +22,7 @@ from galaxy_notify.settings.sources import (
     is_secret,
     settings_file,
 )
+from galaxy_notify.settings.validation import BrokenRule, broken_rules
 from galaxy_notify.settings.values import EMBEDDED
 
 
@@ -52,7 +52,7 @@ def _settings(reading: Reading) -> Settings:
     settings, wrong = _validated(reading)
     for broken in broken_rules(settings):
         if wrong.isdisjoint(broken.fields):
-            reading.problems.append(_told(broken, reading.origins))
+            reading.problems.append(_rule_text(broken, reading.origins))
     if reading.problems:
         raise ConfigurationError("\n".join(reading.problems))
     names = (
@@ -125,6 +125,6 @@ def _expected(field: FieldInfo) -> str:
     return "must be one of " + ", ".join(f'"{choice}"' for choice in get_args(field.annotation))
 
 
-def _told(broken: Broken, origins: Mapping[str, str]) -> str:
+def _rule_text(broken: BrokenRule, origins: Mapping[str, str]) -> str:
     named = dict.fromkeys(origins[name] for name in broken.fields if name in origins)
     return f"{broken.fields[0]}: {broken.message} (from {' and '.join(named)})"

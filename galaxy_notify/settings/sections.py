@@ -1,99 +1,32 @@
-"""The sections of the settings: every field with its default, its bounds and what it means."""
+"""All settings: every field with its default, its bounds and what it means.
+
+The sections ``redis`` and ``http``, which know more than values, have files of their own.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, SecretStr
 
-from galaxy_notify.settings.base import FilePath, Section
-from galaxy_notify.settings.display import shown_value
 from galaxy_notify.settings.http import HttpSettings
-from galaxy_notify.settings.intake import IntakeSettings
-from galaxy_notify.settings.ruling import RulesSettings
+from galaxy_notify.settings.redis import RedisSettings
 from galaxy_notify.settings.values import (
     DAY_MS,
+    MASK,
     YEAR_MS,
+    Channel,
     Channels,
-    Durability,
     Encoder,
-    HostPort,
-    Prefix,
+    Group,
+    Intents,
+    Section,
     Stream,
-    Url,
-    credential_text,
+    TypeName,
+    TypeTime,
+    masked_url,
 )
-
-
-class RedisSettings(Section):
-    """The server that keeps all state."""
-
-    url: Url = Field(
-        "redis://127.0.0.1:6379/0",
-        repr=False,
-        description="Where Redis or Valkey is: redis://, rediss:// (TLS), unix://, valkey:// or "
-        "valkeys://; or the word embedded for a server of our own. Better without the password.",
-    )
-    prefix: Prefix = Field(
-        "gn", description="What the name of every key begins with; one per deployment."
-    )
-    username: str | None = Field(None, description="The ACL user to log in as.")
-    password: SecretStr | None = Field(
-        None, description="Its password; better given as the credential redis__password."
-    )
-    cluster: bool = Field(
-        False, description="Redis Cluster: the URL names one of its nodes, the others are found."
-    )
-    sentinels: tuple[HostPort, ...] = Field(
-        (),
-        strict=False,
-        description="Sentinels as HOST:PORT, best all of them. They say where the primary is; of "
-        "the URL only the scheme, the login and the database count.",
-    )
-    sentinel_master: str = Field(
-        "mymaster", min_length=1, description="The name of the primary that the sentinels watch."
-    )
-    sentinel_password: SecretStr | None = Field(None, description="The sentinels' own password.")
-    tls_ca: FilePath | None = Field(
-        None, description="A file of CA certificates to trust instead of the system's."
-    )
-    tls_cert: FilePath | None = Field(
-        None, description="Our certificate, for a server that asks for one; needs tls_key."
-    )
-    tls_key: FilePath | None = Field(None, description="The key of tls_cert.")
-    state_dir: FilePath | None = Field(
-        None,
-        description="Where the embedded server keeps its data; unset: $STATE_DIRECTORY, else "
-        "$XDG_STATE_HOME/galaxy-notify, else ~/.local/state/galaxy-notify.",
-    )
-    durability: Durability = Field(
-        "none",
-        description="What a write waits for before it is called done: none, replicas:N, or aof "
-        "(the primary's disk; Redis 7.2 or Valkey with appendfsync always).",
-    )
-    max_waiting: int = Field(
-        100_000,
-        ge=1,
-        le=1_000_000,
-        description="How many calls of one process may wait in line for a connection; one more "
-        "is refused as busy, and nothing of it is sent.",
-    )
-
-    _password_file: Path | None = PrivateAttr(None)
-
-    @property
-    def password_file(self) -> Path | None:
-        """Return the credential file that the password came from, if it did."""
-        return self._password_file
-
-    def current_password(self) -> str | None:
-        """Return the password as it is now: a credential is read again at every call."""
-        if self._password_file is not None:
-            with suppress(OSError, UnicodeDecodeError):
-                return credential_text(self._password_file) or None
-        return self.password.get_secret_value() if self.password else None
 
 
 class WorkerSettings(Section):
@@ -206,6 +139,42 @@ class LimitsSettings(Section):
     )
 
 
+def _once(value: tuple[str, ...]) -> tuple[str, ...]:
+    names = [item.partition("=")[0] for item in value]
+    if len(set(names)) != len(names):
+        raise ValueError("must not name a type twice")
+    return value
+
+
+Types: TypeAlias = Annotated[tuple[TypeName, ...], Field(strict=False), AfterValidator(_once)]
+Times: TypeAlias = Annotated[tuple[TypeTime, ...], Field(strict=False), AfterValidator(_once)]
+
+
+class RulesSettings(Section):
+    """What keeps a user from being told too often, beside the user's own preferences."""
+
+    cooldown_ms: int = Field(
+        0,
+        ge=0,
+        le=YEAR_MS,
+        description="A user is not told of the same type again so soon, in ms, unless more "
+        "severely; 0: no such rest.",
+    )
+    cooldowns: Times = Field(
+        (),
+        description="The same for single types as TYPE=MS, as in game.turn.ready=86400000 for "
+        "24 hours.",
+    )
+    mandatory: Types = Field(
+        (),
+        description="Types that no preference silences or defers; of the cooldowns only their "
+        "own holds.",
+    )
+    quiet_channels: Annotated[tuple[Channel, ...], Field(strict=False)] = Field(
+        ("push",), description="Channels that wait for the end of a user's quiet hours."
+    )
+
+
 class LogSettings(Section):
     """What the log says, and how."""
 
@@ -214,6 +183,39 @@ class LogSettings(Section):
     )
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: console on a terminal, json otherwise."
+    )
+
+
+class IntakeSettings(Section):
+    """The stream through which programs in any language hand intents in."""
+
+    enabled: bool = Field(
+        False, description="Read it as a part of run; galaxy-notify intake reads it in any case."
+    )
+    stream: Intents = Field(
+        "gn:intents",
+        description="Its key; what cannot be accepted goes to the key that ends in :rejects. In a "
+        "cluster it begins with a hash tag, as in {gn-intents}.",
+    )
+    group: Group = Field("galaxy-notify", description="The consumer group of the readers.")
+    batch_size: int = Field(
+        200, ge=1, le=1000, description="Most entries to read, and to accept, at a time."
+    )
+    claim_idle_ms: int = Field(
+        10_000,
+        ge=100,
+        le=DAY_MS,
+        description="What a reader left behind is another's after so long, in ms; a living one "
+        "keeps what it has in hand.",
+    )
+    max_deliveries: int = Field(
+        5, ge=2, le=1000, description="An entry that was begun so often without an end is rejected."
+    )
+    max_bytes: int = Field(
+        1_048_576, ge=1024, le=33_554_432, description="Bytes of one intent in the stream."
+    )
+    rejects_max: int = Field(
+        10_000, ge=1, le=1_000_000_000, description="About how many rejects are kept."
     )
 
 
@@ -241,6 +243,17 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     def masked(self) -> dict[str, dict[str, object]]:
         """Return all values by section and field as JSON can hold them, secrets masked."""
         return {
-            section: {field: shown_value(field, value) for field, value in getattr(self, section)}
+            section: {field: _shown(field, value) for field, value in getattr(self, section)}
             for section in type(self).model_fields
         }
+
+
+def _shown(name: str, value: object) -> object:
+    """Return a setting as JSON can hold it, its secrets masked."""
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_shown(name, item) for item in value]
+    return masked_url(value) if name == "url" and isinstance(value, str) else value

@@ -1,4 +1,9 @@
-"""Where values come from: the settings file, credential files and the environment."""
+"""Where values come from: the settings file, credential files and the environment.
+
+Without pydantic-settings: each of its sources had to be replaced anyway, so that unknown names are
+errors and every message and value names the place it came from, and importing it took a fifth of
+a short command: docs/decisions/0011-settings-without-pydantic-settings.md
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,8 @@ from pydantic.fields import FieldInfo
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.json_data import is_carried, printable
-from galaxy_notify.settings.base import Section
 from galaxy_notify.settings.sections import Settings
-from galaxy_notify.settings.values import credential_text
+from galaxy_notify.settings.values import Section, credential_text
 
 VARIABLE_PREFIX = "GALAXY_NOTIFY_"
 FILE_VARIABLE = "GALAXY_NOTIFY_CONFIG"

@@ -1,4 +1,7 @@
-"""The forms that single values must have. A broken form is a ``ValueError`` with the rule."""
+"""What sections are made of: their base, and the forms of single values.
+
+A broken form is a ``ValueError`` with the rule.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from galaxy_notify.model.ids import CHANNEL
+
+FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
 EMBEDDED: Final = "embedded"
 MASK: Final = "********"
@@ -34,6 +39,15 @@ _TLS_OPTIONS: Final = {
 }
 
 _URL_FORM = f"must be redis://HOST:PORT/DB, with one of {', '.join(SCHEMES)}, or {EMBEDDED}"
+
+
+class Section(BaseModel):
+    """A part of the settings: closed, strict about types, and never changed."""
+
+    # Built when first used: `Settings` checks all sections by one schema of its own.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def _form(pattern: str, rule: str) -> AfterValidator:

@@ -8,19 +8,37 @@ import select
 import threading
 from typing import Final, TextIO
 
+import structlog
+
 # POSIX writes a pipe in one piece up to this size: lines of several processes never mix.
 MAX_LINE: Final = 4096
 PATIENCE_MS: Final = 100
 
 
 class LineWriter:
-    """Writes whole lines to a stream; drops them while its reader is stuck, or gone."""
+    """Writes whole lines to a stream; drops them while its reader is stuck, or gone.
+
+    As structlog's own loggers do, it takes a rendered line under the name of any level.
+    """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._lock = threading.RLock()
         self._stuck = False
+        self._reported = 0
         self.dropped = 0
+
+    def msg(self, line: str) -> None:
+        """Write one line, and after it how many were dropped while nobody read them."""
+        if self.write(line) and self.dropped > self._reported:
+            count, self._reported = self.dropped - self._reported, self.dropped
+            # Whatever the level is: who reads errors only has lost errors only.
+            every = structlog.make_filtering_bound_logger(0)
+            structlog.wrap_logger(self, wrapper_class=every).warning(
+                "log lines dropped", count=count
+            )
+
+    debug = info = warning = error = critical = msg
 
     def write(self, line: str) -> bool:
         """Write one line, without its end; False if it had to be dropped."""

@@ -1,4 +1,10 @@
-"""Structured logs: one line per event on standard error, JSON unless a person is watching."""
+"""Structured logs: one line per event on standard error, JSON unless a person is watching.
+
+An ordinary chain of structlog above a writer that never waits. A program may put processors of its
+own before it::
+
+    structlog.configure(processors=[own, *structlog.get_config()["processors"]])
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from galaxy_notify.telemetry import rendering, sanitise
 from galaxy_notify.telemetry.lines import LineWriter
@@ -19,7 +25,6 @@ from galaxy_notify.telemetry.tracing import current_ids
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Format = Literal["auto", "json", "console"]
-Event = MutableMapping[str, Any]
 
 REPEAT_S: Final = 60.0
 _REMEMBERED: Final = 500
@@ -28,19 +33,22 @@ _REMEMBERED: Final = 500
 def configure_logs(
     level: Level = "info", format: Format = "auto", stream: TextIO | None = None
 ) -> None:
-    """Send all logs of the process, also those of libraries, to *stream* or standard error."""
+    """Send all logs of the process, also those of libraries, to *stream* or standard error.
+
+    Called again, as at a reload, it keeps the processors that the program has put before ours.
+    """
     stream = stream or sys.stderr
     terminal = _is_terminal(stream)
-    sink = Sink(LineWriter(stream), console=terminal if format == "auto" else format == "console")
-    sink.colour = terminal and "NO_COLOR" not in os.environ
+    writer = LineWriter(stream)
     number = logging.getLevelNamesMapping()[level.upper()]
+    filtering = structlog.make_filtering_bound_logger(number)
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _add_trace],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: sink,
+        processors=_processors(terminal if format == "auto" else format == "console", terminal),
+        wrapper_class=type("Logger", (_Unfailing, filtering), {}),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
-    _capture_libraries(sink, max(number, logging.WARNING))
+    _capture_libraries(max(number, logging.WARNING))
 
 
 def get_logger(component: str, **bound: Any) -> FilteringBoundLogger:
@@ -61,62 +69,24 @@ def get_logger(component: str, **bound: Any) -> FilteringBoundLogger:
     return logger
 
 
-class Sink:
-    """Turns events into lines and writes them; nothing that happens here reaches the caller."""
+class _Unfailing(structlog.BoundLoggerBase):
+    """A logger that never raises: no value and no processor stops the work that is logged."""
 
-    def __init__(self, writer: LineWriter, *, console: bool) -> None:
-        self._writer = writer
-        self._console = console
-        self.colour = False
-        self._told_dropped = 0
-
-    def emit(self, level: str, event: Event) -> None:
-        """Write one event, and before it how many were dropped while nobody read them."""
-        dropped = self._writer.dropped
-        written = self._writer.write(self._line(level, event))
-        if written and dropped > self._told_dropped:
-            count, self._told_dropped = dropped - self._told_dropped, dropped
-            self.emit("warning", {"event": "log lines dropped", "count": count})
-
-    def debug(self, /, **event: Any) -> None:
-        """Write an event for those who look for a fault."""
-        self.emit("debug", event)
-
-    def info(self, /, **event: Any) -> None:
-        """Write an event of normal work."""
-        self.emit("info", event)
-
-    def warning(self, /, **event: Any) -> None:
-        """Write an event that somebody may want to look at."""
-        self.emit("warning", event)
-
-    def error(self, /, **event: Any) -> None:
-        """Write an event that somebody has to look at."""
-        self.emit("error", event)
-
-    def critical(self, /, **event: Any) -> None:
-        """Write an event after which the process cannot go on."""
-        self.emit("critical", event)
-
-    def _line(self, level: str, event: Event) -> str:
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> Any:
         try:
-            ready = _ready(level, event)
-            if self._console:
-                return rendering.console_line(ready, colour=self.colour)
-            return rendering.json_line(ready)
-        except Exception:  # a hostile value must not stop the work that it was logged about
-            about = event.get("event")
-            about = sanitise.text(about) if type(about) is str else ""
-            line = {**_head(level), "event": "log line unprintable", "about": about}
-            return rendering.json_line(line)
+            return super()._proxy_to_logger(method_name, event, **fields)
+        except Exception:  # a hostile value, or a processor of the program's own
+            about = sanitise.text(event) if type(event) is str else ""
+            head = {"timestamp": _now(), "level": method_name}
+            line = {**head, "event": "log line unprintable", "about": about}
+            return getattr(self._logger, method_name)(rendering.json_line(line))
 
 
 class LibraryHandler(logging.Handler):
     """Writes what libraries log through the standard module in our own form."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._sink = sink
         self.addFilter(RepeatFilter())
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -125,11 +95,12 @@ class LibraryHandler(logging.Handler):
             message = record.getMessage()
         except Exception:  # a library's format string may not fit its arguments
             message = str(record.msg)
-        event: Event = {"event": sanitise.text(message, sanitise.ERROR_KEPT)}
-        event["component"] = record.name
-        if record.exc_info:
-            event["exc_info"] = record.exc_info
-        self._sink.emit(record.levelname.lower(), event)
+        structlog.get_logger(component=record.name).log(
+            # Levels of a library's own count as the one below them.
+            min(record.levelno // 10 * 10, logging.CRITICAL),
+            sanitise.text(message, sanitise.ERROR_KEPT),
+            exc_info=record.exc_info,
+        )
 
 
 class RepeatFilter(logging.Filter):
@@ -152,31 +123,33 @@ class RepeatFilter(logging.Filter):
         return True
 
 
-def _head(level: str) -> dict[str, Any]:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"timestamp": now.replace("+00:00", "Z"), "level": level}
+def _processors(console: bool, terminal: bool) -> Sequence[Processor]:
+    colour = terminal and "NO_COLOR" not in os.environ
+    current: list[Processor] = structlog.get_config()["processors"]
+    own = current[: current.index(_add_time)] if _add_time in current else []
+    return [
+        *own,
+        _add_time,
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        _add_trace,
+        structlog.processors.ExceptionRenderer(sanitise.exception),
+        sanitise.event,
+        *rendering.renderers(console, colour=colour),
+    ]
 
 
-def _ready(level: str, event: Event) -> dict[str, Any]:
-    values = dict(event)
-    name = values.pop("event", "")
-    error = _error(values.pop("exc_info", None))
-    ready = {**_head(level), "event": sanitise.text(str(name))}
-    ready.update((k, v) for k, v in sanitise.fields(values).items() if k not in ready)
-    if error is not None:
-        ready["exception"] = sanitise.exception(error)
-    return ready
+def _add_time(_logger: object, _method: str, event: EventDict) -> EventDict:
+    # `TimeStamper` writes microseconds, and none at all in the first of each second.
+    event["timestamp"] = _now()
+    return event
 
 
-def _error(exc_info: Any) -> BaseException | None:
-    if isinstance(exc_info, BaseException):
-        return exc_info
-    if isinstance(exc_info, tuple):
-        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
-    return sys.exc_info()[1] if exc_info else None
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _add_trace(_logger: Any, _method: str, event: Event) -> Event:
+def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
     ids = current_ids()
     if ids:
         event.setdefault("trace_id", ids.trace_id)
@@ -184,11 +157,11 @@ def _add_trace(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
-def _capture_libraries(sink: Sink, level: int) -> None:
+def _capture_libraries(level: int) -> None:
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, LibraryHandler)]:
         root.removeHandler(handler)
-    root.addHandler(LibraryHandler(sink))
+    root.addHandler(LibraryHandler())
     root.setLevel(level)
 
 

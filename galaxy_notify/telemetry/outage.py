@@ -1,12 +1,14 @@
-"""Tell of an outage at its edges, not with every try."""
+"""Log an outage at its edges, not with every attempt."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from structlog.typing import FilteringBoundLogger
+if TYPE_CHECKING:
+    # Producers load this file, and never structlog.
+    from structlog.typing import FilteringBoundLogger
 
 REMIND_S: Final = 60.0
 _CODES_KEPT: Final = 20
@@ -15,7 +17,7 @@ _CODES_KEPT: Final = 20
 class EdgeLog:
     """Logs when something goes down, when the reason changes, once a minute, and when it is back.
 
-    A reason that was told already in this outage is not told again before the next reminder.
+    A code that was logged in this outage is not logged again before the next reminder.
     """
 
     def __init__(
@@ -32,13 +34,13 @@ class EdgeLog:
         self._remind_s = remind_s
         self._clock = clock
         self._since: float | None = None
-        self._told_at = 0.0
-        self._told: set[str] = set()
+        self._logged_at = 0.0
+        self._logged_codes: set[str] = set()
         self._failures = 0
 
     @property
     def is_down(self) -> bool:
-        """Tell whether the outage goes on."""
+        """Whether the outage goes on."""
         return self._since is not None
 
     def down(self, code: str, reason: str = "") -> bool:
@@ -47,10 +49,10 @@ class EdgeLog:
         self._failures += 1
         if self._since is None:
             self._since = now
-        elif not self._worth_telling(code, now):
+        elif not self._is_due(code, now):
             return False
-        self._told_at = now
-        self._told.add(code)
+        self._logged_at = now
+        self._logged_codes.add(code)
         self._logger.warning(
             self._down_event,
             code=code,
@@ -67,10 +69,10 @@ class EdgeLog:
         down_s = round(self._clock() - self._since, 3)
         self._logger.info(self._up_event, down_s=down_s, failures=self._failures)
         self._since = None
-        self._told.clear()
+        self._logged_codes.clear()
         self._failures = 0
         return down_s
 
-    def _worth_telling(self, code: str, now: float) -> bool:
-        new = code not in self._told and len(self._told) < _CODES_KEPT
-        return new or now - self._told_at >= self._remind_s
+    def _is_due(self, code: str, now: float) -> bool:
+        new = code not in self._logged_codes and len(self._logged_codes) < _CODES_KEPT
+        return new or now - self._logged_at >= self._remind_s

@@ -8,10 +8,13 @@ import traceback
 from collections.abc import Mapping
 from datetime import date
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Final
 from uuid import UUID
+
+from structlog.typing import EventDict, ExcInfo
 
 ID_KEPT: Final = 128
 ERROR_KEPT: Final = 200
@@ -26,6 +29,7 @@ _INT_BITS: Final = 64
 _CUT: Final = "..."
 _MASK: Final = "***"
 
+_LEADING: Final = ("timestamp", "level", "event")
 _SECRET_NAME: Final = re.compile(
     r"passw|secret|token|credential|authorization|api_?key", re.IGNORECASE
 )
@@ -38,9 +42,11 @@ _URL_PASSWORD: Final = re.compile(r"(://[^\s:/@]{0,256}:)\S{0,512}@")
 _QUERY_PASSWORD: Final = re.compile(r"((?:password|passwd|secret|token)=)[^\s&]+", re.IGNORECASE)
 
 
-def fields(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return *values* with every name and value fit to be logged."""
-    return {name: _named(name, value, _DEPTH_KEPT) for name, value in _names(values)}
+def event(_logger: object, _method: str, values: EventDict) -> EventDict:
+    """Return the event with every name and value fit to be logged, a processor of structlog."""
+    ordered = {name: values[name] for name in _LEADING if name in values}
+    ordered.update(values)
+    return {name: _named(name, value, _DEPTH_KEPT) for name, value in _names(ordered)}
 
 
 def text(value: str, kept: int = TEXT_KEPT) -> str:
@@ -63,12 +69,13 @@ def error_text(error: BaseException) -> str:
         return "(no description)"
 
 
-def exception(error: BaseException) -> dict[str, Any]:
+def exception(exc_info: ExcInfo) -> dict[str, Any]:
     """Return an error as fields: type, message, the innermost frames and what caused it."""
+    _, error, trace = exc_info
     described: dict[str, Any] = {
         "type": type(error).__name__,
         "message": error_text(error),
-        "frames": frames(error.__traceback__),
+        "frames": frames(trace),
     }
     causes: list[str] = []
     cause = _cause(error)
@@ -103,12 +110,18 @@ def _names(values: Mapping[Any, Any]) -> list[tuple[str, Any]]:
 def _named(name: str, value: Any, depth: int) -> Any:
     if name in _PAYLOAD_NAMES:
         return f"({len(value)} long)" if isinstance(value, str | bytes | dict) else "(hidden)"
-    if _SECRET_NAME.search(name) and value:
+    kept = _kept(name)
+    if not kept and value:
         return _MASK
-    return _value(value, _kept(name), depth)
+    return _value(value, kept, depth)
 
 
+# The names of fields are few and come again in every line.
+@lru_cache(maxsize=1024)
 def _kept(name: str) -> int:
+    """Return how much is kept of a value of this name: 0 of a secret."""
+    if _SECRET_NAME.search(name):
+        return 0
     if _ID_NAME.search(name):
         return ID_KEPT
     return ERROR_KEPT if _ERROR_NAME.search(name) else TEXT_KEPT

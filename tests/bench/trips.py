@@ -7,6 +7,7 @@ one dead letter or one request.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx
+
 import galaxy_notify
+from galaxy_notify.http.app import make_app
+from galaxy_notify.http.dependencies import AppState
+from galaxy_notify.telemetry.prometheus import start_scraped
+from tests.support.command import Command
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import main_server, running
@@ -68,7 +75,38 @@ def _publish(site: Site) -> Trip:
     return made
 
 
-TRIPS: dict[str, Callable[[Site], Trip]] = {"accept": _accept, "publish": _publish}
+def _post(site: Site) -> Trip:
+    return asyncio.run(_posted(site))
+
+
+async def _posted(site: Site) -> Trip:
+    """Follow one request through the whole application, in this process."""
+    state = AppState.open(site.settings, start_scraped({}))
+    transport, intent = httpx.ASGITransport(make_app(state)), dict(PLAIN)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        await client.post("/v1/notifications", json=intent)
+        with trip() as made:
+            await client.post("/v1/notifications", json=intent)
+    await state.close()
+    state.telemetry.shutdown()
+    return made
+
+
+def _replay(site: Site) -> Trip:
+    for _ in range(2):
+        (member,) = site.bury()
+        with trip() as made:
+            done = Command(site.settings.redis.url).run("dead", "replay", member, "--yes")
+        assert done.exit_code == 0, done.output
+    return made
+
+
+TRIPS: dict[str, Callable[[Site], Trip]] = {
+    "accept": _accept,
+    "publish": _publish,
+    "replay": _replay,
+    "post": _post,
+}
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def test_accept__a_huge_line_harms_no_other(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A line beyond all bounds is refused without being kept."""
-    monkeypatch.setattr("galaxy_notify.cli.intent_lines.LONGEST_LINE", 3 << 20)
+    monkeypatch.setattr("galaxy_notify.cli.jsonl.LONGEST_LINE", 3 << 20)
     file = tmp_path / "intents"
     file.write_text(f"{GOOD}\n{'x' * (8 << 20)}\n{GOOD}\n{'y' * (4 << 20)}")
     done = command_for(server).run("accept", str(file))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.cli.actor import actor
+from galaxy_notify.cli.context import actor
 from galaxy_notify.model.route import Failure
 from tests.support.dead import (
     PLAIN,

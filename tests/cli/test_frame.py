@@ -11,7 +11,7 @@ import click
 import pytest
 
 from galaxy_notify import __version__
-from galaxy_notify.cli.ending import exit_code_of
+from galaxy_notify.cli.exits import exit_code_of
 from galaxy_notify.cli.group import COMMANDS, cli
 from tests.support.command import NOWHERE, Command, command_for
 from tests.support.servers import Server

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from galaxy_notify.cli.asking import confirm
 from galaxy_notify.cli.output import ago, clock, duration, plural, shortened, table, warn
+from galaxy_notify.cli.prompts import confirm
 
 NOW = 1_900_000_000_000
 

@@ -11,10 +11,8 @@ from termios import TIOCSWINSZ
 import click
 import pytest
 
-from galaxy_notify.cli.characters import columns_of, cut, escaped
-from galaxy_notify.cli.ending import printable
 from galaxy_notify.cli.output import table, warn
-from galaxy_notify.cli.screen import on_screen, wrapped
+from galaxy_notify.cli.screen import columns_of, cut, escaped, on_screen, printable, wrapped
 from galaxy_notify.model.route import Failure
 from tests.support.command import Command
 from tests.support.dead import PLAIN, Graveyard

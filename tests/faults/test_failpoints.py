@@ -6,23 +6,21 @@ from unittest.mock import patch
 
 import pytest
 
-from galaxy_notify.daemon.failpoints import PLACES, Failpoints, encoder_of, store_on
-from galaxy_notify.encoding import MsgpackEncoder
-from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.store import Store
 from tests.faults.conftest import NewArena
+from tests.faults.support.failpoints import PLACES, Failpoints
+from tests.support.program import ROOT
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
 
 
-def test_failpoints__are_off_by_default() -> None:
-    """Without the variable a daemon has the plain store and the plain encoder."""
-    encoder = MsgpackEncoder()
-    assert encoder_of(encoder) is encoder
-    assert type(store_on(None, Keys("gn", 0), None)) is Store
+def test_failpoints__are_not_in_the_program() -> None:
+    """What is shipped does not know the word."""
+    files = list((ROOT / "galaxy_notify").rglob("*.py"))
+    assert files
+    for path in files:
+        assert "failpoint" not in path.read_text(encoding="utf-8").lower(), path
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -59,8 +57,8 @@ def test_failpoint__comes_as_its_seed_says() -> None:
     "text", ["x", "after_claim", "after_claim:die", "claim:kill", "encode:kill:2"]
 )
 def test_failpoint__that_means_nothing_is_refused(text: str) -> None:
-    """A misspelt failpoint is bad configuration, not a test that passes."""
-    with pytest.raises(ConfigurationError, match=r"GN_FAILPOINTS: '.*' is no failpoint"):
+    """A misspelt failpoint is an error, not a test that passes."""
+    with pytest.raises(ValueError, match=r"GN_FAILPOINTS: '.*' is no failpoint"):
         Failpoints(text)
 
 
@@ -76,8 +74,8 @@ def test_row09__hang(arena: NewArena) -> None:
     one.assert_kept()
 
 
-def test_misspelt_failpoint__ends_a_daemon_with_78(arena: NewArena) -> None:
-    """It is told in one line, as any bad setting."""
+def test_misspelt_failpoint__ends_a_daemon(arena: NewArena) -> None:
+    """It does not come to work, and one line says why."""
     daemon = arena().daemon("after_clam:kill")
-    assert daemon.ended() == 78
+    assert daemon.ended() == 1
     assert "is no failpoint" in daemon.log.read_text()

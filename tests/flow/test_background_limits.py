@@ -37,7 +37,7 @@ def hanging() -> Iterator[Server]:
         yield server
 
 
-def test_breaker__tries_twice_a_second_at_most(
+def test_outage__is_tried_twice_a_second_at_most(
     server: Server, found: Found, proxy: Proxy, lines: Lines
 ) -> None:
     """An outage is probed with pauses, and logged once."""

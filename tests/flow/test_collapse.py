@@ -94,8 +94,7 @@ def test_collapse_key__of_what_was_not_accepted_supersedes_nothing(
     first = site.notifier.accept(old).notification_id or ""
     run_all = site.notifier._client.run_all
 
-    def refuse(made: Any) -> list[Any]:
-        sent = list(made)
+    def refuse(sent: Any, _: object = None) -> list[Any]:
         if not any(isinstance(call, Call) and call.script.name == "accept" for call in sent):
             return run_all(sent)
         return [RedisFault(Fault("OOM", Remedy.RETRY, "full"))] * len(sent)

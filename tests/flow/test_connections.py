@@ -13,8 +13,8 @@ from redis.exceptions import ResponseError
 
 from galaxy_notify.redis_client.connection import (
     async_client,
-    look_again,
-    look_again_sync,
+    refresh_primary,
+    refresh_primary_sync,
     sync_client,
 )
 from tests.support.refusing import read_only
@@ -44,20 +44,20 @@ def test_unblocked_connection__is_not_used_again(any_server: Server) -> None:
     asyncio.run(run())
 
 
-def test_look_again__spares_the_calls_that_begin_meanwhile(server: Server) -> None:
+def test_refresh_primary__spares_the_calls_that_begin_meanwhile(server: Server) -> None:
     """Idle connections are closed at once, none of them after it has been lent."""
 
     async def run() -> None:
         client = async_client(server.url, connections=4)
         for _ in range(50):
             await asyncio.gather(*(client.ping() for _ in range(4)))
-            await asyncio.gather(look_again(client), *(client.ping() for _ in range(4)))
+            await asyncio.gather(refresh_primary(client), *(client.ping() for _ in range(4)))
         await client.aclose()
 
     asyncio.run(run())
 
 
-def test_look_again_sync__spares_what_another_thread_is_lent_meanwhile(
+def test_refresh_primary_sync__spares_what_another_thread_is_lent_meanwhile(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread that asks while idle connections are closed is lent one that stays open."""
@@ -83,7 +83,7 @@ def test_look_again_sync__spares_what_another_thread_is_lent_meanwhile(
         disconnect(*args)
 
     monkeypatch.setattr(redis.UnixDomainSocketConnection, "disconnect", slowly)
-    look_again_sync(client)
+    refresh_primary_sync(client)
     connection = lent.get(timeout=HANG_S)
     assert connection.read_response() == b"PONG"
     pool.release(connection)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.model.moments import moment_ms
 from galaxy_notify.model.route import Failure, Status
-from galaxy_notify.operations.dead_filter import DeadFilter, moment_ms
+from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetters
 from galaxy_notify.operations.dead_moves import Run
 from tests.support.dead import ACTOR, PLAIN, Graveyard, graveyard

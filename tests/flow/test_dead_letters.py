@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.operations.dead_actions import Purge, Replay
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetters
-from galaxy_notify.operations.dead_moves import Mover, Outcome, Run
+from galaxy_notify.operations.dead_moves import Mover, Purge, Replay, Run
+from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_state.calls import DeadChange
-from galaxy_notify.redis_state.dead_letters import DeadLetterIndex
-from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex
+from galaxy_notify.redis_state.dead_rows import DeadRow
 from tests.support.dead import (
     ACTOR,
     Graveyard,
@@ -102,13 +101,13 @@ class LostReplies(DeadLetterIndex):
 
     lost = 1
 
-    def replay(self, keys: Keys, changes: Iterable[DeadChange]) -> list[str]:
+    def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Replay, and lose the answer."""
-        return self._lose(super().replay(keys, changes))
+        return self._lose(super().replay(rows, actor))
 
-    def purge(self, keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> list[str]:
+    def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Purge, and lose the answer."""
-        return self._lose(super().purge(keys, changes, keep_ms))
+        return self._lose(super().purge(rows, actor))
 
     def _lose(self, words: list[str]) -> list[str]:
         if self.lost:

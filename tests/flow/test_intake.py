@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.intake.plans import IntentLike
+from galaxy_notify.intake.plan import IntentLike
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.intake.plans import IntentLike
+from galaxy_notify.intake.plan import IntentLike
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
 from tests.support.intake import (

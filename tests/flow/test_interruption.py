@@ -8,16 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import pytest
 
+from galaxy_notify.intake import plan
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client import async_pools, pools
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.packing import packed
-from tests.support.intents import PLAIN
+from tests.support.intents import PLAIN, intent
+from tests.support.proxy import proxied
 from tests.support.servers import Server
 from tests.support.site import Site
 from tests.support.wait import wait_until
@@ -68,6 +72,81 @@ def test_async_notifier__works_after_a_cancellation_anywhere(
                 key = f"{steps}"
                 receipt = await notifier.accept({**PLAIN, "idempotency_key": key})
                 assert receipt.notification_id == id_for_key("lobby", key)
+            assert len(pool._shares[asyncio.get_running_loop()]._stock.all()) == 1
+        return cancelled
+
+    assert asyncio.run(run()) > 0
+
+
+def _at_plan(monkeypatch: pytest.MonkeyPatch, number: int, then: Callable[[], None]) -> None:
+    """Do something when an intent is planned, while the calls before it are on their way."""
+    made, original = count(1), plan._plan_or_refusal
+
+    def planned(*given: Any) -> Any:
+        if next(made) == number:
+            then()
+        return original(*given)
+
+    monkeypatch.setattr(plan, "_plan_or_refusal", planned)
+
+
+def test_notifier__drops_what_is_under_way_when_planning_is_interrupted(
+    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies to the calls that were sent by then do not meet the next call."""
+    found(server)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with Notifier.from_url(server.url) as notifier:
+        notifier.accept(PLAIN)
+        with monkeypatch.context() as patched:
+            _at_plan(patched, 500, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                notifier.accept_many([PLAIN] * 600)
+        receipt = notifier.accept({**PLAIN, "idempotency_key": "next"})
+        assert receipt.notification_id == id_for_key("lobby", "next")
+        pool: Any = notifier._client._client.connection_pool
+        assert len(pool._stock.all()) == 1
+
+
+@pytest.mark.parametrize("number", [150, 250, 599])
+def test_notifier__tries_again_what_was_cut_off_while_it_planned(
+    number: int, server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection lost between two calls costs another try: each intent is accepted once."""
+    site = found(server)
+    intents = [intent(recipients=[f"u{n}"]) for n in range(600)]
+    with proxied(server.socket) as proxy, Notifier.from_url(proxy.url) as notifier:
+        notifier.accept(PLAIN)
+        _at_plan(monkeypatch, number, proxy.reset_all)
+        receipts = notifier.accept_many(intents)
+    assert {receipt.status for receipt in receipts} == {"accepted"}
+    assert site.total("accepted") == 601
+
+
+def test_async_notifier__drops_what_is_under_way_when_it_is_cancelled(
+    server: Server, found: Found
+) -> None:
+    """A batch that is cancelled between two of its calls leaves no reply behind."""
+    found(server)
+
+    async def run() -> int:
+        cancelled = 0
+        async with AsyncNotifier.from_url(server.url) as notifier:
+            await notifier.accept(PLAIN)
+            batch = [Intent(**PLAIN)] * 200 + [Intent(**{**PLAIN, "recipients": ["u2"]})] * 50
+            for steps in range(12):
+                task = asyncio.ensure_future(notifier.accept_many(batch))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                (outcome,) = await asyncio.gather(task, return_exceptions=True)
+                cancelled += isinstance(outcome, asyncio.CancelledError)
+                receipt = await notifier.accept({**PLAIN, "idempotency_key": f"{steps}"})
+                assert receipt.notification_id == id_for_key("lobby", f"{steps}")
+            pool: Any = notifier._client._client.connection_pool
             assert len(pool._shares[asyncio.get_running_loop()]._stock.all()) == 1
         return cancelled
 

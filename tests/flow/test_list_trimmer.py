@@ -52,7 +52,7 @@ def test_list_trimmer__goes_on_while_pages_go(server: Server, found: Found) -> N
         pipeline.execute()
     alive = site.notify()
     station = site.station()
-    trimmer = station.shards[0]._janitor.list_trimmer
+    trimmer = station.shards[0].janitor.list_trimmer
     trimmer._looked_at = 0.0
     left = [3_001]
     while station.run(trimmer.trim()):
@@ -68,7 +68,7 @@ def test_list_trimmer__looks_seldom_where_nothing_goes(server: Server, found: Fo
     for _ in range(300):
         site.notify()
     station = site.station()
-    trimmer = station.shards[0]._janitor.list_trimmer
+    trimmer = station.shards[0].janitor.list_trimmer
     station.trim_list()
     asked = _runs(site)
     station.tidy()
@@ -76,7 +76,7 @@ def test_list_trimmer__looks_seldom_where_nothing_goes(server: Server, found: Fo
     trimmer._looked_at -= 2
     station.tidy()
     assert _runs(site) == asked
-    trimmer.saw_work()
+    station.shards[0].state.settled_batch(0)
     trimmer._looked_at -= 2
     station.tidy()
     assert _runs(site) > asked

@@ -118,7 +118,7 @@ def test_claim__that_timed_out_takes_half_until_one_succeeds(
     with pytest.raises(RedisFault) as error:
         station.step()
     assert error.value.fault.code == "timeout"
-    station.run(claimer.recover(error.value))
+    station.run(claimer.on_error(error.value))
     assert claimer._limits.members == 4
     # Slot 1 has nothing unanswered, so its claim is a new one; slot 0 gets back what it was given.
     assert station.step(slot=1) == 4

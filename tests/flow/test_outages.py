@@ -151,7 +151,7 @@ def test_outage__is_no_storm_of_connections(server: Server, found: Found, lines:
     site = found(server)
     with proxied(server.socket) as proxy:
         station = site.station(url=proxy.url)
-        pauses = station.shards[0].worker.outage._backoff = _Watched(proxy)
+        pauses = station.shards[0].state.health._retry._backoff = _Watched(proxy)
         with station.running():
             wait_until(lambda: proxy.connections, "it has connected")
             with proxy.down():
@@ -189,11 +189,11 @@ def test_refusing_stream__holds_the_shard(
     site.notify("u1", "u2")
     station = site.station()
     with station.running():
-        outage = station.shards[0].worker.outage
-        wait_until(lambda: outage.is_on, "it holds")
+        health = station.shards[0].state.health
+        wait_until(lambda: bool(health.reason), "it holds")
         since = time.monotonic()
         wait_until(lambda: time.monotonic() - since > 1, "the hold goes on")
-        assert outage.reason.startswith("stream refused: ")
+        assert health.reason.startswith("stream refused: ")
         assert {(r.status, r.attempts) for r in site.routes().values()} == {(Status.PENDING, 0)}
         site.client.delete(site.keys.stream)
         wait_until(lambda: not site.due(), "all are published")

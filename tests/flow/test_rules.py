@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from galaxy_notify.errors import Unavailable
-from galaxy_notify.intake.accepting import accept_flow
-from galaxy_notify.intake.planning import Plan, plan
+from galaxy_notify.intake.accept import Accepted, accept_flow
+from galaxy_notify.intake.plan import plan
+from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.why import SKIPPED_WHY
+from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_client.scripts import Call
 from galaxy_notify.redis_state.reservations import Reservation, reserve
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
@@ -138,9 +139,9 @@ def test_rules__of_a_large_intent_take_few_round_trips(server: Server, found: Fo
     trips: list[int] = []
     run_all = client.run_all
 
-    def counted(asked: Any) -> Any:
+    def counted(*asked: Any) -> Any:
         trips.append(1)
-        return run_all(asked)
+        return run_all(*asked)
 
     client.run_all = counted
     for count in (1, 1000):
@@ -160,27 +161,29 @@ def test_reasons__all_have_words() -> None:
 def test_first_preference__is_obeyed_by_what_others_overtook(
     settings: dict[str, Any], server: Server, found: Found
 ) -> None:
-    """Another thread may learn of preferences while one that did not ask for them is on its way."""
+    """What did not know of preferences when it began is told so by Redis, also after its rules."""
     site = found(server, **settings)
-    layout = site.notifier._client.layout()
-    prefer(site, "u1", silenced="1")
-    run_all = site.notifier._client.run_all
+    client = site.notifier._client
+    layout = client.layout()
+    planned = plan(Intent.parse({**PLAIN, "recipients": ["u1"]}), layout.deployment, site.now(), "")
 
-    def overtaken() -> Iterator[Plan]:
-        yield plan(Intent.parse({**PLAIN, "recipients": ["u1"]}), layout.deployment, site.now(), "")
-        layout.preferred.is_set = not settings
+    def overtaken() -> Flow[Accepted]:
+        """Have the first preference set while the flow waits for its first answers."""
+        flow = accept_flow(layout, [planned], preferences_exist=False)
+        request = next(flow)
+        prefer(site, "u1", silenced="1")
+        try:
+            while True:
+                request = flow.send((yield request))
+        except StopIteration as stop:
+            done: Accepted = stop.value
+        return done
 
-    flow = accept_flow(layout, overtaken())
-    sent = next(flow)
-    try:
-        while True:
-            replies = run_all(sent)
-            if any(call.script.name == "reserve" for call in sent if isinstance(call, Call)):
-                layout.preferred.is_set = True
-            sent = flow.send(replies)
-    except StopIteration as stop:
-        (receipt,) = stop.value
-    assert outcomes(site, receipt.notification_id) == {"push:u1": "silenced"}
+    done = client.run_flow(overtaken())
+    (receipt,) = done.receipts
+    assert isinstance(receipt, Receipt)
+    assert outcomes(site, receipt.notification_id or "") == {"push:u1": "silenced"}
+    assert done.preferences_exist
 
 
 def test_rules__pass_over_what_is_no_notification(server: Server, found: Found) -> None:

@@ -44,8 +44,8 @@ class Desk:
     def __init__(self, site: Site) -> None:
         self.site, self.seen, self.heard = site, Seen(), Heard()
         self.station = site.station(telemetry=self.seen)
-        shared = self.station.shards[0]._shared
-        self._line = StatusLine(shared, self.station.shards, self.heard, None)
+        publisher = self.station.shards[0].state.publisher
+        self._line = StatusLine(publisher, self.station.shards, self.heard, None)
 
     def look(self) -> str:
         """Return what the supervisor is told now."""
@@ -87,7 +87,7 @@ def test_line__names_a_stream_that_is_full(desk: Desk) -> None:
 def test_gauges__go_on_while_the_stream_refuses(desk: Desk) -> None:
     """Redis answers: how late everything becomes is to be seen."""
     desk.site.notify("u1")
-    desk.station.shards[0].worker.outage.stream("no stream")
+    desk.station.shards[0].state.health.stream_refused("no stream")
     assert desk.look().startswith("stream refused: no stream; 0 published, 1 scheduled")
     assert desk.seen.snapshot.backlogs[0, "push"].scheduled == 1
 

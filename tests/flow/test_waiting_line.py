@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from galaxy_notify.errors import Unavailable
-from galaxy_notify.http.problems import Problem, redis_faults
+from galaxy_notify.http.responses import Problem, redis_faults
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.redis_client import async_pools, connection, pools
 from galaxy_notify.redis_client.connection import async_client, sync_client

@@ -8,12 +8,12 @@ import msgpack
 import redis
 
 from galaxy_notify.model.notification import encode_record
-from galaxy_notify.model.route import accepted, asked
+from galaxy_notify.model.route import initial_state
 from galaxy_notify.redis_state.keys import Keys
 
 KEYS = Keys("gn", 0)
 DUE_MS = 1_700_000_000_000
-STATE = asked(accepted(None), DUE_MS, None)
+STATE = initial_state(None, DUE_MS)
 CONTENT = msgpack.packb({"severity": "info"})
 ROUTE = "push:bad"
 

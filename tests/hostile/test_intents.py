@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.cli.intent_lines import LONGEST_LINE, Line, batches, parse
+from galaxy_notify.cli.jsonl import LONGEST_LINE, Line, batches, parse
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.settings import settings_from

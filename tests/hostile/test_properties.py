@@ -14,20 +14,19 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_notify.cli.ending import printable
-from galaxy_notify.cli.intent_lines import Line, parse
+from galaxy_notify.cli.jsonl import Line, parse
+from galaxy_notify.cli.screen import printable
 from galaxy_notify.encoding import unpack_payload
 from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
 from galaxy_notify.gateway.event import Position, decode_event, decode_payload
-from galaxy_notify.intake.planning import plan
+from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.ids import event_id, parse_target, split_member
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.notification import (
     Notification,
     decode_notification,
-    encode_notification,
 )
-from galaxy_notify.model.route import Failure, Route, Status, accepted, asked, decode_route
+from galaxy_notify.model.route import Failure, Route, Status, decode_route, initial_state
 from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.settings import load_settings
@@ -35,6 +34,7 @@ from galaxy_notify.telemetry.logs import configure_logs
 from galaxy_notify.telemetry.sanitise import text as log_text
 from tests.hostile.corpus import BOMBS
 from tests.hostile.planting import DUE_MS, ID, STATE, record
+from tests.support.records import encode_notification
 from tests.support.telemetry import logging_restored
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ def test_intent__of_any_fields(fields: dict[str, Any]) -> None:
     assert told.isprintable()
     if planned is None:
         return
-    part = planned.part(1)
+    part = next(planned.parts).as_requested()
     found = decode_notification(part.notification_id, part.record)
     assert found.payload.get("data", {}) == dict(planned.intent.data)
     assert unpack_payload(found.packed) == found.payload
@@ -274,7 +274,7 @@ def test_record__is_read_back(kept: Notification) -> None:
 @given(st.lists(st.sampled_from(range(6)), max_size=30), st.text(max_size=30), st.integers(1, 1000))
 def test_state__is_read_back(steps: list[int], said: str, most: int) -> None:
     """However a route goes, its state is read back, small and with a bounded history."""
-    state = asked(accepted(most), DUE_MS, None)
+    state = initial_state(most, DUE_MS)
     for step in steps:
         route = decode_route(state)
         state = [

@@ -9,13 +9,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_notify.intake.accepting import accept_flow
-from galaxy_notify.intake.planning import plan
+from galaxy_notify.intake.accept import accept_flow
+from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.calls import ClaimLimits, Correction
 from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.leases import ClaimLimits, Correction, Release, Settlement
 from galaxy_notify.redis_state.store import Store
 from tests.hostile.planting import DUE_MS, KEYS
 
@@ -47,7 +46,7 @@ def test_reply__of_any_shape(reply: Any) -> None:
     client: Any = _Garbled(reply)
     store = Store(client, KEYS, lambda *_: None)
     settlement = Settlement()
-    settlement.release(b"a")
+    settlement.add(Release(b"a"))
     limits = ClaimLimits(1, 1, 1, 1, 1)
 
     async def ask() -> None:
@@ -67,10 +66,11 @@ def test_accept__bears_any_reply(reply: Any) -> None:
     """Whatever accept is answered, the outcome of each intent is told, if only as unknown."""
     intents = [Intent(type="t", producer="p", recipients=["u"]) for _ in range(3)]
     layout = Layout("gn", Deployment())
-    flow = accept_flow(layout, [plan(intent, Deployment(), DUE_MS, "") for intent in intents])
+    plans = [plan(intent, Deployment(), DUE_MS, "") for intent in intents]
+    flow = accept_flow(layout, plans, preferences_exist=False)
     list(next(flow))
     try:
         flow.send([reply])
     except StopIteration as end:
-        receipts = end.value
+        receipts = end.value.receipts
     assert len(receipts) == 3

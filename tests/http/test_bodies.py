@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from galaxy_notify.http.body import SHORT_BYTES
-from galaxy_notify.model.json_shape import USUAL
+from galaxy_notify.model.json_text import USUAL
 from tests.support.api import INTENT, PATH, fields, problem
 
 JSON = {"Content-Type": "application/json"}

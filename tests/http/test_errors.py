@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from galaxy_notify.http.app import make_app
-from galaxy_notify.http.auth import Doorkeeper
-from galaxy_notify.http.parts import Parts
-from galaxy_notify.http.problems import Problem, redis_faults
+from galaxy_notify.http.auth import Authenticator
+from galaxy_notify.http.dependencies import AppState, RequestLimit
+from galaxy_notify.http.responses import Problem, redis_faults
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry.prometheus import start_scraped
@@ -187,12 +187,18 @@ async def _of_a_broken_api() -> tuple[httpx.Response, list[dict[str, Any]]]:
     settings = settings_from({})
     broken: Any = _Broken()
     with json_logs() as read:
-        parts = Parts(settings, broken, broken, start_scraped({}))
-        front = make_app(parts, Doorkeeper(settings.http))
-        transport = httpx.ASGITransport(front)
+        state = AppState(
+            settings,
+            broken,
+            broken,
+            start_scraped({}),
+            Authenticator(settings.http),
+            RequestLimit(1),
+        )
+        transport = httpx.ASGITransport(make_app(state))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
             done = await api.get("/v1/status")
-        parts.telemetry.shutdown()
+        state.telemetry.shutdown()
         return done, read()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from galaxy_notify.http.intent_schema import INTENT as SCHEMA
+from galaxy_notify.http.request_schemas import INTENT as SCHEMA
 from galaxy_notify.model.intent import Intent
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.servers import Server

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from galaxy_notify.http.dead_letters import search
-from galaxy_notify.http.threads import Clock
+from galaxy_notify.http.pools import Deadline
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetters
 from tests.support.api import INTENT, PATH, fields, problem
@@ -115,9 +115,9 @@ def test_search__ends_when_its_time_is_over(graves: Graveyard) -> None:
         (DeadFilter(classes=(MISSING,)), []),
         (DeadFilter(), ["one"]),
     ):
-        found, complete = search(letters, wanted, Clock(0))
+        found, complete = search(letters, wanted, Deadline(0))
         assert (len(found), complete) == (len(all_of_them), False)
-    assert search(letters, DeadFilter(limit=2), Clock(60))[1]
+    assert search(letters, DeadFilter(limit=2), Deadline(60))[1]
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.accept_calls import accept
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.shard import KEEP, NOW, Shard, new, ruled
 from tests.lua.support.snapshot import snapshot
 
 
-def _words(shard: Shard, *items: calls.NewNotification) -> list[str]:
+def _words(shard: Shard, *items: NewNotification) -> list[str]:
     return [answer.word for answer in shard.answers(*items)]
 
 
@@ -132,7 +134,7 @@ def test_accept__leaves_nothing_of_a_route_it_cannot_schedule(
 
 def test_accept__uses_the_clock_of_the_server(shard: Shard) -> None:
     """In production no time is passed in: Redis knows what time it is."""
-    call = calls.accept(shard.keys, [new(1)])
+    call = accept(shard.keys, [new(1)])
     seconds, _ = shard.client.time()
     answer = calls.answers(shard.client.eval(call.script.source, 2, *call.keys, *call.args))[0]
     assert 0 <= int(answer.detail) - seconds * 1000 < 60_000
@@ -230,7 +232,7 @@ def test_accept__has_preferences_looked_at_first(shard: Shard) -> None:
     items = [new(1), new(2, ("push:u1", "email:u1"))]
     assert _words(shard, *items) == ["consult", "consult"]
     assert snapshot(shard) == before
-    reply = shard.run(calls.accept(shard.keys, items, ruled=True))
+    reply = shard.run(accept(shard.keys, items, ruled=True))
     assert [answer.word for answer in calls.answers(reply)] == ["accepted", "accepted"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, leases
 from tests.lua.support.injection import refuse_all, refuse_on
 from tests.lua.support.seeds import SEEDS, abandon
 from tests.lua.support.shard import LIMITS, MINE, NOW, TTL, Shard, new
@@ -15,7 +15,7 @@ from tests.lua.support.snapshot import snapshot
 SECOND = f"host-2-ffff:0:{TTL}:1"
 
 
-def _names(claim: calls.Claim) -> list[str]:
+def _names(claim: leases.Claim) -> list[str]:
     return [member.member.decode() for member in claim.members]
 
 
@@ -212,7 +212,7 @@ def test_claim__that_cannot_read_takes_nothing(shard: Shard) -> None:
     """A permission that is missing is no reason to call a record unusable."""
     SEEDS["pending"](shard, 1)
     before = snapshot(shard)
-    call = calls.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=NOW)
+    call = leases.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=NOW)
     for command in ("HLEN", "ZRANGEBYSCORE", "HMGET", "ZCOUNT", "EXISTS"):
         injected = refuse_all(shard, call, command)
         if injected.command:
@@ -224,7 +224,7 @@ def test_claim__that_cannot_write_its_leases_leaves_all_due(shard: Shard) -> Non
     """A route without a lease does not wait for one to lapse."""
     for number in (1, 2, 3):
         shard.accept(number)
-    call = calls.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=NOW)
+    call = leases.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=NOW)
     for index in (shard.keys.leases("push"), shard.keys.schedule("push")):
         assert refuse_on(shard, call, "ZADD", index).failed
         assert set(shard.schedule().values()) == {NOW}
@@ -257,7 +257,7 @@ def test_claim__asked_again_for_fewer_needs_no_memory(shard: Shard) -> None:
     for number in range(3):
         shard.accept(number)
     assert len(shard.claim().members) == 3
-    call = calls.claim(
+    call = leases.claim(
         shard.keys, "push", MINE, replace(LIMITS, members=1), alone=False, now=shard.now
     )
     assert not refuse_on(shard, call, "ZADD", shard.keys.schedule("push")).failed

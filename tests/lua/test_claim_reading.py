@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.redis_state.calls import Claim
+from galaxy_notify.redis_state.leases import Claim
 from tests.lua.support.shard import LIMITS, MINE, TTL, Shard, new
 from tests.lua.support.snapshot import snapshot
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Correction
+from galaxy_notify.redis_state.leases import Correction
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import publishing
 from tests.lua.support.seeds import SEEDS

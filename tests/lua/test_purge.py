@@ -6,8 +6,8 @@ import pytest
 
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_state import calls, dead_rows
+from galaxy_notify.redis_state.dead_rows import DeadChange
 from tests.support.dead import ACTOR, Graveyard, graveyard, snapshot
 from tests.support.refusals import REFUSALS
 from tests.support.servers import Server
@@ -22,7 +22,7 @@ def change(yard: Graveyard, member: str) -> DeadChange:
 
 def purge(yard: Graveyard, *changes: DeadChange) -> list[str]:
     """Run the script; what is purged is kept for a minute."""
-    return calls.words(run_sync(yard.client, calls.purge(yard.layout.keys(0), changes, 60_000)))
+    return calls.words(run_sync(yard.client, dead_rows.purge(yard.layout.keys(0), changes, 60_000)))
 
 
 def test_purge__ends_a_dead_letter(any_server: Server) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from galaxy_notify.model.route import accepted
+from galaxy_notify.model.route import initial_state
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Correction
+from galaxy_notify.redis_state.leases import Correction
 from tests.lua.support.outcomes import OUTCOMES, outcome
 from tests.lua.support.seeds import SEEDS
 from tests.lua.support.shard import Shard, new
 from tests.lua.support.snapshot import snapshot
 
-_STALE_READ = b"1p" + b"1" * 26 + accepted(None)[28:]
+_STALE_READ = b"1p" + b"1" * 26 + initial_state(None)[28:]
 
 
 def _heal(shard: Shard, member: str) -> list[str]:

@@ -7,8 +7,8 @@ import pytest
 from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange
+from galaxy_notify.redis_state import calls, dead_rows
+from galaxy_notify.redis_state.dead_rows import DeadChange
 from tests.support.dead import ACTOR, Graveyard, graveyard, snapshot
 from tests.support.refusals import REFUSALS
 from tests.support.servers import Server
@@ -23,7 +23,7 @@ def change(yard: Graveyard, member: str, before: bytes | None = None) -> DeadCha
 
 def replay(yard: Graveyard, *changes: DeadChange) -> list[str]:
     """Run the script."""
-    return calls.words(run_sync(yard.client, calls.replay(yard.layout.keys(0), changes)))
+    return calls.words(run_sync(yard.client, dead_rows.replay(yard.layout.keys(0), changes)))
 
 
 def test_replay__makes_a_dead_letter_due_again(any_server: Server) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.leases import Drop, Release, Settlement
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
 from tests.lua.support.shard import LIMITS, NOW, Shard
@@ -72,7 +72,7 @@ def test_release__gives_it_back_untouched(delay: int, shard: Shard) -> None:
     (member,) = _leased(shard)
     state = shard.state(member)
     settlement = Settlement()
-    settlement.release(member.encode(), delay)
+    settlement.add(Release(member.encode(), delay))
     assert shard.words(settlement) == ["released"]
     assert shard.state(member) == state
     assert shard.schedule() == {member: NOW + delay}
@@ -86,7 +86,7 @@ def test_drop__moves_it_to_the_orphans(reason: str, purged: int, shard: Shard) -
     """What cannot be used leaves the schedule, and the orphans say why."""
     (member,) = _leased(shard)
     settlement = Settlement()
-    settlement.drop(member.encode(), reason)
+    settlement.add(Drop(member.encode(), reason))
     assert shard.settle(settlement) == [("dropped", reason)]
     ((_, row),) = list_of(shard.client.xrange(shard.keys.orphans))
     assert row == {b"member": member.encode(), b"reason": reason.encode()}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.settlement import Settlement, read_settled
+from galaxy_notify.model.route import Status, body_of
+from galaxy_notify.redis_state.leases import EventKind, Publish, Settlement, read_settled
 from tests.lua.support.invariants import assert_consistent, assert_counted
 from tests.lua.support.outcomes import outcome, publishing
 from tests.lua.support.seeds import SEEDS
@@ -54,10 +52,10 @@ def test_publish__passes_on_what_traces_it(given: str, shard: Shard) -> None:
     optional = {
         name: "t" if name == given else "" for name in ("request_id", "trace_id", "traceparent")
     }
-    state = shard.route(member).published(WORKER)
-    kind: Any = (KEEP, "", "1", "t.u", *optional.values(), "", state)
-    settlement = Settlement()
-    settlement.publish(member.encode(), (notification_id, NOW, b"p"), kind, route_id)
+    body = body_of(shard.route(member).published(WORKER))
+    kind = EventKind(KEEP, None, True, "t.u", event_id_suffix="", state_body=body, **optional)
+    event = Publish(member.encode(), route_id, notification_id, NOW, b"p", kind)
+    settlement = Settlement([event])
     assert shard.words(settlement) == ["published"]
     ((_, fields),) = shard.events()
     assert fields.keys() & optional.keys() == {given}
@@ -88,11 +86,10 @@ def test_publish__moves_opaque_bytes(shard: Shard) -> None:
     (member,) = _leased(shard)
     notification_id, route_id = split(member)
     payload = bytes(range(256)) * 20
-    state = shard.route(member).published(WORKER)
-    kind: Any = (KEEP, "", "1", "t", "", "", "", "", state)
-    settlement = Settlement()
-    settlement.publish(member.encode(), (notification_id, NOW, payload), kind, route_id)
-    shard.settle(settlement)
+    body = body_of(shard.route(member).published(WORKER))
+    kind = EventKind(KEEP, None, True, "t", "", "", "", "", body)
+    event = Publish(member.encode(), route_id, notification_id, NOW, payload, kind)
+    shard.settle(Settlement([event]))
     assert shard.events()[0][1]["payload_bytes"] == payload
 
 

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import dead_rows, leases
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.leases import Settlement
 from tests.lua.support.injection import refuse_nth
 from tests.lua.support.invariants import (
     assert_at_rest,
@@ -56,7 +57,7 @@ class Story:
         routes = [f"{self.random.choice(_CHANNELS)}:u{user}" for user in users]
         due = self.shard.now + self.random.choice((0, 0, 0, 3_000))
         item = new(self._numbers, routes, due=due, born_cancelled=self.random.random() < 0.1)
-        return calls.accept(self.shard.keys, [item])
+        return accept(self.shard.keys, [item])
 
     def _claim(self) -> Call:
         self._numbers += 1
@@ -67,7 +68,7 @@ class Story:
         self._claimed.append((channel, token, []))
         alone = self.random.random() < 0.2
         now = self.shard.now
-        return calls.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
+        return leases.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
 
     def _settle(self) -> Call | None:
         """Settle a claim, early or far too late, as its worker read it."""
@@ -95,12 +96,12 @@ class Story:
     def _revive(self) -> Call | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "replay") for m in dead[:3]]
-        return calls.replay(self.shard.keys, changes) if changes else None
+        return dead_rows.replay(self.shard.keys, changes) if changes else None
 
     def _purge(self) -> Call | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "purge") for m in dead[:1]]
-        return calls.purge(self.shard.keys, changes, KEEP) if changes else None
+        return dead_rows.purge(self.shard.keys, changes, KEEP) if changes else None
 
     def _again(self) -> Call | None:
         """Send an earlier call once more, as whoever lost its answer does."""

@@ -65,6 +65,7 @@ def test_model__agrees_with_every_server(client_of: Callable[[], redis.Redis]) -
     _run(machine_on(client_of), examples(15, 60), quick=True)
 
 
+# Where an imitation will do: docs/decisions/0013-fakeredis-for-quick-tests-only.md
 def test_model__agrees_with_an_imitation(fake: Callable[[], redis.Redis]) -> None:
     """Every script runs where nothing but the language and the commands are there."""
     _run(machine_on(fake), examples(8, 30), quick=True)

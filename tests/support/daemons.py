@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.encoders import ROUND
-from tests.support.program import PROGRAM, ROOT, environment
+from tests.support.program import FAILING_PROGRAM, PROGRAM, ROOT, environment
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
 
@@ -60,10 +60,11 @@ class DaemonProcess:
 
     def start(self) -> None:
         """Start the process, again if need be."""
+        program = FAILING_PROGRAM if "GN_FAILPOINTS" in self.variables else PROGRAM
         with self.log.open("ab") as log:
             self._begun_at = log.tell()
             self.process = subprocess.Popen(
-                [*PROGRAM, "--config", str(self.config), *self._options, self._command],
+                [*program, "--config", str(self.config), *self._options, self._command],
                 cwd=ROOT,
                 env=environment(self.server, **self.variables),
                 stdin=subprocess.DEVNULL,

@@ -14,21 +14,23 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import Failure, Route, accepted, decode_route
+from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import leases
+from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.settlement import Settlement
+from tests.support.records import encode_notification
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
 ACTOR = "cli:ann@desk"
 WORKER = "host-1-abcd"
 ROUTES = ("push:u1",)
-_LIMITS = calls.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
+_LIMITS = leases.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
 
 
 _CONTENT = msgpack.packb({"severity": "info", "data": {"turn": 12}})
@@ -85,9 +87,9 @@ class Graveyard:
             ),
             b"12345678",
         )
-        groups = [calls.Group(accepted(None), routes)]
-        new = calls.NewNotification(made, record, groups, 1000)
-        run_sync(self.client, calls.accept(self.layout.keys_for(made), [new]))
+        groups = [Group(initial_state(None), routes)]
+        new = NewNotification(made, record, 1000, groups)
+        run_sync(self.client, accept(self.layout.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
@@ -97,19 +99,19 @@ class Graveyard:
             settlement = Settlement()
             for member in claimed.members:
                 state = decode_route(member.state)
-                settlement.bury(member.member, state.buried(WORKER, failure, attempt=True))
+                settlement.add(Bury(member.member, state.buried(WORKER, failure, attempt=True)))
             keys = self.layout.keys(shard)
             run_sync(self.client, settlement.call(keys, channel, claimed.token))
             buried += len(claimed.members)
         return buried
 
-    def claim(self, channel: str, shard: int) -> calls.Claim | None:
+    def claim(self, channel: str, shard: int) -> leases.Claim | None:
         """Take what is due under a lease, None where nothing is."""
         self._number += 1
         token = f"{WORKER}:0:30000:{self._number}"
         keys = self.layout.keys(shard)
-        call = calls.claim(keys, channel, token, _LIMITS, alone=False, now=None)
-        claimed = calls.read_claim(run_sync(self.client, call), token)
+        call = leases.claim(keys, channel, token, _LIMITS, alone=False, now=None)
+        claimed = leases.read_claim(run_sync(self.client, call), token)
         return claimed if claimed.members else None
 
     def state(self, member: str) -> bytes | None:

@@ -11,7 +11,7 @@ import msgpack
 import redis
 
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
-from galaxy_notify.gateway.handling import Handler
+from galaxy_notify.gateway.handler import Handler
 from galaxy_notify.redis_client.connection import async_client
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group import GroupMember

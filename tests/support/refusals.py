@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from galaxy_notify.model.route import Status, decode_route
+from galaxy_notify.model.route import Status, body_of, decode_route
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import DeadChange, RouteChange
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import calls, dead_rows
+from galaxy_notify.redis_state.calls import RouteChange
+from galaxy_notify.redis_state.dead_rows import DeadChange
+from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settlement
 from tests.support.dead import PLAIN, Graveyard
 
 
@@ -20,14 +21,14 @@ def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
 def _replayed(yard: Graveyard, member: str) -> str:
     after = yard.route(member).replayed("someone")
     keys = yard.layout.keys(0)
-    run_sync(yard.client, calls.replay(keys, [_changes(yard, member, after)]))
+    run_sync(yard.client, dead_rows.replay(keys, [_changes(yard, member, after)]))
     return "gone"
 
 
 def _purged(yard: Graveyard, member: str) -> str:
     after = yard.route(member).purged("someone")
     keys = yard.layout.keys(0)
-    run_sync(yard.client, calls.purge(keys, [_changes(yard, member, after)], 60_000))
+    run_sync(yard.client, dead_rows.purge(keys, [_changes(yard, member, after)], 60_000))
     return "gone"
 
 
@@ -40,7 +41,7 @@ def _leased(yard: Graveyard, member: str) -> str:
 def _failed(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     state = yard.route(member).failed("worker", PLAIN.failure)
-    settlement.retry(member.encode(), state, 60_000)
+    settlement.add(Retry(member.encode(), state, 60_000))
     run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
     assert yard.route(member).status is Status.FAILED
     return "gone"
@@ -50,9 +51,10 @@ def _published(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     made, _, route_id = member.partition("/")
     route = yard.route(member)
-    kind = (60_000, "", "", "game.ready", "", "", "", "#2", route.published("worker"))
-    event = (made, route.due_at_ms, b"payload")
-    settlement.publish(member.encode(), event, kind, route_id)
+    body = body_of(route.published("worker"))
+    kind = EventKind(60_000, None, False, "game.ready", "", "", "", "#2", body)
+    event = Publish(member.encode(), route_id, made, route.due_at_ms, b"payload", kind)
+    settlement.add(event)
     run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
     assert yard.route(member).status is Status.PUBLISHED
     return "gone"

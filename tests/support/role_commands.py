@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from galaxy_notify import Notifier
+from galaxy_notify import Inspector, Notifier
 from galaxy_notify.operations import bench
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.reading import read_all
@@ -46,6 +46,18 @@ def looks(stage: Stage) -> Iterator[None]:
     stage.cli("list", "--state", "pending")
     stage.cli("show", waiting.partition("/")[0])
     stage.cli("show", member)
+    with Inspector.from_url(stage.url) as inspector:
+        inspector.status()
+
+
+@step(Role.OPERATOR, Role.READER)
+def looks_from_a_program(stage: Stage) -> Iterator[None]:
+    _, member = _worked(stage)
+    yield
+    with Inspector.from_url(stage.url) as inspector:
+        inspector.list(state="open")
+        assert inspector.show(member) is not None
+        assert len(inspector.dead_letters(since="1h").items) > 0
 
 
 @step(Role.OPERATOR, Role.READER)

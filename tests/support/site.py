@@ -11,7 +11,7 @@ from galaxy_notify.model.ids import event_id, split_member
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import names, script
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows, leases
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.settings import Settings, settings_from
@@ -91,19 +91,21 @@ class Site(Graveyard):
         assert receipt.notification_id is not None
         return receipt.notification_id
 
-    def claim_alone(self) -> calls.Claim:
+    def claim_alone(self) -> leases.Claim:
         """Take one suspect under a lease."""
         token = f"host-1-abcd:9:30000:{self.now()}"
-        limits = calls.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
-        call = calls.claim(self.keys, "push", token, limits, alone=True, now=None)
-        return calls.read_claim(run_sync(self.client, call), token)
+        limits = leases.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
+        call = leases.claim(self.keys, "push", token, limits, alone=True, now=None)
+        return leases.read_claim(run_sync(self.client, call), token)
 
     def replay(self, member: str) -> None:
         """Send a dead letter on its way again."""
         notification_id, _, route_id = member.partition("/")
         before, after = self.state(member) or b"", self.route(member).replayed("me")
-        change = calls.DeadChange(notification_id, route_id, before, after)
-        assert calls.words(run_sync(self.client, calls.replay(self.keys, [change]))) == ["replayed"]
+        change = dead_rows.DeadChange(notification_id, route_id, before, after)
+        assert calls.words(run_sync(self.client, dead_rows.replay(self.keys, [change]))) == [
+            "replayed"
+        ]
 
     def now(self) -> int:
         """Return the server's clock in ms."""

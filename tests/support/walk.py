@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import click
 
-from galaxy_notify.cli import ending, main
-from galaxy_notify.cli.group import COMMANDS, cli
+from galaxy_notify.cli import exits, main
+from galaxy_notify.cli.group import cli
 
 _ID: Final = "0" * 32
 #: What each command needs to be asked something; commands that serve until a signal are not here.
@@ -114,9 +114,9 @@ def _run(words: list[str], condition: str, report: Path) -> None:
     def internal(error: BaseException, debug: bool) -> int:
         del debug
         report.write_text("".join(traceback.format_exception(error)))
-        return int(ending.Exit.FAILED)
+        return int(exits.Exit.FAILED)
 
-    ending._internal = internal
+    exits._internal = internal
     sys.argv = ["galaxy-notify", *words]
     CONDITIONS[condition]()
     try:
@@ -129,9 +129,7 @@ def _run(words: list[str], condition: str, report: Path) -> None:
 
 
 def _walk(condition: str, folder: Path) -> None:
-    for section in COMMANDS.values():
-        for name in section:
-            import_module(f"galaxy_notify.cli.{'pause' if name == 'resume' else name}")
+    # The commands themselves are loaded: their names were compared.
     for name in ("intake.notifier", "redis_state.place", "settings", "operations.dead_letters"):
         import_module(f"galaxy_notify.{name}")
     for number, (name, arguments) in enumerate(ARGUMENTS.items()):

@@ -9,13 +9,19 @@ import pytest
 
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_state.calls import Claim, ClaimedMember, ClaimLimits
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.leases import Claim, ClaimedMember
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.telemetry import Telemetry
+from tests.support.worker import publisher_state
 
-_LIMITS = ClaimLimits(members=8, ttl_ms=30_000, bytes=1 << 20, record_bytes=1 << 18, hold_at=0)
+
+def _claimer_on(store: object) -> Claimer:
+    state = ShardState(publisher_state(), Keys("gn", 0))
+    reporter = Reporter(Telemetry.off(), state.keys, "host-1-abcd", 8)
+    return Claimer(cast(Store, store), state, reporter)
 
 
 class _Unheard:
@@ -30,21 +36,21 @@ class _Unheard:
             raise RedisFault(Fault("timeout", Remedy.RETRY, "Timeout reading"))
         return Claim("claimed", token, 1, members=[ClaimedMember(b"m", b"s")])
 
-    async def beat(self, *_: Any) -> None:
+    async def identify(self, *_: Any) -> None:
         pass
 
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_claim__tells_whether_it_was_asked_again(lost: int) -> None:
     """One that may arrive twice is told from one that cannot."""
-    reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
-    claimer = Claimer(cast(Store, _Unheard(lost)), reporter, ["push"], _LIMITS, 1000)
+    claimer = _claimer_on(_Unheard(lost))
 
     async def claims() -> list[bool]:
         for _ in range(lost):
             with pytest.raises(RedisFault):
                 await claimer.claim(0)
-        return [(await claimer.claim(0)).claim.asked_again for _ in range(2)]
+        batches = [(await claimer.claim(0)).batch for _ in range(2)]
+        return [batch.claim.asked_again for batch in batches if batch is not None]
 
     assert asyncio.run(claims()) == [bool(lost), False]
 
@@ -59,7 +65,7 @@ class _SlowlyBeaten:
     async def claim(self, _: str, token: str, *__: Any, **___: Any) -> Claim:
         return Claim("idle", token, 1)
 
-    async def beat(self, *_: Any) -> None:
+    async def identify(self, *_: Any) -> None:
         self.beats += 1
         self.asked.set()
         if self.beats == 1:
@@ -68,15 +74,14 @@ class _SlowlyBeaten:
 
 def test_claim__writes_after_a_fault_whatever_is_answered_late() -> None:
     """A beat from before the fault does not spare the next claim its own: it proves the primary."""
-    reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
     store = _SlowlyBeaten()
-    claimer = Claimer(cast(Store, store), reporter, ["push"], _LIMITS, 1000)
+    claimer = _claimer_on(store)
 
     async def run() -> None:
         await claimer.claim(0)
         late = asyncio.create_task(claimer.claim(0))
         await store.asked.wait()
-        await claimer.recover(RedisFault(Fault("connection", Remedy.RETRY, "gone")))
+        await claimer.on_error(RedisFault(Fault("connection", Remedy.RETRY, "gone")))
         store.answer.set()
         await late
         await claimer.claim(1)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import cast
-
 import pytest
-import redis
-import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.joining import read_deployment, read_deployment_sync
+from galaxy_notify.redis_state.joining import read_deployment
 
 DAY = 86_400_000
 
@@ -35,16 +30,8 @@ def test_keep_ms__is_no_shorter_than_any_cooldown_that_it_may_tell_of() -> None:
 def test_deployment__of_a_garbled_reply_is_a_fault_and_no_crash(reply: object) -> None:
     """What a link has garbled is asked for again; it ends no daemon that is about to start."""
 
-    class Garbled:
-        def hmget(self, *_: object) -> object:
-            return reply
-
-    class AsyncGarbled:
-        async def hmget(self, *_: object) -> object:
-            return reply
-
+    reading = read_deployment("gn")
+    next(reading)
     with pytest.raises(RedisFault) as error:
-        read_deployment_sync(cast(redis.Redis, Garbled()), "gn")
+        reading.send([reply])
     assert (error.value.fault.code, error.value.fault.remedy) == ("reply", Remedy.RESOLVE)
-    with pytest.raises(RedisFault):
-        asyncio.run(read_deployment(cast(redis.asyncio.Redis, AsyncGarbled()), "gn"))

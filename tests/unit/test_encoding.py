@@ -24,10 +24,10 @@ from galaxy_notify.model.intent import pack_content
 from galaxy_notify.model.notification import (
     Notification,
     decode_notification,
-    encode_notification,
     payload_bytes,
 )
 from galaxy_notify.model.route import Route, Status
+from tests.support.records import encode_notification
 
 ID = "0" * 32
 NOW = 1_700_000_000_000

@@ -1,4 +1,4 @@
-"""The gate of a shard: who may be inside together."""
+"""The gate of a process: who may be inside together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from galaxy_notify.publishing.gate import Gate
+from galaxy_notify.publishing.state import ExclusiveGate
 from tests.support.wait import HANG_S
 
 
@@ -14,20 +14,20 @@ def test_gate__lets_many_in_or_one_alone() -> None:
     """Who is to be alone waits for those inside, and those who come then wait for it."""
     order: list[str] = []
 
-    async def together(name: str, gate: Gate, leave: asyncio.Event) -> None:
+    async def together(name: str, gate: ExclusiveGate, leave: asyncio.Event) -> None:
         async with gate.shared():
             order.append(f"{name} in")
             await leave.wait()
             order.append(f"{name} out")
 
-    async def alone(name: str, gate: Gate) -> None:
-        async with gate.alone():
+    async def alone(name: str, gate: ExclusiveGate) -> None:
+        async with gate.exclusive():
             order.append(f"{name} in")
             await asyncio.sleep(0)
             order.append(f"{name} out")
 
     async def main() -> None:
-        gate, leave = Gate(), asyncio.Event()
+        gate, leave = ExclusiveGate(), asyncio.Event()
         tasks = [asyncio.create_task(together(name, gate, leave)) for name in ("a", "b")]
         await asyncio.sleep(0)
         tasks += [asyncio.create_task(alone(name, gate)) for name in ("x", "y")]
@@ -49,12 +49,12 @@ def test_gate__is_left_by_those_that_fail() -> None:
     """An error inside does not keep the others out."""
 
     async def main() -> None:
-        gate = Gate()
-        for inside in (gate.shared, gate.alone):
+        gate = ExclusiveGate()
+        for inside in (gate.shared, gate.exclusive):
             with pytest.raises(KeyError):
                 async with inside():
                     raise KeyError
-        async with gate.alone():
+        async with gate.exclusive():
             pass
 
     asyncio.run(asyncio.wait_for(main(), HANG_S))

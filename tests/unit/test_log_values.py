@@ -36,8 +36,8 @@ class Fails(Exception):
     __repr__ = __str__
 
 
-def fail() -> None:
-    raise Fails("inner")
+def fail(error: Exception) -> None:
+    raise error
 
 
 class Colour(enum.Enum):
@@ -115,6 +115,24 @@ def test_console__shows_no_control_characters(value: Any) -> None:
     assert rendering._UNSAFE.search(shown[:-1]) is None
 
 
+def test_console__shows_an_exception_on_lines_of_its_own() -> None:
+    """Where it was raised, then what it is, then its causes; its text cannot begin a line."""
+    stream = io.StringIO()
+    configure_logs("debug", "console", stream)
+    error = ValueError("bad\nvalue")
+    error.__cause__ = Fails("x")
+    try:
+        fail(error)
+    except ValueError:
+        get_logger("test").exception("something failed")
+    event, outer, inner, described, cause = stream.getvalue().splitlines()
+    assert event.endswith("something failed component=test")
+    assert re.fullmatch(r"  unit/test_log_values\.py:\d+ test_console.*", outer)
+    assert re.fullmatch(r"  unit/test_log_values\.py:\d+ fail", inner)
+    assert described == r"  ValueError: bad\nvalue"
+    assert cause == "  caused by Fails: (no description)"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
@@ -166,7 +184,7 @@ def test_exception__is_told_without_source_lines(lines: Lines) -> None:
     """An exception is fields: type, short message, frames and causes; no code, no locals."""
     try:
         try:
-            fail()
+            fail(Fails("inner"))
         except Fails as inner:
             raise ValueError("x" * 900) from inner
     except ValueError:

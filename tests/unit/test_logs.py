@@ -14,6 +14,7 @@ import pytest
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from galaxy_notify.telemetry.lines import LineWriter
 from galaxy_notify.telemetry.logs import LibraryHandler, configure_logs, get_logger
@@ -96,6 +97,49 @@ def test_capture__works_for_tests(lines: Lines) -> None:
         {"event": "something happened", "shard": 1, "component": "test", "log_level": "info"}
     ]
     assert lines() == []
+
+
+def test_processor__of_the_program_stands_before_ours(lines: Lines) -> None:
+    """The chain is structlog's: what a program puts before it sees, and changes, every event."""
+
+    def own(_logger: object, _method: str, event: EventDict) -> EventDict:
+        if event["event"] == "of no interest":
+            raise structlog.DropEvent
+        return {**event, "host": "h1"}
+
+    structlog.configure(processors=[own, *structlog.get_config()["processors"]])
+    get_logger("test").info("of no interest")
+    get_logger("test").info("something happened", shard=1)
+    logging.getLogger("some.package").warning("cannot export")
+    assert [(line["event"], line["host"]) for line in lines()] == [
+        ("something happened", "h1"),
+        ("cannot export", "h1"),
+    ]
+
+
+def test_processor__of_the_program_stays_at_a_reload(capfd: Any) -> None:
+    """Configured again, the chain still begins with what the program put there."""
+
+    def own(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {**event, "host": "h1"}
+
+    structlog.configure(processors=[own, *structlog.get_config()["processors"]])
+    configure_logs("info", "json")
+    get_logger("test").info("something happened")
+    assert json.loads(capfd.readouterr().err)["host"] == "h1"
+
+
+def test_processor__that_fails_does_not_stop_the_work(lines: Lines) -> None:
+    """A processor that raises costs the line its fields; its caller goes on."""
+
+    def broken(_logger: object, _method: str, event: EventDict) -> EventDict:
+        raise KeyError(event["event"])
+
+    structlog.configure(processors=[broken, *structlog.get_config()["processors"]])
+    get_logger("test").error("something happened")
+    (line,) = lines()
+    assert (line["event"], line["level"]) == ("log line unprintable", "error")
+    assert line["about"] == "something happened"
 
 
 def test_pipe__stuck_reader_drops_lines_and_is_told_after() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from galaxy_notify.errors import InvalidIntent
-from galaxy_notify.intake import planning, plans
-from galaxy_notify.intake.plans import Planner, is_heavy
+from galaxy_notify.intake import plan as plan_module
+from galaxy_notify.intake.planner import Planner, is_heavy
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake_stream import batch as intent_batch
 from galaxy_notify.intake_stream.batch import read_batch
@@ -46,15 +46,15 @@ def test_plans__of_what_is_heavy_are_made_beside_the_loop(monkeypatch: pytest.Mo
     """The loop's own thread plans what is light only."""
     threads: list[threading.Thread] = []
 
-    def plan_of(*_: object) -> Receipt:
+    def planned(*_: object) -> Receipt:
         threads.append(threading.current_thread())
         return Receipt(None, "refused")
 
-    monkeypatch.setattr(plans, "plan_of", plan_of)
+    monkeypatch.setattr(plan_module, "_plan_or_refusal", planned)
     deployment = Deployment.from_settings(settings_from({}))
 
     async def run(values: list[Any]) -> None:
-        list(await Planner().plans_of(values, deployment))
+        list(await Planner().plans_of(values, deployment, 0))
 
     asyncio.run(run([LIGHT]))
     asyncio.run(run([LIGHT | {"data": {"x": DEEP}}]))
@@ -89,11 +89,11 @@ def test_entries__of_many_bytes_are_read_beside_the_loop(monkeypatch: pytest.Mon
 
 def test_size__is_checked_before_what_is_costly(monkeypatch: pytest.MonkeyPatch) -> None:
     """A payload over the limit is neither sorted nor digested."""
-    monkeypatch.setattr(planning, "canonical_content", lambda *_: pytest.fail("it was sorted"))
+    monkeypatch.setattr(plan_module, "canonical_content", lambda *_: pytest.fail("it was sorted"))
     deployment = Deployment.from_settings(settings_from({}))
     intent = Intent(**LIGHT | {"data": {"x": [1] * 300_000}})
     with pytest.raises(InvalidIntent) as raised:
-        planning.plan(intent, deployment, 10**12, "")
+        plan_module.plan(intent, deployment, 10**12, "")
     assert raised.value.code == "too_large"
 
 

@@ -17,11 +17,11 @@ import pytest
 from pydantic import BaseModel
 
 import galaxy_notify
-from galaxy_notify import errors, gateway, settings
+from galaxy_notify import errors, gateway, inspector, settings
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
-from galaxy_notify.http.problems import Problem
+from galaxy_notify.http.responses import Problem
 from galaxy_notify.intake import receipts, unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.json_data import UnfitData
@@ -34,6 +34,20 @@ from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 RECEIPT = receipts.Receipt("a" * 32, "accepted", 2, 1)
 REFUSED = receipts.refused(InvalidIntent("type", "must match"))
 INTENT = {"type": "t", "producer": "p", "recipients": ["u1"], "data": {"turn": [1, {"a": None}]}}
+LINE = inspector.HistoryLine(1, "retried", "w", 1, "payload_encoding_failed", "no", "")
+FAILURE = inspector.Failure("payload_encoding_failed", "no", 1)
+LEASE = inspector.Lease("w", 1, 0)
+ROUTE = inspector.Route("push:u1", "failed", 1, 1, 8, 1, LEASE, FAILURE, "", "why", (LINE,))
+LISTED = inspector.ListedNotification(
+    *("a" * 32, "t", "p", "info", 1, 1, 1, None, 1, 1, False, 1, "failed", {"failed": 1})
+)
+DEAD = inspector.DeadLetter("a/push:u1", "push", "u1", "t", "p", "record_corrupt", "", 1, 1, 1, "w")
+CHANNEL = inspector.ChannelStatus(1, 1, 0, 0.0, 0, 0, paused=False, paused_s=None, paused_shards=0)
+GROUP = inspector.GroupStatus(None, 1, 0.5, 0, 7)
+STREAM = inspector.StreamStatus(1, 10, holding=False, groups={"g": GROUP}, held_s=None)
+WORKER = inspector.Worker("w", "host", 1, "0.1.0", 1, 2, "working")
+SERVER = inspector.Server("redis", "7.0.15")
+REDIS = inspector.RedisStatus("taken", None, 5)
 SETTINGS = settings.settings_from({"redis": {"password": "secret"}})
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
@@ -60,6 +74,15 @@ VALUES: list[Any] = [
     receipts.Rescheduled(1, 2),
     gateway.Event("e", "u1", "t", b"{}", "", "", "", "s", "1-1", 0, 1),
     gateway.ConsumerOptions(concurrency=2),
+    *(LINE, FAILURE, LEASE, ROUTE, LISTED, DEAD, CHANNEL, GROUP, STREAM, WORKER, SERVER, REDIS),
+    inspector.ShownNotification(
+        *("a" * 32, "t", "p", "info", 1, 1, None, "", "", 1, None, 1, (ROUTE,), {"type": "t"})
+    ),
+    inspector.NotificationPage((LISTED,), "next"),
+    inspector.DeadLetterPage((DEAD,), None),
+    inspector.Status(
+        1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS
+    ),
     BackgroundOptions(capacity=5, on_refused=print),
     Stats(enqueued=3, queued=3, dropped={"full": 0}),
     Closed(Stats(enqueued=1, queued=1)),
@@ -71,11 +94,14 @@ VALUES: list[Any] = [
     SETTINGS,
     *(getattr(SETTINGS, name) for name in type(SETTINGS).model_fields),
 ]
-NOT_COPIED = ("AsyncNotifier", "BackgroundNotifier", "GatewayConsumer", "Notifier")
+NOT_COPIED = (
+    *("AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "GatewayConsumer"),
+    *("Inspector", "Notifier"),
+)
 #: Modules whose values a program gets, or makes.
 PUBLIC = (
     *("intake.receipts", "intake.tally", "intake.background_options"),
-    *("gateway.event", "gateway.options"),
+    *("gateway.event", "gateway.options", "inspector.values"),
     *("model.intent", "model.user_preferences", "operations.list_filter"),
 )
 #: Values of ours in these modules that no program gets.

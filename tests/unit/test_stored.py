@@ -11,10 +11,10 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.notification import (
     Notification,
     decode_notification,
-    encode_notification,
     payload_bytes,
 )
-from galaxy_notify.model.route import Route, Status, accepted, asked, decode_route
+from galaxy_notify.model.route import Route, Status, decode_route, initial_state
+from tests.support.records import encode_notification
 
 ID = "0123456789abcdef" * 2
 NOW = 1_700_000_000_000
@@ -106,17 +106,17 @@ def test_payload__of_forged_content_is_corrupt(content: bytes, created: int) -> 
 
 def test_state__is_empty_until_something_happens() -> None:
     """A new route costs its head alone; one with limits of its own keeps them."""
-    new = asked(accepted(None), NOW, None)
+    new = initial_state(None, NOW)
     assert len(new) == 28
     assert decode_route(new) == Route(Status.PENDING, NOW, 0)
-    limited = decode_route(asked(accepted(3), NOW, None))
+    limited = decode_route(initial_state(3, NOW))
     assert limited == Route(Status.PENDING, NOW, 0, max_attempts=3)
-    gone = decode_route(asked(accepted(3), None, 1000))
-    assert gone == Route(Status.CANCELLED, 0, 1000, max_attempts=3)
+    gone = decode_route(initial_state(3, None, cancelled=True))
+    assert gone == Route(Status.CANCELLED, 0, 0, max_attempts=3)
 
 
 @pytest.mark.parametrize("size", [1, 15, 27])
 def test_state__that_is_cut_short_is_corrupt(size: int) -> None:
     """A head that ends early is not taken for one with an early due time."""
     with pytest.raises(Corrupt):
-        decode_route(asked(accepted(None), NOW, None)[:size])
+        decode_route(initial_state(None, NOW)[:size])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.model.route import Failure, Route, Status
-from galaxy_notify.publishing.batch import Item
+from galaxy_notify.publishing.batch import Decision
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.settlement import Settled
+from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settled
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.summary import Summary
 from tests.support.telemetry import json_logs
+
+_KIND = EventKind(0, None, True, "t", "", "", "", "", b"")
+_EVENT = Publish(b"m", b"push:u", "m", 0, b"", _KIND)
 
 
 def test_summary__is_due_once_a_second() -> None:
@@ -45,7 +48,7 @@ def test_reporter__sums_up_what_was_settled(monkeypatch: pytest.MonkeyPatch) -> 
         reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
         for number in range(100):
             channel = ("push", "email")[number % 2]
-            item = Item(b"m", "publish", None, Route(Status.PENDING, 1_999_000, 0))
+            item = Decision(_EVENT, None, Route(Status.PENDING, 1_999_000, 0))
             reporter.settled(channel, [item], _settled(Answer("published", "1-1")))
         reporter.log_sums(at_end=True)
         told = [line for line in lines() if line["event"] == "batch settled"]
@@ -64,7 +67,8 @@ def test_reporter__tells_of_each_failure() -> None:
         reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
         failure = Failure("payload_encoding_failed", "no codec")
         items = [
-            Item(b"m%d" % n, "retry", None, Route(Status.PENDING, 0, 0), failure) for n in (1, 2)
+            Decision(Retry(b"m%d" % n, b"", 1000), None, Route(Status.PENDING, 0, 0), failure)
+            for n in (1, 2)
         ]
         answers = [Answer("retried", "2001000"), Answer("retried", "2002000")]
         reporter.settled("push", items, _settled(*answers))

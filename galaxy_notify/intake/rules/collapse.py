@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from galaxy_notify.intake.planning import Plan
-from galaxy_notify.intake.rules.recipients import Batch, Recipient, ask, batches
+from galaxy_notify.intake.plan import Plan
+from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, query
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.model.stored import readable_record, readable_route
@@ -30,10 +30,10 @@ _TRIES: Final = 3
 Superseded = dict[str, dict[str, str]]
 
 
-def note_newest(
-    layout: Layout, recipients: Iterable[Recipient], *, note: bool = True
+def record_newest(
+    layout: Layout, recipients: Iterable[Recipient], *, record: bool = True
 ) -> Flow[list[tuple[Recipient, Order]]]:
-    """Note which notification is the newest by its collapse key, or only look."""
+    """Record which notification is the newest by its collapse key, or only look."""
     keyed = [one for one in recipients if one.part.plan.collapses]
     plans = {_key_of(one.part.plan): one.part.plan for one in keyed}
 
@@ -41,10 +41,10 @@ def note_newest(
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((one.user, one.part.name) for one in batch.recipients)
-        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=note)
+        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
     found = batches(layout, keyed, lambda one: _key_of(one.part.plan), MOST_USERS)
-    return (yield from ask(found, call, collapsed))
+    return (yield from query(found, call, collapsed))
 
 
 def _key_of(plan: Plan) -> str:
@@ -58,7 +58,7 @@ def supersede(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
     What became older while it was accepted takes itself back, if a newer one is there: one that
     comes later does that then. Raises `RedisFault`; asked again it goes on.
     """
-    found = yield from note_newest(layout, recipients, note=False)
+    found = yield from record_newest(layout, recipients, record=False)
     there = yield from _there(layout, {part for _, order in found for part in order.newer})
     left: Superseded = {}
     for one, order in found:

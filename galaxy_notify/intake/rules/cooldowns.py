@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from galaxy_notify.intake.rules.recipients import Batch, Recipient, ask, batches
+from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, query
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
@@ -34,20 +34,20 @@ _ACCEPTED_AFTER_MS: Final = 60_000
 _FIELDS_PER_READ: Final = 1000
 
 
-def cool(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
-    """Reserve the cooldown for whoever is to be told, and note where others hold it."""
+def apply_cooldown(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
+    """Reserve the cooldown of each recipient to notify, and note which notifications hold it."""
     deployment = layout.deployment
     if not deployment.has_cooldowns:
         return
-    cooled = [one for one in recipients if one.is_told and deployment.cooldown_of(one.kind)]
+    cooled = [one for one in recipients if one.will_deliver and deployment.cooldown_of(one.kind)]
     yield from _reserve(layout, cooled)
-    held = [one for one in cooled if one.held]
+    held = [one for one in cooled if one.blocked_by]
     void = yield from _undelivered(layout, held)
     yield from _reserve(layout, void)
 
 
 def _reserve(layout: Layout, recipients: Sequence[Recipient]) -> Flow[None]:
-    """Ask for the reservations; what was *held* is taken over, unless it is another's by now."""
+    """Ask for the reservations; what blocks one is taken over, unless it changed by now."""
 
     def call(batch: Batch) -> Call:
         items = [_reservation(one) for one in batch.recipients]
@@ -55,14 +55,14 @@ def _reserve(layout: Layout, recipients: Sequence[Recipient]) -> Flow[None]:
         return reserve(batch.keys, batch.alike, cooldown_ms, items)
 
     found = batches(layout, recipients, lambda one: one.kind, MOST_USERS)
-    for one, held in (yield from ask(found, call, reserved)):
-        one.held = held
+    for one, held in (yield from query(found, call, reserved)):
+        one.blocked_by = held
 
 
 def _reservation(one: Recipient) -> Reservation:
     due_ms = one.part.plan.intent.due_at_ms or 0
     first = min(delivery.deferred_to_ms or due_ms for delivery in one.verdict.deliveries)
-    return Reservation(one.user, one.part.name, one.rank, first, one.held)
+    return Reservation(one.user, one.part.name, one.rank, first, one.blocked_by)
 
 
 def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipient]]:
@@ -71,7 +71,7 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
         return []
     by_part: dict[str, list[tuple[Recipient, Holder]]] = {}
     for one in held:
-        for holder in _holders(one.held):
+        for holder in _holders(one.blocked_by):
             by_part.setdefault(holder.part, []).append((one, holder))
     size = max(1, _FIELDS_PER_READ // len(layout.deployment.channels))
     questions = [
@@ -85,7 +85,7 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
     for (_, some), reply in zip(questions, replies, strict=True):
         void += _void(some, sound_or(reply, [None]), now_ms)
     found = Counter(map(id, void))
-    return [one for one in held if found[id(one)] == len(_holders(one.held))]
+    return [one for one in held if found[id(one)] == len(_holders(one.blocked_by))]
 
 
 def _holders(held: bytes) -> list[Holder]:

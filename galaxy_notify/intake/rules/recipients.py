@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
-from galaxy_notify.intake.planning import Plan
-from galaxy_notify.model.ids import part_id
+from galaxy_notify.intake.plan import Part, Plan
 from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, sound
@@ -21,28 +20,19 @@ _NOTHING: Final = Stored()
 _UNDECIDED: Final = Verdict()
 
 
-class Part(NamedTuple):
-    """Part *number* of what is planned, counted from 1."""
-
-    plan: Plan
-    number: int
-
-    @property
-    def name(self) -> str:
-        """Return the id that it will have."""
-        return part_id(self.plan.notification_id, self.number)
-
-
 @dataclass(slots=True)
 class Recipient:
-    """A user, what is asked for, and what was found out; *held* is a cooldown that holds."""
+    """A user, what is asked for, and what rules have found out so far.
+
+    *blocked_by* are the notifications that hold its cooldown, as the script names them.
+    """
 
     part: Part
     user: str
     asked: Asked
     stored: Stored = _NOTHING
     verdict: Verdict = _UNDECIDED
-    held: bytes = b""
+    blocked_by: bytes = b""
 
     @property
     def kind(self) -> str:
@@ -55,9 +45,9 @@ class Recipient:
         return SEVERITIES.index(self.part.plan.intent.severity)
 
     @property
-    def is_told(self) -> bool:
+    def will_deliver(self) -> bool:
         """Tell whether any channel delivers."""
-        return bool(self.verdict.deliveries) and not self.held
+        return bool(self.verdict.deliveries) and not self.blocked_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +63,7 @@ def recipients_of(part: Part) -> Iterator[Recipient]:
     """Return each recipient of a part once, with the channels that are asked for."""
     plan = part.plan
     channels: dict[str, tuple[str, ...]] = {}
-    for route in plan.candidates(part.number):
+    for route in part.requested_routes:
         channel, _, user = route.partition(":")
         channels[user] = (*channels.get(user, ()), channel)
     asked: dict[tuple[str, ...], Asked] = {}
@@ -99,7 +89,7 @@ def _asked(plan: Plan, channels: tuple[str, ...]) -> Asked:
 def batches(
     layout: Layout, recipients: Iterable[Recipient], alike: Callable[[Recipient], str], most: int
 ) -> list[Batch]:
-    """Sort recipients by their shard and what must be alike, at most so many together."""
+    """Sort recipients by their shard and what must be alike, at most *most* together."""
     found: dict[tuple[int, str], list[Recipient]] = {}
     for one in recipients:
         found.setdefault((layout.keys_of_user(one.user).shard, alike(one)), []).append(one)
@@ -110,7 +100,7 @@ def batches(
     ]
 
 
-def ask(
+def query(
     found: Sequence[Batch], call: Callable[[Batch], Call], read: Callable[[Any, int], Sequence[T]]
 ) -> Flow[list[tuple[Recipient, T]]]:
     """Run a call for each batch in one round trip; return what it says of each recipient.
@@ -121,9 +111,9 @@ def ask(
         return []
     asked = [call(batch) for batch in found]
     replies = yield asked
-    told: list[tuple[Recipient, T]] = []
+    answers: list[tuple[Recipient, T]] = []
     for batch, made, reply in zip(found, asked, replies, strict=True):
         with as_fault(made.script.name):
             values = read(sound(reply), len(batch.recipients))
-        told += zip(batch.recipients, values, strict=True)
-    return told
+        answers += zip(batch.recipients, values, strict=True)
+    return answers

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 
-from galaxy_notify.model.route import Failure, accepted, decode_route
+from galaxy_notify.model.route import Failure, decode_route, initial_state
 from tests.faults.support.aof import Command, Transition
 from tests.faults.support.checker import Rest
 from tests.faults.support.journal import Journal
@@ -36,13 +36,13 @@ def state(raw: bytes, at: int = DUE, due: int = DUE) -> bytes:
     return raw[:2] + b"%013d%013d" % (at, due) + raw[28:]
 
 
-PENDING = state(accepted(None))
+PENDING = state(initial_state(None))
 _ROUTE = decode_route(PENDING)
 
 
 def published(stream_id: str, worker: str = WORKER) -> bytes:
     """Return the state of the route once its event is in the stream."""
-    return b"1P%013d%013d" % (DUE, DUE) + _ROUTE.published(worker) + stream_id.encode()
+    return state(_ROUTE.published(worker)) + stream_id.encode()
 
 
 def buried(failure_class: str = "payload_encoding_failed", *, attempt: bool = True) -> bytes:

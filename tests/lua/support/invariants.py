@@ -9,10 +9,10 @@ from galaxy_notify.encoding import load_encoder
 from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.publishing.batch import Batch
-from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Claim
+from galaxy_notify.publishing.state import Policy
+from galaxy_notify.redis_state import calls, leases
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.leases import Claim, Settlement
 from tests.lua.support.shard import TTL, Shard, split
 
 CHANNELS = ("push", "email")
@@ -141,10 +141,11 @@ def _claim_and_settle(shard: Shard, policy: Policy, channel: str) -> bool:
 def _settle(shard: Shard, batch: Batch, channel: str, claim: Claim) -> None:
     for member in claim.members:
         batch.add(member)
-    if batch.items:
-        shard.settle(batch.settlement, claim.token, channel)
+    if batch.decisions:
+        settlement = Settlement(decision.outcome for decision in batch.decisions)
+        shard.settle(settlement, claim.token, channel)
     if batch.corrections:
-        shard.run(calls.heal(shard.keys, channel, claim.token, batch.corrections))
+        shard.run(leases.heal(shard.keys, channel, claim.token, batch.corrections))
 
 
 def _escaped(prefix: str) -> str:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from galaxy_notify.model.ids import event_suffix
-from galaxy_notify.model.route import Route, Status, decode_route
-from galaxy_notify.redis_client.scripts import Argument
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.model.route import Route, Status, body_of, decode_route
+from galaxy_notify.redis_state.leases import (
+    Bury,
+    Drop,
+    EventKind,
+    Expire,
+    Outcome,
+    Publish,
+    Release,
+    Retry,
+    Settlement,
+)
 from tests.lua.support.shard import FAILURE, KEEP, WORKER, Shard, split
 
 OUTCOMES = ("publish", "retry", "bury", "expire", "release", "drop")
@@ -24,19 +33,19 @@ def publishing(
     for member in members:
         notification_id, route_id = split(member)
         route = route_or_new(shard, member)
-        kind = (
-            KEEP,
-            "" if expires is None else expires,
-            "1" if _routes_in(shard, member) == 1 else "",
-            "game.ready",
-            "r-1",
-            "",
-            "",
-            event_suffix(route.generation),
-            route.published(WORKER),
+        kind = EventKind(
+            keep_ms=KEEP,
+            expires_at_ms=expires,
+            is_sole=_routes_in(shard, member) == 1,
+            type="game.ready",
+            request_id="r-1",
+            trace_id="",
+            traceparent="",
+            event_id_suffix=event_suffix(route.generation),
+            state_body=body_of(route.published(WORKER)),
         )
-        event = (notification_id, route.due_at_ms, b"payload")
-        made.publish(member.encode(), event, kind, route_id)
+        due = route.due_at_ms
+        made.add(Publish(member.encode(), route_id, notification_id, due, b"payload", kind))
     return made
 
 
@@ -51,16 +60,16 @@ def outcome(
     """Add the named outcome of a member."""
     made = Settlement() if settlement is None else settlement
     route, raw = route_or_new(shard, member), member.encode()
-    add: dict[str, tuple[Argument, ...]] = {
-        "retry": (route.failed(WORKER, FAILURE), 5_000),
-        "bury": (route.buried(WORKER, FAILURE, attempt=True),),
-        "expire": (route.expired(WORKER), KEEP),
-        "release": (),
-        "drop": ("final",),
-    }
     if word == "publish":
         return publishing(shard, member, settlement=made)
-    getattr(made, word)(raw, *add[word])
+    outcomes: dict[str, Outcome] = {
+        "retry": Retry(raw, route.failed(WORKER, FAILURE), 5_000),
+        "bury": Bury(raw, route.buried(WORKER, FAILURE, attempt=True)),
+        "expire": Expire(raw, route.expired(WORKER), KEEP),
+        "release": Release(raw),
+        "drop": Drop(raw, "final"),
+    }
+    made.add(outcomes[word])
     return made
 
 

@@ -9,9 +9,9 @@ from galaxy_notify.fsck.notifications import balance, recount
 from galaxy_notify.fsck.pages import census, survey
 from galaxy_notify.fsck.routes import mend
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Correction
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import calls, dead_rows, leases
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.leases import Correction, Drop, Settlement
 from tests.lua.support import handed_in, user_scenarios
 from tests.lua.support.faults import counted, faults_of
 from tests.lua.support.outcomes import OUTCOMES, outcome, publishing
@@ -42,7 +42,7 @@ def _accept(shard: Shard) -> Call:
         ruled(8, (("push:u1",), None, ""), (("push:u2",), None, "cooldown")),
     ]
     shard.journal |= {f"{item.notification_id}/{r}" for item in items for r in item.routes}
-    return calls.accept(shard.keys, items)
+    return accept(shard.keys, items)
 
 
 def _claim(shard: Shard) -> Call:
@@ -54,7 +54,7 @@ def _claim(shard: Shard) -> Call:
     shard.accept(4, "push:u1", "push:u2")
     shard.client.delete(shard.keys.notification(f"{2:032x}"))
     shard.now += 1000
-    return calls.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=shard.now)
+    return leases.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=shard.now)
 
 
 def _claim_again(shard: Shard) -> Call:
@@ -68,7 +68,7 @@ def _claim_again_fewer(shard: Shard) -> Call:
     """The answer of a claim was lost, and the next is to be a smaller one."""
     shard.run(_claim(shard))
     few = replace(LIMITS, members=2)
-    return calls.claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
+    return leases.claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
 
 
 def _settle(shard: Shard) -> Call:
@@ -82,7 +82,7 @@ def _settle(shard: Shard) -> Call:
     settlement = Settlement()
     for word, member in zip(OUTCOMES, members, strict=True):
         if word == "drop":
-            settlement.drop(member.encode(), "record_missing")
+            settlement.add(Drop(member.encode(), "record_missing"))
         else:
             outcome(shard, word, member, settlement)
     publishing(shard, *group_of[:2], settlement=settlement)
@@ -108,7 +108,7 @@ def _heal(shard: Shard) -> Call:
         Correction(early.encode(), "schedule:push", NOW + 9_000),
         Correction(b"nobody/push:u1", "dead:push", NOW),
     ]
-    return calls.heal(shard.keys, "push", MINE, items)
+    return leases.heal(shard.keys, "push", MINE, items)
 
 
 def _cancel(shard: Shard) -> Call:
@@ -132,14 +132,16 @@ def _replay(shard: Shard) -> Call:
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "replay") for member in members]
     gone = changes[0]._replace(notification_id=split(f"{9:032x}/")[0])
-    return calls.replay(shard.keys, [*changes, gone])
+    return dead_rows.replay(shard.keys, [*changes, gone])
 
 
 def _purge(shard: Shard) -> Call:
     """Two dead letters and one that is none any more."""
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "purge") for member in members]
-    return calls.purge(shard.keys, [*changes, changes[0]._replace(notification_id="gone")], KEEP)
+    return dead_rows.purge(
+        shard.keys, [*changes, changes[0]._replace(notification_id="gone")], KEEP
+    )
 
 
 def _pause(shard: Shard) -> Call:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import dead_rows
 from tests.lua.support.outcomes import outcome
 from tests.lua.support.shard import KEEP, TTL, Shard
 
@@ -52,13 +52,13 @@ def _cancelled(shard: Shard, number: int) -> str:
 
 def _purged(shard: Shard, number: int) -> str:
     member = _dead(shard, number)
-    shard.run(calls.purge(shard.keys, [shard.dead_change(member, "purge")], KEEP))
+    shard.run(dead_rows.purge(shard.keys, [shard.dead_change(member, "purge")], KEEP))
     return member
 
 
 def _replayed(shard: Shard, number: int) -> str:
     member = _dead(shard, number)
-    shard.run(calls.replay(shard.keys, [shard.dead_change(member, "replay")]))
+    shard.run(dead_rows.replay(shard.keys, [shard.dead_change(member, "replay")]))
     return member
 
 

@@ -12,18 +12,23 @@ from typing import Any
 import msgpack
 import redis
 
-from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import Failure, Route, accepted, decode_route, suppressed
+from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Answer, Claim, ClaimLimits, DeadChange, RouteChange
+from galaxy_notify.redis_state import calls, leases
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.calls import Answer, RouteChange
+from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.settlement import (
+from galaxy_notify.redis_state.leases import (
+    Claim,
+    ClaimLimits,
     Settled,
     Settlement,
     read_settled,
 )
+from tests.support.records import encode_notification
 from tests.support.servers import Server
 
 NOW = 1_900_000_000_000
@@ -78,25 +83,29 @@ def new(
     expires: int | None = None,
     filler: int = 0,
     born_cancelled: bool = False,
-) -> calls.NewNotification:
+) -> NewNotification:
     """Return notification *number*, ready to be accepted."""
     made = f"{number:032x}"
     record = packed_record(made, len(routes), expires, filler)
-    groups = [calls.Group(accepted(None), routes, due)]
-    return calls.NewNotification(made, record, groups, KEEP, born_cancelled)
+    groups = [Group(initial_state(None, due, born_cancelled), routes)]
+    return NewNotification(made, record, KEEP, groups)
 
 
 def ruled(
     number: int, *groups: tuple[Sequence[str], int | None, str], born_cancelled: bool = False
-) -> calls.NewNotification:
+) -> NewNotification:
     """Return notification *number* with groups of routes: these, when due, and why skipped."""
     made = f"{number:032x}"
     record = packed_record(made, sum(len(routes) for routes, *_ in groups), None, 0)
     found = [
-        calls.Group(suppressed(reason) if reason else accepted(None), routes, due, reason)
+        Group(
+            skipped_state(reason, due) if reason else initial_state(None, due, born_cancelled),
+            routes,
+            reason,
+        )
         for routes, due, reason in groups
     ]
-    return calls.NewNotification(made, record, found, KEEP, born_cancelled)
+    return NewNotification(made, record, KEEP, found)
 
 
 def split(member: str) -> tuple[str, str]:
@@ -119,9 +128,9 @@ class Shard:
         """Run a script at the shard's time."""
         return run_sync(self.client, at(call, self.now))
 
-    def answers(self, *items: calls.NewNotification) -> list[Answer]:
+    def answers(self, *items: NewNotification) -> list[Answer]:
         """Run accept."""
-        found = calls.answers(self.run(calls.accept(self.keys, items)))
+        found = calls.answers(self.run(accept(self.keys, items)))
         for item, answer in zip(items, found, strict=True):
             if answer.word == "accepted":
                 self.journal |= {f"{item.notification_id}/{route}" for route in item.routes}
@@ -142,8 +151,8 @@ class Shard:
         alone: bool = False,
     ) -> Claim:
         """Run claim."""
-        call = calls.claim(self.keys, channel, token, limits, alone=alone, now=self.now)
-        return calls.read_claim(self.run(call), token)
+        call = leases.claim(self.keys, channel, token, limits, alone=alone, now=self.now)
+        return leases.read_claim(self.run(call), token)
 
     def settled(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> Settled:
         """Run settle."""
@@ -159,9 +168,9 @@ class Shard:
         """Run settle and return the words of its answers."""
         return [answer.word for answer in self.settle(settlement, token, channel)]
 
-    def heal(self, *items: calls.Correction, token: str = MINE) -> list[str]:
+    def heal(self, *items: leases.Correction, token: str = MINE) -> list[str]:
         """Run heal."""
-        return calls.words(self.run(calls.heal(self.keys, "push", token, items)))
+        return calls.words(self.run(leases.heal(self.keys, "push", token, items)))
 
     def cancel(self, *members: str, before: bytes | None = None, mark: bool = False) -> list[str]:
         """Run cancel on members of one notification."""

@@ -10,14 +10,16 @@ from typing import Any, ClassVar
 import redis
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from galaxy_notify.model.notification import Notification, encode_notification
-from galaxy_notify.model.route import PUBLISHABLE, accepted, decode_route
+from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Call, Script
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
+from galaxy_notify.redis_state.accept_calls import accept
 from tests.lua.support.shard import NOW, TTL, Shard, split
 from tests.model.support.expected import CHANNELS, KEEPS, Model
 from tests.model.support.observed import Observed
 from tests.model.support.things import Asked
+from tests.support.records import encode_notification
 
 _CONTENT = b"\x81\xa4data\x80"
 _ROUTES = ("email:u1", "push:u1", "push:u2", "push:u3")
@@ -101,7 +103,7 @@ class Producers(ShardMachine):
         if not items:
             return
         heads = {c: min(self.model.schedule(c).values(), default=None) for c in CHANNELS}
-        call = calls.accept(self.shard.keys, [_handed_in(item) for item in items])
+        call = accept(self.shard.keys, [_handed_in(item) for item in items])
         answers = calls.answers(self.shard.run(call))
         before = set(self.model.routes)
         assert [a.word for a in answers] == self.model.accept(items, self.now)
@@ -179,9 +181,9 @@ class Operators(Producers):
             move = self.model.replay if verb == "replay" else partial(self._purge, keep)
             told.append(move(member, self.now))
         if verb == "replay":
-            call = calls.replay(self.shard.keys, changes)
+            call = dead_rows.replay(self.shard.keys, changes)
         else:
-            call = calls.purge(self.shard.keys, changes, keep)
+            call = dead_rows.purge(self.shard.keys, changes, keep)
         assert calls.words(self.shard.run(call)) == told
 
     @property
@@ -260,7 +262,7 @@ class Operators(Producers):
             self.vanished.add(name)
 
 
-def _handed_in(item: Asked) -> calls.NewNotification:
+def _handed_in(item: Asked) -> NewNotification:
     made = Notification(
         notification_id=item.notification_id,
         created_at_ms=NOW,
@@ -272,7 +274,5 @@ def _handed_in(item: Asked) -> calls.NewNotification:
         idempotency_key="key" if item.keep == KEEPS[1] else "",
     )
     record = encode_notification(made, item.digest)
-    groups = [calls.Group(accepted(None), item.routes, item.due)]
-    return calls.NewNotification(
-        item.notification_id, record, groups, item.keep, item.born_cancelled
-    )
+    groups = [Group(initial_state(None, item.due, item.born_cancelled), item.routes)]
+    return NewNotification(item.notification_id, record, item.keep, groups)

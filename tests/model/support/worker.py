@@ -7,9 +7,20 @@ from dataclasses import dataclass
 
 from galaxy_notify.model.ids import event_suffix
 from galaxy_notify.model.notification import Notification, decode_notification
-from galaxy_notify.model.route import Route, Status, decode_route
-from galaxy_notify.redis_state.calls import Claim, ClaimedMember, Correction
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.model.route import Route, Status, body_of, decode_route
+from galaxy_notify.redis_state.leases import (
+    Bury,
+    Claim,
+    ClaimedMember,
+    Correction,
+    Drop,
+    EventKind,
+    Expire,
+    Publish,
+    Release,
+    Retry,
+    Settlement,
+)
 from tests.lua.support.shard import FAILURE, WORKER
 from tests.model.support.expected import KEEPS
 from tests.model.support.things import Outcome
@@ -53,37 +64,38 @@ class Hand:
     def _add(self, made: Settlement, claimed: ClaimedMember, outcome: Outcome) -> None:
         raw = claimed.member
         if outcome.word == "drop":
-            made.drop(raw, "record_missing")
+            made.add(Drop(raw, "record_missing"))
             return
         route = decode_route(claimed.state)
         if outcome.word == "publish":
             self._publish(made, claimed, route, outcome)
         elif outcome.word == "retry":
-            made.retry(raw, route.failed(WORKER, FAILURE), outcome.delay)
+            made.add(Retry(raw, route.failed(WORKER, FAILURE), outcome.delay))
         elif outcome.word == "bury":
-            made.bury(raw, route.buried(WORKER, FAILURE, attempt=outcome.attempt))
+            made.add(Bury(raw, route.buried(WORKER, FAILURE, attempt=outcome.attempt)))
         elif outcome.word == "expire":
-            made.expire(raw, route.expired(WORKER), outcome.keep)
+            made.add(Expire(raw, route.expired(WORKER), outcome.keep))
         else:
-            made.release(raw, outcome.delay)
+            made.add(Release(raw, outcome.delay))
 
     def _publish(
         self, made: Settlement, claimed: ClaimedMember, route: Route, outcome: Outcome
     ) -> None:
         found = self.notification(claimed)
-        kind = (
+        kind = EventKind(
             outcome.keep,
-            "" if outcome.expires is None else outcome.expires,
-            "1" if found.routes == 1 else "",
+            outcome.expires,
+            found.routes == 1,
             found.type,
             found.request_id,
             found.trace_id,
             found.traceparent,
             event_suffix(route.generation),
-            route.published(WORKER),
+            body_of(route.published(WORKER)),
         )
-        event = (found.notification_id, route.due_at_ms, found.packed)
-        made.publish(claimed.member, event, kind, claimed.member.partition(b"/")[2])
+        made_id, route_id = found.notification_id, claimed.member.partition(b"/")[2]
+        event = Publish(claimed.member, route_id, made_id, route.due_at_ms, found.packed, kind)
+        made.add(event)
 
 
 def correction(claimed: ClaimedMember, now: int) -> Correction | None:

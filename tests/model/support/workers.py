@@ -11,9 +11,14 @@ from hypothesis.stateful import rule
 
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.scripts import Script
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.calls import Claim, ClaimedMember, ClaimLimits, Correction
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import calls, leases
+from galaxy_notify.redis_state.leases import (
+    Claim,
+    ClaimedMember,
+    ClaimLimits,
+    Correction,
+    Settlement,
+)
 from tests.lua.support.shard import TTL
 from tests.model.support.expected import CHANNELS, SUSPECT
 from tests.model.support.machine import Operators, ShardMachine
@@ -126,7 +131,7 @@ class Workers(Rescheduling, Operators):
         wrong = _wrong(hand)
         told = [self.model.heal(hand.token, one.member.decode()) for one in wrong]
         self.model.healed(hand.token)
-        call = calls.heal(self.shard.keys, hand.channel, hand.token, wrong)
+        call = leases.heal(self.shard.keys, hand.channel, hand.token, wrong)
         assert calls.words(self.shard.run(call)) == told
         names = {one.member for one in wrong}
         hand.members = [m for m in hand.members if m.member not in names]
@@ -144,8 +149,8 @@ class Workers(Rescheduling, Operators):
         limits = ClaimLimits(limit, TTL, 4 << 20, 300_000, hold)
         shard, model, now = self.shard, self.model, self.now
         shard.client.delete(shard.keys.wake(channel))
-        call = calls.claim(shard.keys, channel, token, limits, alone=alone, now=now)
-        claim = calls.read_claim(shard.run(call), token)
+        call = leases.claim(shard.keys, channel, token, limits, alone=alone, now=now)
+        claim = leases.read_claim(shard.run(call), token)
         assert claim.now_ms == now
         if token in model.leases and (given := model.give_again(token, limit, now)):
             assert claim.word == "claimed"

@@ -9,19 +9,19 @@ from random import Random
 from typing import Any
 
 from galaxy_notify.errors import CallFailed, InvalidIntent, TransientEncodingError
-from galaxy_notify.intake.accepting import Flow, accept_one
-from galaxy_notify.intake.cancelling import cancel_flow
-from galaxy_notify.intake.planning import plan
+from galaxy_notify.intake.accept import accept_flow
+from galaxy_notify.intake.change import cancel_flow, reschedule_flow
+from galaxy_notify.intake.plan import plan
 from galaxy_notify.intake.receipts import Receipt
-from galaxy_notify.intake.rescheduling import reschedule_flow
 from galaxy_notify.model.ids import Target
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, decode_route
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
+from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run
 from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.deployment import Layout
 from tests.simulation.support.link import Link
 
@@ -112,11 +112,12 @@ class Producer:
             name = f"{self._random.getrandbits(128):032x}"
             planned = plan(self._intent(now(), number), self._layout.deployment, now(), "", name)
             for _ in range(self._random.choice((1, 3))):
-                receipt = await self._client.drive(accept_one(self._layout, planned))
+                flow = accept_flow(self._layout, [planned], preferences_exist=False)
+                (receipt,) = (await self._client.drive(flow)).receipts
                 if isinstance(receipt, Receipt):
                     self._journal.accepted.add(planned.notification_id)
                     break
-                planned = planned.repeated()
+                planned = planned._replace(may_repeat=True)
             if self._random.random() < 0.4:
                 await self._change(Target(planned.notification_id, None), now)
 
@@ -177,11 +178,13 @@ class Operator:
             if self._random.random() < 0.8:
                 self._journal.replays[raw.decode()] += 1
                 after = decode_route(before).replayed("sim")
-                call = calls.replay(self._keys, [calls.DeadChange(name, route, before, after)])
+                call = dead_rows.replay(
+                    self._keys, [dead_rows.DeadChange(name, route, before, after)]
+                )
             else:
                 after = decode_route(before).purged("sim")
-                change = calls.DeadChange(name, route, before, after)
-                call = calls.purge(self._keys, [change], 3_600_000)
+                change = dead_rows.DeadChange(name, route, before, after)
+                call = dead_rows.purge(self._keys, [change], 3_600_000)
             for _ in range(2):  # who heard nothing does it again
                 await run(link, call)
 

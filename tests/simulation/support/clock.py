@@ -11,7 +11,20 @@ from typing import Any
 from unittest.mock import patch
 
 from galaxy_notify import backoff
-from galaxy_notify.publishing import claimer, janitor, outage, publisher, waiter, worker
+from galaxy_notify.publishing import (
+    claimer,
+    health,
+    janitor,
+    publisher,
+    state,
+    state_check,
+    trimmers,
+    waiter,
+    worker,
+)
+from galaxy_notify.redis_client import retries
+
+_LOOPS = (claimer, health, janitor, publisher, state, state_check, trimmers, waiter, worker)
 
 
 class Stuck(AssertionError):
@@ -51,7 +64,7 @@ def virtual(seed: int) -> Iterator[VirtualLoop]:
     """Give a loop by whose time the workers live, and chance that the seed decides."""
     loop, tokens, chances = VirtualLoop(), Random(f"tokens {seed}"), Random(f"backoff {seed}")
     with ExitStack() as stack:
-        for module in (claimer, janitor, outage, publisher, waiter, worker):
+        for module in (*_LOOPS, retries):
             stack.enter_context(patch.object(module, "monotonic", loop.time))
         stack.enter_context(patch.object(backoff, "SystemRandom", lambda: chances))
         stack.enter_context(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from redis.exceptions import ConnectionError as Gone
@@ -40,6 +41,20 @@ class Link:
     async def disconnect(self, *, inuse_connections: bool) -> None:
         """Drop connections."""
 
+    async def get_connection(self) -> Connection:
+        """Return what commands can be written to."""
+        return Connection(self)
+
+    async def release(self, connection: Connection) -> None:
+        """Take a connection back."""
+
+    def discard(self, connection: Connection) -> None:
+        """Throw a connection away."""
+
+    async def parse_response(self, connection: Connection, _: str) -> Any:
+        """Read the reply to a command."""
+        return await connection.read_response()
+
     async def execute_command(self, *command: Any) -> Any:
         """Send a command."""
         return await self._send(_told(command), lambda: self._server.execute(command))
@@ -67,6 +82,11 @@ class Link:
         """Tell whether a key is there."""
         return await self.execute_command("EXISTS", key)
 
+    async def zadd(self, key: str, mapping: dict[str, int]) -> Any:
+        """Add to a sorted set."""
+        pairs = [part for member, score in mapping.items() for part in (score, member)]
+        return await self.execute_command("ZADD", key, *pairs)
+
     def pipeline(self, *, transaction: bool) -> Pipeline:
         """Return commands that are sent together."""
         return Pipeline(self)
@@ -78,6 +98,14 @@ class Link:
             return [self._server.execute(command) for command in commands]
 
         return await self._send("MULTI", execute)
+
+    async def send_each(self, commands: Sequence[Sequence[Any]]) -> Any:
+        """Send commands together; each has its own reply, or the error in its place."""
+
+        def execute() -> list[Any]:
+            return [_caught(partial(self._server.execute, command)) for command in commands]
+
+        return await self._send(" ".join(_told(command) for command in commands), execute)
 
     async def _send(self, told: str, execute: Any) -> Any:
         await self._alive()
@@ -139,6 +167,29 @@ class Link:
             await self._hung[-1]
 
 
+class Connection:
+    """Commands that were written packed; they are executed when the first reply is read."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._commands: list[list[Any]] = []
+        self._replies: list[Any] = []
+
+    async def send_packed_command(self, data: Sequence[bytes]) -> None:
+        """Write commands."""
+        self._commands += _unpacked(b"".join(data))
+
+    async def read_response(self) -> Any:
+        """Read one reply, or raise it."""
+        if self._commands:
+            commands, self._commands = self._commands, []
+            self._replies += await self._link.send_each(commands)
+        reply = self._replies.pop(0)
+        if isinstance(reply, RedisError):
+            raise reply
+        return reply
+
+
 class Pipeline:
     """Commands that are sent together; each method names its command."""
 
@@ -180,6 +231,21 @@ def _caught(execute: Any) -> Any:
         return execute()
     except RedisError as error:
         return error
+
+
+def _unpacked(data: bytes) -> list[list[Any]]:
+    """Return the commands that were packed together, with their names as text."""
+    commands: list[list[Any]] = []
+    rest = data
+    while rest:
+        head, _, rest = rest.partition(b"\r\n")
+        words: list[Any] = []
+        for _ in range(int(head[1:])):
+            size, _, rest = rest.partition(b"\r\n")
+            words.append(rest[: int(size[1:])])
+            rest = rest[int(size[1:]) + 2 :]
+        commands.append([*(word.decode() for word in words[:2]), *words[2:]])
+    return commands
 
 
 def _told(command: Sequence[Any]) -> str:

@@ -11,10 +11,8 @@ from typing import Final
 
 import redis
 
-from galaxy_notify.daemon.shard import Shard, Shared
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Turns
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.daemon.shard import Shard
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.scripts import Script
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.settings import Settings, settings_from
@@ -117,17 +115,17 @@ class _World:
         link = self._link(name)
         link.mortal = True
         policy = replace(self._policy, worker_id=name, rng=Random(f"{name} {self.fates.calls}"))
-        shared = Shared(
-            client=link,  # type: ignore[arg-type]  # it answers what is asked of it
+        publisher = PublisherState(
             settings=_settings(),
             policy=policy,
             telemetry=Telemetry.off(),
-            gate=Gate(),
-            turns=Turns(),
             about={"host": name},
-            progressed=lambda shard: None,
         )
-        shard = Shard(shared, self._layout.keys(0))
+        shard = Shard(
+            link,  # type: ignore[arg-type]  # it answers what is asked of it
+            publisher,
+            self._layout.keys(0),
+        )
         self._alive.append((shard, link, asyncio.create_task(shard.run())))
 
     def _link(self, name: str) -> Link:

@@ -1,0 +1,106 @@
+"""``cancel`` and ``reschedule``: change what still waits, and say for how much it is too late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from galaxy_notify.cli.context import Application, actor, json_option, pass_application
+from galaxy_notify.cli.exits import Exit
+from galaxy_notify.cli.output import echo, echo_json, note, plural
+from galaxy_notify.cli.screen import printable
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _naming_routes(command: Command) -> Command:
+    """Add ``--route`` and ``--json`` to a command."""
+    route = click.option("--route", metavar="R", help="Only this route, such as push:user-7.")
+    return route(json_option(command))
+
+
+def _moment(_: click.Context, __: click.Parameter, value: str) -> int:
+    from galaxy_notify.errors import InvalidIntent
+    from galaxy_notify.model.intent import due_moment
+
+    try:
+        return due_moment(int(value) if value.isascii() and value.isdigit() else value)
+    except InvalidIntent as error:
+        raise click.BadParameter(error.message) from None
+
+
+@click.command("cancel")
+@click.argument("notification_id", metavar="ID")
+@_naming_routes
+@pass_application
+def cancel(app: Application, notification_id: str, route: str | None, as_json: bool) -> int:
+    """Take a notification, or one of its routes, back.
+
+    ID names a notification, a route or an event. What is in the gateway stream already cannot be
+    taken back. Exit codes: 0 cancelled, also when it already was, 3 unknown, 4 some too late,
+    1 all too late.
+    """
+    from galaxy_notify.intake.notifier import Notifier
+
+    with Notifier(app.settings) as notifier:
+        done = notifier.cancel(notification_id, route=route, actor=actor())
+    changed = _Changed("cancelled", done.cancelled, done.too_late, done.unknown)
+    return changed.show(notification_id, route, as_json=as_json)
+
+
+@click.command("reschedule")
+@click.argument("notification_id", metavar="ID")
+@click.argument("due_ms", metavar="DUE", callback=_moment)
+@_naming_routes
+@pass_application
+def reschedule(
+    app: Application, notification_id: str, due_ms: int, route: str | None, as_json: bool
+) -> int:
+    """Give a notification, or one of its routes, another due time.
+
+    ID names a notification, a route or an event; DUE is RFC 3339 with an offset, or epoch ms, and
+    in the past means now. What a worker holds is taken from it; what is in the gateway stream
+    already stays. Exit codes: 0 moved, 3 unknown, 4 some too late, 1 all too late or DUE refused.
+    """
+    from galaxy_notify.intake.notifier import Notifier
+
+    with Notifier(app.settings) as notifier:
+        done = notifier.reschedule(notification_id, due_ms, route=route, actor=actor())
+    changed = _Changed("moved", done.moved, done.too_late, done.unknown)
+    return changed.show(notification_id, route, as_json=as_json)
+
+
+class _Changed(NamedTuple):
+    """What became of the routes: *word* says what was done to so many."""
+
+    word: str
+    routes: int
+    too_late: int
+    unknown: bool
+
+    def show(self, notification_id: str, route: str | None, *, as_json: bool) -> int:
+        """Print it and return the exit code it means."""
+        if as_json:
+            late = {"too_late": self.too_late, "unknown": self.unknown}
+            echo_json({"id": notification_id, "route": route, self.word: self.routes, **late})
+        elif self.unknown:
+            note(f"unknown: {printable(notification_id)}{f' {printable(route)}' if route else ''}")
+        else:
+            echo(f"{self.word} {self.routes:,}{self._late}")
+        return self._exit_code
+
+    @property
+    def _late(self) -> str:
+        total = self.routes + self.too_late
+        late = f"; too late for {self.too_late:,}" if self.too_late else ""
+        return f" of {plural(total, 'route')}{late}"
+
+    @property
+    def _exit_code(self) -> int:
+        if self.unknown:
+            return Exit.NOTHING
+        if not self.too_late:
+            return Exit.OK
+        return Exit.PARTLY if self.routes else Exit.FAILED

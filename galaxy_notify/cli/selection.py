@@ -1,0 +1,213 @@
+"""What a command acts on: ids as arguments or on standard input, or else filters, or all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Final, NamedTuple, TypeVar
+
+import click
+
+from galaxy_notify.cli.exits import Exit
+from galaxy_notify.cli.output import count, note
+from galaxy_notify.cli.screen import printable
+from galaxy_notify.cli.standard_streams import standard_input
+from galaxy_notify.errors import InvalidQuery
+
+T = TypeVar("T")
+Command = Callable[..., int]
+Option = Callable[[Any], Any]
+
+_MISSING_SHOWN: Final = 20
+
+
+class Kind(NamedTuple):
+    """A kind of thing that commands select, list and move."""
+
+    name: str
+    #: What happened to it at the time that ``--since`` and ``--until`` compare.
+    event: str
+    #: Its own filters by parameter name; the first one is the example in messages.
+    filters: Mapping[str, Option]
+    example: str
+    #: Raises ``UsageError`` for an argument that is no id.
+    check_id: Callable[[str], object]
+    #: What replay and purge did to those that were moved.
+    done: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Ids, or else filters; ``filters`` has the values of the kind's own by parameter name."""
+
+    kind: Kind
+    ids: tuple[str, ...]
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    since: str | None = None
+    until: str | None = None
+    limit: int | None = None
+    everything: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ``UsageError`` for what contradicts itself."""
+        if self.ids and (self.narrows or self.everything or self.limit):
+            raise click.UsageError("give ids or filters, not both")
+        if "-" in self.ids and len(self.ids) > 1:
+            raise click.UsageError("- stands alone: all ids then come from standard input")
+        for text in self.ids:
+            if text != "-":
+                self.kind.check_id(text)
+
+    @property
+    def is_bulk(self) -> bool:
+        """Tell whether it names no single thing."""
+        return not self.ids
+
+    @property
+    def narrows(self) -> bool:
+        """Tell whether a filter was given; a limit alone picks nothing."""
+        return any(self.filters.values()) or bool(self.since or self.until)
+
+    def named(self) -> Iterator[str]:
+        """Yield the ids, those on standard input as they come."""
+        return _ids_on_standard_input() if self.ids == ("-",) else iter(self.ids)
+
+    def limit_or(self, default: int | None) -> int | None:
+        """Return how many to take at most; *default* unless ``--limit`` or ``--all`` was given."""
+        return self.limit or (None if self.everything else default)
+
+    def span_ms(self, now_ms: Callable[[], int]) -> tuple[int | None, int | None]:
+        """Return the first and the last moment in epoch ms, by the server's clock."""
+        return span_ms(self.since, self.until, now_ms() if self.since or self.until else 0)
+
+
+class Listing:
+    """Counts what a command lists of a selection, and the ids that name nothing."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.shown = 0
+        self.missing: list[str] = []
+        self._kind = kind
+
+    def present(self, found: Iterable[tuple[str, T | None]]) -> Iterator[T]:
+        """Yield what is there of the pairs of an id and what it names."""
+        for name, thing in found:
+            if thing is None:
+                self.missing.append(name)
+            else:
+                self.shown += 1
+                yield thing
+
+    def end(self, limit: int | None = None) -> int:
+        """Say what was not shown and return the exit code; a bulk listing may end at a *limit*."""
+        if self.shown == limit:
+            note(f"{count(self.shown)} shown, there may be more: --limit N, --all")
+        for text in self.missing[:_MISSING_SHOWN]:
+            note(printable(f"no {self._kind.name}: {text}"))
+        if len(self.missing) > _MISSING_SHOWN:
+            note(f"and {count(len(self.missing) - _MISSING_SHOWN)} more")
+        if self.shown:
+            return Exit.PARTLY if self.missing else Exit.OK
+        if not self.missing:
+            note("nothing matched")
+        return Exit.NOTHING
+
+
+def selecting(kind: Kind) -> Callable[[Command], Command]:
+    """Add ids and filters to a command, which gets them as one ``selection``."""
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(*args: Any, ids: tuple[str, ...], **options: Any) -> int:
+            filters = {name: options.pop(name) for name in kind.filters}
+            bounds = {name: options.pop(name) for name in _BOUNDS}
+            return command(*args, selection=Selection(kind, ids, filters, **bounds), **options)
+
+        decorated: Command = run
+        everything = click.option(
+            "--all", "everything", is_flag=True, help="Every one; without any limit."
+        )
+        limit = click.option(
+            "--limit", type=click.IntRange(min=1), help="At most so many, oldest first."
+        )
+        ids_argument = click.argument("ids", nargs=-1, metavar="[ID...|-]")
+        own = reversed([*kind.filters.values()])
+        for option in (everything, limit, moment_options(kind.event), *own, ids_argument):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+_BOUNDS: Final = ("since", "until", "limit", "everything")
+
+
+def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
+    """Return the option of a filter of which any of several values will do."""
+    return click.option(name, parameter, multiple=True, help=f"{text} May be repeated.", **more)
+
+
+def moment_options(event: str) -> Option:
+    """Add ``--since`` and ``--until``, which bound when *event* happened."""
+
+    def decorate(command: Any) -> Any:
+        until = click.option(
+            "--until", callback=_checked_moment, metavar="TIME", help=f"{event} then or before."
+        )
+        since = click.option(
+            "--since",
+            callback=_checked_moment,
+            metavar="TIME",
+            help=f"{event} then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
+        )
+        return since(until(command))
+
+    return decorate
+
+
+def span_ms(since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:
+    """Return two moments of the command line in epoch ms, None where none is given."""
+    from galaxy_notify.model.moments import moment_ms
+
+    first, last = (moment_ms(text, now_ms) if text else None for text in (since, until))
+    return first, last
+
+
+@contextmanager
+def refusing_unknown_values() -> Iterator[None]:
+    """Name the option whose value the deployment does not know, as wrong usage."""
+    try:
+        yield
+    except InvalidQuery as error:
+        raise click.BadParameter(error.message, param_hint=f"--{error.field}") from None
+
+
+def _checked_moment(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no moment; how long ago one is depends on the server's clock, asked later."""
+    from galaxy_notify.model.moments import moment_ms
+
+    if value is not None:
+        try:
+            moment_ms(value, time.time_ns() // 1_000_000)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+    return value
+
+
+def _ids_on_standard_input() -> Iterator[str]:
+    """Yield ids, one a line; a line may also be one that ``ls --json`` printed."""
+    for line in standard_input():
+        text = line.decode("utf-8", "replace").strip()
+        if text:
+            yield _id_in(text) if text.startswith("{") else text
+
+
+def _id_in(text: str) -> str:
+    try:
+        return str(json.loads(text).get("id", text))
+    except (ValueError, RecursionError):
+        return text

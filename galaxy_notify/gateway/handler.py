@@ -1,0 +1,78 @@
+"""The handler of the gateway's own: run on one event, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.gateway.event import Event
+
+Handler = Callable[[Event], Awaitable[None]]
+_REASON_MAX: Final = 500
+
+
+class Failure(NamedTuple):
+    """Why an event was not handled; *final* where another delivery would fail as well."""
+
+    reason: str
+    final: bool = False
+
+
+class HandlerRunner:
+    """Runs handlers, each with a time limit, which a stop makes shorter."""
+
+    def __init__(self, handler: Handler, timeout_s: float) -> None:
+        self._handler = handler
+        self._timeout_s = timeout_s
+        self._running: set[asyncio.Timeout] = set()
+        self._ends_at: float | None = None
+
+    async def run(self, event: Event) -> Failure | None:
+        """Run the handler on an event; return why it failed, or None."""
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                self._running.add(limit)
+                self._shorten(limit)
+                try:
+                    await self._handler(event)
+                finally:
+                    self._running.discard(limit)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return Failure("the handler was cancelled")
+        except Corrupt as error:
+            return Failure(_bounded(str(error)), final=True)
+        except TimeoutError as error:
+            late = limit.expired()
+            return Failure("the handler took too long" if late else _reason(error))
+        except Exception as error:  # a handler may raise anything: its event waits
+            return Failure(_reason(error))
+        return None
+
+    def stop_within(self, seconds: float) -> None:
+        """End every handler that takes longer than *seconds* from now."""
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+        for limit in self._running:
+            self._shorten(limit)
+
+    def _shorten(self, limit: asyncio.Timeout) -> None:
+        when = limit.when()
+        if self._ends_at is not None and when is not None and when > self._ends_at:
+            limit.reschedule(self._ends_at)
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        return _bounded(f"{type(error).__name__}: {error}")
+    except Exception:  # the error's own text may fail to be made as well
+        return type(error).__name__
+
+
+def _bounded(text: str) -> str:
+    """Return a text that can be stored: half a surrogate pair can be raised, but not written."""
+    shown = " ".join(text.split())[:_REASON_MAX]
+    return shown.encode("utf-8", "backslashreplace").decode()[:_REASON_MAX]

@@ -1,0 +1,138 @@
+"""What an endpoint depends on: the state of the server, and a caller who may come in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.types import Scope
+
+from galaxy_notify.http.auth import Authenticator, Client, forbidden
+from galaxy_notify.http.pools import BlockingPools
+from galaxy_notify.http.responses import Problem, fault, not_valid, unavailable
+from galaxy_notify.intake.notifier import AsyncNotifier
+from galaxy_notify.intake.planner import Planner
+from galaxy_notify.model.json_data import printable
+from galaxy_notify.settings import Settings
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.prometheus import Scraped
+
+#: The channel in a metric where the recipients choose, or the request names none.
+ANY_CHANNEL: Final = "any"
+#: More than every filter as often as it may be given.
+MOST_PARAMETERS: Final = 128
+#: Filters that may be given several times.
+_MANY: Final = frozenset({"state", "type", "producer", "channel", "class"})
+_COUNTED: Final = "galaxy_notify.counted"
+#: One place in this many is kept for operators.
+_RESERVED: Final = 8
+
+
+class RequestLimit:
+    """Counts requests in hand, from their arrival to their answer; keeps places for operators."""
+
+    def __init__(self, most: int) -> None:
+        """Allow *most* requests at a time, all but an eighth of them to any caller."""
+        self._most = most
+        self._most_unreserved = max(1, most - most // _RESERVED)
+        self._in_hand = 0
+        self._unreserved = 0
+
+    def enter(self) -> None:
+        """Count a request whose caller is not known yet."""
+        self._in_hand += 1
+
+    def leave(self, scope: Scope) -> None:
+        """Forget a request that was answered."""
+        self._in_hand -= 1
+        self._unreserved -= scope["state"].get(_COUNTED, 0)
+
+    @property
+    def refusal(self) -> Problem | None:
+        """Return why the request that just came in is not served, if it is not."""
+        return _busy(self._most) if self._in_hand > self._most else None
+
+    def admit(self, scope: Scope, *, reserved: bool) -> None:
+        """Give the caller a place, a *reserved* one or not; raise a `Problem` (503)."""
+        if reserved:
+            return
+        if self._unreserved >= self._most_unreserved:
+            raise _busy(self._most_unreserved)
+        scope["state"][_COUNTED] = 1
+        self._unreserved += 1
+
+
+@dataclass(frozen=True)
+class AppState:
+    """What all requests to one server share."""
+
+    settings: Settings
+    notifier: AsyncNotifier
+    pools: BlockingPools
+    scraped: Scraped
+    authenticator: Authenticator
+    limit: RequestLimit
+    #: Parses what takes long to parse.
+    parser: Planner = field(default_factory=Planner)
+
+    @classmethod
+    def open(cls, settings: Settings, scraped: Scraped) -> AppState:
+        """Return the state of a new server; nothing is sent before its first request.
+
+        Raises `ConfigurationError` for a key of ``http`` that cannot be used.
+        """
+        authenticator = Authenticator(settings.http)
+        limit = RequestLimit(settings.http.max_requests)
+        notifier, pools = AsyncNotifier(settings), BlockingPools(settings)
+        return cls(settings, notifier, pools, scraped, authenticator, limit)
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Return what counts requests and routes."""
+        return self.scraped.telemetry
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.notifier.close()
+        self.pools.close()
+
+
+def state_of(request: Request) -> AppState:
+    """Return the state of the server that got this request."""
+    state: AppState = request.app.state.server
+    return state
+
+
+def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
+    """Return the dependency that admits only callers with one of these scopes."""
+
+    async def admitted(request: Request) -> Client:
+        state = state_of(request)
+        client = state.authenticator.authenticate(request.headers.get("authorization"))
+        request.state.client = client.name
+        if not client.may(*scopes):
+            raise forbidden(client, scopes)
+        _check_query(request.query_params)
+        state.limit.admit(request.scope, reserved="operator" in client.scopes)
+        return client
+
+    return admitted
+
+
+def _check_query(given: QueryParams) -> None:
+    """Refuse too many parameters, and a second value of one that has a single value."""
+    names = Counter(name for name, _ in given.multi_items())
+    if names.total() > MOST_PARAMETERS:
+        message = f"has more than {MOST_PARAMETERS} parameters"
+        raise Problem("invalid", f"the query {message}", [fault("", message)])
+    for name, times in names.items():
+        if name not in _MANY and times > 1:
+            raise not_valid(printable(name), "is given twice")
+
+
+def _busy(most: int) -> Problem:
+    return unavailable(f"{most} requests are in hand", "busy")

@@ -1,0 +1,93 @@
+"""What watches the deployment and this process: status, probes, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from galaxy_notify.http.auth import Client
+from galaxy_notify.http.dependencies import needs, state_of
+from galaxy_notify.http.openapi import Responses, responses
+from galaxy_notify.http.pools import BlockingPool
+from galaxy_notify.http.responses import KINDS, Problem, answer, answer_of, packed
+from galaxy_notify.http.schemas import Alive, Ready, Status
+from galaxy_notify.operations.health import write_round_trip
+from galaxy_notify.operations.status import read_status
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_state.place import Place
+from galaxy_notify.telemetry.prometheus import MEDIA_TYPE
+
+router = APIRouter(tags=["observing"])
+
+#: Any caller may ask for readiness: at most one write to Redis in this time, in seconds.
+_KEPT_S: Final = 0.5
+
+Looker = Annotated[Client, Depends(needs("read-only"))]
+
+
+class Readiness:
+    """Whether a write reaches the primary: concurrent questions share one."""
+
+    def __init__(self, pool: BlockingPool) -> None:
+        self._pool = pool
+        self._asked: asyncio.Task[float] | None = None
+        self._asked_at = 0.0
+
+    async def write_ms(self) -> float:
+        """Return how long a write took just now; raise a `Problem` where it failed."""
+        if self._asked is None or (self._asked.done() and monotonic() - self._asked_at > _KEPT_S):
+            self._asked = asyncio.create_task(self._pool.run(write_round_trip))
+            self._asked_at = monotonic()
+        return round(await asyncio.shield(self._asked) * 1000, 3)
+
+
+@router.get("/v1/status", responses=responses(ok={200: Status}))
+async def status(request: Request, _: Looker) -> Response:
+    """Tell what waits, what is late, who works and who reads."""
+
+    def read(place: Place) -> bytes:
+        return packed(read_status(place).as_json())
+
+    return answer_of(await state_of(request).pools.reads.run(read))
+
+
+@router.get("/healthz", responses=responses(ok={200: Alive}, guarded=False))
+async def healthz() -> Response:
+    """Tell that this process answers; whether Redis does, `/readyz` tells."""
+    return answer({"status": "ok"})
+
+
+@router.get("/readyz", responses=responses(ok={200: Ready}, guarded=False))
+async def readyz(request: Request) -> Response:
+    """Tell whether a write reaches the primary and comes back."""
+    readiness: Readiness = request.app.state.readiness
+    try:
+        return answer({"status": "ok", "write_ms": await readiness.write_ms()})
+    except Problem as problem:
+        # The caller is not known: the answer does not say where Redis is.
+        raise Problem(problem.kind, _public(problem), (), problem.headers) from problem
+
+
+def _public(problem: Problem) -> str:
+    cause = problem.__cause__
+    if isinstance(cause, RedisFault):
+        return f"redis takes no writes: {cause.fault.code}"
+    return KINDS[problem.kind].title
+
+
+_METRICS: Final[Responses] = {
+    200: {
+        "description": "Every metric, in the text format",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get("/metrics", responses=responses(ok={}) | _METRICS)
+async def metrics(request: Request, _: Looker) -> Response:
+    """Return every metric for Prometheus."""
+    text = await asyncio.to_thread(state_of(request).scraped.text)
+    return Response(text, media_type=MEDIA_TYPE)

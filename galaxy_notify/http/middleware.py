@@ -1,0 +1,215 @@
+"""What every request passes first and last, whatever is served: a bound on their number, what HTTP
+asks of headers, targets and methods, an id, a log line, a count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from galaxy_notify.http.dependencies import RequestLimit
+from galaxy_notify.http.responses import ALWAYS_SENT, Problem, fault, internal
+from galaxy_notify.settings.http import is_loopback
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+#: Each means one thing: with two values it is unclear which one is meant.
+_SINGLE: Final = (
+    b"authorization",
+    b"content-type",
+    b"host",
+    b"idempotency-key",
+    b"origin",
+    b"sec-fetch-site",
+    b"x-request-id",
+)
+_CONDITIONS: Final = (b"if-match", b"if-none-match", b"if-unmodified-since")
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]*)")
+#: A client that does not read its answer within this time is dropped.
+_SEND_S: Final = 30.0
+#: Probes are answered however much there is to do.
+_ALWAYS: Final = frozenset({"/healthz", "/readyz"})
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_REQUEST_ID: Final = re.compile("[ -~]{1,128}")
+
+
+class Middleware:
+    """The outermost application; whatever happens within, it answers and writes one line."""
+
+    def __init__(
+        self, app: ASGIApp, telemetry: Telemetry, *, limit: RequestLimit, local_only: bool
+    ) -> None:
+        """Wrap *app*; *local_only* takes requests for this machine's own names only."""
+        self._app = app
+        self._telemetry = telemetry
+        self._limit = limit
+        self._local_only = local_only
+        self._log = get_logger("http")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        scope = without_cookies(_in_origin_form(scope))
+        exchange = _Exchange(send, _request_id(scope["headers"]))
+        scope.setdefault("state", {})["client"] = ""
+        self._limit.enter()
+        # A head is what the answer to a GET begins with; the protocol leaves the rest out.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        try:
+            refused = self._refusal(scope)
+            app = refused.response() if refused else self._app
+            await app(inner, receive, exchange.send)
+        except _Unread:
+            self._log.warning("answer not read in time", request_id=exchange.request_id)
+        except Exception:
+            await self._defect(inner, receive, exchange)
+        finally:
+            self._limit.leave(scope)
+            self._report(inner, scope["method"], exchange, perf_counter() - started)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        headers, always = scope["headers"], scope["path"] in _ALWAYS
+        found = None if always else self._limit.refusal
+        found = found or _unclear(scope["method"], headers)
+        if self._local_only:
+            found = found or _from_a_browser(headers)
+            found = found or (None if always else _for_another_host(headers))
+        return found
+
+    async def _defect(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+        self._log.exception("request failed", request_id=exchange.request_id)
+        if exchange.status == 0:
+            await internal().response()(scope, receive, exchange.send)
+
+    def _report(self, scope: Scope, method: str, exchange: _Exchange, seconds: float) -> None:
+        found = scope.get("route")
+        route = str(getattr(found, "path", "other"))
+        method = method if method in _METHODS else "other"
+        # The client was gone before the answer.
+        status = exchange.status or 499
+        client = scope["state"].get("client") or "unknown"
+        self._telemetry.request(method, route, status, client, seconds)
+        self._log.info(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            client=client,
+            request_id=exchange.request_id,
+        )
+
+
+class _Unread(Exception):
+    """The client does not read its answer."""
+
+
+class _Exchange:
+    """Sends an answer with the request's id, within bounds of time, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = (b"x-request-id", self.request_id.encode("ascii"))
+            message = {**message, "headers": [*message.get("headers", ()), own, *ALWAYS_SENT]}
+        try:
+            async with asyncio.timeout(_SEND_S):
+                await self._send(message)
+        except TimeoutError:
+            raise _Unread from None
+
+
+def _request_id(headers: Headers) -> str:
+    return request_id_in(_header(headers, b"x-request-id")) or os.urandom(8).hex()
+
+
+def request_id_in(text: str) -> str:
+    """Return a request id that an intent can carry, or nothing."""
+    return text if _REQUEST_ID.fullmatch(text) else ""
+
+
+def _header(headers: Headers, name: bytes) -> str:
+    """Return the first value of a header, or nothing."""
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+
+
+def without_cookies(scope: Scope) -> Scope:
+    """Return the scope of a request without its cookies: they say nothing here.
+
+    The framework reads them for every path, before the caller is known, and Python before
+    3.11.10 takes seconds for one of 60 kB.
+    """
+    headers = [one for one in scope["headers"] if one[0] != b"cookie"]
+    return scope if len(headers) == len(scope["headers"]) else {**scope, "headers": headers}
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """Return the scope of a request whose target is a whole URL as that of its path."""
+    match = _ABSOLUTE.match(scope.get("raw_path", b""))
+    if match is None:
+        return scope
+    raw = scope["raw_path"][match.end() :] or b"/"
+    others = [one for one in scope["headers"] if one[0] != b"host"]
+    # The URL stands before the header (RFC 9112).
+    headers = [(b"host", match[1]), *others]
+    return {**scope, "raw_path": raw, "path": unquote(raw.decode("latin-1")), "headers": headers}
+
+
+def _unclear(method: str, headers: Headers) -> Problem | None:
+    """Return why a request has no single meaning, if it has none."""
+    names = [name for name, _ in headers]
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            shown = name.decode().title()
+            message = "is given more than once"
+            return Problem("bad-request", f"{shown} {message}", [fault(shown, message)])
+    if b"transfer-encoding" in names and b"content-length" in names:
+        message = "Transfer-Encoding and Content-Length are given both"
+        return Problem("bad-request", message, (), {"Connection": "close"})
+    if method not in _SAFE:
+        for name in _CONDITIONS:
+            if name in names:
+                shown = name.decode().title()
+                return Problem("precondition-failed", f"{shown}: nothing here has an entity tag")
+    return None
+
+
+def _from_a_browser(headers: Headers) -> Problem | None:
+    """Refuse what a page that a browser shows sends; what a person types there is served."""
+    names = {name for name, _ in headers}
+    if b"origin" in names or _header(headers, b"sec-fetch-site").lower() not in ("", "none"):
+        return Problem("forbidden", "without tokens no page of a browser is served")
+    return None
+
+
+def _for_another_host(headers: Headers) -> Problem | None:
+    """Refuse a request that calls us by a name which is not this machine's own."""
+    if _is_local(_header(headers, b"host")):
+        return None
+    return Problem("forbidden", "without tokens only requests to localhost are served")
+
+
+def _is_local(host: str) -> bool:
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    return is_loopback(name.strip("[]").lower())

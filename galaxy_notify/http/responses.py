@@ -1,0 +1,220 @@
+"""Answers: JSON documents, and problems (RFC 9457) for everything that is not a success."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from starlette.responses import Response
+
+from galaxy_notify.errors import (
+    CallFailed,
+    ConfigurationError,
+    Invalid,
+    Misconfigured,
+    Portable,
+    ServerRefused,
+)
+from galaxy_notify.intake.receipts import Refusal
+from galaxy_notify.model.json_data import printable
+from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import BUSY, RedisFault
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
+#: Long enough for a failover, short enough for a waiting client, in seconds.
+RETRY_AFTER_S: Final = 2
+
+
+#: What goes with every answer: it is not to be kept, shown as another type, or framed.
+ALWAYS_SENT: Final[Sequence[tuple[bytes, bytes]]] = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status and what it is called."""
+
+    status: int
+    title: str
+
+
+#: The last part of ``type`` → what it stands for; docs/http.md has the same table.
+KINDS: Final[Mapping[str, Kind]] = {
+    "bad-request": Kind(400, "The request cannot be read"),
+    "unauthorized": Kind(401, "Who calls is not known"),
+    "forbidden": Kind(403, "The caller may not do that"),
+    "not-found": Kind(404, "There is no such thing"),
+    "method-not-allowed": Kind(405, "The path has no such method"),
+    "request-timeout": Kind(408, "The request took too long to arrive"),
+    "conflict": Kind(409, "It contradicts what is stored"),
+    "too-late": Kind(409, "Nothing of it waits any more"),
+    "precondition-failed": Kind(412, "The request has a condition that does not hold"),
+    "too-large": Kind(413, "The request is larger than allowed"),
+    "uri-too-long": Kind(414, "The target of the request is longer than allowed"),
+    "unsupported-media-type": Kind(415, "The body must be JSON"),
+    "invalid": Kind(422, "A value is not valid"),
+    "head-too-large": Kind(431, "The head of the request is larger than allowed"),
+    "internal": Kind(500, "A defect of this server"),
+    "misconfigured": Kind(500, "Redis refuses this server until somebody changes something"),
+    "not-implemented": Kind(501, "The transfer coding is not known"),
+    "unavailable": Kind(503, "Redis is away: what became of the request is unknown"),
+    "refused": Kind(503, "Redis takes nothing just now: nothing was written"),
+    "busy": Kind(503, "Too many requests are in hand"),
+}
+_UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
+#: As many values are named at most.
+_NAMED: Final = 10
+#: Where FastAPI found it: no part of the field's name.
+_PLACES: Final = ("query", "path", "header", "body")
+_CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
+
+
+class Problem(Portable):
+    """Why a request is not answered with what it asked for."""
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        errors: Sequence[Mapping[str, object]] = (),
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> None:
+        """Name the kind; *errors* say which field or item, *more* goes beside them."""
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.more = dict(more or {})
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status."""
+        return KINDS[self.kind].status
+
+    def response(self) -> Response:
+        """Return the answer."""
+        document: dict[str, object] = {
+            "type": f"{TYPE_PREFIX}{self.kind}",
+            "title": KINDS[self.kind].title,
+            "status": self.status,
+            "detail": self.detail,
+            "errors": self.errors,
+        }
+        body = packed(document | self.more)
+        return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def packed(document: object) -> bytes:
+    """Return a JSON text in ASCII: no value of ours can make it fail."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def packed_list(about: Mapping[str, object], name: str, items: Iterable[object]) -> bytes:
+    """Return a JSON text with a long list, item by item, so that other threads run in between."""
+    head = packed(about)[:-1] + (b"," if about else b"")
+    return b"%s%s:[%s]}" % (head, packed(name), b",".join(packed(item) for item in items))
+
+
+def answer_of(body: bytes) -> Response:
+    """Return a JSON text, packed in the thread that read its document, as the answer."""
+    return Response(body, media_type="application/json")
+
+
+def answer(
+    document: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a JSON document as the answer."""
+    return Response(packed(document), status, headers, media_type="application/json")
+
+
+def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
+    """Return what ``errors`` says of one field."""
+    return {"field": field, "code": code, "message": message}
+
+
+def refused(error: Invalid | Refusal, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for an intent or a value that was refused."""
+    detail = f"{error.field}: {error.message}" if error.field else error.message
+    errors = [fault(error.field, error.message, error.code)]
+    return Problem(_CODES[error.code], detail, errors, more=more)
+
+
+def not_valid(field: str, message: str) -> Problem:
+    """Return the problem for one value that is not valid."""
+    return Problem("invalid", f"{field}: {message}", [fault(field, message)])
+
+
+def refused_values(found: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem that names each value which is not valid."""
+    errors = [fault(_field(one["loc"]), _message(one)) for one in found[:_NAMED]]
+    first = errors[0]
+    return Problem("invalid", f"{first['field']}: {first['message']}", errors)
+
+
+def _field(place: Sequence[str | int]) -> str:
+    steps = list(place[1:] if place and place[0] in _PLACES else place)
+    text = "".join(f"[{one}]" if isinstance(one, int) else f".{printable(one)}" for one in steps)
+    return text.removeprefix(".")
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    if found["type"] == "extra_forbidden":
+        return "is not known"
+    if found["type"] in ("model_type", "model_attributes_type"):
+        return "must be an object"
+    return printable(found["msg"], 200)
+
+
+def internal() -> Problem:
+    """Return the problem for a defect of this server."""
+    return Problem("internal", "the log tells more under the request id")
+
+
+def unread(status: int) -> tuple[bytes, int]:
+    """Return the answer to what cannot be read as a request, and its status."""
+    kind = _UNREAD.get(status, "bad-request")
+    problem = Problem(kind, "what was sent cannot be read as a request of HTTP/1.1")
+    return bytes(problem.response().body), problem.status
+
+
+def unavailable(
+    detail: str, kind: str = "unavailable", more: Mapping[str, object] | None = None
+) -> Problem:
+    """Return the problem for what may well work in a moment."""
+    return Problem(kind, detail, (), {"Retry-After": str(RETRY_AFTER_S)}, more)
+
+
+@contextmanager
+def redis_faults() -> Iterator[None]:
+    """Turn errors of Redis and of the deployment into problems."""
+    try:
+        yield
+    except RedisFault as error:
+        raise failed(failed_call(error, refusal(error.fault))) from error
+    except CallFailed as error:
+        raise failed(error) from error
+    except ConfigurationError as error:
+        raise Problem("misconfigured", f"the deployment does not fit: {error}") from error
+
+
+def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:
+    """Return the problem for a call that failed: unknown, refused just now, or for good."""
+    named = {"notification_id": error.notification_id} if error.notification_id else {}
+    more = {**named, **(more or {})}
+    if isinstance(error, Misconfigured):
+        return Problem("misconfigured", str(error), more=more)
+    if error.code == BUSY:
+        return unavailable(str(error), "busy", more)
+    if isinstance(error, ServerRefused):
+        return unavailable(str(error), "refused", more)
+    return unavailable(f"redis is away: {error}", more=more)

@@ -1,0 +1,140 @@
+"""The calls of the script accept: notifications of one shard, in calls of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.model.notification import Group, NewNotification
+from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
+from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.keys import Keys
+
+#: Why nothing is known where the answer was of no shape that accept answers with.
+UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+# Redis runs a call of this size in one or two milliseconds.
+_ROUTES_PER_CALL: Final = 200
+_BYTES_PER_CALL: Final = 1 << 18
+
+
+def accept(
+    keys: Keys,
+    items: Iterable[NewNotification],
+    now: int | None = None,
+    *,
+    ruled: bool = False,
+) -> Call:
+    """Create notifications of one shard with at most a thousand routes in all.
+
+    Unless they were *ruled* by the users' preferences, it asks for that where there are any.
+    """
+    args: list[Argument] = [keys.tag, "" if now is None else now, "1" if ruled else ""]
+    for notification_id, record, keep_ms, groups in items:
+        args += (notification_id, record, keep_ms, len(groups))
+        for state, routes, skipped in groups:
+            args += (state, skipped, len(routes), *routes)
+    return Call(script("accept"), [keys.totals, keys.never], args)
+
+
+class Outcome(NamedTuple):
+    """The answer for one part, and how many routes it was sent with, skipped ones included."""
+
+    word: str
+    detail: str
+    routes: int
+    skipped: int
+
+
+class AcceptCall(NamedTuple):
+    """Parts of one shard that one call accepts, and the places of these among all."""
+
+    keys: Keys
+    items: Sequence[NewNotification]
+    places: Sequence[int]
+    ruled: bool
+
+    @property
+    def call(self) -> Call:
+        """Return the call."""
+        return accept(self.keys, self.items, ruled=self.ruled)
+
+    def outcomes(self, reply: Any) -> Iterator[tuple[int, Outcome]]:
+        """Return the place of each part, and what a reply, or a fault in its place, says of it."""
+        answers = _answers(reply, len(self.items))
+        for place, item, (word, detail) in zip(self.places, self.items, answers, strict=True):
+            yield place, Outcome(word, detail, *_counts(item.groups))
+
+
+class AcceptCalls:
+    """Groups parts by shard, in order, into calls of bounded size."""
+
+    __slots__ = ("_layout", "_ruled", "_waiting")
+
+    def __init__(self, layout: Layout, *, ruled: bool) -> None:
+        self._layout = layout
+        self._ruled = ruled
+        self._waiting: dict[str, _Waiting] = {}
+
+    def add(self, place: int, item: NewNotification) -> AcceptCall | None:
+        """Take a part; return the call that is full, if it does not fit into that any more."""
+        keys, count = self._layout.keys_for(item.notification_id), _counts(item.groups)[0]
+        waiting = self._waiting.get(keys.tag)
+        if waiting is not None and waiting.has_room(count, len(item.record)):
+            waiting.take(place, item, count)
+            return None
+        self._waiting[keys.tag] = fresh = _Waiting(keys)
+        fresh.take(place, item, count)
+        return self._call(waiting) if waiting is not None else None
+
+    def rest(self) -> list[AcceptCall]:
+        """Return the calls of the parts that wait."""
+        return [self._call(waiting) for waiting in self._waiting.values()]
+
+    def _call(self, waiting: _Waiting) -> AcceptCall:
+        return AcceptCall(waiting.keys, waiting.items, waiting.places, self._ruled)
+
+
+class _Waiting:
+    """Parts of one shard that wait for their call."""
+
+    __slots__ = ("bytes", "items", "keys", "places", "routes")
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.items: list[NewNotification] = []
+        self.places: list[int] = []
+        self.routes = 0
+        self.bytes = 0
+
+    def has_room(self, routes: int, size: int) -> bool:
+        """Tell whether so many routes, and a record of this size, fit into the same call."""
+        return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
+
+    def take(self, place: int, item: NewNotification, routes: int) -> None:
+        """Take a part, however large: a call has one at least."""
+        self.items.append(item)
+        self.places.append(place)
+        self.routes += routes
+        self.bytes += len(item.record)
+
+
+def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
+    """Return a word and a detail for each part; what cannot be read says nothing of any."""
+    if isinstance(reply, RedisFault):
+        return [("fault" if reply.wrote_nothing else "unknown", str(reply))] * size
+    try:
+        flat = iter([part.decode("utf-8", "replace") for part in reply])
+        answers = list(zip(flat, flat, strict=True))
+    except (ValueError, TypeError, AttributeError):
+        return [("unknown", UNREAD)] * size
+    return answers if len(answers) == size else [("unknown", UNREAD)] * size
+
+
+def _counts(groups: Sequence[Group]) -> tuple[int, int]:
+    """Return how many routes there are, and how many of them are skipped."""
+    if len(groups) == 1:
+        size = len(groups[0].routes)
+        return size, size if groups[0].skipped else 0
+    sizes = [len(group.routes) for group in groups]
+    return sum(sizes), sum(size for size, group in zip(sizes, groups, strict=True) if group.skipped)

@@ -1,0 +1,217 @@
+"""The dead letters of a whole deployment: read in the order of their death, replayed, purged."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.ids import Member, first_part, part_id
+from galaxy_notify.model.notification import decode_notification
+from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.replies import text
+from galaxy_notify.redis_client.runner import run_all_sync, run_sync
+from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_state import dead_rows
+from galaxy_notify.redis_state.dead_rows import (
+    DeadChange,
+    DeadEntry,
+    DeadRow,
+    read_entries,
+    read_rows,
+    readings,
+)
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.place import Place
+
+_PAGE: Final = 256
+# Records are as large as producers like: few are in memory at a time.
+_ROWS: Final = 64
+
+
+class Span(NamedTuple):
+    """From when to when dead letters died, both included."""
+
+    since_ms: int
+    until_ms: int
+
+
+class Position(NamedTuple):
+    """Where a dead letter stands in the order of their death."""
+
+    dead_at_ms: int
+    member: bytes
+
+
+class DeadLetterIndex:
+    """Reads and moves dead letters; every method raises `RedisFault`."""
+
+    def __init__(self, place: Place) -> None:
+        self.deployment = place.deployment
+        self._client = place.client
+        self._confirm = place.confirm
+        self._layout = place.layout
+
+    def newest_ms(self, channels: Sequence[str]) -> int:
+        """Return when the last of the dead letters died, 0 where there is none."""
+        asked = [
+            Read(["ZREVRANGE", keys.dead(channel), 0, 0, "WITHSCORES"])
+            for keys, channel in self._places(channels)
+        ]
+        found = [read_entries(reply, "", 0) for reply in self._read(asked)]
+        return max((entry.dead_at_ms for page in found for entry in page), default=0)
+
+    def rows(
+        self, channels: Sequence[str], span: Span, after: Position | None = None
+    ) -> Iterator[DeadRow]:
+        """Yield the dead letters of all shards in the order in which they died.
+
+        With *after* those behind it only.
+
+        Each that rests there all the while comes exactly once, whatever others do meanwhile.
+        """
+        start = max(after or Position(0, b""), Position(span.since_ms, b""))
+        places = self._places(channels)
+        walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
+        merged = heapq.merge(*walks)
+        while chunk := list(islice(merged, _ROWS)):
+            rows = self._rows([(self._layout.keys(entry.shard), entry) for entry in chunk])
+            yield from (row for row in self._sure(rows) if row)
+
+    def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
+        """Return the dead letters of these names, None for each that is none (any more)."""
+        found: list[DeadRow | None] = []
+        for at in range(0, len(names), _ROWS):
+            found += self._find(names[at : at + _ROWS])
+        return found
+
+    def again(self, row: DeadRow) -> DeadRow | None:
+        """Read a dead letter again, even one that died anew; None where it is none any more."""
+        name = row.entry.name
+        return self._find([name])[0] if name else row
+
+    def stored(self, rows: Sequence[DeadRow]) -> list[DeadRow]:
+        """Read what is stored of these routes now, dead letters or not."""
+        return self._rows([(row.keys, row.entry) for row in rows])
+
+    def names_of(self, notification_id: str) -> Iterator[Member]:
+        """Yield all routes of a notification, whatever their state; a part names its own alone."""
+        whole = first_part(notification_id) == notification_id
+        number, parts = 1, 1
+        while number <= parts:
+            part = part_id(notification_id, number) if whole else notification_id
+            key = self._layout.keys_for(part).notification(part)
+            fields, records = self._read([Read(["HKEYS", key]), Read(["HMGET", key, "record"])])
+            if whole and number == 1:
+                parts = _parts(notification_id, sound(records)[0])
+            for field in sound(fields):
+                channel, colon, recipient = field.decode("utf-8", "replace").partition(":")
+                if colon:
+                    yield Member(part, channel, recipient)
+            number += 1
+
+    def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
+        """Send dead letters of one shard on their way again; answer a word for each."""
+        call = dead_rows.replay(rows[0].keys, [row.replayed(actor) for row in rows])
+        return self._run(call)
+
+    def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
+        """Give dead letters of one shard up; answer a word for each."""
+        changes: dict[int, list[tuple[int, DeadChange]]] = {}
+        words: dict[int, str] = {}
+        for place, row in enumerate(rows):
+            if change := row.purged(actor):
+                changes.setdefault(row.keep_ms(self.deployment), []).append((place, change))
+            else:
+                words[place] = self._forget(row)
+        for keep_ms, group in changes.items():
+            call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
+            words |= zip((place for place, _ in group), self._run(call), strict=True)
+        return [words[place] for place in range(len(rows))]
+
+    def _forget(self, row: DeadRow) -> str:
+        """Take an entry that names no route off the index; it was never accepted nor counted."""
+        key = row.keys.dead(row.entry.channel)
+        (removed,) = self._read([Read(["ZREM", key, row.entry.member])])
+        return "purged" if sound(removed) else "gone"
+
+    def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
+        for keys in self._layout.all_keys:
+            for channel in channels:
+                yield keys, channel
+
+    def _walk(
+        self, keys: Keys, channel: str, start: Position, until_ms: int
+    ) -> Iterator[DeadEntry]:
+        """Yield one index in order; where a page starts is told by the last member, never by rank.
+
+        The members of a millisecond are read again with the next page, and what came before is
+        left out: a rank, or an offset into them, slips when others are removed meanwhile.
+        """
+        key, size = keys.dead(channel), _PAGE
+        low, last = start
+        while True:
+            command = ["ZRANGEBYSCORE", key, low, until_ms, "WITHSCORES", "LIMIT", 0, size]
+            page = read_entries(self._read([Read(command)])[0], channel, keys.shard)
+            yield from (entry for entry in page if (entry.dead_at_ms, entry.member) > (low, last))
+            if len(page) < size:
+                return
+            # A millisecond with more members than a page takes a larger one.
+            size = size * 2 if page[-1].dead_at_ms == low else _PAGE
+            low, last = page[-1].dead_at_ms, page[-1].member
+
+    def _find(self, names: Sequence[Member]) -> list[DeadRow | None]:
+        placed = [(self._layout.keys_for(name.notification_id), name) for name in names]
+        members = [f"{name.notification_id}/{name.route_id}" for name in names]
+        scores = self._read(
+            [
+                Read(["ZSCORE", keys.dead(name.channel), member])
+                for (keys, name), member in zip(placed, members, strict=True)
+            ]
+        )
+        entries: list[tuple[Keys, DeadEntry] | None] = []
+        for (keys, name), member, score in zip(placed, members, scores, strict=True):
+            pairs = [] if sound(score) is None else [(member.encode(), float(score))]
+            found = read_entries(pairs, name.channel, keys.shard)
+            entries.append((keys, found[0]) if found else None)
+        rows = iter(self._sure(self._rows([entry for entry in entries if entry])))
+        return [next(rows) if entry else None for entry in entries]
+
+    def _rows(self, entries: Sequence[tuple[Keys, DeadEntry]]) -> list[DeadRow]:
+        asked = readings(entries)
+        return list(read_rows(entries, asked, self._read(list(asked.values()))))
+
+    def _sure(self, rows: Sequence[DeadRow]) -> list[DeadRow | None]:
+        """Tell damage from a move by others between reading the index and the state.
+
+        One whose state is the same before and after the index has it is damaged; any other has
+        moved: None.
+        """
+        sure: list[DeadRow | None] = list(rows)
+        places = [place for place, row in enumerate(rows) if row.suspect]
+        suspects = [rows[place] for place in places]
+        scores = self._read(
+            [
+                Read(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
+                for row in suspects
+            ]
+        )
+        for place, score, after in zip(places, scores, self.stored(suspects), strict=True):
+            if sound(score) is None or after.state != rows[place].state:
+                sure[place] = None
+        return sure
+
+    def _run(self, call: Call) -> list[str]:
+        return [text(word) for word in run_sync(self._client, call, self._confirm)]
+
+    def _read(self, commands: Sequence[Read]) -> list[Any]:
+        return run_all_sync(self._client, commands) if commands else []
+
+
+def _parts(notification_id: str, record: bytes | None) -> int:
+    try:
+        return decode_notification(notification_id, record or b"").parts
+    except Corrupt:
+        return 1

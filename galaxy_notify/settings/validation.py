@@ -1,0 +1,154 @@
+"""Validation of settings against each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from galaxy_notify.model.json_data import printable
+from galaxy_notify.settings.http import LEAST_SECRET, SHARED, HttpSettings, is_loopback
+from galaxy_notify.settings.sections import Settings
+from galaxy_notify.settings.values import EMBEDDED
+
+#: Names of a shard's keys behind the hash tag, without its own stream.
+_KEYS: Final = (
+    "(abandoned|cooldown|dead|leases|newest|notification|preferences|schedule|seen|wake|worker):"
+    "|(accepted|confirmed|janitor|meta|never|orphans|parked|paused|preferred|totals|workers)$"
+)
+_TAGGED: Final = re.compile(r"\{[^{}]+\}")
+
+
+class BrokenRule(NamedTuple):
+    """A broken rule: the settings that break it together, the one to blame first."""
+
+    fields: tuple[str, ...]
+    message: str
+
+
+def untagged(settings: Settings) -> str:
+    """Say what is wrong with the name of the intent stream in a cluster; empty if nothing is."""
+    if not settings.redis.cluster or _TAGGED.match(settings.intake.stream):
+        return ""
+    return "must begin with a hash tag in a cluster, as in {gn-intents}"
+
+
+def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
+    """Find every rule between settings that is broken."""
+    yield from _nodes(settings)
+    yield from _tls(settings)
+    yield from _intents(settings)
+    yield from _http(settings.http)
+    yield from _durability(settings)
+    retry = settings.retry
+    if retry.backoff_min_ms > retry.backoff_max_ms:
+        fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")
+        limit = f"must not exceed retry.backoff_max_ms, but {retry.backoff_min_ms} is more than"
+        yield BrokenRule(fields, f"{limit} {retry.backoff_max_ms}")
+    if settings.gateway.stream and (settings.worker.shards > 1 or settings.redis.cluster):
+        cause = "redis.cluster" if settings.redis.cluster else "worker.shards"
+        yield BrokenRule(
+            ("gateway.stream", cause),
+            "must be empty with several shards or a cluster: each shard then has its own stream",
+        )
+
+
+def _durability(settings: Settings) -> Iterator[BrokenRule]:
+    redis = settings.redis
+    if redis.url != EMBEDDED or redis.durability == "none":
+        return
+    message = (
+        "must be none with redis.url embedded, which has no replicas and syncs once a second:"
+        " run a server of your own"
+    )
+    yield BrokenRule(("redis.durability", "redis.url"), message)
+
+
+def _intents(settings: Settings) -> Iterator[BrokenRule]:
+    stream, prefix = settings.intake.stream, settings.redis.prefix
+    is_default = stream == type(settings.intake).model_fields["stream"].default
+    # A cluster that has no readers need not care for the default.
+    if (settings.intake.enabled or not is_default) and (problem := untagged(settings)):
+        yield BrokenRule(("intake.stream", "intake.enabled", "redis.cluster"), problem)
+    gateway = settings.gateway.stream
+    if gateway in (stream, f"{stream}:rejects", f"{stream}:never"):
+        message = "must be another key than gateway.stream"
+        if gateway != stream:
+            message += ", also with :rejects or :never behind it"
+        yield BrokenRule(("intake.stream", "gateway.stream"), message)
+    if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:({_KEYS})", gateway):
+        message = "must not be a key that the deployment uses for something else"
+        yield BrokenRule(("gateway.stream", "redis.prefix"), message)
+    if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:", stream):
+        message = f"must not be a key of the deployment, which begin with {{{prefix}:N}}:"
+        yield BrokenRule(("intake.stream", "redis.prefix"), message)
+
+
+def _nodes(settings: Settings) -> Iterator[BrokenRule]:
+    redis = settings.redis
+    named = [name for name in ("sentinels", "cluster") if getattr(redis, name)]
+    if len(named) > 1:
+        message = "must be false beside redis.sentinels: a deployment has one or the other"
+        yield BrokenRule(("redis.cluster", "redis.sentinels"), message)
+    if not named:
+        return
+    fields = ("redis.url", f"redis.{named[0]}")
+    parts = urlsplit(redis.url)
+    if redis.url == EMBEDDED or parts.scheme == "unix":
+        yield BrokenRule(fields, f"must be a TCP address with redis.{named[0]}")
+    elif redis.cluster and parts.path.strip("/") not in ("", "0"):
+        yield BrokenRule(fields, "must name database 0: a cluster has no other")
+
+
+def _tls(settings: Settings) -> Iterator[BrokenRule]:
+    redis = settings.redis
+    if (redis.tls_cert is None) != (redis.tls_key is None):
+        here, there = ("tls_cert", "tls_key") if redis.tls_cert else ("tls_key", "tls_cert")
+        yield BrokenRule((f"redis.{here}", f"redis.{there}"), f"needs redis.{there} beside it")
+    plain = urlsplit(redis.url).scheme in ("redis", "valkey", "unix")
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        if plain and getattr(redis, name) is not None:
+            message = "needs a redis.url that begins with rediss:// or valkeys://"
+            yield BrokenRule((f"redis.{name}", "redis.url"), message)
+        yield from _unreadable(f"redis.{name}", getattr(redis, name))
+
+
+def _http(http: HttpSettings) -> Iterator[BrokenRule]:
+    if not http.is_guarded and not is_loopback(http.host):
+        message = "must be a loopback address such as 127.0.0.1 without http.tokens or http.jwt_key"
+        yield BrokenRule(("http.host", "http.tokens", "http.jwt_key"), message)
+    yield from _jwt(http)
+    yield from _unreadable("http.jwt_key", http.jwt_key)
+
+
+def _jwt(http: HttpSettings) -> Iterator[BrokenRule]:
+    shared = http.jwt_algorithm in SHARED
+    wanted, other = ("jwt_secret", "jwt_key") if shared else ("jwt_key", "jwt_secret")
+    named = ("jwt_issuer", "jwt_audience")
+    if not http.takes_jwt:
+        for name in named:
+            if getattr(http, name):
+                yield BrokenRule(
+                    (f"http.{name}", f"http.{wanted}"), f"needs http.{wanted} beside it"
+                )
+        return
+    if getattr(http, other) is not None:
+        message = f"does not go with http.jwt_algorithm {http.jwt_algorithm}: give http.{wanted}"
+        yield BrokenRule((f"http.{other}", "http.jwt_algorithm"), message)
+    for name in named:
+        if not getattr(http, name):
+            given = wanted if getattr(http, wanted) is not None else other
+            message = f"must be set where http.{given} is"
+            yield BrokenRule((f"http.{name}", f"http.{given}"), message)
+    secret = http.jwt_secret
+    if secret and len(secret.get_secret_value().encode()) < LEAST_SECRET:
+        yield BrokenRule(("http.jwt_secret",), f"must have {LEAST_SECRET} bytes or more")
+
+
+def _unreadable(name: str, path: Path | None) -> Iterator[BrokenRule]:
+    # os.access alone raises for a text that no path can be.
+    if path is not None and not (os.path.exists(path) and os.access(path, os.R_OK)):
+        yield BrokenRule((name,), f"cannot read {printable(str(path), 4096)}")
