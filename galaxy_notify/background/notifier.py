@@ -13,9 +13,8 @@ from galaxy_notify.background.bounded_queue import BoundedQueue
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.overflow_thread import OverflowThread
 from galaxy_notify.background.packed_intent import id_of, pack
-from galaxy_notify.background.report import Reporter
 from galaxy_notify.background.sender import Sender
-from galaxy_notify.background.sender_thread import SenderThread
+from galaxy_notify.background.sender_thread import Reporter, SenderThread
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import AlreadyClosed
@@ -129,9 +128,9 @@ class BackgroundNotifier(NotCopied):
         return self._queue.stats()
 
     def close(self, deadline_s: float = _CLOSE_S) -> Closed:
-        """Take nothing more, send what waits for at most so long, and tell what remained.
+        """Take nothing more, send what waits until the deadline, and return what remained.
 
-        What remained is in the spill, where there is one. Closing twice tells the same.
+        What remained is in the spill, where there is one. Closing twice returns the same.
         """
         if self._forked:
             return Closed(Stats())
@@ -174,17 +173,17 @@ class BackgroundNotifier(NotCopied):
             )
         return closed
 
-    def _keep(self, parcels: list[bytes]) -> bool:
+    def _keep(self, intents: list[bytes]) -> bool:
         """Write what was not accepted to the disk, behind what is there; False if it fails."""
         assert self._spill is not None
         try:
-            if parcels:
-                self._spill.append(parcels)
+            if intents:
+                self._spill.append(intents)
                 self._spill.settle()
             self._spill.sync()
         except OSError as error:
             self._log.warning("spill unusable", reason=error.strerror)
-            return not parcels
+            return not intents
         finally:
             self._spill.close()
         return True

@@ -1,4 +1,4 @@
-"""What a background notifier may be told beyond where Redis is."""
+"""The options of a background notifier."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class BackgroundOptions:
     - ``capacity``, ``capacity_bytes``: how many intents wait in memory, and how many bytes they
       may take together (packed); the first bound that is reached counts.
     - ``on_full``: ``drop_newest`` drops what does not fit, ``block_with_deadline`` lets the caller
-      wait for room, at most ``block_ms``, ``spill`` writes the oldest to a file.
-    - ``spill_path``, ``spill_max_bytes``: that file, and how long it may become.
+      wait for room, at most ``block_ms``, ``spill`` writes the oldest to an SQLite database.
+    - ``spill_path``, ``spill_max_bytes``: its path, and how long it may become.
     - ``batch``: how many intents are sent together.
-    - ``on_refused``: is told of intents that were refused, in the thread of the drainer.
+    - ``on_refused``: is called for intents that were refused, in the thread that sends.
     - ``exit_within_s``: how long the end of the process waits for what is left, where nobody
       called `close`.
     """

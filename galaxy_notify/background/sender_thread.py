@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from galaxy_notify.background.bounded_queue import BoundedQueue
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.packed_intent import unpack
-from galaxy_notify.background.report import Reporter
 from galaxy_notify.background.sender import Sender
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.errors import ConfigurationError, InvalidIntent
@@ -18,13 +18,42 @@ from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
+from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
+_REPORT_S: Final = 1.0
 # Redis sees two connections a second at most, and many producers do not come back together.
 _RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
+
+
+class Reporter:
+    """Counts in telemetry what was answered, and once a second what was dropped and what waits."""
+
+    def __init__(self, telemetry: Telemetry, queue: BoundedQueue) -> None:
+        """Begin with nothing counted."""
+        self._telemetry, self._queue = telemetry, queue
+        self._reported: Counter[str] = Counter()
+        self._reported_at = 0.0
+
+    def answered(self, answers: Mapping[str, int], refused: Mapping[str, int]) -> None:
+        """Count what a batch became."""
+        self._telemetry.accepted(answers.get("accepted", 0), {}, answers.get("duplicate", 0))
+        for code, count in refused.items():
+            self._telemetry.refused(code, count)
+
+    def report(self, *, now: bool = False) -> None:
+        """Count, unless that was done within the last second."""
+        if not now and time.monotonic() - self._reported_at < _REPORT_S:
+            return
+        self._reported_at = time.monotonic()
+        stats = self._queue.stats()
+        dropped = Counter(stats.dropped)
+        waiting = {"queued": stats.queued, "spilled": stats.spilled, "in flight": stats.in_flight}
+        self._telemetry.background(dropped - self._reported, waiting)
+        self._reported = dropped
 
 
 class SenderThread(threading.Thread):
@@ -83,7 +112,7 @@ class SenderThread(threading.Thread):
         return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
-        """Take parcels in hand, up to a batch; those on the disk are older than those in memory."""
+        """Take intents in hand, up to a batch; those on the disk are older than those in memory."""
         hand = self._queue.hand
         most = self._batch - len(hand)
         if most <= 0 or self._stopping.is_set():
@@ -93,16 +122,16 @@ class SenderThread(threading.Thread):
         spilled = self._queue.spilled
         if self._spill is None or not spilled:
             return
-        if parcels := self._spill.read(min(most, spilled), _BATCH_BYTES):
-            self._queue.take_back(parcels)
+        if intents := self._spill.read(min(most, spilled), _BATCH_BYTES):
+            self._queue.take_back(intents)
         else:
             self._queue.lose(spilled)
             self._log.error("spilled intents lost", count=spilled, path=self._spill.path)
 
     def _send(self, hand: list[bytes]) -> None:
         answered = list(zip(hand, self._sender.send(hand), strict=True))
-        left = [parcel for parcel, receipt in answered if isinstance(receipt, Unknown)]
-        known = [(parcel, receipt) for parcel, receipt in answered if isinstance(receipt, Receipt)]
+        left = [packed for packed, receipt in answered if isinstance(receipt, Unknown)]
+        known = [(packed, receipt) for packed, receipt in answered if isinstance(receipt, Receipt)]
         answers = Counter(str(receipt.status) for _, receipt in known if not receipt.error)
         refused = Counter(receipt.error.code for _, receipt in known if receipt.error)
         if not self._queue.settle(answers, refused, left):
@@ -110,14 +139,14 @@ class SenderThread(threading.Thread):
         if self._spill is not None and not left:
             self._spill.settle()
         self._reporter.answered(answers, refused)
-        self._tell([pair for pair in known if pair[1].error])
+        self._report_refused([pair for pair in known if pair[1].error])
         if left and not known:
             self._failed(*_why(answered))
         else:
             self._retry.recovered()
 
-    def _tell(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
-        """Say in one line that some were refused, and of each to whom it concerns."""
+    def _report_refused(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
+        """Log in one line that some were refused, and call back for each."""
         for first in refusals[:1]:
             self._log.warning(
                 "intents refused",
@@ -125,19 +154,19 @@ class SenderThread(threading.Thread):
                 notification_id=first[1].notification_id,
                 reason=first[1].error and f"{first[1].error.field}: {first[1].error.message}",
             )
-        for parcel, receipt in refusals:
-            self._call(parcel, receipt)
+        for packed, receipt in refusals:
+            self._call(packed, receipt)
 
-    def _call(self, parcel: bytes, receipt: Receipt) -> None:
+    def _call(self, packed: bytes, receipt: Receipt) -> None:
         if self._on_refused is None:
             return
         try:
-            fields = unpack(parcel).fields
+            fields = unpack(packed).fields
         except InvalidIntent:
             fields = {}
         try:
             self._on_refused(fields, receipt)
-        except Exception:  # the callback is a stranger's
+        except Exception:  # the caller's code
             self._log.exception("callback failed", callback="on_refused")
 
 

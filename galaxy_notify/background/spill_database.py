@@ -34,6 +34,8 @@ _HEADER: Final = 100
 _LOCK_BYTES: Final = (512, 0x4000_0000)
 _ROW_BYTES: Final = 1 << 20
 _ROWS_COPIED: Final = 16
+_UNBOUNDED: Final = 1 << 40
+_IN_USE: Final = "another notifier uses it; each needs a file of its own"
 
 _CREATE: Final = f"""
 BEGIN;
@@ -42,12 +44,13 @@ PRAGMA user_version = {_VERSION};
 CREATE TABLE batches (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, packed BLOB NOT NULL);
 COMMIT;
 """
-# NORMAL: a commit survives the process, a checkpoint the machine: each second, and after 4 MiB.
+# NORMAL: a commit survives the process, a checkpoint the machine: each second, and after 16 MiB.
 # FULL waits for the disk with each commit: docs/background.md has what that costs.
 # What was sent stays in the file until it is emptied: to overwrite it would cost a write for each.
 _TUNE: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = 4096;
 PRAGMA secure_delete = OFF;
 PRAGMA temp_store = MEMORY;
 """
@@ -98,16 +101,12 @@ def _row(number: int, intents: list[bytes]) -> Row:
 
 
 class SpillDatabase:
-    """A table of rows in a file that no other process, and no other object, opens meanwhile.
+    """A table of rows in a file that no other process, and no other object, opens meanwhile."""
 
-    A file of the earlier format is made a database first.
-    """
+    def __init__(self, path: str | os.PathLike[str], most_bytes: int, batch: int) -> None:
+        """Lock and open the file, or make it; make a database of one in the earlier format.
 
-    def __init__(self, path: str | os.PathLike[str], most_bytes: int | None, batch: int) -> None:
-        """Lock and open the file, or make it.
-
-        Raises `ConfigurationError` where it is in use or not ours, `OSError` where it cannot be
-        opened.
+        Raises `ConfigurationError` where it is in use or not ours, else `OSError`.
         """
         self.path = str(Path(path).absolute())
         self._most_bytes, self._batch = most_bytes, batch
@@ -126,18 +125,15 @@ class SpillDatabase:
         Where the database is damaged it is set aside, and *work* called a second time.
         """
         with _SQLITE, _disk_errors():
+            if self._db is None:
+                raise OSError(errno.EBADF, "the spill is closed")
             try:
-                return work(self._connection())
+                return work(self._db)
             except sqlite3.Error as error:
                 if not _is_damage(error):
                     raise
-                self._set_aside(self._connection(), str(error))
-            return work(self._connection())
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._db is None:
-            raise OSError(errno.EBADF, "the spill is closed")
-        return self._db
+                self._set_aside(self._db, str(error))
+            return work(self._db)
 
     def checkpoint(self) -> None:
         """Have the disk keep what was written, and empty the log."""
@@ -187,13 +183,11 @@ class SpillDatabase:
 
     def _tune(self, db: sqlite3.Connection) -> None:
         db.executescript(_TUNE)
-        if self._most_bytes is not None:
-            (page_size,) = db.execute("PRAGMA page_size").fetchone()
-            db.execute(f"PRAGMA max_page_count = {max(1, self._most_bytes // page_size)}")
+        (page_size,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute(f"PRAGMA max_page_count = {max(1, self._most_bytes // page_size)}")
 
     def _lock_file(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(self.path, flags, 0o600)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise self._unusable("not a file")
         try:
@@ -201,9 +195,9 @@ class SpillDatabase:
             # Keeps the command sqlite3 out: at its end it would delete the log that we write.
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_LOCK_BYTES)
         except BlockingIOError:
-            raise self._in_use() from None
+            raise self._unusable(_IN_USE) from None
         if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
-            raise self._in_use()  # and it has just been replaced
+            raise self._unusable(_IN_USE)  # it has just been replaced
 
     def _import(self) -> None:
         """Move what a file of the earlier format holds into a database, in its place."""
@@ -227,7 +221,7 @@ class SpillDatabase:
         """Return the path of another database that holds these rows."""
         path = f"{self.path}.new"
         _remove(path)
-        built = SpillDatabase(path, None, self._batch)
+        built = SpillDatabase(path, _UNBOUNDED, self._batch)
         try:
             while some := list(islice(rows, _ROWS_COPIED)):
                 built.run(partial(insert, rows=some))
@@ -250,9 +244,6 @@ class SpillDatabase:
         os.replace(path, self.path)
         self.close()
         self._open()
-
-    def _in_use(self) -> ConfigurationError:
-        return self._unusable("another notifier uses it; each needs a file of its own")
 
     def _unusable(self, reason: str) -> ConfigurationError:
         return ConfigurationError(f"spill_path: {self.path}: {reason}")
@@ -277,12 +268,11 @@ def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
 def _readable(db: sqlite3.Connection) -> Iterator[Row]:
     """Yield the rows before the first damaged place, then those behind the last."""
     last = 0
-    with suppress(sqlite3.Error):
-        for row in select(db, last):
-            last = row.number
-            yield row
-    with suppress(sqlite3.Error):
-        yield from map(Row._make, db.execute(f"{_SELECT} DESC", (last,)))
+    for order in ("", " DESC"):
+        with suppress(sqlite3.Error):
+            for row in map(Row._make, db.execute(_SELECT + order, (last,))):
+                last = row.number
+                yield row
 
 
 def _remove(path: str) -> None:
@@ -291,15 +281,14 @@ def _remove(path: str) -> None:
 
 
 def _is_ours(header: bytes) -> bool:
-    version, application = header[60:64], header[68:72]
-    ours = (_VERSION.to_bytes(4), _APPLICATION.to_bytes(4))
-    return header.startswith(_MAGIC) and (version, application) == ours
+    ours = (_MAGIC, _VERSION.to_bytes(4), _APPLICATION.to_bytes(4))
+    return (header[:16], header[60:64], header[68:72]) == ours
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    is_table_lost = str(error).startswith("no such table")
-    return is_table_lost or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    is_unreadable = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return is_unreadable or str(error).startswith("no such table")
 
 
 @contextmanager

@@ -227,10 +227,7 @@ def test_full_disk__sends_what_is_on_it(
         assert stats.accepted == stats.enqueued - sum(stats.dropped.values())
         assert stats.accepted > 120
         with proxy.down():
-            wait_until(
-                lambda: enqueue(notifier, "u") and notifier.stats().spilled,
-                "the disk takes something again",
-            )
+            wait_until(lambda: enqueue(notifier, "u") and notifier.stats().spilled, "it takes some")
         drained(notifier)
     assert {"spill unusable", "spill usable again"} <= set(events(lines))
     assert site.total("accepted") == notifier.stats().accepted

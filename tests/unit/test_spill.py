@@ -175,5 +175,5 @@ def test_spill__log_is_bounded(path: Path) -> None:
             spill.append(LONG)
             longest = max(longest, Path(f"{path}-wal").stat().st_size)
         spill.sync()
-        assert longest < 12 << 20
+        assert longest < 24 << 20
         assert Path(f"{path}-wal").stat().st_size == 0
