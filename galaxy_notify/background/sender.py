@@ -38,9 +38,9 @@ class Sender:
         Raises `ConfigurationError` when the deployment is another one than the settings say.
         """
         client = self._client
-        layout, known = client.layout(), client.preferences_exist
-        plans = _plans(parcels, layout.deployment)
-        done = client.run_flow(accept_flow(layout, plans, preferences_exist=known))
+        key_space, known = client.key_space(), client.preferences_exist
+        plans = _plans(parcels, key_space.deployment)
+        done = client.run_flow(accept_flow(key_space, plans, preferences_exist=known))
         client.preferences_exist |= done.preferences_exist
         return done.receipts
 

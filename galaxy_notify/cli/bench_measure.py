@@ -17,7 +17,7 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -106,7 +106,7 @@ async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -
         telemetry=count,
         about={"host": socket.gethostname(), "pid": str(os.getpid())},
     )
-    shard = Shard(client, publisher, Layout(settings.redis.prefix, policy.deployment).keys(0))
+    shard = Shard(client, publisher, KeySpace(settings.redis.prefix, policy.deployment).keys(0))
     started = perf_counter()
     working = asyncio.create_task(shard.run())
     try:

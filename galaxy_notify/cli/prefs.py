@@ -54,7 +54,7 @@ def get(app: Application, user: str, as_json: bool) -> None:
     with _refusing():
         check_user(user)
     with app.open() as place:
-        found = run_flow_sync(place.client, get_flow(place.layout, user))
+        found = run_flow_sync(place.client, get_flow(place.key_space, user))
     if as_json:
         _show_json(user, found)
     else:

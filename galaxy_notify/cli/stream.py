@@ -133,7 +133,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
             try:
                 await gateway.run(printer)
             finally:
-                signals.call_off()
+                signals.disarm()
         if printer.broken is not None:
             raise printer.broken
 

@@ -19,12 +19,12 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.joining import Joining, join_as
 from galaxy_notify.process.naming import process_id
-from galaxy_notify.process.supervisor import Pulse, environ_supervisor
+from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.scripts import load_all
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.worker_process import own_process
 from galaxy_notify.settings import Settings
@@ -56,7 +56,7 @@ class Daemon:
         self._revive = revive
         self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
-        self._pulse = Pulse(self._supervisor)
+        self._pulse = ProgressWatchdog(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
         self._signals = EndSignals(
@@ -87,7 +87,7 @@ class Daemon:
             with suppress(*REDIS_ERRORS):
                 await self._client.aclose()
             self._telemetry.shutdown()
-            self._signals.call_off()
+            self._signals.disarm()
         self._log.info("daemon stopped")
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class Daemon:
         return await joining.run(self._stop)
 
     async def _work(self) -> None:
-        layout = Layout(self._settings.redis.prefix, self._policy.deployment)
+        key_space = KeySpace(self._settings.redis.prefix, self._policy.deployment)
         publisher = self._publisher = PublisherState(
             settings=self._settings,
             policy=self._policy,
@@ -108,7 +108,7 @@ class Daemon:
             about=_about(),
             progressed=self._pulse.progressed,
         )
-        self._shards = [Shard(self._client, publisher, keys) for keys in layout.all_keys]
+        self._shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in self._shards]
         intake = self._intake()
         status = StatusLine(publisher, self._shards, self._supervisor, self._revive)

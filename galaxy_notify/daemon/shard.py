@@ -11,7 +11,7 @@ from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import PublisherState, ShardState
 from galaxy_notify.publishing.worker import Worker
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
 from galaxy_notify.redis_state.keys import Keys
@@ -28,7 +28,7 @@ class Shard:
         self.client = client = at_shard(process_client, keys.tag)
         policy, telemetry = publisher.policy, publisher.telemetry
         self.state = ShardState(publisher, keys, lambda: node_of(client))
-        confirm = Confirm.of(publisher.settings.redis.durability)
+        confirm = Confirmation.of(publisher.settings.redis.durability)
         self._store = Store(client, keys, telemetry.script_ran, confirm)
         self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.deployment.max_attempts)
         self.worker = Worker(self._store, self.state, self._reporter)

@@ -34,7 +34,7 @@ from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.tries import is_final
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.joining import adopt_deployment
 from galaxy_notify.redis_state.place import Place
 
@@ -156,4 +156,4 @@ class Inspector(NotCopied):
         # Read each time: whoever looks for long must see the channels of a daemon started since,
         # and must not read a server that holds another deployment by the shards of the last one.
         found = run_flow_sync(self._client, adopt_deployment(self._prefix))
-        return Place(self._client, Layout(self._prefix, found))
+        return Place(self._client, KeySpace(self._prefix, found))

@@ -28,10 +28,10 @@ from galaxy_notify.intake.rules.recipients import Recipient, recipients_of
 from galaxy_notify.intake.rules.rulings import Ruling, apply_rules
 from galaxy_notify.intake.unknown import Unknown, in_doubt, with_missing_rights
 from galaxy_notify.model.notification import NewNotification
-from galaxy_notify.redis_client.flows import Flow, Send, sound_or
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
@@ -53,28 +53,28 @@ class Accepted(NamedTuple):
 
 
 def accept_flow(
-    layout: Layout, plans: Iterable[Plan | Receipt], *, preferences_exist: bool
+    key_space: KeySpace, plans: Iterable[Plan | Receipt], *, preferences_exist: bool
 ) -> Flow[Accepted]:
     """Accept plans; a receipt among them stays what it is.
 
     *plans* may be an iterator: each is made when its turn comes. *preferences_exist* is what
     earlier flows have learned. Raises `RedisFault` where rules could not be looked at.
     """
-    work = _Accepting(layout, preferences_exist)
+    work = _Accepting(key_space, preferences_exist)
     receipts = yield from work.run(plans)
     if all([isinstance(one, Receipt) for one in receipts]):
         return Accepted(receipts, work.preferences_exist)
-    receipts = yield from with_missing_rights(layout, receipts)
+    receipts = yield from with_missing_rights(key_space, receipts)
     return Accepted(receipts, work.preferences_exist, in_doubt(receipts))
 
 
 class _Accepting:
     """One run of the flow: what it learns about preferences holds for what follows in it."""
 
-    __slots__ = ("_layout", "preferences_exist")
+    __slots__ = ("_key_space", "preferences_exist")
 
-    def __init__(self, layout: Layout, preferences_exist: bool) -> None:
-        self._layout = layout
+    def __init__(self, key_space: KeySpace, preferences_exist: bool) -> None:
+        self._key_space = key_space
         self.preferences_exist = preferences_exist
 
     def run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
@@ -108,7 +108,7 @@ class _Accepting:
         Returns all items, and by their places the outcomes of what was sent.
         """
         items: list[Plan | Receipt] = []
-        filling = AcceptCalls(self._layout, ruled=False)
+        filling = AcceptCalls(self._key_space, ruled=False)
         sent: list[AcceptCall] = []
         for place, item in enumerate(plans):
             items.append(item)
@@ -121,7 +121,7 @@ class _Accepting:
 
     def _needs_rules(self, plan: Plan) -> bool:
         """Tell whether rules have to be looked at first, as far as that is known yet."""
-        deployment = self._layout.deployment
+        deployment = self._key_space.deployment
         return self.preferences_exist or deployment.has_cooldowns or plan.collapses
 
     def _learn(self, outcomes: Iterable[Outcome]) -> bool:
@@ -165,7 +165,7 @@ class _Accepting:
         there = yield from self._known(parts)
         new = [part for part, is_there in zip(parts, there, strict=True) if not is_there]
         ruled = self.preferences_exist
-        made = iter((yield from apply_rules(self._layout, new, preferences_exist=ruled)))
+        made = iter((yield from apply_rules(self._key_space, new, preferences_exist=ruled)))
         rulings = [None if is_there else next(made) for is_there in there]
         items = [
             part.with_groups(ruling.groups) if ruling else part.as_requested()
@@ -175,7 +175,7 @@ class _Accepting:
         if self._learn(outcomes):
             # Somebody has set a preference for the first time: from now on they are looked at.
             return (yield from self._accept_round(parts))
-        yield from supersede(self._layout, _superseding(parts, rulings, outcomes))
+        yield from supersede(self._key_space, _superseding(parts, rulings, outcomes))
         return outcomes
 
     def _known(self, parts: Sequence[Part]) -> Flow[list[bool]]:
@@ -183,13 +183,13 @@ class _Accepting:
         asked = [part for part in parts if part.plan.may_be_there]
         if not asked:
             return [False] * len(parts)
-        keys = (self._layout.keys_for(part.name).notification(part.name) for part in asked)
-        replies = iter((yield [Read(["HEXISTS", key, "open"]) for key in keys]))
-        return [part.plan.may_be_there and bool(sound_or(next(replies), 0)) for part in parts]
+        keys = (self._key_space.keys_for(part.name).notification(part.name) for part in asked)
+        replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
+        return [part.plan.may_be_there and bool(unwrap_or(next(replies), 0)) for part in parts]
 
     def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[Outcome]]:
         """Send parts in one round trip; return the outcome of each, in order."""
-        filling = AcceptCalls(self._layout, ruled=ruled)
+        filling = AcceptCalls(self._key_space, ruled=ruled)
         sent: list[AcceptCall] = []
         for place, item in enumerate(items):
             full = filling.add(place, item)

@@ -24,7 +24,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -74,8 +74,8 @@ class Notifier(NotCopied):
         if isinstance(request, Receipt):
             return request
         try:
-            layout = self._client.layout()
-            (receipt,) = self._accept(layout, [request.plan(layout.deployment)])
+            key_space = self._client.key_space()
+            (receipt,) = self._accept(key_space, [request.plan(key_space.deployment)])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -93,9 +93,9 @@ class Notifier(NotCopied):
         source = Source(intents)
         while chunk := source.chunk():
             try:
-                layout = self._client.layout()
+                key_space = self._client.key_space()
                 receipts += self._accept(
-                    layout, plans_of(chunk, layout.deployment, self._client.now_ms())
+                    key_space, plans_of(chunk, key_space.deployment, self._client.now_ms())
                 )
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
@@ -117,7 +117,7 @@ class Notifier(NotCopied):
         target = target_of(notification_id, route, producers)
         if target is None:
             return Cancelled(0, 0, unknown=True)
-        return self._change(target, lambda layout: cancel_flow(layout, target, actor))
+        return self._change(target, lambda key_space: cancel_flow(key_space, target, actor))
 
     def reschedule(
         self,
@@ -138,7 +138,7 @@ class Notifier(NotCopied):
             return Rescheduled(0, 0, unknown=True)
         at_ms = self._client.now_ms()
         return self._change(
-            target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
+            target, lambda key_space: reschedule_flow(key_space, target, due_ms, at_ms, actor)
         )
 
     @property
@@ -150,17 +150,19 @@ class Notifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         self._client.close()
 
-    def _accept(self, layout: Layout, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+    def _accept(
+        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
+    ) -> list[Receipt | Unknown]:
         known = self._client.preferences_exist
-        done = self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
+        done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.is_in_doubt:
             self._client.refresh_primary()
         return done.receipts
 
-    def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+    def _change(self, target: Target, flow: Callable[[KeySpace], Flow[T]]) -> T:
         try:
-            return self._client.run_flow(flow(self._client.layout()))
+            return self._client.run_flow(flow(self._client.key_space()))
         except RedisFault as error:
             raise failed_call(error, notification_id=target.notification_id) from error
 
@@ -203,9 +205,9 @@ class AsyncNotifier(NotCopied):
         if isinstance(request, Receipt):
             return request
         try:
-            agreed = (await self._client.layout()).deployment
+            agreed = (await self._client.key_space()).deployment
             planned = await run(request.intent, lambda: request.plan(agreed))
-            (receipt,) = await self._accept(await self._client.layout(), [planned])
+            (receipt,) = await self._accept(await self._client.key_space(), [planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -220,10 +222,10 @@ class AsyncNotifier(NotCopied):
         while chunk := source.chunk():
             try:
                 await self._client.turn()
-                layout = await self._client.layout()
+                key_space = await self._client.key_space()
                 at_ms = self._client.now_ms()
-                planned = await self._planner.plans_of(chunk, layout.deployment, at_ms)
-                receipts += await self._accept(layout, planned)
+                planned = await self._planner.plans_of(chunk, key_space.deployment, at_ms)
+                receipts += await self._accept(key_space, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -241,7 +243,7 @@ class AsyncNotifier(NotCopied):
         target = target_of(notification_id, route, producers)
         if target is None:
             return Cancelled(0, 0, unknown=True)
-        return await self._change(target, lambda layout: cancel_flow(layout, target, actor))
+        return await self._change(target, lambda key_space: cancel_flow(key_space, target, actor))
 
     async def reschedule(
         self,
@@ -259,7 +261,7 @@ class AsyncNotifier(NotCopied):
             return Rescheduled(0, 0, unknown=True)
         at_ms = self._client.now_ms()
         return await self._change(
-            target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
+            target, lambda key_space: reschedule_flow(key_space, target, due_ms, at_ms, actor)
         )
 
     @property
@@ -272,18 +274,18 @@ class AsyncNotifier(NotCopied):
         await self._client.close()
 
     async def _accept(
-        self, layout: Layout, planned: Iterable[Plan | Receipt]
+        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
     ) -> list[Receipt | Unknown]:
         known = self._client.preferences_exist
-        done = await self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
+        done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.is_in_doubt:
             await self._client.refresh_primary()
         return done.receipts
 
-    async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+    async def _change(self, target: Target, flow: Callable[[KeySpace], Flow[T]]) -> T:
         await self._client.turn()
         try:
-            return await self._client.run_flow(flow(await self._client.layout()))
+            return await self._client.run_flow(flow(await self._client.key_space()))
         except RedisFault as error:
             raise failed_call(error, notification_id=target.notification_id) from error

@@ -12,7 +12,7 @@ from typing import Any, Final
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_client.scripts import Argument, Call, Script
+from galaxy_notify.redis_client.scripts import Argument, Script, ScriptCall
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.place import Place
 from galaxy_notify.settings import Settings
@@ -49,16 +49,16 @@ def throwaway_settings(settings: Settings) -> Settings:
 
 def check_empty(place: Place) -> None:
     """Refuse a prefix that is not ours alone; raise `ConfigurationError` and `RedisFault`."""
-    if not place.layout.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
+    if not place.key_space.prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{place.key_space.prefix} is no throw-away prefix")
     if found := next(_keys(place), []):
-        raise ConfigurationError(f"the prefix {place.layout.prefix} is in use: {found[0]!r}")
+        raise ConfigurationError(f"the prefix {place.key_space.prefix} is in use: {found[0]!r}")
 
 
 def remove(place: Place) -> int:
     """Remove every key of the throw-away prefix and return how many there were."""
-    if not place.layout.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{place.layout.prefix} is no throw-away prefix")
+    if not place.key_space.prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{place.key_space.prefix} is no throw-away prefix")
     removed = 0
     for pause in (*_PAUSES_S, None):
         try:
@@ -95,7 +95,7 @@ def floor_rate(place: Place, events: int, payload: bytes, go_on: Callable[[], No
         for number in range(first, min(first + _BATCH, events)):
             args += ("user_id", f"user-{number}", "event_type", "bench.turn", "event_id")
             args += (f"{number:032x}/push:user-{number}", "payload_bytes", payload)
-        run_sync(place.client, Call(script, [stream], args))
+        run_sync(place.client, ScriptCall(script, [stream], args))
     return events / (perf_counter() - started)
 
 

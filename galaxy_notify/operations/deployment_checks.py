@@ -10,7 +10,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.refusal import refusal, way_out
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
 from galaxy_notify.redis_inspect.reading import try_all
@@ -62,7 +62,7 @@ def write_finding(place: Place) -> Finding:
 
 def disk_finding(place: Place, durability: str) -> Finding | None:
     """Try on every primary whether its disk has a write in time, where that is waited for."""
-    confirm = Confirm.of(durability)
+    confirm = Confirmation.of(durability)
     by_node = {node_of(at_shard(place.client, keys.tag)): keys for keys in place.all_keys}
     try:
         for keys in by_node.values():

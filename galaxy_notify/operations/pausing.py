@@ -7,7 +7,7 @@ from typing import Any
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.place import Place
@@ -23,7 +23,7 @@ def resume(place: Place, channel: str) -> bool:
     return "resumed" in _on_all(place, channel, calls.resume)
 
 
-def _on_all(place: Place, channel: str, call: Callable[[Keys, str], Call]) -> list[str]:
+def _on_all(place: Place, channel: str, call: Callable[[Keys, str], ScriptCall]) -> list[str]:
     replies: list[Any] = run_all_sync(
         place.client, [call(keys, channel) for keys in place.all_keys]
     )

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.publishing.state_check import StateCheck
-from galaxy_notify.publishing.trimmers import ListTrimmer, StreamTrimmer
+from galaxy_notify.publishing.trimmers import AcceptedListTrimmer, StreamTrimmer
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.redis_state.dead_retention import DeadRules
@@ -51,7 +51,7 @@ class Janitor:
         self._worker_id = state.publisher.policy.worker_id
         self._log = get_logger("janitor", worker=self._worker_id, shard=state.keys.shard)
         self.state_check = StateCheck(upkeep, state, self._log)
-        self.list_trimmer = ListTrimmer(upkeep, state, self._log)
+        self.list_trimmer = AcceptedListTrimmer(upkeep, state, self._log)
         self._stream_trimmer = StreamTrimmer(upkeep, self._log)
         edges = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._retry = Retry(OutageLog(edges), Stagger(), _RETRY)

@@ -61,7 +61,7 @@ class StreamTrimmer:
         self._log_at = monotonic() + _LOG_EVERY_S
 
 
-class ListTrimmer:
+class AcceptedListTrimmer:
     """Goes through the list of one shard, the oldest first, round after round."""
 
     def __init__(self, upkeep: Upkeep, state: ShardState, log: FilteringBoundLogger) -> None:

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.durability import Confirm, confirmed, ending_of
+from galaxy_notify.redis_client.durability import Confirmation, confirmed, ending_of
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
@@ -21,10 +21,12 @@ from galaxy_notify.redis_client.nodes import (
     sole,
 )
 from galaxy_notify.redis_client.packing import packed, packed_words
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
 
-async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None = None) -> Any:
+async def run(
+    client: redis.asyncio.Redis, call: ScriptCall, confirm: Confirmation | None = None
+) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
     client = serving(client, call.command)
     if confirm:
@@ -37,7 +39,7 @@ async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None =
             return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
 
 
-def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) -> Any:
+def run_sync(client: redis.Redis, call: ScriptCall, confirm: Confirmation | None = None) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
     client = serving(client, call.command)
     if confirm:
@@ -51,7 +53,9 @@ def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) ->
 
 
 async def run_all(
-    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None = None
+    client: redis.asyncio.Redis,
+    calls: Sequence[ScriptCall | Command],
+    confirm: Confirmation | None = None,
 ) -> list[Any]:
     """Run calls in one round trip to each node; for each call its reply, or its fault.
 
@@ -61,7 +65,7 @@ async def run_all(
 
 
 def run_all_sync(
-    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None = None
+    client: redis.Redis, calls: Sequence[ScriptCall | Command], confirm: Confirmation | None = None
 ) -> list[Any]:
     """Run calls in one round trip to each node; see `run_all`."""
     return SyncRound(client, confirm).replies(calls)
@@ -81,7 +85,7 @@ class _Round:
     call may belong to another node: there nothing is written before `replies`.
     """
 
-    def __init__(self, client: Any, confirm: Confirm | None = None) -> None:
+    def __init__(self, client: Any, confirm: Confirmation | None = None) -> None:
         """Prepare; no connection is taken before there is something to write."""
         # To ask whether one of redis-py's clients is another class is slow: they are protocols.
         is_plain = type(client) in _PLAIN
@@ -94,7 +98,7 @@ class _Round:
         self._connection: Any = None
         self._fault: RedisFault | None = None
         #: All calls so far, in the order of their replies.
-        self.calls: list[Call | Read] = []
+        self.calls: list[ScriptCall | Command] = []
 
     def drop(self) -> None:
         """Throw the connection away, if there is one: nobody reads what it is still owed."""
@@ -110,7 +114,7 @@ class _Round:
 class SyncRound(_Round):
     """A round trip of a thread."""
 
-    def send(self, call: Call) -> None:
+    def send(self, call: ScriptCall) -> None:
         """Write a call, without waiting for anything but room in the socket."""
         self.calls.append(call)
         if self._fault is not None or self._is_cluster:
@@ -121,7 +125,7 @@ class SyncRound(_Round):
         except (*REDIS_ERRORS, RedisFault) as error:
             self._failed(error)
 
-    def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
+    def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
         """Write these calls too; return a reply, or a fault, for each of all calls.
 
         Raises `RedisFault` where no node could be asked.
@@ -145,7 +149,7 @@ class SyncRound(_Round):
             raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
-    def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
+    def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies; what was refused is an error in its place."""
         ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
@@ -163,9 +167,9 @@ class SyncRound(_Round):
             self._connection = self._pool.get_connection()
         self._connection.send_packed_command(data)
 
-    def _reply(self, call: Call | Read) -> Any:
+    def _reply(self, call: ScriptCall | Command) -> Any:
         try:
-            if isinstance(call, Call):
+            if isinstance(call, ScriptCall):
                 return self._connection.read_response()
             return self._client.parse_response(self._connection, call.command[0])
         except ResponseError as error:
@@ -175,7 +179,7 @@ class SyncRound(_Round):
 class Round(_Round):
     """A round trip of a task."""
 
-    async def send(self, call: Call) -> None:
+    async def send(self, call: ScriptCall) -> None:
         """Write a call, without waiting for anything but room in the socket."""
         if self.calls:
             # To make and pack a call may take milliseconds: others have their turn between.
@@ -189,7 +193,7 @@ class Round(_Round):
         except (*REDIS_ERRORS, RedisFault) as error:
             self._failed(error)
 
-    async def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
+    async def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
         """Write these calls too, and return all replies; see `SyncRound.replies`."""
         self.calls += calls
         if self._fault is not None:
@@ -211,7 +215,7 @@ class Round(_Round):
             raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
-    async def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
+    async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies."""
         ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
@@ -229,18 +233,18 @@ class Round(_Round):
             self._connection = await self._pool.get_connection()
         await self._connection.send_packed_command(data)
 
-    async def _reply(self, call: Call | Read) -> Any:
+    async def _reply(self, call: ScriptCall | Command) -> Any:
         try:
-            if isinstance(call, Call):
+            if isinstance(call, ScriptCall):
                 return await self._connection.read_response()
             return await self._client.parse_response(self._connection, call.command[0])
         except ResponseError as error:
             return error
 
 
-def _packed_together(calls: Sequence[Call | Read]) -> list[bytes]:
+def _packed_together(calls: Sequence[ScriptCall | Command]) -> list[bytes]:
     """Return calls as one text: they leave in few packets."""
-    if len(calls) == 1 and isinstance(calls[0], Call):
+    if len(calls) == 1 and isinstance(calls[0], ScriptCall):
         return packed(calls[0].command)
     return [b"".join([piece for call in calls for piece in packed_words(*call.command)])]
 
@@ -249,18 +253,18 @@ def _unknown(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
-def _sources(calls: Sequence[Call | Read]) -> set[str]:
-    return {call.script.source for call in calls if isinstance(call, Call)}
+def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:
+    return {call.script.source for call in calls if isinstance(call, ScriptCall)}
 
 
-def _tried_sync(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
+def _tried_sync(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return run_all_sync(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-async def _tried(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
+async def _tried(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return await run_all(part.client, part.calls, confirm)
     except RedisFault as fault:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.faults import BUSY, OTHER_DEPLOYMENT, RedisFault, Remedy
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
@@ -16,10 +16,10 @@ _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGA
 _FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
 
 
-class Tries:
+class RetryState:
     """The calls of one round trip that have no answer yet, and the replies to the others."""
 
-    def __init__(self, calls: Sequence[Call | Read]) -> None:
+    def __init__(self, calls: Sequence[ScriptCall | Command]) -> None:
         """Begin with all of them left."""
         self.left = calls
         self.replies: list[Any] = []

@@ -22,7 +22,7 @@ from redis.exceptions import (
 )
 
 from galaxy_notify.redis_client.faults import GARBLED
-from galaxy_notify.redis_client.following import AsyncFollows, Follows
+from galaxy_notify.redis_client.following import AsyncFollowingConnection, FollowingConnection
 from galaxy_notify.redis_client.packing import Packer, packed_words
 from galaxy_notify.redis_client.scheme_probe import (
     WITH_TLS,
@@ -222,11 +222,11 @@ class _Tls(_Connection, redis.asyncio.SSLConnection):
             raise
 
 
-class _FollowingTcp(AsyncFollows, _Tcp):
+class _FollowingTcp(AsyncFollowingConnection, _Tcp):
     pass
 
 
-class _FollowingTls(AsyncFollows, _Tls):
+class _FollowingTls(AsyncFollowingConnection, _Tls):
     pass
 
 
@@ -259,11 +259,11 @@ class _SyncTls(_SyncConnection, redis.SSLConnection):
         return made
 
 
-class _SyncFollowingTcp(Follows, _SyncTcp):
+class _SyncFollowingTcp(FollowingConnection, _SyncTcp):
     pass
 
 
-class _SyncFollowingTls(Follows, _SyncTls):
+class _SyncFollowingTls(FollowingConnection, _SyncTls):
     pass
 
 

@@ -79,7 +79,7 @@ def read_notification(place: Place, target: Target) -> StoredNotification | None
     whole = first_part(named) == named
     _add(place, found, named, first, target.route_id)
     count = record.parts if record and whole else 1
-    for parts in place.layout.later_parts(named, count):
+    for parts in place.key_space.later_parts(named, count):
         if not sum(read_all(place, parts.counting())):
             continue
         for start in range(0, len(parts.names), _PARTS_A_TIME):

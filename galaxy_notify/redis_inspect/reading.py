@@ -7,13 +7,13 @@ from typing import Any
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.place import Place
 
-Command = Sequence[Any]
+Words = Sequence[Any]
 
 
-def read_all(place: Place, commands: Iterable[Command]) -> list[Any]:
+def read_all(place: Place, commands: Iterable[Words]) -> list[Any]:
     """Return a reply for each command; raise `RedisFault` where one failed."""
     replies = try_all(place, commands)
     for reply in replies:
@@ -22,9 +22,9 @@ def read_all(place: Place, commands: Iterable[Command]) -> list[Any]:
     return replies
 
 
-def try_all(place: Place, commands: Iterable[Command]) -> list[Any]:
+def try_all(place: Place, commands: Iterable[Words]) -> list[Any]:
     """Return a reply or a fault for each command; raise `RedisFault` where Redis is away."""
-    reads = [Read(list(command)) for command in commands]
+    reads = [Command(list(command)) for command in commands]
     return run_all_sync(place.client, reads) if reads else []
 
 

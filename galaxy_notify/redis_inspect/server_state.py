@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.replies import number
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_inspect.node_report import nodes_of
 from galaxy_notify.redis_inspect.reading import try_all
 from galaxy_notify.redis_state.place import Place
@@ -58,7 +58,7 @@ def _probed(place: Place) -> Iterator[Fault | None]:
 def _infos(place: Place) -> Iterator[Mapping[str, Any]]:
     """Return what each server says of itself, as far as we may ask it."""
     for node in nodes_of(place):
-        replies = run_all_sync(node.client, [Read(["INFO", section]) for section in _SECTIONS])
+        replies = run_all_sync(node.client, [Command(["INFO", section]) for section in _SECTIONS])
         found = [reply for reply in replies if not isinstance(reply, RedisFault)]
         if found:
             yield {str(name): value for section in found for name, value in section.items()}

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.notification import Group, NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
-from galaxy_notify.redis_client.scripts import Argument, Call, script
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
@@ -24,7 +24,7 @@ def accept(
     now: int | None = None,
     *,
     ruled: bool = False,
-) -> Call:
+) -> ScriptCall:
     """Create notifications of one shard with at most a thousand routes in all.
 
     Unless they were *ruled* by the users' preferences, it asks for that where there are any.
@@ -34,7 +34,7 @@ def accept(
         args += (notification_id, record, keep_ms, len(groups))
         for state, routes, skipped in groups:
             args += (state, skipped, len(routes), *routes)
-    return Call(script("accept"), [keys.totals, keys.never], args)
+    return ScriptCall(script("accept"), [keys.totals, keys.never], args)
 
 
 class Outcome(NamedTuple):
@@ -55,7 +55,7 @@ class AcceptCall(NamedTuple):
     ruled: bool
 
     @property
-    def call(self) -> Call:
+    def call(self) -> ScriptCall:
         """Return the call."""
         return accept(self.keys, self.items, ruled=self.ruled)
 
@@ -69,16 +69,16 @@ class AcceptCall(NamedTuple):
 class AcceptCalls:
     """Groups parts by shard, in order, into calls of bounded size."""
 
-    __slots__ = ("_layout", "_ruled", "_waiting")
+    __slots__ = ("_key_space", "_ruled", "_waiting")
 
-    def __init__(self, layout: Layout, *, ruled: bool) -> None:
-        self._layout = layout
+    def __init__(self, key_space: KeySpace, *, ruled: bool) -> None:
+        self._key_space = key_space
         self._ruled = ruled
         self._waiting: dict[str, _Waiting] = {}
 
     def add(self, place: int, item: NewNotification) -> AcceptCall | None:
         """Take a part; return the call that is full, if it does not fit into that any more."""
-        keys, count = self._layout.keys_for(item.notification_id), _counts(item.groups)[0]
+        keys, count = self._key_space.keys_for(item.notification_id), _counts(item.groups)[0]
         waiting = self._waiting.get(keys.tag)
         if waiting is not None and waiting.has_room(count, len(item.record)):
             waiting.take(place, item, count)

@@ -14,10 +14,10 @@ from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.runner import Round, run_all
-from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_client.tries import Tries, is_final
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
+from galaxy_notify.redis_client.tries import RetryState, is_final
 from galaxy_notify.redis_state.client import DeploymentClient, doubted
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.joining import (
     check_durability,
 )
@@ -47,27 +47,29 @@ class AsyncClient(DeploymentClient):
         super().__init__(settings, adopt, () if once else SHORT_PAUSES_S, environment)
         self._client = environment.open_async(settings, agreed=self._agreed if adopt else None)
         self._pace: PerLoop[Pace] = PerLoop(Pace)
-        self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
+        self._joining: PerLoop[Together[KeySpace]] = PerLoop(Together)
 
-    async def layout(self) -> Layout:
+    async def key_space(self) -> KeySpace:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         self.check_open()
-        layout = self._layout
-        if layout is None or self._agreed.is_broken:
-            layout = self._layout = await self._joining.here().run(self._joined)
-        self._agreed.plan_for(layout.deployment.shards)
-        return layout
+        key_space = self._key_space
+        if key_space is None or self._agreed.is_broken:
+            key_space = self._key_space = await self._joining.here().run(self._joined)
+        self._agreed.plan_for(key_space.deployment.shards)
+        return key_space
 
     async def turn(self) -> None:
         """Wait until a call may begin: of thousands at once, a few at a time."""
         await self._pace.here().turn()
 
-    async def run_all(self, calls: Sequence[Call | Read], sent: Round | None = None) -> list[Any]:
+    async def run_all(
+        self, calls: Sequence[ScriptCall | Command], sent: Round | None = None
+    ) -> list[Any]:
         """Run calls in one round trip, with those that were *sent* before them.
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = Tries([*sent.calls, *calls] if sent else calls)
+        tries = RetryState([*sent.calls, *calls] if sent else calls)
         for pause in (*self._pauses_s, None):
             try:
                 if sent:
@@ -135,7 +137,7 @@ class AsyncClient(DeploymentClient):
             )
         return error
 
-    async def _joined(self) -> Layout:
+    async def _joined(self) -> KeySpace:
         # A task of its own, which has taken over what was planned where it began.
         self._agreed.plan_for(None)
         for pause in (*self._pauses_s, None):
@@ -150,4 +152,4 @@ class AsyncClient(DeploymentClient):
                 await refresh_primary(self._client)
                 await asyncio.sleep(jittered(pause or 0))
         self._agreed.is_broken = False
-        return Layout(self._first.prefix, found)
+        return KeySpace(self._first.prefix, found)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 
 
@@ -51,54 +51,54 @@ class RouteChange(NamedTuple):
 
 def cancel(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, keep_ms: int, mark: bool
-) -> Call:
+) -> ScriptCall:
     """Take routes of a notification back; *mark* makes later parts be born cancelled."""
     args: list[Argument] = [keys.tag, "", notification_id, keep_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.totals, keys.never]
-    return Call(script("cancel"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("cancel"), names, [*args, *_flat(changes)])
 
 
 def reschedule(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
-) -> Call:
+) -> ScriptCall:
     """Give routes of a notification another due time; *mark* says that it is that of all."""
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
-    return Call(script("reschedule"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("reschedule"), names, [*args, *_flat(changes)])
 
 
-def pause(keys: Keys, channel: str) -> Call:
+def pause(keys: Keys, channel: str) -> ScriptCall:
     """Stop claiming a channel."""
-    return Call(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])
+    return ScriptCall(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])
 
 
-def resume(keys: Keys, channel: str) -> Call:
+def resume(keys: Keys, channel: str) -> ScriptCall:
     """Claim a paused channel again."""
     names = [keys.paused, keys.wake(channel), keys.pauses, keys.never]
-    return Call(script("resume"), names, [channel])
+    return ScriptCall(script("resume"), names, [channel])
 
 
-def lapse(keys: Keys, channel: str) -> Call:
+def lapse(keys: Keys, channel: str) -> ScriptCall:
     """Shorten leases that a clock set back lets last too long."""
     names = [keys.schedule(channel), keys.leases(channel), keys.never]
-    return Call(script("lapse"), names, [""])
+    return ScriptCall(script("lapse"), names, [""])
 
 
 def trim(
     keys: Keys, max_len: int, group_idle_ms: int | None, seen: Mapping[bytes, int] | None = None
-) -> Call:
+) -> ScriptCall:
     """Shorten the gateway stream as far as its groups allow; for None they do not count.
 
     *seen* says when the consumers of groups were seen, in ms, as far as that is known.
     """
     args: list[Argument] = [max_len, "" if group_idle_ms is None else group_idle_ms, ""]
     args += _flat((seen or {}).items())
-    return Call(script("trim"), [keys.stream, keys.lost, keys.never], args)
+    return ScriptCall(script("trim"), [keys.stream, keys.lost, keys.never], args)
 
 
-def delist(keys: Keys, start: str, count: int) -> Call:
+def delist(keys: Keys, start: str, count: int) -> ScriptCall:
     """Remove what is listed and not there any more, from some of the entries behind *start*."""
-    return Call(script("delist"), [keys.accepted, keys.never], [keys.tag, start, count])
+    return ScriptCall(script("delist"), [keys.accepted, keys.never], [keys.tag, start, count])
 
 
 def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:

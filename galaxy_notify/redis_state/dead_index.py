@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, first_part, part_id
 from galaxy_notify.model.notification import decode_notification
-from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync, run_sync
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import dead_rows
 from galaxy_notify.redis_state.dead_rows import (
     DeadChange,
@@ -52,12 +52,12 @@ class DeadLetterIndex:
         self.deployment = place.deployment
         self._client = place.client
         self._confirm = place.confirm
-        self._layout = place.layout
+        self._key_space = place.key_space
 
     def newest_ms(self, channels: Sequence[str]) -> int:
         """Return when the last of the dead letters died, 0 where there is none."""
         asked = [
-            Read(["ZREVRANGE", keys.dead(channel), 0, 0, "WITHSCORES"])
+            Command(["ZREVRANGE", keys.dead(channel), 0, 0, "WITHSCORES"])
             for keys, channel in self._places(channels)
         ]
         found = [read_entries(reply, "", 0) for reply in self._read(asked)]
@@ -77,7 +77,7 @@ class DeadLetterIndex:
         walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
         merged = heapq.merge(*walks)
         while chunk := list(islice(merged, _ROWS)):
-            rows = self._rows([(self._layout.keys(entry.shard), entry) for entry in chunk])
+            rows = self._rows([(self._key_space.keys(entry.shard), entry) for entry in chunk])
             yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
@@ -102,11 +102,13 @@ class DeadLetterIndex:
         number, parts = 1, 1
         while number <= parts:
             part = part_id(notification_id, number) if whole else notification_id
-            key = self._layout.keys_for(part).notification(part)
-            fields, records = self._read([Read(["HKEYS", key]), Read(["HMGET", key, "record"])])
+            key = self._key_space.keys_for(part).notification(part)
+            fields, records = self._read(
+                [Command(["HKEYS", key]), Command(["HMGET", key, "record"])]
+            )
             if whole and number == 1:
-                parts = _parts(notification_id, sound(records)[0])
-            for field in sound(fields):
+                parts = _parts(notification_id, unwrap(records)[0])
+            for field in unwrap(fields):
                 channel, colon, recipient = field.decode("utf-8", "replace").partition(":")
                 if colon:
                     yield Member(part, channel, recipient)
@@ -134,11 +136,11 @@ class DeadLetterIndex:
     def _forget(self, row: DeadRow) -> str:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
-        (removed,) = self._read([Read(["ZREM", key, row.entry.member])])
-        return "purged" if sound(removed) else "gone"
+        (removed,) = self._read([Command(["ZREM", key, row.entry.member])])
+        return "purged" if unwrap(removed) else "gone"
 
     def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
-        for keys in self._layout.all_keys:
+        for keys in self._key_space.all_keys:
             for channel in channels:
                 yield keys, channel
 
@@ -154,7 +156,7 @@ class DeadLetterIndex:
         low, last = start
         while True:
             command = ["ZRANGEBYSCORE", key, low, until_ms, "WITHSCORES", "LIMIT", 0, size]
-            page = read_entries(self._read([Read(command)])[0], channel, keys.shard)
+            page = read_entries(self._read([Command(command)])[0], channel, keys.shard)
             yield from (entry for entry in page if (entry.dead_at_ms, entry.member) > (low, last))
             if len(page) < size:
                 return
@@ -163,17 +165,17 @@ class DeadLetterIndex:
             low, last = page[-1].dead_at_ms, page[-1].member
 
     def _find(self, names: Sequence[Member]) -> list[DeadRow | None]:
-        placed = [(self._layout.keys_for(name.notification_id), name) for name in names]
+        placed = [(self._key_space.keys_for(name.notification_id), name) for name in names]
         members = [f"{name.notification_id}/{name.route_id}" for name in names]
         scores = self._read(
             [
-                Read(["ZSCORE", keys.dead(name.channel), member])
+                Command(["ZSCORE", keys.dead(name.channel), member])
                 for (keys, name), member in zip(placed, members, strict=True)
             ]
         )
         entries: list[tuple[Keys, DeadEntry] | None] = []
         for (keys, name), member, score in zip(placed, members, scores, strict=True):
-            pairs = [] if sound(score) is None else [(member.encode(), float(score))]
+            pairs = [] if unwrap(score) is None else [(member.encode(), float(score))]
             found = read_entries(pairs, name.channel, keys.shard)
             entries.append((keys, found[0]) if found else None)
         rows = iter(self._sure(self._rows([entry for entry in entries if entry])))
@@ -194,19 +196,19 @@ class DeadLetterIndex:
         suspects = [rows[place] for place in places]
         scores = self._read(
             [
-                Read(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
+                Command(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
                 for row in suspects
             ]
         )
         for place, score, after in zip(places, scores, self.stored(suspects), strict=True):
-            if sound(score) is None or after.state != rows[place].state:
+            if unwrap(score) is None or after.state != rows[place].state:
                 sure[place] = None
         return sure
 
-    def _run(self, call: Call) -> list[str]:
+    def _run(self, call: ScriptCall) -> list[str]:
         return [text(word) for word in run_sync(self._client, call, self._confirm)]
 
-    def _read(self, commands: Sequence[Read]) -> list[Any]:
+    def _read(self, commands: Sequence[Command]) -> list[Any]:
         return run_all_sync(self._client, commands) if commands else []
 
 

@@ -177,7 +177,7 @@ def _keys(prefix: str, shard: int, stream: str) -> Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class KeySpace:
     """Where everything of a deployment lies."""
 
     prefix: str
@@ -211,12 +211,12 @@ class Layout:
 class Parts(NamedTuple):
     """Some parts of a notification; how many there are is a stranger's word, most may be gone."""
 
-    layout: Layout
+    key_space: KeySpace
     names: list[str]
 
     def counting(self) -> list[list[str]]:
         """Return the commands, one for each shard, that count which of them are there."""
         by_shard: dict[Keys, list[str]] = {}
         for name in self.names:
-            by_shard.setdefault(self.layout.keys_for(name), []).append(name)
+            by_shard.setdefault(self.key_space.keys_for(name), []).append(name)
         return [["EXISTS", *map(keys.notification, names)] for keys, names in by_shard.items()]

@@ -11,7 +11,7 @@ from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import at_shard
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
 from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _PER_SHARD: Final = 4
 
 
-class GroupPlace:
+class ConsumerConnection:
     """A client with connections enough for every shard, and where everything lies."""
 
-    def __init__(self, client: redis.asyncio.Redis, layout: Layout) -> None:
+    def __init__(self, client: redis.asyncio.Redis, key_space: KeySpace) -> None:
         self.client = client
-        self._layout = layout
+        self._key_space = key_space
 
     @classmethod
     async def open(cls, settings: Settings, name: str) -> Self | None:
@@ -39,18 +39,18 @@ class GroupPlace:
         connections = found.shards * _PER_SHARD
         return cls(
             open_async(settings, connections=connections, name=name),
-            Layout(settings.redis.prefix, found),
+            KeySpace(settings.redis.prefix, found),
         )
 
     @property
     def deployment(self) -> Deployment:
         """Return what the deployment agreed on."""
-        return self._layout.deployment
+        return self._key_space.deployment
 
     @property
     def all_keys(self) -> list[Keys]:
         """Return the keys of every shard."""
-        return self._layout.all_keys
+        return self._key_space.all_keys
 
     def at_shard(self, keys: Keys) -> redis.asyncio.Redis:
         """Return the client of the node that serves a shard."""

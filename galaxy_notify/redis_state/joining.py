@@ -11,13 +11,13 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
-from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
@@ -35,11 +35,11 @@ def _found(values: Sequence[Any]) -> Deployment | None:
 def read_deployment(prefix: str) -> Flow[Deployment | None]:
     """Return what the deployment agreed on, or None where nobody has been yet."""
     for _ in range(2):
-        (reply,) = yield [Read(["HMGET", Keys(prefix, 0).meta, *_FIELDS])]
+        (reply,) = yield [Command(["HMGET", Keys(prefix, 0).meta, *_FIELDS])]
         if not (isinstance(reply, RedisFault) and reply.fault.code == "MOVED"):
             break  # after the first MOVED the client knows where the slot has gone
     with as_fault("HMGET"):
-        return _found(sound(reply))
+        return _found(unwrap(reply))
 
 
 def adopt_deployment(prefix: str) -> Flow[Deployment]:
@@ -82,7 +82,7 @@ async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deplo
 
 
 async def check_durability(
-    client: redis.asyncio.Redis, keys: Keys, confirm: Confirm | None
+    client: redis.asyncio.Redis, keys: Keys, confirm: Confirmation | None
 ) -> None:
     """Raise `ConfigurationError` where a server can't do what ``redis.durability`` asks for.
 
@@ -105,7 +105,7 @@ async def check_durability(
                     reply = error
 
 
-def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirm | None) -> None:
+def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirmation | None) -> None:
     """Do what `check_durability` does, where it is about the disk."""
     if confirm is None or not confirm.is_of_disk:
         return
@@ -120,7 +120,7 @@ def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirm | None) ->
                 reply = error
 
 
-def _following(trial: Generator[Read, Any, None], reply: Any) -> Read | None:
+def _following(trial: Generator[Command, Any, None], reply: Any) -> Command | None:
     try:
         return trial.send(reply)
     except StopIteration:
@@ -132,19 +132,19 @@ def _check_fit(fault: Fault | None) -> None:
         raise ConfigurationError(fault.text)
 
 
-def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:
+def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Command]:
     """Return what founds a deployment, or leads it; shard by shard, the first one first."""
     meta, writes = mine.as_meta(), []
     for shard in range(mine.shards):
         key = Keys(prefix, shard).meta
         # What decides where keys lie is written once; two founders cannot disagree unseen.
         for field in _FOUNDING if lead else meta:
-            writes.append(Read(["HSETNX", key, field, meta[field]]))
+            writes.append(Command(["HSETNX", key, field, meta[field]]))
         if lead:
             rest = [
                 part for field in meta if field not in _FOUNDING for part in (field, meta[field])
             ]
-            writes.append(Read(["HSET", key, *rest]))
+            writes.append(Command(["HSET", key, *rest]))
     return writes
 
 

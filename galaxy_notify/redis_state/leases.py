@@ -13,7 +13,7 @@ from math import ceil
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
 
@@ -61,7 +61,7 @@ class Claim:
 
 def claim(
     keys: Keys, channel: str, token: str, limits: ClaimLimits, *, alone: bool, now: int | None
-) -> Call:
+) -> ScriptCall:
     """Take due members of *channel* under a lease of its own, named by *token*."""
     names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.paused]
     # `never`, the last key of every script, is created by nobody. The notifications are named
@@ -81,7 +81,7 @@ def claim(
         limits.hold_at,
         "1" if alone else "",
     ]
-    return Call(script("claim"), names, args)
+    return ScriptCall(script("claim"), names, args)
 
 
 @reader
@@ -114,10 +114,10 @@ class Correction(NamedTuple):
     score: int
 
 
-def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> Call:
+def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> ScriptCall:
     """Put misplaced members, found under *token*, where they belong."""
     names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.never]
-    return Call(
+    return ScriptCall(
         script("heal"), names, [keys.tag, token, *(part for item in items for part in item)]
     )
 
@@ -228,7 +228,7 @@ class Settlement:
 
     def call(
         self, keys: Keys, channel: str, token: str, now: int | None = None, claimed: int = 0
-    ) -> Call:
+    ) -> ScriptCall:
         """Return the call that settles everything added so far.
 
         *claimed* is how many the claim gave: where all of them are settled, a lease that still has
@@ -242,7 +242,7 @@ class Settlement:
         args += _event_arguments(self._published)
         for outcome in self._others:
             args += (_WORDS[type(outcome)], *outcome)
-        return Call(script("settle"), names, args)
+        return ScriptCall(script("settle"), names, args)
 
 
 def _event_arguments(events: Iterable[Publish]) -> list[Any]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import redis
 
 from galaxy_notify.redis_client.access import open_sync
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.flows import run_flow_sync
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.joining import (
     check_disk_sync,
     join_deployment,
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 class Place:
     """A synchronous connection, for the CLI and for operators' tools."""
 
-    def __init__(self, client: redis.Redis, layout: Layout, confirm: Confirm | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, key_space: KeySpace, confirm: Confirmation | None = None
+    ) -> None:
         """Take over the client; what is written is done once it is as safe as *confirm* wants."""
         self.client = client
-        self.layout = layout
+        self.key_space = key_space
         self.confirm = confirm
 
     @property
     def deployment(self) -> Deployment:
         """Return what the deployment agreed on."""
-        return self.layout.deployment
+        return self.key_space.deployment
 
     @property
     def all_keys(self) -> list[Keys]:
         """Return the keys of every shard."""
-        return self.layout.all_keys
+        return self.key_space.all_keys
 
     def keys(self, shard: int) -> Keys:
         """Return the keys of one shard."""
-        return self.layout.keys(shard)
+        return self.key_space.keys(shard)
 
     def keys_for(self, notification_id: str) -> Keys:
         """Return the keys of the shard that holds this notification or part."""
-        return self.layout.keys_for(notification_id)
+        return self.key_space.keys_for(notification_id)
 
     def close(self) -> None:
         """Close the connections."""
@@ -61,12 +63,12 @@ def open_place(settings: Settings, *, join: bool = False) -> Place:
     """
     client = open_sync(settings)
     mine, prefix = Deployment.from_settings(settings), settings.redis.prefix
-    confirm = Confirm.of(settings.redis.durability)
+    confirm = Confirmation.of(settings.redis.durability)
     if join:
         found = run_flow_sync(client, join_deployment(prefix, mine))
         check_disk_sync(client, Keys(prefix, 0), confirm)
-        return Place(client, Layout(prefix, found), confirm)
+        return Place(client, KeySpace(prefix, found), confirm)
     known = run_flow_sync(client, read_deployment(prefix))
     if known is not None:
         mine.check_against(known)
-    return Place(client, Layout(prefix, known or mine), confirm)
+    return Place(client, KeySpace(prefix, known or mine), confirm)

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from galaxy_notify.redis_client.connection import refresh_primary
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.runner import run
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
@@ -33,7 +33,7 @@ class Store:
         client: redis.asyncio.Redis,
         keys: Keys,
         took: Callable[[str, float, int], None],
-        confirm: Confirm | None = None,
+        confirm: Confirmation | None = None,
     ) -> None:
         """Prepare; an outcome is settled once it is as safe as *confirm* wants."""
         self.keys = keys
@@ -113,10 +113,10 @@ class Store:
 
     async def _run(
         self,
-        call: Call,
+        call: ScriptCall,
         read: Callable[[Any], T],
         items: int = 0,
-        confirm: Confirm | None = None,
+        confirm: Confirmation | None = None,
     ) -> T:
         started = perf_counter()
         reply = await run(self._client, call, confirm)

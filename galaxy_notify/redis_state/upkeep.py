@@ -10,10 +10,10 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, run_flow, sound
+from galaxy_notify.redis_client.flows import Flow, run_flow, unwrap
 from galaxy_notify.redis_client.replies import pairs, reader
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
@@ -118,8 +118,8 @@ class Upkeep:
     async def forget_consumers(self) -> bool:
         """Forget names of consumers that ended long ago; tell whether there are more of them."""
         with as_fault("groups"):
-            (found,) = await run_all(self._client, [Read(["XINFO", "GROUPS", self.keys.stream])])
-            groups = [] if has_no_key(found) else [pairs(group) for group in sound(found)]
+            (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", self.keys.stream])])
+            groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
         # A group with one name keeps it.
         crowded = [group[b"name"] for group in groups if int(group[b"consumers"]) > 1]
         place = StreamPlace(self.keys.stream, self.keys.never)

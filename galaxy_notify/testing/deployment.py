@@ -14,7 +14,7 @@ from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.flows import run_flow_sync
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import settings_from
@@ -60,7 +60,7 @@ class LocalDeployment:
         self._clock = Clock(now_ms)
         self._environment = InProcess(self._clock)
         self._settings = settings
-        self._layout = Layout(settings.redis.prefix, policy.deployment)
+        self._key_space = KeySpace(settings.redis.prefix, policy.deployment)
         self._client = self._environment.open_sync(settings)
         run_flow_sync(self._client, join_deployment(settings.redis.prefix, policy.deployment))
         self._publisher = LocalPublisher(self._environment, settings, policy)
@@ -109,7 +109,7 @@ class LocalDeployment:
 
     def events(self, user: str | None = None) -> list[Event]:
         """Return what gateways would get, for everybody or one user, in the order of publishing."""
-        found = chain.from_iterable(map(self._events_of, self._layout.all_keys))
+        found = chain.from_iterable(map(self._events_of, self._key_space.all_keys))
         in_order = sorted(found, key=lambda event: _number(event.stream_id))
         return [event for event in in_order if user in (None, event.user_id)]
 
@@ -130,7 +130,7 @@ class LocalDeployment:
         self._client.close()
 
     def _length(self) -> int:
-        return sum(self._client.xlen(keys.stream) for keys in self._layout.all_keys)
+        return sum(self._client.xlen(keys.stream) for keys in self._key_space.all_keys)
 
     def _events_of(self, keys: Keys) -> Iterator[Event]:
         entries: Any = self._client.xrange(keys.stream)

@@ -22,7 +22,7 @@ from galaxy_notify.publishing.publisher import Publisher
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import Policy, PublisherState, ShardState
 from galaxy_notify.redis_client.environment import Environment
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
@@ -48,7 +48,7 @@ class LocalPublisher:
 
     async def _all(self) -> None:
         settings, deployment = self._publisher.settings, self._publisher.policy.deployment
-        for keys in Layout(settings.redis.prefix, deployment).all_keys:
+        for keys in KeySpace(settings.redis.prefix, deployment).all_keys:
             shard = _Shard(self._client, self._publisher, keys)
             for channel in deployment.channels:
                 while await shard.publish(channel, self._token()):

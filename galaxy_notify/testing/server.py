@@ -26,7 +26,7 @@ from fakeredis.model._stream import StreamEntryKey
 
 from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.environment import Environment
-from galaxy_notify.redis_client.still_agreed import StillAgreed
+from galaxy_notify.redis_client.still_agreed import AgreementCheck
 from galaxy_notify.redis_client.wire import SyncUnix, Unix
 from galaxy_notify.settings import Settings
 
@@ -52,7 +52,7 @@ class InProcess(Environment):
         self._server.dbs = defaultdict(lambda: _Database(self._server.lock, clock))
 
     def open_sync(
-        self, settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+        self, settings: Settings, *, agreed: AgreementCheck | None = None, **options: Any
     ) -> redis.Redis:
         """Return a client of this server."""
         del settings
@@ -61,7 +61,7 @@ class InProcess(Environment):
         return client
 
     def open_async(
-        self, settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+        self, settings: Settings, *, agreed: AgreementCheck | None = None, **options: Any
     ) -> redis.asyncio.Redis:
         """Return an asynchronous client of this server; it works in any event loop."""
         del settings

@@ -12,7 +12,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.bench import check_empty, remove, throwaway_settings
 from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.settings import settings_from
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
@@ -105,7 +105,7 @@ def test_bench__refuses_a_prefix_in_use(server: Server) -> None:
 
 def test_bench__without_redis_is_1() -> None:
     """An absent server is told in one line."""
-    done = Command(NOWHERE).run("bench")
+    done = CommandLine(NOWHERE).run("bench")
     assert done.exit_code == 1
     assert len(done.stderr.splitlines()) == 1
 

@@ -10,7 +10,7 @@ import sys
 
 from galaxy_notify import Inspector
 from galaxy_notify.operations import dead_page, listing
-from tests.support.command import Command, command_for
+from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, names, runnable, text_of
 from tests.support.program import environment
 from tests.support.servers import Server
@@ -30,7 +30,7 @@ def _run(server: Server, document: str) -> str:
     return done.stdout
 
 
-def _commands(command: Command, document: str, made: str) -> list[str]:
+def _commands(command: CommandLine, document: str, made: str) -> list[str]:
     told = []
     for line in commands(document):
         program, *arguments = shlex.split(re.sub(r"\bID\b", made, line))

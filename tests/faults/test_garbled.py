@@ -17,7 +17,7 @@ from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.publishing.state_check import MENDED
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.connection import async_client, sync_client
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow, run_flow_sync
 from galaxy_notify.redis_client.runner import run_sync
@@ -104,7 +104,7 @@ async def _check(client: Client) -> None:
 
 
 async def _confirm(client: Client) -> None:
-    confirm = Confirm.of("replicas:1")
+    confirm = Confirmation.of("replicas:1")
     await check_durability(client, KEYS, confirm)
     settlement = Settlement()
     settlement.add(Release(b"x/push:u"))

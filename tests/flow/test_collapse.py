@@ -10,7 +10,7 @@ import pytest
 
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, told
 from tests.support.servers import Server
@@ -95,7 +95,7 @@ def test_collapse_key__of_what_was_not_accepted_supersedes_nothing(
     run_all = site.notifier._client.run_all
 
     def refuse(sent: Any, _: object = None) -> list[Any]:
-        if not any(isinstance(call, Call) and call.script.name == "accept" for call in sent):
+        if not any(isinstance(call, ScriptCall) and call.script.name == "accept" for call in sent):
             return run_all(sent)
         return [RedisFault(Fault("OOM", Remedy.RETRY, "full"))] * len(sent)
 

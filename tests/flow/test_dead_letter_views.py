@@ -26,7 +26,7 @@ def ids(yard: Graveyard, wanted: DeadFilter = ALL) -> list[str]:
 
 def set_died(yard: Graveyard, member: str, at_ms: int) -> None:
     """Let a dead letter have died at another time."""
-    keys = yard.layout.keys_for(member.partition("/")[0])
+    keys = yard.key_space.keys_for(member.partition("/")[0])
     channel = member.partition("/")[2].partition(":")[0]
     yard.client.zadd(keys.dead(channel), {member: at_ms})
 
@@ -49,7 +49,7 @@ def test_matching__skips_and_repeats_nothing_while_others_remove(server: Server)
         seen: list[str] = []
         for letter in DeadLetters(yard.place).matching(ALL):
             seen.append(letter.id)
-            yard.client.zrem(yard.layout.keys(0).dead("push"), letter.id)
+            yard.client.zrem(yard.key_space.keys(0).dead("push"), letter.id)
         assert sorted(seen) == sorted(members)
 
 
@@ -176,7 +176,7 @@ def test_damaged__foreign_entries_are_shown_and_forgotten(server: Server) -> Non
     """What is in the index but names no route of ours is shown, and purging removes it."""
     with graveyard(server) as yard:
         yard.bury()
-        key = yard.layout.keys(0).dead("push")
+        key = yard.key_space.keys(0).dead("push")
         yard.client.zadd(key, {b"\xff\x1b[2J": 1_800_000_000_000, b"a" * 32 + b"/email:u1": 1})
         letters = DeadLetters(yard.place)
         assert letters.stats(ALL).classes == {"payload_encoding_failed": 1, "record_corrupt": 2}

@@ -25,7 +25,7 @@ def expire(yard: Graveyard, server: Server, rules: DeadRules) -> list[ExpiredDea
         deployment = Deployment(settled_ms=1, idempotency_ms=1)
         done: list[ExpiredDead] = []
         while not done or done[-1].more:
-            keys = yard.layout.keys(0)
+            keys = yard.key_space.keys(0)
             done.append(await expire_dead(client, keys, "push", rules, deployment))
         await client.aclose()
         return done
@@ -37,7 +37,7 @@ def age(yard: Graveyard, members: list[str], by_ms: int) -> None:
     """Let dead letters have died earlier."""
     now = time.time_ns() // 1_000_000
     scores = {member: now - by_ms + place for place, member in enumerate(members)}
-    yard.client.zadd(yard.layout.keys(0).dead("push"), scores)
+    yard.client.zadd(yard.key_space.keys(0).dead("push"), scores)
 
 
 def test_retention__by_default_keeps_all(server: Server) -> None:
@@ -69,7 +69,7 @@ def test_retention__keeps_exactly_the_cap(server: Server, cap: int) -> None:
         assert sum(expired.excess for expired in done) == 600 - cap
         assert all(expired.excess <= 256 for expired in done)
         assert set(yard.dead()) == set(members[-cap:])
-        pattern = f"{yard.layout.keys(0).tag}notification:*"
+        pattern = f"{yard.key_space.keys(0).tag}notification:*"
         wait_until(lambda: len(yard.client.keys(pattern)) == cap, "only the kept ones are stored")
         assert expire(yard, server, DeadRules(0, cap)) == [ExpiredDead()]
         yard.assert_conserved()

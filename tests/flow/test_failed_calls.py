@@ -13,7 +13,7 @@ import redis
 
 from galaxy_notify import AsyncNotifier, Misconfigured, Notifier, ServerRefused, Unavailable
 from galaxy_notify.errors import CallFailed
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
@@ -157,7 +157,7 @@ def test_cancel__refused_is_said_to_be(server: Server) -> None:
 
 def test_command__tells_unknown_from_refused(server: Server) -> None:
     """`accept` says which lines were not written, and which are unknown."""
-    command, lines = Command(server.url), "\n".join(map(json.dumps, [PLAIN, {}, PLAIN]))
+    command, lines = CommandLine(server.url), "\n".join(map(json.dumps, [PLAIN, {}, PLAIN]))
     command.accept(PLAIN)
     with full(server):
         done = command.run("accept", stdin=lines)
@@ -166,7 +166,7 @@ def test_command__tells_unknown_from_refused(server: Server) -> None:
     assert "OOM" in done.stderr
     assert "unknown: " not in done.stderr
     assert "away" not in done.stderr
-    away = Command(NOWHERE).run("accept", stdin=lines)
+    away = CommandLine(NOWHERE).run("accept", stdin=lines)
     assert away.exit_code == 1
     assert "redis is away" in away.stderr
     assert "unknown: line" in away.stderr
@@ -176,12 +176,12 @@ def test_command__names_user_and_right(server: Server) -> None:
     """A permanent refusal is a matter of configuration for every command."""
     with user_on(server, "-zadd"):
         own = {"REDIS__USERNAME": USER, "REDIS__PASSWORD": "right"}
-        done = Command(server.url, own).run("accept", stdin=json.dumps(PLAIN))
+        done = CommandLine(server.url, own).run("accept", stdin=json.dumps(PLAIN))
         assert done.exit_code == 78
         assert f"ACL SETUSER {USER} +zadd" in done.stderr
         own["REDIS__PASSWORD"] = "wrong"
         for name in ("accept", "list", "status", "health"):
-            done = Command(server.url, own).run(name, stdin=json.dumps(PLAIN))
+            done = CommandLine(server.url, own).run(name, stdin=json.dumps(PLAIN))
             assert done.exit_code == 78
             assert "redis refuses: WRONGPASS" in done.stderr
             assert f"user {USER} at " in done.stderr

@@ -113,13 +113,15 @@ def test_shards__are_each_looked_at(server: Server, found: Found) -> None:
     """A fault of any shard is found, and a notification in a shard that is not its own."""
     site = found(server, worker__shards=3, worker__channels=CHANNELS)
     made = [pending(site) for _ in range(12)]
-    for keys in site.layout.all_keys:
+    for keys in site.key_space.all_keys:
         site.client.delete(keys.schedule("push"))
     assert {fault.subject for fault in fsck(site) if fault.code == "not-scheduled"} == set(made)
     assert {fault.became for fault in fsck(site, fix=True)} == {"mended"}
     name = made[0].partition("/")[0]
-    elsewhere = next(keys for keys in site.layout.all_keys if keys != site.layout.keys_for(name))
-    kept: Any = site.client.dump(site.layout.keys_for(name).notification(name))
+    elsewhere = next(
+        keys for keys in site.key_space.all_keys if keys != site.key_space.keys_for(name)
+    )
+    kept: Any = site.client.dump(site.key_space.keys_for(name).notification(name))
     site.client.restore(elsewhere.notification(name), 0, kept)
     faults = fsck(site, fix=True)
     assert [(fault.code, fault.became) for fault in faults] == [("foreign-key", "left")]

@@ -16,7 +16,7 @@ from galaxy_notify import (
 )
 from galaxy_notify.inspector import DeadLetter
 from galaxy_notify.operations import dead_page
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.dead import Kind, graveyard
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
@@ -34,7 +34,7 @@ def as_json(value: Any) -> Any:
     return json.loads(json.dumps(dataclasses.asdict(value, dict_factory=named)))
 
 
-def printed(command: Command, *words: str) -> list[Any]:
+def printed(command: CommandLine, *words: str) -> list[Any]:
     """Return the documents that a command prints."""
     done = command.run(*words, "--json")
     assert done.exit_code == 0, done.output
@@ -77,7 +77,7 @@ def test_values__are_what_the_commands_print(
     site: Site, server: Server, inspector: Inspector
 ) -> None:
     """Field by field: list, show with its payload, and dead letters; status but for its moments."""
-    command = Command(server.url, {"WORKER__SHARDS": "2", "WORKER__CHANNELS": "push,email"})
+    command = CommandLine(server.url, {"WORKER__SHARDS": "2", "WORKER__CHANNELS": "push,email"})
     items = inspector.list().items
     assert [as_json(item) for item in items] == printed(command, "list")
     assert {item.type for item in items} == {"good", "bad", "later", "gone"}
@@ -172,7 +172,7 @@ def test_dead_letters__come_once_each_from_page_to_page(
     """Also those of one millisecond, whatever leaves meanwhile; the oldest first, by filter."""
     with graveyard(server) as yard, Inspector.from_url(server.url) as inspector:
         members = yard.bury(("push:u1", "push:u2", "push:u3"), number=6)
-        key = yard.layout.keys(0).dead("push")
+        key = yard.key_space.keys(0).dead("push")
         yard.client.zadd(key, dict.fromkeys(members[:15], 1000))
         (last,) = yard.bury(kind=Kind(type="other"))
         yard.client.zadd(key, {last: 9_000_000_000_000})

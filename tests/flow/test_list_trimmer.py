@@ -16,11 +16,11 @@ Found = Callable[..., Site]
 
 def _forget(site: Site, made: str) -> None:
     site.notifier.cancel(made)
-    site.client.pexpire(site.layout.keys_for(made).notification(made), 1)
+    site.client.pexpire(site.key_space.keys_for(made).notification(made), 1)
 
 
 def _is_gone(site: Site, made: list[str]) -> bool:
-    keys = [site.layout.keys_for(one).notification(one) for one in made]
+    keys = [site.key_space.keys_for(one).notification(one) for one in made]
     return not site.client.exists(*keys)
 
 

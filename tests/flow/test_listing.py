@@ -56,7 +56,7 @@ def test_list__pages_do_not_shift(any_server: Server, found: Found) -> None:
         if lost:
             gone.add(lost)
             site.notifier.cancel(lost)
-            site.client.delete(site.layout.keys_for(lost).notification(lost))
+            site.client.delete(site.key_space.keys_for(lost).notification(lost))
         site.station().trim_list(len(seen) % 3)
     site.whole = False
     assert len(seen) == len(set(seen))
@@ -73,10 +73,10 @@ def test_list__of_one_millisecond_has_everything_once(
     monkeypatch.setattr(listing, "MOST_LOOKED", most)
     site = found(server, worker__shards=3)
     made = some(site, 36)
-    for keys in site.layout.all_keys:
+    for keys in site.key_space.all_keys:
         site.client.delete(keys.accepted)
     for number, one in enumerate(made):
-        keys, ms = site.layout.keys_for(one), 10**12 + number // 24
+        keys, ms = site.key_space.keys_for(one), 10**12 + number // 24
         site.client.xadd(keys.accepted, {"ids": one}, id=f"{ms}-{number}")
     everything = ids(site)
     assert sorted(everything) == sorted(made)
@@ -218,7 +218,7 @@ def test_list__reads_alike_in_asyncio(any_server: Server, found: Found) -> None:
     async def read() -> Page:
         client = open_async(site.settings)
         try:
-            return await run_flow(client, list_flow(site.layout, ANY, 4))
+            return await run_flow(client, list_flow(site.key_space, ANY, 4))
         finally:
             await client.aclose()
 

@@ -10,7 +10,7 @@ import pytest
 from galaxy_notify.operations import listing
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.intents import PLAIN
 from tests.support.lists import ANY, ids, pages, some, told
 from tests.support.servers import Server
@@ -30,7 +30,7 @@ def test_list__hostile_entries_name_nothing(any_server: Server, found: Found) ->
         {"ids": "x" * 99_999},
     ]
     with site.client.pipeline(transaction=False) as pipeline:
-        for keys in site.layout.all_keys:
+        for keys in site.key_space.all_keys:
             for number in range(1_200):
                 pipeline.xadd(keys.accepted, bad[number % len(bad)])
         pipeline.execute()
@@ -50,7 +50,7 @@ def test_list__gets_on_whatever_was_read_before(
     site = found(server, worker__shards=4)
     made = some(site, 12)
     for number in range(40):
-        site.client.xadd(site.layout.keys(number % 4).accepted, {"n": number})
+        site.client.xadd(site.key_space.keys(number % 4).accepted, {"n": number})
     made += some(site, 12)
     assert sorted(ids(site)) == sorted(made)
 
@@ -59,11 +59,11 @@ def test_list__goes_on_behind_an_entry_of_the_far_future(any_server: Server, fou
     """A stranger's time is no time of ours, but nothing is lost over it."""
     site = found(any_server, worker__shards=2)
     before = some(site, 4)
-    for keys in site.layout.all_keys:
+    for keys in site.key_space.all_keys:
         site.client.xadd(keys.accepted, {"ids": before[0]}, id=f"{2**63 + 5}-7")
     after = some(site, 4)
     assert set(ids(site, limit=1)) == {*before, *after}
-    command = Command(site.settings.redis.url, {"WORKER__SHARDS": "2"})
+    command = CommandLine(site.settings.redis.url, {"WORKER__SHARDS": "2"})
     assert command.run("list", "--since", "1h").exit_code == 0
 
 
@@ -73,7 +73,7 @@ def test_list__of_what_is_gone_passes_over_it(any_server: Server, found: Found) 
     made = some(site, 10)
     for one in made[:7]:
         site.notifier.cancel(one)
-        site.client.delete(site.layout.keys_for(one).notification(one))
+        site.client.delete(site.key_space.keys_for(one).notification(one))
     site.whole = False
     assert sorted(ids(site, limit=2)) == sorted(made[7:])
 
@@ -100,10 +100,10 @@ def test_list__where_another_key_stands_leaves_that_shard_out(
 ) -> None:
     """A stranger's key in the place of the list: accepting goes on, and the page says so."""
     site = found(any_server, worker__shards=3)
-    first = site.layout.keys(0)
+    first = site.key_space.keys(0)
     site.client.set(first.accepted, "foreign")
     made = some(site, 30)
-    elsewhere = [one for one in made if site.layout.keys_for(one) != first]
+    elsewhere = [one for one in made if site.key_space.keys_for(one) != first]
     page = list_notifications(site.place, ANY)
     assert page.foreign == [first.accepted]
     assert sorted(item.listed.notification_id for item in page.items) == sorted(elsewhere)

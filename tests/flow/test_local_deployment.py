@@ -80,7 +80,7 @@ class OnServer:
     def events(self, user: str | None = None) -> list[Event]:
         """Read the entries of all streams."""
         found = []
-        for keys in self._site.layout.all_keys:
+        for keys in self._site.key_space.all_keys:
             entries: Any = self._site.client.xrange(keys.stream)
             found += [
                 decode_event(fields, Position(keys.stream, stream_id.decode(), keys.shard, 1))

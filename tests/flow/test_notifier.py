@@ -183,7 +183,7 @@ def test_notifier__reads_the_shards_from_the_deployment(any_server: Server, foun
     assert refused.error.message == 'unknown channel "sms" (known: email, push)'
     assert len(site.due("email")) == 20
     for member in site.due("email"):
-        keys = site.layout.keys_for(member.partition("/")[0])
+        keys = site.key_space.keys_for(member.partition("/")[0])
         assert site.client.zscore(keys.schedule("email"), member) is not None
 
 

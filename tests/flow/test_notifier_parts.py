@@ -66,7 +66,7 @@ def test_large_intent__cancelled_long_ago_stays_so_in_its_parts(
     site = found(any_server, worker__shards=4)
     site.notifier.accept(KEYED)
     assert site.notifier.cancel(MADE).cancelled == 2500
-    keys = site.layout.keys_for(f"{MADE}.3")
+    keys = site.key_space.keys_for(f"{MADE}.3")
     site.client.delete(keys.notification(f"{MADE}.3"))
     for total in ("accepted", "cancelled"):
         site.client.hincrby(keys.totals, total, -500)
@@ -87,7 +87,7 @@ def test_large_intent__is_cancelled_as_a_whole(any_server: Server, found: Found)
 
 def unsend(site: Site, part: str) -> None:
     """Leave Redis as if a part had never been sent."""
-    keys = site.layout.keys_for(part)
+    keys = site.key_space.keys_for(part)
     routes = [member for member in site.due() if member.startswith(f"{part}/")]
     site.client.delete(keys.notification(part))
     site.client.zrem(keys.schedule("push"), *routes)

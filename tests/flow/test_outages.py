@@ -232,10 +232,10 @@ def test_refusing_stream__of_one_shard_does_not_hold_another(
 ) -> None:
     """One shard's trouble is its own: the other shards publish as ever."""
     site = found(any_server, worker__shards=2, worker__poll_interval_ms=50)
-    site.client.set(site.layout.keys(0).stream, "x")
+    site.client.set(site.key_space.keys(0).stream, "x")
     site.whole = False
     made = [site.notify("u1") for _ in range(20)]
-    theirs = [one for one in made if site.layout.keys_for(one).shard == 1]
+    theirs = [one for one in made if site.key_space.keys_for(one).shard == 1]
     with site.station().running():
-        stream = site.layout.keys(1).stream
+        stream = site.key_space.keys(1).stream
         wait_until(lambda: site.client.xlen(stream) == len(theirs), "the other shard publishes")

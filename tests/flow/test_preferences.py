@@ -74,7 +74,7 @@ def _users_with_keys(site: Site) -> dict[str, int]:
 
 
 def _marked(site: Site) -> list[bool]:
-    return [bool(site.client.exists(keys.preferred)) for keys in site.layout.all_keys]
+    return [bool(site.client.exists(keys.preferred)) for keys in site.key_space.all_keys]
 
 
 def test_preferences__of_types_and_of_every_type(

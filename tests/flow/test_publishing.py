@@ -166,8 +166,8 @@ def test_shards__share_the_notifications(any_server: Server, found: Found) -> No
     made = [site.notify("u1", "u2") for _ in range(40)]
     with site.station().running():
         wait_until(lambda: len(site.entries()) == 80, "all are published")
-    for keys in site.layout.all_keys:
-        here = {one for one in made if site.layout.keys_for(one).shard == keys.shard}
+    for keys in site.key_space.all_keys:
+        here = {one for one in made if site.key_space.keys_for(one).shard == keys.shard}
         assert here
         assert site.client.xlen(keys.stream) == 2 * len(here)
 

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 from galaxy_notify.redis_state.permissions import PROBES, UNPROBED
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
 from tests.support import role_clients, role_commands, role_daemon, role_intake
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
 from tests.support.dead import snapshot
 from tests.support.intake import intake_on
@@ -157,7 +157,7 @@ def test_reader__changes_nothing(any_server: Server, found: Any) -> None:
     waiting = site.notify(due_at=site.now() + 3_600_000)
     with stage(any_server, Role.READER) as user:
         before = snapshot(site.client)
-        command = Command(user.url)
+        command = CommandLine(user.url)
         for arguments in (
             f"cancel {waiting}",
             f"reschedule {waiting} 2100-01-01T00:00:00Z",

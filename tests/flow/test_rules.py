@@ -164,12 +164,14 @@ def test_first_preference__is_obeyed_by_what_others_overtook(
     """What did not know of preferences when it began is told so by Redis, also after its rules."""
     site = found(server, **settings)
     client = site.notifier._client
-    layout = client.layout()
-    planned = plan(Intent.parse({**PLAIN, "recipients": ["u1"]}), layout.deployment, site.now(), "")
+    key_space = client.key_space()
+    planned = plan(
+        Intent.parse({**PLAIN, "recipients": ["u1"]}), key_space.deployment, site.now(), ""
+    )
 
     def overtaken() -> Flow[Accepted]:
         """Have the first preference set while the flow waits for its first answers."""
-        flow = accept_flow(layout, [planned], preferences_exist=False)
+        flow = accept_flow(key_space, [planned], preferences_exist=False)
         request = next(flow)
         prefer(site, "u1", silenced="1")
         try:

@@ -17,7 +17,7 @@ from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import Remedy, classify
 from galaxy_notify.settings import settings_from
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
 from tests.support.intents import PLAIN
 from tests.support.needs import needs
@@ -45,11 +45,11 @@ class Site(NamedTuple):
         there = {"url": f"rediss://127.0.0.1:{self.port}/0", "tls_ca": str(self.authority.cert)}
         return {name: value for name, value in (there | mine | changed).items() if value}
 
-    def command(self, **changed: str) -> Command:
+    def command(self, **changed: str) -> CommandLine:
         """Return the command line as it reaches the server."""
         found = self.redis(**changed)
         rest = {f"REDIS__{name.upper()}": value for name, value in found.items()}
-        return Command(rest.pop("REDIS__URL"), rest)
+        return CommandLine(rest.pop("REDIS__URL"), rest)
 
 
 @pytest.fixture(params=WITH_TLS)
@@ -135,7 +135,7 @@ def _assert_named(url: str, words: str) -> None:
         notifier.accept(PLAIN)
     with pytest.raises(Misconfigured) as later:
         asyncio.run(accept())
-    done = Command(url).run("status")
+    done = CommandLine(url).run("status")
     assert done.exit_code == 78
     for text in (str(sync.value), str(later.value), done.stderr):
         assert words in text

@@ -56,8 +56,8 @@ def plant(
     raw = member if isinstance(member, bytes) else member.encode("utf-8", "surrogatepass")
     name, _, route = raw.partition(b"/")
     key = KEYS.notification("").encode() + name
-    sound: dict[str, bytes | str] = {"record": record(), "open": "1", "state": STATE}
-    values = {name: value for name, value in (sound | fields).items() if name != without}
+    unwrap: dict[str, bytes | str] = {"record": record(), "open": "1", "state": STATE}
+    values = {name: value for name, value in (unwrap | fields).items() if name != without}
     hashed: Any = {route if name == "state" else name: value for name, value in values.items()}
     client.hset(key, mapping=hashed)
     client.zadd(KEYS.schedule("push"), {raw: score})

@@ -16,8 +16,8 @@ def _plant(client: Any) -> dict[bytes, str]:
     """Add every entry, each before a sound one; return their stream ids with their names."""
     planted: dict[bytes, str] = {}
     for number, (name, entry) in enumerate(ENTRIES.items(), 1):
-        sound = {n.encode(): v for n, v in event_fields(2 * number).items()}
-        fields = {n: v for n, v in (sound | entry.fields).items() if v is not None}
+        unwrap = {n.encode(): v for n, v in event_fields(2 * number).items()}
+        fields = {n: v for n, v in (unwrap | entry.fields).items() if v is not None}
         planted[client.xadd(KEYS.stream, fields)] = name
         client.xadd(KEYS.stream, event_fields(2 * number + 1))
     return planted

@@ -143,10 +143,10 @@ _FIELDS = st.sampled_from([*Intent.model_fields, "unknown"])
 @given(st.dictionaries(_FIELDS | SURROGATES, JSON))
 def test_intent__of_any_fields(fields: dict[str, Any]) -> None:
     """Any fields beside sound ones are taken, or refused; what is taken can be stored and read."""
-    sound = {"type": "t", "producer": "p", "recipients": ["u"]}
+    unwrap = {"type": "t", "producer": "p", "recipients": ["u"]}
     planned, told = _asked(
         InvalidIntent,
-        lambda: plan(Intent.parse({**sound, **fields}), Deployment(), DUE_MS, ""),
+        lambda: plan(Intent.parse({**unwrap, **fields}), Deployment(), DUE_MS, ""),
     )
     assert told.isprintable()
     if planned is None:

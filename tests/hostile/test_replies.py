@@ -13,7 +13,7 @@ from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.leases import ClaimLimits, Correction, Release, Settlement
 from galaxy_notify.redis_state.store import Store
 from tests.hostile.planting import DUE_MS, KEYS
@@ -65,9 +65,9 @@ def test_reply__of_any_shape(reply: Any) -> None:
 def test_accept__bears_any_reply(reply: Any) -> None:
     """Whatever accept is answered, the outcome of each intent is told, if only as unknown."""
     intents = [Intent(type="t", producer="p", recipients=["u"]) for _ in range(3)]
-    layout = Layout("gn", Deployment())
+    key_space = KeySpace("gn", Deployment())
     plans = [plan(intent, Deployment(), DUE_MS, "") for intent in intents]
-    flow = accept_flow(layout, plans, preferences_exist=False)
+    flow = accept_flow(key_space, plans, preferences_exist=False)
     list(next(flow))
     try:
         flow.send([reply])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.corpus import NO_IDS
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.settings import problems, written
 
 SECRET = "s3cr3t"
@@ -110,7 +110,7 @@ def test_command__shows_no_secret_of_wrong_settings(command: str) -> None:
     """Every command ends with 78 and one line, without the password beside what is wrong."""
     url = f"redis://u:{SECRET}@h/0?unknown={SECRET}"
     settings = {"REDIS__PASSWORD": SECRET, "REDIS__SENTINEL_PASSWORD": SECRET}
-    done = Command(url, settings).run(*command.split())
+    done = CommandLine(url, settings).run(*command.split())
     assert done.exit_code == 78
     assert "redis.url" in done.stdout + done.stderr
     assert SECRET not in done.stdout + done.stderr

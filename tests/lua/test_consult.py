@@ -6,7 +6,7 @@ import pytest
 
 from galaxy_notify.model.preference import LONGEST, Stored
 from galaxy_notify.redis_client.faults import Garbled, RedisFault
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
 from tests.lua.support.injection import refuse_all
 from tests.lua.support.shard import Shard
@@ -53,7 +53,7 @@ def test_consult__of_a_key_of_another_type_knows_nothing(shard: Shard) -> None:
 def test_consult__that_is_refused_takes_nobody_for_one_who_wants_all(shard: Shard) -> None:
     """Without the permission to look it is an error, not an answer."""
     _store(shard, "u1", silenced=b"1")
-    call: Call = consult(shard.keys, "chat", ["u1"])
+    call: ScriptCall = consult(shard.keys, "chat", ["u1"])
     assert refuse_all(shard, call, "HMGET").failed
 
 

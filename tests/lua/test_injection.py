@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.scripts import Call, names, script
+from galaxy_notify.redis_client.scripts import ScriptCall, names, script
 from tests.lua.support.injection import Injected, refuse_all, refuse_nth
 from tests.lua.support.invariants import assert_at_rest, assert_consistent, converge
 from tests.lua.support.scenarios import SCENARIOS
@@ -17,7 +17,7 @@ from tests.lua.support.shard import Shard, shard_on
 from tests.lua.support.snapshot import snapshot
 from tests.support.servers import Server
 
-Refuse = Callable[[Shard, Call], Injected]
+Refuse = Callable[[Shard, ScriptCall], Injected]
 #: Keys of which a script that ends in an error may have written: none holds the state of a route.
 _SCRATCH = {
     "claim": ("leases:push", "abandoned:push", "schedule:push"),
@@ -35,7 +35,7 @@ def test_scenarios__cover_every_script() -> None:
     assert {name.split()[0] for name in SCENARIOS} == set(names())
 
 
-def _again(shard: Shard, call: Call) -> None:
+def _again(shard: Shard, call: ScriptCall) -> None:
     """Send the call again, as a worker that lost its answer might."""
     try:
         shard.run(call)
@@ -47,7 +47,7 @@ def _scratch(shard: Shard, name: str) -> tuple[str, ...]:
     return tuple(shard.keys.tag + key for key in _SCRATCH.get(name.split()[0], ()))
 
 
-def _check(shard: Shard, name: str, call: Call, before: object, injected: Injected) -> None:
+def _check(shard: Shard, name: str, call: ScriptCall, before: object, injected: Injected) -> None:
     """Assert that the state is sound now, after the same call again, and once all is done."""
     # An event of a notification that vanished meanwhile, and cannot be taken back, stays.
     undone = injected.command != "XDEL"

@@ -9,7 +9,7 @@ import redis
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
 from tests.lua.support.handed_in import GROUP, KEEPING, KEYS, given, reject_of
@@ -25,7 +25,7 @@ def client(any_server: Server) -> Any:
         yield client
 
 
-def _run(client: redis.Redis, call: Call) -> Any:
+def _run(client: redis.Redis, call: ScriptCall) -> Any:
     reply = run_sync(client, call)
     return reply.decode() if isinstance(reply, bytes) else reply
 

@@ -22,7 +22,9 @@ def change(yard: Graveyard, member: str) -> DeadChange:
 
 def purge(yard: Graveyard, *changes: DeadChange) -> list[str]:
     """Run the script; what is purged is kept for a minute."""
-    return calls.words(run_sync(yard.client, dead_rows.purge(yard.layout.keys(0), changes, 60_000)))
+    return calls.words(
+        run_sync(yard.client, dead_rows.purge(yard.key_space.keys(0), changes, 60_000))
+    )
 
 
 def test_purge__ends_a_dead_letter(any_server: Server) -> None:
@@ -68,7 +70,7 @@ def test_purge__of_what_is_scheduled_too_leaves_nothing(server: Server) -> None:
     """A dead letter that stood in the schedule as well leaves no count behind."""
     with graveyard(server) as yard:
         (member,) = yard.bury()
-        keys = yard.layout.keys(0)
+        keys = yard.key_space.keys(0)
         yard.client.zadd(keys.schedule("push"), {member: 1})
         yard.client.hset(keys.abandoned("push"), member, 1)
         assert purge(yard, change(yard, member)) == ["purged"]

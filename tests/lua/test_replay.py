@@ -23,7 +23,7 @@ def change(yard: Graveyard, member: str, before: bytes | None = None) -> DeadCha
 
 def replay(yard: Graveyard, *changes: DeadChange) -> list[str]:
     """Run the script."""
-    return calls.words(run_sync(yard.client, dead_rows.replay(yard.layout.keys(0), changes)))
+    return calls.words(run_sync(yard.client, dead_rows.replay(yard.key_space.keys(0), changes)))
 
 
 def test_replay__makes_a_dead_letter_due_again(any_server: Server) -> None:
@@ -70,9 +70,9 @@ def test_replay__wakes_one_worker(server: Server) -> None:
     """However many are replayed, one wake-up waits for the channel."""
     with graveyard(server) as yard:
         members = yard.bury(number=3)
-        yard.client.delete(yard.layout.keys(0).wake("push"))
+        yard.client.delete(yard.key_space.keys(0).wake("push"))
         replay(yard, *(change(yard, member) for member in members))
-        assert yard.client.llen(yard.layout.keys(0).wake("push")) == 1
+        assert yard.client.llen(yard.key_space.keys(0).wake("push")) == 1
 
 
 def test_replay__twice_moves_nothing_the_second_time(server: Server) -> None:
@@ -129,7 +129,7 @@ def test_replay__answers_each_item_in_order(server: Server) -> None:
     with graveyard(server) as yard:
         first, gone, last = yard.bury(number=3)
         asked = [change(yard, member) for member in (first, gone, last)]
-        yard.client.zrem(yard.layout.keys(0).dead("push"), gone)
+        yard.client.zrem(yard.key_space.keys(0).dead("push"), gone)
         assert replay(yard, *asked) == ["replayed", "gone", "replayed"]
         assert yard.scheduled() == {first, last}
         assert yard.total("replayed") == 2

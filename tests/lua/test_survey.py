@@ -144,7 +144,7 @@ def test_census__divides_large_notifications(shard: Shard) -> None:
 def test_census__names_what_counts_wrongly(shard: Shard) -> None:
     """Too many, too few, an expiry too early or never, a route that no index has, no hash."""
     many, soon, endless, lost, foreign = (shard.accept(n, "push:u1")[0] for n in range(1, 6))
-    sound = shard.accept(6)[0]
+    unwrap = shard.accept(6)[0]
     shard.client.hset(shard.hash_of(many), "open", 2)
     shard.client.pexpire(shard.hash_of(soon), 10**9)
     shard.cancel(endless)
@@ -153,7 +153,7 @@ def test_census__names_what_counts_wrongly(shard: Shard) -> None:
     shard.client.set(shard.hash_of(foreign), "foreign")
     named = counted(shard)[2]
     assert sorted(named) == [split(each)[0] for each in (many, soon, endless, lost, foreign)]
-    assert split(sound)[0] not in named
+    assert split(unwrap)[0] not in named
 
 
 def test_census__knows_only_its_own_shard(shard: Shard) -> None:

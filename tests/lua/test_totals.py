@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import dead_rows, leases
 from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.leases import Settlement
@@ -35,12 +35,12 @@ class Story:
         self.shard = shard
         self.random = Random(seed)
         self._claimed: list[tuple[str, str, list[str]]] = []
-        self._sent: list[Call] = []
+        self._sent: list[ScriptCall] = []
         self._numbers = 0
 
-    def step(self) -> Call | None:
+    def step(self) -> ScriptCall | None:
         """Return the next call, or None where this step only lets time pass."""
-        steps: list[Callable[[], Call | None]] = [
+        steps: list[Callable[[], ScriptCall | None]] = [
             *(self._accept,) * 3,
             *(self._claim,) * 3,
             *(self._settle,) * 4,
@@ -51,7 +51,7 @@ class Story:
             self._sent.append(call)
         return call
 
-    def _accept(self) -> Call:
+    def _accept(self) -> ScriptCall:
         self._numbers += 1
         users = range(self.random.randint(1, 4))
         routes = [f"{self.random.choice(_CHANNELS)}:u{user}" for user in users]
@@ -59,7 +59,7 @@ class Story:
         item = new(self._numbers, routes, due=due, born_cancelled=self.random.random() < 0.1)
         return accept(self.shard.keys, [item])
 
-    def _claim(self) -> Call:
+    def _claim(self) -> ScriptCall:
         self._numbers += 1
         channel, token = (
             self.random.choice(_CHANNELS),
@@ -70,7 +70,7 @@ class Story:
         now = self.shard.now
         return leases.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
 
-    def _settle(self) -> Call | None:
+    def _settle(self) -> ScriptCall | None:
         """Settle a claim, early or far too late, as its worker read it."""
         if not self._claimed:
             return None
@@ -82,28 +82,28 @@ class Story:
             outcome(self.shard, self.random.choice(_SETTLING), member, settlement)
         return settlement.call(self.shard.keys, channel, token) if held else None
 
-    def _cancel(self) -> Call | None:
+    def _cancel(self) -> ScriptCall | None:
         if not (waiting := self._in_schedule()):
             return None
         return self.shard.cancelling(self.random.choice(waiting))
 
-    def _move(self) -> Call | None:
+    def _move(self) -> ScriptCall | None:
         if not (waiting := self._in_schedule()):
             return None
         due = self.shard.now + self.random.choice((-1, 1_000, TTL))
         return self.shard.rescheduling(self.random.choice(waiting), due=due)
 
-    def _revive(self) -> Call | None:
+    def _revive(self) -> ScriptCall | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "replay") for m in dead[:3]]
         return dead_rows.replay(self.shard.keys, changes) if changes else None
 
-    def _purge(self) -> Call | None:
+    def _purge(self) -> ScriptCall | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "purge") for m in dead[:1]]
         return dead_rows.purge(self.shard.keys, changes, KEEP) if changes else None
 
-    def _again(self) -> Call | None:
+    def _again(self) -> ScriptCall | None:
         """Send an earlier call once more, as whoever lost its answer does."""
         return self.random.choice(self._sent) if self._sent else None
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from tests.lua.support.invariants import assert_at_rest, assert_consistent, converge
 from tests.lua.support.scenarios import SCENARIOS
 from tests.lua.support.shard import Shard, shard_on
@@ -15,7 +15,7 @@ from tests.lua.support.snapshot import snapshot
 from tests.support.servers import Server
 
 
-def _keys_of(shard: Shard, call: Call) -> list[str]:
+def _keys_of(shard: Shard, call: ScriptCall) -> list[str]:
     """Return every key that the call may touch: its own, and those in the shard's state."""
     built = [shard.keys.schedule("email"), shard.keys.dead("push"), shard.keys.leases("push")]
     built.append(shard.keys.abandoned("push"))
@@ -23,7 +23,7 @@ def _keys_of(shard: Shard, call: Call) -> list[str]:
     return sorted(found)
 
 
-def _run_broken(shard: Shard, call: Call, key: str) -> None:
+def _run_broken(shard: Shard, call: ScriptCall, key: str) -> None:
     """Run the call while a key is a plain string, then put back what it was."""
     client: Any = shard.client
     kept, ttl = client.dump(key), client.pttl(key)
@@ -70,7 +70,7 @@ def test_wrong_type__of_any_key_breaks_nothing_else(name: str, any_server: Serve
                 raise AssertionError(f"while {key} was a string") from error
 
 
-def _check(shard: Shard, call: Call) -> None:
+def _check(shard: Shard, call: ScriptCall) -> None:
     assert_consistent(shard)
     shard.run(call)
     converge(shard)

@@ -20,7 +20,7 @@ from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.accept_calls import accept
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.place import Place
 from tests.support.records import encode_notification
@@ -57,8 +57,8 @@ class Graveyard:
     ) -> None:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
-        self.layout = Layout(prefix, deployment)
-        self.place = Place(client, self.layout)
+        self.key_space = KeySpace(prefix, deployment)
+        self.place = Place(client, self.key_space)
         self._number = first
 
     def bury(
@@ -67,7 +67,7 @@ class Graveyard:
         """Accept notifications and let each of their routes die; return the members."""
         ids = [self.accept(routes, kind) for _ in range(number)]
         for channel in {route.partition(":")[0] for route in routes}:
-            for shard in {shard_of(made, self.layout.deployment.shards) for made in ids}:
+            for shard in {shard_of(made, self.key_space.deployment.shards) for made in ids}:
                 self.die(channel, shard, kind.failure)
         return [f"{made}/{route}" for made in ids for route in routes]
 
@@ -89,7 +89,7 @@ class Graveyard:
         )
         groups = [Group(initial_state(None), routes)]
         new = NewNotification(made, record, 1000, groups)
-        run_sync(self.client, accept(self.layout.keys_for(made), [new]))
+        run_sync(self.client, accept(self.key_space.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
@@ -100,7 +100,7 @@ class Graveyard:
             for member in claimed.members:
                 state = decode_route(member.state)
                 settlement.add(Bury(member.member, state.buried(WORKER, failure, attempt=True)))
-            keys = self.layout.keys(shard)
+            keys = self.key_space.keys(shard)
             run_sync(self.client, settlement.call(keys, channel, claimed.token))
             buried += len(claimed.members)
         return buried
@@ -109,7 +109,7 @@ class Graveyard:
         """Take what is due under a lease, None where nothing is."""
         self._number += 1
         token = f"{WORKER}:0:30000:{self._number}"
-        keys = self.layout.keys(shard)
+        keys = self.key_space.keys(shard)
         call = leases.claim(keys, channel, token, _LIMITS, alone=False, now=None)
         claimed = leases.read_claim(run_sync(self.client, call), token)
         return claimed if claimed.members else None
@@ -132,7 +132,7 @@ class Graveyard:
     def dead(self, channel: str = "push") -> dict[str, int]:
         """Return all dead letters of a channel with when they died."""
         found: dict[str, int] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             pairs: Any = self.client.zrange(keys.dead(channel), 0, -1, withscores=True)
             found |= {member.decode(): int(score) for member, score in pairs}
         return found
@@ -140,14 +140,14 @@ class Graveyard:
     def scheduled(self, channel: str = "push") -> set[str]:
         """Return all routes of a channel that are scheduled."""
         found: set[str] = set()
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             members: Any = self.client.zrange(keys.schedule(channel), 0, -1)
             found |= {member.decode() for member in members}
         return found
 
     def total(self, field: str) -> int:
         """Return a total over all shards."""
-        counts = [self.client.hget(keys.totals, field) for keys in self.layout.all_keys]
+        counts = [self.client.hget(keys.totals, field) for keys in self.key_space.all_keys]
         return sum(int(count or 0) for count in counts)
 
     def assert_conserved(self, channels: Sequence[str] = ("push",)) -> None:
@@ -157,7 +157,7 @@ class Graveyard:
         assert self.total("accepted") == rest + sum(self.total(field) for field in final)
 
     def _key(self, notification_id: str) -> str:
-        return self.layout.keys_for(notification_id).notification(notification_id)
+        return self.key_space.keys_for(notification_id).notification(notification_id)
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def graveyard(
     client = sync_client(server.url)
     deployment = Deployment(shards=shards, channels=channels)
     made = Graveyard(client, deployment)
-    for keys in made.layout.all_keys:
+    for keys in made.key_space.all_keys:
         client.hset(keys.meta, mapping=deployment.as_meta())  # type: ignore[arg-type]  # invariant
     try:
         yield made
@@ -181,7 +181,7 @@ def beside(yard: Graveyard, server: Server) -> Iterator[Graveyard]:
     """Work on the same deployment with a connection of one's own, as another process does."""
     client = sync_client(server.url)
     try:
-        yield Graveyard(client, yard.layout.deployment, first=1_000_000)
+        yield Graveyard(client, yard.key_space.deployment, first=1_000_000)
     finally:
         client.close()
 

@@ -20,14 +20,14 @@ def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
 
 def _replayed(yard: Graveyard, member: str) -> str:
     after = yard.route(member).replayed("someone")
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     run_sync(yard.client, dead_rows.replay(keys, [_changes(yard, member, after)]))
     return "gone"
 
 
 def _purged(yard: Graveyard, member: str) -> str:
     after = yard.route(member).purged("someone")
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     run_sync(yard.client, dead_rows.purge(keys, [_changes(yard, member, after)], 60_000))
     return "gone"
 
@@ -42,7 +42,7 @@ def _failed(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     state = yard.route(member).failed("worker", PLAIN.failure)
     settlement.add(Retry(member.encode(), state, 60_000))
-    run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
+    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
     assert yard.route(member).status is Status.FAILED
     return "gone"
 
@@ -55,7 +55,7 @@ def _published(yard: Graveyard, member: str) -> str:
     kind = EventKind(60_000, None, False, "game.ready", "", "", "", "#2", body)
     event = Publish(member.encode(), route_id, made, route.due_at_ms, b"payload", kind)
     settlement.add(event)
-    run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
+    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
     assert yard.route(member).status is Status.PUBLISHED
     return "gone"
 
@@ -65,7 +65,7 @@ def _cancelled(yard: Graveyard, member: str) -> str:
     made, _, route_id = member.partition("/")
     state = yard.state(member) or b""
     change = RouteChange(route_id, state, decode_route(state).cancelled("someone"))
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     run_sync(yard.client, calls.cancel(keys, made, [change], keep_ms=60_000, mark=False))
     assert yard.route(member).status is Status.CANCELLED
     return "gone"
@@ -91,7 +91,7 @@ def _hash_is_none(yard: Graveyard, member: str) -> str:
 
 
 def _index_is_none(yard: Graveyard, member: str) -> str:
-    key = yard.layout.keys(0).dead("push")
+    key = yard.key_space.keys(0).dead("push")
     yard.client.delete(key)
     yard.client.set(key, "foreign")
     return "fault"

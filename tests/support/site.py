@@ -39,7 +39,7 @@ class Site(Graveyard):
         if "socket_timeout" in pool.connection_kwargs:
             pool.connection_kwargs["socket_timeout"] = HANG_S
             pool.disconnect()
-        super().__init__(place.client, place.deployment, prefix=place.layout.prefix)
+        super().__init__(place.client, place.deployment, prefix=place.key_space.prefix)
         self.notifier = Notifier(self.settings)
         self.stations: list[Station] = []
         #: Whether everything in it came about by the package's own doing.
@@ -60,7 +60,7 @@ class Site(Graveyard):
     @property
     def keys(self) -> Keys:
         """Return the keys of the first shard."""
-        return self.layout.keys(0)
+        return self.key_space.keys(0)
 
     def station(
         self,
@@ -115,7 +115,7 @@ class Site(Graveyard):
     def entries(self) -> list[dict[str, bytes]]:
         """Return the fields of all gateway events, shard by shard."""
         found: list[dict[str, bytes]] = []
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             stream: Any = self.client.xrange(keys.stream)
             for stream_id, fields in stream:
                 entry = {name.decode(): value for name, value in fields.items()}
@@ -129,7 +129,7 @@ class Site(Graveyard):
     def due(self, channel: str = "push") -> dict[str, int]:
         """Return the schedule: member → score."""
         found: dict[str, int] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             pairs: Any = self.client.zrange(keys.schedule(channel), 0, -1, withscores=True)
             found |= {member.decode(errors="replace"): ceil(score) for member, score in pairs}
         return found
@@ -137,7 +137,7 @@ class Site(Graveyard):
     def leases(self, channel: str = "push") -> dict[str, str]:
         """Return the leases: member → token."""
         found: dict[str, str] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             leases: Any = self.client.zrange(keys.leases(channel), 0, -1, withscores=True)
             for token, score in leases:
                 held: Any = self.client.zrangebyscore(keys.schedule(channel), score, score)
@@ -146,7 +146,7 @@ class Site(Graveyard):
 
     def move_leases(self, lapses: float, channel: str = "push") -> None:
         """Have all leases lapse at another time, as if the clock had moved."""
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             leases: Any = self.client.zrange(keys.leases(channel), 0, -1, withscores=True)
             for number, (token, score) in enumerate(leases, 1):
                 to, schedule = int(lapses) - number / 4096, keys.schedule(channel)
@@ -166,7 +166,7 @@ class Site(Graveyard):
     def totals(self) -> dict[str, int]:
         """Return what was counted, over all shards."""
         found: dict[str, int] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             counts = cast("dict[bytes, bytes]", self.client.hgetall(keys.totals))
             for name, count in counts.items():
                 found[name.decode()] = found.get(name.decode(), 0) + int(count)
@@ -179,7 +179,7 @@ class Site(Graveyard):
 
     def assert_sound(self) -> None:
         """Assert what holds at every rest: each route in its one place, none lost or doubled."""
-        channels = self.layout.deployment.channels
+        channels = self.key_space.deployment.channels
         due = {member for channel in channels for member in self.due(channel)}
         dead = {member for channel in channels for member in self.dead(channel)}
         leased = {member for channel in channels for member in self.leases(channel)}
@@ -233,7 +233,7 @@ class Site(Graveyard):
 
     def _notifications(self) -> list[tuple[str, list[tuple[str, Route]]]]:
         found = []
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             for raw in cast("list[bytes]", self.client.keys(f"{keys.tag}notification:*")):
                 fields = cast("dict[bytes, bytes]", self.client.hgetall(raw))
                 notification = raw.decode(errors="replace").rpartition(":")[2]

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 
 DONE, NOT_YET = [1, 0], [0, 0]
@@ -17,7 +17,7 @@ DONE, NOT_YET = [1, 0], [0, 0]
 
 def tried(waits: Iterable[Any], durability: str = "aof") -> int:
     """Run the trial against answers to WAITAOF; return how many of them it asked for."""
-    confirm = Confirm.of(durability)
+    confirm = Confirmation.of(durability)
     assert confirm
     trial, answers, asked = confirm.trial("mark"), iter(waits), 0
     reply: Any = None

@@ -12,8 +12,8 @@ import redis
 import redis.asyncio
 from redis import exceptions
 
-from galaxy_notify.redis_client.following import AsyncScout, Scout
-from galaxy_notify.redis_client.lookup import Address, SentinelLookup
+from galaxy_notify.redis_client.following import AsyncTopologyClient, TopologyClient
+from galaxy_notify.redis_client.topology import Address, SentinelTopology
 from tests.support.wait import wait_until
 
 SENTINEL, PRIMARY = Address("10.0.0.1", 26379), Address("10.0.1.1", 6379)
@@ -49,7 +49,7 @@ class _AsyncSilent(redis.asyncio.Redis):
         return [PRIMARY.host, PRIMARY.port]
 
 
-class _Due(SentinelLookup):
+class _Due(SentinelTopology):
     """Is always due."""
 
     def is_due(self) -> bool:
@@ -59,12 +59,12 @@ class _Due(SentinelLookup):
 def test_scout__one_thread_asks_and_the_others_go_on() -> None:
     """A sentinel that hangs holds up one caller, not all."""
     silent = _Silent()
-    scout = Scout(_Due([SENTINEL], "mymaster"), lambda _: silent)
-    assert scout.now(0) == PRIMARY
+    topology_client = TopologyClient(_Due([SENTINEL], "mymaster"), lambda _: silent)
+    assert topology_client.now(0) == PRIMARY
     with ThreadPoolExecutor(1) as pool:
-        held_up = pool.submit(scout.now, 0)
+        held_up = pool.submit(topology_client.now, 0)
         wait_until(lambda: silent.asked == 2, "somebody asks")
-        assert [scout.now(0) for _ in range(3)] == [PRIMARY] * 3
+        assert [topology_client.now(0) for _ in range(3)] == [PRIMARY] * 3
         silent.go_on.set()
         assert held_up.result(30) == PRIMARY
     assert silent.asked == 2
@@ -73,15 +73,15 @@ def test_scout__one_thread_asks_and_the_others_go_on() -> None:
 def test_scout__a_fork_asks_for_itself() -> None:
     """A process that was forked while a thread asked does not wait for that thread."""
     silent = _Silent()
-    scout = Scout(_Due([SENTINEL], "mymaster"), lambda _: silent)
-    scout.now(0)
+    topology_client = TopologyClient(_Due([SENTINEL], "mymaster"), lambda _: silent)
+    topology_client.now(0)
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(scout.now, 0)
+        pool.submit(topology_client.now, 0)
         wait_until(lambda: silent.asked == 2, "somebody asks")
         child = os.fork()
         if not child:
             silent.asked = 0
-            scout.now(0)
+            topology_client.now(0)
             os._exit(silent.asked)
         silent.go_on.set()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
@@ -92,11 +92,11 @@ def test_async_scout__one_task_asks_and_the_others_go_on() -> None:
 
     async def run() -> None:
         silent = _AsyncSilent()
-        scout = AsyncScout(_Due([SENTINEL], "mymaster"), lambda _: silent)
-        assert await scout.now(0) == PRIMARY
-        held_up = asyncio.create_task(scout.now(0))
+        topology_client = AsyncTopologyClient(_Due([SENTINEL], "mymaster"), lambda _: silent)
+        assert await topology_client.now(0) == PRIMARY
+        held_up = asyncio.create_task(topology_client.now(0))
         await silent.is_asked.wait()
-        assert await scout.now(0) == PRIMARY
+        assert await topology_client.now(0) == PRIMARY
         silent.go_on.set()
         assert await held_up == PRIMARY
         assert silent.asked == 2

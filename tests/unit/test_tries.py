@@ -8,15 +8,15 @@ from redis import exceptions
 from galaxy_notify.redis_client.access import open_sync
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.faults import RedisFault, fault_of
-from galaxy_notify.redis_client.following import Primary, Scout
-from galaxy_notify.redis_client.lookup import Address, ClusterLookup
+from galaxy_notify.redis_client.following import Primary, TopologyClient
 from galaxy_notify.redis_client.nodes import NodesClient, by_node
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_client.tries import Tries
+from galaxy_notify.redis_client.scripts import Command
+from galaxy_notify.redis_client.topology import Address, ClusterTopology
+from galaxy_notify.redis_client.tries import RetryState
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import settings_from
 
-CALLS = [Read(["GET", f"{{gn:{shard}}}:x"]) for shard in range(12)]
+CALLS = [Command(["GET", f"{{gn:{shard}}}:x"]) for shard in range(12)]
 REFUSED = fault_of(exceptions.ConnectionError("refused"))
 UNREADABLE = fault_of(exceptions.InvalidResponse("what came is no reply"))
 TIMEOUT = fault_of(exceptions.TimeoutError("slow"))
@@ -24,7 +24,7 @@ TIMEOUT = fault_of(exceptions.TimeoutError("slow"))
 
 def test_tries__what_was_answered_stands() -> None:
     """Only what a node could not serve is sent again; its last fault joins the other replies."""
-    tries = Tries(CALLS[:3])
+    tries = RetryState(CALLS[:3])
     tries.answered([b"0", REFUSED, b"2"])
     assert list(tries.left) == [CALLS[1]]
     tries.failed(REFUSED, 0.1)
@@ -35,7 +35,7 @@ def test_tries__what_was_answered_stands() -> None:
 
 def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
     """Unless it may pass, and there is time for another try."""
-    tries = Tries(CALLS[:2])
+    tries = RetryState(CALLS[:2])
     tries.failed(REFUSED, 0.1)
     assert list(tries.left) == CALLS[:2]
     for error, pause in ((REFUSED, None), (TIMEOUT, 0.1)):
@@ -50,7 +50,7 @@ def test_tries__a_refusal_after_a_lost_answer_is_in_doubt() -> None:
     """The try whose answer was lost may have written, one that was refused did not."""
     full = fault_of(exceptions.OutOfMemoryError("OOM command not allowed"))
     for before, wrote_nothing in ((REFUSED, False), (full, True)):
-        tries = Tries(CALLS[:1])
+        tries = RetryState(CALLS[:1])
         tries.failed(before, 0.1)
         tries.answered([full])
         assert tries.outcome()[0].wrote_nothing is wrote_nothing
@@ -60,10 +60,10 @@ def test_tries__tell_of_doubts() -> None:
     """After a replica's answer, or one that can't be read, connections are not used again."""
     replica = fault_of(exceptions.ReadOnlyError("READONLY You can't write"))
     for error, in_doubt in ((REFUSED, False), (replica, True), (UNREADABLE, True)):
-        tries = Tries(CALLS[:1])
+        tries = RetryState(CALLS[:1])
         tries.answered([error])
         assert tries.are_in_doubt is in_doubt
-        tries = Tries(CALLS[:1])
+        tries = RetryState(CALLS[:1])
         tries.failed(error, None)
         assert tries.are_in_doubt is in_doubt
 
@@ -73,21 +73,21 @@ def test_open__a_sentinel_may_have_an_ipv6_address() -> None:
     settings = settings_from({"redis": {"url": "redis://x", "sentinels": ["[::1]:26379"]}})
     client = open_sync(settings)
     assert isinstance(client, NodesClient)
-    assert next(client.scout.lookup.asking()) == Address("::1", 26379)
+    assert next(client.topology_client.topology.asking()) == Address("::1", 26379)
 
 
 def test_by_node__shards_of_one_node_share_a_round_trip() -> None:
     """A node that hangs is waited for once, however many shards it serves."""
-    lookup = ClusterLookup([Address("a", 1)])
-    asking = lookup.asking()
+    topology = ClusterTopology([Address("a", 1)])
+    asking = topology.asking()
     next(asking)
     with pytest.raises(StopIteration):
         asking.send([[0, 8191, ["a", 1]], [8192, 16383, ["b", 2]]])
-    scout = Scout(lookup, lambda _: sync_client("redis://unused"))
+    topology_client = TopologyClient(topology, lambda _: sync_client("redis://unused"))
     client = NodesClient(
-        scout,
+        topology_client,
         Keys("gn", 0).tag,
-        lambda slot: sync_client("redis://unused", primary=Primary(scout, slot)),
+        lambda slot: sync_client("redis://unused", primary=Primary(topology_client, slot)),
     )
     parts = by_node(client, CALLS)
     assert len(parts) == 2

@@ -17,7 +17,7 @@ from galaxy_notify.publishing.batch import Batch
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Settlement, read_settled
@@ -81,7 +81,7 @@ def _decided(policy: Policy, claim: leases.Claim) -> Batch:
     return batch
 
 
-def _settled(batch: Batch, keys: Keys, token: str) -> Call:
+def _settled(batch: Batch, keys: Keys, token: str) -> ScriptCall:
     settlement = Settlement(decision.outcome for decision in batch.decisions)
     return settlement.call(keys, "push", token, claimed=_BATCH)
 

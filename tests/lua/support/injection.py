@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from tests.lua.support.shard import Shard, at
 
 #: Where the script tells which command was refused; it lies outside the shard.
@@ -42,22 +42,22 @@ class Injected:
         self.failed = isinstance(reply, Exception)
 
 
-def refuse_nth(shard: Shard, call: Call, number: int) -> Injected:
+def refuse_nth(shard: Shard, call: ScriptCall, number: int) -> Injected:
     """Run the script with its call *number*, counted from 1, refused."""
     return _run(shard, call, f"calls_made == {number}")
 
 
-def refuse_all(shard: Shard, call: Call, command: str) -> Injected:
+def refuse_all(shard: Shard, call: ScriptCall, command: str) -> Injected:
     """Run the script with every call of *command* refused."""
     return _run(shard, call, f"command == '{command}'")
 
 
-def refuse_on(shard: Shard, call: Call, command: str, key: str) -> Injected:
+def refuse_on(shard: Shard, call: ScriptCall, command: str, key: str) -> Injected:
     """Run the script with every call of *command* on one key refused."""
     return _run(shard, call, f"command == '{command}' and key == '{key}'")
 
 
-def _run(shard: Shard, call: Call, condition: str) -> Injected:
+def _run(shard: Shard, call: ScriptCall, condition: str) -> Injected:
     shard.client.delete(REFUSED)
     source = _WRAPPER % condition + call.script.source
     timed = at(call, shard.now)

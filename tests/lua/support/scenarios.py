@@ -8,7 +8,7 @@ from dataclasses import replace
 from galaxy_notify.fsck.notifications import balance, recount
 from galaxy_notify.fsck.pages import census, survey
 from galaxy_notify.fsck.routes import mend
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows, leases
 from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.leases import Correction, Drop, Settlement
@@ -22,7 +22,7 @@ from tests.lua.support.stream_scenarios import STREAMS
 _ROUTES = ("email:u1", "push:u1", "push:u2")
 
 
-def _accept(shard: Shard) -> Call:
+def _accept(shard: Shard) -> ScriptCall:
     """New, due later in two channels, known, in conflict, cancelled before, born cancelled.
 
     And in groups: skipped beside deferred ones, skipped as a whole, cancelled before and skipped.
@@ -45,7 +45,7 @@ def _accept(shard: Shard) -> Call:
     return accept(shard.keys, items)
 
 
-def _claim(shard: Shard) -> Call:
+def _claim(shard: Shard) -> ScriptCall:
     """Fresh routes, abandoned ones, a suspect, one whose notification has vanished."""
     shard.accept(1)
     abandon(shard, 2)
@@ -57,21 +57,21 @@ def _claim(shard: Shard) -> Call:
     return leases.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=shard.now)
 
 
-def _claim_again(shard: Shard) -> Call:
+def _claim_again(shard: Shard) -> ScriptCall:
     """The answer of a claim was lost."""
     call = _claim(shard)
     shard.run(call)
     return call
 
 
-def _claim_again_fewer(shard: Shard) -> Call:
+def _claim_again_fewer(shard: Shard) -> ScriptCall:
     """The answer of a claim was lost, and the next is to be a smaller one."""
     shard.run(_claim(shard))
     few = replace(LIMITS, members=2)
     return leases.claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
 
 
-def _settle(shard: Shard) -> Call:
+def _settle(shard: Shard) -> ScriptCall:
     """Every outcome, groups of routes, one too late, one stale, one whose hash has vanished."""
     members = [shard.accept(number)[0] for number in range(1, 7)]
     group_of = shard.accept(7, "push:u1", "push:u2", "push:u3")
@@ -93,7 +93,7 @@ def _settle(shard: Shard) -> Call:
     return settlement.call(shard.keys, "push", MINE)
 
 
-def _heal(shard: Shard) -> Call:
+def _heal(shard: Shard) -> ScriptCall:
     """A dead letter, a route of another channel, one not due yet, a stale one."""
     dead = SEEDS["dead_letter"](shard, 1)
     (elsewhere,) = shard.accept(2, "email:u1")
@@ -111,14 +111,14 @@ def _heal(shard: Shard) -> Call:
     return leases.heal(shard.keys, "push", MINE, items)
 
 
-def _cancel(shard: Shard) -> Call:
+def _cancel(shard: Shard) -> ScriptCall:
     """A leased route, one that waits, and the mark."""
     members = shard.accept(1, *_ROUTES[1:])
     assert shard.claim(limits=LIMITS).members
     return shard.cancelling(*members, mark=True)
 
 
-def _reschedule(shard: Shard) -> Call:
+def _reschedule(shard: Shard) -> ScriptCall:
     """A leased route, one that waits, one of another channel, one that failed, and the mark."""
     members = shard.accept(1, *_ROUTES)
     assert len(shard.claim().members) == 2
@@ -127,7 +127,7 @@ def _reschedule(shard: Shard) -> Call:
     return shard.rescheduling(*members, due=NOW + 9_000, mark=True)
 
 
-def _replay(shard: Shard) -> Call:
+def _replay(shard: Shard) -> ScriptCall:
     """Two dead letters and one that is none any more."""
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "replay") for member in members]
@@ -135,7 +135,7 @@ def _replay(shard: Shard) -> Call:
     return dead_rows.replay(shard.keys, [*changes, gone])
 
 
-def _purge(shard: Shard) -> Call:
+def _purge(shard: Shard) -> ScriptCall:
     """Two dead letters and one that is none any more."""
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "purge") for member in members]
@@ -144,16 +144,16 @@ def _purge(shard: Shard) -> Call:
     )
 
 
-def _pause(shard: Shard) -> Call:
+def _pause(shard: Shard) -> ScriptCall:
     return calls.pause(shard.keys, "push")
 
 
-def _resume(shard: Shard) -> Call:
+def _resume(shard: Shard) -> ScriptCall:
     shard.run(_pause(shard))
     return calls.resume(shard.keys, "push")
 
 
-def _lapse(shard: Shard) -> Call:
+def _lapse(shard: Shard) -> ScriptCall:
     """Two leases held too long, one that is not, one that holds nothing."""
     for number in range(1, 5):
         shard.accept(number)
@@ -165,7 +165,7 @@ def _lapse(shard: Shard) -> Call:
     return calls.lapse(shard.keys, "push")
 
 
-def _mend(shard: Shard) -> Call:
+def _mend(shard: Shard) -> ScriptCall:
     """A route of each kind in a wrong place, one without a record, one that moved meanwhile."""
     early, held, listed = (shard.accept(number, due=NOW + 9_000)[0] for number in (1, 2, 3))
     ended, dead = SEEDS["cancelled"](shard, 4), SEEDS["dead_letter"](shard, 5)
@@ -185,7 +185,7 @@ def _mend(shard: Shard) -> Call:
     return mend(shard.keys, items, fix=True)
 
 
-def _recount(shard: Shard) -> Call:
+def _recount(shard: Shard) -> ScriptCall:
     """One that counts too many, one that would expire, one that never would, one that moved."""
     many, endless, fine = (shard.accept(number)[0] for number in (1, 3, 4))
     shard.client.hset(shard.hash_of(many), "open", 5)
@@ -195,14 +195,14 @@ def _recount(shard: Shard) -> Call:
     return recount(shard.keys, counted(shard, *names), KEEP, fix=True)
 
 
-def _balance(shard: Shard) -> Call:
+def _balance(shard: Shard) -> ScriptCall:
     """More were accepted than are there."""
     shard.accept(1)
     shard.client.hincrby(shard.keys.totals, "accepted", 2)
     return balance(shard.keys, ("push", "email"), 2)
 
 
-def _survey(shard: Shard) -> Call:
+def _survey(shard: Shard) -> ScriptCall:
     """Routes that are where they should be, leased, a retry, one that has vanished."""
     shard.accept(1, *_ROUTES[1:])
     SEEDS["failed"](shard, 2)
@@ -212,7 +212,7 @@ def _survey(shard: Shard) -> Call:
     return survey(shard.keys, "schedule", "push", "0")
 
 
-def _census(shard: Shard) -> Call:
+def _census(shard: Shard) -> ScriptCall:
     """Notifications that count rightly, one that does not, one left of the page before."""
     shard.accept(1, *_ROUTES)
     SEEDS["cancelled"](shard, 2)
@@ -221,7 +221,7 @@ def _census(shard: Shard) -> Call:
 
 
 #: Name → what brings a shard to where the call is sent. The part before the space is the script.
-SCENARIOS: dict[str, Callable[[Shard], Call]] = {
+SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "accept": _accept,
     "claim": _claim,
     "claim again": _claim_again,

@@ -15,7 +15,7 @@ import redis
 from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, leases
 from galaxy_notify.redis_state.accept_calls import accept
 from galaxy_notify.redis_state.calls import Answer, RouteChange
@@ -47,13 +47,13 @@ _TIMELESS = {
 _TIME_AT = {"lapse": 0, "trim": 2}
 
 
-def at(call: Call, now: int) -> Call:
+def at(call: ScriptCall, now: int) -> ScriptCall:
     """Return the call as if the server's clock said *now*."""
     if call.script.name in _TIMELESS:
         return call
     args = list(call.args)
     args[_TIME_AT.get(call.script.name, 1)] = now
-    return Call(call.script, call.keys, args)
+    return ScriptCall(call.script, call.keys, args)
 
 
 @cache
@@ -124,7 +124,7 @@ class Shard:
     journal: set[str] = field(default_factory=set)
     claims: int = 0
 
-    def run(self, call: Call) -> Any:
+    def run(self, call: ScriptCall) -> Any:
         """Run a script at the shard's time."""
         return run_sync(self.client, at(call, self.now))
 
@@ -176,7 +176,9 @@ class Shard:
         """Run cancel on members of one notification."""
         return calls.words(self.run(self.cancelling(*members, before=before, mark=mark)))
 
-    def cancelling(self, *members: str, before: bytes | None = None, mark: bool = False) -> Call:
+    def cancelling(
+        self, *members: str, before: bytes | None = None, mark: bool = False
+    ) -> ScriptCall:
         """Return the call that cancels members of one notification."""
         changes = []
         for member in members:
@@ -186,7 +188,7 @@ class Shard:
         made = split(members[0])[0]
         return calls.cancel(self.keys, made, changes, keep_ms=KEEP, mark=mark)
 
-    def rescheduling(self, *members: str, due: int, mark: bool = False) -> Call:
+    def rescheduling(self, *members: str, due: int, mark: bool = False) -> ScriptCall:
         """Return the call that gives members of one notification another due time."""
         changes = [
             RouteChange(split(m)[1], self.state(m), self.route(m).rescheduled("cli:ann"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_inspect.listing import glance
 from galaxy_notify.redis_state import calls, group
 from galaxy_notify.redis_state.group_report import FREQUENT, standing
@@ -14,7 +14,7 @@ from tests.lua.support.shard import NOW, Shard, new
 _ROUTES = ("email:u1", "push:u1", "push:u2")
 
 
-def _trim(shard: Shard) -> Call:
+def _trim(shard: Shard) -> ScriptCall:
     """A stream far too long, with a group that has read half of it."""
     for number in range(40):
         shard.client.xadd(shard.keys.stream, {"n": number})
@@ -23,19 +23,19 @@ def _trim(shard: Shard) -> Call:
     return calls.trim(shard.keys, 5, 10**12)
 
 
-def _pass_by(shard: Shard) -> Call:
+def _pass_by(shard: Shard) -> ScriptCall:
     """A stream far too long, with a group that does not count any more."""
     _trim(shard)
     return calls.trim(shard.keys, 5, None, {b"gateway": 1})
 
 
-def _standing(shard: Shard) -> Call:
+def _standing(shard: Shard) -> ScriptCall:
     """A group that has read half of a stream, and lost something."""
     shard.run(_pass_by(shard))
     return standing(shard.keys, FREQUENT)
 
 
-def _delist(shard: Shard) -> Call:
+def _delist(shard: Shard) -> ScriptCall:
     """Notifications that are there, one that is gone, a batch half gone, and a stranger's entry."""
     for number in (1, 2):
         shard.accept(number)
@@ -47,7 +47,7 @@ def _delist(shard: Shard) -> Call:
     return calls.delist(shard.keys, "-", 100)
 
 
-def _delist_beginning(shard: Shard) -> Call:
+def _delist_beginning(shard: Shard) -> ScriptCall:
     """All that was listed is gone."""
     for number in (1, 2):
         SEEDS["cancelled"](shard, number)
@@ -55,7 +55,7 @@ def _delist_beginning(shard: Shard) -> Call:
     return calls.delist(shard.keys, "-", 100)
 
 
-def _glance(shard: Shard) -> Call:
+def _glance(shard: Shard) -> ScriptCall:
     """A notification of several routes, one that is gone, one that was moved."""
     shard.accept(1, *_ROUTES)
     moved = shard.accept(2)
@@ -64,12 +64,12 @@ def _glance(shard: Shard) -> Call:
     return glance(shard.keys, names, None, 300_000)
 
 
-def _finish(shard: Shard) -> Call:
+def _finish(shard: Shard) -> ScriptCall:
     """Two events that the group has handled."""
     return group.finish(shard.keys, "gateway", _delivered(shard), group.MarkLimits(60_000, 10))
 
 
-def _park(shard: Shard) -> Call:
+def _park(shard: Shard) -> ScriptCall:
     """An event that the group cannot handle."""
     stream_id = next(iter(_delivered(shard)))
     item = group.Parking(stream_id, 10, "cannot be decoded")
@@ -88,7 +88,7 @@ def _read_half(shard: Shard) -> None:
 
 
 #: Name → what brings a shard to where the call is sent.
-STREAMS: dict[str, Callable[[Shard], Call]] = {
+STREAMS: dict[str, Callable[[Shard], ScriptCall]] = {
     "trim": _trim,
     "trim past a group": _pass_by,
     "standing": _standing,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import UserChange, consult, prefer, recall_page
 from galaxy_notify.redis_state.reservations import Reservation, collapse, reserve
 from tests.lua.support.shard import NOW, Shard
 
 
-def consulting(shard: Shard) -> Call:
+def consulting(shard: Shard) -> ScriptCall:
     """A user who wants something, one who never said so, one whose key holds something else."""
     shard.client.hset(shard.keys.preferences("u1"), mapping={"*": "{}", "silenced": "1"})
     shard.client.set(shard.keys.preferences("u3"), "foreign")
     return consult(shard.keys, "chat", ["u1", "u2", "u3"])
 
 
-def reserving(shard: Shard) -> Call:
+def reserving(shard: Shard) -> ScriptCall:
     """Free, held, held by itself, held by a lesser one, by what was not delivered, foreign."""
     held = [Reservation(f"u{n}", f"{1:032x}", 1, None) for n in range(2, 6)]
     shard.run(reserve(shard.keys, "chat", 1000, held))
@@ -35,7 +35,7 @@ def reserving(shard: Shard) -> Call:
     return reserve(shard.keys, "chat", 1000, items)
 
 
-def collapsing(shard: Shard) -> Call:
+def collapsing(shard: Shard) -> ScriptCall:
     """The first, one after another, one that comes again late, and a foreign key."""
     for number in (1, 2):
         made = f"{number:032x}"
@@ -45,7 +45,7 @@ def collapsing(shard: Shard) -> Call:
     return collapse(shard.keys, "ab", 60_000, [(user, f"{n:032x}") for user, n in items])
 
 
-def preferring(shard: Shard) -> Call:
+def preferring(shard: Shard) -> ScriptCall:
     """Users who want something new, something else, less, nothing at all, the same again."""
     for user in ("u2", "u3", "u4", "u5"):
         shard.client.hset(shard.keys.preferences(user), mapping={"*": "{}", "quiet": "q"})
@@ -59,7 +59,7 @@ def preferring(shard: Shard) -> Call:
     return prefer(shard.keys, changes)
 
 
-def recalling(shard: Shard) -> Call:
+def recalling(shard: Shard) -> ScriptCall:
     """Users who want something, and one whose key holds something else."""
     shard.run(preferring(shard))
     shard.client.set(shard.keys.preferences("u9"), "foreign")

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
-from galaxy_notify.redis_client.scripts import Call, Script
+from galaxy_notify.redis_client.scripts import Script, ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.accept_calls import accept
 from tests.lua.support.shard import NOW, TTL, Shard, split
@@ -32,7 +32,7 @@ class Driven(Shard):
 
     mutants: Mapping[str, Script] = {}
 
-    def run(self, call: Call) -> Any:
+    def run(self, call: ScriptCall) -> Any:
         """Run a script at the shard's time."""
         script = self.mutants.get(call.script.name, call.script)
         return super().run(call._replace(script=script))

@@ -20,9 +20,9 @@ from galaxy_notify.model.route import Route, decode_route
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from tests.simulation.support.link import Link
 
 CHANNELS = ("email", "push")
@@ -88,7 +88,7 @@ class Client:
 
     async def once(self, call: Any) -> Any:
         """Run one script, or read."""
-        if isinstance(call, Call):
+        if isinstance(call, ScriptCall):
             return await run(self.link, call)
         try:
             return await self.link.execute_command(*call.command)
@@ -99,9 +99,11 @@ class Client:
 class Producer:
     """Hands intents in, repeats what it heard nothing of, takes some back and moves others."""
 
-    def __init__(self, client: Client, layout: Layout, random: Random, journal: Journal) -> None:
+    def __init__(
+        self, client: Client, key_space: KeySpace, random: Random, journal: Journal
+    ) -> None:
         self._client = client
-        self._layout = layout
+        self._key_space = key_space
         self._random = random
         self._journal = journal
 
@@ -110,9 +112,9 @@ class Producer:
         for number in range(count):
             await asyncio.sleep(self._random.expovariate(3.0))
             name = f"{self._random.getrandbits(128):032x}"
-            planned = plan(self._intent(now(), number), self._layout.deployment, now(), "", name)
+            planned = plan(self._intent(now(), number), self._key_space.deployment, now(), "", name)
             for _ in range(self._random.choice((1, 3))):
-                flow = accept_flow(self._layout, [planned], preferences_exist=False)
+                flow = accept_flow(self._key_space, [planned], preferences_exist=False)
                 (receipt,) = (await self._client.drive(flow)).receipts
                 if isinstance(receipt, Receipt):
                     self._journal.accepted.add(planned.notification_id)
@@ -124,10 +126,10 @@ class Producer:
     async def _change(self, target: Target, now: Any) -> None:
         """Take it back, or have it due at another time."""
         await asyncio.sleep(self._random.expovariate(1.0))
-        flow: Flow[Any] = cancel_flow(self._layout, target, "sim")
+        flow: Flow[Any] = cancel_flow(self._key_space, target, "sim")
         if self._random.random() < 0.5:
             due = now() + self._random.randint(-1_000, 3_000)
-            flow = reschedule_flow(self._layout, target, due, now(), "sim")
+            flow = reschedule_flow(self._key_space, target, due, now(), "sim")
         try:
             await self._client.drive(flow)
         except (CallFailed, RedisFault, InvalidIntent):
@@ -152,9 +154,11 @@ class Producer:
 class Operator:
     """Replays and purges what is dead, and pauses channels for a while."""
 
-    def __init__(self, client: Client, layout: Layout, random: Random, journal: Journal) -> None:
+    def __init__(
+        self, client: Client, key_space: KeySpace, random: Random, journal: Journal
+    ) -> None:
         self._client = client
-        self._keys = layout.keys(0)
+        self._keys = key_space.keys(0)
         self._random = random
         self._journal = journal
 
@@ -195,4 +199,4 @@ class Operator:
         await run(self._client.link, calls.resume(self._keys, channel))
 
     async def _read(self, *command: Any) -> Any:
-        return await self._client.once(Read(list(command)))
+        return await self._client.once(Command(list(command)))

@@ -8,7 +8,7 @@ from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.notification import decode_notification
 from galaxy_notify.model.route import PUBLISHABLE, TRANSITIONS, Route, Status, decode_route
 from galaxy_notify.operations.fsck import Fsck
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.place import Place
 from tests.simulation.support.actors import CHANNELS, Journal
 from tests.simulation.support.server import VirtualServer
@@ -21,12 +21,12 @@ _MAX_ABANDONED = 5
 class Verdict:
     """Reads all that is there, and compares it with what people were told."""
 
-    def __init__(self, server: VirtualServer, layout: Layout, journal: Journal) -> None:
+    def __init__(self, server: VirtualServer, key_space: KeySpace, journal: Journal) -> None:
         self.published = 0
         self._server = server
         self._client = server.client
-        self._layout = layout
-        self._keys = layout.keys(0)
+        self._key_space = key_space
+        self._keys = key_space.keys(0)
         self._journal = journal
 
     def waiting(self) -> list[bytes]:
@@ -107,5 +107,5 @@ class Verdict:
         names = (getattr(self._keys, kind)(c) for kind in ("leases", "abandoned") for c in CHANNELS)
         left = [name for name in names if self._client.exists(name)]
         assert not left, f"I6: left behind: {left}"
-        place = Place(self._client, self._layout)
+        place = Place(self._client, self._key_space)
         assert list(Fsck(place, "sim").run()) == [], "fsck"

@@ -14,7 +14,7 @@ import redis
 from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.scripts import Script
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.simulation.support.actors import CHANNELS, Client, Encoder, Journal, Operator, Producer
@@ -82,11 +82,11 @@ class _World:
         self._random = Random(f"world {seed}")
         self._encoder = Encoder(Random(f"encoder {seed}"), self.journal)
         self._policy = Policy.from_settings(_settings(), "sim", encoder=self._encoder)
-        self._layout = Layout("gn", self._policy.deployment)
+        self._key_space = KeySpace("gn", self._policy.deployment)
         self._alive: list[tuple[Shard, Link, asyncio.Task[None]]] = []
         self._links: list[Link] = []
         self._workers = 0
-        self.verdict = Verdict(server, self._layout, self.journal)
+        self.verdict = Verdict(server, self._key_space, self.journal)
 
     async def live(self) -> None:
         """Let everybody work while calls fail, then bring all to rest, and look."""
@@ -124,7 +124,7 @@ class _World:
         shard = Shard(
             link,  # type: ignore[arg-type]  # it answers what is asked of it
             publisher,
-            self._layout.keys(0),
+            self._key_space.keys(0),
         )
         self._alive.append((shard, link, asyncio.create_task(shard.run())))
 
@@ -136,13 +136,13 @@ class _World:
     async def _producing(self, number: int) -> None:
         client = Client(self._link(f"producer-{number}"))
         random = Random(self._random.getrandbits(64))
-        producer = Producer(client, self._layout, random, self.journal)
+        producer = Producer(client, self._key_space, random, self.journal)
         await producer.produce(random.randint(3, 9), lambda: self._server.now)
 
     async def _operating(self) -> None:
         client = Client(self._link("operator"))
         random = Random(self._random.getrandbits(64))
-        await Operator(client, self._layout, random, self.journal).operate(random.randint(0, 3))
+        await Operator(client, self._key_space, random, self.journal).operate(random.randint(0, 3))
 
     async def _clock(self) -> None:
         random = Random(self._random.getrandbits(64))
@@ -170,7 +170,7 @@ class _World:
         for _ in range(int(patience)):
             # Again and again, because a pause may still be on its way.
             for channel in CHANNELS:
-                self._server.client.srem(self._layout.keys(0).paused, channel)
+                self._server.client.srem(self._key_space.keys(0).paused, channel)
             await asyncio.sleep(1.0)
             self._replace_dead()
             for _, _, task in self._alive:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from galaxy_notify.redis_client import lookup as module
-from galaxy_notify.redis_client.lookup import (
+from galaxy_notify.redis_client import topology as module
+from galaxy_notify.redis_client.topology import (
     Address,
-    ClusterLookup,
-    Lookup,
-    SentinelLookup,
+    ClusterTopology,
+    SentinelTopology,
+    Topology,
     slot_of,
 )
 
@@ -36,9 +36,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def asked(lookup: Lookup, replies: Mapping[Address, Any]) -> list[Address]:
+def asked(topology: Topology, replies: Mapping[Address, Any]) -> list[Address]:
     """Ask as a scout does; return who was asked."""
-    asking, order = lookup.asking(), []
+    asking, order = topology.asking(), []
     try:
         node = next(asking)
         while True:
@@ -55,130 +55,130 @@ def sentinel(address: Address) -> list[bytes]:
 
 def test_sentinels__are_asked_until_one_answers(clock: Clock) -> None:
     """Who is silent or knows nothing is asked last from then on."""
-    lookup = SentinelLookup([A, B, C], "mymaster")
-    assert lookup.address(0) is None
-    assert asked(lookup, {A: AWAY, B: None, C: sentinel(OLD)}) == [A, B, C]
-    assert lookup.address(0) == OLD
+    topology = SentinelTopology([A, B, C], "mymaster")
+    assert topology.address(0) is None
+    assert asked(topology, {A: AWAY, B: None, C: sentinel(OLD)}) == [A, B, C]
+    assert topology.address(0) == OLD
     clock.now += 1
-    assert asked(lookup, {C: sentinel(OLD)}) == [C]
+    assert asked(topology, {C: sentinel(OLD)}) == [C]
 
 
 def test_sentinels__all_silent_leave_the_last_answer(clock: Clock) -> None:
     """The known primary is used on; before there is one, the reason is told."""
-    lookup = SentinelLookup([A], "mymaster")
-    asked(lookup, {A: None})
-    assert lookup.complaint == "sentinel 10.0.0.1:1 knows no primary named mymaster"
-    asked(lookup, {A: sentinel(OLD)})
-    asked(lookup, {A: AWAY})
-    assert lookup.address(0) == OLD
-    assert lookup.complaint == "10.0.0.1:1 does not answer: refused"
+    topology = SentinelTopology([A], "mymaster")
+    asked(topology, {A: None})
+    assert topology.complaint == "sentinel 10.0.0.1:1 knows no primary named mymaster"
+    asked(topology, {A: sentinel(OLD)})
+    asked(topology, {A: AWAY})
+    assert topology.address(0) == OLD
+    assert topology.complaint == "10.0.0.1:1 does not answer: refused"
 
 
 def test_sentinels__a_doubted_answer_is_not_believed_from_one(clock: Clock) -> None:
     """A sentinel that was cut off may name the old primary for long: others are heard, too."""
-    lookup = SentinelLookup([A, B, C], "mymaster")
-    asked(lookup, {A: sentinel(OLD)})
-    lookup.doubt()
-    assert asked(lookup, {A: sentinel(OLD), B: sentinel(NEW)}) == [A, B]
-    assert lookup.address(0) == NEW
-    lookup.doubt()
+    topology = SentinelTopology([A, B, C], "mymaster")
+    asked(topology, {A: sentinel(OLD)})
+    topology.doubt()
+    assert asked(topology, {A: sentinel(OLD), B: sentinel(NEW)}) == [A, B]
+    assert topology.address(0) == NEW
+    topology.doubt()
     all_alike = {node: sentinel(NEW) for node in (A, B, C)}
-    assert sorted(asked(lookup, all_alike)) == [A, B, C]
-    assert lookup.address(0) == NEW
+    assert sorted(asked(topology, all_alike)) == [A, B, C]
+    assert topology.address(0) == NEW
 
 
 def test_sentinels__are_asked_each_second_and_twice_in_doubt(clock: Clock) -> None:
     """Neither trouble nor traffic makes it more."""
-    lookup = SentinelLookup([A], "mymaster")
-    assert lookup.is_due()
-    asked(lookup, {A: sentinel(OLD)})
-    assert not lookup.is_due()
-    lookup.doubt()
-    assert not lookup.is_due()
+    topology = SentinelTopology([A], "mymaster")
+    assert topology.is_due()
+    asked(topology, {A: sentinel(OLD)})
+    assert not topology.is_due()
+    topology.doubt()
+    assert not topology.is_due()
     clock.now += 0.5
-    assert lookup.is_due()
-    asked(lookup, {A: sentinel(OLD)})
+    assert topology.is_due()
+    asked(topology, {A: sentinel(OLD)})
     clock.now += 0.9
-    assert not lookup.is_due()
+    assert not topology.is_due()
     clock.now += 0.1
-    assert lookup.is_due()
+    assert topology.is_due()
 
 
 def test_sentinels__that_are_silent_for_long_are_asked_seldom(clock: Clock) -> None:
     """Who asks for seconds in vain goes on with what is known for ten times as long."""
 
     def ask_in_vain() -> None:
-        asking = lookup.asking()
+        asking = topology.asking()
         next(asking)
         clock.now += 1.5
         with pytest.raises(StopIteration):
             asking.send(AWAY)
 
-    lookup = SentinelLookup([A], "mymaster")
-    asked(lookup, {A: sentinel(OLD)})
+    topology = SentinelTopology([A], "mymaster")
+    asked(topology, {A: sentinel(OLD)})
     ask_in_vain()
     clock.now += 14
-    assert not lookup.is_due()
-    lookup.doubt()
-    assert lookup.is_due()
+    assert not topology.is_due()
+    topology.doubt()
+    assert topology.is_due()
     ask_in_vain()
     clock.now += 1.4
-    assert not lookup.is_due()
+    assert not topology.is_due()
     clock.now += 0.1
-    assert lookup.is_due()
+    assert topology.is_due()
 
 
 def test_sentinels__a_refused_login_is_told_apart(clock: Clock) -> None:
     """Waiting does not help against it, until one of them lets us ask."""
-    lookup = SentinelLookup([A, B], "mymaster")
-    asked(lookup, {A: exceptions.AuthenticationError("WRONGPASS no"), B: AWAY})
-    assert lookup.refusal == "10.0.0.1:1 does not answer: WRONGPASS no"
-    asked(lookup, {A: AWAY, B: AWAY})
-    assert lookup.refusal == ""
+    topology = SentinelTopology([A, B], "mymaster")
+    asked(topology, {A: exceptions.AuthenticationError("WRONGPASS no"), B: AWAY})
+    assert topology.refusal == "10.0.0.1:1 does not answer: WRONGPASS no"
+    asked(topology, {A: AWAY, B: AWAY})
+    assert topology.refusal == ""
 
 
 @pytest.mark.parametrize("reply", [[], [b"h"], [b"h", b"x"], b"h", 7, [b"h", None]])
 def test_sentinels__a_reply_of_another_shape_is_no_answer(clock: Clock, reply: object) -> None:
     """What no sentinel says is passed over."""
-    lookup = SentinelLookup([A, B], "mymaster")
-    assert asked(lookup, {A: reply, B: sentinel(OLD)}) == [A, B]
-    assert lookup.address(0) == OLD
+    topology = SentinelTopology([A, B], "mymaster")
+    assert asked(topology, {A: reply, B: sentinel(OLD)}) == [A, B]
+    assert topology.address(0) == OLD
 
 
 def test_cluster__slots_have_their_primaries(clock: Clock) -> None:
     """Every node that is named can be asked from then on; one without a name is where we asked."""
-    lookup = ClusterLookup([A])
+    topology = ClusterTopology([A])
     reply = [
         [5461, 16383, [b"10.0.0.1", 2, b"id2"], [b"10.0.0.1", 4, b"id4"]],
         [0, 5460, [None, 1, b"id1"]],
     ]
-    assert asked(lookup, {A: reply}) == [A]
-    assert (lookup.address(0), lookup.address(5460), lookup.address(5461)) == (A, A, B)
-    assert lookup.primaries == [A, B]
+    assert asked(topology, {A: reply}) == [A]
+    assert (topology.address(0), topology.address(5460), topology.address(5461)) == (A, A, B)
+    assert topology.primaries == [A, B]
     clock.now += 10_000
-    assert not lookup.is_due()
-    lookup.doubt()
-    assert asked(lookup, dict.fromkeys((A, B, D), AWAY)) == [A, B, D]
-    assert lookup.address(5461) == B
+    assert not topology.is_due()
+    topology.doubt()
+    assert asked(topology, dict.fromkeys((A, B, D), AWAY)) == [A, B, D]
+    assert topology.address(5461) == B
 
 
 def test_cluster__a_moved_slot_is_found_at_once(clock: Clock) -> None:
     """The pointer of a node holds until the nodes are asked."""
-    lookup = ClusterLookup([A])
-    asked(lookup, {A: [[0, 16383, [b"10.0.0.1", 1]]]})
-    lookup.moved(7, B)
-    assert (lookup.address(6), lookup.address(7), lookup.address(8)) == (A, B, A)
-    asked(lookup, {A: [[0, 16383, [b"10.0.0.1", 3]]], B: AWAY})
-    assert lookup.address(7) == C
+    topology = ClusterTopology([A])
+    asked(topology, {A: [[0, 16383, [b"10.0.0.1", 1]]]})
+    topology.moved(7, B)
+    assert (topology.address(6), topology.address(7), topology.address(8)) == (A, B, A)
+    asked(topology, {A: [[0, 16383, [b"10.0.0.1", 3]]], B: AWAY})
+    assert topology.address(7) == C
 
 
 def test_cluster__a_slot_that_moves_on_is_found_again(clock: Clock) -> None:
     """The newest pointer counts, also where the slot is told apart from its neighbours already."""
-    lookup = ClusterLookup([A])
-    asked(lookup, {A: [[0, 6, [b"10.0.0.1", 1]], [7, 7, [b"10.0.0.1", 2]]]})
+    topology = ClusterTopology([A])
+    asked(topology, {A: [[0, 6, [b"10.0.0.1", 1]], [7, 7, [b"10.0.0.1", 2]]]})
     for there in (C, D):
-        lookup.moved(7, there)
-        assert (lookup.address(6), lookup.address(7)) == (A, there)
+        topology.moved(7, there)
+        assert (topology.address(6), topology.address(7)) == (A, there)
 
 
 @pytest.mark.parametrize("host", [None, b"", b"?"])
@@ -187,17 +187,17 @@ def test_cluster__a_node_without_a_name_has_an_address(
     clock: Clock, host: bytes | None, more: object
 ) -> None:
     """It is where the cluster says beside the name, or else where we asked."""
-    lookup = ClusterLookup([D])
-    asked(lookup, {D: [[0, 9, [host, 1, b"id", more]], [10, 19, [host, 4, b"id", []]]]})
-    assert (lookup.address(0), lookup.address(10)) == (A, D)
+    topology = ClusterTopology([D])
+    asked(topology, {D: [[0, 9, [host, 1, b"id", more]], [10, 19, [host, 4, b"id", []]]]})
+    assert (topology.address(0), topology.address(10)) == (A, D)
 
 
 def test_cluster__one_without_slots_says_nothing(clock: Clock) -> None:
     """A node that has just been reset is passed over."""
-    lookup = ClusterLookup([A])
-    asked(lookup, {A: []})
-    assert lookup.address(0) is None
-    assert lookup.complaint == "10.0.0.1:1 knows of no slots"
+    topology = ClusterTopology([A])
+    asked(topology, {A: []})
+    assert topology.address(0) is None
+    assert topology.complaint == "10.0.0.1:1 knows of no slots"
 
 
 def test_slot__is_that_of_the_tag() -> None:

@@ -39,7 +39,7 @@ class Address(NamedTuple):
 Asking = Generator[Address, Any, None]
 
 
-class Lookup(ABC):
+class Topology(ABC):
     """What is known of the primaries, and which nodes can be asked.
 
     An answer holds until it is doubted, or for `watched_s`. While nobody answers, the last one
@@ -137,7 +137,7 @@ class Lookup(ABC):
 
 # redis-py's Sentinel looks only when it connects, each caller by itself, and never goes by what it
 # knew: docs/decisions/0007-own-sentinel-lookup.md
-class SentinelLookup(Lookup):
+class SentinelTopology(Topology):
     """The primary of a set that sentinels watch."""
 
     # A forced failover leaves the old primary writing for seconds; who watches loses less.
@@ -165,7 +165,7 @@ class SentinelLookup(Lookup):
         return is_new
 
 
-class ClusterLookup(Lookup):
+class ClusterTopology(Topology):
     """The primaries of a Redis Cluster by slot."""
 
     # A node that no longer serves a slot says so at once.
