@@ -17,8 +17,8 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.deployment import KeySpace
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.base import Settled
@@ -39,13 +39,15 @@ class Measured:
     published: float
 
 
-def measure(settings: Settings, place: Place, routes: int, go_on: Callable[[], None]) -> Measured:
+def measure(
+    settings: Settings, deployment: Deployment, routes: int, go_on: Callable[[], None]
+) -> Measured:
     """Accept and publish so many routes; raise `Unavailable` and `RedisFault`.
 
     *go_on* is called between calls, and may raise to end it.
     """
-    trip = round_trip(place)
-    floor = floor_rate(place, routes, _body(0).encode(), go_on)
+    trip = round_trip(deployment)
+    floor = floor_rate(deployment, routes, _body(0).encode(), go_on)
     accepted = _accept(settings, routes, go_on)
     published = asyncio.run(_publish(settings, routes, go_on))
     return Measured(trip, floor, accepted, published)
@@ -106,7 +108,7 @@ async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -
         telemetry=count,
         about={"host": socket.gethostname(), "pid": str(os.getpid())},
     )
-    shard = Shard(client, publisher, KeySpace(settings.redis.prefix, policy.deployment).keys(0))
+    shard = Shard(client, publisher, KeySpace(settings.redis.prefix, policy.shared).keys(0))
     started = perf_counter()
     working = asyncio.create_task(shard.run())
     try:

@@ -228,8 +228,8 @@ def _opened(app: Application) -> Iterator[DeadLetters]:
     """Connect to the dead letters of the deployment."""
     from galaxy_notify.operations.dead_letters import DeadLetters
 
-    with app.open() as place, refusing_unknown_values():
-        yield DeadLetters(place)
+    with app.open() as deployment, refusing_unknown_values():
+        yield DeadLetters(deployment)
 
 
 def _filter(letters: DeadLetters, selection: Selection, limit: int | None = None) -> DeadFilter:

@@ -24,8 +24,8 @@ from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.scripts import load_all
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.worker_process import own_process
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -100,7 +100,7 @@ class Daemon:
         return await joining.run(self._stop)
 
     async def _work(self) -> None:
-        key_space = KeySpace(self._settings.redis.prefix, self._policy.deployment)
+        key_space = KeySpace(self._settings.redis.prefix, self._policy.shared)
         publisher = self._publisher = PublisherState(
             settings=self._settings,
             policy=self._policy,

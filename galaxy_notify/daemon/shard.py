@@ -30,9 +30,9 @@ class Shard:
         self.state = ShardState(publisher, keys, lambda: node_of(client))
         confirm = Confirmation.of(publisher.settings.redis.durability)
         self._store = Store(client, keys, telemetry.script_ran, confirm)
-        self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.deployment.max_attempts)
+        self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.shared.max_attempts)
         self.worker = Worker(self._store, self.state, self._reporter)
-        self.janitor = Janitor(Upkeep(client, keys, policy.deployment), self.state)
+        self.janitor = Janitor(Upkeep(client, keys, policy.shared), self.state)
 
     async def run(self) -> None:
         """Work until stopped; raise what ended it otherwise."""

@@ -19,9 +19,9 @@ from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_inspect.stream import GroupReport
-from galaxy_notify.redis_state.deployment import STATE_FORMAT
+from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
 from galaxy_notify.redis_state.group import GroupMember
-from galaxy_notify.redis_state.group_place import ConsumerConnection
+from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
@@ -182,10 +182,10 @@ class GatewayConsumer(NotCopied):
         place = await ConsumerConnection.open(
             self._settings, f"galaxy-notify/{galaxy_notify.__version__}"
         )
-        if place is not None and place.deployment.format != STATE_FORMAT:
+        if place is not None and place.shared.format != STATE_FORMAT:
             await place.close()
             raise ConfigurationError(
-                f"this deployment has state format {place.deployment.format}, this version reads"
+                f"this deployment has state format {place.shared.format}, this version reads"
                 f" {STATE_FORMAT}: run the version that wrote it"
             )
         self._place = place

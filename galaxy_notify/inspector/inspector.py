@@ -34,9 +34,9 @@ from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.tries import is_final
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.joining import adopt_deployment
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -86,8 +86,8 @@ class Inspector(NotCopied):
         ``until``. *cursor* goes on behind an earlier page.
         """
 
-        def read(place: Place) -> NotificationPage:
-            page = list_notifications(place, list_filter(place, query), limit, cursor)
+        def read(deployment: Deployment) -> NotificationPage:
+            page = list_notifications(deployment, list_filter(deployment, query), limit, cursor)
             items = tuple(documents.listed(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
@@ -102,7 +102,7 @@ class Inspector(NotCopied):
         if target is None:
             self._check_open()
             return None
-        found = self._read(lambda place: show(place, target))
+        found = self._read(lambda deployment: show(deployment, target))
         return documents.shown(found.as_json(payload=payload)) if found else None
 
     def status(self) -> Status:
@@ -122,8 +122,10 @@ class Inspector(NotCopied):
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
 
-        def read(place: Place) -> DeadLetterPage:
-            letters, behind = read_dead_page(place, dead_filter(place, query, limit), cursor)
+        def read(deployment: Deployment) -> DeadLetterPage:
+            letters, behind = read_dead_page(
+                deployment, dead_filter(deployment, query, limit), cursor
+            )
             items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)
 
@@ -138,13 +140,13 @@ class Inspector(NotCopied):
         if self._is_closed:
             raise AlreadyClosed.named("Inspector")
 
-    def _read(self, read: Callable[[Place], T]) -> T:
+    def _read(self, read: Callable[[Deployment], T]) -> T:
         """Return what *read* finds; after a short fault it reads once more from the beginning."""
         pauses = iter(SHORT_PAUSES_S)
         while True:
             self._check_open()
             try:
-                return read(self._place())
+                return read(self._deployment())
             except RedisFault as error:
                 pause = next(pauses, None)
                 if is_final(error, pause):
@@ -152,8 +154,8 @@ class Inspector(NotCopied):
                 refresh_primary_sync(self._client)
                 time.sleep(jittered(pause or 0))
 
-    def _place(self) -> Place:
+    def _deployment(self) -> Deployment:
         # Read each time: whoever looks for long must see the channels of a daemon started since,
         # and must not read a server that holds another deployment by the shards of the last one.
         found = run_flow_sync(self._client, adopt_deployment(self._prefix))
-        return Place(self._client, KeySpace(self._prefix, found))
+        return Deployment(self._client, KeySpace(self._prefix, found))

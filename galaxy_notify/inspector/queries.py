@@ -11,7 +11,7 @@ from galaxy_notify.model.moments import moment_ms, to_ms
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
 
 #: One word, or several of which any will do.
 Words = str | Iterable[str]
@@ -43,7 +43,7 @@ class DeadLetterQuery(_Query, total=False):
     failure_class: Words
 
 
-def list_filter(place: Place, query: ListQuery) -> ListFilter:
+def list_filter(deployment: Deployment, query: ListQuery) -> ListFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
     given = _checked(query, ListQuery)
     return ListFilter(
@@ -51,14 +51,14 @@ def list_filter(place: Place, query: ListQuery) -> ListFilter:
         _words(given.get("type")),
         _words(given.get("producer")),
         given.get("user"),
-        *_moments(place, given),
+        *_moments(deployment, given),
     )
 
 
-def dead_filter(place: Place, query: DeadLetterQuery, limit: int) -> DeadFilter:
+def dead_filter(deployment: Deployment, query: DeadLetterQuery, limit: int) -> DeadFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
     given = _checked(query, DeadLetterQuery)
-    since_ms, until_ms = _moments(place, given)
+    since_ms, until_ms = _moments(deployment, given)
     return DeadFilter(
         _words(given.get("channel")),
         _words(given.get("type")),
@@ -81,10 +81,10 @@ def _words(given: Words | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def _moments(place: Place, given: dict[str, Any]) -> tuple[int | None, int | None]:
+def _moments(deployment: Deployment, given: dict[str, Any]) -> tuple[int | None, int | None]:
     """Return both times in epoch ms; a time ago is counted by the server's clock."""
     times = [("since", given.get("since")), ("until", given.get("until"))]
-    now_ms = server_now(place) if any(isinstance(value, str) for _, value in times) else 0
+    now_ms = server_now(deployment) if any(isinstance(value, str) for _, value in times) else 0
     since_ms, until_ms = (_moment(name, value, now_ms) for name, value in times)
     return since_ms, until_ms
 

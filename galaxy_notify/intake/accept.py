@@ -31,7 +31,7 @@ from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
@@ -121,8 +121,8 @@ class _Accepting:
 
     def _needs_rules(self, plan: Plan) -> bool:
         """Tell whether rules have to be looked at first, as far as that is known yet."""
-        deployment = self._key_space.deployment
-        return self.preferences_exist or deployment.has_cooldowns or plan.collapses
+        shared = self._key_space.shared
+        return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
     def _learn(self, outcomes: Iterable[Outcome]) -> bool:
         """Note whether Redis asked for the preferences: somebody has set one."""

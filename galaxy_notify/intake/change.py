@@ -21,7 +21,7 @@ from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 _TRIES: Final = 3
@@ -48,7 +48,7 @@ def reschedule_flow(
 
     Naming a part moves that part alone. Raises `InvalidIntent` and `Unavailable`.
     """
-    check_due(due_ms, now_ms=now_ms, past_due_ms=key_space.deployment.past_due_ms)
+    check_due(due_ms, now_ms=now_ms, past_due_ms=key_space.shared.past_due_ms)
     found = yield from _look(key_space, target)
     if not found.exists:
         return Rescheduled(0, 0, unknown=True)
@@ -196,7 +196,7 @@ class _Cancel(_Change):
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
         keys, record = self.key_space.keys_for(part), self.found.record
         keyed, kind = bool(record and record.idempotency_key), record.type if record else ""
-        keep_ms = self.key_space.deployment.keep_ms(keyed=keyed, kind=kind)
+        keep_ms = self.key_space.shared.keep_ms(keyed=keyed, kind=kind)
         return calls.cancel(keys, part, changes, keep_ms=keep_ms, mark=self.found.is_all)
 
     def after(self, route: Route) -> bytes:

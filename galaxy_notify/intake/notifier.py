@@ -24,7 +24,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -75,7 +75,7 @@ class Notifier(NotCopied):
             return request
         try:
             key_space = self._client.key_space()
-            (receipt,) = self._accept(key_space, [request.plan(key_space.deployment)])
+            (receipt,) = self._accept(key_space, [request.plan(key_space.shared)])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -95,7 +95,7 @@ class Notifier(NotCopied):
             try:
                 key_space = self._client.key_space()
                 receipts += self._accept(
-                    key_space, plans_of(chunk, key_space.deployment, self._client.now_ms())
+                    key_space, plans_of(chunk, key_space.shared, self._client.now_ms())
                 )
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
@@ -205,7 +205,7 @@ class AsyncNotifier(NotCopied):
         if isinstance(request, Receipt):
             return request
         try:
-            agreed = (await self._client.key_space()).deployment
+            agreed = (await self._client.key_space()).shared
             planned = await run(request.intent, lambda: request.plan(agreed))
             (receipt,) = await self._accept(await self._client.key_space(), [planned])
         except RedisFault as error:
@@ -224,7 +224,7 @@ class AsyncNotifier(NotCopied):
                 await self._client.turn()
                 key_space = await self._client.key_space()
                 at_ms = self._client.now_ms()
-                planned = await self._planner.plans_of(chunk, key_space.deployment, at_ms)
+                planned = await self._planner.plans_of(chunk, key_space.shared, at_ms)
                 receipts += await self._accept(key_space, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error

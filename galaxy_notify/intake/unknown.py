@@ -11,9 +11,9 @@ from galaxy_notify.intake.source import Source
 from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _LONGEST_REASON: Final = 1000
 

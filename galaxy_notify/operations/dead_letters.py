@@ -17,7 +17,7 @@ from galaxy_notify.operations.dead_moves import Action, Mover, Purge, Replay, Ru
 from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Position, Span
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
 
 _CHUNK: Final = 64
 _FOR_EVER: Final = 10**13
@@ -59,13 +59,13 @@ class DeadLetters:
     What is returned as an iterator is read as it goes, a few at a time, the oldest first.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._index = DeadLetterIndex(place)
-        self._place = place
+    def __init__(self, deployment: Deployment) -> None:
+        self._index = DeadLetterIndex(deployment)
+        self._deployment = deployment
 
     def now_ms(self) -> int:
         """Return the server's time, by which dead letters die."""
-        return server_now(self._place)
+        return server_now(self._deployment)
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
         """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""
@@ -119,7 +119,7 @@ class DeadLetters:
 
     def _channels(self, wanted: DeadFilter) -> tuple[str, ...]:
         """Return the channels to look at; one that was taken away may still have dead letters."""
-        known = self._index.deployment.channels
+        known = self._index.shared.channels
         for name in wanted.channels:
             if name not in known and not self._index.newest_ms([name]):
                 shown = f'unknown channel "{printable(name)}" (known: {", ".join(known)})'

@@ -21,8 +21,8 @@ from galaxy_notify.redis_inspect.listing import (
     look,
     look_at_parts,
 )
-from galaxy_notify.redis_state.deployment import KeySpace
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 MOST_ITEMS: Final = 100
 #: What one page looks at: notifications and parts, bytes of records, statuses of routes.
@@ -111,10 +111,10 @@ class Page:
 
 
 def list_notifications(
-    place: Place, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+    deployment: Deployment, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
 ) -> Page:
     """Return a page of what was accepted, the newest first; see `list_flow`."""
-    return run_flow_sync(place.client, list_flow(place.key_space, wanted, limit, cursor))
+    return run_flow_sync(deployment.client, list_flow(deployment.key_space, wanted, limit, cursor))
 
 
 def list_flow(
@@ -128,7 +128,7 @@ def list_flow(
     """
     if not 1 <= limit <= MOST_ITEMS:
         raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
-    after = None if cursor is None else read_cursor(cursor, key_space.deployment.shards)
+    after = None if cursor is None else read_cursor(cursor, key_space.shared.shards)
     reading = _Reading(key_space, wanted, limit, Merge(key_space, wanted.span, after))
     yield from reading.run()
     return reading.page()
@@ -150,17 +150,17 @@ class _Reading:
 
     def run(self) -> Flow[None]:
         """Look at one after the other until the page is full, or enough was looked at."""
-        routes = self.wanted.routes(self.key_space.deployment.channels)
+        routes = self.wanted.routes(self.key_space.shared.channels)
         while not self._has_enough():
             self.looked += yield from self.merge.fill()
             chunk = self.merge.pop(self._chunk)
             if not chunk and not self.merge.may_have_more:
                 return
             seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
-            for place, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+            for deployment, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
                 # The first is looked at whatever was read before it: a page gets on.
-                if place and self._has_enough():
-                    seen = seen[:place]
+                if deployment and self._has_enough():
+                    seen = seen[:deployment]
                     break
                 yield from self._add(listed, one, routes)
             self.merge.put_back(chunk[len(seen) :])

@@ -19,10 +19,10 @@ from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import at_shard, node_of, refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
-from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -73,7 +73,7 @@ class Joining:
 
 async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -> None:
     """Join the deployment, a daemon as its leader; raise `RedisFault`, `ConfigurationError`."""
-    own, mine = settings.redis, Deployment.from_settings(settings)
+    own, mine = settings.redis, SharedSettings.from_settings(settings)
     key_space, user = KeySpace(own.prefix, mine), user_name(settings)
     try:
         await check_rights(client, key_space.keys(0), role, user)

@@ -112,7 +112,7 @@ class Batch:
     ) -> None:
         """Spend an attempt: another follows, or the route is dead, or it would be too late."""
         attempt = route.attempts + 1
-        if attempt >= (route.max_attempts or self._policy.deployment.max_attempts):
+        if attempt >= (route.max_attempts or self._policy.shared.max_attempts):
             self._bury(member, notification, route, failure, attempt=True)
             return
         delay = self._policy.delay_ms(attempt)
@@ -146,7 +146,7 @@ class Batch:
             text = f"{type(error).__name__}: {_text_of(error)}"
             self._bury(raw, notification, route, Failure("payload_encoding_failed", text))
             return
-        limit = self._policy.deployment.max_payload_bytes
+        limit = self._policy.shared.max_payload_bytes
         if len(payload) > limit:
             text = f"the payload has {len(payload)} bytes, the limit is {limit}"
             self._bury(raw, notification, route, Failure("payload_too_large", text))
@@ -222,7 +222,7 @@ class Batch:
         elif claimed.verdict == "wrong_type":
             self._drop(claimed.member, "record_corrupt")
         elif claimed.verdict == "oversized":
-            limit = self._policy.deployment.max_payload_bytes
+            limit = self._policy.shared.max_payload_bytes
             text = f"the record is larger than a payload of {limit} bytes may make it"
             self._bury_unread(claimed, Failure("payload_too_large", text))
         elif claimed.verdict == "missing":

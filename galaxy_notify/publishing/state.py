@@ -16,8 +16,8 @@ from galaxy_notify.encoding import Encoder, load_encoder
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.publishing.health import ShardHealth
 from galaxy_notify.redis_client.retries import LONGEST_MS, OutageLog, Retry, RetryPolicy, Stagger
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -35,7 +35,7 @@ class Policy:
 
     worker_id: str
     encoder: Encoder
-    deployment: Deployment
+    shared: SharedSettings
     backoff_min_ms: int = 1000
     backoff_max_ms: int = 60_000
     jitter: Jitter = "full"
@@ -54,7 +54,7 @@ class Policy:
         return cls(
             worker_id=worker_id,
             encoder=encoder or load_encoder(settings.gateway.encoder),
-            deployment=Deployment.from_settings(settings),
+            shared=SharedSettings.from_settings(settings),
             backoff_min_ms=settings.retry.backoff_min_ms,
             backoff_max_ms=settings.retry.backoff_max_ms,
             jitter=settings.retry.jitter,
@@ -70,15 +70,15 @@ class Policy:
         """Return how long a notification is kept once no route needs it."""
         keyed = bool(notification.idempotency_key)
         if self._keep_ms is None:
-            return self.deployment.keep_ms(keyed=keyed, kind=notification.type)
+            return self.shared.keep_ms(keyed=keyed, kind=notification.type)
         return self._keep_ms[keyed]
 
     @cached_property
     def _keep_ms(self) -> tuple[int, int] | None:
         """Without a key and with one; None where it depends on the type."""
-        if self.deployment.has_cooldowns:
+        if self.shared.has_cooldowns:
             return None
-        return self.deployment.keep_ms(keyed=False), self.deployment.keep_ms(keyed=True)
+        return self.shared.keep_ms(keyed=False), self.shared.keep_ms(keyed=True)
 
 
 class ExclusiveGate:
@@ -137,7 +137,7 @@ class PublisherState:
     def reload(self, settings: Settings, policy: Policy) -> None:
         """Go on by other rules, in the deployment that was joined."""
         self.settings = settings
-        self.policy = replace(policy, deployment=self.policy.deployment)
+        self.policy = replace(policy, shared=self.policy.shared)
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -195,7 +195,7 @@ class ShardState:
     def settled_batch(self, stream_length: int) -> None:
         """Note that a batch was settled, and how long the stream is now."""
         self.batches_settled += 1
-        if stream_length > self.publisher.policy.deployment.max_len:
+        if stream_length > self.publisher.policy.shared.max_len:
             self.tidy_now.set()
 
     def claim_again_in(self, seconds: float) -> None:

@@ -93,8 +93,8 @@ class StateCheck:
     def _next(self) -> Page | None:
         if self._pages is None:
             self._looked, self._logged = Looked(), set()
-            keys, deployment = self._upkeep.keys, self._upkeep.deployment
-            check = ShardCheck(keys, deployment, self._mending, self._note, self._looked)
+            keys, shared = self._upkeep.keys, self._upkeep.shared
+            check = ShardCheck(keys, shared, self._mending, self._note, self._looked)
             self._pages = check.pages()
         return next(self._pages, None)
 

@@ -19,8 +19,8 @@ from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import number, reader, text
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: One entry of ours names no more.
 MOST_IDS: Final = 1000
@@ -71,7 +71,7 @@ class Merge:
 
     def __init__(self, key_space: KeySpace, span: Span, after: Position | None) -> None:
         """Begin behind *after*, or at the newest."""
-        ahead = max(_FEWEST_AHEAD, _AHEAD // key_space.deployment.shards)
+        ahead = max(_FEWEST_AHEAD, _AHEAD // key_space.shared.shards)
         self._shards = [_Shard(keys, span, after, ahead) for keys in key_space.all_keys]
 
     @property
@@ -222,7 +222,7 @@ def look(
     shards: dict[int, list[Listed]] = {}
     for one in listed:
         shards.setdefault(one.position.shard, []).append(one)
-    largest = key_space.deployment.max_payload_bytes + _FRAME_BYTES
+    largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
     replies = yield [
         glance(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
         for shard, some in shards.items()

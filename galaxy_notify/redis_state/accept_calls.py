@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.model.notification import Group, NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"

@@ -17,12 +17,12 @@ from galaxy_notify.redis_client.runner import Round, run_all
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_client.tries import RetryState, is_final
 from galaxy_notify.redis_state.client import DeploymentClient, doubted
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.joining import (
     check_durability,
 )
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -55,7 +55,7 @@ class AsyncClient(DeploymentClient):
         key_space = self._key_space
         if key_space is None or self._agreed.is_broken:
             key_space = self._key_space = await self._joining.here().run(self._joined)
-        self._agreed.plan_for(key_space.deployment.shards)
+        self._agreed.plan_for(key_space.shared.shards)
         return key_space
 
     async def turn(self) -> None:

@@ -20,7 +20,6 @@ from galaxy_notify.redis_client.runner import SyncRound, run_all_sync
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_client.still_agreed import AgreementCheck
 from galaxy_notify.redis_client.tries import RetryState, is_final
-from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.joining import (
     adopt_deployment,
     check_disk_sync,
@@ -29,6 +28,7 @@ from galaxy_notify.redis_state.joining import (
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -56,7 +56,7 @@ class DeploymentClient:
         self._first = Keys(settings.redis.prefix, 0)
         #: Where Redis is, for people.
         self.server = server_name(settings)
-        self._mine = Deployment.from_settings(settings)
+        self._mine = SharedSettings.from_settings(settings)
         self._adopt = adopt
         self._key_space: KeySpace | None = None
         #: Whether users are known to have preferences; until then accept says so where it matters.
@@ -69,7 +69,7 @@ class DeploymentClient:
         if self._is_closed:
             raise AlreadyClosed.named(self._owner)
 
-    def _join(self) -> Flow[Deployment]:
+    def _join(self) -> Flow[SharedSettings]:
         if self._adopt:
             return adopt_deployment(self._first.prefix)
         return join_deployment(self._first.prefix, self._mine)
@@ -98,7 +98,7 @@ class SyncClient(DeploymentClient):
             self._agreed.plan_for(None)
             key_space = self._key_space = self._joined()
             self._agreed.is_broken = False
-        self._agreed.plan_for(key_space.deployment.shards)
+        self._agreed.plan_for(key_space.shared.shards)
         return key_space
 
     def run_all(

@@ -23,8 +23,8 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.
@@ -48,11 +48,11 @@ class Position(NamedTuple):
 class DeadLetterIndex:
     """Reads and moves dead letters; every method raises `RedisFault`."""
 
-    def __init__(self, place: Place) -> None:
-        self.deployment = place.deployment
-        self._client = place.client
-        self._confirm = place.confirm
-        self._key_space = place.key_space
+    def __init__(self, deployment: Deployment) -> None:
+        self.shared = deployment.shared
+        self._client = deployment.client
+        self._confirm = deployment.confirm
+        self._key_space = deployment.key_space
 
     def newest_ms(self, channels: Sequence[str]) -> int:
         """Return when the last of the dead letters died, 0 where there is none."""
@@ -123,15 +123,15 @@ class DeadLetterIndex:
         """Give dead letters of one shard up; answer a word for each."""
         changes: dict[int, list[tuple[int, DeadChange]]] = {}
         words: dict[int, str] = {}
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             if change := row.purged(actor):
-                changes.setdefault(row.keep_ms(self.deployment), []).append((place, change))
+                changes.setdefault(row.keep_ms(self.shared), []).append((position, change))
             else:
-                words[place] = self._forget(row)
+                words[position] = self._forget(row)
         for keep_ms, group in changes.items():
             call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
-            words |= zip((place for place, _ in group), self._run(call), strict=True)
-        return [words[place] for place in range(len(rows))]
+            words |= zip((position for position, _ in group), self._run(call), strict=True)
+        return [words[position] for position in range(len(rows))]
 
     def _forget(self, row: DeadRow) -> str:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
@@ -192,17 +192,17 @@ class DeadLetterIndex:
         moved: None.
         """
         sure: list[DeadRow | None] = list(rows)
-        places = [place for place, row in enumerate(rows) if row.suspect]
-        suspects = [rows[place] for place in places]
+        positions = [position for position, row in enumerate(rows) if row.suspect]
+        suspects = [rows[position] for position in positions]
         scores = self._read(
             [
                 Command(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
                 for row in suspects
             ]
         )
-        for place, score, after in zip(places, scores, self.stored(suspects), strict=True):
-            if unwrap(score) is None or after.state != rows[place].state:
-                sure[place] = None
+        for position, score, after in zip(positions, scores, self.stored(suspects), strict=True):
+            if unwrap(score) is None or after.state != rows[position].state:
+                sure[position] = None
         return sure
 
     def _run(self, call: ScriptCall) -> list[str]:

@@ -21,8 +21,8 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 ACTOR: Final = "janitor"
 # Records are as large as producers like, so they are read few at a time; and a call looks at so
@@ -60,7 +60,7 @@ async def expire_dead(
     keys: Keys,
     channel: str,
     rules: DeadRules,
-    deployment: Deployment,
+    shared: SharedSettings,
 ) -> ExpiredDead:
     """Purge dead letters that are too old or too many, the oldest first, one batch at most.
 
@@ -73,9 +73,9 @@ async def expire_dead(
         if purged == wanted:
             break
         size = min(_PAGE, wanted - purged)
-        most = deployment.max_payload_bytes + _FRAME_BYTES
+        most = shared.max_payload_bytes + _FRAME_BYTES
         page = await _oldest(client, keys, channel, (start, start + size - 1), most)
-        done = await _purge(client, page, deployment)
+        done = await _purge(client, page, shared)
         purged += done
         # What could not be purged stays in front: the next page begins behind it.
         start += len(page) - done
@@ -136,7 +136,7 @@ def _pass_over_large(asked: Iterable[Command], sizes: Iterable[Any], most: int) 
 
 
 async def _purge(
-    client: redis.asyncio.Redis, rows: Sequence[DeadRow], deployment: Deployment
+    client: redis.asyncio.Redis, rows: Sequence[DeadRow], shared: SharedSettings
 ) -> int:
     changes: list[tuple[int, DeadChange]] = []
     foreign: list[DeadRow] = []
@@ -145,7 +145,7 @@ async def _purge(
         if change is None:
             foreign.append(row)
         elif not row.why_no_purge:
-            changes.append((row.keep_ms(deployment), change))
+            changes.append((row.keep_ms(shared), change))
     done = await _forget(client, foreign)
     for keep_ms, group in groupby(sorted(changes), key=lambda pair: pair[0]):
         call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)

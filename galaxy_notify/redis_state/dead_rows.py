@@ -18,8 +18,8 @@ from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 #: Members that one call of replay or purge may name.
 BATCH: Final = 256
@@ -120,11 +120,11 @@ class DeadRow:
         before, after = self.state or b"", route.purged(actor)
         return DeadChange(name.notification_id, name.route_id, before, after)
 
-    def keep_ms(self, deployment: Deployment) -> int:
+    def keep_ms(self, shared: SharedSettings) -> int:
         """Return how long the notification is kept once no route needs it."""
         found = self.notification
         keyed = found is None or bool(found.idempotency_key)
-        return deployment.keep_ms(keyed=keyed, kind=found.type if found else "")
+        return shared.keep_ms(keyed=keyed, kind=found.type if found else "")
 
 
 def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Command]:

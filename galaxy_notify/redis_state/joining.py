@@ -18,21 +18,21 @@ from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
-_FIELDS: Final = tuple(field.name for field in fields(Deployment))
+_FIELDS: Final = tuple(field.name for field in fields(SharedSettings))
 
 
 @reader
-def _found(values: Sequence[Any]) -> Deployment | None:
+def _found(values: Sequence[Any]) -> SharedSettings | None:
     # A stranger may have put any number of others beside our fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}
-    return Deployment.from_meta(meta) if meta else None
+    return SharedSettings.from_meta(meta) if meta else None
 
 
-def read_deployment(prefix: str) -> Flow[Deployment | None]:
+def read_deployment(prefix: str) -> Flow[SharedSettings | None]:
     """Return what the deployment agreed on, or None where nobody has been yet."""
     for _ in range(2):
         (reply,) = yield [Command(["HMGET", Keys(prefix, 0).meta, *_FIELDS])]
@@ -42,7 +42,7 @@ def read_deployment(prefix: str) -> Flow[Deployment | None]:
         return _found(unwrap(reply))
 
 
-def adopt_deployment(prefix: str) -> Flow[Deployment]:
+def adopt_deployment(prefix: str) -> Flow[SharedSettings]:
     """Return what the deployment agreed on, for a client without its settings.
 
     It never founds one: raises `RedisFault` with `NO_DEPLOYMENT` where there is none.
@@ -54,7 +54,9 @@ def adopt_deployment(prefix: str) -> Flow[Deployment]:
     return found
 
 
-def join_deployment(prefix: str, mine: Deployment, *, lead: bool = False) -> Flow[Deployment]:
+def join_deployment(
+    prefix: str, mine: SharedSettings, *, lead: bool = False
+) -> Flow[SharedSettings]:
     """Agree with the deployment, or found it; return what holds.
 
     Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
@@ -71,7 +73,7 @@ def join_deployment(prefix: str, mine: Deployment, *, lead: bool = False) -> Flo
     return held or mine
 
 
-async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deployment) -> None:
+async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: SharedSettings) -> None:
     """Write down again what holds on a shard where it is gone, as after an empty restart."""
     with as_fault("EXEC"):
         if not await client.exists(keys.meta):
@@ -132,7 +134,7 @@ def _check_fit(fault: Fault | None) -> None:
         raise ConfigurationError(fault.text)
 
 
-def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Command]:
+def _writes(prefix: str, mine: SharedSettings, *, lead: bool) -> list[Command]:
     """Return what founds a deployment, or leads it; shard by shard, the first one first."""
     meta, writes = mine.as_meta(), []
     for shard in range(mine.shards):

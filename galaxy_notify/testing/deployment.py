@@ -14,9 +14,9 @@ from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.flows import run_flow_sync
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import settings_from
 from galaxy_notify.testing.publisher import WORKER, LocalPublisher
 from galaxy_notify.testing.server import Clock, InProcess
@@ -60,9 +60,9 @@ class LocalDeployment:
         self._clock = Clock(now_ms)
         self._environment = InProcess(self._clock)
         self._settings = settings
-        self._key_space = KeySpace(settings.redis.prefix, policy.deployment)
+        self._key_space = KeySpace(settings.redis.prefix, policy.shared)
         self._client = self._environment.open_sync(settings)
-        run_flow_sync(self._client, join_deployment(settings.redis.prefix, policy.deployment))
+        run_flow_sync(self._client, join_deployment(settings.redis.prefix, policy.shared))
         self._publisher = LocalPublisher(self._environment, settings, policy)
 
     def __enter__(self) -> Self:

@@ -22,8 +22,8 @@ from galaxy_notify.publishing.publisher import Publisher
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import Policy, PublisherState, ShardState
 from galaxy_notify.redis_client.environment import Environment
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -47,10 +47,10 @@ class LocalPublisher:
         _run(self._all())
 
     async def _all(self) -> None:
-        settings, deployment = self._publisher.settings, self._publisher.policy.deployment
-        for keys in KeySpace(settings.redis.prefix, deployment).all_keys:
+        settings, shared = self._publisher.settings, self._publisher.policy.shared
+        for keys in KeySpace(settings.redis.prefix, shared).all_keys:
             shard = _Shard(self._client, self._publisher, keys)
-            for channel in deployment.channels:
+            for channel in shared.channels:
                 while await shard.publish(channel, self._token()):
                     pass
         await self._client.aclose()
@@ -65,7 +65,7 @@ class _Shard:
 
     def __init__(self, client: redis.asyncio.Redis, publisher: PublisherState, keys: Keys) -> None:
         policy, telemetry = publisher.policy, publisher.telemetry
-        reporter = Reporter(telemetry, keys, WORKER, policy.deployment.max_attempts)
+        reporter = Reporter(telemetry, keys, WORKER, policy.shared.max_attempts)
         # Nothing trims the stream, so it may grow beyond its length.
         self._limits = replace(claim_limits(publisher.settings), hold_at=0)
         self._store = Store(client, keys, telemetry.script_ran)

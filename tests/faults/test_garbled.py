@@ -23,7 +23,6 @@ from galaxy_notify.redis_client.flows import run_flow, run_flow_sync
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
 from galaxy_notify.redis_state.group_report import group_report_async
 from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
@@ -33,6 +32,7 @@ from galaxy_notify.redis_state.joining import (
 )
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.leases import Release, Settlement
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
@@ -68,11 +68,11 @@ async def _rouse(client: Client) -> None:
 
 
 async def _join(client: Client) -> None:
-    await run_flow(client, join_deployment("gn", Deployment(), lead=True))
+    await run_flow(client, join_deployment("gn", SharedSettings(), lead=True))
 
 
 async def _tidy_up(client: Client) -> None:
-    upkeep = Upkeep(client, KEYS, Deployment())
+    upkeep = Upkeep(client, KEYS, SharedSettings())
     await upkeep.take_lock("janitor")
     await upkeep.trim(1)
     await upkeep.lapse("push")
@@ -98,9 +98,9 @@ async def _consume(client: Client) -> None:
 
 async def _check(client: Client) -> None:
     mending = Mending("janitor", fix=True, codes=MENDED)
-    check = ShardCheck(KEYS, Deployment(), mending, lambda _: None, Looked())
+    check = ShardCheck(KEYS, SharedSettings(), mending, lambda _: None, Looked())
     for page in check.pages():
-        await Upkeep(client, KEYS, Deployment()).check(page())
+        await Upkeep(client, KEYS, SharedSettings()).check(page())
 
 
 async def _confirm(client: Client) -> None:
@@ -167,7 +167,7 @@ def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
             sync_client(proxy.url, socket_timeout=_PATIENCE_S) as client,
             suppress(RedisFault),
         ):
-            run_flow_sync(client, join_deployment("gn", Deployment()))
+            run_flow_sync(client, join_deployment("gn", SharedSettings()))
             run_sync(client, claim)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from galaxy_notify.redis_client.connection import async_client
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from tests.support.dead import Graveyard, graveyard
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -22,7 +22,7 @@ def expire(yard: Graveyard, server: Server, rules: DeadRules) -> list[ExpiredDea
 
     async def all_batches() -> list[ExpiredDead]:
         client = async_client(server.url)
-        deployment = Deployment(settled_ms=1, idempotency_ms=1)
+        deployment = SharedSettings(settled_ms=1, idempotency_ms=1)
         done: list[ExpiredDead] = []
         while not done or done[-1].more:
             keys = yard.key_space.keys(0)

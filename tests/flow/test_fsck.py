@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.deployment import connect
 from tests.support.dead import ACTOR, snapshot
 from tests.support.faults import BESIDE, FAULTS, in_no_channel, pending
 from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
@@ -132,13 +132,13 @@ def test_work__is_no_fault(any_server: Server, found: Found) -> None:
     """Beside workers that publish, retry and bury, and producers that cancel, nothing is found."""
     site = found(any_server, retry__backoff_min_ms=1, retry__backoff_max_ms=5)
     runs = 0
-    with site.station(_sometimes).running(), open_apart(site) as place:
+    with site.station(_sometimes).running(), open_apart(site) as deployment:
         for number in range(40):
             site.notifier.accept_many([_intent(number, each) for each in range(50)])
             site.notifier.cancel(site.notify("late", due_at=site.now() + 3_600_000))
             if number % 4 == 0:
-                assert fsck(site, place=place) == []
-                assert fsck(site, place=place, fix=True) == []
+                assert fsck(site, deployment=deployment) == []
+                assert fsck(site, deployment=deployment, fix=True) == []
                 runs += 1
     assert runs == 10
     assert site.total("published") > 1000
@@ -185,20 +185,20 @@ def test_outage__that_is_short_does_not_end_it(any_server: Server, found: Found)
     site.load_scripts()
     with (
         proxied(any_server.socket) as proxy,
-        closing(open_place(site.settings_at(proxy.url))) as place,
+        closing(connect(site.settings_at(proxy.url))) as deployment,
     ):
         for name in ("survey", "census", "balance"):
             proxy.lose_reply(name)
-            assert members <= {fault.subject for fault in fsck(site, place=place)}
+            assert members <= {fault.subject for fault in fsck(site, deployment=deployment)}
         for name in ("mend", "balance"):
             proxy.lose_reply(name)
-            fsck(site, place=place, fix=True)
+            fsck(site, deployment=deployment, fix=True)
     assert fsck(site) == []
 
 
 def open_apart(site: Site) -> Any:
     """Open a connection of its own, to use in ``with``."""
-    return closing(open_place(site.settings))
+    return closing(connect(site.settings))
 
 
 def _intent(number: int, each: int) -> dict[str, Any]:

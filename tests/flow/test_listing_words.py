@@ -24,7 +24,7 @@ def words(site: Site, made: str) -> tuple[str | None, bool, dict[str, int]]:
 
 def publish(site: Site) -> None:
     """Publish what is due on every shard."""
-    for shard in range(site.key_space.deployment.shards):
+    for shard in range(site.key_space.shared.shards):
         site.station().step(shard)
 
 

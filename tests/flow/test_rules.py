@@ -165,9 +165,7 @@ def test_first_preference__is_obeyed_by_what_others_overtook(
     site = found(server, **settings)
     client = site.notifier._client
     key_space = client.key_space()
-    planned = plan(
-        Intent.parse({**PLAIN, "recipients": ["u1"]}), key_space.deployment, site.now(), ""
-    )
+    planned = plan(Intent.parse({**PLAIN, "recipients": ["u1"]}), key_space.shared, site.now(), "")
 
     def overtaken() -> Flow[Accepted]:
         """Have the first preference set while the flow waits for its first answers."""

@@ -9,7 +9,7 @@ import pytest
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.operations.pausing import pause
 from galaxy_notify.process.supervisor import Supervisor
-from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.telemetry import Snapshot, Telemetry
 from tests.support.servers import Server, running, the_bundled_server
 from tests.support.site import Site
@@ -68,10 +68,10 @@ def own_server() -> Iterator[Server]:
 
 def test_line__names_a_paused_channel(desk: Desk) -> None:
     """The counts alone would pass for a worker that is well."""
-    place = open_place(desk.site.settings)
+    deployment = connect(desk.site.settings)
     assert desk.look() == "0 published, 0 scheduled, 0 overdue, 0 dead"
-    pause(place, "push")
-    place.close()
+    pause(deployment, "push")
+    deployment.close()
     told = desk.look()
     assert told == "channel push is paused; 0 published, 0 scheduled, 0 overdue, 0 dead"
 

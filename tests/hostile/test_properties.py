@@ -28,7 +28,7 @@ from galaxy_notify.model.notification import (
 )
 from galaxy_notify.model.route import Failure, Route, Status, decode_route, initial_state
 from galaxy_notify.redis_client.replies import moment, number
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import load_settings
 from galaxy_notify.telemetry.logs import configure_logs
 from galaxy_notify.telemetry.sanitise import text as log_text
@@ -146,7 +146,7 @@ def test_intent__of_any_fields(fields: dict[str, Any]) -> None:
     unwrap = {"type": "t", "producer": "p", "recipients": ["u"]}
     planned, told = _asked(
         InvalidIntent,
-        lambda: plan(Intent.parse({**unwrap, **fields}), Deployment(), DUE_MS, ""),
+        lambda: plan(Intent.parse({**unwrap, **fields}), SharedSettings(), DUE_MS, ""),
     )
     assert told.isprintable()
     if planned is None:
@@ -177,18 +177,19 @@ def test_member__of_any_bytes(raw: bytes) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([name.encode() for name in Deployment().as_meta()]) | st.binary(max_size=9),
+        st.sampled_from([name.encode() for name in SharedSettings().as_meta()])
+        | st.binary(max_size=9),
         st.binary(max_size=30) | st.integers().map(lambda n: str(n).encode()),
     )
 )
 def test_meta__of_any_fields(meta: dict[bytes, bytes]) -> None:
     """Any fields are a deployment that can be written down again, or a `ConfigurationError`."""
-    found, told = _asked(ConfigurationError, lambda: Deployment.from_meta(meta))
+    found, told = _asked(ConfigurationError, lambda: SharedSettings.from_meta(meta))
     assert told.isprintable()
     if found is None:
         return
     again = {name.encode(): value.encode() for name, value in found.as_meta().items()}
-    assert Deployment.from_meta(again) == found
+    assert SharedSettings.from_meta(again) == found
     assert 1 <= found.shards <= 1024
     assert found.max_routes > 0
 

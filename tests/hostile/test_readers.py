@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from tests.hostile.planting import ID, KEYS, MEMBER
 from tests.hostile.states import META, SHARED, STATES
 from tests.support.command import command_for
@@ -88,7 +88,7 @@ def test_meta__of_anything_is_a_wrong_configuration(field: str, value: str | byt
     """What no deployment of ours agreed on is refused in the name of its field."""
     raw = value if isinstance(value, bytes) else value.encode()
     with pytest.raises(ConfigurationError, match=f"meta field {field} ") as error:
-        Deployment.from_meta({field.encode(): raw})
+        SharedSettings.from_meta({field.encode(): raw})
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 200
 

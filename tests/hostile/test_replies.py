@@ -13,8 +13,8 @@ from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.leases import ClaimLimits, Correction, Release, Settlement
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.redis_state.store import Store
 from tests.hostile.planting import DUE_MS, KEYS
 
@@ -65,8 +65,8 @@ def test_reply__of_any_shape(reply: Any) -> None:
 def test_accept__bears_any_reply(reply: Any) -> None:
     """Whatever accept is answered, the outcome of each intent is told, if only as unknown."""
     intents = [Intent(type="t", producer="p", recipients=["u"]) for _ in range(3)]
-    key_space = KeySpace("gn", Deployment())
-    plans = [plan(intent, Deployment(), DUE_MS, "") for intent in intents]
+    key_space = KeySpace("gn", SharedSettings())
+    plans = [plan(intent, SharedSettings(), DUE_MS, "") for intent in intents]
     flow = accept_flow(key_space, plans, preferences_exist=False)
     list(next(flow))
     try:

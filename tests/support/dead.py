@@ -20,9 +20,9 @@ from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.accept_calls import accept
-from galaxy_notify.redis_state.deployment import Deployment, KeySpace
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.leases import Bury, Settlement
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from tests.support.records import encode_notification
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -53,12 +53,12 @@ class Graveyard:
     """A deployment on a test server, with the means to let routes die in it."""
 
     def __init__(
-        self, client: redis.Redis, deployment: Deployment, *, first: int = 0, prefix: str = "gn"
+        self, client: redis.Redis, deployment: SharedSettings, *, first: int = 0, prefix: str = "gn"
     ) -> None:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
         self.key_space = KeySpace(prefix, deployment)
-        self.place = Place(client, self.key_space)
+        self.deployment = Deployment(client, self.key_space)
         self._number = first
 
     def bury(
@@ -67,7 +67,7 @@ class Graveyard:
         """Accept notifications and let each of their routes die; return the members."""
         ids = [self.accept(routes, kind) for _ in range(number)]
         for channel in {route.partition(":")[0] for route in routes}:
-            for shard in {shard_of(made, self.key_space.deployment.shards) for made in ids}:
+            for shard in {shard_of(made, self.key_space.shared.shards) for made in ids}:
                 self.die(channel, shard, kind.failure)
         return [f"{made}/{route}" for made in ids for route in routes]
 
@@ -166,7 +166,7 @@ def graveyard(
 ) -> Iterator[Graveyard]:
     """Found a deployment on an empty server."""
     client = sync_client(server.url)
-    deployment = Deployment(shards=shards, channels=channels)
+    deployment = SharedSettings(shards=shards, channels=channels)
     made = Graveyard(client, deployment)
     for keys in made.key_space.all_keys:
         client.hset(keys.meta, mapping=deployment.as_meta())  # type: ignore[arg-type]  # invariant
@@ -181,7 +181,7 @@ def beside(yard: Graveyard, server: Server) -> Iterator[Graveyard]:
     """Work on the same deployment with a connection of one's own, as another process does."""
     client = sync_client(server.url)
     try:
-        yield Graveyard(client, yard.key_space.deployment, first=1_000_000)
+        yield Graveyard(client, yard.key_space.shared, first=1_000_000)
     finally:
         client.close()
 

@@ -12,8 +12,8 @@ from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.redis_state import calls, dead_rows, leases
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.dead import Graveyard
@@ -33,13 +33,13 @@ class Site(Graveyard):
     def __init__(self, url: str, **settings: Any) -> None:
         self._given = settings
         self.settings = self.settings_at(url)
-        place = open_place(self.settings, join=True)
+        deployment = connect(self.settings, join=True)
         # What looks on has more patience than the calls of the product.
-        pool = place.client.connection_pool
+        pool = deployment.client.connection_pool
         if "socket_timeout" in pool.connection_kwargs:
             pool.connection_kwargs["socket_timeout"] = HANG_S
             pool.disconnect()
-        super().__init__(place.client, place.deployment, prefix=place.key_space.prefix)
+        super().__init__(deployment.client, deployment.shared, prefix=deployment.key_space.prefix)
         self.notifier = Notifier(self.settings)
         self.stations: list[Station] = []
         #: Whether everything in it came about by the package's own doing.
@@ -179,7 +179,7 @@ class Site(Graveyard):
 
     def assert_sound(self) -> None:
         """Assert what holds at every rest: each route in its one place, none lost or doubled."""
-        channels = self.key_space.deployment.channels
+        channels = self.key_space.shared.channels
         due = {member for channel in channels for member in self.due(channel)}
         dead = {member for channel in channels for member in self.dead(channel)}
         leased = {member for channel in channels for member in self.leases(channel)}

@@ -14,7 +14,7 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.wait import HANG_S
@@ -68,7 +68,7 @@ class Station:
             telemetry=telemetry or Telemetry.off(),
             about={"host": "host", "pid": "2", "version": "0", "started_ms": "1"},
         )
-        key_space = KeySpace(settings.redis.prefix, policy.deployment)
+        key_space = KeySpace(settings.redis.prefix, policy.shared)
         self.shards = [Shard(self.client, publisher, keys) for keys in key_space.all_keys]
 
     def step(self, shard: int = 0, slot: int = 0) -> int:

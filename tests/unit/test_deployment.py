@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.joining import read_deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 DAY = 86_400_000
 
 
 def test_keep_ms__is_no_shorter_than_any_cooldown_that_it_may_tell_of() -> None:
     """Of a known type its own; where the type is not known, the longest."""
-    short = Deployment(settled_ms=1000, idempotency_ms=2000)
+    short = SharedSettings(settled_ms=1000, idempotency_ms=2000)
     assert [short.keep_ms(keyed=keyed) for keyed in (False, True)] == [1000, 2000]
-    made = Deployment(
+    made = SharedSettings(
         settled_ms=1000,
         idempotency_ms=2000,
         cooldown_ms=DAY,

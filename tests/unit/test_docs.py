@@ -8,7 +8,7 @@ from galaxy_notify.cli.group import COMMANDS
 from galaxy_notify.model import notification, route
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.publishing.state_check import MENDED
-from galaxy_notify.redis_state.deployment import STATE_FORMAT
+from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from tests.support.documents import rows, text_of
 from tests.support.program import ROOT
 

@@ -16,7 +16,7 @@ from galaxy_notify.intake_stream import batch as intent_batch
 from galaxy_notify.intake_stream.batch import read_batch
 from galaxy_notify.model.intent import Intent, routes_of
 from galaxy_notify.redis_client.stream_member import Entry
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import settings_from
 
 LIGHT: dict[str, Any] = {"type": "t", "producer": "p", "recipients": ["u1"]}
@@ -51,7 +51,7 @@ def test_plans__of_what_is_heavy_are_made_beside_the_loop(monkeypatch: pytest.Mo
         return Receipt(None, "refused")
 
     monkeypatch.setattr(plan_module, "_plan_or_refusal", planned)
-    deployment = Deployment.from_settings(settings_from({}))
+    deployment = SharedSettings.from_settings(settings_from({}))
 
     async def run(values: list[Any]) -> None:
         list(await Planner().plans_of(values, deployment, 0))
@@ -90,7 +90,7 @@ def test_entries__of_many_bytes_are_read_beside_the_loop(monkeypatch: pytest.Mon
 def test_size__is_checked_before_what_is_costly(monkeypatch: pytest.MonkeyPatch) -> None:
     """A payload over the limit is neither sorted nor digested."""
     monkeypatch.setattr(plan_module, "canonical_content", lambda *_: pytest.fail("it was sorted"))
-    deployment = Deployment.from_settings(settings_from({}))
+    deployment = SharedSettings.from_settings(settings_from({}))
     intent = Intent(**LIGHT | {"data": {"x": [1] * 300_000}})
     with pytest.raises(InvalidIntent) as raised:
         plan_module.plan(intent, deployment, 10**12, "")

@@ -19,8 +19,8 @@ from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: How long the newest is remembered, beyond the time at which it is due.
 _KEPT_MS: Final = 7 * 86_400_000
@@ -64,7 +64,7 @@ def supersede(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None
     for one, order in found:
         pairs = [(part, one.part.plan.notification_id) for part in order.older]
         pairs += [(one.part.name, first_part(by)) for by in order.newer if by in there][:1]
-        routes = [f"{channel}:{one.user}" for channel in key_space.deployment.channels]
+        routes = [f"{channel}:{one.user}" for channel in key_space.shared.channels]
         for part, by in pairs:
             left.setdefault(part, {}).update(dict.fromkeys(routes, by))
     for _ in range(_TRIES):
@@ -119,5 +119,5 @@ def _cancel(
         return None
     found = readable_record(part, {b"record": record or b""})
     keyed, kind = (bool(found.idempotency_key), found.type) if found else (True, "")
-    keep_ms = key_space.deployment.keep_ms(keyed=keyed, kind=kind)
+    keep_ms = key_space.shared.keep_ms(keyed=keyed, kind=kind)
     return calls.cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)

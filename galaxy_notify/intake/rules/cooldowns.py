@@ -16,7 +16,6 @@ from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
     Holder,
@@ -24,6 +23,7 @@ from galaxy_notify.redis_state.reservations import (
     reserve,
     reserved,
 )
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: The reason of what a cooldown suppresses.
 COOLDOWN: Final = "cooldown"
@@ -36,10 +36,10 @@ _FIELDS_PER_READ: Final = 1000
 
 def apply_cooldown(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
     """Reserve the cooldown of each recipient to notify, and note which notifications hold it."""
-    deployment = key_space.deployment
-    if not deployment.has_cooldowns:
+    shared = key_space.shared
+    if not shared.has_cooldowns:
         return
-    cooled = [one for one in recipients if one.will_deliver and deployment.cooldown_of(one.kind)]
+    cooled = [one for one in recipients if one.will_deliver and shared.cooldown_of(one.kind)]
     yield from _reserve(key_space, cooled)
     held = [one for one in cooled if one.blocked_by]
     void = yield from _undelivered(key_space, held)
@@ -51,7 +51,7 @@ def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]
 
     def call(batch: Batch) -> ScriptCall:
         items = [_reservation(one) for one in batch.recipients]
-        cooldown_ms = key_space.deployment.cooldown_of(batch.alike)
+        cooldown_ms = key_space.shared.cooldown_of(batch.alike)
         return reserve(batch.keys, batch.alike, cooldown_ms, items)
 
     found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
@@ -73,7 +73,7 @@ def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Re
     for one in held:
         for holder in _holders(one.blocked_by):
             by_part.setdefault(holder.part, []).append((one, holder))
-    size = max(1, _FIELDS_PER_READ // len(key_space.deployment.channels))
+    size = max(1, _FIELDS_PER_READ // len(key_space.shared.channels))
     questions = [
         (part, some[start : start + size])
         for part, some in by_part.items()
@@ -94,7 +94,7 @@ def _holders(held: bytes) -> list[Holder]:
 
 
 def _states(key_space: KeySpace, part: str, some: Sequence[tuple[Recipient, Holder]]) -> Command:
-    channels = key_space.deployment.channels
+    channels = key_space.shared.channels
     routes = [f"{channel}:{one.user}" for one, _ in some for channel in channels]
     return Command(["HMGET", key_space.keys_for(part).notification(part), "open", *routes])
 

@@ -84,7 +84,7 @@ class Preferences:
     def channels(self) -> Sequence[str]:
         """Return the channels of the deployment."""
         try:
-            return self._client.key_space().deployment.channels
+            return self._client.key_space().shared.channels
         except RedisFault as error:
             raise failed_call(error) from error
 
@@ -151,7 +151,7 @@ class AsyncPreferences:
     async def channels(self) -> Sequence[str]:
         """Return the channels of the deployment."""
         try:
-            return (await self._client.key_space()).deployment.channels
+            return (await self._client.key_space()).shared.channels
         except RedisFault as error:
             raise failed_call(error) from error
 

@@ -11,7 +11,6 @@ from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.preferences import (
     MOST_USERS,
@@ -22,6 +21,7 @@ from galaxy_notify.redis_state.preferences import (
     recall_page,
     recalled,
 )
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 # Redis stores so many in about a millisecond.
 _FIELDS_PER_CALL: Final = 512

@@ -11,8 +11,8 @@ from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 
@@ -74,15 +74,15 @@ def recipients_of(part: Part) -> Iterator[Recipient]:
 
 
 def _asked(plan: Plan, channels: tuple[str, ...]) -> Asked:
-    intent, deployment = plan.intent, plan.deployment
+    intent, shared = plan.intent, plan.shared
     return Asked(
         channels,
         intent.names_channels,
         intent.severity,
-        deployment.channels,
-        intent.type in deployment.mandatory,
+        shared.channels,
+        intent.type in shared.mandatory,
         channels,
-        deployment.quiet_channels,
+        shared.quiet_channels,
     )
 
 

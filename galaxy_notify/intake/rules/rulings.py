@@ -24,8 +24,8 @@ from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.deployment import KeySpace
 from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
 class Ruling(NamedTuple):

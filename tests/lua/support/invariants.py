@@ -11,8 +11,8 @@ from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.publishing.batch import Batch
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_state import calls, leases
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.leases import Claim, Settlement
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from tests.lua.support.shard import TTL, Shard, split
 
 CHANNELS = ("push", "email")
@@ -112,7 +112,7 @@ def assert_counted(shard: Shard) -> None:
 
 def converge(shard: Shard, rounds: int = 8) -> None:
     """Work as a worker does until nothing is scheduled any more."""
-    policy = Policy("host-7-good", load_encoder("msgpack"), Deployment(), rng=Random(1))
+    policy = Policy("host-7-good", load_encoder("msgpack"), SharedSettings(), rng=Random(1))
     for _ in range(rounds):
         shard.now += TTL + 10_000
         for channel in CHANNELS:

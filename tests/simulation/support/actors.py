@@ -22,7 +22,7 @@ from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from tests.simulation.support.link import Link
 
 CHANNELS = ("email", "push")
@@ -112,7 +112,7 @@ class Producer:
         for number in range(count):
             await asyncio.sleep(self._random.expovariate(3.0))
             name = f"{self._random.getrandbits(128):032x}"
-            planned = plan(self._intent(now(), number), self._key_space.deployment, now(), "", name)
+            planned = plan(self._intent(now(), number), self._key_space.shared, now(), "", name)
             for _ in range(self._random.choice((1, 3))):
                 flow = accept_flow(self._key_space, [planned], preferences_exist=False)
                 (receipt,) = (await self._client.drive(flow)).receipts

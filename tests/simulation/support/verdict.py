@@ -8,8 +8,8 @@ from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.notification import decode_notification
 from galaxy_notify.model.route import PUBLISHABLE, TRANSITIONS, Route, Status, decode_route
 from galaxy_notify.operations.fsck import Fsck
-from galaxy_notify.redis_state.deployment import KeySpace
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from tests.simulation.support.actors import CHANNELS, Journal
 from tests.simulation.support.server import VirtualServer
 
@@ -107,5 +107,5 @@ class Verdict:
         names = (getattr(self._keys, kind)(c) for kind in ("leases", "abandoned") for c in CHANNELS)
         left = [name for name in names if self._client.exists(name)]
         assert not left, f"I6: left behind: {left}"
-        place = Place(self._client, self._key_space)
-        assert list(Fsck(place, "sim").run()) == [], "fsck"
+        deployment = Deployment(self._client, self._key_space)
+        assert list(Fsck(deployment, "sim").run()) == [], "fsck"

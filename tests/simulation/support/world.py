@@ -14,7 +14,7 @@ import redis
 from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.scripts import Script
-from galaxy_notify.redis_state.deployment import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.simulation.support.actors import CHANNELS, Client, Encoder, Journal, Operator, Producer
@@ -82,7 +82,7 @@ class _World:
         self._random = Random(f"world {seed}")
         self._encoder = Encoder(Random(f"encoder {seed}"), self.journal)
         self._policy = Policy.from_settings(_settings(), "sim", encoder=self._encoder)
-        self._key_space = KeySpace("gn", self._policy.deployment)
+        self._key_space = KeySpace("gn", self._policy.shared)
         self._alive: list[tuple[Shard, Link, asyncio.Task[None]]] = []
         self._links: list[Link] = []
         self._workers = 0

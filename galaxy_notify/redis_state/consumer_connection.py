@@ -11,10 +11,10 @@ from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import at_shard
-from galaxy_notify.redis_state.deployment import Deployment, KeySpace
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
 from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -43,9 +43,9 @@ class ConsumerConnection:
         )
 
     @property
-    def deployment(self) -> Deployment:
+    def shared(self) -> SharedSettings:
         """Return what the deployment agreed on."""
-        return self._key_space.deployment
+        return self._key_space.shared
 
     @property
     def all_keys(self) -> list[Keys]:
@@ -68,7 +68,7 @@ class ConsumerConnection:
         await self.client.aclose()
 
 
-async def _found(settings: Settings, name: str) -> Deployment | None:
+async def _found(settings: Settings, name: str) -> SharedSettings | None:
     client = open_async(settings, connections=1, name=name)
     try:
         return await run_flow(client, read_deployment(settings.redis.prefix))
