@@ -47,23 +47,17 @@ class Outcome(NamedTuple):
 
 
 class AcceptCall(NamedTuple):
-    """Parts of one shard that one call accepts, and the places of these among all."""
+    """A call that accepts parts of one shard, and of each its place among all and its counts."""
 
-    keys: Keys
-    items: Sequence[NewNotification]
+    call: ScriptCall
     places: Sequence[int]
-    ruled: bool
-
-    @property
-    def call(self) -> ScriptCall:
-        """Return the call."""
-        return accept(self.keys, self.items, ruled=self.ruled)
+    counts: Sequence[tuple[int, int]]
 
     def outcomes(self, reply: Any) -> Iterator[tuple[int, Outcome]]:
         """Return the place of each part, and what a reply, or a fault in its place, says of it."""
-        answers = _answers(reply, len(self.items))
-        for place, item, (word, detail) in zip(self.places, self.items, answers, strict=True):
-            yield place, Outcome(word, detail, *_counts(item.groups))
+        answers = _answers(reply, len(self.places))
+        for place, (word, detail), counts in zip(self.places, answers, self.counts, strict=True):
+            yield place, Outcome(word, detail, *counts)
 
 
 class AcceptCalls:
@@ -78,32 +72,30 @@ class AcceptCalls:
 
     def add(self, place: int, item: NewNotification) -> AcceptCall | None:
         """Take a part; return the call that is full, if it does not fit into that any more."""
-        keys, count = self._key_space.keys_for(item.notification_id), _counts(item.groups)[0]
+        keys, counts = self._key_space.keys_for(item.notification_id), _counts(item.groups)
         waiting = self._waiting.get(keys.tag)
-        if waiting is not None and waiting.has_room(count, len(item.record)):
-            waiting.take(place, item, count)
+        if waiting is not None and waiting.has_room(counts[0], len(item.record)):
+            waiting.take(place, item, counts)
             return None
         self._waiting[keys.tag] = fresh = _Waiting(keys)
-        fresh.take(place, item, count)
-        return self._call(waiting) if waiting is not None else None
+        fresh.take(place, item, counts)
+        return waiting.call(self._ruled) if waiting is not None else None
 
     def rest(self) -> list[AcceptCall]:
         """Return the calls of the parts that wait."""
-        return [self._call(waiting) for waiting in self._waiting.values()]
-
-    def _call(self, waiting: _Waiting) -> AcceptCall:
-        return AcceptCall(waiting.keys, waiting.items, waiting.places, self._ruled)
+        return [waiting.call(self._ruled) for waiting in self._waiting.values()]
 
 
 class _Waiting:
     """Parts of one shard that wait for their call."""
 
-    __slots__ = ("bytes", "items", "keys", "places", "routes")
+    __slots__ = ("bytes", "counts", "items", "keys", "places", "routes")
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
         self.items: list[NewNotification] = []
         self.places: list[int] = []
+        self.counts: list[tuple[int, int]] = []
         self.routes = 0
         self.bytes = 0
 
@@ -111,12 +103,17 @@ class _Waiting:
         """Tell whether so many routes, and a record of this size, fit into the same call."""
         return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
 
-    def take(self, place: int, item: NewNotification, routes: int) -> None:
+    def take(self, place: int, item: NewNotification, counts: tuple[int, int]) -> None:
         """Take a part, however large: a call has one at least."""
         self.items.append(item)
         self.places.append(place)
-        self.routes += routes
+        self.counts.append(counts)
+        self.routes += counts[0]
         self.bytes += len(item.record)
+
+    def call(self, ruled: bool) -> AcceptCall:
+        """Return the call; of the parts nothing else is kept."""
+        return AcceptCall(accept(self.keys, self.items, ruled=ruled), self.places, self.counts)
 
 
 def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
