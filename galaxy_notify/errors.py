@@ -134,7 +134,7 @@ class AlreadyClosed(GalaxyNotifyError):
     @classmethod
     def named(cls, name: str) -> AlreadyClosed:
         """Return the error that names what was closed."""
-        return cls(f"this {name} was closed: make another one")
+        return cls(f"this {name} is closed: create a new one")
 
 
 class SourceFailed(GalaxyNotifyError):

@@ -35,7 +35,7 @@ _LOCK_BYTES: Final = (512, 0x4000_0000)
 _ROW_BYTES: Final = 1 << 20
 _ROWS_COPIED: Final = 16
 _UNBOUNDED: Final = 1 << 40
-_IN_USE: Final = "another notifier uses it; each needs a file of its own"
+_IN_USE: Final = "in use by another notifier; each notifier needs its own file"
 
 _CREATE: Final = f"""
 BEGIN;
@@ -168,7 +168,7 @@ class SpillDatabase:
             return
         is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
         if not is_new and not _is_ours(header):
-            raise self._unusable("holds something else than a spill of this version")
+            raise self._unusable("is not a spill of this version")
         with _disk_errors():
             # SQLite locks nothing: its locks end when any other handle of the file is closed.
             uri = f"{Path(self.path).as_uri()}?vfs=unix-none"
@@ -205,7 +205,7 @@ class SpillDatabase:
         whole = filter(None, earlier_spill.frames(self._file))
         self._replace(self._built(rows_of(whole, self._batch, 1)))
         self._log.warning(
-            "earlier spill imported", path=self.path, count=counts[False], damaged=counts[True]
+            "old spill imported", path=self.path, count=counts[False], damaged=counts[True]
         )
 
     def _set_aside(self, db: sqlite3.Connection, reason: str) -> None:
@@ -215,7 +215,7 @@ class SpillDatabase:
         built = self._built(_readable(db))
         os.link(self.path, aside)
         self._replace(built, f"{aside}-wal")
-        self._log.error("spill set aside", path=aside, reason=reason)
+        self._log.error("damaged spill set aside", path=aside, reason=reason)
 
     def _built(self, rows: Iterator[Row]) -> str:
         """Return the path of another database that holds these rows."""

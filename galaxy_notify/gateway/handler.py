@@ -48,7 +48,7 @@ class HandlerRunner:
             return Failure(_bounded(str(error)), final=True)
         except TimeoutError as error:
             late = limit.expired()
-            return Failure("the handler took too long" if late else _reason(error))
+            return Failure("the handler timed out" if late else _reason(error))
         except Exception as error:  # a handler may raise anything: its event waits
             return Failure(_reason(error))
         return None

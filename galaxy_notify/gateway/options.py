@@ -80,6 +80,6 @@ def checked_name(field: str, name: str) -> str:
     """Return a group's or a consumer's name, or refuse it."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f'{field}: "{name[:128]}" is no name (letters, digits, . _ : @ - and at most 128)'
+            f'{field}: "{name[:128]}" is not a valid name (1 to 128 of letters, digits, . _ : @ -)'
         )
     return name

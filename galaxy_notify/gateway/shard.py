@@ -231,12 +231,12 @@ class ShardReader:
 
     async def _log_if_trimmed(self, waiting: Waiting) -> None:
         if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
-            self._log.error("event lost: its entry was trimmed", stream_id=waiting.stream_id)
+            self._log.error("event lost to trimming", stream_id=waiting.stream_id)
 
     async def _recover(self, fault: Fault) -> bool:
         made = await self._member.recover(fault)
         if made:
-            self._log.warning("group made again: it had vanished")
+            self._log.warning("consumer group recreated")
         return made
 
     def _pause_ms(self, waiting: Waiting) -> int:

@@ -48,26 +48,26 @@ class Kind(NamedTuple):
 
 #: The last part of ``type`` → what it stands for; docs/http.md has the same table.
 KINDS: Final[Mapping[str, Kind]] = {
-    "bad-request": Kind(400, "The request cannot be read"),
-    "unauthorized": Kind(401, "Who calls is not known"),
-    "forbidden": Kind(403, "The caller may not do that"),
-    "not-found": Kind(404, "There is no such thing"),
-    "method-not-allowed": Kind(405, "The path has no such method"),
-    "request-timeout": Kind(408, "The request took too long to arrive"),
-    "conflict": Kind(409, "It contradicts what is stored"),
-    "too-late": Kind(409, "Nothing of it waits any more"),
-    "precondition-failed": Kind(412, "The request has a condition that does not hold"),
-    "too-large": Kind(413, "The request is larger than allowed"),
-    "uri-too-long": Kind(414, "The target of the request is longer than allowed"),
-    "unsupported-media-type": Kind(415, "The body must be JSON"),
-    "invalid": Kind(422, "A value is not valid"),
-    "head-too-large": Kind(431, "The head of the request is larger than allowed"),
-    "internal": Kind(500, "A defect of this server"),
-    "misconfigured": Kind(500, "Redis refuses this server until somebody changes something"),
-    "not-implemented": Kind(501, "The transfer coding is not known"),
-    "unavailable": Kind(503, "Redis is away: what became of the request is unknown"),
-    "refused": Kind(503, "Redis takes nothing just now: nothing was written"),
-    "busy": Kind(503, "Too many requests are in hand"),
+    "bad-request": Kind(400, "Malformed request"),
+    "unauthorized": Kind(401, "Authentication required"),
+    "forbidden": Kind(403, "Permission denied"),
+    "not-found": Kind(404, "Not found"),
+    "method-not-allowed": Kind(405, "Method not allowed"),
+    "request-timeout": Kind(408, "Request timed out"),
+    "conflict": Kind(409, "Conflict"),
+    "too-late": Kind(409, "Too late to change"),
+    "precondition-failed": Kind(412, "Precondition failed"),
+    "too-large": Kind(413, "Request too large"),
+    "uri-too-long": Kind(414, "Request URI too long"),
+    "unsupported-media-type": Kind(415, "Unsupported media type"),
+    "invalid": Kind(422, "Invalid value"),
+    "head-too-large": Kind(431, "Request header too large"),
+    "internal": Kind(500, "Internal server error"),
+    "misconfigured": Kind(500, "Server misconfigured"),
+    "not-implemented": Kind(501, "Transfer coding not supported"),
+    "unavailable": Kind(503, "Redis unavailable, outcome unknown"),
+    "refused": Kind(503, "Redis refused the write, nothing was written"),
+    "busy": Kind(503, "Too many concurrent requests"),
 }
 _UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
 #: As many values are named at most.
@@ -177,13 +177,13 @@ def _message(found: Mapping[str, Any]) -> str:
 
 def internal() -> Problem:
     """Return the problem for a defect of this server."""
-    return Problem("internal", "the log tells more under the request id")
+    return Problem("internal", "see the log, by request id")
 
 
 def unread(status: int) -> tuple[bytes, int]:
     """Return the answer to what cannot be read as a request, and its status."""
     kind = _UNREAD.get(status, "bad-request")
-    problem = Problem(kind, "what was sent cannot be read as a request of HTTP/1.1")
+    problem = Problem(kind, "not a valid HTTP/1.1 request")
     return bytes(problem.response().body), problem.status
 
 
@@ -204,7 +204,9 @@ def redis_faults() -> Iterator[None]:
     except CallFailed as error:
         raise failed(error) from error
     except ConfigurationError as error:
-        raise Problem("misconfigured", f"the deployment does not fit: {error}") from error
+        raise Problem(
+            "misconfigured", f"the settings do not match the deployment: {error}"
+        ) from error
 
 
 def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:

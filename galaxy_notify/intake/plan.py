@@ -156,7 +156,7 @@ class Request(NamedTuple):
 def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
     """Validate an intent and name it, or refuse it; nothing is sent before it has its name."""
     if given_id is not None and not is_first_part(given_id):
-        message = "must be an id that an accept gave"
+        message = "must be a notification_id returned by an accept"
         return refused(InvalidIntent("notification_id", message))
     read = _intent_or_refusal(intent)
     if isinstance(read, Receipt):

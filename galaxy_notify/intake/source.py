@@ -53,7 +53,7 @@ class Source(Generic[T]):
         if error is None:
             return ""
         reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-        return f"the intents could not be read to the end: {reason}"
+        return f"reading the intents failed: {reason}"
 
     def checked(self, receipts: list[Receipt]) -> list[Receipt]:
         """Return the receipts of all intents; raise `SourceFailed` where not all could be read."""

@@ -84,7 +84,7 @@ class IntentReader:
         self._retry = RetryUntilStopped(
             stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
         )
-        self._stuck = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
+        self._stuck = EdgeLog(self._log, "intents blocked", "intents no longer blocked")
         self._sums = Summary()
         self._aside: dict[str, float] = {}
         self._count = 1
@@ -196,7 +196,7 @@ class IntentReader:
 
     def _log_sums(self, *, at_end: bool = False) -> None:
         if self._sums.is_due(at_end=at_end):
-            self._log.info("intents taken in", **self._sums.take())
+            self._log.info("intents accepted", **self._sums.take())
 
     async def _sweep(self) -> None:
         """Try what was left behind, one entry after the other."""
@@ -246,11 +246,13 @@ class IntentReader:
 
         found = await self._retry(begin)
         if found == []:
-            self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
+            self._log.warning("intent lost to trimming", entry_id=waiting.stream_id)
         return found or []
 
     async def _reject_abandoned(self, waiting: Waiting) -> None:
-        message = f"begun {waiting.deliveries} times, each time its reader ended before it"
+        message = (
+            f"delivered {waiting.deliveries} times, each time its reader stopped before it was done"
+        )
         item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
         await self._retry(lambda: self._settle([], [item]))
 
@@ -290,5 +292,5 @@ class IntentReader:
             self._at_start(fault)
         made = await self._member.recover(fault)
         if made:
-            self._log.warning("group made again: it had vanished")
+            self._log.warning("consumer group recreated")
         return made

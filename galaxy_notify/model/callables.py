@@ -74,9 +74,9 @@ def _trouble(given: object, parameters: Sequence[str], *, asynchronous: bool) ->
     if asynchronous and not _is_awaited(given):
         return f"is not a coroutine function: write async def {wanted}"
     if not asynchronous and is_asynchronous(given):
-        return f"is asynchronous, and nobody would await it: write def {wanted}"
+        return f"is asynchronous but would not be awaited: write def {wanted}"
     if not asynchronous and is_generator(given):
-        return f"is a generator function, whose body would never run: write def {wanted}"
+        return f"is a generator function, so its body would never run: write def {wanted}"
     return "" if takes(given, len(parameters)) else f"does not take {wanted}"
 
 

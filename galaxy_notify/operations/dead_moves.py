@@ -179,7 +179,9 @@ class Mover:
                 rows = self._try(rows, doubtful=doubtful)
             except RedisFault as error:
                 if error.fault.code == UNCONFIRMED:
-                    self.outcome.failed[f"done, but not safe: {error.fault.text}"] += len(rows)
+                    self.outcome.failed[
+                        f"done, but durability is not confirmed: {error.fault.text}"
+                    ] += len(rows)
                     return
                 doubtful = True
                 self._run.pause(_PAUSE_S)

@@ -76,7 +76,7 @@ class Reporter:
         """Log members that were put where they belong."""
         for item, word in zip(items, words, strict=True):
             fields = {"member": item.member, "index": item.target, "answer": word}
-            self.log.warning("member healed", channel=channel, **fields)
+            self.log.warning("index entry repositioned", channel=channel, **fields)
 
     def abandoned(self, channel: str, count: int) -> None:
         """Count leases that lapsed without an outcome and were taken over."""

@@ -61,6 +61,6 @@ class Waiter:
             # Another application's key: the poll interval still finds what is due.
             self._listen_after = monotonic() + _WRONG_TYPE_S
             self._state.log.warning(
-                "wake-ups not heard", code=error.fault.code, reason=error.fault.text
+                "wake-ups unavailable", code=error.fault.code, reason=error.fault.text
             )
             return False

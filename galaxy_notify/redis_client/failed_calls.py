@@ -24,7 +24,7 @@ def failed_call(
     told = text or str(fault)
     kind: type[CallFailed] = Unavailable
     if fault.fault.is_permanent:
-        kind, told = Misconfigured, f"redis refuses: {told}"
+        kind, told = Misconfigured, f"redis refuses the call: {told}"
     elif fault.wrote_nothing and fault.fault.code != BUSY:
         kind, told = ServerRefused, f"redis refused the call, nothing was written: {told}"
     code = fault.fault.code

@@ -39,7 +39,7 @@ class Holder(NamedTuple):
         """Read a reservation as `reserve` answers it; raise ``ValueError`` where it is none."""
         fields = raw.decode("ascii").split(" ")
         if len(fields) != _FIELDS:
-            raise ValueError("a reservation is none")
+            raise ValueError("a reservation is invalid")
         return cls(fields[0], int(fields[3]))
 
     @classmethod
@@ -76,7 +76,7 @@ def reserved(reply: Any, users: int) -> list[bytes]:
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):
-        raise ValueError("a reservation is no text")
+        raise ValueError("a reservation is not text")
     return reply
 
 

@@ -24,7 +24,7 @@ from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
-#: A consumer that was not seen for so long and holds nothing has ended.
+#: A consumer that was not seen for so long and is empty has ended.
 _CONSUMER_MS: Final = 3_600_000
 #: Entries of the list in a page.
 LISTED: Final = 128

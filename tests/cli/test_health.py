@@ -59,7 +59,7 @@ def test_health__nothing_may_be_overdue_by_a_minute(command: CommandLine, yard: 
 
 
 def test_health__needs_writes(command: CommandLine, yard: Graveyard) -> None:
-    """A server that takes no writes is unhealthy; the check itself leaves nothing behind."""
+    """A server that refuses writes is unhealthy; the check itself leaves nothing behind."""
     alive(yard)
     assert command.run("health").exit_code == 0
     wait_until(lambda: not yard.client.keys("*notification*"), "the mark is gone")
@@ -69,7 +69,7 @@ def test_health__needs_writes(command: CommandLine, yard: Graveyard) -> None:
     finally:
         yard.client.config_set("maxmemory", 0)
     assert done.exit_code == 1
-    assert "redis takes no writes" in done.stdout
+    assert "redis refuses writes" in done.stdout
 
 
 def test_worker__that_was_killed_is_gone_at_once(command: CommandLine, yard: Graveyard) -> None:
@@ -148,10 +148,10 @@ def test_status__has_a_line_for_refused_writes(
         yard.client.config_set("maxmemory", 0)
         yard.client.replicaof("NO", "ONE")
     assert shown.exit_code == 0
-    assert f"! redis takes no writes: {refused}" in shown.stdout
+    assert f"! redis refuses writes: {refused}" in shown.stdout
     assert told["redis"]["writes"] == "refused"
     assert told["redis"]["refusal"].startswith(refused)
-    assert (health.exit_code, f"redis takes no writes: {refused}" in health.stdout) == (1, True)
+    assert (health.exit_code, f"redis refuses writes: {refused}" in health.stdout) == (1, True)
 
 
 def test_status__does_not_say_of_writes_what_it_cannot_know(

@@ -286,7 +286,7 @@ def test_row54__exhausted_stream(arena: NewArena) -> None:
     last = f"{2**64 - 1}-{2**64 - 1}"
     one.site.client.xadd(one.site.keys.stream, {"user_id": "x", "event_type": "x"}, id=last)
     one.hand_in(50)
-    daemon.wait_for("stream refused")
+    daemon.wait_for("stream writes refused")
     one.site.client.delete(one.site.keys.stream)
     one.wait_until_over()
     one.assert_kept()

@@ -60,7 +60,7 @@ def test_server__killed_and_restarted_costs_nothing(
 def test_refusing_server__is_told_once_and_charged_to_nobody(
     own_server: Server, found: Found, lines: Lines, refusal: Refusal, code: str
 ) -> None:
-    """While Redis takes no writes nothing is spent; once it does, what is due is published."""
+    """While Redis refuses writes nothing is spent; once it does, what is due is published."""
     site = found(own_server, worker__lease_ttl_ms=300, worker__poll_interval_ms=100)
     with site.station().running():
         site.notify("before")
@@ -197,8 +197,8 @@ def test_refusing_stream__holds_the_shard(
         assert {(r.status, r.attempts) for r in site.routes().values()} == {(Status.PENDING, 0)}
         site.client.delete(site.keys.stream)
         wait_until(lambda: not site.due(), "all are published")
-    assert len(told(lines, "stream refused")) == 1
-    assert len(told(lines, "stream accepted again")) == 1
+    assert len(told(lines, "stream writes refused")) == 1
+    assert len(told(lines, "stream writes accepted again")) == 1
     assert all(route.attempts == 0 for route in site.routes().values())
     assert site.total("abandoned") == 0
 

@@ -98,14 +98,14 @@ def test_claiming__holds_at_twice_the_length(
     assert len(publish(site, station, 10)) == 10
     site.notify("waits")
     with station.running():
-        wait_until(lambda: told(lines, "claiming held"), "it holds")
+        wait_until(lambda: told(lines, "claiming suspended"), "it holds")
         assert len(site.due()) == 1
         (stream,) = read_streams(site.deployment)
         assert (stream.length, stream.max_len, stream.holding) == (10, 5, True)
         read(site, "gateway", 10, 10)
         # Long before the poll interval: whoever trims wakes who waits for it.
         wait_until(lambda: not site.due(), "it goes on")
-    assert len(told(lines, "claiming held")) == 1
+    assert len(told(lines, "claiming suspended")) == 1
     assert len(told(lines, "claiming resumed")) == 1
 
 
@@ -135,7 +135,7 @@ def test_idle_group__no_longer_holds(any_server: Server, found: Found, lines: Li
     assert stream_ids(site) == ids[-10:]
     publish(site, station, 10)
     station.tidy()
-    (line,) = told(lines, "idle group no longer holds trimming")
+    (line,) = told(lines, "idle group no longer blocks trimming")
     assert line["group"] == "left"
     # Of 19 entries it had read one, and ten were left; then ten more went.
     assert read_streams(site.deployment)[0].groups["left"]["lost"] == 18

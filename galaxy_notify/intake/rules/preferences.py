@@ -58,7 +58,7 @@ class Preferences:
         return self._change(silenced(user))
 
     def resume(self, user: str) -> bool:
-        """Go by what was set before the user was silenced."""
+        """End silence; the user's other preferences apply again."""
         return self._change(resumed(user))
 
     def quiet(
@@ -124,7 +124,7 @@ class AsyncPreferences:
         return await self._change(silenced(user))
 
     async def resume(self, user: str) -> bool:
-        """Go by what was set before the user was silenced."""
+        """End silence; the user's other preferences apply again."""
         return await self._change(resumed(user))
 
     async def quiet(
@@ -212,7 +212,7 @@ def check_stored(answer: Answer) -> None:
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")
     if answer.word == "foreign":
-        message = "the key of its preferences in Redis holds something else: remove it"
+        message = "the Redis key of its preferences has another type: remove it"
         raise InvalidPreference("user", message, "conflict")
     if answer.word not in ("changed", "same"):
         text = f"Redis could not store the preferences: {answer.detail[:1000]}"

@@ -96,4 +96,4 @@ def _answers(reply: Any, items: int) -> list[Answer]:
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, AttributeError):
-        return [Answer("unknown", "prefer answered what cannot be read")] * items
+        return [Answer("unknown", "prefer returned an unreadable reply")] * items
