@@ -36,7 +36,7 @@ from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
-from tests.hostile.planting import KEYS, plant
+from tests.properties.hostile.planting import KEYS, plant
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
