@@ -99,7 +99,7 @@ def test_health__rests_longer_and_longer(health: ShardHealth, clock: _Clock) -> 
         rests.append(health.retry_at - clock.now)
         clock.now = health.retry_at
     assert rests[0] <= 0.06
-    assert min(rests[1:]) >= 1
+    assert min(rests[1:]) > 0.999  # a difference of two floats
     assert 4 < max(rests) <= 5.1
     health.passed(0)
     assert health.reason == ""
