@@ -14,7 +14,7 @@ from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, que
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, sound, sound_or
+from galaxy_notify.redis_client.flows import Flow, sound, values_of
 from galaxy_notify.redis_client.scripts import Call, Read
 from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.reservations import (
@@ -83,7 +83,8 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
     now_ms = int(sound(clock)[0]) * 1000
     void: list[Recipient] = []
     for (_, some), reply in zip(questions, replies, strict=True):
-        void += _void(some, sound_or(reply, [None]), now_ms)
+        count = 1 + len(some) * len(layout.deployment.channels)
+        void += _void(some, values_of(reply, count), now_ms)
     found = Counter(map(id, void))
     return [one for one in held if found[id(one)] == len(_holders(one.blocked_by))]
 
