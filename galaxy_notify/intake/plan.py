@@ -161,7 +161,7 @@ def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request 
     read = _intent_or_refusal(intent)
     if isinstance(read, Receipt):
         return read
-    name = given_id or (None if read.idempotency_key else random_id(at_ms))
+    name = None if read.idempotency_key else given_id or random_id(at_ms)
     return Request(read, name, given_id, at_ms)
 
 

@@ -13,6 +13,7 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+_WORDS: Final = frozenset({"accepted", "duplicate", "conflict", "consult", "fault"})
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
@@ -125,7 +126,8 @@ def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
         answers = list(zip(flat, flat, strict=True))
     except (ValueError, TypeError, AttributeError):
         return [("unknown", UNREAD)] * size
-    return answers if len(answers) == size else [("unknown", UNREAD)] * size
+    is_read = len(answers) == size and _WORDS.issuperset([word for word, _ in answers])
+    return answers if is_read else [("unknown", UNREAD)] * size
 
 
 def _counts(groups: Sequence[Group]) -> tuple[int, int]:

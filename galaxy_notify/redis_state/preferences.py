@@ -92,9 +92,11 @@ class Recalled(NamedTuple):
 
 
 @reader
-def recalled(reply: Any) -> Recalled:
-    """Read the answer to `recall` or `recall_page`."""
+def recalled(reply: Any, users: int | None = None) -> Recalled:
+    """Read the answer to `recall` of so many *users*, or to `recall_page`."""
     cursor, flat = reply
+    if users is not None and len(flat) != 2 * users:
+        raise ValueError(f"no answer of {users} users")
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
 

@@ -15,7 +15,8 @@ from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, que
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.model.stored import readable_record, readable_route
-from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
@@ -86,8 +87,7 @@ def _take_back(key_space: KeySpace, left: Superseded) -> Flow[Superseded]:
     replies = yield [_read(key_space, part, routes) for part, routes in left.items()]
     calls_made: dict[str, ScriptCall] = {}
     for (part, routes), reply in zip(left.items(), replies, strict=True):
-        absent = [None] * (1 + len(routes))
-        if call := _cancel(key_space, part, routes, unwrap_or(reply, absent)):
+        if call := _cancel(key_space, part, routes, values_of(reply, 1 + len(routes))):
             calls_made[part] = call
     if not calls_made:
         return {}
@@ -97,7 +97,8 @@ def _take_back(key_space: KeySpace, left: Superseded) -> Flow[Superseded]:
 
 
 def _is_unfinished(reply: Any) -> bool:
-    return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
+    with as_fault("cancel"):
+        return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
 
 
 def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:

@@ -14,7 +14,7 @@ from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, que
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.flows import Flow, unwrap, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
@@ -83,7 +83,8 @@ def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Re
     now_ms = int(unwrap(clock)[0]) * 1000
     void: list[Recipient] = []
     for (_, some), reply in zip(questions, replies, strict=True):
-        void += _void(some, unwrap_or(reply, [None]), now_ms)
+        count = 1 + len(some) * len(key_space.shared.channels)
+        void += _void(some, values_of(reply, count), now_ms)
     found = Counter(map(id, void))
     return [one for one in held if found[id(one)] == len(_holders(one.blocked_by))]
 

@@ -48,7 +48,7 @@ def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list
 def get_flow(key_space: KeySpace, user: str) -> Flow[UserPreferences]:
     """Return all that a user wants. Raises `RedisFault`."""
     (reply,) = yield [recall(key_space.keys_of_user(user), user)]
-    ((_, preferences),) = _recalled(reply).users
+    ((_, preferences),) = _recalled(reply, 1).users
     return preferences
 
 
@@ -61,9 +61,9 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
     return _recalled(reply)
 
 
-def _recalled(reply: Any) -> Recalled:
+def _recalled(reply: Any, users: int | None = None) -> Recalled:
     with as_fault("recall"):
-        return recalled(unwrap(reply))
+        return recalled(unwrap(reply), users)
 
 
 def _batches(

@@ -13,6 +13,9 @@ import redis
 
 from galaxy_notify import AsyncNotifier, Misconfigured, Notifier, ServerRefused, Unavailable
 from galaxy_notify.errors import CallFailed
+from galaxy_notify.intake.rules import rulings
+from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, CommandLine
 from tests.support.founding import found
 from tests.support.intents import PLAIN
@@ -131,6 +134,44 @@ def test_accept__refused_wrote_nothing(state: Any, code: str, any_server: Server
         assert [one and one.status for one in many.value.receipts] == [None, "refused", None]
         again = notifier.accept(KEYED, notification_id=raised.value.notification_id)
         assert again.status == "accepted"
+
+
+def test_accept__refused_after_it_wrote_is_unknown(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal in a later round trip says nothing of what the earlier ones wrote."""
+    settings = settings_from({"redis": {"url": server.url}, "limits": {"max_routes": 1}})
+    where = "galaxy_notify.intake.accept.apply_rules"
+    rounds: list[int] = []
+
+    def with_memory_for(most: int) -> Any:
+        def apply_rules(*args: Any, **options: Any) -> Any:
+            rounds.append(1)
+            if len(rounds) > most:
+                admin.config_set("maxmemory", "1")
+            return rulings.apply_rules(*args, **options)
+
+        rounds.clear()
+        admin.config_set("maxmemory", "0")
+        return apply_rules
+
+    keyed = {**PLAIN, "collapse_key": "c", "recipients": ["a", "b"], "idempotency_key": "parts"}
+    with server.client() as admin, Notifier(settings) as notifier:
+        try:
+            monkeypatch.setattr(where, with_memory_for(0))
+            with pytest.raises(Unavailable) as many:
+                notifier.accept_many([KEYED, keyed])
+            monkeypatch.setattr(where, with_memory_for(1))
+            with pytest.raises(Unavailable) as single:
+                notifier.accept(keyed)
+        finally:
+            admin.config_set("maxmemory", "0")
+        for key in ("k", "parts"):
+            assert admin.exists("{gn:0}:notification:" + id_for_key("lobby", key))
+    assert many.value.code == single.value.code == "OOM"
+    assert many.value.not_written == ()
+    assert not isinstance(many.value, ServerRefused), many.value
+    assert not isinstance(single.value, ServerRefused), single.value
 
 
 def test_accept__without_an_answer_is_unknown() -> None:

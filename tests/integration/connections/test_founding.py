@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -115,6 +115,50 @@ def test_founding__a_server_that_lost_everything_has_no_deployment(forgetful: Se
             assert client.keys("*") == []
         found(forgetful.url, shards=4)
         assert notifier.accept(PLAIN).status == "accepted"
+
+
+class _Reading(Mapping[str, Any]):
+    """An intent that does something whenever it is read."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self._then = then
+
+    def __getitem__(self, name: str) -> Any:
+        self._then()
+        return PLAIN[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PLAIN)
+
+    def __len__(self) -> int:
+        return len(PLAIN)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_founding__is_seen_where_an_intent_uses_another_notifier(
+    asynchronous: bool, server: Server, forgetful: Server
+) -> None:
+    """What the one is asked meanwhile does not hide what the other one's server has lost."""
+    found(forgetful.url, shards=4)
+    found(server.url)
+
+    def accept(notifier: Notifier) -> None:
+        assert notifier.accept(PLAIN).status == "accepted"
+        forgetful.restart()
+        notifier.accept_many([read])
+
+    async def accept_async() -> None:
+        async with AsyncNotifier.from_url(forgetful.url) as notifier:
+            assert (await notifier.accept(PLAIN)).status == "accepted"
+            await asyncio.to_thread(forgetful.restart)
+            await notifier.accept_many([read])
+
+    with Notifier.from_url(server.url) as other:
+        read = _Reading(lambda: other.accept(PLAIN))
+        with pytest.raises(Unavailable, match=NONE_YET):
+            asyncio.run(accept_async()) if asynchronous else _sync(forgetful.url, accept)
+    with forgetful.client() as client:
+        assert client.keys("*") == []
 
 
 def test_founding__async_clients_see_it_too(forgetful: Server) -> None:

@@ -17,6 +17,8 @@ from galaxy_notify import (
     Misconfigured,
     Unavailable,
 )
+from galaxy_notify.inspector import inspector as calls
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, main_server, running
 from tests.support.site import Site
@@ -138,3 +140,23 @@ def test_async__a_call_given_up_leaves_its_connection_whole() -> None:
 
         asyncio.run(main())
         site.close()
+
+
+@pytest.mark.parametrize("read", ["list_notifications", "read_dead_page"])
+def test_filters__hold_for_a_second_try(
+    read: str, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words of a filter may come from an iterator, which gives them once."""
+    original, tries = getattr(calls, read), []
+
+    def away_at_first(*args: Any) -> Any:
+        tries.append(args)
+        if len(tries) == 1:
+            raise RedisFault(Fault("connection", Remedy.RETRY, "it was away"))
+        return original(*args)
+
+    monkeypatch.setattr(calls, read, away_at_first)
+    words = (word for word in ["nothing.like.it"])
+    lists = read == "list_notifications"
+    page = inspector.list(type=words) if lists else inspector.dead_letters(type=words)
+    assert (len(tries), page.items) == (2, ())

@@ -6,11 +6,14 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import plan
+from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.leases import ClaimLimits, Correction, Release, Settlement
@@ -63,14 +66,26 @@ def test_reply__of_any_shape(reply: Any) -> None:
 
 @given(_REPLIES | st.lists(_REPLIES))
 def test_accept__bears_any_reply(reply: Any) -> None:
-    """Whatever accept is answered, the outcome of each intent is told, if only as unknown."""
+    """Whatever accept is answered, the outcome of each intent is known, if only as unknown."""
+    assert len(_receipts(reply)) == 3
+
+
+@pytest.mark.parametrize("word", [b"accepteD", b"", b"ok", b"conflict ", b"faultt", b"\xff"])
+def test_accept__takes_no_other_word_for_a_receipt(word: bytes) -> None:
+    """One garbled word may have been a conflict or a fault, and says nothing of its neighbours."""
+    assert {type(one) for one in _receipts([b"accepted", b"1"] * 3)} == {Receipt}
+    receipts = _receipts([b"accepted", b"1", word, b"", b"duplicate", b""])
+    assert {type(one) for one in receipts} == {Unknown}
+
+
+def _receipts(reply: Any) -> list[Receipt | Unknown]:
     intents = [Intent(type="t", producer="p", recipients=["u"]) for _ in range(3)]
     key_space = KeySpace("gn", SharedSettings())
     plans = [plan(intent, SharedSettings(), DUE_MS, "") for intent in intents]
     flow = accept_flow(key_space, plans, preferences_exist=False)
-    list(next(flow))
+    next(flow)
     try:
         flow.send([reply])
     except StopIteration as end:
-        receipts = end.value.receipts
-    assert len(receipts) == 3
+        receipts: list[Receipt | Unknown] = end.value.receipts
+    return receipts

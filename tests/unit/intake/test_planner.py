@@ -10,10 +10,12 @@ import pytest
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake import plan as plan_module
+from galaxy_notify.intake.plan import Plan, Request, request_of
 from galaxy_notify.intake.planner import Planner, is_heavy
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake_stream import batch as intent_batch
 from galaxy_notify.intake_stream.batch import read_batch
+from galaxy_notify.model.ids import random_id
 from galaxy_notify.model.intent import Intent, routes_of
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.shared_settings import SharedSettings
@@ -40,6 +42,19 @@ DEEP: Any = [[[[]]]] * 5000
 def test_heavy__is_what_takes_long(values: list[object], heavy: bool) -> None:
     """Many values, much text and many intents are heavy, as fields or as an intent."""
     assert is_heavy(values) is heavy
+
+
+def test_request__is_repeated_under_the_id_that_its_plan_has() -> None:
+    """A key names the notification, whatever id is given beside it."""
+    deployment = SharedSettings.from_settings(settings_from({}))
+    for fields in (LIGHT, LIGHT | {"idempotency_key": "k"}):
+        for given in (None, random_id(7)):
+            request = request_of(fields, given, 7)
+            assert isinstance(request, Request)
+            planned = request.plan(deployment)
+            assert isinstance(planned, Plan)
+            assert planned.notification_id == request.repeat_id
+            assert given in (None, request.repeat_id) or "idempotency_key" in fields
 
 
 def test_plans__of_what_is_heavy_are_made_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
