@@ -154,6 +154,9 @@ class Janitor:
         return gone
 
     async def _rest(self, pause_s: float) -> None:
+        if self._state.stopping:
+            # What a stop set may be cleared by a pass that failed meanwhile.
+            return
         hurry = self._state.tidy_now
         if hurry.is_set():
             hurry.clear()

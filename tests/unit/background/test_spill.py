@@ -7,14 +7,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from galaxy_notify.background import spill_database
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.errors import ConfigurationError
 from tests.support.spills import INTENTS, LARGE, LONG, PAGE, everything, opened, written
+from tests.support.wait import HANG_S, wait_until
 
 
 @pytest.fixture
@@ -101,6 +104,59 @@ def test_spill__keeps_other_programs_out(path: Path) -> None:
         assert everything(spill) == INTENTS
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM batches").fetchone() == (50,)
+
+
+def test_spill__keeps_other_programs_out_after_a_second_notifier(path: Path) -> None:
+    """To refuse a second notifier of the same process does not let anybody else in."""
+    with opened(path) as spill:
+        spill.append(INTENTS)
+        with pytest.raises(ConfigurationError):
+            Spill(path, LARGE)
+        code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('VACUUM')"
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+        )
+        assert "database is locked" in done.stderr
+        assert Path(f"{path}-wal").exists()
+
+
+def test_spill__that_cannot_be_looked_through_is_let_go(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails while the spill is opened does not keep it from the next notifier."""
+
+    def fails(_spill: Spill, _db: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    written(path, INTENTS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Spill, "_survey", fails)
+        with pytest.raises(ConfigurationError, match="disk I/O error"):
+            Spill(path, LARGE)
+    with opened(path) as spill:
+        assert spill.found == 50
+
+
+def test_spill__keeps_what_two_threads_write_at_once(path: Path) -> None:
+    """The close writes what is left while the overflow thread may still wait for a slow disk."""
+    with opened(path) as spill:
+        with spill_database._SQLITE:
+            parts = [INTENTS[:25], INTENTS[25:]]
+            threads = [threading.Thread(target=spill.append, args=(part,)) for part in parts]
+            for thread in threads:
+                thread.start()
+            # Both are in `append` now, or will come to it.
+            wait_until(lambda: all(_is_in(one, "append") for one in threads), "two that write")
+        for thread in threads:
+            thread.join(HANG_S)
+        assert sorted(everything(spill)) == sorted(INTENTS)
+
+
+def _is_in(thread: threading.Thread, function: str) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
 
 
 def test_spill__is_for_its_owner_only(path: Path) -> None:

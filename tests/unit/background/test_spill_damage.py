@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from tests.support.spills import (
@@ -91,6 +94,58 @@ def test_spill__of_nothing_but_damage_is_emptied(path: Path) -> None:
         assert (spill.found, spill.damaged) == (0, 1)
     with opened(path) as again:
         assert (again.found, again.damaged) == (0, 0)
+
+
+@pytest.mark.parametrize("number", [0, 7, 35, 90])
+@pytest.mark.parametrize("was", [1, 20, 50])
+def test_spill__survives_a_damaged_number(path: Path, was: int, number: int) -> None:
+    """A record whose number was overwritten costs itself, not those that it seems to come after."""
+    written(path, [b"intent-%03d" % n for n in range(50)])
+    renumbered(path, was, number)
+    with opened(path) as spill:
+        spill.append([b"new-1", b"new-2"])
+        found = []
+        while some := spill.read(1, LARGE):
+            found += some
+            spill.settle()
+            spill.append([b"later-%03d" % len(found)] if len(found) < 5 else [])
+        kept = [b"intent-%03d" % n for n in range(50) if n != was - 1]
+        later = [b"later-%03d" % n for n in range(1, 5)]
+        assert found == [*kept, b"new-1", b"new-2", *later]
+
+
+def renumbered(path: Path, was: int, number: int) -> None:
+    """Overwrite the number of a short row, of one byte, and leave the row where it is."""
+    data = bytearray(path.read_bytes())
+    # A cell: its length, its number, a header of four bytes, the checksum, the packed intents.
+    packed = msgpack.packb([b"intent-%03d" % (was - 1)])
+    content = data.index(packed)
+    (at,) = [
+        content - size - 5
+        for size in (4, 6)
+        if data[content - size - 4 : content - size - 2] == b"\x04\x00"
+    ]
+    assert data[at] == was
+    data[at] = number
+    path.write_bytes(data)
+
+
+def test_spill__survives_a_record_without_content(path: Path) -> None:
+    """A row whose content was overwritten by none at all does not stop the others."""
+    written(path, INTENTS)
+    with closing(sqlite3.connect(path)) as db:
+        ((sql,),) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'batches'")
+        db.execute("PRAGMA writable_schema = ON")
+        loose = sql.replace(" NOT NULL", "")
+        db.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'batches'", (loose,))
+        db.commit()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE batches SET packed = NULL WHERE id = 20")
+        db.execute("UPDATE batches SET packed = 7 WHERE id = 30")
+        db.commit()
+    with opened(path) as spill:
+        assert (spill.found, spill.damaged) == (48, 2)
+        assert everything(spill) == [one for at, one in enumerate(INTENTS, 1) if at not in (20, 30)]
 
 
 def damage(path: Path, page: int, pages: int = 1) -> None:
