@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_notify.model.preference import LONGEST
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import Garbled, RedisFault
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.preferences import (
     Recalled,
@@ -231,7 +231,7 @@ def test_recall__that_is_refused_is_an_error(shard: Shard) -> None:
 @pytest.mark.parametrize("reply", [None, 7, b"OK", [], [b"0"], [b"0", [b"u1"]], [b"0", 7]])
 def test_recalled__an_answer_of_another_shape_is_none(reply: object) -> None:
     """What cannot be read raises one error that says so."""
-    with pytest.raises(ValueError, match="no answer of users"):
+    with pytest.raises(Garbled):
         recalled(reply)
 
 

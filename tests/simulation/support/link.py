@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from redis.exceptions import ConnectionError as Gone
@@ -37,6 +37,11 @@ class Link:
         """Return what can be disconnected."""
         return self
 
+    async def get_connection(self) -> Any:
+        """Fail: what the janitor asks in round trips of several calls is not simulated."""
+        await self._alive()
+        raise Gone("Error connecting")
+
     async def disconnect(self, *, inuse_connections: bool) -> None:
         """Drop connections."""
 
@@ -62,6 +67,11 @@ class Link:
     async def rpush(self, key: str, value: str) -> Any:
         """Add to a list."""
         return await self.execute_command("RPUSH", key, value)
+
+    async def zadd(self, key: str, scores: Mapping[str, float]) -> Any:
+        """Add to a sorted set."""
+        flat = [part for member, score in scores.items() for part in (score, member)]
+        return await self.execute_command("ZADD", key, *flat)
 
     async def exists(self, key: str) -> Any:
         """Tell whether a key is there."""
