@@ -10,9 +10,10 @@ from typing import Any
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.faults import GARBLED, REDIS_ERRORS
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.following import AsyncFollows
 from galaxy_notify.redis_client.pools import LOOK_S, LOOKS, Stock, busy, unanswered
+from galaxy_notify.redis_client.replies import GARBLED
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
 

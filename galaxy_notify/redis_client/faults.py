@@ -17,10 +17,6 @@ from galaxy_notify.redis_client.whereabouts import noted
 
 #: What a call to Redis may raise; anything else is a defect of ours.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-#: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
-#: over a push of nothing, a reader of ours over fewer values than a script answers with. It is
-#: caught where replies are read only (`wire`, `replies.reader`): elsewhere it is a defect.
-GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Garbled(exceptions.ResponseError, ValueError):

@@ -12,8 +12,9 @@ from weakref import ref
 
 import redis
 
-from galaxy_notify.redis_client.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.faults import BUSY, REDIS_ERRORS, Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.following import Follows
+from galaxy_notify.redis_client.replies import GARBLED
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
 #: How often a waiting caller checks whether the server still answers, in seconds.

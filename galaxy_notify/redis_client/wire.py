@@ -21,9 +21,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from galaxy_notify.redis_client.faults import GARBLED
 from galaxy_notify.redis_client.following import AsyncFollows, Follows
 from galaxy_notify.redis_client.packing import Packer, packed_words
+from galaxy_notify.redis_client.replies import GARBLED
 from galaxy_notify.redis_client.scheme_probe import (
     WITH_TLS,
     WITHOUT_TLS,
