@@ -11,6 +11,7 @@ from galaxy_notify.errors import (
     GalaxyNotifyError,
     InvalidIntent,
     InvalidPreference,
+    InvalidQuery,
     Misconfigured,
     ServerRefused,
     SourceFailed,
@@ -21,6 +22,7 @@ from galaxy_notify.errors import (
 if TYPE_CHECKING:
     from galaxy_notify.background.notifier import BackgroundNotifier
     from galaxy_notify.background.options import BackgroundOptions
+    from galaxy_notify.inspector import AsyncInspector, Inspector
     from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
     from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
     from galaxy_notify.model.intent import Intent
@@ -29,15 +31,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlreadyClosed",
+    "AsyncInspector",
     "AsyncNotifier",
     "BackgroundNotifier",
     "BackgroundOptions",
     "Cancelled",
     "ConfigurationError",
     "GalaxyNotifyError",
+    "Inspector",
     "Intent",
     "InvalidIntent",
     "InvalidPreference",
+    "InvalidQuery",
     "Misconfigured",
     "Notifier",
     "Receipt",
@@ -51,6 +56,8 @@ __all__ = [
 
 # Loaded on first use: an encoder or a consumer that imports this package need not wait for them.
 _HOMES = {
+    "AsyncInspector": "galaxy_notify.inspector",
+    "Inspector": "galaxy_notify.inspector",
     "AsyncNotifier": "galaxy_notify.intake.notifier",
     "Notifier": "galaxy_notify.intake.notifier",
     "BackgroundNotifier": "galaxy_notify.background.notifier",

@@ -97,7 +97,16 @@ def load_encoder(name: str) -> Encoder:
         return MsgpackEncoder()
     if name == "json":
         return JsonEncoder()
-    return _CustomEncoder(_encode_function(name, _instance(name, _found(name))))
+    return checked_encoder(name, _found(name))
+
+
+def checked_encoder(name: str, found: object) -> Encoder:
+    """Return what a custom encoder is used as: it returns bytes, or raises `TypeError`.
+
+    *found* is an object with ``encode``, its class, or a function. Raises `ConfigurationError` for
+    what cannot be an encoder.
+    """
+    return _CustomEncoder(_encode_function(name, _instance(name, found)))
 
 
 class _CustomEncoder:

@@ -36,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
     """A signal ends the command."""
 
 
-class LastResort:
+class ShutdownWatchdog:
     """Ends the process with 1, and shows the stacks, when it was asked to end and does not.
 
     An encoder that never returns holds up the event loop, and with it all that signals would do.
@@ -64,7 +64,7 @@ class LastResort:
         with suppress(RuntimeError):  # there may be no room for another thread
             self._timer.start()
 
-    def call_off(self) -> None:
+    def disarm(self) -> None:
         """Leave the end to the process itself."""
         self._asked = False
         self._cancel()
@@ -79,7 +79,7 @@ class Signals:
     """SIGTERM, SIGINT and SIGHUP of this process; use the one instance, from the main thread."""
 
     def __init__(self) -> None:
-        self.last_resort = LastResort(self.clear_away)
+        self.last_resort = ShutdownWatchdog(self.clear_away)
         self.heard: list[int] = []
         #: What is still done when a second signal ends the process at once; must be quick.
         self.at_once: list[Callable[[], object]] = []
@@ -125,7 +125,7 @@ class Signals:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             self.heard = [number for number in self.heard if number != signal.SIGINT]
             if not self.asked:
-                self.last_resort.call_off()
+                self.last_resort.disarm()
 
     def reload_at_hangup(self) -> None:
         """Let SIGHUP ask for a reload, not for the end, also where ``nohup`` ignored it."""

@@ -69,8 +69,7 @@ local function comes_first(channel, due)
   earliest[channel] = math.min(due, earliest[channel] or due)
 end
 
-local function schedule(id, group, due, due_text)
-  local first, last = routes_of(group)
+local function schedule(id, first, last, due, due_text)
   for i = first, last do
     local route = ARGV[i]
     local channel = route:match('^[^:]*')
@@ -120,7 +119,7 @@ local function enter(id, at, marked, sign)
       tally('skipped', by)
       tally('skipped:' .. ARGV[group + 1], by)
     end
-    if letter == 'p' and sign > 0 then schedule(id, group, due_of(group)) end
+    if letter == 'p' and sign > 0 then schedule(id, first, last, due_of(group)) end
     group = after
   end
 end
@@ -161,7 +160,7 @@ local function create_plain(key, at)
   local refused = fault(try('HSET', key, 'record', ARGV[at + 1], 'open', 1, ARGV[at + 7], state))
   if refused then return answer('fault', refused) end
   counts.accepted = counts.accepted + 1
-  schedule(ARGV[at], at + 4, due, due_text)
+  schedule(ARGV[at], at + 7, at + 7, due, due_text)
   created(ARGV[at], due_text)
 end
 

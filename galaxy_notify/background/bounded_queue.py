@@ -1,4 +1,4 @@
-"""Where parcels wait for the drainer: bounded by number and by bytes, and counted exactly."""
+"""Where intents wait for the sender thread: bounded by number and by bytes, and counted exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from galaxy_notify.background.tally import DropReason, Stats
+from galaxy_notify.background.stats import DropReason, Stats
 
 # Half of the queue is left for what comes in while the other half is written to the disk.
 _OVERFLOWS_AT: Final = 0.5
@@ -20,10 +20,10 @@ _DISK_S: Final = 2.0
 
 
 class BoundedQueue:
-    """Moves each parcel from one place to the next in one step; safe to share between threads.
+    """Moves each intent from one place to the next in one step; safe to share between threads.
 
-    Callers put, the drainer takes and settles. A spiller moves what overflows to the disk; while
-    anything lies there, it is older than what waits here, and the drainer takes it first.
+    Callers put, the sender thread takes and settles. The overflow thread moves the oldest to the
+    disk; while anything lies there, the sender thread takes that first.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class BoundedQueue:
         found: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare an empty queue; *found* parcels are on the disk already."""
+        """Prepare an empty queue; *found* intents are on the disk already."""
         self._capacity, self._capacity_bytes = capacity, capacity_bytes
         self._block_s, self._clock = block_s, clock
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._overflow = threading.Condition(self._lock)
-        self._drainer_asleep = self._spiller_asleep = False
+        self._sender_asleep = self._overflow_asleep = False
         self._waiting: deque[SimpleQueue[None]] = deque()
-        self._parcels: deque[bytes] = deque()
+        self._intents: deque[bytes] = deque()
         self._bytes = 0
         self._moving = False
         self._closed = self._ended = False
@@ -58,49 +58,49 @@ class BoundedQueue:
 
     # --- callers
 
-    def put(self, parcel: bytes) -> bool:
-        """Take a parcel in, or count it as dropped; wait for room no longer than allowed."""
-        size = len(parcel)
+    def put(self, packed: bytes) -> bool:
+        """Take an intent in, or count it as dropped; wait for room no longer than allowed."""
+        size = len(packed)
         with self._lock:
             if not self._closed and self._fits(size):
-                self._take_in(parcel)
+                self._take_in(packed)
                 return True
             if reason := self._why_not(size, self._block_s):
                 self._dropped[reason] += 1
                 return False
-        return self._wait_for_room(parcel)
+        return self._wait_for_room(packed)
 
-    def _take_in(self, parcel: bytes) -> None:
+    def _take_in(self, packed: bytes) -> None:
         # Nothing can interrupt it between these two.
-        self._bytes += len(parcel)
-        self._parcels.append(parcel)
-        if self._drainer_asleep:
-            self._drainer_asleep = False
+        self._bytes += len(packed)
+        self._intents.append(packed)
+        if self._sender_asleep:
+            self._sender_asleep = False
             self._work.notify()
-        if self._spiller_asleep and self._overflows():
-            self._spiller_asleep = False
+        if self._overflow_asleep and self._overflows():
+            self._overflow_asleep = False
             self._overflow.notify()
 
     def _fits(self, size: int) -> bool:
         room = self._capacity_bytes - self._bytes
-        return len(self._parcels) < self._capacity and size <= room
+        return len(self._intents) < self._capacity and size <= room
 
     def _why_not(self, size: int, left_s: float) -> DropReason | None:
-        """Return why a parcel that does not fit is dropped; None where its caller may wait."""
+        """Return why an intent that does not fit is dropped; None where its caller may wait."""
         if self._closed:
             return "closed"
         if self._block_s and size <= self._capacity_bytes:
             return None if left_s > 0 else "deadline"
         return "spill_failed" if self.spill_fails else "queue_full"
 
-    def _wait_for_room(self, parcel: bytes) -> bool:
-        """Wait without the lock: whoever is interrupted, by Ctrl-C say, has handed nothing in."""
-        size, end, turn = len(parcel), self._clock() + self._block_s, SimpleQueue[None]()
+    def _wait_for_room(self, packed: bytes) -> bool:
+        """Wait without the lock: a caller that is interrupted (Ctrl-C) has handed nothing in."""
+        size, end, turn = len(packed), self._clock() + self._block_s, SimpleQueue[None]()
         try:
             while True:
                 with self._lock:
                     if not self._closed and self._fits(size):
-                        self._take_in(parcel)
+                        self._take_in(packed)
                         return True
                     left = end - self._clock()
                     if reason := self._why_not(size, left):
@@ -113,42 +113,42 @@ class BoundedQueue:
             with suppress(ValueError):
                 self._waiting.remove(turn)
 
-    # --- the drainer
+    # --- the sender thread
 
     def take(self, most: int, most_bytes: int, wait_s: float = 0.0) -> int:
-        """Take the oldest parcels in hand, at least one; none while older ones are on the disk."""
+        """Take the oldest intents in hand, at least one; none while older ones are on the disk."""
         with self._lock:
             if wait_s and not self._has_work():
-                self._drainer_asleep = True
+                self._sender_asleep = True
                 self._work.wait(wait_s)
-                self._drainer_asleep = False
+                self._sender_asleep = False
             if self._spilled or self._moving or self._ended:
                 return 0
-            taken = self._pop(fitting(self._parcels, most, most_bytes))
+            taken = self._pop(fitting(self._intents, most, most_bytes))
             self._hand += taken
             return len(taken)
 
     def _has_work(self) -> bool:
         if self._moving and not self._spilled:
             return False
-        return bool(self._spilled or self._parcels or self._closed)
+        return bool(self._spilled or self._intents or self._closed)
 
-    def take_back(self, parcels: list[bytes]) -> None:
-        """Take parcels in hand that were read from the disk."""
+    def take_back(self, intents: list[bytes]) -> None:
+        """Take intents in hand that were read from the disk."""
         with self._lock:
             if not self._ended:
-                self._spilled -= len(parcels)
-                self._hand += parcels
+                self._spilled -= len(intents)
+                self._hand += intents
 
-    def lose(self, parcels: int) -> None:
-        """Count parcels that were on the disk and cannot be read any more."""
+    def lose(self, intents: int) -> None:
+        """Count intents that were on the disk and cannot be read any more."""
         with self._lock:
-            self._spilled -= parcels
-            self._dropped["spill_corrupt"] += parcels
+            self._spilled -= intents
+            self._dropped["spill_corrupt"] += intents
 
     @property
     def hand(self) -> list[bytes]:
-        """Return the parcels that are being sent."""
+        """Return the intents that are being sent."""
         with self._lock:
             return list(self._hand)
 
@@ -167,30 +167,30 @@ class BoundedQueue:
             self._hand = left
             return True
 
-    # --- the spiller
+    # --- the overflow thread
 
     def overflow(self, most: int, most_bytes: int, wait_s: float) -> list[bytes]:
-        """Return the oldest parcels if there are too many, or older ones are on the disk.
+        """Return the oldest intents if there are too many, or older ones are on the disk.
 
         They stay here until `moved` or `not_moved` is called.
         """
         with self._lock:
             if not self._overflows() and not self._ended:
-                self._spiller_asleep = True
+                self._overflow_asleep = True
                 self._overflow.wait(wait_s)
-                self._spiller_asleep = False
+                self._overflow_asleep = False
             if self._ended or not self._overflows():
                 return []
             self._moving = True
-            return list(islice(self._parcels, fitting(self._parcels, most, most_bytes)))
+            return list(islice(self._intents, fitting(self._intents, most, most_bytes)))
 
-    def moved(self, parcels: int) -> None:
-        """Note that the oldest parcels are on the disk now."""
+    def moved(self, intents: int) -> None:
+        """Note that the oldest intents are on the disk now."""
         with self._lock:
             self._moving = False
             self.spill_fails = False
-            self._pop(parcels)
-            self._spilled += parcels
+            self._pop(intents)
+            self._spilled += intents
             self._work.notify()
 
     def not_moved(self) -> None:
@@ -202,17 +202,17 @@ class BoundedQueue:
 
     def _overflows(self) -> bool:
         if self._spilled:
-            return bool(self._parcels)
+            return bool(self._intents)
         share = _OVERFLOWS_AT
         return (
-            len(self._parcels) >= self._capacity * share
+            len(self._intents) >= self._capacity * share
             or self._bytes >= self._capacity_bytes * share
         )
 
     # --- the end
 
     def close(self) -> None:
-        """Take nothing more; whoever waits is told."""
+        """Take nothing more, and wake the callers that wait for room."""
         with self._lock:
             self._closed = True
             self._let_in(len(self._waiting))
@@ -226,12 +226,12 @@ class BoundedQueue:
             self._work.notify_all()
             self._overflow.notify_all()
             self._work.wait_for(lambda: not self._moving, _DISK_S)
-            return list(self._hand), list(self._parcels)
+            return list(self._hand), list(self._intents)
 
     def left(self, reason: DropReason | None) -> None:
         """Count what the end returned: as dropped for a reason, else as spilled."""
         with self._lock:
-            count = len(self._hand) + len(self._pop(len(self._parcels)))
+            count = len(self._hand) + len(self._pop(len(self._intents)))
             self._hand = []
             if reason is None:
                 self._spilled += count
@@ -242,11 +242,11 @@ class BoundedQueue:
     def is_done(self) -> bool:
         """Tell whether it is closed and nothing is left to do."""
         with self._lock:
-            return self._closed and not (self._parcels or self._spilled or self._hand)
+            return self._closed and not (self._intents or self._spilled or self._hand)
 
     @property
     def spilled(self) -> int:
-        """Return how many parcels wait on the disk."""
+        """Return how many intents wait on the disk."""
         with self._lock:
             return self._spilled
 
@@ -266,18 +266,18 @@ class BoundedQueue:
                 dict(self._refused),
                 {str(reason): count for reason, count in self._dropped.items()},
                 self._spilled,
-                len(self._parcels),
+                len(self._intents),
                 len(self._hand),
             )
 
     def _handed_in(self) -> int:
         """Count what callers hand in, which is somewhere; who was interrupted did not."""
         ended = (self._answered, self._refused, self._dropped)
-        here = self._spilled + len(self._parcels) + len(self._hand) + len(self._waiting)
+        here = self._spilled + len(self._intents) + len(self._hand) + len(self._waiting)
         return sum(sum(counter.values()) for counter in ended) + here - self._found
 
     def _pop(self, count: int) -> list[bytes]:
-        popped = [self._parcels.popleft() for _ in range(count)]
+        popped = [self._intents.popleft() for _ in range(count)]
         self._bytes -= sum(map(len, popped))
         self._let_in(count)
         return popped
@@ -289,11 +289,11 @@ class BoundedQueue:
                 self._waiting.popleft().put(None)
 
 
-def fitting(parcels: Iterable[bytes], most: int, most_bytes: int) -> int:
-    """Count the first parcels that stay within both bounds together, at least one."""
+def fitting(intents: Iterable[bytes], most: int, most_bytes: int) -> int:
+    """Count the first intents that stay within both bounds together, at least one."""
     count = size = 0
-    for parcel in islice(parcels, most):
-        size += len(parcel)
+    for packed in islice(intents, most):
+        size += len(packed)
         if count and size > most_bytes:
             break
         count += 1

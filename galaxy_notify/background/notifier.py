@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from galaxy_notify import __version__
 from galaxy_notify.background.bounded_queue import BoundedQueue
-from galaxy_notify.background.drainer import Drainer
 from galaxy_notify.background.options import BackgroundOptions
-from galaxy_notify.background.parcels import id_of, seal
-from galaxy_notify.background.report import Reporter
+from galaxy_notify.background.overflow_thread import OverflowThread
+from galaxy_notify.background.packed_intent import id_of, pack
 from galaxy_notify.background.sender import Sender
+from galaxy_notify.background.sender_thread import Reporter, SenderThread
 from galaxy_notify.background.spill import Spill
-from galaxy_notify.background.spiller import Spiller
-from galaxy_notify.background.tally import Closed, Stats
+from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.intake.plan import IntentLike
 from galaxy_notify.model.intent import Intent
@@ -73,16 +72,18 @@ class BackgroundNotifier(NotCopied):
         )
         self._telemetry = start_telemetry(_ATTRIBUTES) if telemetry is None else None
         self._reporter = Reporter(telemetry or self._telemetry or Telemetry.off(), self._queue)
-        self._drainer = Drainer(self._queue, sender, self._spill, options, self._reporter)
-        self._spiller = Spiller(self._queue, self._spill) if self._spill else None
+        self._sender = SenderThread(self._queue, sender, self._spill, options, self._reporter)
+        self._overflow = (
+            OverflowThread(self._queue, self._spill, options.batch) if self._spill else None
+        )
         self._exit_within_s = options.exit_within_s
         self._closed: Closed | None = None
         self._closing = threading.Lock()
         self._is_closed = False
         self._forked = False
-        self._drainer.start()
-        if self._spiller:
-            self._spiller.start()
+        self._sender.start()
+        if self._overflow:
+            self._overflow.start()
         _LIVING.add(self)
         atexit.register(self._at_exit)
 
@@ -117,8 +118,8 @@ class BackgroundNotifier(NotCopied):
             raise self._after_fork()
         if self._is_closed:
             raise AlreadyClosed.named(type(self).__name__)
-        parcel = seal(Intent.parse(intent))
-        return id_of(parcel) if self._queue.put(parcel) else None
+        packed = pack(Intent.parse(intent))
+        return id_of(packed) if self._queue.put(packed) else None
 
     def stats(self) -> Stats:
         """Return where every intent is, at one moment."""
@@ -127,9 +128,9 @@ class BackgroundNotifier(NotCopied):
         return self._queue.stats()
 
     def close(self, deadline_s: float = _CLOSE_S) -> Closed:
-        """Take nothing more, send what waits for at most so long, and tell what remained.
+        """Take nothing more, send what waits until the deadline, and return what remained.
 
-        What remained is in the spill, where there is one. Closing twice tells the same.
+        What remained is in the spill, where there is one. Closing twice returns the same.
         """
         if self._forked:
             return Closed(Stats())
@@ -140,7 +141,7 @@ class BackgroundNotifier(NotCopied):
         with self._closing:
             if self._closed is None:
                 self._queue.close()
-                self._drainer.join(deadline_s)
+                self._sender.join(max(0.0, deadline_s))
                 self._closed = self._end()
                 atexit.unregister(self._at_exit)
                 self._reporter.report(now=True)
@@ -149,12 +150,12 @@ class BackgroundNotifier(NotCopied):
             return self._closed
 
     def _end(self) -> Closed:
-        self._drainer.stop()
-        if self._spiller:
-            self._spiller.stop()
+        self._sender.stop()
+        if self._overflow:
+            self._overflow.stop()
         hand, waiting = self._queue.end()
-        if self._spiller:
-            self._spiller.join(_DISK_S)
+        if self._overflow:
+            self._overflow.join(_DISK_S)
         spilled = self._spill is not None and self._keep([*hand, *waiting])
         self._queue.left(None if spilled else "spill_failed" if self._spill else "closed")
         closed = Closed(
@@ -172,17 +173,17 @@ class BackgroundNotifier(NotCopied):
             )
         return closed
 
-    def _keep(self, parcels: list[bytes]) -> bool:
+    def _keep(self, intents: list[bytes]) -> bool:
         """Write what was not accepted to the disk, behind what is there; False if it fails."""
         assert self._spill is not None
         try:
-            if parcels:
-                self._spill.append(parcels)
+            if intents:
+                self._spill.append(intents)
                 self._spill.settle()
             self._spill.sync()
         except OSError as error:
             self._log.warning("spill unusable", reason=error.strerror)
-            return not parcels
+            return not intents
         finally:
             self._spill.close()
         return True
@@ -217,4 +218,4 @@ os.register_at_fork(after_in_child=_forget_all)
 def _spill(options: BackgroundOptions) -> Spill | None:
     if options.spill_path is None:
         return None
-    return Spill(options.spill_path, options.spill_max_bytes)
+    return Spill(options.spill_path, options.spill_max_bytes, options.batch)

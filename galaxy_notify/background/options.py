@@ -1,4 +1,4 @@
-"""What a background notifier may be told beyond where Redis is."""
+"""The options of a background notifier."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from galaxy_notify.background.spill_frames import LONGEST
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.callables import check_callable
@@ -18,6 +17,8 @@ OnRefused = Callable[[Mapping[str, Any], Receipt], object]
 
 _POLICIES: Final = ("drop_newest", "block_with_deadline", "spill")
 _LARGEST_BATCH: Final = 1000
+# A single intent may take all of them, and is one value in the spill.
+_LARGEST_BYTES: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,10 @@ class BackgroundOptions:
     - ``capacity``, ``capacity_bytes``: how many intents wait in memory, and how many bytes they
       may take together (packed); the first bound that is reached counts.
     - ``on_full``: ``drop_newest`` drops what does not fit, ``block_with_deadline`` lets the caller
-      wait for room, at most ``block_ms``, ``spill`` writes the oldest to a file.
-    - ``spill_path``, ``spill_max_bytes``: that file, and how long it may become.
+      wait for room, at most ``block_ms``, ``spill`` writes the oldest to an SQLite database.
+    - ``spill_path``, ``spill_max_bytes``: its path, and how long it may become.
     - ``batch``: how many intents are sent together.
-    - ``on_refused``: is told of intents that were refused, in the thread of the drainer.
+    - ``on_refused``: is called for intents that were refused, in the thread that sends.
     - ``exit_within_s``: how long the end of the process waits for what is left, where nobody
       called `close`.
     """
@@ -61,8 +62,8 @@ class BackgroundOptions:
             raise ConfigurationError('spill_path: goes with on_full="spill", and only with it')
 
     def _check_bounds(self) -> None:
-        if self.capacity_bytes > LONGEST:
-            raise ConfigurationError(f"capacity_bytes: at most {LONGEST}")
+        if self.capacity_bytes > _LARGEST_BYTES:
+            raise ConfigurationError(f"capacity_bytes: at most {_LARGEST_BYTES}")
         if self.batch > _LARGEST_BATCH:
             raise ConfigurationError(f"batch: at most {_LARGEST_BATCH}")
 

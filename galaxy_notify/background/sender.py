@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.background.parcels import id_of, opened
+from galaxy_notify.background.packed_intent import id_of, unpack
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import Plan, plan
@@ -14,7 +14,7 @@ from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -38,9 +38,9 @@ class Sender:
         Raises `ConfigurationError` when the deployment is another one than the settings say.
         """
         client = self._client
-        layout, known = client.layout(), client.preferences_exist
-        plans = _plans(parcels, layout.deployment)
-        done = client.run_flow(accept_flow(layout, plans, preferences_exist=known))
+        key_space, known = client.key_space(), client.preferences_exist
+        plans = _plans(parcels, key_space.shared)
+        done = client.run_flow(accept_flow(key_space, plans, preferences_exist=known))
         client.preferences_exist |= done.preferences_exist
         return done.receipts
 
@@ -53,21 +53,21 @@ class Sender:
         self._client.close()
 
 
-def _plans(parcels: Iterable[bytes], deployment: Deployment) -> Iterator[Plan | Receipt]:
+def _plans(parcels: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:
     """Plan parcels one by one, and let other threads have their turn between."""
     began = time.perf_counter()
     for parcel in parcels:
-        yield _plan(parcel, deployment)
+        yield _plan(parcel, shared)
         if time.perf_counter() - began > _STEP_S:
             time.sleep(_PAUSE_S)
             began = time.perf_counter()
 
 
-def _plan(parcel: bytes, deployment: Deployment) -> Plan | Receipt:
+def _plan(parcel: bytes, shared: SharedSettings) -> Plan | Receipt:
     """Plan what a parcel holds, as of the moment when it was handed in."""
     try:
-        named, at_ms, traceparent, fields = opened(parcel)
-        planned = plan(Intent.parse(fields), deployment, at_ms, traceparent, named)
+        named, at_ms, traceparent, fields = unpack(parcel)
+        planned = plan(Intent.parse(fields), shared, at_ms, traceparent, named)
     except InvalidIntent as error:
         return refused(error, id_of(parcel))
     # An earlier process, or the try before this one, may have sent it already.

@@ -1,166 +1,93 @@
-"""The spill of a background notifier: an append-only file that is read back in order."""
+"""The spill of a background notifier: packed intents on the disk, read back in order."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
-import stat
-import threading
-from pathlib import Path
-from typing import Final
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing, suppress
 
-from galaxy_notify.background.spill_frames import (
-    FORMAT,
-    HEAD,
-    Frames,
-    framed,
-    head,
-    read_to,
-    unframed,
-)
+from galaxy_notify.background.spill_database import SpillDatabase, insert, rows_of, select
 from galaxy_notify.errors import ConfigurationError
-
-_PIECE: Final = 1 << 18
-_ALL: Final = 1 << 62
 
 
 class Spill:
-    """Keeps parcels in a file of one process; safe to share between its threads.
+    """Keeps packed intents for one process; safe to share between its threads.
 
-    What was read is forgotten with `settle`, and only then: after a crash it is read again. The
-    file is emptied when all of it was settled.
+    What was read is deleted with `settle`, and only then: after a crash it is read again.
     """
 
-    def __init__(self, path: str | os.PathLike[str], most_bytes: int) -> None:
-        """Open the file, or make it; look through what it holds.
+    def __init__(self, path: str | os.PathLike[str], most_bytes: int, batch: int = 100) -> None:
+        """Open the database, or make it, and look through what it holds.
 
-        Raises `ConfigurationError` where it is not ours, in use, or cannot be opened.
+        *batch* intents are written, and read back, together. Raises `ConfigurationError` where the
+        file is not ours, in use, or cannot be opened.
         """
-        self.path = str(Path(path).absolute())
-        self._most_bytes = most_bytes
-        self._lock = threading.Lock()
+        self._batch = batch
+        self._read = self._settled = self._written = 0
+        #: How many intents it held at the start, and how many rows that were overwritten.
+        self.found = self.damaged = 0
         try:
-            self._file = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+            self._database = SpillDatabase(path, most_bytes, batch)
+            self.path = self._database.path
+            self._database.run(self._survey)
         except OSError as error:
-            raise self._unusable(os.strerror(error.errno or 0)) from error
-        try:
-            self._lock_file()
-            self._read = self._settled = self._begin()
-            self._end = os.fstat(self._file).st_size
-            #: How many parcels it held at the start, and how many places that were none.
-            self.found, self.damaged = self._survey()
-        except OSError as error:
-            self.close()
-            raise self._unusable(os.strerror(error.errno or 0)) from error
-        except ConfigurationError:
-            self.close()
-            raise
+            reason = error.strerror or type(error).__name__
+            raise ConfigurationError(f"spill_path: {path}: {reason}") from error
 
-    def append(self, parcels: list[bytes]) -> None:
-        """Write parcels to the end; raises `OSError`, and has written nothing then."""
-        data = framed(parcels)
-        with self._lock:
-            if self._end + len(data) > self._most_bytes:
-                raise OSError(errno.EDQUOT, "the spill is as large as it may be")
-            try:
-                self._write(data, self._end)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._file, self._end)
-                raise
-            self._end += len(data)
+    def append(self, intents: Iterable[bytes]) -> None:
+        """Write packed intents to the end; raises `OSError`, and has written nothing then."""
+        rows = list(rows_of(intents, self._batch, self._written + 1))
+        self._database.run(lambda db: insert(db, rows))
+        self._written += len(rows)
 
     def read(self, most: int, most_bytes: int) -> list[bytes]:
-        """Return the next parcels in order, at least one unless all were read."""
-        with self._lock:
-            while True:
-                frames = self._frames(self._read, most, most_bytes)
-                self._read += frames.used
-                if frames.parcels or self._read >= self._end:
-                    return frames.parcels
+        """Return the next intents in order, as whole rows: at least one unless all were read."""
+        return self._database.run(lambda db: self._next(db, most, most_bytes))
 
     def settle(self) -> None:
-        """Forget what was read so far. Where the disk refuses that, it is read again some day."""
-        with self._lock, contextlib.suppress(OSError):
-            if self._file < 0 or self._read == self._settled:
-                return
-            if self._read == self._end:
-                self._empty()
-            else:
-                self._write(head(self._read), 0)
-                self._settled = self._read
+        """Delete what was read so far. Where the disk refuses that, it is read again some day."""
+        if self._read > self._settled:
+            with suppress(OSError):
+                self._database.run(self._delete)
 
     def sync(self) -> None:
-        """Have the disk keep what was written."""
-        if self._file >= 0:
-            os.fsync(self._file)
+        """Have the disk keep what was written; raises `OSError`."""
+        self._database.checkpoint()
 
     def close(self) -> None:
-        """Close the file, and let others have it; closing twice does nothing."""
-        with self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+        """Close the database, and let others have it; closing twice does nothing."""
+        self._database.close()
 
     def forget(self) -> None:
-        """Leave the file to the process that this one was forked from."""
-        self._lock = threading.Lock()
-        self.close()
+        """Leave the database to the process that this one was forked from."""
+        self._database.forget()
 
-    def _lock_file(self) -> None:
-        if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise self._unusable("not a file")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise self._unusable("another notifier uses it; each needs a file of its own") from None
+    def _survey(self, db: sqlite3.Connection) -> None:
+        self.found = self.damaged = 0
+        for row in select(db, 0):
+            self.found += len(row.intents)
+            self.damaged += not row.intents
+            self._written = row.number
+        if self.damaged and not self.found:
+            self._read = self._written
+            self._delete(db)
 
-    def _begin(self) -> int:
-        """Read the head, or write it; return where to read on."""
-        data = os.pread(self._file, HEAD, 0)
-        if len(data) < HEAD and FORMAT.startswith(data[: len(FORMAT)]):
-            self._write(head(HEAD), 0)
-            return HEAD
-        if not data.startswith(FORMAT):
-            raise self._unusable("holds something else than a spill of this version")
-        return min(read_to(data), os.fstat(self._file).st_size)
+    def _next(self, db: sqlite3.Connection, most: int, most_bytes: int) -> list[bytes]:
+        intents: list[bytes] = []
+        size = 0
+        with closing(select(db, self._read)) as rows:
+            for row in rows:
+                more = row.intents
+                size += len(row.packed)
+                if intents and (len(intents) + len(more) > most or size > most_bytes):
+                    break
+                intents += more
+                self._read = row.number
+        return intents
 
-    def _survey(self) -> tuple[int, int]:
-        """Count the parcels, and the places that are damaged, such as a torn end."""
-        at, found, damaged = self._read, 0, 0
-        while at < self._end:
-            frames = self._frames(at, _ALL, _ALL)
-            found, damaged = found + len(frames.parcels), damaged + frames.damaged
-            at += frames.used
-        if not found and self._end > HEAD:
-            self._empty()
-        return found, damaged
-
-    def _empty(self) -> None:
-        # In this order: a crash in between leaves a head that points behind the end.
-        os.ftruncate(self._file, HEAD)
-        self._write(head(HEAD), 0)
-        self._read = self._settled = self._end = HEAD
-
-    def _frames(self, start: int, most: int, most_bytes: int) -> Frames:
-        """Read frames from an offset; more than one piece where the first does not fit."""
-        size = _PIECE
-        while True:
-            data = os.pread(self._file, min(size, self._end - start), start)
-            frames = unframed(data, most, most_bytes, whole=start + len(data) >= self._end)
-            if frames.used or not data:
-                return frames
-            size *= 4
-
-    def _write(self, data: bytes, at: int) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, at)
-            view, at = view[written:], at + written
-
-    def _unusable(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(f"spill_path: {self.path}: {reason}")
+    def _delete(self, db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM batches WHERE id <= ?", (self._read,))
+        self._settled = self._read
+        if self._read == self._written:
+            db.execute("VACUUM")

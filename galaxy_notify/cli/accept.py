@@ -113,13 +113,13 @@ def _checker(app: Application) -> Accept:
     from galaxy_notify.intake.plan import plan
     from galaxy_notify.intake.receipts import Receipt, refused
     from galaxy_notify.model.intent import Intent
-    from galaxy_notify.redis_state.deployment import Deployment
+    from galaxy_notify.redis_state.shared_settings import SharedSettings
 
-    deployment = Deployment.from_settings(app.settings)
+    shared = SharedSettings.from_settings(app.settings)
 
     def judge(value: Any) -> Receipt:
         try:
-            planned = plan(Intent.parse(value), deployment, time.time_ns() // 1_000_000, "")
+            planned = plan(Intent.parse(value), shared, time.time_ns() // 1_000_000, "")
         except InvalidIntent as error:
             return refused(error)
         named = planned.notification_id if planned.intent.idempotency_key else None

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
-from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Turns
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.base import Settled
@@ -41,13 +39,15 @@ class Measured:
     published: float
 
 
-def measure(settings: Settings, place: Place, routes: int, go_on: Callable[[], None]) -> Measured:
+def measure(
+    settings: Settings, deployment: Deployment, routes: int, go_on: Callable[[], None]
+) -> Measured:
     """Accept and publish so many routes; raise `Unavailable` and `RedisFault`.
 
     *go_on* is called between calls, and may raise to end it.
     """
-    trip = round_trip(place)
-    floor = floor_rate(place, routes, _body(0).encode(), go_on)
+    trip = round_trip(deployment)
+    floor = floor_rate(deployment, routes, _body(0).encode(), go_on)
     accepted = _accept(settings, routes, go_on)
     published = asyncio.run(_publish(settings, routes, go_on))
     return Measured(trip, floor, accepted, published)
@@ -102,17 +102,13 @@ async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -
     count, connections = _Count(), settings.worker.slots + _LISTENERS
     client = open_async(settings, connections=connections, name="galaxy-notify-bench")
     policy = Policy.from_settings(settings, f"bench-{os.getpid()}")
-    shared = Shared(
-        client=client,
+    publisher = PublisherState(
         settings=settings,
         policy=policy,
         telemetry=count,
-        gate=Gate(),
-        turns=Turns(),
         about={"host": socket.gethostname(), "pid": str(os.getpid())},
-        progressed=lambda _: None,
     )
-    shard = Shard(shared, Layout(settings.redis.prefix, policy.deployment).keys(0))
+    shard = Shard(client, publisher, KeySpace(settings.redis.prefix, policy.shared).keys(0))
     started = perf_counter()
     working = asyncio.create_task(shard.run())
     try:

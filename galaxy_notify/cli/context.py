@@ -17,7 +17,7 @@ from galaxy_notify.cli.standard_streams import RESULTS
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.place import Place
+    from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.settings import Settings
 
 P = ParamSpec("P")
@@ -41,15 +41,15 @@ class Application:
         return load_settings(self.config, embedded=self.embedded)
 
     @contextmanager
-    def open(self) -> Iterator[Place]:
+    def open(self) -> Iterator[Deployment]:
         """Connect to the deployment; raise ``Unavailable`` or ``RedisFault`` without Redis."""
-        from galaxy_notify.redis_state.place import open_place
+        from galaxy_notify.redis_state.deployment import connect
 
-        place = open_place(self.settings)
+        deployment = connect(self.settings)
         try:
-            yield place
+            yield deployment
         finally:
-            place.close()
+            deployment.close()
 
 
 #: For a command that decides itself when it ends: signals are kept until it asks for them.

@@ -28,6 +28,7 @@ from galaxy_notify.cli.selection import (
     Listing,
     Selection,
     refusing_unknown_values,
+    repeated,
     selecting,
 )
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
@@ -61,26 +62,15 @@ _KIND: Final = Kind(
     "dead letter",
     "Died",
     {
-        "channels": click.option(
-            "--channel",
-            "channels",
-            multiple=True,
-            callback=_channels,
-            help="Channel. May be repeated.",
-        ),
-        "types": click.option(
-            "--type", "types", multiple=True, help="Type of the notification. May be repeated."
-        ),
-        "producers": click.option(
-            "--producer", "producers", multiple=True, help="Who sent it. May be repeated."
-        ),
-        "classes": click.option(
+        "channels": repeated("--channel", "channels", "Channel.", callback=_channels),
+        "types": repeated("--type", "types", "Type of the notification."),
+        "producers": repeated("--producer", "producers", "Who sent it."),
+        "classes": repeated(
             "--class",
             "classes",
-            multiple=True,
+            "Failure class.",
             type=click.Choice(FAILURE_CLASSES),
             metavar="CLASS",
-            help="Failure class. May be repeated.",
         ),
     },
     example="--class",
@@ -238,8 +228,8 @@ def _opened(app: Application) -> Iterator[DeadLetters]:
     """Connect to the dead letters of the deployment."""
     from galaxy_notify.operations.dead_letters import DeadLetters
 
-    with app.open() as place, refusing_unknown_values():
-        yield DeadLetters(place)
+    with app.open() as deployment, refusing_unknown_values():
+        yield DeadLetters(deployment)
 
 
 def _filter(letters: DeadLetters, selection: Selection, limit: int | None = None) -> DeadFilter:

@@ -21,7 +21,7 @@ from galaxy_notify.model.ids import Target
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.place import Place, open_place
+from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import Settings, load_settings
 from galaxy_notify.signals import SIGNALS
 
@@ -58,7 +58,7 @@ class Stage:
         self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
         settings = load_settings(str(self._config), environ=self._environ)
         self.notifier = Notifier(settings)
-        self.place = _join(settings)
+        self.deployment = _join(settings)
         self._daemons: list[subprocess.Popen[bytes]] = []
         SIGNALS.at_once.append(self.abandon)
 
@@ -68,7 +68,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stop_daemons()
         self.notifier.close()
-        self.place.close()
+        self.deployment.close()
 
     def _stop_daemons(self) -> None:
         for daemon in self._daemons:
@@ -87,7 +87,7 @@ class Stage:
 
     def server_name(self) -> str:
         """Return flavour and version of the server."""
-        server = read_status(self.place).as_json()["server"]
+        server = read_status(self.deployment).as_json()["server"]
         assert isinstance(server, dict)
         return f"{server['flavour']} {server['version']}"
 
@@ -128,7 +128,7 @@ class Stage:
     def shown(self, notification_id: str | None) -> dict[str, Any]:
         """Return what ``show --json`` says of the only route of a notification."""
         assert notification_id is not None
-        found = show(self.place, Target(notification_id, None))
+        found = show(self.deployment, Target(notification_id, None))
         assert found is not None
         routes = found.as_json()["routes"]
         assert isinstance(routes, list)
@@ -151,7 +151,7 @@ class Stage:
 
     def totals(self) -> dict[str, int]:
         """Return the counts of routes since the beginning."""
-        totals = read_status(self.place).as_json()["totals"]
+        totals = read_status(self.deployment).as_json()["totals"]
         assert isinstance(totals, dict)
         return totals
 
@@ -181,13 +181,13 @@ class Stage:
         return [sys.executable, "-m", "galaxy_notify", "--config", str(self._config), *arguments]
 
 
-def _join(settings: Settings) -> Place:
+def _join(settings: Settings) -> Deployment:
     """Found the deployment; a busy machine's disk may let the first write wait for seconds."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         SIGNALS.go_on()
         try:
-            return open_place(settings, join=True)
+            return connect(settings, join=True)
         except RedisFault:
             if time.monotonic() > deadline:
                 raise

@@ -49,8 +49,8 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
     faults: list[Fault] = []
     kinds: Counter[str] = Counter()
     became: Counter[str] = Counter()
-    with app.open() as place, Progress("looked at", beside=False) as progress:
-        run = Fsck(place, actor(), fix=fix, progress=progress.advance)
+    with app.open() as deployment, Progress("looked at", beside=False) as progress:
+        run = Fsck(deployment, actor(), fix=fix, progress=progress.advance)
         for fault in run.run():
             kinds[fault.code] += 1
             if as_json:

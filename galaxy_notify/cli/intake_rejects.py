@@ -14,7 +14,7 @@ from galaxy_notify.cli.context import Application, json_option, listing, pass_ap
 from galaxy_notify.cli.moves import check_bulk, report
 from galaxy_notify.cli.output import Cell, clock, echo, echo_json, plural, shortened, table
 from galaxy_notify.cli.prompts import confirm, yes_option
-from galaxy_notify.cli.selection import Kind, Listing, Selection, selecting
+from galaxy_notify.cli.selection import Kind, Listing, Selection, repeated, selecting
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import RejectFilter, Rejects
@@ -36,13 +36,12 @@ _KIND: Final = Kind(
     "reject",
     "Rejected",
     {
-        "codes": click.option(
+        "codes": repeated(
             "--code",
             "codes",
-            multiple=True,
+            f"Why: {', '.join(_CODES)}.",
             type=click.Choice(_CODES),
             metavar="CODE",
-            help=f"Why: {', '.join(_CODES)}. May be repeated.",
         ),
     },
     example="--code",
@@ -110,8 +109,8 @@ def _opened(app: Application) -> Iterator[Rejects]:
     from galaxy_notify.operations.rejects import Rejects
     from galaxy_notify.redis_state.keys import IntentKeys
 
-    with app.open() as place:
-        yield Rejects(place, IntentKeys(app.settings.intake.stream))
+    with app.open() as deployment:
+        yield Rejects(deployment, IntentKeys(app.settings.intake.stream))
 
 
 def _found(stored: Rejects, selection: Selection) -> Iterator[tuple[str, RejectRow | None]]:

@@ -11,7 +11,7 @@ from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.place import Place
+    from galaxy_notify.redis_state.deployment import Deployment
 
 
 @click.command("pause")
@@ -47,9 +47,9 @@ def resume(app: Application, channel: str, as_json: bool) -> None:
         echo(f"{channel} {'was not paused' if already else 'is published again'}")
 
 
-def _on_all_shards(app: Application, channel: str, act: Callable[[Place, str], bool]) -> bool:
-    with app.open() as place:
-        known = place.deployment.channels
+def _on_all_shards(app: Application, channel: str, act: Callable[[Deployment, str], bool]) -> bool:
+    with app.open() as deployment:
+        known = deployment.shared.channels
         if channel not in known:
             raise click.UsageError(f'unknown channel "{channel}" (known: {", ".join(known)})')
-        return not act(place, channel)
+        return not act(deployment, channel)

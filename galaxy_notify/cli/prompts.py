@@ -53,9 +53,8 @@ class Progress:
     *beside* leaves it out where the results go to a terminal too, and would tear it apart.
     """
 
-    def __init__(self, verb: str, total: int | None = None, *, beside: bool = True) -> None:
+    def __init__(self, verb: str, *, beside: bool = True) -> None:
         self._verb = verb
-        self._total = total
         self._done = 0
         self._shown = is_terminal(sys.stderr) and (beside or not is_terminal(sys.stdout))
         self._drawn_at = 0.0
@@ -76,5 +75,4 @@ class Progress:
         self._done = done
         if self._shown and monotonic() - self._drawn_at > _REDRAW_S:
             self._drawn_at = monotonic()
-            total = "" if self._total is None else f" of {count(self._total)}"
-            say(f"\r\033[K{self._verb} {count(self._done)}{total}", newline=False)
+            say(f"\r\033[K{self._verb} {count(done)}", newline=False)

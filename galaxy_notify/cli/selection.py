@@ -19,7 +19,7 @@ from galaxy_notify.cli.standard_streams import standard_input
 from galaxy_notify.errors import InvalidQuery
 
 T = TypeVar("T")
-Command = Callable[..., int]
+Action = Callable[..., int]
 Option = Callable[[Any], Any]
 
 _MISSING_SHOWN: Final = 20
@@ -117,17 +117,17 @@ class Listing:
         return Exit.NOTHING
 
 
-def selecting(kind: Kind) -> Callable[[Command], Command]:
+def selecting(kind: Kind) -> Callable[[Action], Action]:
     """Add ids and filters to a command, which gets them as one ``selection``."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Action) -> Action:
         @wraps(command)
         def run(*args: Any, ids: tuple[str, ...], **options: Any) -> int:
             filters = {name: options.pop(name) for name in kind.filters}
             bounds = {name: options.pop(name) for name in _BOUNDS}
             return command(*args, selection=Selection(kind, ids, filters, **bounds), **options)
 
-        decorated: Command = run
+        decorated: Action = run
         everything = click.option(
             "--all", "everything", is_flag=True, help="Every one; without any limit."
         )
@@ -144,6 +144,11 @@ def selecting(kind: Kind) -> Callable[[Command], Command]:
 
 
 _BOUNDS: Final = ("since", "until", "limit", "everything")
+
+
+def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
+    """Return the option of a filter of which any of several values will do."""
+    return click.option(name, parameter, multiple=True, help=f"{text} May be repeated.", **more)
 
 
 def moment_options(event: str) -> Option:

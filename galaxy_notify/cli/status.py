@@ -5,21 +5,48 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
-from galaxy_notify.cli.output import bad, echo
-from galaxy_notify.cli.screen import on_screen, redrawn
+from galaxy_notify.cli.output import (
+    Cell,
+    ago,
+    bad,
+    clock,
+    count,
+    duration,
+    echo,
+    faint,
+    good,
+    plural,
+    shortened,
+    strong,
+    table,
+    warn,
+)
+from galaxy_notify.cli.screen import on_screen, printable, redrawn, wrapped
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal
+from galaxy_notify.cli.stream_view import lag_shown
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from galaxy_notify.operations.status import Status
+    from galaxy_notify.redis_inspect.inspector import Backlog
+    from galaxy_notify.redis_inspect.streams import StreamReport
 
 _EVERY_S: Final = 2.0
 _CLEAR: Final = "\033[2J"
 _HINT: Final = "galaxy-notify status"
+_INDENT: Final = "  "
+_NAME: Final = 64
+_WRITES = {"taken": "takes writes", "refused": "takes no writes", "unknown": "writes: unknown"}
+_STATES = {"working": good, "silent": warn, "stopped": bad, "gone": bad}
+_ALWAYS = frozenset({"accepted", "published", "dead_lettered"})
 
 
 @click.command("status")
@@ -53,13 +80,11 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
 def _shown(app: Application, *, as_json: bool) -> str:
     from galaxy_notify.operations.status import read_status
 
-    with app.open() as place:
-        status = read_status(place)
+    with app.open() as deployment:
+        status = read_status(deployment)
     if as_json:
         return json.dumps(status.as_json(), separators=(",", ":"))
-    from galaxy_notify.cli.status_view import lines
-
-    return "\n".join(lines(status))
+    return "\n".join(_lines(status))
 
 
 def _shown_or_away(app: Application, *, as_json: bool) -> str:
@@ -70,3 +95,114 @@ def _shown_or_away(app: Application, *, as_json: bool) -> str:
             raise
         away = unavailable_message(error)
         return json.dumps({"error": away}) if as_json else bad(away)
+
+
+def _lines(status: Status) -> Iterator[str]:
+    """Lay a status out for a person."""
+    uptime, server = status.redis.uptime_s, f"{status.server.flavour} {status.server.version}"
+    up = f" up for {duration(uptime * 1000)}" if uptime else ""
+    server = f"{server}{up}, {_WRITES[status.redis.writes]}"
+    yield from wrapped(f"{server}, {plural(status.shards, 'shard')}, {clock(status.at_ms)}")
+    yield from _alarms(status)
+    yield from _section("channels", _channels(status))
+    yield from _section("streams", _streams(status))
+    yield from _section("workers", _workers(status))
+    yield from _section("since the beginning", _totals(status))
+    if any(status.skipped.values()):
+        yield from _section("of these skipped", _skipped(status))
+
+
+def _section(title: str, body: list[str]) -> Iterator[str]:
+    yield ""
+    yield strong(title)
+    yield from body or [_INDENT + faint("none")]
+
+
+def _alarms(status: Status) -> Iterator[str]:
+    from galaxy_notify.operations.alarms import alarms
+
+    for alarm in alarms(status):
+        colour = bad if alarm.level == "error" else warn
+        todo = f": {printable(alarm.todo)}" if alarm.todo else ""
+        yield from wrapped(f"{colour(f'! {printable(alarm.what)}')}{todo}", indent=_INDENT)
+        for line in alarm.more:
+            yield from wrapped(printable(line), first=_INDENT, indent=_INDENT * 2)
+
+
+def _paused(status: Status, backlog: Backlog) -> str:
+    """Say where a channel is paused; a pause that was interrupted is not everywhere."""
+    if backlog.paused_shards >= status.shards:
+        return "paused"
+    return f"paused on {backlog.paused_shards} of {plural(status.shards, 'shard')}"
+
+
+def _channels(status: Status) -> list[str]:
+    header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
+    return table(
+        header, (_channel(status, n, b) for n, b in status.channels.items()), indent=_INDENT
+    )
+
+
+def _channel(status: Status, name: str, backlog: Backlog) -> list[Cell]:
+    late = backlog.oldest_overdue_ms
+    return [
+        name,
+        backlog.scheduled,
+        backlog.due,
+        warn(count(backlog.overdue)) if backlog.overdue else 0,
+        warn(duration(late)) if late else None,
+        backlog.leased,
+        warn(count(backlog.dead)) if backlog.dead else 0,
+        warn(_paused(status, backlog)) if backlog.paused else good("open"),
+    ]
+
+
+def _streams(status: Status) -> list[str]:
+    header = ("stream", "length", "group", "lag", "pending", "oldest", "lost", "")
+    rows = (row for stream in status.streams for row in _stream(stream))
+    return table(header, rows, indent=_INDENT, whole=("stream", "group"))
+
+
+def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
+    state = bad("holds") if stream.holding else ""
+    if not stream.groups:
+        yield [stream.key, stream.length, faint("no group"), None, None, None, None, state]
+    for name, group in stream.groups.items():
+        oldest = group["oldest_pending_s"]
+        yield [
+            stream.key,
+            stream.length,
+            shortened(name, _NAME),
+            lag_shown(group),
+            group["pending"],
+            None if oldest is None else duration(oldest * 1000),
+            group["lost"],
+            state,
+        ]
+
+
+def _workers(status: Status) -> list[str]:
+    header = ("worker", "host", "pid", "version", "started", "progress", "")
+    rows = (
+        [
+            shortened(worker.id, _NAME),
+            shortened(worker.host, _NAME),
+            str(worker.pid),
+            shortened(worker.version, _NAME),
+            ago(worker.started_ms, status.at_ms) if worker.started_ms else None,
+            ago(worker.progress_ms, status.at_ms),
+            _STATES[worker.state](worker.state),
+        ]
+        for worker in status.workers
+    )
+    return table(header, rows, indent=_INDENT, whole=("worker",))
+
+
+def _totals(status: Status) -> list[str]:
+    told = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
+    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+
+
+def _skipped(status: Status) -> list[str]:
+    told = {name: total for name, total in status.skipped.items() if total}
+    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)

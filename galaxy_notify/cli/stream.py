@@ -56,11 +56,11 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
     """
     from galaxy_notify.redis_inspect import stream
 
-    with app.open() as place:
+    with app.open() as deployment:
         if follow:
-            entries = iter(stream.follow(place.client, place.all_keys, wanted))
+            entries = iter(stream.follow(deployment.client, deployment.all_keys, wanted))
         else:
-            entries = iter(stream.newest(place.client, place.all_keys, wanted))
+            entries = iter(stream.newest(deployment.client, deployment.all_keys, wanted))
         for entry in entries:
             if entry is None:
                 SIGNALS.go_on()
@@ -85,10 +85,10 @@ def groups(app: Application, as_json: bool) -> None:
     from galaxy_notify.redis_inspect.stream import parked_length
     from galaxy_notify.redis_inspect.streams import read_streams
 
-    with app.open() as place:
+    with app.open() as deployment:
         rows = [
-            (report, parked_length(place.client, place.keys(report.shard)))
-            for report in read_streams(place)
+            (report, parked_length(deployment.client, deployment.keys(report.shard)))
+            for report in read_streams(deployment)
         ]
     if not as_json:
         shown = (row for report, parked in rows for row in group_rows(report, parked))
@@ -133,7 +133,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
             try:
                 await gateway.run(printer)
             finally:
-                signals.call_off()
+                signals.disarm()
         if printer.broken is not None:
             raise printer.broken
 
@@ -163,16 +163,16 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     shown = printable(group)
     if not is_carried(group):
         raise click.UsageError(f"not the name of a group: {shown}")
-    with app.open() as place:
-        streams = [report for report in read_streams(place) if group in report.groups]
+    with app.open() as deployment:
+        streams = [report for report in read_streams(deployment) if group in report.groups]
         reports = [report.groups[group] for report in streams]
         if not force:
-            readers = read_readers(place, ((report.key, group) for report in streams))
+            readers = read_readers(deployment, ((report.key, group) for report in streams))
             unread = any(map(least_lag, reports))
             _refuse_one_in_use(shown, whose_use(readers.values(), unread=unread))
         if reports:
             confirm(_question(shown, reports), yes=yes)
-        dropped = stream.drop_group(place.client, place.all_keys, group)
+        dropped = stream.drop_group(deployment.client, deployment.all_keys, group)
     if as_json:
         echo_json({"group": group, "shards": dropped})
     elif dropped:

@@ -14,7 +14,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.joining import Joining, join_as
 from galaxy_notify.process.naming import process_id
-from galaxy_notify.process.supervisor import Pulse, environ_supervisor
+from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.scripts import load_all
@@ -40,7 +40,7 @@ class Intake:
         self._log = get_logger("intake", reader=self._reader_id)
         self._stop = asyncio.Event()
         self._supervisor = environ_supervisor()
-        self._pulse = Pulse(self._supervisor)
+        self._pulse = ProgressWatchdog(self._supervisor)
         self._signals = EndSignals(
             lambda name: self._asked_to_stop(name),
             lambda name: self._log.warning("intake leaves at once", signal=name),
@@ -59,7 +59,7 @@ class Intake:
                 await self._work()
         finally:
             self._telemetry.shutdown()
-            self._signals.call_off()
+            self._signals.disarm()
         self._log.info("intake stopped")
 
     def _asked_to_stop(self, name: str) -> None:

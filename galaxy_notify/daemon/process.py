@@ -13,21 +13,19 @@ from functools import partial
 from galaxy_notify import __version__
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.daemon.reload import reloadable, restart_needed
-from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.joining import Joining, join_as
 from galaxy_notify.process.naming import process_id
-from galaxy_notify.process.supervisor import Pulse, environ_supervisor
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import LONGEST_MS, LONGEST_MS_OF_SEVERAL, Turns
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.scripts import load_all
-from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.worker_process import own_process
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -58,7 +56,7 @@ class Daemon:
         self._revive = revive
         self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
-        self._pulse = Pulse(self._supervisor)
+        self._pulse = ProgressWatchdog(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
         self._signals = EndSignals(
@@ -66,6 +64,7 @@ class Daemon:
             lambda name: self._log.warning("daemon leaves at once", signal=name),
             reload=self._reload_settings,
         )
+        self._publisher: PublisherState | None = None
         self._shards: list[Shard] = []
         self._client = open_async(
             settings, connections=_connections(settings), name=f"galaxy-notify-{self.worker_id}"
@@ -88,7 +87,7 @@ class Daemon:
             with suppress(*REDIS_ERRORS):
                 await self._client.aclose()
             self._telemetry.shutdown()
-            self._signals.call_off()
+            self._signals.disarm()
         self._log.info("daemon stopped")
 
     def stop(self) -> None:
@@ -101,21 +100,18 @@ class Daemon:
         return await joining.run(self._stop)
 
     async def _work(self) -> None:
-        layout = Layout(self._settings.redis.prefix, self._policy.deployment)
-        shared = Shared(
-            client=self._client,
+        key_space = KeySpace(self._settings.redis.prefix, self._policy.shared)
+        publisher = self._publisher = PublisherState(
             settings=self._settings,
             policy=self._policy,
             telemetry=self._telemetry,
-            gate=Gate(),
-            turns=_turns(self._settings),
             about=_about(),
             progressed=self._pulse.progressed,
         )
-        self._shards = [Shard(shared, keys) for keys in layout.all_keys]
+        self._shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in self._shards]
         intake = self._intake()
-        status = StatusLine(shared, self._shards, self._supervisor, self._revive)
+        status = StatusLine(publisher, self._shards, self._supervisor, self._revive)
         telling = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
         self._log.info("daemon working", channels=list(self._settings.worker.channels))
@@ -169,8 +165,8 @@ class Daemon:
             configure_logs(self._settings.log.level, self._settings.log.format)
             encoder = self._policy.encoder
             self._policy = Policy.from_settings(self._settings, self.worker_id, encoder)
-            for shard in self._shards:
-                shard.reload(self._settings, self._policy)
+            if self._publisher is not None:
+                self._publisher.reload(self._settings, self._policy)
             self._log.info("settings reloaded", restart_needed_for=needed)
         self._supervisor.ready()
 
@@ -178,11 +174,6 @@ class Daemon:
 def _connections(settings: Settings) -> int:
     """Return how many calls can be in flight: slots, a listener and a janitor for each shard."""
     return settings.worker.shards * (settings.worker.slots + 2) + 2
-
-
-def _turns(settings: Settings) -> Turns:
-    several = settings.redis.cluster or settings.redis.sentinels
-    return Turns(LONGEST_MS_OF_SEVERAL if several else LONGEST_MS)
 
 
 def _about() -> dict[str, str]:

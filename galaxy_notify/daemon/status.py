@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
-from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.process.supervisor import Supervisor
+from galaxy_notify.publishing.state import PublisherState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_client.nodes import at_shard, refresh_primary
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_inspect.gauges import ShardGauge, read_gauges
 from galaxy_notify.telemetry import Backlog, Snapshot
 
@@ -20,22 +21,22 @@ _TROUBLED_S: Final = 1.0
 
 
 class StatusLine:
-    """Looks at all shards now and then and tells what it saw."""
+    """Looks at all shards now and then and reports what it saw."""
 
     def __init__(
         self,
-        shared: Shared,
+        publisher: PublisherState,
         shards: Sequence[Shard],
         supervisor: Supervisor,
         revive: Callable[[], object] | None,
     ) -> None:
         self._revive = revive
-        self._shared = shared
+        self._publisher = publisher
         self._shards = shards
         self._supervisor = supervisor
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell every ten seconds, until stopped."""
+        """Report every ten seconds, until stopped."""
         stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
             await self.run_once()
@@ -48,14 +49,13 @@ class StatusLine:
         gauges: dict[int, ShardGauge] = {}
         unread: set[str] = set()
         for shard in self._shards:
-            outage = shard.worker.outage
-            if not outage.redis_is_away:
+            if not shard.state.health.redis_is_away:
                 try:
-                    gauges[shard.keys.shard] = await self._read(shard)
+                    gauges[shard.state.keys.shard] = await self._read(shard)
                 except RedisFault as error:
                     unread.add(f"redis: {error.fault.code}")
         # What cannot be read now is not shown: an old number would pass for a true one.
-        self._shared.telemetry.observe(_snapshot(gauges))
+        self._publisher.telemetry.observe(_snapshot(gauges))
         troubles = self._troubles() | unread | self._standstills(gauges)
         counts = [_line(gauges)] if len(gauges) == len(self._shards) else []
         self._supervisor.status("; ".join([*sorted(troubles), *counts]))
@@ -63,17 +63,16 @@ class StatusLine:
             await self._try_to_revive()
 
     async def _read(self, shard: Shard) -> ShardGauge:
-        client = at_shard(self._shared.client, shard.keys.tag)
         try:
-            return await read_gauges(client, shard.keys, self._shared.settings.worker.channels)
+            return await read_gauges(shard.client, shard.state.keys, shard.state.channels)
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
-                await refresh_primary(client)
+                await refresh_primary(shard.client)
             raise
 
     def _standstills(self, gauges: dict[int, ShardGauge]) -> set[str]:
         """Say what lets nothing be published though Redis answers."""
-        gateway = self._shared.settings.gateway
+        gateway = self._publisher.settings.gateway
         limit = 2 * gateway.max_len if gateway.trim == "acknowledged" else inf
         holds = {
             f"stream of shard {shard} is full: its groups must read"
@@ -88,10 +87,10 @@ class StatusLine:
         }
 
     def _redis_is_away(self) -> bool:
-        return any(shard.worker.outage.redis_is_away for shard in self._shards)
+        return any(shard.state.health.redis_is_away for shard in self._shards)
 
     def _troubles(self) -> set[str]:
-        return {shard.worker.outage.reason for shard in self._shards} - {""}
+        return {shard.state.health.reason for shard in self._shards} - {""}
 
     async def _try_to_revive(self) -> None:
         if self._revive is None:

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.fsck.pages import PAGE, is_foreign
 from galaxy_notify.model.route import FORMAT
-from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
+from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
 
@@ -68,16 +68,16 @@ class Balance(NamedTuple):
 
 def read_notifications(keys: Keys, names: Sequence[str]) -> Flow[list[SeenNotification]]:
     """Read what a page of notifications counts, and the states of their routes; no record."""
-    commands: list[Read] = []
+    commands: list[Command] = []
     for name in names:
         key = keys.notification(name)
-        commands += [Read(["HLEN", key]), Read(["PTTL", key]), Read(["HGET", key, "open"])]
+        commands += [Command(["HLEN", key]), Command(["PTTL", key]), Command(["HGET", key, "open"])]
     replies = iter((yield commands))
     found = []
     for name, (size, ttl, counted) in zip(names, zip(*[replies] * 3, strict=True), strict=True):
         foreign = is_foreign(size) or is_foreign(counted) or size > _MOST_FIELDS
         stored = None if foreign else counted
-        found.append(SeenNotification(name, stored, sound(ttl), foreign=foreign))
+        found.append(SeenNotification(name, stored, unwrap(ttl), foreign=foreign))
     yield from _read_states(keys, [one for one in found if not (one.foreign or one.vanished)])
     return found
 
@@ -89,16 +89,18 @@ def recount_notifications(
     answers: list[str] = []
     for chunk in _chunks(items):
         (reply,) = yield [recount(keys, chunk, keep_ms, fix=fix)]
-        answers += words(sound(reply))
+        answers += words(unwrap(reply))
     return answers
 
 
-def recount(keys: Keys, items: Iterable[SeenNotification], keep_ms: int, *, fix: bool) -> Call:
+def recount(
+    keys: Keys, items: Iterable[SeenNotification], keep_ms: int, *, fix: bool
+) -> ScriptCall:
     """Compare notifications with what was read and, if *fix*, count and keep them rightly."""
     args: list[Argument] = [keys.tag, "1" if fix else "", keep_ms]
     for item in items:
         args += (item.name, item.open or "", item.needing, "1" if item.ttl_ms >= 0 else "")
-    return Call(script("recount"), [keys.never], args)
+    return ScriptCall(script("recount"), [keys.never], args)
 
 
 def balance_totals(
@@ -106,7 +108,7 @@ def balance_totals(
 ) -> Flow[Balance]:
     """Compare what was accepted with what became of it; mend the *difference* that was read."""
     (reply,) = yield [balance(keys, channels, difference)]
-    return _balanced(sound(reply))
+    return _balanced(unwrap(reply))
 
 
 @reader
@@ -115,14 +117,14 @@ def _balanced(reply: Sequence[Any]) -> Balance:
     return Balance(words([word])[0], int(by))
 
 
-def balance(keys: Keys, channels: Sequence[str], difference: int | None) -> Call:
+def balance(keys: Keys, channels: Sequence[str], difference: int | None) -> ScriptCall:
     """Add up the totals of a shard and, where a difference is given, mend that one."""
     read: Argument = "" if difference is None else difference
-    return Call(script("balance"), [keys.totals, keys.never], [keys.tag, read, *channels])
+    return ScriptCall(script("balance"), [keys.totals, keys.never], [keys.tag, read, *channels])
 
 
 def _read_states(keys: Keys, seen: Sequence[SeenNotification]) -> Flow[None]:
-    names = yield [Read(["HKEYS", keys.notification(one.name)]) for one in seen]
+    names = yield [Command(["HKEYS", keys.notification(one.name)]) for one in seen]
     wanted: list[tuple[SeenNotification, list[bytes]]] = []
     for one, fields in zip(seen, names, strict=True):
         if is_foreign(fields):
@@ -130,9 +132,9 @@ def _read_states(keys: Keys, seen: Sequence[SeenNotification]) -> Flow[None]:
             continue
         routes = [name for name in fields if b":" in name]
         wanted += [(one, routes[at : at + PAGE]) for at in range(0, len(routes), PAGE)]
-    replies = yield [Read(["HMGET", keys.notification(one.name), *some]) for one, some in wanted]
+    replies = yield [Command(["HMGET", keys.notification(one.name), *some]) for one, some in wanted]
     for (one, routes), states in zip(wanted, replies, strict=True):
-        pairs: Any = zip(routes, sound(states), strict=True)
+        pairs: Any = zip(routes, unwrap(states), strict=True)
         one.states |= {route: state for route, state in pairs if state is not None}
 
 

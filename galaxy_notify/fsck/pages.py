@@ -12,9 +12,9 @@ from typing import Any, Final
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
-from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Call, Read, script
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 
 #: Members that one call may name.
@@ -70,7 +70,7 @@ def read_survey(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[Su
     """Look at the next page of an index."""
     (reply,) = yield [survey(keys, index, channel, cursor.at)]
     with as_fault("survey"):
-        at, found = _surveyed(sound(reply))
+        at, found = _surveyed(unwrap(reply))
     cursor.move(at)
     return found
 
@@ -81,10 +81,10 @@ def _surveyed(reply: Sequence[Any]) -> tuple[bytes, Surveyed]:
     return at, Surveyed(int(members), [*odd, *_unreadable(bodies)])
 
 
-def survey(keys: Keys, index: str, channel: str, at: bytes | str) -> Call:
+def survey(keys: Keys, index: str, channel: str, at: bytes | str) -> ScriptCall:
     """Name the members of a page of an index that may stand wrongly."""
     args = [keys.tag, "", index, channel, at, _COUNT, HELD_BACK_MS]
-    return Call(script("survey"), [keys.never], args)
+    return ScriptCall(script("survey"), [keys.never], args)
 
 
 def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
@@ -95,7 +95,7 @@ def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
     at = "" if cursor.begun and cursor.at == b"0" else cursor.at
     (reply,) = yield [census(keys, at, cursor.left)]
     with as_fault("census"):
-        at, left, found = _counted(sound(reply))
+        at, left, found = _counted(unwrap(reply))
     cursor.move(at or b"0", left)
     return found
 
@@ -106,28 +106,31 @@ def _counted(reply: Sequence[Any]) -> tuple[bytes, Sequence[bytes], Counted]:
     return at, left, Counted(ids, int(routes), odd, channels)
 
 
-def census(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> Call:
+def census(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> ScriptCall:
     """Name the notifications of a page, or those *left* of one, that may count wrongly."""
     prefix = keys.notification("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
-    return Call(script("census"), [keys.never], [keys.tag, at, pattern, _COUNT, *left])
+    return ScriptCall(script("census"), [keys.never], [keys.tag, at, pattern, _COUNT, *left])
 
 
 def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
     """Return the keys that hold something else than they should."""
     probes = [
-        Read(["HLEN", keys.totals]),
-        Read(["HLEN", keys.meta]),
-        Read(["ZCARD", keys.workers]),
-        Read(["SISMEMBER", keys.paused, ""]),
-        Read(["XLEN", keys.orphans]),
-        Read(["XLEN", keys.parked]),
-        Read(["XLEN", keys.stream]),
+        Command(["HLEN", keys.totals]),
+        Command(["HLEN", keys.meta]),
+        Command(["ZCARD", keys.workers]),
+        Command(["SISMEMBER", keys.paused, ""]),
+        Command(["XLEN", keys.orphans]),
+        Command(["XLEN", keys.parked]),
+        Command(["XLEN", keys.stream]),
     ]
     for channel in channels:
         names = (keys.schedule(channel), keys.leases(channel), keys.dead(channel))
-        probes += [Read(["ZCARD", name]) for name in names]
-        probes += [Read(["HLEN", keys.abandoned(channel)]), Read(["LLEN", keys.wake(channel)])]
+        probes += [Command(["ZCARD", name]) for name in names]
+        probes += [
+            Command(["HLEN", keys.abandoned(channel)]),
+            Command(["LLEN", keys.wake(channel)]),
+        ]
     replies = yield probes
     foreign = zip(probes, map(is_foreign, replies), strict=True)
     return [probe.command[1] for probe, is_one in foreign if is_one]
@@ -135,8 +138,8 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
 
 def read_guard(keys: Keys) -> Flow[bool]:
     """Tell whether the key is there that nobody of ours creates."""
-    (reply,) = yield [Read(["PTTL", keys.never])]
-    return int(sound(reply)) != _ABSENT
+    (reply,) = yield [Command(["PTTL", keys.never])]
+    return int(unwrap(reply)) != _ABSENT
 
 
 def is_foreign(reply: Any) -> bool:

@@ -12,8 +12,8 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.fsck.pages import is_foreign
 from galaxy_notify.model.ids import Member, split_member
 from galaxy_notify.model.route import Route, decode_route
-from galaxy_notify.redis_client.flows import Flow, sound
-from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
+from galaxy_notify.redis_client.flows import Flow, unwrap
+from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
 
@@ -93,18 +93,18 @@ def read_routes(keys: Keys, channel: str, members: Sequence[bytes]) -> Flow[list
     """Read all about at most a page of members."""
     stored = _notifications(keys, members)
     scores, leases, counts, died, *known, time = yield [
-        Read(["ZMSCORE", keys.schedule(channel), *members]),
-        Read(["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"]),
-        Read(["HMGET", keys.abandoned(channel), *members]),
-        Read(["ZMSCORE", keys.dead(channel), *members]),
+        Command(["ZMSCORE", keys.schedule(channel), *members]),
+        Command(["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"]),
+        Command(["HMGET", keys.abandoned(channel), *members]),
+        Command(["ZMSCORE", keys.dead(channel), *members]),
         *stored.commands,
-        Read(["TIME"]),  # last: a claim or a release before it cannot seem to lie too far ahead
+        Command(["TIME"]),  # last: a claim or a release before it cannot seem to lie too far ahead
     ]
     states = stored.read(known)
-    seconds, micros = sound(time)
+    seconds, micros = unwrap(time)
     now_ms = int(seconds) * 1000 + int(micros) // 1000
-    tokens = {score: token for token, score in sound(leases)}
-    rows = zip(members, sound(scores), sound(counts), sound(died), strict=True)
+    tokens = {score: token for token, score in unwrap(leases)}
+    rows = zip(members, unwrap(scores), unwrap(counts), unwrap(died), strict=True)
     return [
         SeenRoute(member, channel, score, tokens.get(score), count, when, *states[member], now_ms)
         for member, score, count, when in rows
@@ -118,11 +118,11 @@ def mend_routes(
     answers: list[str] = []
     for at in range(0, len(items), _MENDED_AT_ONCE):
         (reply,) = yield [mend(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)]
-        answers += words(sound(reply))
+        answers += words(unwrap(reply))
     return answers
 
 
-def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) -> Call:
+def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) -> ScriptCall:
     """Compare routes with what was read and, if *fix*, put them where they belong."""
     args: list[Argument] = [keys.tag, "", "1" if fix else ""]
     for seen, wanted in items:
@@ -130,13 +130,13 @@ def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) ->
         args += (_number(seen.died), "1" if seen.record else "", seen.state)
         args += (wanted.state, wanted.target, _number(wanted.score))
         args += ("1" if wanted.keep_count else "", wanted.reason)
-    return Call(script("mend"), [keys.totals, keys.orphans, keys.never], args)
+    return ScriptCall(script("mend"), [keys.totals, keys.orphans, keys.never], args)
 
 
 class _Stored(NamedTuple):
     """The readings of notifications, and how their replies belong to members."""
 
-    commands: list[Read]
+    commands: list[Command]
     members: dict[bytes, list[bytes]]
 
     def read(self, replies: Sequence[Any]) -> dict[bytes, tuple[bool, bytes]]:
@@ -156,12 +156,12 @@ def _notifications(keys: Keys, members: Iterable[bytes]) -> _Stored:
     named: dict[bytes, list[bytes]] = {}
     for member in members:
         named.setdefault(member.partition(b"/")[0], []).append(member)
-    commands: list[Read] = []
+    commands: list[Command] = []
     for name, routes in named.items():
         key = keys.notification("").encode() + name
-        commands.append(Read(["HEXISTS", key, "record"]))
+        commands.append(Command(["HEXISTS", key, "record"]))
         names = [route.partition(b"/")[2] for route in routes]
-        commands.append(Read(["HMGET", key, *names]))
+        commands.append(Command(["HMGET", key, *names]))
     return _Stored(commands, named)
 
 

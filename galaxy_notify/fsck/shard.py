@@ -28,8 +28,8 @@ from galaxy_notify.fsck.routes import SeenRoute, mend_routes, read_routes
 from galaxy_notify.fsck.rules import Verdict, judge
 from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
 from galaxy_notify.redis_client.flows import Flow
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 Page = Callable[[], Flow[None]]
 
@@ -48,15 +48,15 @@ class ShardCheck:
     def __init__(
         self,
         keys: Keys,
-        deployment: Deployment,
+        shared: SharedSettings,
         mending: Mending,
         told: Callable[[Fault], None],
         looked: Looked | None = None,
     ) -> None:
         self.looked = looked or Looked()
-        self._keys, self._deployment, self._mending = keys, deployment, mending
+        self._keys, self._deployment, self._mending = keys, shared, mending
         self._tell = told
-        self._channels = list(deployment.channels)
+        self._channels = list(shared.channels)
         self._broken: set[str] = set()
         self._told: set[tuple[str, str]] = set()
         self._left = False

@@ -19,9 +19,9 @@ from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_inspect.stream import GroupReport
-from galaxy_notify.redis_state.deployment import STATE_FORMAT
+from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
 from galaxy_notify.redis_state.group import GroupMember
-from galaxy_notify.redis_state.group_place import GroupPlace
+from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
@@ -59,7 +59,7 @@ class GatewayConsumer(NotCopied):
         self.consumer = checked_name("consumer", consumer)
         self._settings = settings
         self._options = options or ConsumerOptions()
-        self._place: GroupPlace | None = None
+        self._place: ConsumerConnection | None = None
         self._stop = StopFlag()
         self._is_closed = False
         self._runner: HandlerRunner | None = None
@@ -164,7 +164,7 @@ class GatewayConsumer(NotCopied):
         await together(self._stop, *(reader.run() for reader in readers))
         self._log.info("consumer stopped")
 
-    async def _opened(self, log: OutageLog, stagger: Stagger) -> GroupPlace:
+    async def _opened(self, log: OutageLog, stagger: Stagger) -> ConsumerConnection:
         """Connect as soon as there is a deployment to read."""
         retry = RetryUntilStopped(self._stop, log, stagger, _wait_unless_refused)
         is_logged = False
@@ -178,12 +178,14 @@ class GatewayConsumer(NotCopied):
             if await self._stop.wait(1.0):
                 raise Stopped
 
-    async def _open(self) -> GroupPlace | None:
-        place = await GroupPlace.open(self._settings, f"galaxy-notify/{galaxy_notify.__version__}")
-        if place is not None and place.deployment.format != STATE_FORMAT:
+    async def _open(self) -> ConsumerConnection | None:
+        place = await ConsumerConnection.open(
+            self._settings, f"galaxy-notify/{galaxy_notify.__version__}"
+        )
+        if place is not None and place.shared.format != STATE_FORMAT:
             await place.close()
             raise ConfigurationError(
-                f"this deployment has state format {place.deployment.format}, this version reads"
+                f"this deployment has state format {place.shared.format}, this version reads"
                 f" {STATE_FORMAT}: run the version that wrote it"
             )
         self._place = place

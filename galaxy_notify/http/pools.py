@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from galaxy_notify.http.responses import redis_faults, unavailable
-from galaxy_notify.redis_state.place import Place, open_place
+from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
@@ -25,17 +25,17 @@ class _Connection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._opening = threading.Lock()
-        self._place: Place | None = None
+        self._deployment: Deployment | None = None
 
-    def opened(self) -> Place:
+    def opened(self) -> Deployment:
         with self._opening:
-            if self._place is None:
-                self._place = open_place(self._settings, join=True)
-            return self._place
+            if self._deployment is None:
+                self._deployment = connect(self._settings, join=True)
+            return self._deployment
 
     def close(self) -> None:
-        if self._place is not None:
-            self._place.close()
+        if self._deployment is not None:
+            self._deployment.close()
 
 
 class BlockingPool:
@@ -49,7 +49,7 @@ class BlockingPool:
         self._most = in_hand
         self._in_hand = 0
 
-    async def run(self, work: Callable[[Place], T]) -> T:
+    async def run(self, work: Callable[[Deployment], T]) -> T:
         """Run *work* on the deployment; raise a `Problem` where Redis, or we, cannot."""
         if self._in_hand >= self._most:
             raise unavailable(f"{self._most} {self.name} are in hand", "busy")
@@ -66,7 +66,7 @@ class BlockingPool:
         """Begin nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, work: Callable[[Place], T]) -> T:
+    def _work(self, work: Callable[[Deployment], T]) -> T:
         return work(self._connection.opened())
 
     def _done(self, task: asyncio.Future[T]) -> None:

@@ -21,7 +21,7 @@ from galaxy_notify.http.responses import Problem
 from galaxy_notify.http.sockets import HEAD_BYTES, BoundedProtocol, check_host, listen, listen_error
 from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.process.joining import Joining
-from galaxy_notify.process.supervisor import Pulse, Supervisor, environ_supervisor
+from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.http import Token
@@ -80,7 +80,7 @@ class ApiServer:
             await asyncio.wait({joining})
             await self._state.close()
             self._state.telemetry.shutdown()
-            self._signals.call_off()
+            self._signals.disarm()
         if not joining.cancelled():
             joining.result()
         self._log.info("http stopped")
@@ -95,7 +95,7 @@ class ApiServer:
 
     async def _agree(self) -> None:
         try:
-            await self._state.pools.probes.run(lambda place: place.deployment)
+            await self._state.pools.probes.run(lambda deployment: deployment.shared)
         except Problem as problem:
             cause = problem.__cause__
             if isinstance(cause, (RedisFault, ConfigurationError)):
@@ -148,7 +148,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
         super().__init__(config)
         self._supervisor = supervisor
-        self.pulse = Pulse(supervisor)
+        self.pulse = ProgressWatchdog(supervisor)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -27,15 +27,11 @@ from galaxy_notify.intake.rules.collapse import supersede
 from galaxy_notify.intake.rules.recipients import Recipient, recipients_of
 from galaxy_notify.intake.rules.rulings import Ruling, apply_rules
 from galaxy_notify.intake.unknown import Unknown, in_doubt, with_missing_rights
-from galaxy_notify.redis_client.flows import Flow, Send, sound_or
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state.accept_calls import (
-    AcceptCall,
-    AcceptCalls,
-    NewNotification,
-    Outcome,
-)
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.model.notification import NewNotification
+from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
+from galaxy_notify.redis_client.scripts import Command
+from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
@@ -57,31 +53,63 @@ class Accepted(NamedTuple):
 
 
 def accept_flow(
-    layout: Layout, plans: Iterable[Plan | Receipt], *, preferences_exist: bool
+    key_space: KeySpace, plans: Iterable[Plan | Receipt], *, preferences_exist: bool
 ) -> Flow[Accepted]:
     """Accept plans; a receipt among them stays what it is.
 
     *plans* may be an iterator: each is made when its turn comes. *preferences_exist* is what
     earlier flows have learned. Raises `RedisFault` where rules could not be looked at.
     """
-    work = _Accepting(layout, preferences_exist)
+    work = _Accepting(key_space, preferences_exist)
     receipts = yield from work.run(plans)
-    if not any(isinstance(one, Unknown) for one in receipts):
+    if all([isinstance(one, Receipt) for one in receipts]):
         return Accepted(receipts, work.preferences_exist)
-    receipts = yield from with_missing_rights(layout, receipts)
+    receipts = yield from with_missing_rights(key_space, receipts)
     return Accepted(receipts, work.preferences_exist, in_doubt(receipts))
 
 
 class _Accepting:
     """One run of the flow: what it learns about preferences holds for what follows in it."""
 
-    def __init__(self, layout: Layout, preferences_exist: bool) -> None:
-        self._layout = layout
+    __slots__ = ("_key_space", "preferences_exist")
+
+    def __init__(self, key_space: KeySpace, preferences_exist: bool) -> None:
+        self._key_space = key_space
         self.preferences_exist = preferences_exist
 
     def run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
+        items, outcomes = yield from self._send_unruled(plans)
+        left = {
+            place: Part(item, 1)
+            for place, item in enumerate(items)
+            if isinstance(item, Plan)
+            and (place not in outcomes or outcomes[place].word == "consult")
+        }
+        if left:
+            self._learn(outcomes.values())
+            ruled = yield from self._accept_ruled([*left.values()])
+            outcomes |= zip(left, ruled, strict=True)
+        receipts: list[Receipt | Unknown] = []
+        for place, item in enumerate(items):
+            if isinstance(item, Plan):
+                whole = outcomes[place]
+                if item.part_count > 1 and whole.word in _THERE:
+                    whole = yield from self._with_later_parts(item, whole)
+                receipts.append(_receipt(item, whole))
+            else:
+                receipts.append(item)
+        return receipts
+
+    def _send_unruled(
+        self, plans: Iterable[Plan | Receipt]
+    ) -> Flow[tuple[list[Plan | Receipt], dict[int, Outcome]]]:
+        """Send the first part of each plan that needs no rules, while the next ones are made.
+
+        Returns all items, and by their places the outcomes of what was sent.
+        """
         items: list[Plan | Receipt] = []
-        filling, sent = AcceptCalls(self._layout, ruled=False), list[AcceptCall]()
+        filling = AcceptCalls(self._key_space, ruled=False)
+        sent: list[AcceptCall] = []
         for place, item in enumerate(plans):
             items.append(item)
             if isinstance(item, Plan) and not self._needs_rules(item):
@@ -89,59 +117,32 @@ class _Accepting:
                 if full is not None:
                     sent.append(full)
                     yield Send(full.call)
-        first = yield from _answered(sent, filling.rest())
-        self._learn(first.values())
-        ruled = [
-            place
-            for place, item in enumerate(items)
-            if isinstance(item, Plan) and (place not in first or first[place].word == "consult")
-        ]
-        parts = [Part(item, 1) for item in map(items.__getitem__, ruled) if isinstance(item, Plan)]
-        first |= zip(ruled, (yield from self._accept_ruled(parts)), strict=True)
-        receipts: list[Receipt | Unknown] = []
-        for place, item in enumerate(items):
-            if isinstance(item, Plan):
-                receipts.append((yield from self._complete(item, first[place])))
-            else:
-                receipts.append(item)
-        return receipts
+        return items, (yield from _answered(sent, filling.rest()))
 
     def _needs_rules(self, plan: Plan) -> bool:
         """Tell whether rules have to be looked at first, as far as that is known yet."""
-        deployment = self._layout.deployment
-        return self.preferences_exist or deployment.has_cooldowns or plan.collapses
+        shared = self._key_space.shared
+        return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
     def _learn(self, outcomes: Iterable[Outcome]) -> bool:
         """Note whether Redis asked for the preferences: somebody has set one."""
-        asked = any(outcome.word == "consult" for outcome in outcomes)
-        self.preferences_exist = self.preferences_exist or asked
-        return asked
+        if "consult" not in [outcome.word for outcome in outcomes]:
+            return False
+        self.preferences_exist = True
+        return True
 
-    def _complete(self, plan: Plan, first: Outcome) -> Flow[Receipt | Unknown]:
-        """Accept what follows a first part that is there; return what became of the whole."""
-        if first.word in _MISSING:
-            return Unknown(first.detail, refused=first.word == "fault")
-        if first.word == "conflict":
-            error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
-            return refused(error, plan.notification_id)
-        routes, skipped = first.routes, first.skipped
-        if plan.part_count > 1:
-            later = islice(plan.parts, 1, None)
-            while some := list(islice(later, _PARTS_PER_ROUND)):
-                for outcome in (yield from self._accept_later(some, first.detail == "cancelled")):
+    def _with_later_parts(self, plan: Plan, first: Outcome) -> Flow[Outcome]:
+        """Accept what follows a first part that is there; return the outcome of the whole."""
+        whole, later = first, islice(plan.parts, 1, None)
+        while some := list(islice(later, _PARTS_PER_ROUND)):
+            for outcome in (yield from self._accept_later(some, first.detail == "cancelled")):
+                if outcome.word in _MISSING:
                     # The parts before it are there: of the whole something was written.
-                    if outcome.word in _MISSING:
-                        return Unknown(outcome.detail)
-                    routes, skipped = routes + outcome.routes, skipped + outcome.skipped
-        # An id made for this very accept cannot be there already but by our own earlier sending.
-        is_duplicate = first.word == "duplicate" and plan.may_repeat
-        return Receipt(
-            plan.notification_id,
-            "duplicate" if is_duplicate else "accepted",
-            routes,
-            plan.part_count,
-            skipped=skipped,
-        )
+                    return outcome._replace(word="unknown")
+                whole = whole._replace(
+                    routes=whole.routes + outcome.routes, skipped=whole.skipped + outcome.skipped
+                )
+        return whole
 
     def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[Outcome]]:
         # What is born cancelled nobody is notified of, whatever the rules say.
@@ -164,7 +165,7 @@ class _Accepting:
         there = yield from self._known(parts)
         new = [part for part, is_there in zip(parts, there, strict=True) if not is_there]
         ruled = self.preferences_exist
-        made = iter((yield from apply_rules(self._layout, new, preferences_exist=ruled)))
+        made = iter((yield from apply_rules(self._key_space, new, preferences_exist=ruled)))
         rulings = [None if is_there else next(made) for is_there in there]
         items = [
             part.with_groups(ruling.groups) if ruling else part.as_requested()
@@ -174,7 +175,7 @@ class _Accepting:
         if self._learn(outcomes):
             # Somebody has set a preference for the first time: from now on they are looked at.
             return (yield from self._accept_round(parts))
-        yield from supersede(self._layout, _superseding(parts, rulings, outcomes))
+        yield from supersede(self._key_space, _superseding(parts, rulings, outcomes))
         return outcomes
 
     def _known(self, parts: Sequence[Part]) -> Flow[list[bool]]:
@@ -182,13 +183,14 @@ class _Accepting:
         asked = [part for part in parts if part.plan.may_be_there]
         if not asked:
             return [False] * len(parts)
-        keys = (self._layout.keys_for(part.name).notification(part.name) for part in asked)
-        replies = iter((yield [Read(["HEXISTS", key, "open"]) for key in keys]))
-        return [part.plan.may_be_there and bool(sound_or(next(replies), 0)) for part in parts]
+        keys = (self._key_space.keys_for(part.name).notification(part.name) for part in asked)
+        replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
+        return [part.plan.may_be_there and bool(unwrap_or(next(replies), 0)) for part in parts]
 
     def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[Outcome]]:
         """Send parts in one round trip; return the outcome of each, in order."""
-        filling, sent = AcceptCalls(self._layout, ruled=ruled), list[AcceptCall]()
+        filling = AcceptCalls(self._key_space, ruled=ruled)
+        sent: list[AcceptCall] = []
         for place, item in enumerate(items):
             full = filling.add(place, item)
             if full is not None:
@@ -198,6 +200,24 @@ class _Accepting:
         return [outcomes[place] for place in range(len(outcomes))]
 
 
+def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
+    word = outcome.word
+    if word in _MISSING:
+        return Unknown(outcome.detail, refused=word == "fault")
+    if word == "conflict":
+        error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
+        return refused(error, plan.notification_id)
+    # An id made for this very accept cannot be there already but by our own earlier sending.
+    is_duplicate = word == "duplicate" and plan.may_repeat
+    return Receipt(
+        plan.notification_id,
+        "duplicate" if is_duplicate else "accepted",
+        outcome.routes,
+        plan.part_count,
+        skipped=outcome.skipped,
+    )
+
+
 def _answered(sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]) -> Flow[dict[int, Outcome]]:
     """Send the rest and end the round trip; return the outcomes by their places."""
     if not rest:
@@ -205,7 +225,7 @@ def _answered(sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]) -> Flow[di
     replies = yield [one.call for one in rest]
     outcomes: dict[int, Outcome] = {}
     for one, reply in zip((*sent, *rest), replies, strict=True):
-        outcomes |= zip(one.places, one.outcomes(reply), strict=True)
+        outcomes |= one.outcomes(reply)
     return outcomes
 
 

@@ -16,43 +16,43 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import PUBLISHABLE, RESCHEDULED, Route, Status, bounded
 from galaxy_notify.model.stored import readable_record, readable_route
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
-from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 _TRIES: Final = 3
 
 
-def cancel_flow(layout: Layout, target: Target, actor: str) -> Flow[Cancelled]:
+def cancel_flow(key_space: KeySpace, target: Target, actor: str) -> Flow[Cancelled]:
     """Take a notification back, or one route of it; naming a part takes back that part alone.
 
     The first part is marked first, so that parts which arrive later are born cancelled. Raises
     `Unavailable`.
     """
-    found = yield from _look(layout, target)
+    found = yield from _look(key_space, target)
     if not found.exists:
         return Cancelled(0, 0, unknown=True)
-    job = _Cancel(layout, found, bounded(actor))
+    job = _Cancel(key_space, found, bounded(actor))
     yield from job.run()
     return Cancelled(job.done, job.too_late, unknown=not job.met)
 
 
 def reschedule_flow(
-    layout: Layout, target: Target, due_ms: int, now_ms: int, actor: str
+    key_space: KeySpace, target: Target, due_ms: int, now_ms: int, actor: str
 ) -> Flow[Rescheduled]:
     """Have a notification, or one route of it, due at another time; in the past means now.
 
     Naming a part moves that part alone. Raises `InvalidIntent` and `Unavailable`.
     """
-    check_due(due_ms, now_ms=now_ms, past_due_ms=layout.deployment.past_due_ms)
-    found = yield from _look(layout, target)
+    check_due(due_ms, now_ms=now_ms, past_due_ms=key_space.shared.past_due_ms)
+    found = yield from _look(key_space, target)
     if not found.exists:
         return Rescheduled(0, 0, unknown=True)
-    job = _Reschedule(layout, found, bounded(actor), due_ms=due_ms)
+    job = _Reschedule(key_space, found, bounded(actor), due_ms=due_ms)
     yield from job.run()
     return Rescheduled(job.done, job.too_late, unknown=not job.met)
 
@@ -82,16 +82,16 @@ class _Found:
         return self.record.parts if self.record and is_first else 1
 
 
-def _look(layout: Layout, target: Target) -> Flow[_Found]:
+def _look(key_space: KeySpace, target: Target) -> Flow[_Found]:
     """Read what was named; raise `RedisFault`."""
-    return _Found(target, (yield from _fields(layout, target.notification_id)))
+    return _Found(target, (yield from _fields(key_space, target.notification_id)))
 
 
 @dataclass
 class _Change(ABC):
     """One change of every route that waits; it counts what became of them."""
 
-    layout: Layout
+    key_space: KeySpace
     found: _Found
     actor: str
     done: int = 0
@@ -103,7 +103,7 @@ class _Change(ABC):
     word: ClassVar[str]
 
     @abstractmethod
-    def call(self, part: str, changes: Sequence[RouteChange]) -> Call:
+    def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
         """Return the call that makes the changes."""
 
     @abstractmethod
@@ -130,8 +130,8 @@ class _Change(ABC):
 
     def _run(self) -> Flow[None]:
         yield from self._part(self.found.name)
-        for later in self.layout.later_parts(self.found.name, self.found.parts):
-            counts = yield [Read(command) for command in later.counting()]
+        for later in self.key_space.later_parts(self.found.name, self.found.parts):
+            counts = yield [Command(command) for command in later.counting()]
             if any(_read(count, int) for count in counts):
                 for part in later.names:
                     yield from self._part(part)
@@ -140,7 +140,7 @@ class _Change(ABC):
         """Change what can be changed; read again what moved meanwhile, three times at most."""
         counted: set[str] = set()
         for _ in range(_TRIES):
-            fields = yield from _fields(self.layout, part)
+            fields = yield from _fields(self.key_space, part)
             changes = list(self._changes(fields, counted))
             if not changes and not self.insists:
                 return
@@ -193,10 +193,10 @@ class _Cancel(_Change):
     def insists(self) -> bool:
         return self.found.is_all or super().insists
 
-    def call(self, part: str, changes: Sequence[RouteChange]) -> Call:
-        keys, record = self.layout.keys_for(part), self.found.record
+    def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
+        keys, record = self.key_space.keys_for(part), self.found.record
         keyed, kind = bool(record and record.idempotency_key), record.type if record else ""
-        keep_ms = self.layout.deployment.keep_ms(keyed=keyed, kind=kind)
+        keep_ms = self.key_space.shared.keep_ms(keyed=keyed, kind=kind)
         return calls.cancel(keys, part, changes, keep_ms=keep_ms, mark=self.found.is_all)
 
     def after(self, route: Route) -> bytes:
@@ -212,8 +212,8 @@ class _Reschedule(_Change):
     word = "moved"
     due_ms: int = 0
 
-    def call(self, part: str, changes: Sequence[RouteChange]) -> Call:
-        keys = self.layout.keys_for(part)
+    def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
+        keys = self.key_space.keys_for(part)
         due_ms, mark = self.due_ms, self.found.is_all
         return calls.reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
 
@@ -233,9 +233,9 @@ class _Reschedule(_Change):
         return waits and last == RESCHEDULED and route.due_at_ms == asked_ms
 
 
-def _fields(layout: Layout, notification_id: str) -> Flow[dict[bytes, bytes]]:
-    key = layout.keys_for(notification_id).notification(notification_id)
-    (reply,) = yield [Read(["HGETALL", key])]
+def _fields(key_space: KeySpace, notification_id: str) -> Flow[dict[bytes, bytes]]:
+    key = key_space.keys_for(notification_id).notification(notification_id)
+    (reply,) = yield [Command(["HGETALL", key])]
     return _read(reply, _fields_of)
 
 
@@ -259,4 +259,4 @@ def _words_for(changes: Sequence[RouteChange], reply: Any) -> Sequence[str]:
 def _read(reply: Any, read: Callable[[Any], T]) -> T:
     """Read a reply; raise `RedisFault` where Redis could not serve, or it cannot be read."""
     with as_fault("Redis"):
-        return read(sound(reply))
+        return read(unwrap(reply))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.change import cancel_flow, reschedule_flow
-from galaxy_notify.intake.plan import IntentLike, Plan, now_ms, plans_of, request_of
+from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
@@ -18,12 +18,13 @@ from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -42,9 +43,11 @@ class Notifier(NotCopied):
     `AlreadyClosed` after `close`.
     """
 
-    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, adopt: bool = False, environment: Environment = REAL
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
-        self._client = SyncClient(settings, adopt=adopt)
+        self._client = SyncClient(settings, adopt=adopt, environment=environment)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -67,12 +70,12 @@ class Notifier(NotCopied):
         accepted once, whichever of the calls got through.
         """
         self._client.check_open()
-        request = request_of(intent, notification_id)
+        request = request_of(intent, notification_id, self._client.now_ms())
         if isinstance(request, Receipt):
             return request
         try:
-            layout = self._client.layout()
-            (receipt,) = self._accept(layout, [request.plan(layout.deployment)])
+            key_space = self._client.key_space()
+            (receipt,) = self._accept(key_space, [request.plan(key_space.shared)])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -90,8 +93,10 @@ class Notifier(NotCopied):
         source = Source(intents)
         while chunk := source.chunk():
             try:
-                layout = self._client.layout()
-                receipts += self._accept(layout, plans_of(chunk, layout.deployment))
+                key_space = self._client.key_space()
+                receipts += self._accept(
+                    key_space, plans_of(chunk, key_space.shared, self._client.now_ms())
+                )
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -112,7 +117,7 @@ class Notifier(NotCopied):
         target = target_of(notification_id, route, producers)
         if target is None:
             return Cancelled(0, 0, unknown=True)
-        return self._change(target, lambda layout: cancel_flow(layout, target, actor))
+        return self._change(target, lambda key_space: cancel_flow(key_space, target, actor))
 
     def reschedule(
         self,
@@ -131,9 +136,9 @@ class Notifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        at_ms = now_ms()
+        at_ms = self._client.now_ms()
         return self._change(
-            target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
+            target, lambda key_space: reschedule_flow(key_space, target, due_ms, at_ms, actor)
         )
 
     @property
@@ -145,17 +150,19 @@ class Notifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         self._client.close()
 
-    def _accept(self, layout: Layout, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+    def _accept(
+        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
+    ) -> list[Receipt | Unknown]:
         known = self._client.preferences_exist
-        done = self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
+        done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.is_in_doubt:
             self._client.refresh_primary()
         return done.receipts
 
-    def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+    def _change(self, target: Target, flow: Callable[[KeySpace], Flow[T]]) -> T:
         try:
-            return self._client.run_flow(flow(self._client.layout()))
+            return self._client.run_flow(flow(self._client.key_space()))
         except RedisFault as error:
             raise failed_call(error, notification_id=target.notification_id) from error
 
@@ -163,12 +170,19 @@ class Notifier(NotCopied):
 class AsyncNotifier(NotCopied):
     """`Notifier` for asyncio: the same promises, with await."""
 
-    def __init__(self, settings: Settings, *, adopt: bool = False, once: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool = False,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
         """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
 
         *once* leaves short faults to the caller, who tries again.
         """
-        self._client = AsyncClient(settings, adopt=adopt, once=once)
+        self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
 
     @classmethod
@@ -186,14 +200,14 @@ class AsyncNotifier(NotCopied):
         """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
         self._client.check_open()
         await self._client.turn()
-        run = self._planner.run_for
-        request = await run(intent, lambda: request_of(intent, notification_id))
+        run, at_ms = self._planner.run_for, self._client.now_ms()
+        request = await run(intent, lambda: request_of(intent, notification_id, at_ms))
         if isinstance(request, Receipt):
             return request
         try:
-            agreed = (await self._client.layout()).deployment
+            agreed = (await self._client.key_space()).shared
             planned = await run(request.intent, lambda: request.plan(agreed))
-            (receipt,) = await self._accept(await self._client.layout(), [planned])
+            (receipt,) = await self._accept(await self._client.key_space(), [planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -208,9 +222,10 @@ class AsyncNotifier(NotCopied):
         while chunk := source.chunk():
             try:
                 await self._client.turn()
-                layout = await self._client.layout()
-                planned = await self._planner.plans_of(chunk, layout.deployment)
-                receipts += await self._accept(layout, planned)
+                key_space = await self._client.key_space()
+                at_ms = self._client.now_ms()
+                planned = await self._planner.plans_of(chunk, key_space.shared, at_ms)
+                receipts += await self._accept(key_space, planned)
             except RedisFault as error:
                 raise interrupted(receipts, chunk, source, error) from error
         return source.checked(all_known(receipts, self._client.server, source))
@@ -228,7 +243,7 @@ class AsyncNotifier(NotCopied):
         target = target_of(notification_id, route, producers)
         if target is None:
             return Cancelled(0, 0, unknown=True)
-        return await self._change(target, lambda layout: cancel_flow(layout, target, actor))
+        return await self._change(target, lambda key_space: cancel_flow(key_space, target, actor))
 
     async def reschedule(
         self,
@@ -244,9 +259,9 @@ class AsyncNotifier(NotCopied):
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
             return Rescheduled(0, 0, unknown=True)
-        at_ms = now_ms()
+        at_ms = self._client.now_ms()
         return await self._change(
-            target, lambda layout: reschedule_flow(layout, target, due_ms, at_ms, actor)
+            target, lambda key_space: reschedule_flow(key_space, target, due_ms, at_ms, actor)
         )
 
     @property
@@ -259,18 +274,18 @@ class AsyncNotifier(NotCopied):
         await self._client.close()
 
     async def _accept(
-        self, layout: Layout, planned: Iterable[Plan | Receipt]
+        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
     ) -> list[Receipt | Unknown]:
         known = self._client.preferences_exist
-        done = await self._client.run_flow(accept_flow(layout, planned, preferences_exist=known))
+        done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.is_in_doubt:
             await self._client.refresh_primary()
         return done.receipts
 
-    async def _change(self, target: Target, flow: Callable[[Layout], Flow[T]]) -> T:
+    async def _change(self, target: Target, flow: Callable[[KeySpace], Flow[T]]) -> T:
         await self._client.turn()
         try:
-            return await self._client.run_flow(flow(await self._client.layout()))
+            return await self._client.run_flow(flow(await self._client.key_space()))
         except RedisFault as error:
             raise failed_call(error, notification_id=target.notification_id) from error

@@ -22,10 +22,15 @@ from galaxy_notify.model.intent import (
     pack_content,
     routes_of,
 )
-from galaxy_notify.model.notification import DIGEST_BYTES, encode_record, payload_bytes
+from galaxy_notify.model.notification import (
+    DIGEST_BYTES,
+    Group,
+    NewNotification,
+    encode_record,
+    payload_bytes,
+)
 from galaxy_notify.model.route import initial_state
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.telemetry.tracing import current_traceparent
 
 #: An intent, as an object or as its fields; in a list also the receipt of one already refused.
@@ -52,7 +57,7 @@ class Plan(NamedTuple):
     digest: bytes
     created_at_ms: int
     traceparent: str
-    deployment: Deployment
+    shared: SharedSettings
     may_repeat: bool
     part_count: int = 1
     is_resent: bool = False
@@ -90,7 +95,7 @@ class Part(NamedTuple):
         plan = self.plan
         if plan.part_count == 1:
             return plan.routes
-        size = plan.deployment.max_routes
+        size = plan.shared.max_routes
         return plan.routes[(self.number - 1) * size : self.number * size]
 
     def as_requested(self, *, cancelled: bool = False) -> NewNotification:
@@ -119,7 +124,7 @@ class Part(NamedTuple):
             intent.trace_id or "",
             plan.traceparent,
         )
-        keep_ms = plan.deployment.keep_ms(keyed=key is not None, kind=intent.type)
+        keep_ms = plan.shared.keep_ms(keyed=key is not None, kind=intent.type)
         return NewNotification(self.name, record, keep_ms, groups)
 
 
@@ -127,33 +132,28 @@ class Request(NamedTuple):
     """One validated intent, and the id under which a repeat of the call finds it.
 
     *given_id* is what the caller named it by; *name* is None where its idempotency key names it.
+    *at_ms* is when it was handed in.
     """
 
     intent: Intent
     name: str | None
     given_id: str | None
+    at_ms: int
 
     @property
     def repeat_id(self) -> str:
         """Return the id under which a repeat finds the notification."""
         return self.name or id_for_key(self.intent.producer, self.intent.idempotency_key or "")
 
-    def plan(self, deployment: Deployment) -> Plan | Receipt:
+    def plan(self, shared: SharedSettings) -> Plan | Receipt:
         """Return the plan, or the receipt that says why there is none."""
-        found = _plan_or_refusal(
-            self.intent, deployment, now_ms(), current_traceparent(), self.name
-        )
+        found = _plan_or_refusal(self.intent, shared, self.at_ms, current_traceparent(), self.name)
         if self.given_id is not None and isinstance(found, Plan):
             return found._replace(may_repeat=True)
         return found
 
 
-def now_ms() -> int:
-    """Return the time of this machine, in epoch ms."""
-    return time.time_ns() // 1_000_000
-
-
-def request_of(intent: IntentLike, given_id: str | None) -> Request | Receipt:
+def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
     """Validate an intent and name it, or refuse it; nothing is sent before it has its name."""
     if given_id is not None and not is_first_part(given_id):
         message = "must be an id that an accept gave"
@@ -161,47 +161,49 @@ def request_of(intent: IntentLike, given_id: str | None) -> Request | Receipt:
     read = _intent_or_refusal(intent)
     if isinstance(read, Receipt):
         return read
-    name = given_id or (None if read.idempotency_key else random_id(now_ms()))
-    return Request(read, name, given_id)
+    name = given_id or (None if read.idempotency_key else random_id(at_ms))
+    return Request(read, name, given_id, at_ms)
 
 
-def plans_of(intents: Iterable[Item], deployment: Deployment) -> Iterator[Plan | Receipt]:
+def plans_of(
+    intents: Iterable[Item], shared: SharedSettings, at_ms: int
+) -> Iterator[Plan | Receipt]:
     """Validate all intents now; plan them one by one, each when it is asked for.
 
     Reading what a program handed in runs its code, which may take long or raise anything: that
     is over before the first call is sent. To plan what was read runs only our own.
     """
     read = [_intent_or_refusal(intent) for intent in intents]
-    at_ms, traceparent = now_ms(), current_traceparent()
+    traceparent = current_traceparent()
     return (
-        one if isinstance(one, Receipt) else _plan_or_refusal(one, deployment, at_ms, traceparent)
+        one if isinstance(one, Receipt) else _plan_or_refusal(one, shared, at_ms, traceparent)
         for one in read
     )
 
 
 def is_recent(notification_id: str) -> bool:
     """Tell whether an accept without a key may have made this id within the last month."""
-    age_ms = now_ms() - int(notification_id[:12], 16)
+    age_ms = time.time_ns() // 1_000_000 - int(notification_id[:12], 16)
     return -_CLOCKS_APART_MS <= age_ms <= _MONTH_MS
 
 
 def plan(
     intent: Intent,
-    deployment: Deployment,
+    shared: SharedSettings,
     at_ms: int,
     traceparent: str,
     notification_id: str | None = None,
 ) -> Plan:
     """Check an intent against the deployment and name it; raise `InvalidIntent`."""
-    past_due_ms = deployment.past_due_ms
-    check_intent(intent, channels=deployment.channels, now_ms=at_ms, past_due_ms=past_due_ms)
+    past_due_ms = shared.past_due_ms
+    check_intent(intent, channels=shared.channels, now_ms=at_ms, past_due_ms=past_due_ms)
     key = intent.idempotency_key
     named = id_for_key(intent.producer, key) if key is not None else notification_id
     name, content = named or random_id(at_ms), pack_content(intent)
     routes = routes_of(intent)
-    part_count = -(-len(routes) // deployment.max_routes)
+    part_count = -(-len(routes) // shared.max_routes)
     # Whatever is too large is refused before it is sorted and digested.
-    _check_size(intent, name, content, part_count, deployment)
+    _check_size(intent, name, content, part_count, shared)
     return Plan(
         intent,
         name,
@@ -210,7 +212,7 @@ def plan(
         sha256(canonical_content(intent, routes, content)).digest()[:DIGEST_BYTES],
         at_ms,
         intent.traceparent or traceparent,
-        deployment,
+        shared,
         key is not None,
         part_count,
     )
@@ -227,23 +229,23 @@ def _intent_or_refusal(intent: Item) -> Intent | Receipt:
 
 def _plan_or_refusal(
     intent: Intent,
-    deployment: Deployment,
+    shared: SharedSettings,
     at_ms: int,
     traceparent: str,
     notification_id: str | None = None,
 ) -> Plan | Receipt:
     try:
-        return plan(intent, deployment, at_ms, traceparent, notification_id)
+        return plan(intent, shared, at_ms, traceparent, notification_id)
     except InvalidIntent as error:
         return refused(error)
 
 
 def _check_size(
-    intent: Intent, name: str, content: bytes, part_count: int, deployment: Deployment
+    intent: Intent, name: str, content: bytes, part_count: int, shared: SharedSettings
 ) -> None:
-    limit = deployment.max_payload_bytes
+    limit = shared.max_payload_bytes
     if part_count > MOST_PARTS:
-        asked = f"{part_count:,} parts of {deployment.max_routes} routes"
+        asked = f"{part_count:,} parts of {shared.max_routes} routes"
         raise InvalidIntent("recipients", f"{asked}, the limit is {MOST_PARTS:,}", "too_large")
     if len(content) + _MOST_BESIDE <= limit:
         return

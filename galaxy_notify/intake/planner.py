@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from galaxy_notify.intake.plan import Item, Plan, plans_of
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.intent import Intent
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 T = TypeVar("T")
 
@@ -30,12 +30,12 @@ class Planner:
         )
 
     async def plans_of(
-        self, intents: Sequence[Item], deployment: Deployment
+        self, intents: Sequence[Item], shared: SharedSettings, at_ms: int
     ) -> Iterable[Plan | Receipt]:
         """Validate and plan intents; each is planned when it is asked for where all are light."""
         if not is_heavy(intents):
-            return plans_of(intents, deployment)
-        return await self.run(lambda: [*plans_of(intents, deployment)])
+            return plans_of(intents, shared, at_ms)
+        return await self.run(lambda: [*plans_of(intents, shared, at_ms)])
 
     async def run_for(self, intent: Item, work: Callable[[], T]) -> T:
         """Return what *work* returns, done in a thread where the intent is heavy."""

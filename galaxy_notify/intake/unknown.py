@@ -11,9 +11,9 @@ from galaxy_notify.intake.source import Source
 from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow
-from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _LONGEST_REASON: Final = 1000
 
@@ -38,12 +38,12 @@ class Unknown(NamedTuple):
 
 
 def with_missing_rights(
-    layout: Layout, receipts: Sequence[Receipt | Unknown]
+    key_space: KeySpace, receipts: Sequence[Receipt | Unknown]
 ) -> Flow[list[Receipt | Unknown]]:
     """Return the receipts; a reason that is a missing right names it, and what would allow it."""
     if not any(_lacks_a_right(one) for one in receipts):
         return list(receipts)
-    missing = yield from missing_rights(layout.keys(0), Role.PRODUCER)
+    missing = yield from missing_rights(key_space.keys(0), Role.PRODUCER)
     return [
         one._replace(reason=f"{one.reason}: {missing}")
         if missing and isinstance(one, Unknown) and _lacks_a_right(one)

@@ -8,9 +8,10 @@ and the event's payload share is put into the payload when it is needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -196,3 +197,28 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
     if not known:
         raise Corrupt("record: unknown format or fields")
     return Notification(notification_id, *fields)
+
+
+class Group(NamedTuple):
+    """Routes of a notification that begin with the same state, and why a rule *skipped* them."""
+
+    state: bytes
+    routes: Sequence[str]
+    skipped: str = ""
+
+
+class NewNotification(NamedTuple):
+    """A notification, or a part of it, ready to be accepted.
+
+    *keep_ms* is how long it is kept where none of its routes waits.
+    """
+
+    notification_id: str
+    record: bytes
+    keep_ms: int
+    groups: Sequence[Group]
+
+    @property
+    def routes(self) -> list[str]:
+        """Return the ids of all its routes."""
+        return [route for group in self.groups for route in group.routes]

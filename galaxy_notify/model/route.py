@@ -122,11 +122,9 @@ class Route(NamedTuple):
         return next((line for line in reversed(self.history) if line.failure_class), None)
 
     def published(self, worker: str) -> bytes:
-        """Return what follows the due time in the state of a route whose event is in the stream."""
-        if self.history:
-            line = Transition("published", worker=worker, attempt=self.attempts + 1)
-            return self._next(Status.PUBLISHED, line)[_HEADER:]
-        return _published_at_once(self.generation, self.attempts, self.max_attempts, worker)
+        """Return the state of a route whose event is in the stream; settle appends its id."""
+        line = Transition("published", worker=worker, attempt=self.attempts + 1)
+        return self._next(Status.PUBLISHED, line)
 
     def failed(self, worker: str, failure: Failure) -> bytes:
         """Return the state to store when this attempt failed and another follows."""
@@ -186,10 +184,9 @@ def bounded(message: str) -> str:
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
 
 
-@lru_cache(maxsize=256)
-def _published_at_once(generation: int, attempts: int, max_attempts: int, worker: str) -> bytes:
-    line = Transition("published", worker=worker, attempt=attempts + 1)
-    return _pack_body(generation, attempts, max_attempts, (line,))
+def body_of(state: bytes) -> bytes:
+    """Return what follows the two times in a stored state."""
+    return state[_HEADER:]
 
 
 @lru_cache(maxsize=256)

@@ -16,8 +16,8 @@ from galaxy_notify.operations.dead_letter import DeadLetter
 from galaxy_notify.operations.dead_moves import Action, Mover, Purge, Replay, Run
 from galaxy_notify.operations.outcome import Outcome
 from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Span
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Position, Span
+from galaxy_notify.redis_state.deployment import Deployment
 
 _CHUNK: Final = 64
 _FOR_EVER: Final = 10**13
@@ -59,20 +59,24 @@ class DeadLetters:
     What is returned as an iterator is read as it goes, a few at a time, the oldest first.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._index = DeadLetterIndex(place)
-        self._place = place
+    def __init__(self, deployment: Deployment) -> None:
+        self._index = DeadLetterIndex(deployment)
+        self._deployment = deployment
 
     def now_ms(self) -> int:
         """Return the server's time, by which dead letters die."""
-        return server_now(self._place)
+        return server_now(self._deployment)
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
         """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""
+        return wanted.of(self.every(wanted))
+
+    def every(self, wanted: DeadFilter, after: Position | None = None) -> Iterator[DeadLetter]:
+        """Return those of the filter's channels and times, behind a position where one is given."""
         channels = self._channels(wanted)
         until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
-        rows = self._index.rows(channels, Span(wanted.since_ms or 0, until))
-        return wanted.of(DeadLetter(row) for row in rows)
+        rows = self._index.rows(channels, Span(wanted.since_ms or 0, until), after)
+        return (DeadLetter(row) for row in rows)
 
     def find(self, ids: Iterable[str]) -> Iterator[Found]:
         """Yield the dead letter of each id; a notification's id stands for all of its own."""
@@ -115,7 +119,7 @@ class DeadLetters:
 
     def _channels(self, wanted: DeadFilter) -> tuple[str, ...]:
         """Return the channels to look at; one that was taken away may still have dead letters."""
-        known = self._index.deployment.channels
+        known = self._index.shared.channels
         for name in wanted.channels:
             if name not in known and not self._index.newest_ms([name]):
                 shown = f'unknown channel "{printable(name)}" (known: {", ".join(known)})'

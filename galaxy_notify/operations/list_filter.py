@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_inspect.listing import Glance, Span
+from galaxy_notify.redis_inspect.listing import ListSummary, Span
 
 #: Stands for every status of a route that still needs its notification.
 OPEN: Final = "open"
@@ -54,14 +54,14 @@ class ListFilter:
             return None
         return [f"{channel}:{self.user}" for channel in channels]
 
-    def is_about(self, seen: Glance) -> bool:
+    def is_about(self, seen: ListSummary) -> bool:
         """Tell whether it is of a type and from a producer that is wanted."""
         record = seen.record
         return (not self.types or (record is not None and record.type in self.types)) and (
             not self.producers or (record is not None and record.producer in self.producers)
         )
 
-    def has_state(self, seen: Glance) -> bool:
+    def has_state(self, seen: ListSummary) -> bool:
         """Tell whether a route of a notification, or of a part, is wanted."""
         if self.user is None:
             if OPEN in self.states and seen.open:

@@ -14,15 +14,15 @@ from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
 from galaxy_notify.redis_inspect.listing import (
-    Glance,
     Listed,
+    ListSummary,
     Merge,
     Position,
     look,
     look_at_parts,
 )
-from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 MOST_ITEMS: Final = 100
 #: What one page looks at: notifications and parts, bytes of records, statuses of routes.
@@ -41,7 +41,7 @@ class Item:
     """One line of the list; its statuses are those of the user's routes, if a user was named."""
 
     listed: Listed
-    seen: Glance
+    seen: ListSummary
 
     @property
     def is_whole(self) -> bool:
@@ -111,14 +111,14 @@ class Page:
 
 
 def list_notifications(
-    place: Place, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+    deployment: Deployment, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
 ) -> Page:
     """Return a page of what was accepted, the newest first; see `list_flow`."""
-    return run_flow_sync(place.client, list_flow(place.layout, wanted, limit, cursor))
+    return run_flow_sync(deployment.client, list_flow(deployment.key_space, wanted, limit, cursor))
 
 
 def list_flow(
-    layout: Layout, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+    key_space: KeySpace, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
 ) -> Flow[Page]:
     """Read a page of what was accepted, the newest first, with what was cancelled since.
 
@@ -128,8 +128,8 @@ def list_flow(
     """
     if not 1 <= limit <= MOST_ITEMS:
         raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
-    after = None if cursor is None else read_cursor(cursor, layout.deployment.shards)
-    reading = _Reading(layout, wanted, limit, Merge(layout, wanted.span, after))
+    after = None if cursor is None else read_cursor(cursor, key_space.shared.shards)
+    reading = _Reading(key_space, wanted, limit, Merge(key_space, wanted.span, after))
     yield from reading.run()
     return reading.page()
 
@@ -138,7 +138,7 @@ def list_flow(
 class _Reading:
     """One page in the making."""
 
-    layout: Layout
+    key_space: KeySpace
     wanted: ListFilter
     limit: int
     merge: Merge
@@ -150,17 +150,17 @@ class _Reading:
 
     def run(self) -> Flow[None]:
         """Look at one after the other until the page is full, or enough was looked at."""
-        routes = self.wanted.routes(self.layout.deployment.channels)
+        routes = self.wanted.routes(self.key_space.shared.channels)
         while not self._has_enough():
             self.looked += yield from self.merge.fill()
             chunk = self.merge.pop(self._chunk)
             if not chunk and not self.merge.may_have_more:
                 return
-            seen = (yield from look(self.layout, chunk, routes)) if chunk else []
-            for place, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+            seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
+            for deployment, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
                 # The first is looked at whatever was read before it: a page gets on.
-                if place and self._has_enough():
-                    seen = seen[:place]
+                if deployment and self._has_enough():
+                    seen = seen[:deployment]
                     break
                 yield from self._add(listed, one, routes)
             self.merge.put_back(chunk[len(seen) :])
@@ -187,7 +187,7 @@ class _Reading:
             1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
         )
 
-    def _add(self, listed: Listed, seen: Glance, routes: list[str] | None) -> Flow[None]:
+    def _add(self, listed: Listed, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
         self.last = listed.position
         self.looked += 1
         self.bytes += seen.record_bytes
@@ -198,11 +198,13 @@ class _Reading:
         if self.wanted.has_state(whole):
             self.items.append(Item(listed, whole))
 
-    def _with_parts(self, listed: Listed, seen: Glance, routes: list[str] | None) -> Flow[Glance]:
+    def _with_parts(
+        self, listed: Listed, seen: ListSummary, routes: list[str] | None
+    ) -> Flow[ListSummary]:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
         names = list(_later_parts(listed, seen))
         while names and seen.statuses.total() < _MOST_ROUTES:
-            found = yield from look_at_parts(self.layout, names, routes)
+            found = yield from look_at_parts(self.key_space, names, routes)
             for name in names[:]:
                 if name in found and seen.statuses.total() < _MOST_ROUTES:
                     names.remove(name)
@@ -212,7 +214,7 @@ class _Reading:
         return seen
 
 
-def _later_parts(listed: Listed, seen: Glance) -> Iterator[str]:
+def _later_parts(listed: Listed, seen: ListSummary) -> Iterator[str]:
     parts = seen.record.parts if seen.record else 1
     for number in range(2, min(parts, _MOST_PARTS) + 1):
         yield part_id(listed.notification_id, number)

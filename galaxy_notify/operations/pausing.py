@@ -7,25 +7,27 @@ from typing import Any
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
 
 
-def pause(place: Place, channel: str) -> bool:
+def pause(deployment: Deployment, channel: str) -> bool:
     """Stop claiming a channel; return whether that changed anything. Raises `RedisFault`."""
-    return "paused" in _on_all(place, channel, calls.pause)
+    return "paused" in _on_all(deployment, channel, calls.pause)
 
 
-def resume(place: Place, channel: str) -> bool:
+def resume(deployment: Deployment, channel: str) -> bool:
     """Claim a channel again; return whether that changed anything. Raises `RedisFault`."""
-    return "resumed" in _on_all(place, channel, calls.resume)
+    return "resumed" in _on_all(deployment, channel, calls.resume)
 
 
-def _on_all(place: Place, channel: str, call: Callable[[Keys, str], Call]) -> list[str]:
+def _on_all(
+    deployment: Deployment, channel: str, call: Callable[[Keys, str], ScriptCall]
+) -> list[str]:
     replies: list[Any] = run_all_sync(
-        place.client, [call(keys, channel) for keys in place.all_keys]
+        deployment.client, [call(keys, channel) for keys in deployment.all_keys]
     )
     for reply in replies:
         if isinstance(reply, RedisFault):

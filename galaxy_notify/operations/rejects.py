@@ -19,8 +19,8 @@ from galaxy_notify.redis_inspect.rejects import (
     rejects_between,
     replay_rejects,
 )
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.place import Place
 
 _CHUNK: Final = 100
 _REASONS: Final = {
@@ -42,17 +42,17 @@ class RejectFilter:
 class Rejects:
     """The rejects of one intent stream; every method that reads raises `RedisFault`."""
 
-    def __init__(self, place: Place, keys: IntentKeys) -> None:
-        self._place = place
+    def __init__(self, deployment: Deployment, keys: IntentKeys) -> None:
+        self._deployment = deployment
         self._keys = keys
 
     def now_ms(self) -> int:
         """Return the server's time, by which entries of a stream are named."""
-        return server_now(self._place)
+        return server_now(self._deployment)
 
     def matching(self, wanted: RejectFilter) -> Iterator[RejectRow]:
         """Yield the rejects of a filter that are there now, the oldest first."""
-        newest = newest_reject(self._place, self._keys)
+        newest = newest_reject(self._deployment, self._keys)
         if newest is None:
             return
         # What is replayed and rejected once more has a later id: it is not met again.
@@ -60,7 +60,7 @@ class Rejects:
         last = newest
         if wanted.until_ms is not None and wanted.until_ms < int(newest.partition("-")[0]):
             last = str(wanted.until_ms)
-        rows = rejects_between(self._place, self._keys, first, last)
+        rows = rejects_between(self._deployment, self._keys, first, last)
         yield from islice(
             (row for row in rows if not wanted.codes or row.text("code") in wanted.codes),
             wanted.limit,
@@ -68,7 +68,7 @@ class Rejects:
 
     def find(self, ids: Sequence[str]) -> list[RejectRow | None]:
         """Return the rejects of these ids, None for each that is none."""
-        return find_rejects(self._place, self._keys, ids)
+        return find_rejects(self._deployment, self._keys, ids)
 
     def replay(self, ids: Iterable[str]) -> Outcome:
         """Hand the intents in again; each moves once, however often it is asked."""
@@ -81,13 +81,13 @@ class Rejects:
     def _move(
         self,
         ids: Iterable[str],
-        move: Callable[[Place, IntentKeys, Sequence[str]], list[str | RedisFault]],
+        move: Callable[[Deployment, IntentKeys, Sequence[str]], list[str | RedisFault]],
     ) -> Outcome:
         outcome, rest = Outcome(), iter(ids)
         try:
             while chunk := list(islice(rest, _CHUNK)):
                 outcome.matched += len(chunk)
-                _count(outcome, move(self._place, self._keys, chunk))
+                _count(outcome, move(self._deployment, self._keys, chunk))
         except RedisFault as error:
             if not outcome.matched:
                 raise

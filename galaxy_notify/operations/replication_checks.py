@@ -27,9 +27,9 @@ def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]
     yield Finding("ok", "role", "this is the primary")
     if seen.info is None:
         return
-    sound = [one for one in seen.replicas if _is_sound(one)]
-    yield from _replicas(seen.replicas, len(sound))
-    yield from _needed(len(sound), seen.config, durability)
+    healthy = [one for one in seen.replicas if _is_sound(one)]
+    yield from _replicas(seen.replicas, len(healthy))
+    yield from _needed(len(healthy), seen.config, durability)
     if durability == "aof":
         yield from _disk(seen)
 
@@ -79,16 +79,16 @@ def _is_sound(replica: Told) -> bool:
     return replica.get("state") == "online" and lag.isdigit() and int(lag) < _LAG_S
 
 
-def _replicas(replicas: Sequence[Told], sound: int) -> Iterator[Finding]:
+def _replicas(replicas: Sequence[Told], healthy: int) -> Iterator[Finding]:
     if not replicas:
         means = "the data is as safe as this server's disk, and it is away as long as its host is"
         yield Finding("ok", "replicas", "it has no replica", means)
         return
     worst = max(int(one.get("lag", "0")) if one.get("lag", "").isdigit() else 0 for one in replicas)
-    what = f"{sound} of {len(replicas)} replicas follow, the last heard of {worst} s ago"
+    what = f"{healthy} of {len(replicas)} replicas follow, the last heard of {worst} s ago"
     states = sorted({one.get("state", "?") for one in replicas} - {"online"})
     what += f" ({', '.join(states)})" * bool(states)
-    if sound == len(replicas):
+    if healthy == len(replicas):
         yield Finding("ok", "replicas", what)
         return
     yield Finding(
@@ -101,14 +101,14 @@ def _replicas(replicas: Sequence[Told], sound: int) -> Iterator[Finding]:
     )
 
 
-def _needed(sound: int, config: Told, durability: str) -> Iterator[Finding]:
+def _needed(healthy: int, config: Told, durability: str) -> Iterator[Finding]:
     kind, _, number = durability.partition(":")
     wanted = int(number) if kind == "replicas" and number.isdigit() else 0
-    if wanted > sound:
+    if wanted > healthy:
         yield Finding(
             "error",
             "durability",
-            f"redis.durability is {durability}, but {sound} replicas follow",
+            f"redis.durability is {durability}, but {healthy} replicas follow",
             "accepting and publishing wait for replicas that are not there",
             "bring the replicas back, or lower redis.durability",
             AVAILABILITY,
@@ -116,23 +116,23 @@ def _needed(sound: int, config: Told, durability: str) -> Iterator[Finding]:
     least = config.get("min-replicas-to-write", "")
     if not least.isdigit():
         return
-    if int(least) > sound:
+    if int(least) > healthy:
         yield Finding(
             "error",
             "durability",
-            f"min-replicas-to-write is {least}, but {sound} replicas follow",
+            f"min-replicas-to-write is {least}, but {healthy} replicas follow",
             "the server refuses all writes (NOREPLICAS): nothing is accepted or published",
             "bring the replicas back, or CONFIG SET min-replicas-to-write lower",
             AVAILABILITY,
         )
-    elif sound and max(wanted, int(least)) < sound:
+    elif healthy and max(wanted, int(least)) < healthy:
         yield Finding(
             "warning",
             "durability",
-            f"a write waits for {max(wanted, int(least))} of {sound} replicas",
+            f"a write waits for {max(wanted, int(least))} of {healthy} replicas",
             "a forced failover, or the loss of this host, may lose the last moments of what was"
             " accepted; what was published in them goes out once more",
-            f'redis.durability = "replicas:{sound}", or min-replicas-to-write {sound}',
+            f'redis.durability = "replicas:{healthy}", or min-replicas-to-write {healthy}',
             LOST,
         )
 

@@ -17,7 +17,7 @@ from galaxy_notify.redis_inspect.servers import (
     read_workers,
 )
 from galaxy_notify.redis_inspect.streams import StreamReport, read_streams
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,20 @@ class Status:
         }
 
 
-def read_status(place: Place) -> Status:
+def read_status(deployment: Deployment) -> Status:
     """Read the state of a deployment; raise `RedisFault`."""
-    now_ms = server_now(place)
-    totals = read_totals(place)
+    now_ms = server_now(deployment)
+    totals = read_totals(deployment)
     return Status(
         now_ms,
-        read_server_name(place),
-        place.deployment.shards,
-        read_backlogs(place, place.deployment.channels, now_ms),
+        read_server_name(deployment),
+        deployment.shared.shards,
+        read_backlogs(deployment, deployment.shared.channels, now_ms),
         {name: totals.get(name, 0) for name in TOTALS},
         {name.partition(":")[2]: totals.get(name, 0) for name in SKIPPED},
-        read_streams(place),
-        read_workers(place, now_ms),
-        read_server_state(place),
+        read_streams(deployment),
+        read_workers(deployment, now_ms),
+        read_server_state(deployment),
     )
 
 

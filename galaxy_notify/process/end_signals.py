@@ -51,9 +51,9 @@ class EndSignals:
         SIGNALS.hand_to(self._count)
         self._loop.call_soon(self._hear_all)
 
-    def call_off(self) -> None:
+    def disarm(self) -> None:
         """Leave the end to the process itself: it drained."""
-        SIGNALS.last_resort.call_off()
+        SIGNALS.last_resort.disarm()
         SIGNALS.take_back()
         signal.set_wakeup_fd(-1)
         self._loop.remove_reader(self._woken)

@@ -10,18 +10,19 @@ from typing import Final
 import redis.asyncio
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_notify.process.supervisor import Pulse, Supervisor
+from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor
 from galaxy_notify.redis_client.access import user_name
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.failed_calls import refuse_permanent
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import at_shard, node_of, refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
-from galaxy_notify.redis_state.deployment import Deployment, Layout
 from galaxy_notify.redis_state.joining import check_durability, join_deployment
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -39,7 +40,7 @@ class Joining:
         join: Callable[[], Awaitable[None]],
         telemetry: Telemetry,
         supervisor: Supervisor,
-        pulse: Pulse,
+        pulse: ProgressWatchdog,
         log: FilteringBoundLogger,
     ) -> None:
         """Prepare; *join* agrees with the deployment once, see `join_as`."""
@@ -72,14 +73,14 @@ class Joining:
 
 async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -> None:
     """Join the deployment, a daemon as its leader; raise `RedisFault`, `ConfigurationError`."""
-    own, mine = settings.redis, Deployment.from_settings(settings)
-    layout, user = Layout(own.prefix, mine), user_name(settings)
+    own, mine = settings.redis, SharedSettings.from_settings(settings)
+    key_space, user = KeySpace(own.prefix, mine), user_name(settings)
     try:
-        await check_rights(client, layout.keys(0), role, user)
-        await join_deployment(client, own.prefix, mine, lead=role is Role.DAEMON)
-        by_node = {node_of(at_shard(client, keys.tag)): keys for keys in layout.all_keys}
+        await check_rights(client, key_space.keys(0), role, user)
+        await run_flow(client, join_deployment(own.prefix, mine, lead=role is Role.DAEMON))
+        by_node = {node_of(at_shard(client, keys.tag)): keys for keys in key_space.all_keys}
         for keys in by_node.values():
-            await check_durability(client, keys, Confirm.of(own.durability))
+            await check_durability(client, keys, Confirmation.of(own.durability))
     except RedisFault as error:
         if error.fault.remedy is Remedy.RESOLVE:
             await refresh_primary(client)

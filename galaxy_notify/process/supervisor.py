@@ -55,7 +55,7 @@ class Supervisor:
             return
 
 
-class Pulse:
+class ProgressWatchdog:
     """Feeds the watchdog from the progress of the loops, never from a timer.
 
     It is fed while every shard has made progress lately, so one that hangs starves it.

@@ -1,9 +1,8 @@
-"""Decides what becomes of each member of one claim."""
+"""Decides what becomes of each member of one claim: pure, from what the claim answered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from galaxy_notify.errors import Corrupt, TransientEncodingError
 from galaxy_notify.model import ids
@@ -14,58 +13,80 @@ from galaxy_notify.model.route import (
     Failure,
     Route,
     Status,
+    body_of,
     decode_route,
     newer_format,
 )
-from galaxy_notify.publishing.policy import Policy
-from galaxy_notify.redis_state.calls import Claim, ClaimedMember, Correction
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.publishing.state import Policy
+from galaxy_notify.redis_state.leases import (
+    Bury,
+    Claim,
+    ClaimedMember,
+    Correction,
+    Drop,
+    EventKind,
+    Expire,
+    Outcome,
+    Publish,
+    Release,
+    Retry,
+)
 
-#: How long a record of a newer format rests before somebody looks at it again.
+#: How long a record of a newer format rests before it is looked at again.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
 NEWER_FORMAT: Final = "newer format"
+_NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
 
 
-@dataclass(slots=True)
-class Item:
-    """One member of a settlement: what was decided about it and what it was about."""
+class Decision(NamedTuple):
+    """What becomes of one member, and what it was decided about."""
 
-    member: bytes
-    outcome: str
+    outcome: Outcome
     notification: Notification | None = None
     route: Route | None = None
     failure: Failure | None = None
     detail: str = ""
 
+    @property
+    def member(self) -> bytes:
+        """Return the member that it was decided about."""
+        return self.outcome.member
+
 
 class Batch:
-    """The outcomes of one claim, member by member. It talks to nobody."""
+    """The decisions about one claim, member by member. It reads and writes nothing."""
 
     def __init__(self, policy: Policy, channel: str, claim: Claim) -> None:
-        self.settlement = Settlement()
         self.corrections: list[Correction] = []
-        self._published: list[Item] = []
-        self._others: list[Item] = []
+        self._published: list[Decision] = []
+        self._others: list[Decision] = []
         self._policy = policy
-        self._channel = channel
         self._claim = claim
         self._prefix = f"{channel}:".encode()
-        self._keep_plain_ms = policy.deployment.keep_ms(keyed=False)
-        self._keep_keyed_ms = policy.deployment.keep_ms(keyed=True)
         self._notifications: dict[bytes, Notification] = {}
+        # What the event before had: most events of a claim share it.
+        self._kind = _NO_KIND
+        self._notification_before: Notification | None = None
+        self._route_before: Route | None = None
+        self._published_body = b""
 
     @property
-    def items(self) -> list[Item]:
+    def decisions(self) -> list[Decision]:
         """Return what was decided, in the order in which settle answers."""
         return self._published + self._others
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing was decided yet that settle takes."""
+        return not (self._published or self._others)
 
     def add(self, claimed: ClaimedMember) -> None:
         """Decide about one member. Nothing of it stops its neighbours."""
         raw, state, verdict, abandoned = claimed
         notification_id, _, route_id = raw.partition(b"/")
-        usual = not verdict and state[:1] == FORMAT and route_id.startswith(self._prefix)
-        if not usual or abandoned >= self._policy.max_abandoned:
-            self._unusual(claimed)
+        regular = not verdict and state[:1] == FORMAT and route_id.startswith(self._prefix)
+        if not regular or abandoned >= self._policy.max_abandoned:
+            self._irregular(claimed)
             return
         try:
             route = decode_route(state)
@@ -83,21 +104,15 @@ class Batch:
             self._publish(raw, notification, route, route_id)
 
     def release(self, member: bytes, delay_ms: int = 0, detail: str = "") -> None:
-        """Give a member back untouched."""
-        self.settlement.release(member, delay_ms)
-        self._others.append(Item(member, "release", detail=detail))
-
-    def drop(self, member: bytes, reason: str) -> None:
-        """Take a member that can't be used off the schedule."""
-        self.settlement.drop(member, reason)
-        self._others.append(Item(member, "drop", detail=reason))
+        """Let a member be due again, untouched."""
+        self._others.append(Decision(Release(member, delay_ms), detail=detail))
 
     def retry_or_bury(
         self, member: bytes, notification: Notification, route: Route, failure: Failure
     ) -> None:
         """Spend an attempt: another follows, or the route is dead, or it would be too late."""
         attempt = route.attempts + 1
-        if attempt >= (route.max_attempts or self._policy.deployment.max_attempts):
+        if attempt >= (route.max_attempts or self._policy.shared.max_attempts):
             self._bury(member, notification, route, failure, attempt=True)
             return
         delay = self._policy.delay_ms(attempt)
@@ -105,26 +120,14 @@ class Batch:
         if expires is not None and self._claim.now_ms + delay >= expires:
             self.expire(member, notification, route)
             return
-        state = route.failed(self._policy.worker_id, failure)
-        self.settlement.retry(member, state, delay)
-        self._others.append(Item(member, "retry", notification, route, failure))
+        retry = Retry(member, route.failed(self._policy.worker_id, failure), delay)
+        self._others.append(Decision(retry, notification, route, failure))
 
     def expire(self, member: bytes, notification: Notification, route: Route) -> None:
         """End a route that can't be published in time any more."""
         state = route.expired(self._policy.worker_id)
-        self.settlement.expire(member, state, self._keep_ms(notification))
-        self._others.append(Item(member, "expire", notification, route))
-
-    def settle_again(self, item: Item, now_ms: int, refusal: Failure | None) -> None:
-        """Decide once more about a route that was not published: it came too late, or was refused.
-
-        A refusal of None means that the stream takes nothing at all: nobody pays for that.
-        """
-        self._claim = replace(self._claim, now_ms=now_ms)
-        if item.notification is None or item.route is None or refusal is None:
-            self.release(item.member)
-        else:
-            self.retry_or_bury(item.member, item.notification, item.route, refusal)
+        expire = Expire(member, state, self._policy.keep_ms(notification))
+        self._others.append(Decision(expire, notification, route))
 
     def _publish(
         self, raw: bytes, notification: Notification, route: Route, route_id: bytes
@@ -132,44 +135,54 @@ class Batch:
         try:
             payload = self._policy.encoder.encode(notification, route)
         except TransientEncodingError as error:
-            failure = Failure("payload_encoding_failed", _told(error) or type(error).__name__)
+            failure = Failure("payload_encoding_failed", _text_of(error) or type(error).__name__)
             self.retry_or_bury(raw, notification, route, failure)
             return
         except Corrupt as error:
             failure = Failure("record_corrupt", str(error))
-            self._bury(raw, notification, route, failure, attempt=False)
+            self._bury(raw, notification, route, failure)
             return
-        except Exception as error:  # an encoder is a stranger's code: only this route pays for it
-            failure = Failure("payload_encoding_failed", f"{type(error).__name__}: {_told(error)}")
-            self._bury(raw, notification, route, failure, attempt=False)
+        except Exception as error:  # an encoder is third-party code: only this route pays for it
+            text = f"{type(error).__name__}: {_text_of(error)}"
+            self._bury(raw, notification, route, Failure("payload_encoding_failed", text))
             return
-        limit = self._policy.deployment.max_payload_bytes
+        limit = self._policy.shared.max_payload_bytes
         if len(payload) > limit:
             text = f"the payload has {len(payload)} bytes, the limit is {limit}"
-            failure = Failure("payload_too_large", text)
-            self._bury(raw, notification, route, failure, attempt=False)
+            self._bury(raw, notification, route, Failure("payload_too_large", text))
             return
-        expires = _expires(notification, route)
-        kind = (
-            self._keep_ms(notification),
-            "" if expires is None else expires,
-            "1" if notification.routes == 1 else "",
+        kind, made = self._event_kind(notification, route), notification.notification_id
+        event = Publish(raw, route_id, made, route.due_at_ms, payload, kind)
+        self._published.append(Decision(event, notification, route))
+
+    def _event_kind(self, notification: Notification, route: Route) -> EventKind:
+        if notification is self._notification_before and route is self._route_before:
+            return self._kind
+        before, self._route_before = self._route_before, route
+        self._notification_before = notification
+        # The body depends on all of a route but its status and its times.
+        if before is None or route[3:] != before[3:]:
+            self._published_body = body_of(route.published(self._policy.worker_id))
+        fields = (
+            self._policy.keep_ms(notification),
+            _expires(notification, route),
+            notification.routes == 1,
             notification.type,
             notification.request_id,
             notification.trace_id,
             notification.traceparent,
             ids.event_suffix(route.generation),
-            route.published(self._policy.worker_id),
+            self._published_body,
         )
-        event = (notification.notification_id, route.due_at_ms, payload)
-        self.settlement.publish(raw, event, kind, route_id)
-        self._published.append(Item(raw, "publish", notification, route))
+        if fields != self._kind:
+            self._kind = EventKind(*fields)
+        return self._kind
 
-    def _unusual(self, claimed: ClaimedMember) -> None:
-        """Deal with all that is not simply to be published."""
+    def _irregular(self, claimed: ClaimedMember) -> None:
+        """Decide about all that is not simply to be published."""
         member = ids.split_member(claimed.member)
         if member is None:
-            self.drop(claimed.member, "malformed")
+            self._drop(claimed.member, "malformed")
         elif newer_format(claimed.state) or newer_format(self._record(member)):
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         elif claimed.abandoned >= self._policy.max_abandoned:
@@ -184,14 +197,14 @@ class Batch:
                 self._unreadable(claimed, error)
 
     def _misplaced(self, raw: bytes, route: Route) -> None:
-        """Deal with a member that does not belong here, or not yet."""
+        """Decide about a member that does not belong here, or not yet."""
         member = ids.split_member(raw)
         if member is None:
-            self.drop(raw, "malformed")
+            self._drop(raw, "malformed")
         elif route.status is Status.DEAD_LETTER:
             self.corrections.append(Correction(raw, f"dead:{member.channel}", route.at_ms))
         elif route.status not in PUBLISHABLE:
-            self.drop(raw, "final")
+            self._drop(raw, "final")
         else:
             target = f"schedule:{member.channel}"
             self.corrections.append(Correction(raw, target, route.due_at_ms))
@@ -205,11 +218,11 @@ class Batch:
 
     def _unusable(self, claimed: ClaimedMember) -> None:
         if claimed.verdict == "vanished":
-            self.drop(claimed.member, "record_missing")
+            self._drop(claimed.member, "record_missing")
         elif claimed.verdict == "wrong_type":
-            self.drop(claimed.member, "record_corrupt")
+            self._drop(claimed.member, "record_corrupt")
         elif claimed.verdict == "oversized":
-            limit = self._policy.deployment.max_payload_bytes
+            limit = self._policy.shared.max_payload_bytes
             text = f"the record is larger than a payload of {limit} bytes may make it"
             self._bury_unread(claimed, Failure("payload_too_large", text))
         elif claimed.verdict == "missing":
@@ -225,7 +238,7 @@ class Batch:
         except Corrupt:
             now = self._claim.now_ms
             route = Route(Status.PENDING, due_at_ms=now, at_ms=now)
-        self._bury(claimed.member, None, route, failure, attempt=False)
+        self._bury(claimed.member, None, route, failure)
 
     def _bury(
         self,
@@ -234,15 +247,17 @@ class Batch:
         route: Route,
         failure: Failure,
         *,
-        attempt: bool,
+        attempt: bool = False,
     ) -> None:
         if ids.split_member(member) is None:
             # Among the dead letters nobody could name it.
-            self.drop(member, "malformed")
+            self._drop(member, "malformed")
             return
-        state = route.buried(self._policy.worker_id, failure, attempt=attempt)
-        self.settlement.bury(member, state)
-        self._others.append(Item(member, "bury", notification, route, failure))
+        bury = Bury(member, route.buried(self._policy.worker_id, failure, attempt=attempt))
+        self._others.append(Decision(bury, notification, route, failure))
+
+    def _drop(self, member: bytes, reason: str) -> None:
+        self._others.append(Decision(Drop(member, reason), detail=reason))
 
     def _record(self, member: ids.Member) -> bytes:
         return self._claim.records.get(member.notification_id.encode(), b"")
@@ -255,15 +270,9 @@ class Batch:
             self._notifications[notification_id] = known
         return known
 
-    def _keep_ms(self, notification: Notification) -> int:
-        if self._policy.deployment.has_cooldowns:
-            keyed = bool(notification.idempotency_key)
-            return self._policy.deployment.keep_ms(keyed=keyed, kind=notification.type)
-        return self._keep_keyed_ms if notification.idempotency_key else self._keep_plain_ms
 
-
-def _told(error: Exception) -> str:
-    """Return what a stranger's error says; asking it may fail as well."""
+def _text_of(error: Exception) -> str:
+    """Return what an encoder's error says; reading it may fail as well."""
     try:
         return str(error)
     except Exception:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 from galaxy_notify.model.route import Failure
-from galaxy_notify.publishing.batch import Batch, Item
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.publishing.batch import Batch, Decision
+from galaxy_notify.publishing.claimer import Leased
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.calls import Claim
-from galaxy_notify.redis_state.settlement import Settled, Settlement
+from galaxy_notify.redis_state.leases import Publish, Release, Settled, Settlement
 from galaxy_notify.redis_state.store import Store
 
 _BREATH_S: Final = 0.05
@@ -30,117 +30,115 @@ class Outcome:
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long a batch may be encoded, who may end it sooner, and who hears that it goes on."""
-
-    patience_s: float
-    stopping: Callable[[], bool]
-    progressed: Callable[[], None]
-
-
-class _Owed(NamedTuple):
-    """What was claimed and could not be settled; one for each slot at most."""
-
-    channel: str
-    token: str
-    members: list[bytes]
-
-
 class Publisher:
     """Brings each claimed route of a shard to an outcome."""
 
-    def __init__(self, store: Store, policy: Policy, reporter: Reporter, pace: Pace) -> None:
+    def __init__(self, store: Store, state: ShardState, reporter: Reporter) -> None:
         self._store = store
-        self.policy = policy
+        self._state = state
         self._reporter = reporter
-        self._pace = pace
-        self._owed: list[_Owed] = []
+        # After half a lease a batch is settled as far as it is encoded.
+        self._patience_s = state.publisher.settings.worker.lease_ttl_ms / 2000
+        #: What was claimed and could not be settled; one for each slot at most.
+        self._unsettled: list[Leased] = []
 
-    async def settle(self, channel: str, claim: Claim, since: float) -> Outcome:
-        """Encode and settle a claim made at *since*; what there is no time for is released.
+    async def settle(self, batch: Leased) -> Outcome:
+        """Encode and settle a batch; what there is no time for is released.
 
         Raises `RedisFault`; the leases then lapse, and the next claim reads what is true.
         """
-        batch = await self._encode(channel, claim, since + self._pace.patience_s)
+        decided = await self._decide(batch)
         try:
-            outcome = await self._settle(channel, claim, batch)
-            if batch.corrections:
-                words = await self._store.heal(channel, claim.token, batch.corrections)
-                self._reporter.healed(channel, batch.corrections, words)
+            outcome = await self._settle(batch, decided)
+            if decided.corrections:
+                words = await self._store.heal(
+                    batch.channel, batch.claim.token, decided.corrections
+                )
+                self._reporter.healed(batch.channel, decided.corrections, words)
         except RedisFault as error:
             if error.fault.is_refusal:
-                members = [claimed.member for claimed in claim.members]
-                self._owed.append(_Owed(channel, claim.token, members))
+                self._unsettled.append(batch)
             raise
         return outcome
 
-    async def give_back(self) -> None:
+    async def release_unsettled(self) -> None:
         """Release what Redis let us take but not settle: no route is to blame for that.
 
         Left to lapse, it would pass for abandoned. What was settled after all stays settled.
         """
-        while self._owed:
-            owed = self._owed.pop()
-            settlement = Settlement()
-            for member in owed.members:
-                settlement.release(member)
+        while self._unsettled:
+            batch = self._unsettled.pop()
+            settlement = Settlement(Release(claimed.member) for claimed in batch.claim.members)
             try:
-                await self._store.settle(owed.channel, owed.token, settlement)
+                await self._store.settle(batch.channel, batch.claim.token, settlement)
             except RedisFault:
-                self._owed.append(owed)
+                self._unsettled.append(batch)
                 raise
 
-    async def _encode(self, channel: str, claim: Claim, end: float) -> Batch:
-        batch, pace = Batch(self.policy, channel, claim), self._pace
-        breath = monotonic() + _BREATH_S
-        for claimed in claim.members:
+    async def _decide(self, batch: Leased) -> Batch:
+        decided = Batch(self._state.publisher.policy, batch.channel, batch.claim)
+        end, breath = batch.since + self._patience_s, monotonic() + _BREATH_S
+        for claimed in batch.claim.members:
             if (now := monotonic()) > breath:
                 # A slow encoder holds up signals and the other slots no longer than this.
-                pace.progressed()
+                self._state.progressed()
+                self._reporter.log_sums()
                 await asyncio.sleep(0)
                 now = monotonic()
                 breath = now + _BREATH_S
             # The first is encoded however late it is, or a slow link would never see any published.
-            if pace.stopping() or (now > end and batch.items):
-                batch.release(claimed.member)
+            if self._state.stopping or (now > end and not decided.is_empty):
+                decided.release(claimed.member)
             else:
-                batch.add(claimed)
-        return batch
+                decided.add(claimed)
+        return decided
 
-    async def _settle(self, channel: str, claim: Claim, batch: Batch) -> Outcome:
-        items = batch.items
-        if not items:
+    async def _settle(self, batch: Leased, decided: Batch) -> Outcome:
+        decisions = decided.decisions
+        if not decisions:
             return Outcome()
+        settlement = Settlement(decision.outcome for decision in decisions)
         # As many may be others, where the claim arrived twice: then each member is compared.
-        claimed = 0 if claim.asked_again else len(claim.members)
-        with self._reporter.span(items):
-            settled = await self._store.settle(channel, claim.token, batch.settlement, claimed)
-        self._reporter.settled(channel, items, settled)
+        claimed = 0 if batch.claim.asked_again else len(batch.claim.members)
+        with self._reporter.span(decisions):
+            settled = await self._store.settle(
+                batch.channel, batch.claim.token, settlement, claimed
+            )
+        self._reporter.settled(batch.channel, decisions, settled)
         words = Counter(answer.word for answer in settled.answers)
-        refused = await self._settle_again(channel, claim, items, settled)
-        done = len(items) - words["stale"] - words["fault"] - words["released"]
+        refused = ""
+        if words["expired"] or words["refused"]:
+            holds = not words["published"] and self._state.publisher.policy.on_refused == "hold"
+            refused = await self._resettle_refused(batch, decisions, settled, holds=holds)
+        done = len(decisions) - words["stale"] - words["fault"] - words["released"]
         return Outcome(0 if refused else done, settled.stream_length, refused)
 
-    async def _settle_again(
-        self, channel: str, claim: Claim, items: Sequence[Item], settled: Settled
+    async def _resettle_refused(
+        self, batch: Leased, decisions: Sequence[Decision], settled: Settled, *, holds: bool
     ) -> str:
-        """Settle what was not published after all; return why, if the stream took nothing."""
-        words = {answer.word for answer in settled.answers}
-        if not words & {"expired", "refused"}:
-            return ""
-        hold = "published" not in words and self.policy.on_refused == "hold"
-        second, reason = Batch(self.policy, channel, claim), ""
-        for item, answer in zip(items, settled.answers, strict=True):
-            if item.outcome != "publish":
+        """Settle what was not published after all: it came too late, or the stream refused it.
+
+        Where the shard *holds*, the stream takes nothing at all and no route pays for that: all are
+        released, and the reason is returned. Otherwise the refused ones spend an attempt.
+        """
+        now = replace(batch.claim, now_ms=settled.now_ms)
+        second, reason = Batch(self._state.publisher.policy, batch.channel, now), ""
+        for (outcome, notification, route, _, _), answer in zip(
+            decisions, settled.answers, strict=True
+        ):
+            if not (isinstance(outcome, Publish) and notification and route):
                 continue
-            if answer.word == "expired" and item.notification and item.route:
-                second.expire(item.member, item.notification, item.route)
+            if answer.word == "expired":
+                second.expire(outcome.member, notification, route)
             elif answer.word == "refused":
                 reason = answer.detail
-                failure = Failure("gateway_stream_publish_failed", reason)
-                second.settle_again(item, settled.now_ms, None if hold else failure)
-        if second.items:
-            answers = await self._store.settle(channel, claim.token, second.settlement)
-            self._reporter.settled(channel, second.items, answers)
-        return reason if hold else ""
+                if holds:
+                    second.release(outcome.member)
+                else:
+                    failure = Failure("gateway_stream_publish_failed", reason)
+                    second.retry_or_bury(outcome.member, notification, route, failure)
+        if decisions := second.decisions:
+            settlement = Settlement(decision.outcome for decision in decisions)
+            answers = await self._store.settle(batch.channel, batch.claim.token, settlement)
+            self._reporter.settled(batch.channel, decisions, answers)
+        return reason if holds else ""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from galaxy_notify.publishing.batch import NEWER_FORMAT, Item
-from galaxy_notify.redis_state.calls import Answer, Correction
+from galaxy_notify.publishing.batch import NEWER_FORMAT, Decision
+from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.settlement import Settled
+from galaxy_notify.redis_state.leases import Correction, Publish, Settled
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.summary import Summary
@@ -39,12 +39,12 @@ class Reporter:
         fields = {"worker": worker_id, "shard": keys.shard, "stream": keys.stream}
         self.log = get_logger("publisher", **fields)
 
-    def span(self, items: Sequence[Item]) -> AbstractContextManager[object]:
+    def span(self, items: Sequence[Decision]) -> AbstractContextManager[object]:
         """Return the span around a settlement, linked to where its notifications came from."""
         parents = [i.notification.traceparent for i in items[:_TRACED] if i.notification]
         return self._telemetry.publish_span(self._stream, len(items), parents)
 
-    def settled(self, channel: str, items: Sequence[Item], settled: Settled) -> None:
+    def settled(self, channel: str, items: Sequence[Decision], settled: Settled) -> None:
         """Count and log what settle answered."""
         words = Counter(answer.word for answer in settled.answers)
         counts: Counter[tuple[str, str, str]] = Counter()
@@ -52,7 +52,7 @@ class Reporter:
         each_route = self.log.is_enabled_for(_DEBUG)
         for item, answer in zip(items, settled.answers, strict=True):
             if (result := _result(item, answer)) is None:
-                self._odd(channel, item, answer)
+                self._log_irregular(channel, item, answer)
                 continue
             kind = item.notification.type if item.notification else "unknown"
             failed = item.failure.failure_class if item.failure else ""
@@ -60,7 +60,7 @@ class Reporter:
             if result == "published" and item.route:
                 lateness.append((settled.now_ms - item.route.due_at_ms) / 1000)
             if item.failure or each_route:
-                self._route(channel, item, answer, result)
+                self._log_route(channel, item, answer, result)
         self._telemetry.batch_settled(channel, counts, lateness)
         self._sums.setdefault(channel, Summary()).add(words, max(lateness, default=0.0))
         self.log_sums()
@@ -83,7 +83,7 @@ class Reporter:
         self._telemetry.routes("abandoned", channel, count)
         self.log.warning("abandoned leases taken over", channel=channel, routes=count)
 
-    def _odd(self, channel: str, item: Item, answer: Answer) -> None:
+    def _log_irregular(self, channel: str, item: Decision, answer: Answer) -> None:
         if answer.word in ("released", "refused") and not item.detail:
             return
         if answer.word in ("dropped", "missing"):
@@ -95,7 +95,7 @@ class Reporter:
         fields = {"member": item.member, "answer": answer.word, "reason": reason}
         self.log.warning(event, channel=channel, **fields)
 
-    def _route(self, channel: str, item: Item, answer: Answer, result: str) -> None:
+    def _log_route(self, channel: str, item: Decision, answer: Answer, result: str) -> None:
         fields = _fields(item) | {"channel": channel}
         if item.route:
             fields["max_attempts"] = item.route.max_attempts or self._max_attempts
@@ -111,14 +111,14 @@ class Reporter:
             self.log.warning("route dead-lettered", **fields)
 
 
-def _result(item: Item, answer: Answer) -> str | None:
+def _result(item: Decision, answer: Answer) -> str | None:
     # A publish that came too late is counted when its expiry has been settled.
-    if item.outcome == "publish" and answer.word == "expired":
+    if answer.word == "expired" and isinstance(item.outcome, Publish):
         return None
     return _RESULTS.get(answer.word)
 
 
-def _fields(item: Item) -> dict[str, Any]:
+def _fields(item: Decision) -> dict[str, Any]:
     fields: dict[str, Any] = {"member": item.member}
     if item.route:
         fields["attempt_number"] = item.route.attempts + 1

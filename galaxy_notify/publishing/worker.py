@@ -3,139 +3,114 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
+from typing import Final, NamedTuple
 
 from galaxy_notify.errors import StreamRefused
-from galaxy_notify.publishing.claimer import Claimer, Taken
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Outage
+from galaxy_notify.publishing.claimer import Claimer, Leased
 from galaxy_notify.publishing.publisher import Publisher
+from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.publishing.waiter import Waiter
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_state.store import Store
 
-_SLICE_S = 1.0
+_SLICE_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the loop tells the process: that it progresses, and that a stream has grown long."""
+class Pass(NamedTuple):
+    """What one pass came to: how many routes were claimed, and how many of them moved on."""
 
-    progressed: Callable[[], None]
-    stream_length: Callable[[int], None]
+    claimed: int
+    moved: int
 
 
 class Worker:
     """Carries the due routes of one shard. Its slots take turns claiming and settle at once."""
 
-    def __init__(
-        self,
-        claimer: Claimer,
-        publisher: Publisher,
-        waiter: Waiter,
-        outage: Outage,
-        gate: Gate,
-        hooks: Hooks,
-    ) -> None:
-        self.outage = outage
-        self._claimer = claimer
-        self._publisher = publisher
-        self._waiter = waiter
-        self._gate = gate
-        self._hooks = hooks
+    def __init__(self, store: Store, state: ShardState, reporter: Reporter) -> None:
+        self._state = state
+        self._reporter = reporter
+        self._claimer = Claimer(store, state, reporter)
+        self._publisher = Publisher(store, state, reporter)
+        self._waiter = Waiter(store, state)
         self._turn = asyncio.Lock()
-        self._stopping = False
 
     async def run(self, slots: int) -> None:
-        """Work until stopped; the batches in hand are finished first."""
+        """Work until the shard stops; the batches in hand are finished first."""
         tasks = [asyncio.create_task(self._work(slot)) for slot in range(slots)]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        self.stop()
+        self._state.stop()
         await asyncio.wait(tasks)
         await self._waiter.close()
         for task in done:
             task.result()
 
-    def stop(self) -> None:
-        """Claim nothing more, settle what is encoded, release the rest."""
-        self._stopping = True
-        self._waiter.poke()
-
-    def poke(self) -> None:
-        """Look for work now: what claiming waited for may have come."""
-        self._claimer.rest_until = 0.0
-        self._waiter.poke()
-
-    @property
-    def stopping(self) -> bool:
-        """Tell whether the worker is to end."""
-        return self._stopping
-
-    async def run_once(self, slot: int) -> int:
-        """Settle what is due now, one batch of it, and return how many routes moved on."""
-        async with self._gate.shared():
-            await self._publisher.give_back()
-            taken = await self._claimer.claim(slot)
-            # Whoever rests meanwhile has to know until when.
-            self._waiter.poke()
-            moved = await self._settle(taken)
-        self._hooks.progressed()
-        if taken.suspects and not self._stopping:
-            moved += await self._settle_suspect(slot, taken.channel)
-        return moved
+    async def run_once(self, slot: int) -> Pass:
+        """Settle what is due now, one batch of it, and a suspect if there is one."""
+        async with self._state.publisher.gate.shared():
+            await self._publisher.release_unsettled()
+            result = await self._claimer.claim(slot)
+            # The slot that rests meanwhile has to know until when.
+            self._state.wake()
+            done = await self._settle(result.batch)
+        self._progressed()
+        if not result.has_suspects or self._state.stopping:
+            return done
+        async with self._state.publisher.gate.exclusive():
+            alone = await self._settle(await self._claimer.claim_alone(slot, result.channel))
+        return Pass(done.claimed + alone.claimed, done.moved + alone.moved)
 
     async def _work(self, slot: int) -> None:
-        while not self._stopping:
+        health = self._state.health
+        while not self._state.stopping:
             try:
                 async with self._turn:
                     await self._rest(slot)
-                if not self._stopping:
+                if not self._state.stopping:
                     began_at = monotonic()
-                    self.outage.over(await self.run_once(slot), began_at)
+                    health.passed((await self.run_once(slot)).moved, began_at)
             except RedisFault as error:
-                self.outage.redis(error)
-                await self._claimer.recover(error)
-                # Whoever rests gives way to a claim that has to be asked again.
-                self._waiter.poke()
+                health.redis_failed(error)
+                await self._claimer.on_error(error)
+                # The slot that rests gives way to a claim that has to be asked again.
+                self._state.wake()
             except StreamRefused as error:
-                self.outage.stream(str(error))
+                health.stream_refused(str(error))
 
     async def _rest(self, slot: int) -> None:
         """Wait until there may be work, in slices, so that the loop is seen to live."""
-        while not self._stopping:
-            self._hooks.progressed()
-            if not self.outage.redis_is_away:
+        state, health = self._state, self._state.health
+        while not state.stopping:
+            self._progressed()
+            if not health.redis_is_away:
                 await self._claimer.beat()
             # What a slot may hold without having heard of it does not wait for the next poll; but
             # while Redis is away, one try at a time is enough.
-            at_once = self._claimer.is_unheard(slot) and not self.outage.is_on
-            resting = 0.0 if at_once else self._claimer.rest_until
-            pause = max(resting, self.outage.rest_until) - monotonic()
+            at_once = self._claimer.has_unanswered_claim(slot) and not health.reason
+            pause = max(0.0 if at_once else state.claim_at, health.retry_at) - monotonic()
             if pause <= 0:
                 break
-            listen = self._claimer.listen and not self.outage.is_on
+            listen = self._claimer.may_be_woken and not health.reason
             if await self._waiter.wait(min(pause, _SLICE_S), listen=listen) and listen:
                 break
         # Until the claim that follows has found something, the other slots need not try.
-        self._claimer.rest()
-        self.outage.trying()
+        self._claimer.back_off()
+        health.attempt()
 
-    async def _settle(self, taken: Taken) -> int:
-        if not taken.claim.members:
-            return 0
-        outcome = await self._publisher.settle(taken.channel, taken.claim, taken.since)
-        self._hooks.stream_length(outcome.stream_length)
+    async def _settle(self, batch: Leased | None) -> Pass:
+        if batch is None:
+            return Pass(0, 0)
+        outcome = await self._publisher.settle(batch)
+        self._state.settled_batch(outcome.stream_length)
         if outcome.refused:
             raise StreamRefused(outcome.refused)
         if outcome.settled:
-            self._claimer.widen()
+            self._claimer.grow_batch()
             # A retry may be due before what the other slots rest for.
-            self.poke()
-        return outcome.settled
+            self._state.claim_now()
+        return Pass(len(batch.claim.members), outcome.settled)
 
-    async def _settle_suspect(self, slot: int, channel: str) -> int:
-        """Settle one route that was abandoned twice, with nothing else in flight."""
-        async with self._gate.alone():
-            taken = await self._claimer.claim_alone(slot, channel)
-            return await self._settle(taken)
+    def _progressed(self) -> None:
+        self._state.progressed()
+        self._reporter.log_sums()

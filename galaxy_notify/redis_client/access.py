@@ -13,17 +13,17 @@ import redis.asyncio
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import hash_tag
 from galaxy_notify.redis_client.connection import access_options, async_client, sync_client
-from galaxy_notify.redis_client.following import AsyncScout, Primary, Scout
-from galaxy_notify.redis_client.lookup import (
+from galaxy_notify.redis_client.following import AsyncTopologyClient, Primary, TopologyClient
+from galaxy_notify.redis_client.nodes import AsyncNodesClient, NodesClient
+from galaxy_notify.redis_client.still_agreed import AgreementCheck
+from galaxy_notify.redis_client.tls import check_tls_files
+from galaxy_notify.redis_client.topology import (
     Address,
-    ClusterLookup,
-    Lookup,
-    SentinelLookup,
+    ClusterTopology,
+    SentinelTopology,
+    Topology,
     slot_of,
 )
-from galaxy_notify.redis_client.nodes import AsyncNodesClient, NodesClient
-from galaxy_notify.redis_client.still_agreed import StillAgreed
-from galaxy_notify.redis_client.tls import check_tls_files
 from galaxy_notify.settings.values import EMBEDDED
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _ASKING: Final = {"connections": 1, "socket_timeout": 0.5, "socket_connect_timeo
 
 
 def open_sync(
-    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+    settings: Settings, *, agreed: AgreementCheck | None = None, **options: Any
 ) -> redis.Redis:
     """Return a client for producers and the CLI; nothing is sent before its first call.
 
@@ -44,24 +44,26 @@ def open_sync(
     """
     url, options = _url(settings), _access(settings) | options
     first: dict[str, Any] = {"redis_connect_func": agreed.check} if agreed else {}
-    lookup = _lookup(settings, url)
-    if lookup is None:
+    topology = _topology(settings, url)
+    if topology is None:
         return sync_client(url, **options, **first)
     access = _asking(settings)
-    scout = Scout(lookup, lambda node: sync_client(_url_of(node, settings, url), **access))
+    topology_client = TopologyClient(
+        topology, lambda node: sync_client(_url_of(node, settings, url), **access)
+    )
     return NodesClient(
-        scout,
+        topology_client,
         hash_tag(settings.redis.prefix, 0),
         lambda slot: sync_client(
             url,
-            primary=Primary(scout, slot),
+            primary=Primary(topology_client, slot),
             **(options | first if slot == _first_slot(settings) else options),
         ),
     )
 
 
 def open_async(
-    settings: Settings, *, agreed: StillAgreed | None = None, **options: Any
+    settings: Settings, *, agreed: AgreementCheck | None = None, **options: Any
 ) -> redis.asyncio.Redis:
     """Return a client for daemons and consumers; nothing is sent before its first call.
 
@@ -70,17 +72,19 @@ def open_async(
     """
     url, options = _url(settings), _access(settings) | options
     first: dict[str, Any] = {"redis_connect_func": agreed.check_async} if agreed else {}
-    lookup = _lookup(settings, url)
-    if lookup is None:
+    topology = _topology(settings, url)
+    if topology is None:
         return async_client(url, **options, **first)
     access = _asking(settings)
-    scout = AsyncScout(lookup, lambda node: async_client(_url_of(node, settings, url), **access))
+    topology_client = AsyncTopologyClient(
+        topology, lambda node: async_client(_url_of(node, settings, url), **access)
+    )
     return AsyncNodesClient(
-        scout,
+        topology_client,
         hash_tag(settings.redis.prefix, 0),
         lambda slot: async_client(
             url,
-            primary=Primary(scout, slot),
+            primary=Primary(topology_client, slot),
             **(options | first if slot == _first_slot(settings) else options),
         ),
     )
@@ -127,13 +131,13 @@ def server_name(settings: Settings) -> str:
     return f"{host}:{parts.port or _REDIS_PORT}"
 
 
-def _lookup(settings: Settings, url: str) -> Lookup | None:
+def _topology(settings: Settings, url: str) -> Topology | None:
     own = settings.redis
     if own.sentinels:
-        return SentinelLookup(map(_address, own.sentinels), own.sentinel_master)
+        return SentinelTopology(map(_address, own.sentinels), own.sentinel_master)
     if own.cluster:
         parts = urlsplit(url)
-        return ClusterLookup([Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)])
+        return ClusterTopology([Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)])
     return None
 
 

@@ -18,7 +18,7 @@ from galaxy_notify.redis_client import wire
 from galaxy_notify.redis_client.async_pools import AsyncPool
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.following import Primary
-from galaxy_notify.redis_client.pools import KeepingPool
+from galaxy_notify.redis_client.pools import SyncPool
 from galaxy_notify.redis_client.replies import check_kinds
 
 #: Bound of every call, in seconds; a blocking command must ask for less.
@@ -82,7 +82,7 @@ def sync_client(
     **options: Any,
 ) -> redis.Redis:
     """Return a client for producers and the CLI; see `async_client`."""
-    pool = KeepingPool.from_url(
+    pool = SyncPool.from_url(
         _known_scheme(url),
         max_connections=connections,
         max_waiting=max_waiting,

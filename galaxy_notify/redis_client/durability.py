@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, classify
-from galaxy_notify.redis_client.scripts import Call, Read, tag_in
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, tag_in
 
 #: Shorter than the bound of a call, so that the server says how many had it in time.
 WAIT_MS: Final = 1000
@@ -29,7 +29,7 @@ _TOO_LATE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirmation:
     """Makes the end of a round trip wait until what it wrote is safe."""
 
     wait: tuple[Any, ...]
@@ -46,21 +46,21 @@ class Confirm:
             return cls(("WAITAOF", 1, 0, WAIT_MS), 1, "append-only files")
         return None
 
-    def reads(self, *marks: str) -> list[Read]:
+    def reads(self, *marks: str) -> list[Command]:
         """Return the commands to end a round trip with.
 
         A server waits for what this connection wrote. Setting a mark makes that all there is,
         so that a repeat which finds its write done on another connection waits for it, too. There
         is a mark for each shard, because the node may have ceased to serve some of them.
         """
-        return [*(Read(["SET", mark, "1"]) for mark in marks), Read(list(self.wait))]
+        return [*(Command(["SET", mark, "1"]) for mark in marks), Command(list(self.wait))]
 
     @property
     def is_of_disk(self) -> bool:
         """Tell whether the disk of the primary is what is waited for."""
         return bool(self.wait[0] == "WAITAOF")
 
-    def trial(self, mark: str) -> Generator[Read, Any, None]:
+    def trial(self, mark: str) -> Generator[Command, Any, None]:
         """Find out whether the disk has a write in time; to be run on one connection.
 
         Yields commands, and is sent their replies, errors as well. With `appendfsync always` a
@@ -71,7 +71,7 @@ class Confirm:
         """
         if not self.is_of_disk:
             return
-        write, ask = Read(["SET", mark, "1"]), Read(["WAITAOF", 1, 0, _AT_ONCE_MS])
+        write, ask = Command(["SET", mark, "1"]), Command(["WAITAOF", 1, 0, _AT_ONCE_MS])
         for is_repeated in (False, True):
             for _ in range(_TRIALS):
                 fault = self.fault([(yield write), (yield ask)])
@@ -83,7 +83,7 @@ class Confirm:
                 raise ConfigurationError(fault.text)
             if is_repeated:
                 raise ConfigurationError(f"{_NEEDS_ALWAYS}: {_TOO_LATE}")
-            if fault := self.fault([(yield Read(["WAITAOF", 1, 0, _LATE_MS]))]):
+            if fault := self.fault([(yield Command(["WAITAOF", 1, 0, _LATE_MS]))]):
                 raise RedisFault(fault)
 
     def fault(self, replies: Sequence[Any]) -> Fault | None:
@@ -105,20 +105,25 @@ class Confirm:
         return _unconfirmed(f"{told}; {_NEEDS_ALWAYS}" if self.is_of_disk else told)
 
 
-def ending_of(calls: Sequence[Call | Read], confirm: Confirm | None) -> list[Read]:
+def ending_of(calls: Sequence[ScriptCall | Command], confirm: Confirmation | None) -> list[Command]:
     """Return what makes the end of a round trip wait; one that only reads does not."""
     if not confirm or not (tags := _tags(calls)):
         return []
     return confirm.reads(*(f"{tag}:confirmed" for tag in tags))
 
 
-def _tags(calls: Sequence[Call | Read]) -> list[str | None]:
+def _tags(calls: Sequence[ScriptCall | Command]) -> list[str | None]:
     """Return the hash tags under which is written."""
-    return list(dict.fromkeys(tag_in(call.command) for call in calls if isinstance(call, Call)))
+    return list(
+        dict.fromkeys(tag_in(call.command) for call in calls if isinstance(call, ScriptCall))
+    )
 
 
 def confirmed(
-    calls: Sequence[Call | Read], replies: list[Any], ending: list[Read], confirm: Confirm | None
+    calls: Sequence[ScriptCall | Command],
+    replies: list[Any],
+    ending: list[Command],
+    confirm: Confirmation | None,
 ) -> list[Any]:
     """Return the replies before the ending, with a fault for each write that it does not confirm.
 
@@ -130,7 +135,7 @@ def confirmed(
     tags = zip(_tags(calls), marks, strict=True)
     faults = {tag: confirm.fault([mark, waited]) for tag, mark in tags}
     for place, call in enumerate(calls):
-        if isinstance(call, Call) and not isinstance(found[place], Exception):
+        if isinstance(call, ScriptCall) and not isinstance(found[place], Exception):
             fault = faults[tag_in(call.command)]
             found[place] = RedisFault(fault, doubtful=True) if fault else found[place]
     return found

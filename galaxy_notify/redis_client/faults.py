@@ -17,6 +17,10 @@ from galaxy_notify.redis_client.whereabouts import noted
 
 #: What a call to Redis may raise; anything else is a defect of ours.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+#: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
+#: over a push of nothing, a reader of ours over fewer values than a script answers with. It is
+#: caught where replies are read only (`wire`, `replies.reader`): elsewhere it is a defect.
+GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Garbled(exceptions.ResponseError, ValueError):
@@ -196,27 +200,28 @@ def _classified(error: BaseException) -> Fault:
     return _told_fault(error, text)
 
 
-def fault_of(error: BaseException) -> RedisFault:
-    """Return the fault to raise in place of a Redis or network error."""
+def fault_of(error: BaseException, what: str = "") -> RedisFault:
+    """Return the fault to raise in place of a Redis or network error.
+
+    *what* names what answered something unreadable. What is left of such a reply may still be on
+    its way: its remedy is to drop the connections.
+    """
     if isinstance(error, RedisFault):
         return error
+    if what and isinstance(error, Garbled):
+        text = f"{what} answered what cannot be read: {error}"[:200]
+        return RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text))
     known = getattr(error, "fault", None)
     return RedisFault(known if isinstance(known, Fault) else classify(error))
 
 
 @contextmanager
 def as_fault(what: str) -> Iterator[None]:
-    """Raise `RedisFault` for whatever calling Redis comes to; *what* names an unreadable reply.
-
-    What is left of such a reply may still be on its way: its remedy is to drop the connections.
-    """
+    """Raise `RedisFault` for whatever calling Redis comes to; see `fault_of`."""
     try:
         yield
-    except Garbled as error:
-        text = f"{what} answered what cannot be read: {error}"[:200]
-        raise RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text)) from error
     except REDIS_ERRORS as error:
-        raise fault_of(error) from error
+        raise fault_of(error, what) from error
 
 
 def fault_in(text: str) -> Fault:

@@ -21,7 +21,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all, run_all_sync
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
 T = TypeVar("T")
 
@@ -29,11 +29,11 @@ T = TypeVar("T")
 class Send(NamedTuple):
     """A call to write at once; its reply comes with those of the next sequence of calls."""
 
-    call: Call
+    call: ScriptCall
 
 
 # Why generators: docs/decisions/0010-flows-without-io.md
-Request: TypeAlias = Send | Sequence[Call | Read]
+Request: TypeAlias = Send | Sequence[ScriptCall | Command]
 Flow = Generator[Request, list[Any], T]
 
 
@@ -42,7 +42,7 @@ def run_flow_sync(client: redis.Redis, flow: Flow[T]) -> T:
 
     For operators, who wait for single answers: what is sent waits for its round trip.
     """
-    sent: list[Call] = []
+    sent: list[ScriptCall] = []
     try:
         request = next(flow)
         while True:
@@ -59,7 +59,7 @@ def run_flow_sync(client: redis.Redis, flow: Flow[T]) -> T:
 
 async def run_flow(client: redis.asyncio.Redis, flow: Flow[T]) -> T:
     """Run a flow to its end and return its result; see `run_flow_sync`."""
-    sent: list[Call] = []
+    sent: list[ScriptCall] = []
     try:
         request = next(flow)
         while True:
@@ -74,15 +74,15 @@ async def run_flow(client: redis.asyncio.Redis, flow: Flow[T]) -> T:
         return result
 
 
-def sound(reply: Any) -> Any:
+def unwrap(reply: Any) -> Any:
     """Return a reply; raise the fault in its place."""
     if isinstance(reply, RedisFault):
         raise reply
     return reply
 
 
-def sound_or(reply: Any, absent: Any) -> Any:
+def unwrap_or(reply: Any, absent: Any) -> Any:
     """Return a reply; *absent* for a key of another type, which holds nothing of ours."""
     if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
         return absent
-    return sound(reply)
+    return unwrap(reply)

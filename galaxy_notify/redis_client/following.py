@@ -16,8 +16,8 @@ from redis.connection import AbstractConnection
 from redis.exceptions import MovedError
 
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
-from galaxy_notify.redis_client.lookup import Address, Lookup
 from galaxy_notify.redis_client.per_loop import PerLoop
+from galaxy_notify.redis_client.topology import Address, Topology
 
 _PAUSE_S: Final = 0.005
 #: A search that is under way for longer was interrupted, as by a signal handler that raises: no one
@@ -63,11 +63,11 @@ class _Asking:
             self._those.remove(mine)
 
 
-class Scout:
+class TopologyClient:
     """Asks a lookup's nodes for threads; one at a time asks, and none more than twice a second."""
 
-    def __init__(self, lookup: Lookup, client_of: Callable[[Address], redis.Redis]) -> None:
-        self.lookup = lookup
+    def __init__(self, topology: Topology, client_of: Callable[[Address], redis.Redis]) -> None:
+        self.topology = topology
         self._client_of = client_of
         self._clients: dict[Address, redis.Redis] = {}
         self._asking = _Asking()
@@ -77,18 +77,18 @@ class Scout:
 
         While one thread asks, the others go where the primary was.
         """
-        known = self.lookup.address(slot)
-        if known is not None and not self.lookup.is_due():
+        known = self.topology.address(slot)
+        if known is not None and not self.topology.is_due():
             return known
         mine = _Asks()
         try:
             while not self._asking.begin(mine) and known is None:
                 time.sleep(_PAUSE_S)
-            if self._asking.is_turn_of(mine) and self.lookup.is_due():
+            if self._asking.is_turn_of(mine) and self.topology.is_due():
                 self._ask()
         finally:
             self._asking.end(mine)
-        return self.lookup.address(slot) or _unknown(self.lookup)
+        return self.topology.address(slot) or _unknown(self.topology)
 
     def close(self) -> None:
         """Close the connections to the nodes that were asked."""
@@ -96,11 +96,11 @@ class Scout:
             client.close()
 
     def _ask(self) -> None:
-        asking = self.lookup.asking()
+        asking = self.topology.asking()
         try:
             node = next(asking)
             while True:
-                node = asking.send(self.reply(node, self.lookup.command))
+                node = asking.send(self.reply(node, self.topology.command))
         except StopIteration:
             return
 
@@ -114,11 +114,13 @@ class Scout:
             return error
 
 
-class AsyncScout:
+class AsyncTopologyClient:
     """Asks a lookup's nodes for tasks; one at a time asks, and none more than twice a second."""
 
-    def __init__(self, lookup: Lookup, client_of: Callable[[Address], redis.asyncio.Redis]) -> None:
-        self.lookup = lookup
+    def __init__(
+        self, topology: Topology, client_of: Callable[[Address], redis.asyncio.Redis]
+    ) -> None:
+        self.topology = topology
         self._client_of = client_of
         self._clients: dict[Address, redis.asyncio.Redis] = {}
         self._locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
@@ -128,13 +130,13 @@ class AsyncScout:
 
         While one task asks, the others go where the primary was.
         """
-        known, lock = self.lookup.address(slot), self._locks.here()
-        if known is not None and (lock.locked() or not self.lookup.is_due()):
+        known, lock = self.topology.address(slot), self._locks.here()
+        if known is not None and (lock.locked() or not self.topology.is_due()):
             return known
         async with lock:
-            if self.lookup.is_due():
+            if self.topology.is_due():
                 await self._ask()
-        return self.lookup.address(slot) or _unknown(self.lookup)
+        return self.topology.address(slot) or _unknown(self.topology)
 
     async def aclose(self) -> None:
         """Close the connections to the nodes that were asked."""
@@ -142,7 +144,7 @@ class AsyncScout:
             await client.aclose()
 
     async def _ask(self) -> None:
-        asking = self.lookup.asking()
+        asking = self.topology.asking()
         try:
             node = next(asking)
             while True:
@@ -154,7 +156,7 @@ class AsyncScout:
         client = self._clients.get(node) or self._client_of(node)
         self._clients[node] = client
         try:
-            return await client.execute_command(*self.lookup.command)  # type: ignore[no-untyped-call]  # redis-py
+            return await client.execute_command(*self.topology.command)  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS as error:
             return error
 
@@ -162,16 +164,16 @@ class AsyncScout:
 class Primary(NamedTuple):
     """The primary of a slot, for a connection to follow."""
 
-    scout: Scout | AsyncScout
+    topology_client: TopologyClient | AsyncTopologyClient
     slot: int
 
     def now(self) -> Any:
-        """Return its address, for `AsyncScout` as an awaitable."""
-        return self.scout.now(self.slot)
+        """Return its address, for `AsyncTopologyClient` as an awaitable."""
+        return self.topology_client.now(self.slot)
 
     def known(self) -> Address | None:
         """Return its address as far as it is known, without asking."""
-        return self.scout.lookup.address(self.slot)
+        return self.topology_client.topology.address(self.slot)
 
     def moved(self, error: MovedError) -> None:
         """Note where the node that was asked says that the slot is."""
@@ -180,16 +182,16 @@ class Primary(NamedTuple):
         if host in ("", "?"):  # a node without a name; the others tell its address
             self.doubt()
         else:
-            self.scout.lookup.moved(error.slot_id, Address(host, error.port))
+            self.topology_client.topology.moved(error.slot_id, Address(host, error.port))
 
     def doubt(self) -> None:
         """Let the nodes be asked again before the next connection."""
-        self.scout.lookup.doubt()
+        self.topology_client.topology.doubt()
 
 
 # After a forced failover the old primary takes writes for seconds, and all of them are lost. So
 # each loan compares addresses, not only each connect: docs/decisions/0007-own-sentinel-lookup.md
-class Follows(AbstractConnection):
+class FollowingConnection(AbstractConnection):
     """A synchronous connection that goes to where its primary is now."""
 
     host: str
@@ -220,7 +222,7 @@ class Follows(AbstractConnection):
             raise
 
 
-class AsyncFollows(AsyncAbstractConnection):
+class AsyncFollowingConnection(AsyncAbstractConnection):
     """An asyncio connection that goes to where its primary is now."""
 
     host: str
@@ -251,7 +253,7 @@ class AsyncFollows(AsyncAbstractConnection):
             raise
 
 
-def _unknown(lookup: Lookup) -> Address:
-    if lookup.refusal:
-        raise redis.AuthenticationError(f"no primary is known: {lookup.refusal}")
-    raise redis.ConnectionError(f"no primary is known: {lookup.complaint}")
+def _unknown(topology: Topology) -> Address:
+    if topology.refusal:
+        raise redis.AuthenticationError(f"no primary is known: {topology.refusal}")
+    raise redis.ConnectionError(f"no primary is known: {topology.complaint}")

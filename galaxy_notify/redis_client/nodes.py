@@ -13,9 +13,9 @@ import redis.asyncio
 from redis.exceptions import MovedError
 
 from galaxy_notify.redis_client import connection
-from galaxy_notify.redis_client.following import AsyncScout, Scout
-from galaxy_notify.redis_client.lookup import ClusterLookup, Lookup, slot_of
-from galaxy_notify.redis_client.scripts import Call, Read, tag_in
+from galaxy_notify.redis_client.following import AsyncTopologyClient, TopologyClient
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, tag_in
+from galaxy_notify.redis_client.topology import ClusterTopology, Topology, slot_of
 
 C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
 
@@ -25,9 +25,9 @@ _NO_PIPELINE: Final = "a pipeline goes to one node: take the client of its shard
 class Nodes(Generic[C]):
     """The clients of the nodes of a deployment, one for each slot, made at its first use."""
 
-    def __init__(self, lookup: Lookup, tag: str, client_of: Callable[[int], C]) -> None:
+    def __init__(self, topology: Topology, tag: str, client_of: Callable[[int], C]) -> None:
         """Prepare; what names no key goes to the node of *tag*."""
-        self._lookup = lookup
+        self._topology = topology
         self._tag = tag
         self._client_of: Callable[[int], C] = client_of
         self._clients: dict[int, C] = {}
@@ -48,7 +48,7 @@ class Nodes(Generic[C]):
     @property
     def are_a_cluster(self) -> bool:
         """Tell whether there may be several; Sentinel has one primary at a time."""
-        return isinstance(self._lookup, ClusterLookup)
+        return isinstance(self._topology, ClusterTopology)
 
     def serving(self, command: Sequence[Any]) -> C:
         """Return the client of the node that a command goes to."""
@@ -60,10 +60,12 @@ class Nodes(Generic[C]):
 class NodesClient(redis.Redis):
     """A client that finds out by the hash tag which node a command goes to."""
 
-    def __init__(self, scout: Scout, tag: str, client_of: Callable[[int], redis.Redis]) -> None:
+    def __init__(
+        self, topology_client: TopologyClient, tag: str, client_of: Callable[[int], redis.Redis]
+    ) -> None:
         """Prepare; see `Nodes`."""
-        self.scout = scout
-        self.nodes = Nodes(scout.lookup, tag, client_of)
+        self.topology_client = topology_client
+        self.nodes = Nodes(topology_client.topology, tag, client_of)
         super().__init__(connection_pool=self.nodes.of(tag).connection_pool)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -82,18 +84,21 @@ class NodesClient(redis.Redis):
         """Close all connections."""
         for client in self.nodes.clients:
             client.close()
-        self.scout.close()
+        self.topology_client.close()
 
 
 class AsyncNodesClient(redis.asyncio.Redis):
     """`NodesClient` for asyncio."""
 
     def __init__(
-        self, scout: AsyncScout, tag: str, client_of: Callable[[int], redis.asyncio.Redis]
+        self,
+        topology_client: AsyncTopologyClient,
+        tag: str,
+        client_of: Callable[[int], redis.asyncio.Redis],
     ) -> None:
         """Prepare; see `Nodes`."""
-        self.scout = scout
-        self.nodes = Nodes(scout.lookup, tag, client_of)
+        self.topology_client = topology_client
+        self.nodes = Nodes(topology_client.topology, tag, client_of)
         super().__init__(connection_pool=self.nodes.of(tag).connection_pool)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -112,7 +117,7 @@ class AsyncNodesClient(redis.asyncio.Redis):
         """Close all connections."""
         for client in self.nodes.clients:
             await client.aclose(close_connection_pool)
-        await self.scout.aclose()
+        await self.topology_client.aclose()
 
 
 def serving(client: C, command: Sequence[Any]) -> C:
@@ -158,11 +163,13 @@ class Part(NamedTuple):
     """What goes to one node: its client, the calls, and their places among all."""
 
     client: Any
-    calls: list[Call | Read]
+    calls: list[ScriptCall | Command]
     places: list[int]
 
 
-def by_node(client: NodesClient | AsyncNodesClient, calls: Sequence[Call | Read]) -> list[Part]:
+def by_node(
+    client: NodesClient | AsyncNodesClient, calls: Sequence[ScriptCall | Command]
+) -> list[Part]:
     """Group calls by the node that runs them, as far as it is known."""
     found: dict[Any, Part] = {}
     for place, call in enumerate(calls):

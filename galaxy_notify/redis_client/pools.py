@@ -12,9 +12,8 @@ from weakref import ref
 
 import redis
 
-from galaxy_notify.redis_client.faults import BUSY, REDIS_ERRORS, Fault, RedisFault, Remedy
-from galaxy_notify.redis_client.following import Follows
-from galaxy_notify.redis_client.replies import GARBLED
+from galaxy_notify.redis_client.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.following import FollowingConnection
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
 #: How often a waiting caller checks whether the server still answers, in seconds.
@@ -118,7 +117,7 @@ class Stock:
 
 # redis-py's own loan takes locks, fails or waits blindly when all are lent, and costs 12 µs, half a
 # round trip: docs/decisions/0004-own-connection-pools.md
-class KeepingPool(redis.ConnectionPool):
+class SyncPool(redis.ConnectionPool):
     """Lends connections to threads, in the order in which they came.
 
     A call may be interrupted anywhere, as by a signal handler that raises: no lock is held, and
@@ -196,7 +195,7 @@ class KeepingPool(redis.ConnectionPool):
                 is_stale = True
             if is_stale or not is_as_planned(connection):
                 connection.disconnect()
-            elif not isinstance(connection, Follows):
+            elif not isinstance(connection, FollowingConnection):
                 return
         connection.connect()
 

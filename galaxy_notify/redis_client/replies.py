@@ -12,13 +12,10 @@ from functools import wraps
 from types import NoneType
 from typing import Any, Final, ParamSpec, TypeVar
 
+from galaxy_notify.redis_client.faults import GARBLED, Garbled
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
-#: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
-#: over a push of nothing, a reader of ours over fewer values than a script answers with. It is
-#: caught only where replies are read (`wire`, `reader`): elsewhere it is a defect.
-GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 #: What commands answer with in RESP3; "_" stands for all that redis-py sends around EXEC.
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -69,9 +66,6 @@ def reader(read: Callable[P, T]) -> Callable[P, T]:
         try:
             return read(*args, **options)
         except GARBLED as error:
-            # Whoever only makes calls, as `accept --check` does, does not load redis-py.
-            from galaxy_notify.redis_client.faults import Garbled
-
             raise Garbled(type(error).__name__) from error
 
     return checked

@@ -32,15 +32,17 @@ _REFRESH_APART_S: Final = 0.5
 
 
 class RetryPolicy(NamedTuple):
-    """The pauses between attempts: drawn at random, growing from 50 ms to *longest_ms*.
+    """The pauses between attempts, drawn at random up to a bound that doubles each time.
 
-    The first retry is made after *first_pause_s* or later: 0, because an outage may be a blink.
-    Each further one is made *least_pause_s* or more after the one before it failed.
+    The bound grows from *shortest_ms* to *longest_ms*. The first retry is made *first_pause_s* or
+    more after the failure: 0, because an outage may be a blink. Each further one is made
+    *least_pause_s* or more after the one before it failed.
     """
 
     longest_ms: int = LONGEST_MS
     first_pause_s: float = 0.0
     least_pause_s: float = 0.0
+    shortest_ms: int = 50
 
 
 USUAL: Final = RetryPolicy()
@@ -133,7 +135,7 @@ class Retry:
         self._policy = policy
         self._node = node
         self._wake = wake
-        self._backoff = OutageBackoff(maximum_ms=policy.longest_ms)
+        self._backoff = OutageBackoff(policy.shortest_ms, policy.longest_ms)
         self._failed_at = -inf
 
     @property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.durability import Confirm, confirmed, ending_of
+from galaxy_notify.redis_client.durability import Confirmation, confirmed, ending_of
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
@@ -21,10 +21,12 @@ from galaxy_notify.redis_client.nodes import (
     sole,
 )
 from galaxy_notify.redis_client.packing import packed, packed_words
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
 
-async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None = None) -> Any:
+async def run(
+    client: redis.asyncio.Redis, call: ScriptCall, confirm: Confirmation | None = None
+) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
     client = serving(client, call.command)
     if confirm:
@@ -37,7 +39,7 @@ async def run(client: redis.asyncio.Redis, call: Call, confirm: Confirm | None =
             return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
 
 
-def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) -> Any:
+def run_sync(client: redis.Redis, call: ScriptCall, confirm: Confirmation | None = None) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
     client = serving(client, call.command)
     if confirm:
@@ -51,7 +53,9 @@ def run_sync(client: redis.Redis, call: Call, confirm: Confirm | None = None) ->
 
 
 async def run_all(
-    client: redis.asyncio.Redis, calls: Sequence[Call | Read], confirm: Confirm | None = None
+    client: redis.asyncio.Redis,
+    calls: Sequence[ScriptCall | Command],
+    confirm: Confirmation | None = None,
 ) -> list[Any]:
     """Run calls in one round trip to each node; for each call its reply, or its fault.
 
@@ -61,10 +65,13 @@ async def run_all(
 
 
 def run_all_sync(
-    client: redis.Redis, calls: Sequence[Call | Read], confirm: Confirm | None = None
+    client: redis.Redis, calls: Sequence[ScriptCall | Command], confirm: Confirmation | None = None
 ) -> list[Any]:
     """Run calls in one round trip to each node; see `run_all`."""
     return SyncRound(client, confirm).replies(calls)
+
+
+_PLAIN: Final = frozenset({redis.Redis, redis.asyncio.Redis})
 
 
 class _Round:
@@ -78,15 +85,20 @@ class _Round:
     call may belong to another node: there nothing is written before `replies`.
     """
 
-    def __init__(self, client: Any, confirm: Confirm | None = None) -> None:
+    def __init__(self, client: Any, confirm: Confirmation | None = None) -> None:
         """Prepare; no connection is taken before there is something to write."""
-        self._client: Any = sole(client)
+        # To ask whether one of redis-py's clients is another class is slow: they are protocols.
+        is_plain = type(client) in _PLAIN
+        self._client: Any = client if is_plain else sole(client)
+        self._is_cluster = not is_plain and isinstance(
+            self._client, (NodesClient, AsyncNodesClient)
+        )
         self._pool: Any = self._client.connection_pool
         self._confirm = confirm
         self._connection: Any = None
         self._fault: RedisFault | None = None
         #: All calls so far, in the order of their replies.
-        self.calls: list[Call | Read] = []
+        self.calls: list[ScriptCall | Command] = []
 
     def drop(self) -> None:
         """Throw the connection away, if there is one: nobody reads what it is still owed."""
@@ -98,17 +110,14 @@ class _Round:
         self._fault = fault_of(error)
         self.drop()
 
-    def _is_written_last(self) -> bool:
-        return self._fault is not None or isinstance(self._client, NodesClient | AsyncNodesClient)
-
 
 class SyncRound(_Round):
     """A round trip of a thread."""
 
-    def send(self, call: Call) -> None:
+    def send(self, call: ScriptCall) -> None:
         """Write a call, without waiting for anything but room in the socket."""
         self.calls.append(call)
-        if self._is_written_last():
+        if self._fault is not None or self._is_cluster:
             return
         data = packed(call.command)
         try:
@@ -116,7 +125,7 @@ class SyncRound(_Round):
         except (*REDIS_ERRORS, RedisFault) as error:
             self._failed(error)
 
-    def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
+    def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
         """Write these calls too; return a reply, or a fault, for each of all calls.
 
         Raises `RedisFault` where no node could be asked.
@@ -124,24 +133,25 @@ class SyncRound(_Round):
         self.calls += calls
         if self._fault is not None:
             raise self._fault
-        if isinstance(self._client, NodesClient):
+        if self._is_cluster:
             parts = by_node(self._client, self.calls)
             return _together(parts, [_tried_sync(part, self._confirm) for part in parts])
-        with as_fault("a pipeline"):
+        try:
             replies = self._exchange(calls)
-            unknown = _unknown(replies)
-            if unknown:
+            if unknown := _unknown(replies):
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
                     self._client.script_load(source)
                 self.calls = missing
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
-    def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
+    def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies; what was refused is an error in its place."""
-        ending = ending_of(self.calls, self._confirm)
+        ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
             self._write(_packed_together((*calls, *ending)))
             replies = [self._reply(call) for call in (*self.calls, *ending)]
@@ -150,16 +160,16 @@ class SyncRound(_Round):
             raise
         connection, self._connection = self._connection, None
         self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm)
+        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
 
     def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
             self._connection = self._pool.get_connection()
         self._connection.send_packed_command(data)
 
-    def _reply(self, call: Call | Read) -> Any:
+    def _reply(self, call: ScriptCall | Command) -> Any:
         try:
-            if isinstance(call, Call):
+            if isinstance(call, ScriptCall):
                 return self._connection.read_response()
             return self._client.parse_response(self._connection, call.command[0])
         except ResponseError as error:
@@ -169,13 +179,13 @@ class SyncRound(_Round):
 class Round(_Round):
     """A round trip of a task."""
 
-    async def send(self, call: Call) -> None:
+    async def send(self, call: ScriptCall) -> None:
         """Write a call, without waiting for anything but room in the socket."""
         if self.calls:
             # To make and pack a call may take milliseconds: others have their turn between.
             await asyncio.sleep(0)
         self.calls.append(call)
-        if self._is_written_last():
+        if self._fault is not None or self._is_cluster:
             return
         data = packed(call.command)
         try:
@@ -183,33 +193,31 @@ class Round(_Round):
         except (*REDIS_ERRORS, RedisFault) as error:
             self._failed(error)
 
-    async def replies(self, calls: Sequence[Call | Read] = ()) -> list[Any]:
-        """Write these calls too; return a reply, or a fault, for each of all calls.
-
-        Raises `RedisFault` where no node could be asked.
-        """
+    async def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
+        """Write these calls too, and return all replies; see `SyncRound.replies`."""
         self.calls += calls
         if self._fault is not None:
             raise self._fault
-        if isinstance(self._client, AsyncNodesClient):
+        if self._is_cluster:
             parts = by_node(self._client, self.calls)
             tried = (_tried(part, self._confirm) for part in parts)
             return _together(parts, await asyncio.gather(*tried))
-        with as_fault("a pipeline"):
+        try:
             replies = await self._exchange(calls)
-            unknown = _unknown(replies)
-            if unknown:
+            if unknown := _unknown(replies):
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
                     await self._client.script_load(source)
                 self.calls = missing
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
+        except REDIS_ERRORS as error:
+            raise fault_of(error, "a pipeline") from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
-    async def _exchange(self, calls: Sequence[Call | Read]) -> list[Any]:
-        """Write the last calls and read all replies; what was refused is an error in its place."""
-        ending = ending_of(self.calls, self._confirm)
+    async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
+        """Write the last calls and read all replies."""
+        ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
             await self._write(_packed_together((*calls, *ending)))
             replies = [await self._reply(call) for call in (*self.calls, *ending)]
@@ -218,45 +226,45 @@ class Round(_Round):
             raise
         connection, self._connection = self._connection, None
         await self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm)
+        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
 
     async def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
             self._connection = await self._pool.get_connection()
         await self._connection.send_packed_command(data)
 
-    async def _reply(self, call: Call | Read) -> Any:
+    async def _reply(self, call: ScriptCall | Command) -> Any:
         try:
-            if isinstance(call, Call):
+            if isinstance(call, ScriptCall):
                 return await self._connection.read_response()
             return await self._client.parse_response(self._connection, call.command[0])
         except ResponseError as error:
             return error
 
 
-def _packed_together(calls: Sequence[Call | Read]) -> list[bytes]:
-    """Return calls as one text, so that they leave in as few packets as there can be."""
-    pieces = [piece for call in calls for piece in packed_words(*call.command)]
-    return [b"".join(pieces)] if len(pieces) > 1 else pieces
+def _packed_together(calls: Sequence[ScriptCall | Command]) -> list[bytes]:
+    """Return calls as one text: they leave in few packets."""
+    if len(calls) == 1 and isinstance(calls[0], ScriptCall):
+        return packed(calls[0].command)
+    return [b"".join([piece for call in calls for piece in packed_words(*call.command)])]
 
 
 def _unknown(replies: Sequence[Any]) -> list[int]:
-    """Return the places of the calls whose script the server does not know."""
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
-def _sources(calls: Sequence[Call | Read]) -> set[str]:
-    return {call.script.source for call in calls if isinstance(call, Call)}
+def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:
+    return {call.script.source for call in calls if isinstance(call, ScriptCall)}
 
 
-def _tried_sync(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
+def _tried_sync(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return run_all_sync(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-async def _tried(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
+async def _tried(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return await run_all(part.client, part.calls, confirm)
     except RedisFault as fault:
@@ -265,9 +273,9 @@ async def _tried(part: Part, confirm: Confirm | None) -> list[Any] | RedisFault:
 
 def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
     """Return all replies in order; what a node did not answer is a fault at each place."""
-    if tried and all(isinstance(answer, RedisFault) for answer in tried):
-        assert isinstance(tried[0], RedisFault)
-        raise tried[0]
+    faults = [answer for answer in tried if isinstance(answer, RedisFault)]
+    if faults and len(faults) == len(tried):
+        raise faults[0]
     replies: dict[int, Any] = {}
     for part, answer in zip(parts, tried, strict=True):
         found = [answer] * len(part.places) if isinstance(answer, RedisFault) else answer

@@ -25,7 +25,7 @@ class Script:
     sha: str
 
 
-class Call(NamedTuple):
+class ScriptCall(NamedTuple):
     """One run of a script."""
 
     script: Script
@@ -38,7 +38,7 @@ class Call(NamedTuple):
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
 
-class Read(NamedTuple):
+class Command(NamedTuple):
     """One reading command, to run beside scripts in one round trip."""
 
     command: list[Any]

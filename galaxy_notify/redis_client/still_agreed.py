@@ -12,7 +12,7 @@ from redis import exceptions
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, OTHER_DEPLOYMENT, Fault
 
 #: By what the running thread or task plans its calls: the number of shards, None for any.
-_PLANNED: Final[ContextVar[tuple[StillAgreed, int | None] | None]] = ContextVar(
+_PLANNED: Final[ContextVar[tuple[AgreementCheck, int | None] | None]] = ContextVar(
     "galaxy_notify_planned", default=None
 )
 
@@ -25,7 +25,7 @@ class NotAgreed(exceptions.ConnectionError):
         self.fault = fault
 
 
-class StillAgreed:
+class AgreementCheck:
     """Compares at each connection the number of shards with the one that a call was planned for.
 
     A client that has no settings of the deployment must not write to a server that has lost it, as

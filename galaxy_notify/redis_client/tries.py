@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.faults import BUSY, OTHER_DEPLOYMENT, RedisFault, Remedy
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
-T = TypeVar("T")
 #: Where these come in place of a reply, its node serves the call soon, or another one does.
 _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGAIN"})
 #: These took their full time already, must not be sent again as they are, or would only make the
@@ -17,14 +16,14 @@ _ELSEWHERE: Final = frozenset({"connection", "READONLY", "MOVED", "ASK", "TRYAGA
 _FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
 
 
-class Tries:
+class RetryState:
     """The calls of one round trip that have no answer yet, and the replies to the others."""
 
-    def __init__(self, calls: Sequence[Call | Read]) -> None:
+    def __init__(self, calls: Sequence[ScriptCall | Command]) -> None:
         """Begin with all of them left."""
         self.left = calls
         self.replies: list[Any] = []
-        self._places: list[int] | None = None
+        self._places: Sequence[int] | None = None
         self._fault: RedisFault | None = None
         self._is_doubtful = False
 
@@ -32,11 +31,18 @@ class Tries:
         """Note the replies to what was left; what a node could not serve is left again."""
         if self._places is None:
             self.replies = list(replies)
-            self._places = list(range(len(replies)))
-        for place, reply in zip(self._places, replies, strict=True):
-            self.replies[place] = self._told(reply)
-        again = [n for n, reply in enumerate(replies) if _passes(reply)]
-        self._is_doubtful |= any(not replies[n].wrote_nothing for n in again)
+            self._places = range(len(replies))
+        else:
+            for place, reply in zip(self._places, replies, strict=True):
+                self.replies[place] = reply
+        faults = [n for n, reply in enumerate(replies) if isinstance(reply, RedisFault)]
+        if not faults:
+            self.left = ()
+            return
+        for n in faults:
+            self.replies[self._places[n]] = self._told(replies[n])
+        again = [n for n in faults if replies[n].fault.code in _ELSEWHERE]
+        self._is_doubtful |= any([not replies[n].wrote_nothing for n in again])
         self.left = [self.left[n] for n in again]
         self._places = [self._places[n] for n in again]
 
@@ -50,13 +56,11 @@ class Tries:
             self._fault = error
         for place in self._places or ():
             self.replies[place] = error
-        self.left = []
+        self.left = ()
 
-    def _told(self, reply: T) -> T:
-        """Return a reply; a refusal, too, leaves open what became of an earlier try."""
-        if self._is_doubtful and isinstance(reply, RedisFault):
-            return cast("T", reply.doubted())
-        return reply
+    def _told(self, fault: RedisFault) -> RedisFault:
+        """Return a fault; a refusal, too, leaves open what became of an earlier try."""
+        return fault.doubted() if self._is_doubtful else fault
 
     @property
     def are_in_doubt(self) -> bool:
@@ -74,11 +78,6 @@ class Tries:
         if self._fault is not None:
             raise self._fault
         return self.replies
-
-
-def _passes(reply: Any) -> bool:
-    """Tell whether a reply says that another node, or the same one soon, will serve the call."""
-    return isinstance(reply, RedisFault) and reply.fault.code in _ELSEWHERE
 
 
 def is_final(error: RedisFault, pause: float | None) -> bool:

@@ -21,9 +21,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from galaxy_notify.redis_client.following import AsyncFollows, Follows
+from galaxy_notify.redis_client.faults import GARBLED
+from galaxy_notify.redis_client.following import AsyncFollowingConnection, FollowingConnection
 from galaxy_notify.redis_client.packing import Packer, packed_words
-from galaxy_notify.redis_client.replies import GARBLED
 from galaxy_notify.redis_client.scheme_probe import (
     WITH_TLS,
     WITHOUT_TLS,
@@ -222,16 +222,16 @@ class _Tls(_Connection, redis.asyncio.SSLConnection):
             raise
 
 
-class _FollowingTcp(AsyncFollows, _Tcp):
+class _FollowingTcp(AsyncFollowingConnection, _Tcp):
     pass
 
 
-class _FollowingTls(AsyncFollows, _Tls):
+class _FollowingTls(AsyncFollowingConnection, _Tls):
     pass
 
 
-class _Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
-    pass
+class Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
+    """A connection to a socket on this machine."""
 
 
 class _SyncTcp(_SyncConnection, redis.Connection):
@@ -259,22 +259,22 @@ class _SyncTls(_SyncConnection, redis.SSLConnection):
         return made
 
 
-class _SyncFollowingTcp(Follows, _SyncTcp):
+class _SyncFollowingTcp(FollowingConnection, _SyncTcp):
     pass
 
 
-class _SyncFollowingTls(Follows, _SyncTls):
+class _SyncFollowingTls(FollowingConnection, _SyncTls):
     pass
 
 
-class _SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
-    pass
+class SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
+    """A connection to a socket on this machine."""
 
 
 FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _Tcp,
     redis.asyncio.SSLConnection: _Tls,
-    redis.asyncio.UnixDomainSocketConnection: _Unix,
+    redis.asyncio.UnixDomainSocketConnection: Unix,
 }
 FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
     redis.asyncio.Connection: _FollowingTcp,
@@ -283,7 +283,7 @@ FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
 SYNC: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncTcp,
     redis.SSLConnection: _SyncTls,
-    redis.UnixDomainSocketConnection: _SyncUnix,
+    redis.UnixDomainSocketConnection: SyncUnix,
 }
 SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncFollowingTcp,

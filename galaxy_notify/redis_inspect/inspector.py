@@ -15,8 +15,8 @@ from galaxy_notify.model.ids import split_member
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_inspect.reading import read_all
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
 
 LATE_MS: Final = 1000
 _PAGE: Final = 1000
@@ -62,15 +62,17 @@ class Backlog:
         )
 
 
-def read_backlogs(place: Place, channels: Iterable[str], now_ms: int) -> dict[str, Backlog]:
+def read_backlogs(
+    deployment: Deployment, channels: Iterable[str], now_ms: int
+) -> dict[str, Backlog]:
     """Return each channel's backlog over all shards; raise `RedisFault`."""
-    page = max(20, _PAGE // place.deployment.shards)
+    page = max(20, _PAGE // deployment.shared.shards)
     shards = [
-        _Shard(keys, channel, now_ms, page) for channel in channels for keys in place.all_keys
+        _Shard(keys, channel, now_ms, page) for channel in channels for keys in deployment.all_keys
     ]
     for step in (_Shard.counts, _Shard.leased_members, _Shard.states):
         plans = [step(shard) for shard in shards]
-        replies = iter(read_all(place, (command for plan in plans for command in plan)))
+        replies = iter(read_all(deployment, (command for plan in plans for command in plan)))
         for shard, plan in zip(shards, plans, strict=True):
             shard.replies.append([next(replies) for _ in plan])
     found: dict[str, Backlog] = {}

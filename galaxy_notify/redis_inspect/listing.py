@@ -16,11 +16,11 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import STATUS_OF
 from galaxy_notify.model.stored import readable_record
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
-from galaxy_notify.redis_client.flows import Flow, sound
+from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import number, reader, text
-from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: One entry of ours names no more.
 MOST_IDS: Final = 1000
@@ -69,10 +69,10 @@ class Span(NamedTuple):
 class Merge:
     """The lists of all shards as one, the newest first; it is read a few entries at a time."""
 
-    def __init__(self, layout: Layout, span: Span, after: Position | None) -> None:
+    def __init__(self, key_space: KeySpace, span: Span, after: Position | None) -> None:
         """Begin behind *after*, or at the newest."""
-        ahead = max(_FEWEST_AHEAD, _AHEAD // layout.deployment.shards)
-        self._shards = [_Shard(keys, span, after, ahead) for keys in layout.all_keys]
+        ahead = max(_FEWEST_AHEAD, _AHEAD // key_space.shared.shards)
+        self._shards = [_Shard(keys, span, after, ahead) for keys in key_space.all_keys]
 
     @property
     def foreign(self) -> list[str]:
@@ -155,17 +155,17 @@ class _Shard:
         """Tell whether the next entry is only known once it is read."""
         return not self.waiting and not self.is_read
 
-    def read(self) -> Read:
+    def read(self) -> Command:
         """Return what reads on."""
         span = (self._from, self._to)
-        return Read(["XREVRANGE", self.keys.accepted, *span, "COUNT", self._count])
+        return Command(["XREVRANGE", self.keys.accepted, *span, "COUNT", self._count])
 
     def take(self, reply: Any) -> int:
         """Take what was read over; return how many entries named nothing. Raises `RedisFault`."""
         if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
             self.is_read = self.is_foreign = True
             return 0
-        entries, idle = sound(reply), 0
+        entries, idle = unwrap(reply), 0
         self.is_read = len(entries) < self._count
         for stream_id, fields in entries:
             self._from = f"({text(stream_id)}"
@@ -189,7 +189,7 @@ class _Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ListSummary:
     """What a list tells of a notification, or of one part; what cannot be read is None.
 
     ``statuses`` are those of the routes that were asked for; ``corrupt`` stands for what cannot be
@@ -205,7 +205,7 @@ class Glance:
     statuses: Counter[str] = field(default_factory=Counter)
     parts: int = 1
 
-    def __add__(self, later: Glance) -> Glance:
+    def __add__(self, later: ListSummary) -> ListSummary:
         """Return what both tell: the first part with another one; a part that is gone has none."""
         return replace(
             self,
@@ -216,66 +216,66 @@ class Glance:
 
 
 def look(
-    layout: Layout, listed: Sequence[Listed], routes: Sequence[str] | None
-) -> Flow[list[Glance]]:
+    key_space: KeySpace, listed: Sequence[Listed], routes: Sequence[str] | None
+) -> Flow[list[ListSummary]]:
     """Look at the first of these, as many as are read at once; *routes* None means all of each."""
     shards: dict[int, list[Listed]] = {}
     for one in listed:
         shards.setdefault(one.position.shard, []).append(one)
-    largest = layout.deployment.max_payload_bytes + _FRAME_BYTES
+    largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
     replies = yield [
-        glance(layout.keys(shard), [one.notification_id for one in some], routes, largest)
+        glance(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
         for shard, some in shards.items()
     ]
-    found: dict[Position, Glance] = {}
+    found: dict[Position, ListSummary] = {}
     for some, reply in zip(shards.values(), replies, strict=True):
         # Where much was to be read the last of them have no answer.
-        for one, answer in zip(some, sound(reply), strict=False):
+        for one, answer in zip(some, unwrap(reply), strict=False):
             found[one.position] = _glance(one.notification_id, answer)
     first = next((n for n, one in enumerate(listed) if one.position not in found), len(listed))
     return [found[one.position] for one in listed[:first]]
 
 
 def look_at_parts(
-    layout: Layout, names: Sequence[str], routes: Sequence[str] | None
-) -> Flow[dict[str, Glance]]:
+    key_space: KeySpace, names: Sequence[str], routes: Sequence[str] | None
+) -> Flow[dict[str, ListSummary]]:
     """Look at parts, without their records, as many as are read at once: one at least.
 
     *routes* are those that are looked at; None means all of each.
     """
     shards: dict[Keys, list[str]] = {}
     for name in names:
-        shards.setdefault(layout.keys_for(name), []).append(name)
+        shards.setdefault(key_space.keys_for(name), []).append(name)
     replies = yield [glance(keys, some, routes, 0) for keys, some in shards.items()]
     pairs = zip(shards.values(), replies, strict=True)
     return {
         name: _glance(name, answer)
         for some, reply in pairs
-        for name, answer in zip(some, sound(reply), strict=False)
+        for name, answer in zip(some, unwrap(reply), strict=False)
     }
 
 
 def glance(
     keys: Keys, names: Sequence[str], routes: Sequence[str] | None, record_bytes: int
-) -> Call:
+) -> ScriptCall:
     """Look at notifications of one shard; no record that is larger is read."""
     named: list[Argument] = ["*"] if routes is None else [len(routes), *routes]
-    return Call(script("glance"), [keys.never], [keys.tag, record_bytes, *named, *names])
+    return ScriptCall(script("glance"), [keys.never], [keys.tag, record_bytes, *named, *names])
 
 
-def _glance(notification_id: str, answer: Sequence[Any]) -> Glance:
+def _glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     if not answer:
-        return Glance(exists=False)
+        return ListSummary(exists=False)
     with as_fault("glance"):
         return _read_glance(notification_id, answer)
 
 
 @reader
-def _read_glance(notification_id: str, answer: Sequence[Any]) -> Glance:
+def _read_glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     raw, still_open, moved_to, *told = answer
     steps = iter(told)
     counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
-    return Glance(
+    return ListSummary(
         exists=True,
         record=readable_record(notification_id, {b"record": raw}),
         record_bytes=len(raw),

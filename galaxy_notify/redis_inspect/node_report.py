@@ -11,13 +11,13 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from galaxy_notify.redis_client.faults import Fault, RedisFault, classify
-from galaxy_notify.redis_client.lookup import SentinelLookup
 from galaxy_notify.redis_client.nodes import NodesClient, at_shard, node_of
 from galaxy_notify.redis_client.replies import pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Read, names, script
+from galaxy_notify.redis_client.scripts import Command, names, script
+from galaxy_notify.redis_client.topology import SentinelTopology
 from galaxy_notify.redis_inspect.servers import ServerName, server_name
-from galaxy_notify.redis_state.place import Place
+from galaxy_notify.redis_state.deployment import Deployment
 
 Told = Mapping[str, str]
 
@@ -63,21 +63,26 @@ class NodeReport:
     unseen: tuple[str, ...]
 
 
-def nodes_of(place: Place) -> list[Node]:
+def nodes_of(deployment: Deployment) -> list[Node]:
     """Return the primaries that serve the shards."""
-    clients = (at_shard(place.client, keys.tag) for keys in place.all_keys)
+    clients = (at_shard(deployment.client, keys.tag) for keys in deployment.all_keys)
     primaries = {node_of(client): client for client in clients}
     several = len(primaries) > 1
     return [Node(name if several else "", client) for name, client in primaries.items()]
 
 
-def read_sentinels(place: Place) -> dict[str, Told | Fault]:
+def read_sentinels(deployment: Deployment) -> dict[str, Told | Fault]:
     """Return what each sentinel tells of the primary, or why it does not; empty without them."""
-    scout = place.client.scout if isinstance(place.client, NodesClient) else None
-    if scout is None or not isinstance(scout.lookup, SentinelLookup):
+    topology_client = (
+        deployment.client.topology_client if isinstance(deployment.client, NodesClient) else None
+    )
+    if topology_client is None or not isinstance(topology_client.topology, SentinelTopology):
         return {}
-    command = scout.lookup.details
-    replies = {str(node): scout.reply(node, command) for node in sorted(scout.lookup.nodes)}
+    command = topology_client.topology.details
+    replies = {
+        str(node): topology_client.reply(node, command)
+        for node in sorted(topology_client.topology.nodes)
+    }
     return {
         node: classify(reply)
         if isinstance(reply, Exception)
@@ -89,13 +94,13 @@ def read_sentinels(place: Place) -> dict[str, Told | Fault]:
 def read_node(client: redis.Redis) -> NodeReport:
     """Ask a server for all that it tells; raise `RedisFault` where it is away."""
     trips, offsets, now_s = _clock(client)
-    asked: dict[str, list[Read]] = {
-        "HELLO": [Read(["HELLO"])],
-        "INFO": [Read(["INFO", section]) for section in _SECTIONS],
-        "CONFIG GET": [Read(["CONFIG", "GET", option]) for option in OPTIONS],
-        "SCRIPT EXISTS": [Read(["SCRIPT", "EXISTS", *(script(name).sha for name in names())])],
-        "SLOWLOG GET": [Read(["SLOWLOG", "GET", _SLOWEST_OF])],
-        "LATENCY LATEST": [Read(["LATENCY", "LATEST"])],
+    asked: dict[str, list[Command]] = {
+        "HELLO": [Command(["HELLO"])],
+        "INFO": [Command(["INFO", section]) for section in _SECTIONS],
+        "CONFIG GET": [Command(["CONFIG", "GET", option]) for option in OPTIONS],
+        "SCRIPT EXISTS": [Command(["SCRIPT", "EXISTS", *(script(name).sha for name in names())])],
+        "SLOWLOG GET": [Command(["SLOWLOG", "GET", _SLOWEST_OF])],
+        "LATENCY LATEST": [Command(["LATENCY", "LATEST"])],
     }
     replies = iter(run_all_sync(client, [read for reads in asked.values() for read in reads]))
     told = {name: [next(replies) for _ in reads] for name, reads in asked.items()}
@@ -127,7 +132,7 @@ def _clock(client: redis.Redis) -> tuple[list[float], list[float], int]:
     trips, offsets, seconds = [], [], 0
     for _ in range(_TRIPS):
         before = time.time_ns() / 1e6
-        (reply,) = run_all_sync(client, [Read(["TIME"])])
+        (reply,) = run_all_sync(client, [Command(["TIME"])])
         after = time.time_ns() / 1e6
         if isinstance(reply, RedisFault):
             raise reply
@@ -182,7 +187,9 @@ def _spikes(rows: Iterable[Any], now_s: int) -> list[Slow]:
 
 
 def _cluster(client: redis.Redis) -> tuple[Told | None, list[range] | None]:
-    info, slots = run_all_sync(client, [Read(["CLUSTER", "INFO"]), Read(["CLUSTER", "SLOTS"])])
+    info, slots = run_all_sync(
+        client, [Command(["CLUSTER", "INFO"]), Command(["CLUSTER", "SLOTS"])]
+    )
     told = None
     if not isinstance(info, RedisFault):
         lines = (line.partition(":") for line in text(info).splitlines())

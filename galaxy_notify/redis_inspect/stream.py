@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.group_report import (
     GroupReport,
     StreamId,
@@ -48,8 +48,8 @@ class StreamEntry(NamedTuple):
 
 def parked_length(client: redis.Redis, keys: Keys) -> int:
     """Return how many entries rest in the parked stream of a shard."""
-    (length,) = run_all_sync(client, [Read(["XLEN", keys.parked])])
-    return int(sound(length))
+    (length,) = run_all_sync(client, [Command(["XLEN", keys.parked])])
+    return int(unwrap(length))
 
 
 def newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[StreamEntry]:
@@ -109,23 +109,23 @@ def drop_group(client: redis.Redis, all_keys: Sequence[Keys], group: str) -> int
         destroyed, *forgotten = run_all_sync(
             client,
             [
-                Read(["XGROUP", "DESTROY", keys.stream, group]),
-                Read(["UNLINK", keys.seen(group)]),
-                Read(["HDEL", keys.lost, group]),
+                Command(["XGROUP", "DESTROY", keys.stream, group]),
+                Command(["UNLINK", keys.seen(group)]),
+                Command(["HDEL", keys.lost, group]),
             ],
         )
         if not has_no_key(destroyed):
-            dropped += int(sound(destroyed))
+            dropped += int(unwrap(destroyed))
         for reply in forgotten:
-            sound(reply)
+            unwrap(reply)
     return dropped
 
 
 def _newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[list[StreamEntry]]:
-    asked = [Read(["XREVRANGE", keys.stream, "+", "-", "COUNT", count]) for keys in all_keys]
+    asked = [Command(["XREVRANGE", keys.stream, "+", "-", "COUNT", count]) for keys in all_keys]
     replies = run_all_sync(client, asked)
     return [
-        [_entry(keys, row) for row in sound(rows)]
+        [_entry(keys, row) for row in unwrap(rows)]
         for keys, rows in zip(all_keys, replies, strict=True)
     ]
 

@@ -7,28 +7,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_async, server_name
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
-from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.runner import Round, run_all
-from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_client.still_agreed import StillAgreed
-from galaxy_notify.redis_client.tries import Tries, is_final
-from galaxy_notify.redis_state.client import doubted
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
+from galaxy_notify.redis_client.tries import RetryState, is_final
+from galaxy_notify.redis_state.client import DeploymentClient, doubted
 from galaxy_notify.redis_state.joining import (
-    adopt_deployment,
     check_durability,
-    join_deployment,
 )
-from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -36,55 +30,46 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(DeploymentClient):
     """Runs scripts for `AsyncNotifier`; safe to share between tasks."""
 
-    def __init__(self, settings: Settings, *, adopt: bool, once: bool = False) -> None:
-        """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
+    _owner = "AsyncNotifier"
 
-        *once* leaves it to the caller to try again.
-        """
-        self._pauses_s = () if once else SHORT_PAUSES_S
-        self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_async(settings, agreed=self._agreed if adopt else None)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        once: bool = False,
+        environment: Environment = REAL,
+    ) -> None:
+        """Prepare; see `DeploymentClient`. *once* leaves it to the caller to try again."""
+        super().__init__(settings, adopt, () if once else SHORT_PAUSES_S, environment)
+        self._client = environment.open_async(settings, agreed=self._agreed if adopt else None)
         self._pace: PerLoop[Pace] = PerLoop(Pace)
-        self._joining: PerLoop[Together[Layout]] = PerLoop(Together)
-        self._confirm = Confirm.of(settings.redis.durability)
-        self._prefix = settings.redis.prefix
-        #: Where Redis is, for people.
-        self.server = server_name(settings)
-        self._mine = Deployment.from_settings(settings)
-        self._adopt = adopt
-        self._layout: Layout | None = None
-        #: Whether users are known to have preferences; until then accept says so where it matters.
-        self.preferences_exist = False
-        self._refreshes = RefreshLimiter()
-        self._is_closed = False
+        self._joining: PerLoop[Together[KeySpace]] = PerLoop(Together)
 
-    def check_open(self) -> None:
-        """Raise `AlreadyClosed` once it was closed."""
-        if self._is_closed:
-            raise AlreadyClosed.named("AsyncNotifier")
-
-    async def layout(self) -> Layout:
+    async def key_space(self) -> KeySpace:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         self.check_open()
-        layout = self._layout
-        if layout is None or self._agreed.is_broken:
-            layout = self._layout = await self._joining.here().run(self._joined)
-        self._agreed.plan_for(layout.deployment.shards)
-        return layout
+        key_space = self._key_space
+        if key_space is None or self._agreed.is_broken:
+            key_space = self._key_space = await self._joining.here().run(self._joined)
+        self._agreed.plan_for(key_space.shared.shards)
+        return key_space
 
     async def turn(self) -> None:
         """Wait until a call may begin: of thousands at once, a few at a time."""
         await self._pace.here().turn()
 
-    async def run_all(self, calls: Sequence[Call | Read], sent: Round | None = None) -> list[Any]:
+    async def run_all(
+        self, calls: Sequence[ScriptCall | Command], sent: Round | None = None
+    ) -> list[Any]:
         """Run calls in one round trip, with those that were *sent* before them.
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = Tries([*sent.calls, *calls] if sent else calls)
+        tries = RetryState([*sent.calls, *calls] if sent else calls)
         for pause in (*self._pauses_s, None):
             try:
                 if sent:
@@ -148,16 +133,18 @@ class AsyncClient:
             return error
         with suppress(RedisFault):
             return error.lacking(
-                await run_flow(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+                await run_flow(self._client, missing_rights(self._first, Role.PRODUCER))
             )
         return error
 
-    async def _joined(self) -> Layout:
+    async def _joined(self) -> KeySpace:
         # A task of its own, which has taken over what was planned where it began.
         self._agreed.plan_for(None)
         for pause in (*self._pauses_s, None):
             try:
-                found = await self._join()
+                found = await run_flow(self._client, self._join())
+                if self._confirm and self._confirm.is_of_disk:
+                    await check_durability(self._client, self._first, self._confirm)
                 break
             except RedisFault as error:
                 if is_final(error, pause):
@@ -165,13 +152,4 @@ class AsyncClient:
                 await refresh_primary(self._client)
                 await asyncio.sleep(jittered(pause or 0))
         self._agreed.is_broken = False
-        return Layout(self._prefix, found)
-
-    async def _join(self) -> Deployment:
-        if self._adopt:
-            found = await adopt_deployment(self._client, self._prefix)
-        else:
-            found = await join_deployment(self._client, self._prefix, self._mine)
-        if self._confirm and self._confirm.is_of_disk:
-            await check_durability(self._client, Keys(self._prefix, 0), self._confirm)
-        return found
+        return KeySpace(self._first.prefix, found)

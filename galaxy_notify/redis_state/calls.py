@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
-
-# A score beyond every date, such as +inf, is never due.
-_NEVER_MS: Final = 1e15
 
 
 class Answer(NamedTuple):
@@ -46,101 +41,6 @@ def _check_count(found: Sequence[object], items: int | None) -> None:
         raise ValueError(f"{len(found)} answers to {items} items")
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimLimits:
-    """What one claim may take: members, time under lease, bytes, and a stream's length."""
-
-    members: int
-    ttl_ms: int
-    bytes: int
-    record_bytes: int
-    hold_at: int
-
-
-class ClaimedMember(NamedTuple):
-    """One member under lease, as it was read: nothing of it is decoded yet."""
-
-    member: bytes
-    state: bytes
-    verdict: str = ""
-    abandoned: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a claim answered; ``next_due_ms`` only where nothing was due.
-
-    One that was *asked_again* may still be on its way once more, and take others when it arrives.
-    """
-
-    word: str
-    token: str
-    now_ms: int
-    next_due_ms: int | None = None
-    stream_length: int = 0
-    suspects: int = 0
-    members: Sequence[ClaimedMember] = ()
-    records: dict[bytes, bytes] = field(default_factory=dict)
-    asked_again: bool = False
-
-
-def claim(
-    keys: Keys, channel: str, token: str, limits: ClaimLimits, *, alone: bool, now: int | None
-) -> Call:
-    """Take due members of *channel* under a lease of its own, named by *token*."""
-    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.paused]
-    names += [keys.stream, keys.totals, keys.wake(channel), keys.never]
-    args: list[Argument] = [
-        keys.tag,
-        time_argument(now),
-        token,
-        channel,
-        limits.members,
-        limits.ttl_ms,
-        limits.bytes,
-        limits.record_bytes,
-        limits.hold_at,
-        "1" if alone else "",
-    ]
-    return Call(script("claim"), names, args)
-
-
-@reader
-def read_claim(reply: Sequence[Any], token: str) -> Claim:
-    """Read what claim answered."""
-    word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
-    if word == "idle":
-        due = float(detail) if detail else float("inf")
-        next_due = ceil(due) if due < _NEVER_MS else None
-        return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
-    if word != "claimed":
-        return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
-    flat, records, odd = reply[4], reply[5], reply[6]
-    if not {*map(type, flat), *map(type, records)} <= {bytes}:
-        raise TypeError("what is claimed is no bytes")
-    steps, pairs, oddities = iter(flat), iter(records), iter(odd)
-    members = [ClaimedMember(member, state) for member, state in zip(steps, steps, strict=True)]
-    for place, verdict, abandoned in zip(oddities, oddities, oddities, strict=True):
-        member, state, *_ = members[place - 1]
-        members[place - 1] = ClaimedMember(member, state, _text(verdict), abandoned)
-    found = dict(zip(pairs, pairs, strict=True))
-    return Claim(word, token, now_ms, suspects=suspects, members=members, records=found)
-
-
-class Correction(NamedTuple):
-    """Where a misplaced member belongs: ``schedule:<channel>`` or ``dead:<channel>``."""
-
-    member: bytes
-    target: str
-    score: int
-
-
-def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> Call:
-    """Put misplaced members, found under *token*, where they belong."""
-    names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.never]
-    return Call(script("heal"), names, [keys.tag, token, *_flat(items)])
-
-
 class RouteChange(NamedTuple):
     """A route's state as it was read, and the one to write if it is still so."""
 
@@ -151,54 +51,54 @@ class RouteChange(NamedTuple):
 
 def cancel(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, keep_ms: int, mark: bool
-) -> Call:
+) -> ScriptCall:
     """Take routes of a notification back; *mark* makes later parts be born cancelled."""
     args: list[Argument] = [keys.tag, "", notification_id, keep_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.totals, keys.never]
-    return Call(script("cancel"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("cancel"), names, [*args, *_flat(changes)])
 
 
 def reschedule(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
-) -> Call:
+) -> ScriptCall:
     """Give routes of a notification another due time; *mark* says that it is that of all."""
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
-    return Call(script("reschedule"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("reschedule"), names, [*args, *_flat(changes)])
 
 
-def pause(keys: Keys, channel: str) -> Call:
+def pause(keys: Keys, channel: str) -> ScriptCall:
     """Stop claiming a channel."""
-    return Call(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])
+    return ScriptCall(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])
 
 
-def resume(keys: Keys, channel: str) -> Call:
+def resume(keys: Keys, channel: str) -> ScriptCall:
     """Claim a paused channel again."""
     names = [keys.paused, keys.wake(channel), keys.pauses, keys.never]
-    return Call(script("resume"), names, [channel])
+    return ScriptCall(script("resume"), names, [channel])
 
 
-def lapse(keys: Keys, channel: str) -> Call:
+def lapse(keys: Keys, channel: str) -> ScriptCall:
     """Shorten leases that a clock set back lets last too long."""
     names = [keys.schedule(channel), keys.leases(channel), keys.never]
-    return Call(script("lapse"), names, [""])
+    return ScriptCall(script("lapse"), names, [""])
 
 
 def trim(
     keys: Keys, max_len: int, group_idle_ms: int | None, seen: Mapping[bytes, int] | None = None
-) -> Call:
+) -> ScriptCall:
     """Shorten the gateway stream as far as its groups allow; for None they do not count.
 
     *seen* says when the consumers of groups were seen, in ms, as far as that is known.
     """
     args: list[Argument] = [max_len, "" if group_idle_ms is None else group_idle_ms, ""]
     args += _flat((seen or {}).items())
-    return Call(script("trim"), [keys.stream, keys.lost, keys.never], args)
+    return ScriptCall(script("trim"), [keys.stream, keys.lost, keys.never], args)
 
 
-def delist(keys: Keys, start: str, count: int) -> Call:
+def delist(keys: Keys, start: str, count: int) -> ScriptCall:
     """Remove what is listed and not there any more, from some of the entries behind *start*."""
-    return Call(script("delist"), [keys.accepted, keys.never], [keys.tag, start, count])
+    return ScriptCall(script("delist"), [keys.accepted, keys.never], [keys.tag, start, count])
 
 
 def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:

@@ -9,25 +9,26 @@ from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import open_sync, server_name
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.access import server_name
+from galaxy_notify.redis_client.durability import Confirmation
+from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
 from galaxy_notify.redis_client.runner import SyncRound, run_all_sync
-from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_client.still_agreed import StillAgreed
-from galaxy_notify.redis_client.tries import Tries, is_final
-from galaxy_notify.redis_state.deployment import Deployment, Layout
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
+from galaxy_notify.redis_client.still_agreed import AgreementCheck
+from galaxy_notify.redis_client.tries import RetryState, is_final
 from galaxy_notify.redis_state.joining import (
-    adopt_deployment_sync,
+    adopt_deployment,
     check_disk_sync,
-    join_deployment_sync,
+    join_deployment,
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import missing_rights
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -35,26 +36,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SyncClient:
-    """Runs scripts for `Notifier`; safe to share between threads."""
+class DeploymentClient:
+    """What the clients of threads and of tasks have in common: whom they ask, and for what."""
+
+    _owner = "Notifier"
 
     def __init__(
-        self, settings: Settings, *, adopt: bool, pauses_s: Sequence[float] = SHORT_PAUSES_S
+        self, settings: Settings, adopt: bool, pauses_s: Sequence[float], environment: Environment
     ) -> None:
         """Prepare; *adopt* takes over what the deployment agreed on, and never founds one.
 
         A call is tried once more after each of the pauses.
         """
-        self._agreed = StillAgreed(Keys(settings.redis.prefix, 0).meta)
-        self._client = open_sync(settings, agreed=self._agreed if adopt else None)
+        self._agreed = AgreementCheck(Keys(settings.redis.prefix, 0).meta)
+        #: What the time is, in epoch ms.
+        self.now_ms = environment.now_ms
         self._pauses_s = pauses_s
-        self._confirm = Confirm.of(settings.redis.durability)
-        self._prefix = settings.redis.prefix
+        self._confirm = Confirmation.of(settings.redis.durability)
+        self._first = Keys(settings.redis.prefix, 0)
         #: Where Redis is, for people.
         self.server = server_name(settings)
-        self._mine = Deployment.from_settings(settings)
+        self._mine = SharedSettings.from_settings(settings)
         self._adopt = adopt
-        self._layout: Layout | None = None
+        self._key_space: KeySpace | None = None
         #: Whether users are known to have preferences; until then accept says so where it matters.
         self.preferences_exist = False
         self._refreshes = RefreshLimiter()
@@ -63,25 +67,48 @@ class SyncClient:
     def check_open(self) -> None:
         """Raise `AlreadyClosed` once it was closed."""
         if self._is_closed:
-            raise AlreadyClosed.named("Notifier")
+            raise AlreadyClosed.named(self._owner)
 
-    def layout(self) -> Layout:
+    def _join(self) -> Flow[SharedSettings]:
+        if self._adopt:
+            return adopt_deployment(self._first.prefix)
+        return join_deployment(self._first.prefix, self._mine)
+
+
+class SyncClient(DeploymentClient):
+    """Runs scripts for `Notifier`; safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        adopt: bool,
+        pauses_s: Sequence[float] = SHORT_PAUSES_S,
+        environment: Environment = REAL,
+    ) -> None:
+        """Prepare; see `DeploymentClient`."""
+        super().__init__(settings, adopt, pauses_s, environment)
+        self._client = environment.open_sync(settings, agreed=self._agreed if adopt else None)
+
+    def key_space(self) -> KeySpace:
         """Return where everything lies; the first call asks Redis. Raises `RedisFault`."""
         self.check_open()
-        layout = self._layout
-        if layout is None or self._agreed.is_broken:
+        key_space = self._key_space
+        if key_space is None or self._agreed.is_broken:
             self._agreed.plan_for(None)
-            layout = self._layout = self._joined()
+            key_space = self._key_space = self._joined()
             self._agreed.is_broken = False
-        self._agreed.plan_for(layout.deployment.shards)
-        return layout
+        self._agreed.plan_for(key_space.shared.shards)
+        return key_space
 
-    def run_all(self, calls: Sequence[Call | Read], sent: SyncRound | None = None) -> list[Any]:
+    def run_all(
+        self, calls: Sequence[ScriptCall | Command], sent: SyncRound | None = None
+    ) -> list[Any]:
         """Run calls in one round trip, with those that were *sent* before them.
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = Tries([*sent.calls, *calls] if sent else calls)
+        tries = RetryState([*sent.calls, *calls] if sent else calls)
         for pause in (*self._pauses_s, None):
             try:
                 if sent:
@@ -144,29 +171,22 @@ class SyncClient:
             return error
         with suppress(RedisFault):
             return error.lacking(
-                run_flow_sync(self._client, missing_rights(Keys(self._prefix, 0), Role.PRODUCER))
+                run_flow_sync(self._client, missing_rights(self._first, Role.PRODUCER))
             )
         return error
 
-    def _joined(self) -> Layout:
+    def _joined(self) -> KeySpace:
         for pause in (*self._pauses_s, None):
             try:
-                found = self._join()
+                found = run_flow_sync(self._client, self._join())
+                check_disk_sync(self._client, self._first, self._confirm)
                 break
             except RedisFault as error:
                 if is_final(error, pause):
                     raise (self._explained(error)) from error.__cause__
                 refresh_primary_sync(self._client)
                 time.sleep(jittered(pause or 0))
-        return Layout(self._prefix, found)
-
-    def _join(self) -> Deployment:
-        if self._adopt:
-            found = adopt_deployment_sync(self._client, self._prefix)
-        else:
-            found = join_deployment_sync(self._client, self._prefix, self._mine)
-        check_disk_sync(self._client, Keys(self._prefix, 0), self._confirm)
-        return found
+        return KeySpace(self._first.prefix, found)
 
 
 def doubted(error: RedisFault, flow: Flow[Any]) -> RedisFault:

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import redis.asyncio
 
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import pairs
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
+from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 
 #: Names of one script, which then takes about a millisecond.
 PAGE: Final = 256
@@ -26,10 +26,10 @@ class StreamPlace(NamedTuple):
     never: str
 
 
-def forget(place: StreamPlace, group: bytes | str, names: Sequence[bytes]) -> Call:
+def forget(place: StreamPlace, group: bytes | str, names: Sequence[bytes]) -> ScriptCall:
     """Forget those of the consumers that hold nothing."""
     args: list[Argument] = [group, *names]
-    return Call(script("forget"), [place.stream, place.never], args)
+    return ScriptCall(script("forget"), [place.stream, place.never], args)
 
 
 async def forget_consumers(
@@ -41,8 +41,8 @@ async def forget_consumers(
     more to forget; raises `RedisFault`.
     """
     with as_fault("XINFO"):
-        (reply,) = await run_all(client, [Read(["XINFO", "CONSUMERS", place.stream, group])])
-        names = _ended([pairs(row) for row in sound(reply)], idle_ms)
+        (reply,) = await run_all(client, [Command(["XINFO", "CONSUMERS", place.stream, group])])
+        names = _ended([pairs(row) for row in unwrap(reply)], idle_ms)
     chosen = names[:_PASS]
     for at in range(0, len(chosen), PAGE):
         await run(client, forget(place, group, chosen[at : at + PAGE]))

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, first_part, part_id
 from galaxy_notify.model.notification import decode_notification
-from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync, run_sync
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import dead_rows
 from galaxy_notify.redis_state.dead_rows import (
     DeadChange,
@@ -23,8 +23,8 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.
@@ -38,33 +38,46 @@ class Span(NamedTuple):
     until_ms: int
 
 
+class Position(NamedTuple):
+    """Where a dead letter stands in the order of their death."""
+
+    dead_at_ms: int
+    member: bytes
+
+
 class DeadLetterIndex:
     """Reads and moves dead letters; every method raises `RedisFault`."""
 
-    def __init__(self, place: Place) -> None:
-        self.deployment = place.deployment
-        self._client = place.client
-        self._confirm = place.confirm
-        self._layout = place.layout
+    def __init__(self, deployment: Deployment) -> None:
+        self.shared = deployment.shared
+        self._client = deployment.client
+        self._confirm = deployment.confirm
+        self._key_space = deployment.key_space
 
     def newest_ms(self, channels: Sequence[str]) -> int:
         """Return when the last of the dead letters died, 0 where there is none."""
         asked = [
-            Read(["ZREVRANGE", keys.dead(channel), 0, 0, "WITHSCORES"])
+            Command(["ZREVRANGE", keys.dead(channel), 0, 0, "WITHSCORES"])
             for keys, channel in self._places(channels)
         ]
         found = [read_entries(reply, "", 0) for reply in self._read(asked)]
         return max((entry.dead_at_ms for page in found for entry in page), default=0)
 
-    def rows(self, channels: Sequence[str], span: Span) -> Iterator[DeadRow]:
+    def rows(
+        self, channels: Sequence[str], span: Span, after: Position | None = None
+    ) -> Iterator[DeadRow]:
         """Yield the dead letters of all shards in the order in which they died.
+
+        With *after* those behind it only.
 
         Each that rests there all the while comes exactly once, whatever others do meanwhile.
         """
-        walks = [self._walk(keys, channel, span) for keys, channel in self._places(channels)]
+        start = max(after or Position(0, b""), Position(span.since_ms, b""))
+        places = self._places(channels)
+        walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
         merged = heapq.merge(*walks)
         while chunk := list(islice(merged, _ROWS)):
-            rows = self._rows([(self._layout.keys(entry.shard), entry) for entry in chunk])
+            rows = self._rows([(self._key_space.keys(entry.shard), entry) for entry in chunk])
             yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
@@ -89,11 +102,13 @@ class DeadLetterIndex:
         number, parts = 1, 1
         while number <= parts:
             part = part_id(notification_id, number) if whole else notification_id
-            key = self._layout.keys_for(part).notification(part)
-            fields, records = self._read([Read(["HKEYS", key]), Read(["HMGET", key, "record"])])
+            key = self._key_space.keys_for(part).notification(part)
+            fields, records = self._read(
+                [Command(["HKEYS", key]), Command(["HMGET", key, "record"])]
+            )
             if whole and number == 1:
-                parts = _parts(notification_id, sound(records)[0])
-            for field in sound(fields):
+                parts = _parts(notification_id, unwrap(records)[0])
+            for field in unwrap(fields):
                 channel, colon, recipient = field.decode("utf-8", "replace").partition(":")
                 if colon:
                     yield Member(part, channel, recipient)
@@ -108,38 +123,40 @@ class DeadLetterIndex:
         """Give dead letters of one shard up; answer a word for each."""
         changes: dict[int, list[tuple[int, DeadChange]]] = {}
         words: dict[int, str] = {}
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             if change := row.purged(actor):
-                changes.setdefault(row.keep_ms(self.deployment), []).append((place, change))
+                changes.setdefault(row.keep_ms(self.shared), []).append((position, change))
             else:
-                words[place] = self._forget(row)
+                words[position] = self._forget(row)
         for keep_ms, group in changes.items():
             call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
-            words |= zip((place for place, _ in group), self._run(call), strict=True)
-        return [words[place] for place in range(len(rows))]
+            words |= zip((position for position, _ in group), self._run(call), strict=True)
+        return [words[position] for position in range(len(rows))]
 
     def _forget(self, row: DeadRow) -> str:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
-        (removed,) = self._read([Read(["ZREM", key, row.entry.member])])
-        return "purged" if sound(removed) else "gone"
+        (removed,) = self._read([Command(["ZREM", key, row.entry.member])])
+        return "purged" if unwrap(removed) else "gone"
 
     def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
-        for keys in self._layout.all_keys:
+        for keys in self._key_space.all_keys:
             for channel in channels:
                 yield keys, channel
 
-    def _walk(self, keys: Keys, channel: str, span: Span) -> Iterator[DeadEntry]:
+    def _walk(
+        self, keys: Keys, channel: str, start: Position, until_ms: int
+    ) -> Iterator[DeadEntry]:
         """Yield one index in order; where a page starts is told by the last member, never by rank.
 
         The members of a millisecond are read again with the next page, and what came before is
         left out: a rank, or an offset into them, slips when others are removed meanwhile.
         """
         key, size = keys.dead(channel), _PAGE
-        low, last = span.since_ms, b""
+        low, last = start
         while True:
-            command = ["ZRANGEBYSCORE", key, low, span.until_ms, "WITHSCORES", "LIMIT", 0, size]
-            page = read_entries(self._read([Read(command)])[0], channel, keys.shard)
+            command = ["ZRANGEBYSCORE", key, low, until_ms, "WITHSCORES", "LIMIT", 0, size]
+            page = read_entries(self._read([Command(command)])[0], channel, keys.shard)
             yield from (entry for entry in page if (entry.dead_at_ms, entry.member) > (low, last))
             if len(page) < size:
                 return
@@ -148,17 +165,17 @@ class DeadLetterIndex:
             low, last = page[-1].dead_at_ms, page[-1].member
 
     def _find(self, names: Sequence[Member]) -> list[DeadRow | None]:
-        placed = [(self._layout.keys_for(name.notification_id), name) for name in names]
+        placed = [(self._key_space.keys_for(name.notification_id), name) for name in names]
         members = [f"{name.notification_id}/{name.route_id}" for name in names]
         scores = self._read(
             [
-                Read(["ZSCORE", keys.dead(name.channel), member])
+                Command(["ZSCORE", keys.dead(name.channel), member])
                 for (keys, name), member in zip(placed, members, strict=True)
             ]
         )
         entries: list[tuple[Keys, DeadEntry] | None] = []
         for (keys, name), member, score in zip(placed, members, scores, strict=True):
-            pairs = [] if sound(score) is None else [(member.encode(), float(score))]
+            pairs = [] if unwrap(score) is None else [(member.encode(), float(score))]
             found = read_entries(pairs, name.channel, keys.shard)
             entries.append((keys, found[0]) if found else None)
         rows = iter(self._sure(self._rows([entry for entry in entries if entry])))
@@ -175,23 +192,23 @@ class DeadLetterIndex:
         moved: None.
         """
         sure: list[DeadRow | None] = list(rows)
-        places = [place for place, row in enumerate(rows) if row.suspect]
-        suspects = [rows[place] for place in places]
+        positions = [position for position, row in enumerate(rows) if row.suspect]
+        suspects = [rows[position] for position in positions]
         scores = self._read(
             [
-                Read(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
+                Command(["ZSCORE", row.keys.dead(row.entry.channel), row.entry.member])
                 for row in suspects
             ]
         )
-        for place, score, after in zip(places, scores, self.stored(suspects), strict=True):
-            if sound(score) is None or after.state != rows[place].state:
-                sure[place] = None
+        for position, score, after in zip(positions, scores, self.stored(suspects), strict=True):
+            if unwrap(score) is None or after.state != rows[position].state:
+                sure[position] = None
         return sure
 
-    def _run(self, call: Call) -> list[str]:
+    def _run(self, call: ScriptCall) -> list[str]:
         return [text(word) for word in run_sync(self._client, call, self._confirm)]
 
-    def _read(self, commands: Sequence[Read]) -> list[Any]:
+    def _read(self, commands: Sequence[Command]) -> list[Any]:
         return run_all_sync(self._client, commands) if commands else []
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.flows import sound
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.dead_rows import (
     BATCH,
@@ -21,8 +21,8 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 ACTOR: Final = "janitor"
 # Records are as large as producers like, so they are read few at a time; and a call looks at so
@@ -60,7 +60,7 @@ async def expire_dead(
     keys: Keys,
     channel: str,
     rules: DeadRules,
-    deployment: Deployment,
+    shared: SharedSettings,
 ) -> ExpiredDead:
     """Purge dead letters that are too old or too many, the oldest first, one batch at most.
 
@@ -73,9 +73,9 @@ async def expire_dead(
         if purged == wanted:
             break
         size = min(_PAGE, wanted - purged)
-        most = deployment.max_payload_bytes + _FRAME_BYTES
+        most = shared.max_payload_bytes + _FRAME_BYTES
         page = await _oldest(client, keys, channel, (start, start + size - 1), most)
-        done = await _purge(client, page, deployment)
+        done = await _purge(client, page, shared)
         purged += done
         # What could not be purged stays in front: the next page begins behind it.
         start += len(page) - done
@@ -88,11 +88,13 @@ async def expire_dead(
 async def _plan(client: redis.asyncio.Redis, key: str, rules: DeadRules) -> _Plan:
     if not (rules.dead_ms or rules.dead_max):
         return _Plan(0, 0)
-    size, time = await _read(client, Read(["ZCARD", key]), Read(["TIME"]))
+    size, time = await _read(client, Command(["ZCARD", key]), Command(["TIME"]))
     aged = 0
     if rules.dead_ms:
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-        (aged,) = await _read(client, Read(["ZCOUNT", key, "-inf", f"({now_ms - rules.dead_ms}"]))
+        (aged,) = await _read(
+            client, Command(["ZCOUNT", key, "-inf", f"({now_ms - rules.dead_ms}"])
+        )
     return _Plan(aged, max(0, size - rules.dead_max) if rules.dead_max else 0)
 
 
@@ -103,7 +105,7 @@ async def _oldest(
     ranks: tuple[int, int],
     record_bytes: int,
 ) -> list[DeadRow]:
-    (reply,) = await _read(client, Read(["ZRANGE", keys.dead(channel), *ranks, "WITHSCORES"]))
+    (reply,) = await _read(client, Command(["ZRANGE", keys.dead(channel), *ranks, "WITHSCORES"]))
     entries: list[tuple[Keys, DeadEntry]] = [
         (keys, entry) for entry in read_entries(reply, channel, keys.shard)
     ]
@@ -116,12 +118,14 @@ async def _oldest(
     return list(read_rows(entries, asked, replies))
 
 
-def _measurings(asked: Iterable[Read]) -> list[Read]:
+def _measurings(asked: Iterable[Command]) -> list[Command]:
     """Return what to ask to know how large each reading's fields are, field by field."""
-    return [Read(["HSTRLEN", read.command[1], name]) for read in asked for name in read.command[2:]]
+    return [
+        Command(["HSTRLEN", read.command[1], name]) for read in asked for name in read.command[2:]
+    ]
 
 
-def _pass_over_large(asked: Iterable[Read], sizes: Iterable[Any], most: int) -> None:
+def _pass_over_large(asked: Iterable[Command], sizes: Iterable[Any], most: int) -> None:
     """Ask for nothing in place of each field that is larger than any of ours: it was forged."""
     steps = iter(sizes)
     for read in asked:
@@ -132,7 +136,7 @@ def _pass_over_large(asked: Iterable[Read], sizes: Iterable[Any], most: int) -> 
 
 
 async def _purge(
-    client: redis.asyncio.Redis, rows: Sequence[DeadRow], deployment: Deployment
+    client: redis.asyncio.Redis, rows: Sequence[DeadRow], shared: SharedSettings
 ) -> int:
     changes: list[tuple[int, DeadChange]] = []
     foreign: list[DeadRow] = []
@@ -141,7 +145,7 @@ async def _purge(
         if change is None:
             foreign.append(row)
         elif not row.why_no_purge:
-            changes.append((row.keep_ms(deployment), change))
+            changes.append((row.keep_ms(shared), change))
     done = await _forget(client, foreign)
     for keep_ms, group in groupby(sorted(changes), key=lambda pair: pair[0]):
         call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
@@ -154,9 +158,9 @@ async def _forget(client: redis.asyncio.Redis, rows: Sequence[DeadRow]) -> int:
         return 0
     members = [row.entry.member for row in rows]
     key = rows[0].keys.dead(rows[0].entry.channel)
-    (removed,) = await _read(client, Read(["ZREM", key, *members]))
+    (removed,) = await _read(client, Command(["ZREM", key, *members]))
     return int(removed)
 
 
-async def _read(client: redis.asyncio.Redis, *commands: Read) -> list[Any]:
-    return [sound(reply) for reply in await run_all(client, commands)]
+async def _read(client: redis.asyncio.Redis, *commands: Command) -> list[Any]:
+    return [unwrap(reply) for reply in await run_all(client, commands)]

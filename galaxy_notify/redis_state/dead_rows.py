@@ -16,10 +16,10 @@ from galaxy_notify.model.ids import Member, split_member
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, decode_route
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.flows import sound
-from galaxy_notify.redis_client.scripts import Argument, Call, Read, script
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_client.flows import unwrap
+from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 #: Members that one call of replay or purge may name.
 BATCH: Final = 256
@@ -120,28 +120,30 @@ class DeadRow:
         before, after = self.state or b"", route.purged(actor)
         return DeadChange(name.notification_id, name.route_id, before, after)
 
-    def keep_ms(self, deployment: Deployment) -> int:
+    def keep_ms(self, shared: SharedSettings) -> int:
         """Return how long the notification is kept once no route needs it."""
         found = self.notification
         keyed = found is None or bool(found.idempotency_key)
-        return deployment.keep_ms(keyed=keyed, kind=found.type if found else "")
+        return shared.keep_ms(keyed=keyed, kind=found.type if found else "")
 
 
-def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Read]:
+def readings(rows: Iterable[tuple[Keys, DeadEntry]]) -> dict[tuple[str, str], Command]:
     """Return one reading for each notification among the entries, by shard tag and id."""
-    wanted: dict[tuple[str, str], Read] = {}
+    wanted: dict[tuple[str, str], Command] = {}
     for keys, entry in rows:
         if (name := entry.name) is None:
             continue
         key = keys.notification(name.notification_id)
-        read = wanted.setdefault((keys.tag, name.notification_id), Read(["HMGET", key, "record"]))
+        read = wanted.setdefault(
+            (keys.tag, name.notification_id), Command(["HMGET", key, "record"])
+        )
         read.command.append(name.route_id)
     return wanted
 
 
 def read_rows(
     rows: Sequence[tuple[Keys, DeadEntry]],
-    asked: dict[tuple[str, str], Read],
+    asked: dict[tuple[str, str], Command],
     replies: Sequence[Any],
 ) -> Iterator[DeadRow]:
     """Put entries and the replies to their readings together, in order."""
@@ -159,18 +161,18 @@ def read_rows(
 
 def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
     """Read members with their scores."""
-    return [DeadEntry(_ms(score), member, channel, shard) for member, score in sound(reply)]
+    return [DeadEntry(_ms(score), member, channel, shard) for member, score in unwrap(reply)]
 
 
-def replay(keys: Keys, changes: Iterable[DeadChange]) -> Call:
+def replay(keys: Keys, changes: Iterable[DeadChange]) -> ScriptCall:
     """Send dead letters on their way again."""
-    return Call(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)])
+    return ScriptCall(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)])
 
 
-def purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> Call:
+def purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> ScriptCall:
     """Give dead letters up."""
     args = [keys.tag, "", keep_ms, *_flat(changes)]
-    return Call(script("purge"), [keys.totals, keys.never], args)
+    return ScriptCall(script("purge"), [keys.totals, keys.never], args)
 
 
 def _flat(changes: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
@@ -181,7 +183,7 @@ def _fields(reply: Any, count: int) -> Sequence[bytes | None]:
     # A key of another type holds no record: what it stands for has vanished.
     if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
         return [None] * count
-    fields: Sequence[bytes | None] = sound(reply)
+    fields: Sequence[bytes | None] = unwrap(reply)
     return fields
 
 

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.runner import run
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_client.stream_member import StreamMember, ask
 from galaxy_notify.redis_state.keys import Keys
 
@@ -28,12 +28,12 @@ class MarkLimits:
 
 def finish(
     keys: Keys, group: str, done: Mapping[str, str], limits: MarkLimits, now: int | None = None
-) -> Call:
+) -> ScriptCall:
     """Mark events as handled and acknowledge them: stream ids with their event ids."""
     args: list[Argument] = [group, "" if now is None else now, limits.ttl_ms, limits.most]
     for stream_id, event_id in done.items():
         args += (stream_id, event_id)
-    return Call(script("finish"), [keys.seen(group), keys.stream, keys.never], args)
+    return ScriptCall(script("finish"), [keys.seen(group), keys.stream, keys.never], args)
 
 
 class Parking(NamedTuple):
@@ -44,10 +44,10 @@ class Parking(NamedTuple):
     reason: str
 
 
-def park(keys: Keys, group: str, consumer: str, item: Parking, most: int) -> Call:
+def park(keys: Keys, group: str, consumer: str, item: Parking, most: int) -> ScriptCall:
     """Put an entry that the group can't handle aside."""
     args: list[Argument] = [group, consumer, *item, most]
-    return Call(script("park"), [keys.stream, keys.parked, keys.never], args)
+    return ScriptCall(script("park"), [keys.stream, keys.parked, keys.never], args)
 
 
 class GroupMember(StreamMember):

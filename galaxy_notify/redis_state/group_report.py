@@ -11,7 +11,7 @@ import redis.asyncio
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run, run_sync
-from galaxy_notify.redis_client.scripts import Call, script
+from galaxy_notify.redis_client.scripts import ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 
 StreamId = tuple[int, int]
@@ -48,9 +48,9 @@ class GroupReport(TypedDict):
     lag_at_least: NotRequired[int]
 
 
-def standing(keys: Keys, limits: Limits) -> Call:
+def standing(keys: Keys, limits: Limits) -> ScriptCall:
     """Ask how every group of a shard stands."""
-    return Call(script("standing"), [keys.stream, keys.lost, keys.never], [*limits])
+    return ScriptCall(script("standing"), [keys.stream, keys.lost, keys.never], [*limits])
 
 
 def group_report(

@@ -11,7 +11,7 @@ from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.nodes import serving
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_client.stream_member import Entry, StreamMember, Waiting, ask
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
@@ -39,20 +39,20 @@ class Keeping(NamedTuple):
     rejects: int
 
 
-def admit(keys: IntentKeys, group: str, stream_ids: Sequence[str]) -> Call:
+def admit(keys: IntentKeys, group: str, stream_ids: Sequence[str]) -> ScriptCall:
     """Acknowledge and delete entries whose intents were accepted, at most a thousand."""
-    return Call(script("admit"), [keys.stream, keys.never], [group, *stream_ids])
+    return ScriptCall(script("admit"), [keys.stream, keys.never], [group, *stream_ids])
 
 
-def refuse(keys: IntentKeys, group: str, item: Reject, keeping: Keeping) -> Call:
+def refuse(keys: IntentKeys, group: str, item: Reject, keeping: Keeping) -> ScriptCall:
     """Move an entry to the rejects."""
     args: list[Argument] = [group, *item, *keeping]
-    return Call(script("refuse"), [keys.stream, keys.rejects, keys.never], args)
+    return ScriptCall(script("refuse"), [keys.stream, keys.rejects, keys.never], args)
 
 
-def resubmit(keys: IntentKeys, reject_id: str) -> Call:
+def resubmit(keys: IntentKeys, reject_id: str) -> ScriptCall:
     """Put the intent of a reject back into the stream."""
-    return Call(script("resubmit"), [keys.rejects, keys.stream, keys.never], [reject_id])
+    return ScriptCall(script("resubmit"), [keys.rejects, keys.stream, keys.never], [reject_id])
 
 
 class Ended(NamedTuple):

@@ -11,60 +11,69 @@ import redis.asyncio
 from redis.exceptions import ResponseError
 
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
+from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.runner import run_all, run_all_sync
-from galaxy_notify.redis_client.scripts import Read
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_client.runner import run_all
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
-_FIELDS: Final = tuple(field.name for field in fields(Deployment))
+_FIELDS: Final = tuple(field.name for field in fields(SharedSettings))
 
 
 @reader
-def _found(values: Sequence[Any]) -> Deployment | None:
+def _found(values: Sequence[Any]) -> SharedSettings | None:
     # A stranger may have put any number of others beside our fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}
-    return Deployment.from_meta(meta) if meta else None
+    return SharedSettings.from_meta(meta) if meta else None
 
 
-async def read_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment | None:
+def read_deployment(prefix: str) -> Flow[SharedSettings | None]:
     """Return what the deployment agreed on, or None where nobody has been yet."""
+    for _ in range(2):
+        (reply,) = yield [Command(["HMGET", Keys(prefix, 0).meta, *_FIELDS])]
+        if not (isinstance(reply, RedisFault) and reply.fault.code == "MOVED"):
+            break  # after the first MOVED the client knows where the slot has gone
     with as_fault("HMGET"):
-        return _found(await client.hmget(Keys(prefix, 0).meta, *_FIELDS))
+        return _found(unwrap(reply))
 
 
-async def adopt_deployment(client: redis.asyncio.Redis, prefix: str) -> Deployment:
+def adopt_deployment(prefix: str) -> Flow[SharedSettings]:
     """Return what the deployment agreed on, for a client without its settings.
 
     It never founds one: raises `RedisFault` with `NO_DEPLOYMENT` where there is none.
     """
-    return _adopted(await read_deployment(client, prefix))
+    found = yield from read_deployment(prefix)
+    if found is None:
+        raise RedisFault(NO_DEPLOYMENT)
+    found.check_format()
+    return found
 
 
-async def join_deployment(
-    client: redis.asyncio.Redis, prefix: str, mine: Deployment, *, lead: bool = False
-) -> Deployment:
+def join_deployment(
+    prefix: str, mine: SharedSettings, *, lead: bool = False
+) -> Flow[SharedSettings]:
     """Agree with the deployment, or found it; return what holds.
 
     Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
     change reaches producers and consumers when the daemons restart with it.
     """
-    found = await read_deployment(client, prefix)
+    found = yield from read_deployment(prefix)
     if found is not None:
         mine.check_against(found)
         if not lead:
             return found
-    _check(await run_all(client, _writes(prefix, mine, lead=lead)))
-    held = await read_deployment(client, prefix)
+    _check((yield _writes(prefix, mine, lead=lead)))
+    held = yield from read_deployment(prefix)
     mine.check_against(held or mine)
     return held or mine
 
 
-async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deployment) -> None:
+async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: SharedSettings) -> None:
     """Write down again what holds on a shard where it is gone, as after an empty restart."""
     with as_fault("EXEC"):
         if not await client.exists(keys.meta):
@@ -74,31 +83,8 @@ async def assert_deployment(client: redis.asyncio.Redis, keys: Keys, mine: Deplo
             await pipeline.execute()
 
 
-def read_deployment_sync(client: redis.Redis, prefix: str) -> Deployment | None:
-    """Return what the deployment agreed on, or None where nobody has been yet."""
-    with as_fault("HMGET"):
-        return _found(client.hmget(Keys(prefix, 0).meta, *_FIELDS))
-
-
-def adopt_deployment_sync(client: redis.Redis, prefix: str) -> Deployment:
-    """Return what the deployment agreed on; see `adopt_deployment`."""
-    return _adopted(read_deployment_sync(client, prefix))
-
-
-def join_deployment_sync(client: redis.Redis, prefix: str, mine: Deployment) -> Deployment:
-    """Agree with the deployment, or found it; return what holds."""
-    found = read_deployment_sync(client, prefix)
-    if found is not None:
-        mine.check_against(found)
-        return found
-    _check(run_all_sync(client, _writes(prefix, mine, lead=False)))
-    held = read_deployment_sync(client, prefix)
-    mine.check_against(held or mine)
-    return held or mine
-
-
 async def check_durability(
-    client: redis.asyncio.Redis, keys: Keys, confirm: Confirm | None
+    client: redis.asyncio.Redis, keys: Keys, confirm: Confirmation | None
 ) -> None:
     """Raise `ConfigurationError` where a server can't do what ``redis.durability`` asks for.
 
@@ -121,7 +107,7 @@ async def check_durability(
                     reply = error
 
 
-def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirm | None) -> None:
+def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirmation | None) -> None:
     """Do what `check_durability` does, where it is about the disk."""
     if confirm is None or not confirm.is_of_disk:
         return
@@ -136,7 +122,7 @@ def check_disk_sync(client: redis.Redis, keys: Keys, confirm: Confirm | None) ->
                 reply = error
 
 
-def _following(trial: Generator[Read, Any, None], reply: Any) -> Read | None:
+def _following(trial: Generator[Command, Any, None], reply: Any) -> Command | None:
     try:
         return trial.send(reply)
     except StopIteration:
@@ -148,26 +134,19 @@ def _check_fit(fault: Fault | None) -> None:
         raise ConfigurationError(fault.text)
 
 
-def _adopted(found: Deployment | None) -> Deployment:
-    if found is None:
-        raise RedisFault(NO_DEPLOYMENT)
-    found.check_format()
-    return found
-
-
-def _writes(prefix: str, mine: Deployment, *, lead: bool) -> list[Read]:
+def _writes(prefix: str, mine: SharedSettings, *, lead: bool) -> list[Command]:
     """Return what founds a deployment, or leads it; shard by shard, the first one first."""
     meta, writes = mine.as_meta(), []
     for shard in range(mine.shards):
         key = Keys(prefix, shard).meta
         # What decides where keys lie is written once; two founders cannot disagree unseen.
         for field in _FOUNDING if lead else meta:
-            writes.append(Read(["HSETNX", key, field, meta[field]]))
+            writes.append(Command(["HSETNX", key, field, meta[field]]))
         if lead:
             rest = [
                 part for field in meta if field not in _FOUNDING for part in (field, meta[field])
             ]
-            writes.append(Read(["HSET", key, *rest]))
+            writes.append(Command(["HSET", key, *rest]))
     return writes
 
 

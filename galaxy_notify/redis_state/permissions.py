@@ -19,9 +19,9 @@ from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault, f
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.runner import run_all, run_all_sync
-from galaxy_notify.redis_client.scripts import Read, script
+from galaxy_notify.redis_client.scripts import Command, script
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import Place
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
 
 _ENDLESS: Final = 10**15
@@ -139,13 +139,13 @@ class Refused:
         return " ".join([*patterns, *map(grant, sorted(self.commands))])
 
 
-def refused_commands(place: Place) -> Refused:
+def refused_commands(deployment: Deployment) -> Refused:
     """Return all that the user may not use; raise `RedisFault` where Redis is away."""
-    asked = _Asked(place.keys(0), PROBES, Role)
-    (known,) = run_all_sync(place.client, [Read(asked.whether_known)])
-    probes = [Read(probe) for probe in asked.probes(known)]
-    refused = asked.refused(known, run_all_sync(place.client, probes))
-    if _may_use_transactions(place):
+    asked = _Asked(deployment.keys(0), PROBES, Role)
+    (known,) = run_all_sync(deployment.client, [Command(asked.whether_known)])
+    probes = [Command(probe) for probe in asked.probes(known)]
+    refused = asked.refused(known, run_all_sync(deployment.client, probes))
+    if _may_use_transactions(deployment):
         return refused
     return replace(refused, commands=refused.commands | {"MULTI"})
 
@@ -153,8 +153,8 @@ def refused_commands(place: Place) -> Refused:
 def missing_rights(keys: Keys, role: Role) -> Flow[str]:
     """Say what a role's user may not do, and what would allow it; empty where it may do all."""
     asked = _Asked(keys, RIGHTS[role].commands, [role])
-    (known,) = yield [Read(asked.whether_known)]
-    replies = yield [Read(probe) for probe in asked.probes(known)]
+    (known,) = yield [Command(asked.whether_known)]
+    replies = yield [Command(probe) for probe in asked.probes(known)]
     refused = asked.refused(known, replies)
     if not refused:
         return ""
@@ -173,8 +173,8 @@ async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user
     """
     client = at_shard(client, keys.tag)
     asked = _Asked(keys, RIGHTS[role].commands, [role])
-    (known,) = await run_all(client, [Read(asked.whether_known)])
-    replies = await run_all(client, [Read(probe) for probe in asked.probes(known)])
+    (known,) = await run_all(client, [Command(asked.whether_known)])
+    replies = await run_all(client, [Command(probe) for probe in asked.probes(known)])
     refused = asked.refused(known, replies)
     if refused:
         raise ConfigurationError(
@@ -248,9 +248,11 @@ def _patterns(keys: Keys, role: Role) -> Iterator[tuple[str, str]]:
             yield f"{{{keys.prefix}:*}}:{name}", keys.tag + name.replace("*", "never")
 
 
-def _may_use_transactions(place: Place) -> bool:
+def _may_use_transactions(deployment: Deployment) -> bool:
     try:
-        with at_shard(place.client, place.keys(0).tag).pipeline(transaction=True) as pipeline:
+        with at_shard(deployment.client, deployment.keys(0).tag).pipeline(
+            transaction=True
+        ) as pipeline:
             pipeline.time()
             pipeline.execute()
     except REDIS_ERRORS as error:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.model.preference import LONGEST, Stored
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 
 #: Users that one call may name.
@@ -19,10 +19,10 @@ _SPECIAL: Final = "\\*?[]"
 _FIELDS: Final = 4
 
 
-def consult(keys: Keys, type_name: str, users: Sequence[str]) -> Call:
+def consult(keys: Keys, type_name: str, users: Sequence[str]) -> ScriptCall:
     """Read what users of one shard want to be told of a type; at most `MOST_USERS` of them."""
     args: list[Argument] = [keys.tag, f"type:{type_name}", LONGEST, *users]
-    return Call(script("consult"), [keys.never], args)
+    return ScriptCall(script("consult"), [keys.never], args)
 
 
 @reader
@@ -56,32 +56,32 @@ class UserChange(NamedTuple):
         return any(self.fields.values())
 
 
-def prefer(keys: Keys, changes: Iterable[UserChange]) -> Call:
+def prefer(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
     """Store what users of one shard want; without any of them, mark the shard for later ones."""
     args: list[Argument] = [keys.tag, MOST_FIELDS]
     for user, fields, whole in changes:
         args += (user, "1" if whole else "", len(fields))
         for name, value in fields.items():
             args += (name, value)
-    return Call(script("prefer"), [keys.preferred, keys.never], args)
+    return ScriptCall(script("prefer"), [keys.preferred, keys.never], args)
 
 
-def recall(keys: Keys, *users: str) -> Call:
+def recall(keys: Keys, *users: str) -> ScriptCall:
     """Read all that is stored of some users of one shard."""
     return _recall(keys, "", users)
 
 
-def recall_page(keys: Keys, cursor: bytes | str = "0") -> Call:
+def recall_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
     return _recall(keys, cursor, ())
 
 
-def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> Call:
+def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
     prefix = keys.preferences("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
     # A field that somebody put there beside ours is told, many are not.
     args: list[Argument] = [keys.tag, 2 * MOST_FIELDS, LONGEST, cursor, pattern, _COUNT, *users]
-    return Call(script("recall"), [keys.never], args)
+    return ScriptCall(script("recall"), [keys.never], args)
 
 
 class Recalled(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_client.replies import reader
-from galaxy_notify.redis_client.scripts import Argument, Call, script
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.calls import time_argument
 from galaxy_notify.redis_state.keys import Keys
 
@@ -62,12 +62,12 @@ def reserve(
     cooldown_ms: int,
     items: Sequence[Reservation],
     now: int | None = None,
-) -> Call:
+) -> ScriptCall:
     """Reserve the cooldown of a type for users of one shard; at most `MOST_USERS` of them."""
     args: list[Argument] = [keys.tag, time_argument(now), kind, cooldown_ms]
     for user, part, rank, due, undelivered in items:
         args += (user, part, rank, due or 0, undelivered)
-    return Call(script("reserve"), [keys.never], args)
+    return ScriptCall(script("reserve"), [keys.never], args)
 
 
 @reader
@@ -82,12 +82,12 @@ def reserved(reply: Any, users: int) -> list[bytes]:
 
 def collapse(
     keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]], *, note: bool = True
-) -> Call:
+) -> ScriptCall:
     """Note the newest notification of a key for users of one shard, or only look: users, parts."""
     args: list[Argument] = [keys.tag, key, keep_ms, "1" if note else ""]
     for user, part in items:
         args += (user, part)
-    return Call(script("collapse"), [keys.never], args)
+    return ScriptCall(script("collapse"), [keys.never], args)
 
 
 @reader

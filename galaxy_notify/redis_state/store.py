@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, TypeVar
 
 import redis.asyncio
 
 from galaxy_notify.redis_client.connection import refresh_primary
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.runner import run
-from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_client.scripts import ScriptCall
+from galaxy_notify.redis_state import leases
+from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
+from galaxy_notify.redis_state.leases import Claim, ClaimLimits, Correction, Settled, Settlement
 
 T = TypeVar("T")
 _WORKER_TTL_MS = 30_000
@@ -32,7 +33,7 @@ class Store:
         client: redis.asyncio.Redis,
         keys: Keys,
         took: Callable[[str, float, int], None],
-        confirm: Confirm | None = None,
+        confirm: Confirmation | None = None,
     ) -> None:
         """Prepare; an outcome is settled once it is as safe as *confirm* wants."""
         self.keys = keys
@@ -42,38 +43,43 @@ class Store:
         self._now: int | None = None
 
     async def claim(
-        self, channel: str, token: str, limits: calls.ClaimLimits, *, alone: bool = False
-    ) -> calls.Claim:
+        self, channel: str, token: str, limits: ClaimLimits, *, alone: bool = False
+    ) -> Claim:
         """Take due members under a lease; the same token gets the same again."""
-        call = calls.claim(self.keys, channel, token, limits, alone=alone, now=self._now)
-        return await self._run(call, lambda reply: calls.read_claim(reply, token))
+        call = leases.claim(self.keys, channel, token, limits, alone=alone, now=self._now)
+        return await self._run(call, lambda reply: leases.read_claim(reply, token))
 
     async def settle(
         self, channel: str, token: str, settlement: Settlement, claimed: int = 0
     ) -> Settled:
-        """End a lease, each member with its outcome, and answer for each in order."""
+        """End a lease, each member with its outcome, and answer for each in order.
+
+        After a fault it is not sent again: it may have run, and would answer `stale` for what it
+        has just published. What it did not settle is due again when the lease lapses, and the next
+        claim reads what is true.
+        """
         call = settlement.call(self.keys, channel, token, self._now, claimed)
         items = len(settlement)
-        return await self._run(call, lambda reply: read_settled(reply, items), items, self._confirm)
+        return await self._run(
+            call, lambda reply: leases.read_settled(reply, items), items, self._confirm
+        )
 
-    async def heal(
-        self, channel: str, token: str, corrections: Sequence[calls.Correction]
-    ) -> list[str]:
+    async def heal(self, channel: str, token: str, corrections: Sequence[Correction]) -> list[str]:
         """Put misplaced members where their state says."""
-        call, items = calls.heal(self.keys, channel, token, corrections), len(corrections)
-        return await self._run(call, lambda reply: calls.words(reply, items))
+        call, items = leases.heal(self.keys, channel, token, corrections), len(corrections)
+        return await self._run(call, lambda reply: words(reply, items))
 
     async def refresh_primary(self) -> None:
         """Drop idle connections, so that the next call looks the primary up again."""
         await refresh_primary(self._client)
 
-    async def woken(self, channels: Sequence[str], seconds: float) -> bool:
+    async def wait_for_wakeup(self, channels: Sequence[str], seconds: float) -> bool:
         """Wait for a wake-up of one of the channels, for at most *seconds*."""
         lists = [self.keys.wake(channel) for channel in channels]
         with as_fault("BLPOP"):
             return await self._client.blpop(lists, timeout=seconds) is not None
 
-    async def rouse(self, channels: Sequence[str]) -> None:
+    async def notify_channels(self, channels: Sequence[str]) -> None:
         """Wake a worker for each of the channels, unless that has been done already."""
         lists = [self.keys.wake(channel) for channel in channels]
         with as_fault("RPUSH"):
@@ -81,24 +87,24 @@ class Store:
                 if not await self._client.llen(name):
                     await self._client.rpush(name, "1")
 
-    async def beat(self, worker_id: str, fields: dict[str, str], now_ms: int) -> None:
-        """Tell that the worker makes progress; it is forgotten 30 s after the last time."""
+    async def identify(self, worker_id: str, fields: Mapping[str, str], now_ms: int) -> None:
+        """Report who the worker is, and that it makes progress; this is forgotten after 30 s."""
         pipeline = self._client.pipeline(transaction=True)
         key = self.keys.worker(worker_id)
-        told = {**fields, "progress_ms": str(now_ms)}
-        pipeline.hset(key, items=[part for pair in told.items() for part in pair])
+        reported = {**fields, "progress_ms": str(now_ms)}
+        pipeline.hset(key, items=[part for pair in reported.items() for part in pair])
         pipeline.pexpire(key, _WORKER_TTL_MS)
         pipeline.zadd(self.keys.workers, {worker_id: now_ms})
         with as_fault("EXEC"):
             await pipeline.execute()
 
     async def progressed(self, worker_id: str, now_ms: int) -> None:
-        """Tell that the worker makes progress, where it has told about itself not long ago."""
+        """Report progress of a worker that has identified itself not long ago."""
         with as_fault("ZADD"):
             await self._client.zadd(self.keys.workers, {worker_id: now_ms})
 
     async def retire(self, worker_id: str) -> None:
-        """Tell that the worker has left, so that nobody takes it for a living one."""
+        """Report that the worker has left, so that nobody takes it for a living one."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.delete(self.keys.worker(worker_id))
         pipeline.zrem(self.keys.workers, worker_id)
@@ -107,10 +113,10 @@ class Store:
 
     async def _run(
         self,
-        call: Call,
+        call: ScriptCall,
         read: Callable[[Any], T],
         items: int = 0,
-        confirm: Confirm | None = None,
+        confirm: Confirmation | None = None,
     ) -> T:
         started = perf_counter()
         reply = await run(self._client, call, confirm)

@@ -10,17 +10,17 @@ import redis.asyncio
 
 from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, run_flow, sound
+from galaxy_notify.redis_client.flows import Flow, run_flow, unwrap
 from galaxy_notify.redis_client.replies import pairs, reader
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Read
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
@@ -68,9 +68,9 @@ class Delisted(NamedTuple):
 class Upkeep:
     """The janitor's side of one shard; every method raises `RedisFault`."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, deployment: Deployment) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, shared: SharedSettings) -> None:
         self.keys = keys
-        self.deployment = deployment
+        self.shared = shared
         self._client = client
         #: When the consumers of the groups that hold were seen: to look again takes a while.
         self._seen: dict[bytes, int] = {}
@@ -106,7 +106,7 @@ class Upkeep:
 
     async def trim(self, group_idle_ms: int) -> Trimmed:
         """Shorten the gateway stream as far as the policy and its groups allow."""
-        keep, policy = self.deployment.max_len, self.deployment.trim
+        keep, policy = self.shared.max_len, self.shared.trim
         if policy == "none":
             return Trimmed(0, 0, {}, is_long=False)
         idle_ms = None if policy == "always" else group_idle_ms
@@ -118,8 +118,8 @@ class Upkeep:
     async def forget_consumers(self) -> bool:
         """Forget names of consumers that ended long ago; tell whether there are more of them."""
         with as_fault("groups"):
-            (found,) = await run_all(self._client, [Read(["XINFO", "GROUPS", self.keys.stream])])
-            groups = [] if has_no_key(found) else [pairs(group) for group in sound(found)]
+            (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", self.keys.stream])])
+            groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
         # A group with one name keeps it.
         crowded = [group[b"name"] for group in groups if int(group[b"consumers"]) > 1]
         place = StreamPlace(self.keys.stream, self.keys.never)
@@ -147,7 +147,7 @@ class Upkeep:
     async def expire_dead(self, channel: str, rules: DeadRules) -> ExpiredDead:
         """Purge dead letters that are too old or too many, one batch at most."""
         with as_fault("dead letters"):
-            return await expire_dead(self._client, self.keys, channel, rules, self.deployment)
+            return await expire_dead(self._client, self.keys, channel, rules, self.shared)
 
     async def refresh_primary(self) -> None:
         """Drop idle connections: what came over them is in doubt."""
@@ -160,7 +160,7 @@ class Upkeep:
 
     async def assert_meta(self) -> None:
         """Keep what the deployment agreed on, even if the server has restarted empty."""
-        await assert_deployment(self._client, self.keys, self.deployment)
+        await assert_deployment(self._client, self.keys, self.shared)
 
     async def _ask(self, *command: Any) -> Any:
         with as_fault(command[0]):

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from galaxy_notify.embedded.binaries import ServerBinary
-from galaxy_notify.redis_state.place import Place, open_place
+from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import settings_from
 from tests.support.founding import found
 from tests.support.servers import Server, running
@@ -45,14 +45,14 @@ def patient(server: Server) -> Iterator[redis.Redis]:
 
 
 @contextmanager
-def deployment(url: str, shards: int = 1) -> Iterator[Place]:
+def deployment(url: str, shards: int = 1) -> Iterator[Deployment]:
     """Found a deployment, or join it."""
     settings = settings_from({"redis": {"url": url}, "worker": {"shards": shards}})
-    place = open_place(settings, join=True)
+    deployment = connect(settings, join=True)
     try:
-        yield place
+        yield deployment
     finally:
-        place.close()
+        deployment.close()
 
 
 def founded(url: str) -> None:

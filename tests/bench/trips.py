@@ -22,7 +22,7 @@ import galaxy_notify
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.telemetry.prometheus import start_scraped
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import main_server, running
@@ -96,7 +96,7 @@ def _replay(site: Site) -> Trip:
     for _ in range(2):
         (member,) = site.bury()
         with trip() as made:
-            done = Command(site.settings.redis.url).run("dead", "replay", member, "--yes")
+            done = CommandLine(site.settings.redis.url).run("dead", "replay", member, "--yes")
         assert done.exit_code == 0, done.output
     return made
 

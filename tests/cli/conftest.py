@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.dead import Graveyard, graveyard
 from tests.support.servers import Server
 
@@ -19,6 +19,6 @@ def yard(server: Server) -> Iterator[Graveyard]:
 
 
 @pytest.fixture
-def command(server: Server) -> Command:
+def command(server: Server) -> CommandLine:
     """Give its command line."""
-    return Command(server.url)
+    return CommandLine(server.url)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, running, the_bundled_server
 from tests.support.wait import HANG_S
@@ -104,7 +104,7 @@ def test_accept__nothing_is_0(server: Server) -> None:
 def test_accept__an_unreadable_file_is_2(tmp_path: Path) -> None:
     """A file that cannot be read is told before Redis is asked."""
     for path in (tmp_path, tmp_path / "missing"):
-        done = Command(NOWHERE).run("accept", str(path))
+        done = CommandLine(NOWHERE).run("accept", str(path))
         assert done.exit_code == 2
         assert str(path) in done.stderr
 
@@ -126,7 +126,7 @@ def test_accept__answers_a_pipe_that_stays_open(server: Server) -> None:
 
 def test_accept__without_redis_tells_the_unknown_lines() -> None:
     """When Redis is away standard error names the lines nobody knows about; refusals are told."""
-    done = Command(NOWHERE).run("accept", stdin=f"{GOOD}\n{{bad\n\n{GOOD}\n{GOOD}\n")
+    done = CommandLine(NOWHERE).run("accept", stdin=f"{GOOD}\n{{bad\n\n{GOOD}\n{GOOD}\n")
     assert done.exit_code == 1
     assert [receipt["line"] for receipt in receipts(done.stdout)] == [2]
     assert "unknown: lines 1, 4-5;" in done.stderr
@@ -159,7 +159,7 @@ def test_check__judges_without_redis() -> None:
     """``--check`` gives the verdicts of an accept and sends nothing."""
     unknown = json.dumps({**PLAIN, "channels": ["psuh"]})
     large = json.dumps({**PLAIN, "body": "x" * 300_000})
-    done = Command(NOWHERE).run("accept", "--check", stdin=f"{GOOD}\n{unknown}\n{large}")
+    done = CommandLine(NOWHERE).run("accept", "--check", stdin=f"{GOOD}\n{unknown}\n{large}")
     told = receipts(done.stdout)
     assert done.exit_code == 4
     assert [receipt["status"] for receipt in told] == ["accepted", "refused", "refused"]
@@ -184,6 +184,6 @@ def test_check__judges_without_redis() -> None:
 )
 def test_input__of_another_form_gets_a_hint(text: str, told: str) -> None:
     """A file without lines, or with JSON that is not one object per line, gets a word."""
-    errors = Command(NOWHERE).run("accept", "--check", stdin=text).stderr
+    errors = CommandLine(NOWHERE).run("accept", "--check", stdin=text).stderr
     assert told in errors
     assert bool(told) == bool(errors)

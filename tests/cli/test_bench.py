@@ -10,9 +10,9 @@ import pytest
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.bench import check_empty, remove, throwaway_settings
-from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.settings import settings_from
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
@@ -89,23 +89,23 @@ def test_bench__refuses_a_prefix_in_use(server: Server) -> None:
     """A key below the prefix, or a prefix that is not thrown away, is never touched."""
     own = settings_from({"redis": {"url": server.url}})
     settings = throwaway_settings(own)
-    place, foreign = open_place(settings), open_place(own)
+    deployment, foreign = connect(settings), connect(own)
     try:
-        check_empty(place)
-        place.client.set(place.keys(0).totals, "mine")
+        check_empty(deployment)
+        deployment.client.set(deployment.keys(0).totals, "mine")
         with pytest.raises(ConfigurationError, match="in use"):
-            check_empty(place)
+            check_empty(deployment)
         for refused in (check_empty, remove):
             with pytest.raises(ConfigurationError, match="no throw-away prefix"):
                 refused(foreign)
     finally:
-        place.close()
+        deployment.close()
         foreign.close()
 
 
 def test_bench__without_redis_is_1() -> None:
     """An absent server is told in one line."""
-    done = Command(NOWHERE).run("bench")
+    done = CommandLine(NOWHERE).run("bench")
     assert done.exit_code == 1
     assert len(done.stderr.splitlines()) == 1
 

@@ -7,14 +7,14 @@ import tomllib
 from pathlib import Path
 
 from galaxy_notify.settings import Settings
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 
 
 def test_show__tells_value_and_source(tmp_path: Path) -> None:
     """Each setting has its value and where it came from; the environment wins."""
     file = tmp_path / "gn.toml"
     file.write_text('[worker]\nshards = 3\nslots = 4\n[redis]\nprefix = "x"\n')
-    command = Command(NOWHERE, {"WORKER__SHARDS": "5"})
+    command = CommandLine(NOWHERE, {"WORKER__SHARDS": "5"})
     told = json.loads(command.run("--config", str(file), "config", "show", "--json").stdout)
     assert told["worker.shards"] == {"value": 5, "source": "GALAXY_NOTIFY_WORKER__SHARDS"}
     assert told["worker.slots"] == {"value": 4, "source": str(file)}
@@ -26,7 +26,9 @@ def test_show__tells_value_and_source(tmp_path: Path) -> None:
 
 def test_show__hides_secrets() -> None:
     """No password is printed, wherever it was given."""
-    command = Command("redis://ann:hunter2@127.0.0.1:1/0", {"REDIS__SENTINEL_PASSWORD": "hunter3"})
+    command = CommandLine(
+        "redis://ann:hunter2@127.0.0.1:1/0", {"REDIS__SENTINEL_PASSWORD": "hunter3"}
+    )
     for arguments in (("show",), ("show", "--json"), ("check",)):
         done = command.run("config", *arguments)
         assert done.exit_code == 0
@@ -35,7 +37,7 @@ def test_show__hides_secrets() -> None:
 
 def test_check__lists_all_problems() -> None:
     """Everything wrong is told at once, and the exit code is 78."""
-    command = Command(NOWHERE, {"WORKER__SHARDS": "0", "NOPE": "1", "LOG__LEVEL": "loud"})
+    command = CommandLine(NOWHERE, {"WORKER__SHARDS": "0", "NOPE": "1", "LOG__LEVEL": "loud"})
     done = command.run("config", "check")
     assert done.exit_code == 78
     assert done.stdout == ""
@@ -47,16 +49,16 @@ def test_check__lists_all_problems() -> None:
 
 def test_check__good_settings_are_0() -> None:
     """Good settings are told to be good, without asking Redis."""
-    command = Command(NOWHERE)
+    command = CommandLine(NOWHERE)
     assert command.run("config", "check").exit_code == 0
     assert command.told("config", "check") == {"ok": True, "problems": []}
 
 
 def test_defaults__are_a_settings_file(tmp_path: Path) -> None:
     """What is printed can be used as it is, and changes nothing."""
-    printed = Command(NOWHERE).run("config", "defaults").stdout
+    printed = CommandLine(NOWHERE).run("config", "defaults").stdout
     file = tmp_path / "gn.toml"
     file.write_text(printed)
     assert tomllib.loads(printed)["worker"]["shards"] == 1
-    assert Command(NOWHERE).run("--config", str(file), "config", "check").exit_code == 0
-    assert Command(NOWHERE).told("config", "defaults") == Settings().masked()
+    assert CommandLine(NOWHERE).run("--config", str(file), "config", "check").exit_code == 0
+    assert CommandLine(NOWHERE).told("config", "defaults") == Settings().masked()

@@ -13,7 +13,7 @@ import pytest
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.access import open_async, open_sync
 from galaxy_notify.settings import settings_from
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.program import PROGRAM, ROOT
 from tests.support.servers import Server
 from tests.support.tls import Authority
@@ -113,7 +113,7 @@ def test_check__says_what_run_says_of_an_encoder(modules: Path) -> None:
 )  # fmt: skip
 def test_check__refuses_urls_that_nobody_connects_to(url: str) -> None:
     """What the client refuses, or would take for something else, is refused by name."""
-    (line,) = Command(url).told("config", "check")["problems"]
+    (line,) = CommandLine(url).told("config", "check")["problems"]
     assert line.startswith("redis.url: m")
     assert line.endswith(" (from GALAXY_NOTIFY_REDIS__URL)")
 
@@ -220,7 +220,7 @@ def test_run__ends_where_the_server_has_no_such_database(any_server: Server) -> 
 @pytest.mark.parametrize("name", ["meta", "schedule:push", "parked", "workers", "notification:1"])
 def test_check__refuses_a_stream_in_the_place_of_another_key(name: str) -> None:
     """A stream has a key of its own."""
-    (line,) = Command(NOWHERE, {"GATEWAY__STREAM": f"{{gn:0}}:{name}"}).told("config", "check")[
+    (line,) = CommandLine(NOWHERE, {"GATEWAY__STREAM": f"{{gn:0}}:{name}"}).told("config", "check")[
         "problems"
     ]
     assert line.startswith("gateway.stream: must not be a key that the deployment uses")
@@ -229,17 +229,17 @@ def test_check__refuses_a_stream_in_the_place_of_another_key(name: str) -> None:
 @pytest.mark.parametrize("name", ["gn:intents", "gn:intents:rejects", "gn:intents:never"])
 def test_check__refuses_one_key_for_two_streams(name: str) -> None:
     """The gateway stream is neither that of the intents nor that of the rejects."""
-    (line,) = Command(NOWHERE, {"GATEWAY__STREAM": name}).told("config", "check")["problems"]
+    (line,) = CommandLine(NOWHERE, {"GATEWAY__STREAM": name}).told("config", "check")["problems"]
     assert line.startswith("intake.stream: must be another key than gateway.stream")
 
 
 def test_check__counts_what_differs_from_the_defaults(tmp_path: Path) -> None:
     """A setting that a file names with its default is not counted as changed."""
     file = tmp_path / "settings.toml"
-    text = Command(NOWHERE).run("config", "defaults").stdout
+    text = CommandLine(NOWHERE).run("config", "defaults").stdout
     changed = text.replace("slots = 2", "slots = 4").replace("max_attempts = 8", "max_attempts = 9")
     file.write_text(changed)
-    done = Command("redis://127.0.0.1:6379/0").run("--config", str(file), "config", "check")
+    done = CommandLine("redis://127.0.0.1:6379/0").run("--config", str(file), "config", "check")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.endswith(
         " settings, 2 of them not at their default: worker.slots, retry.max_attempts\n"

@@ -13,19 +13,19 @@ import redis
 from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.redis_state.permissions import PROBES
 from galaxy_notify.redis_state.roles import Role
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.dead import graveyard, snapshot
 from tests.support.roles import line_of, stage
 from tests.support.servers import Server
 
 
 @pytest.fixture
-def command(any_server: Server) -> Command:
+def command(any_server: Server) -> CommandLine:
     """Give the command line for a server."""
-    return Command(any_server.url)
+    return CommandLine(any_server.url)
 
 
-def findings(command: Command) -> dict[str, Any]:
+def findings(command: CommandLine) -> dict[str, Any]:
     """Return the gravest finding of each check."""
     grave = {"ok": 0, "unknown": 1, "warning": 2, "error": 3}
     found = command.told("doctor")["findings"]
@@ -44,7 +44,7 @@ def configured(client: redis.Redis, option: str, value: str) -> Iterator[None]:
         client.config_set(option, kept)
 
 
-def test_doctor__a_good_server_has_no_errors(command: Command, any_server: Server) -> None:
+def test_doctor__a_good_server_has_no_errors(command: CommandLine, any_server: Server) -> None:
     """A plain server is no error; each finding has its parts, and nothing is left behind."""
     told = command.told("doctor")
     with any_server.client() as client:
@@ -58,12 +58,12 @@ def test_doctor__a_good_server_has_no_errors(command: Command, any_server: Serve
             assert finding["todo"]
 
 
-def test_doctor__changes_nothing_of_a_deployment(command: Command, any_server: Server) -> None:
+def test_doctor__changes_nothing_of_a_deployment(command: CommandLine, any_server: Server) -> None:
     """Every probe of a permission is harmless."""
     with graveyard(any_server) as yard:
         yard.bury()
         yard.accept()
-        yard.client.xadd(yard.layout.keys(0).stream, {"a": "b"})
+        yard.client.xadd(yard.key_space.keys(0).stream, {"a": "b"})
         before = snapshot(yard.client)
         assert findings(command)["permissions"]["level"] == "ok"
         after = snapshot(yard.client)
@@ -74,13 +74,13 @@ def test_doctor__changes_nothing_of_a_deployment(command: Command, any_server: S
 
 def test_doctor__without_redis_is_an_error() -> None:
     """A Redis that is away is a finding."""
-    told = Command(NOWHERE).told("doctor")
+    told = CommandLine(NOWHERE).told("doctor")
     assert told["ok"] is False
     assert told["findings"][0]["check"] == "connection"
-    assert Command(NOWHERE).run("doctor").exit_code == 1
+    assert CommandLine(NOWHERE).run("doctor").exit_code == 1
 
 
-def test_doctor__finds_eviction(command: Command, any_server: Server) -> None:
+def test_doctor__finds_eviction(command: CommandLine, any_server: Server) -> None:
     """A policy that deletes keys is a warning, and an error once memory is limited."""
     with any_server.client() as client, configured(client, "maxmemory-policy", "allkeys-lru"):
         assert findings(command)["eviction"]["level"] == "warning"
@@ -89,7 +89,7 @@ def test_doctor__finds_eviction(command: Command, any_server: Server) -> None:
             assert command.run("doctor").exit_code == 1
 
 
-def test_doctor__finds_full_memory(command: Command, any_server: Server) -> None:
+def test_doctor__finds_full_memory(command: CommandLine, any_server: Server) -> None:
     """A full server is an error: nothing can be written."""
     with any_server.client() as client, configured(client, "maxmemory", "1"):
         found = findings(command)
@@ -97,12 +97,12 @@ def test_doctor__finds_full_memory(command: Command, any_server: Server) -> None
     assert found["write"]["level"] == "error"
 
 
-def test_doctor__finds_missing_persistence(command: Command, any_server: Server) -> None:
+def test_doctor__finds_missing_persistence(command: CommandLine, any_server: Server) -> None:
     """Without the append-only file a restart loses what was accepted."""
     assert findings(command)["persistence"]["level"] == "warning"
 
 
-def test_doctor__finds_a_replica(command: Command, any_server: Server) -> None:
+def test_doctor__finds_a_replica(command: CommandLine, any_server: Server) -> None:
     """A replica takes no writes."""
     with any_server.client() as client:
         client.replicaof("127.0.0.1", "1")
@@ -113,7 +113,7 @@ def test_doctor__finds_a_replica(command: Command, any_server: Server) -> None:
     assert found["role"]["level"] == found["write"]["level"] == "error"
 
 
-def test_doctor__finds_another_deployment(command: Command, any_server: Server) -> None:
+def test_doctor__finds_another_deployment(command: CommandLine, any_server: Server) -> None:
     """Settings that differ are a warning, another number of shards an error."""
     with graveyard(any_server, channels=("push", "email")):
         assert "channels is push,email, here push" in findings(command)["settings"]["what"]
@@ -130,7 +130,7 @@ def test_doctor__finds_what_is_not_allowed(any_server: Server) -> None:
         yard.client.acl_setuser(
             "ann", enabled=True, nopass=True, commands=["+@all", *denied], keys=["{gn:*}:*"]
         )
-        told = Command(any_server.url, {"REDIS__USERNAME": "ann"}).told("doctor")
+        told = CommandLine(any_server.url, {"REDIS__USERNAME": "ann"}).told("doctor")
         yard.client.acl_deluser("ann")
     (missing,) = [each for each in told["findings"] if each["check"] == "permissions"]
     assert missing["level"] == "error"
@@ -146,7 +146,7 @@ def test_doctor__without_permission_to_look_says_so(any_server: Server) -> None:
         yard.client.acl_setuser(
             "ann", enabled=True, nopass=True, commands=["+@all", *denied], keys=["{gn:*}:*"]
         )
-        done = Command(any_server.url, {"REDIS__USERNAME": "ann"}).run("doctor")
+        done = CommandLine(any_server.url, {"REDIS__USERNAME": "ann"}).run("doctor")
         yard.client.acl_deluser("ann")
     assert done.exit_code == 0
     assert "unknown  unseen: not looked at: no answer to INFO, CONFIG GET" in done.stdout
@@ -158,12 +158,12 @@ def test_doctor__without_permission_to_look_says_so(any_server: Server) -> None:
 def test_doctor__of_an_operator_misjudges_no_group_that_is_read(any_server: Server) -> None:
     """With the shipped rights, and without the one to see consumers, a living group is no ruin."""
     with stage(any_server, Role.OPERATOR) as user, graveyard(any_server) as yard:
-        stream = yard.layout.keys(0).stream
+        stream = yard.key_space.keys(0).stream
         yard.client.xadd(stream, {"a": "b"}, id="1-1")  # published in 1970
         yard.client.xgroup_create(stream, "gateway", "0")
         yard.client.xreadgroup("gateway", "gw-1", {stream: ">"})
         yard.client.xadd(stream, {"a": "b"})
-        command = Command(user.url)
+        command = CommandLine(user.url)
         assert findings(command)["consumers"]["level"] == "ok"
         assert findings(command)["unseen"]["level"] == "unknown"
         user.grant([rule for rule in line_of(Role.OPERATOR)[1:] if rule != "+xinfo|consumers"])
@@ -172,10 +172,10 @@ def test_doctor__of_an_operator_misjudges_no_group_that_is_read(any_server: Serv
     assert "drop-group" not in found["todo"]
 
 
-def test_doctor__finds_readers_that_are_gone(command: Command, any_server: Server) -> None:
+def test_doctor__finds_readers_that_are_gone(command: CommandLine, any_server: Server) -> None:
     """A group with entries to read, and nobody who reads them, is a warning with its name."""
     with graveyard(any_server) as yard:
-        stream = yard.layout.keys(0).stream
+        stream = yard.key_space.keys(0).stream
         yard.client.xadd(stream, {"a": "b"})
         yard.client.xgroup_create(stream, "gateway", "0")
         found = findings(command)["consumers"]
@@ -186,10 +186,10 @@ def test_doctor__finds_readers_that_are_gone(command: Command, any_server: Serve
         assert findings(command)["consumers"]["level"] == "ok"
 
 
-def test_doctor__finds_a_guard_that_somebody_made(command: Command, any_server: Server) -> None:
+def test_doctor__finds_a_guard_that_somebody_made(command: CommandLine, any_server: Server) -> None:
     """A key that nobody of ours creates is there: it is named, with what removes it."""
     with graveyard(any_server) as yard:
-        never = yard.layout.keys(0).never
+        never = yard.key_space.keys(0).never
         yard.client.set(never, "x")
         found = findings(command)["guard"]
         assert found["level"] == "warning"
@@ -198,7 +198,7 @@ def test_doctor__finds_a_guard_that_somebody_made(command: Command, any_server: 
         assert "guard" not in findings(command)
 
 
-def test_doctor__finds_what_held_the_server_up(command: Command, any_server: Server) -> None:
+def test_doctor__finds_what_held_the_server_up(command: CommandLine, any_server: Server) -> None:
     """A command that blocked the server for long is named, without its arguments."""
     with any_server.client() as client:
         client.slowlog_reset()

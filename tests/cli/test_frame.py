@@ -13,7 +13,7 @@ import pytest
 from galaxy_notify import __version__
 from galaxy_notify.cli.exits import exit_code_of
 from galaxy_notify.cli.group import COMMANDS, cli
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
@@ -22,7 +22,7 @@ ALL = [name for section in COMMANDS.values() for name in section]
 
 def test_help__lists_every_command_by_section() -> None:
     """The help names each command without loading one."""
-    done = Command(NOWHERE).run("--help")
+    done = CommandLine(NOWHERE).run("--help")
     assert done.exit_code == 0
     for name in (*COMMANDS, *ALL):
         assert name in done.stdout
@@ -36,7 +36,7 @@ def test_help__says_the_same_as_the_command(name: str) -> None:
     assert command is not None
     text = next(text[name] for text in COMMANDS.values() if name in text)
     assert (command.help or "").startswith(text.rstrip("."))
-    assert Command(NOWHERE).run(name, "--help").exit_code == 0
+    assert CommandLine(NOWHERE).run(name, "--help").exit_code == 0
 
 
 @pytest.mark.parametrize("name", sorted({*ALL} - {"run", "serve", "demo", "completion"}))
@@ -72,7 +72,7 @@ def test_version__is_told_without_loading_redis() -> None:
 
 def test_usage__is_2() -> None:
     """What cannot be parsed is a usage error."""
-    command = Command(NOWHERE)
+    command = CommandLine(NOWHERE)
     for arguments in ((), ("nope",), ("status", "--nope"), ("show",)):
         assert command.run(*arguments).exit_code == 2
 
@@ -83,7 +83,7 @@ def test_usage__is_2() -> None:
 )
 def test_unknown_command__names_a_similar_one(arguments: tuple[str, ...], meant: str) -> None:
     """A slip of the fingers is answered with what was meant."""
-    done = Command(NOWHERE).run(*arguments)
+    done = CommandLine(NOWHERE).run(*arguments)
     assert done.exit_code == 2
     assert f"Did you mean '{meant}'?" in done.stderr
 
@@ -94,7 +94,7 @@ def test_unknown_command__names_a_similar_one(arguments: tuple[str, ...], meant:
 )
 def test_redis_away__is_1_in_one_line(arguments: tuple[str, ...]) -> None:
     """Without Redis a command fails with one line that says so."""
-    done = Command(NOWHERE).run(*arguments)
+    done = CommandLine(NOWHERE).run(*arguments)
     assert done.exit_code == 1
     assert "redis is away: " in done.output
     assert len(done.output.splitlines()) == 1
@@ -102,9 +102,9 @@ def test_redis_away__is_1_in_one_line(arguments: tuple[str, ...]) -> None:
 
 def test_bad_configuration__is_78_in_one_line(tmp_path: Path) -> None:
     """What is wrong with the settings ends every command the same way."""
-    wrong = Command(NOWHERE, {"WORKER__SHARDS": "0", "NOPE": "1"})
+    wrong = CommandLine(NOWHERE, {"WORKER__SHARDS": "0", "NOPE": "1"})
     missing = tmp_path / "missing.toml"
-    for done in (wrong.run("status"), Command(NOWHERE).run("--config", str(missing), "health")):
+    for done in (wrong.run("status"), CommandLine(NOWHERE).run("--config", str(missing), "health")):
         assert done.exit_code == 78
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) == 1
@@ -128,8 +128,8 @@ def test_internal_error__is_one_line_unless_debug(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         "galaxy_notify.settings.load_settings", lambda *_, **__: dict[str, int]()["no such key"]
     )
-    short = Command(NOWHERE).run("status")
-    long = Command(NOWHERE).run("--debug", "status")
+    short = CommandLine(NOWHERE).run("status")
+    long = CommandLine(NOWHERE).run("--debug", "status")
     assert short.exit_code == long.exit_code == 1
     assert short.stderr.startswith("galaxy-notify: internal error: KeyError")
     assert len(short.stderr.splitlines()) == 1
@@ -196,7 +196,7 @@ def test_colours__only_for_a_terminal_that_wants_them(server: Server) -> None:
 
 def test_completion__knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """The script and what it asks for are there."""
-    command = Command(NOWHERE)
+    command = CommandLine(NOWHERE)
     assert "_GALAXY_NOTIFY_COMPLETE" in command.run("completion", "zsh").stdout
     monkeypatch.setenv("_GALAXY_NOTIFY_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "galaxy-notify con")
@@ -204,7 +204,7 @@ def test_completion__knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None
     assert command.run().stdout == "plain,config\n"
 
 
-def _on_terminal(command: Command, environ: dict[str, str]) -> str:
+def _on_terminal(command: CommandLine, environ: dict[str, str]) -> str:
     controller, terminal = os.openpty()
     command.environ |= environ
     with command.start("status", stdin=terminal, stdout=terminal, stderr=terminal) as process:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.dead import snapshot
 from tests.support.faults import FAULTS, cancelled, pending
 from tests.support.servers import Server
@@ -22,12 +22,12 @@ def site(server: Server) -> Iterator[Site]:
 
 
 @pytest.fixture
-def command(server: Server) -> Command:
+def command(server: Server) -> CommandLine:
     """Give the command line."""
     return command_for(server, WORKER__CHANNELS="push,email")
 
 
-def test_fsck__nothing_wrong_is_0(command: Command, site: Site) -> None:
+def test_fsck__nothing_wrong_is_0(command: CommandLine, site: Site) -> None:
     """An empty deployment, and a sound one, are clean; nothing is written."""
     assert command.run("fsck").exit_code == 0
     pending(site)
@@ -40,7 +40,7 @@ def test_fsck__nothing_wrong_is_0(command: Command, site: Site) -> None:
     assert snapshot(site.client) == before
 
 
-def test_fsck__found_is_1_mended_is_0(command: Command, site: Site) -> None:
+def test_fsck__found_is_1_mended_is_0(command: CommandLine, site: Site) -> None:
     """What is found without --fix is 1; once it was mended it is 0."""
     member = FAULTS["not-scheduled"](site)
     done = command.run("fsck")
@@ -56,7 +56,7 @@ def test_fsck__found_is_1_mended_is_0(command: Command, site: Site) -> None:
     assert command.run("fsck").exit_code == 0
 
 
-def test_fsck__left_is_4(command: Command, site: Site) -> None:
+def test_fsck__left_is_4(command: CommandLine, site: Site) -> None:
     """What cannot be mended is left, and said so."""
     FAULTS["early"](site)
     site.client.set(site.keys.notification("nobody"), "foreign")
@@ -67,7 +67,7 @@ def test_fsck__left_is_4(command: Command, site: Site) -> None:
     assert done.stdout.splitlines()[-1].endswith("1 mended, 1 left")
 
 
-def test_fsck__json_is_one_document(command: Command, site: Site) -> None:
+def test_fsck__json_is_one_document(command: CommandLine, site: Site) -> None:
     """Programs get every finding, with what it is about and whether it was mended."""
     member = FAULTS["late"](site)
     told = command.told("fsck")
@@ -88,7 +88,7 @@ def test_fsck__json_is_one_document(command: Command, site: Site) -> None:
     assert command.told("fsck")["findings"] == []
 
 
-def test_fsck__shows_a_few_of_each_kind(command: Command, site: Site) -> None:
+def test_fsck__shows_a_few_of_each_kind(command: CommandLine, site: Site) -> None:
     """Hundreds of one kind do not hide the rest; the sum counts all."""
     for _ in range(30):
         FAULTS["early"](site)
@@ -98,14 +98,14 @@ def test_fsck__shows_a_few_of_each_kind(command: Command, site: Site) -> None:
     assert "30 found" in lines[-1]
 
 
-def test_fsck__tells_who_changed_a_state(command: Command, site: Site) -> None:
+def test_fsck__tells_who_changed_a_state(command: CommandLine, site: Site) -> None:
     """The history of a route that had to be buried names the operator."""
     member = FAULTS["record-missing"](site)
     assert command.run("fsck", "--fix").exit_code == 0
     assert site.route(member).history[-1].worker.startswith("cli:")
 
 
-def test_fsck__cannot_steer_the_terminal(command: Command, site: Site) -> None:
+def test_fsck__cannot_steer_the_terminal(command: CommandLine, site: Site) -> None:
     """What somebody else wrote into an index is shown as text."""
     site.client.zadd(site.keys.schedule("push"), {b"\x1b[2J\xff": 1})
     done = command.run("fsck")
@@ -115,6 +115,6 @@ def test_fsck__cannot_steer_the_terminal(command: Command, site: Site) -> None:
 
 def test_fsck__without_redis_is_1() -> None:
     """A Redis that is away ends it with one line."""
-    done = Command(NOWHERE).run("fsck")
+    done = CommandLine(NOWHERE).run("fsck")
     assert done.exit_code == 1
     assert done.output.startswith("galaxy-notify: redis is away: ")

@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_notify.redis_state.roles import RIGHTS, Role
 from galaxy_notify.redis_state.worker_process import process_of
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.dead import Graveyard, graveyard
 from tests.support.liveness import age, alive
 from tests.support.servers import Server
@@ -26,12 +26,12 @@ def yard(any_server: Server) -> Iterator[Graveyard]:
 
 
 @pytest.fixture
-def command(any_server: Server) -> Command:
+def command(any_server: Server) -> CommandLine:
     """Give its command line."""
-    return Command(any_server.url)
+    return CommandLine(any_server.url)
 
 
-def test_health__needs_a_worker_that_moves(command: Command, yard: Graveyard) -> None:
+def test_health__needs_a_worker_that_moves(command: CommandLine, yard: Graveyard) -> None:
     """Without a worker that made progress within 30 s nothing is healthy."""
     done = command.run("health")
     assert done.exit_code == 1
@@ -46,7 +46,7 @@ def test_health__needs_a_worker_that_moves(command: Command, yard: Graveyard) ->
     assert told["reasons"] == []
 
 
-def test_health__nothing_may_be_overdue_by_a_minute(command: Command, yard: Graveyard) -> None:
+def test_health__nothing_may_be_overdue_by_a_minute(command: CommandLine, yard: Graveyard) -> None:
     """A route that is late by over 60 s is a reason, a young one is not."""
     alive(yard)
     made = yard.accept()
@@ -58,7 +58,7 @@ def test_health__nothing_may_be_overdue_by_a_minute(command: Command, yard: Grav
     assert "channel push has routes overdue" in done.stdout
 
 
-def test_health__needs_writes(command: Command, yard: Graveyard) -> None:
+def test_health__needs_writes(command: CommandLine, yard: Graveyard) -> None:
     """A server that takes no writes is unhealthy; the check itself leaves nothing behind."""
     alive(yard)
     assert command.run("health").exit_code == 0
@@ -72,7 +72,7 @@ def test_health__needs_writes(command: Command, yard: Graveyard) -> None:
     assert "redis takes no writes" in done.stdout
 
 
-def test_worker__that_was_killed_is_gone_at_once(command: Command, yard: Graveyard) -> None:
+def test_worker__that_was_killed_is_gone_at_once(command: CommandLine, yard: Graveyard) -> None:
     """Its last progress is seconds old, and its process is on this machine."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         alive(yard, pid=str(process.pid), process=process_of(process.pid))
@@ -89,7 +89,7 @@ def test_worker__that_was_killed_is_gone_at_once(command: Command, yard: Graveya
     assert "no worker is alive" in command.run("show", made).stdout
 
 
-def test_worker__that_is_silent_is_no_working_one(command: Command, yard: Graveyard) -> None:
+def test_worker__that_is_silent_is_no_working_one(command: CommandLine, yard: Graveyard) -> None:
     """On another machine only its silence can be seen; within 30 s it is a warning."""
     seconds: Any = yard.client.time()
     alive(yard, progress_ms=(seconds[0] - 15) * 1000)
@@ -98,7 +98,7 @@ def test_worker__that_is_silent_is_no_working_one(command: Command, yard: Gravey
     assert (told["ok"], told["workers"]) == (True, 1)
 
 
-def test_health__a_pause_is_a_warning(command: Command, yard: Graveyard) -> None:
+def test_health__a_pause_is_a_warning(command: CommandLine, yard: Graveyard) -> None:
     """Nobody is to restart a daemon because of it, and nobody is to overlook it."""
     alive(yard)
     yard.accept()
@@ -117,13 +117,13 @@ def test_health__a_pause_is_a_warning(command: Command, yard: Graveyard) -> None
 
 def test_health__a_stream_that_holds_is_a_warning(any_server: Server, yard: Graveyard) -> None:
     """From the first moment, long before anything is overdue by a minute."""
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     yard.client.hset(keys.meta, "max_len", "5")
     yard.client.xgroup_create(keys.stream, "slow", "0", mkstream=True)
     for _ in range(10):
         yard.client.xadd(keys.stream, {"a": "b"})
     alive(yard)
-    command = Command(any_server.url)
+    command = CommandLine(any_server.url)
     done = command.run("health")
     assert (done.exit_code, done.stdout[:8]) == (0, "warning:")
     assert "holds, nothing is published for" in done.stdout
@@ -132,7 +132,7 @@ def test_health__a_stream_that_holds_is_a_warning(any_server: Server, yard: Grav
 
 @pytest.mark.parametrize("refused", ["OOM", "READONLY"])
 def test_status__has_a_line_for_refused_writes(
-    command: Command, yard: Graveyard, refused: str
+    command: CommandLine, yard: Graveyard, refused: str
 ) -> None:
     """With what helps; the numbers are shown below it."""
     alive(yard)
@@ -155,13 +155,13 @@ def test_status__has_a_line_for_refused_writes(
 
 
 def test_status__does_not_say_of_writes_what_it_cannot_know(
-    command: Command, any_server: Server, yard: Graveyard
+    command: CommandLine, any_server: Server, yard: Graveyard
 ) -> None:
     """A user who may not write learns what INFO tells, and else nothing; nothing is written."""
     rules = RIGHTS[Role.READER].line(Role.READER).split()[2:]
     line: list[Any] = ["ACL SETUSER", "looker", "on", ">secret", *rules]
     yard.client.execute_command(*line)  # type: ignore[no-untyped-call]  # redis-py
-    looker = Command(any_server.url, {"REDIS__USERNAME": "looker", "REDIS__PASSWORD": "secret"})
+    looker = CommandLine(any_server.url, {"REDIS__USERNAME": "looker", "REDIS__PASSWORD": "secret"})
     assert looker.told("status")["redis"]["writes"] == "unknown"
     assert "writes: unknown" in looker.run("status").stdout
     yard.client.config_set("maxmemory", 1)
@@ -174,6 +174,6 @@ def test_status__does_not_say_of_writes_what_it_cannot_know(
 
 def test_health__without_redis_is_told_as_json() -> None:
     """Also a Redis that is away is an answer, not only an error."""
-    told = Command(NOWHERE).told("health")
+    told = CommandLine(NOWHERE).told("health")
     assert told["ok"] is False
     assert "redis is away" in told["reasons"][0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.intake import GROUP, KEYS, hand_in, intent, left, read_until, rejects
 from tests.support.servers import Server
 from tests.support.site import Site
@@ -30,7 +30,7 @@ def site(server: Server) -> Iterator[Site]:
 
 
 @pytest.fixture
-def command(server: Server) -> Command:
+def command(server: Server) -> CommandLine:
     """Give the command line."""
     return command_for(server)
 
@@ -40,12 +40,12 @@ def _ids(site: Site) -> list[str]:
     return [made.decode() for made, _ in rows]
 
 
-def _ls(command: Command, *options: str) -> list[dict[str, Any]]:
+def _ls(command: CommandLine, *options: str) -> list[dict[str, Any]]:
     done = command.run("intake", "rejects", "ls", "--json", *options)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_ls__tells_everything(site: Site, command: Command) -> None:
+def test_ls__tells_everything(site: Site, command: CommandLine) -> None:
     """A line of JSON for each has its ids, the reason and the text."""
     rows = _ls(command)
     assert [row["id"] for row in rows] == _ids(site)
@@ -60,7 +60,7 @@ def test_ls__tells_everything(site: Site, command: Command) -> None:
     assert all(line.isprintable() for line in shown.stdout.splitlines())
 
 
-def test_ls__narrows(site: Site, command: Command) -> None:
+def test_ls__narrows(site: Site, command: CommandLine) -> None:
     """Filters, a limit and ids pick some; nothing picked is 3, some ids unknown is 4."""
     (too_large,) = _ls(command, "--code", "too_large")
     assert len(_ls(command, "--limit", "2")) == 2
@@ -76,7 +76,7 @@ def test_ls__narrows(site: Site, command: Command) -> None:
     assert run("intake", "rejects", "ls", "1-1", "--all").exit_code == 2
 
 
-def test_replay__moves_each_once(site: Site, command: Command) -> None:
+def test_replay__moves_each_once(site: Site, command: CommandLine) -> None:
     """The bytes are in the stream as they were; the second time there is nothing to move."""
     chosen = _ids(site)[:4]
     done = command.run("intake", "rejects", "replay", *chosen)
@@ -90,7 +90,7 @@ def test_replay__moves_each_once(site: Site, command: Command) -> None:
     assert json.loads(again.stdout)["gone"] == 4
 
 
-def test_replay__leaves_what_was_cut(site: Site, command: Command) -> None:
+def test_replay__leaves_what_was_cut(site: Site, command: CommandLine) -> None:
     """Of one that was too large only the beginning is there: it stays, which is told."""
     done = command.run("intake", "rejects", "replay", "--all")
     assert done.exit_code == 4
@@ -101,14 +101,14 @@ def test_replay__leaves_what_was_cut(site: Site, command: Command) -> None:
     assert command.run("intake", "rejects", "replay", "--all").exit_code == 1
 
 
-def test_replay__reads_ids_from_ls(site: Site, command: Command) -> None:
+def test_replay__reads_ids_from_ls(site: Site, command: CommandLine) -> None:
     """What ``ls --json`` prints can be handed to it."""
     listed = command.run("intake", "rejects", "ls", "--json", "--limit", "2").stdout
     done = command.run("intake", "rejects", "replay", "-", stdin=listed)
     assert done.stdout == "moved 2 of 2: in the stream again\n"
 
 
-def test_purge__asks_first(site: Site, command: Command) -> None:
+def test_purge__asks_first(site: Site, command: CommandLine) -> None:
     """Without ids or a filter, and without ``--yes`` where nobody can be asked, nothing goes."""
     for options in ((), ("--limit", "1"), ("--all",), ("--code", "invalid")):
         assert command.run("intake", "rejects", "purge", *options).exit_code == 2
@@ -123,7 +123,7 @@ def test_purge__asks_first(site: Site, command: Command) -> None:
     assert command.run("intake", "rejects", "purge", "--all", "--yes").exit_code == 3
 
 
-def test_rejects__of_another_kind_are_told(server: Server, command: Command) -> None:
+def test_rejects__of_another_kind_are_told(server: Server, command: CommandLine) -> None:
     """Somebody else's key, and entries that are none of ours, end in one line."""
     with server.client() as client:
         client.xadd(KEYS.rejects, {"x": "\x1b[2J"})
@@ -137,7 +137,7 @@ def test_rejects__of_another_kind_are_told(server: Server, command: Command) -> 
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_status__tells_how_the_stream_stands(server: Server, command: Command) -> None:
+def test_status__tells_how_the_stream_stands(server: Server, command: CommandLine) -> None:
     """What is unread, in hand and rejected, before there is a group and after."""
     empty = {"unread": 0, "pending": 0, "oldest_s": None, "rejects": 0}
     named = {"stream": KEYS.stream, "group": GROUP}
@@ -155,7 +155,7 @@ def test_status__tells_how_the_stream_stands(server: Server, command: Command) -
 
 def test_embedded__without_a_server_is_told_in_one_line(tmp_path: Path) -> None:
     """The reader connects to the embedded server, and says how to start one: 1."""
-    command = Command("embedded", {"REDIS__STATE_DIR": str(tmp_path)})
+    command = CommandLine("embedded", {"REDIS__STATE_DIR": str(tmp_path)})
     with command.start("intake", stderr=subprocess.PIPE) as process:
         _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
@@ -171,15 +171,15 @@ def test_cluster__needs_a_hash_tag() -> None:
         {"REDIS__CLUSTER": "true", "INTAKE__STREAM": "intents"},
         {"REDIS__CLUSTER": "true", "INTAKE__ENABLED": "true"},
     ):
-        command = Command(NOWHERE, settings)
+        command = CommandLine(NOWHERE, settings)
         with command.start("intake", stderr=subprocess.PIPE) as process:
             _, errors = process.communicate(timeout=HANG_S)
         assert process.returncode == 78, settings
         assert errors.startswith("galaxy-notify: intake.stream: must begin with a hash tag")
-    told = Command(NOWHERE, {"REDIS__CLUSTER": "true", "INTAKE__STREAM": "{gn-intents}"})
+    told = CommandLine(NOWHERE, {"REDIS__CLUSTER": "true", "INTAKE__STREAM": "{gn-intents}"})
     assert told.run("config", "check").exit_code == 0
     # Whoever reads no intents need not care.
-    assert Command(NOWHERE, {"REDIS__CLUSTER": "true"}).run("config", "check").exit_code == 0
+    assert CommandLine(NOWHERE, {"REDIS__CLUSTER": "true"}).run("config", "check").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,14 @@ def test_cluster__needs_a_hash_tag() -> None:
 )
 def test_stream__has_a_name_that_can_be(name: str, problem: str) -> None:
     """A name that is empty, too long, unprintable or one of ours is refused."""
-    done = Command(NOWHERE, {"INTAKE__STREAM": name}).run("config", "check")
+    done = CommandLine(NOWHERE, {"INTAKE__STREAM": name}).run("config", "check")
     assert done.exit_code == 78
     assert f"intake.stream: {problem}" in done.output
 
 
 def test_stream__is_not_the_gateways() -> None:
     """Intents and events cannot share a stream."""
-    done = Command(NOWHERE, {"INTAKE__STREAM": "s", "GATEWAY__STREAM": "s"}).run("config", "check")
+    done = CommandLine(NOWHERE, {"INTAKE__STREAM": "s", "GATEWAY__STREAM": "s"}).run(
+        "config", "check"
+    )
     assert "intake.stream: must be another key than gateway.stream" in done.output

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
 
@@ -17,13 +17,13 @@ HEADER = ["id", "accepted", "type", "producer", "severity", "due", "open", "rout
 KEYS += ["due_at_ms", "expires_at_ms", "routes", "open", "cancelled", "parts", "state", "states"]
 
 
-def listed(command: Command, *arguments: str) -> list[dict[str, Any]]:
+def listed(command: CommandLine, *arguments: str) -> list[dict[str, Any]]:
     """Return what is listed for programs."""
     done = command.run("list", *arguments, "--json")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_list__has_a_line_of_json_for_each(command: Command, yard: Graveyard) -> None:
+def test_list__has_a_line_of_json_for_each(command: CommandLine, yard: Graveyard) -> None:
     """Every key is always there; the newest comes first."""
     made = command.accept(*[{**PLAIN, "type": f"t{n}"} for n in range(5)])
     told = listed(command)
@@ -32,7 +32,7 @@ def test_list__has_a_line_of_json_for_each(command: Command, yard: Graveyard) ->
     assert command.run("list").exit_code == 0
 
 
-def test_list__goes_on_with_the_cursor_it_tells(command: Command, yard: Graveyard) -> None:
+def test_list__goes_on_with_the_cursor_it_tells(command: CommandLine, yard: Graveyard) -> None:
     """Standard error says how to go on, and nothing at the end."""
     made = command.accept(*[PLAIN] * 5)
     done = command.run("list", "--limit", "3", "--json")
@@ -43,7 +43,7 @@ def test_list__goes_on_with_the_cursor_it_tells(command: Command, yard: Graveyar
     assert [json.loads(line)["notification_id"] for line in lines] == made[::-1]
 
 
-def test_list__is_a_table_for_people(command: Command, yard: Graveyard) -> None:
+def test_list__is_a_table_for_people(command: CommandLine, yard: Graveyard) -> None:
     """What was cancelled and what has parts is seen; what a producer wrote cannot steer."""
     large = {**PLAIN, "recipients": [f"u{n}" for n in range(1500)]}
     cancelled, large_id = command.accept(PLAIN, large)
@@ -56,7 +56,7 @@ def test_list__is_a_table_for_people(command: Command, yard: Graveyard) -> None:
     assert second.endswith("cancelled")
 
 
-def test_list__takes_every_filter(command: Command, yard: Graveyard) -> None:
+def test_list__takes_every_filter(command: CommandLine, yard: Graveyard) -> None:
     """Filters narrow together; where nothing matches it is 3."""
     command.accept(PLAIN, {**PLAIN, "type": "t", "producer": "p", "recipients": ["u1"]})
     given = ["--type", "t", "--producer", "p", "--user", "u1", "--since", "1h"]
@@ -83,7 +83,7 @@ def test_list__takes_every_filter(command: Command, yard: Graveyard) -> None:
     ],
 )
 def test_list__refuses_what_cannot_be(
-    option: str, value: str, told: str, command: Command, yard: Graveyard
+    option: str, value: str, told: str, command: CommandLine, yard: Graveyard
 ) -> None:
     """Wrong usage is 2, with the option and the reason in one line."""
     done = command.run("list", option, value)
@@ -93,10 +93,10 @@ def test_list__refuses_what_cannot_be(
     assert told in last
 
 
-def test_list__survives_what_cannot_be_read(command: Command, yard: Graveyard) -> None:
+def test_list__survives_what_cannot_be_read(command: CommandLine, yard: Graveyard) -> None:
     """A damaged record is a line of its id; another key in place of the list is told."""
     made, fine = command.accept(PLAIN, PLAIN)
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     yard.client.hset(
         keys.notification(made), mapping={"record": "\x1b[2J", "due": "x", "open": "x"}
     )
@@ -116,6 +116,6 @@ def test_list__survives_what_cannot_be_read(command: Command, yard: Graveyard) -
 
 def test_list__without_redis_is_1() -> None:
     """It ends at once with one line."""
-    done = Command(NOWHERE).run("list")
+    done = CommandLine(NOWHERE).run("list")
     assert done.exit_code == 1
     assert len(done.stderr.splitlines()) == 1

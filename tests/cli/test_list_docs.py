@@ -8,9 +8,10 @@ import shlex
 import subprocess
 import sys
 
-from galaxy_notify.operations import listing
-from tests.support.command import Command, command_for
-from tests.support.documents import commands, runnable, text_of
+from galaxy_notify import Inspector
+from galaxy_notify.operations import dead_page, listing
+from tests.support.command import CommandLine, command_for
+from tests.support.documents import commands, names, runnable, text_of
 from tests.support.program import environment
 from tests.support.servers import Server
 
@@ -29,7 +30,7 @@ def _run(server: Server, document: str) -> str:
     return done.stdout
 
 
-def _commands(command: Command, document: str, made: str) -> list[str]:
+def _commands(command: CommandLine, document: str, made: str) -> list[str]:
     told = []
     for line in commands(document):
         program, *arguments = shlex.split(re.sub(r"\bID\b", made, line))
@@ -53,8 +54,14 @@ def test_listing__shows_examples_that_work(server: Server) -> None:
     made = command.accept(*[INTENT] * 3)
     table, lines = _commands(command, LISTING, made[0])
     assert table.count(made[0]) == lines.count(made[0]) == 1
-    assert _run(server, LISTING).count("'notification_id'") == 3
+    assert _run(server, LISTING).count(" pending ") == 3
     assert json.loads(lines.splitlines()[0])["notification_id"] == made[-1]
+
+
+def test_listing__names_every_read() -> None:
+    """The table has what an inspector does, and nothing else."""
+    public = {name for name in vars(Inspector) if not name.startswith("_")}
+    assert set(names(LISTING, "reads")) - {"galaxy-notify"} == public - {"from_url", "close"}
 
 
 def test_listing__tells_the_bounds_of_the_code() -> None:
@@ -65,6 +72,7 @@ def test_listing__tells_the_bounds_of_the_code() -> None:
         "bytes": f"{listing._MOST_BYTES >> 20} MiB of records",
         "items": f"1 to {listing.MOST_ITEMS}",
         "parts": f"first {listing._MOST_PARTS} parts",
+        "dead": f"dead letters a page looks at {dead_page.MOST_LOOKED:,},",
     }
     text = " ".join(text_of(LISTING).split())
     assert [name for name, told in values.items() if told not in text] == []

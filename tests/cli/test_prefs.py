@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.user_preferences import MOST_FIELDS
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
 
@@ -17,7 +17,7 @@ NOTHING: dict[str, Any] = {"*": None, "types": {}, "silenced": False, "quiet": N
 NIGHT = {"from": "22:00", "to": "07:00", "zone": "Europe/Berlin"}
 
 
-def with_email(server: Server, **settings: str) -> Command:
+def with_email(server: Server, **settings: str) -> CommandLine:
     """Return the command line of a deployment with two channels."""
     return command_for(server, WORKER__CHANNELS='["push","email"]', **settings)
 
@@ -147,7 +147,7 @@ def test_prefs__without_redis_is_1(server: Server) -> None:
     """Each command says in one line that Redis is away."""
     del server
     for arguments in (["get", "u1"], ["silence", "u1"], ["export"]):
-        done = Command(NOWHERE).run("prefs", *arguments)
+        done = CommandLine(NOWHERE).run("prefs", *arguments)
         assert done.exit_code == 1
         assert "redis is away: " in done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -210,7 +210,7 @@ def test_import__exit_codes(server: Server, tmp_path: Path) -> None:
 def test_import__says_which_lines_are_unknown(server: Server) -> None:
     """Without Redis, or where it cannot write, nothing is told as stored."""
     stdin = "".join(line(f"u{number}", silenced=True) + "\n" for number in range(3))
-    done = Command(NOWHERE).run("prefs", "import", stdin=stdin)
+    done = CommandLine(NOWHERE).run("prefs", "import", stdin=stdin)
     assert (done.exit_code, done.stdout) == (1, "")
     assert "unknown: lines 1-3" in done.stderr
     assert "running it again is safe" in done.stderr

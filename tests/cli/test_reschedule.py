@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
 
 LATER, LATER_MS = "2100-01-01T00:00:00Z", 4_102_444_800_000
 
 
-def test_reschedule__tells_what_it_moved(command: Command, yard: Graveyard) -> None:
+def test_reschedule__tells_what_it_moved(command: CommandLine, yard: Graveyard) -> None:
     """All moved is 0, some 4, none 1, unknown 3; what was moved says by whom."""
     (made,) = command.accept({**PLAIN, "recipients": ["u1", "u2"]})
     assert command.run("reschedule", made, LATER).stdout == "moved 2 of 2 routes\n"
@@ -29,7 +29,7 @@ def test_reschedule__tells_what_it_moved(command: Command, yard: Graveyard) -> N
     assert told["why"].startswith("due in ")
 
 
-def test_reschedule__has_a_shape_for_programs(command: Command, yard: Graveyard) -> None:
+def test_reschedule__has_a_shape_for_programs(command: CommandLine, yard: Graveyard) -> None:
     """The same keys as ``cancel``, with ``moved``."""
     (made,) = command.accept(PLAIN)
     told = command.told("reschedule", made, LATER)
@@ -37,14 +37,14 @@ def test_reschedule__has_a_shape_for_programs(command: Command, yard: Graveyard)
 
 
 @pytest.mark.parametrize("due", ["tomorrow", "4102444800", "2100-01-01T00:00:00", "", "²"])
-def test_reschedule__refuses_what_is_no_moment(due: str, command: Command) -> None:
+def test_reschedule__refuses_what_is_no_moment(due: str, command: CommandLine) -> None:
     """A due time that no intent may have is wrong usage, told in one line before anything else."""
     done = command.run("reschedule", "0" * 32, due)
     assert done.exit_code == 2
     assert "DUE" in done.stderr
 
 
-def test_reschedule__past_the_expiry_is_refused(command: Command, yard: Graveyard) -> None:
+def test_reschedule__past_the_expiry_is_refused(command: CommandLine, yard: Graveyard) -> None:
     """What the notification does not allow fails with the field and the reason."""
     (made,) = command.accept({**PLAIN, "expires_at": LATER})
     done = command.run("reschedule", made, LATER)

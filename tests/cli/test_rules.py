@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from galaxy_notify.model.preference import SEVERITIES, Reason
-from tests.support.command import Command, command_for
+from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, rows, runnable, text_of
 from tests.support.founding import found
 from tests.support.program import environment
@@ -23,7 +23,7 @@ RULES = "docs/rules.md"
 URL = "redis://localhost:6379/0"
 
 
-def _with_email(server: Server) -> Command:
+def _with_email(server: Server) -> CommandLine:
     return command_for(server, WORKER__CHANNELS='["push","email"]')
 
 

@@ -14,7 +14,7 @@ import pytest
 from galaxy_notify.cli.output import table, warn
 from galaxy_notify.cli.screen import columns_of, cut, escaped, on_screen, printable, wrapped
 from galaxy_notify.model.route import Failure
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.dead import PLAIN, Graveyard
 from tests.support.wait import wait_until
 
@@ -31,13 +31,13 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return columns
 
 
-def test_tables__fit_the_terminal(yard: Graveyard, command: Command, width: int) -> None:
+def test_tables__fit_the_terminal(yard: Graveyard, command: CommandLine, width: int) -> None:
     """No line of a table is longer than the terminal is wide, and ids stay whole."""
     failure = Failure("payload_encoding_failed", "no words for this type " * 5)
     kind = LONG._replace(failure=failure)
     yard.bury(("push:user-with-a-rather-long-name",), number=2, kind=kind)
     yard.accept()
-    stream = yard.layout.keys(0).stream
+    stream = yard.key_space.keys(0).stream
     yard.client.xadd(stream, {"a": "b"})
     for group in ("gateway", "a-group-of-another-team"):
         yard.client.xgroup_create(stream, group, "0")
@@ -60,10 +60,12 @@ def test_tables__fit_the_terminal(yard: Graveyard, command: Command, width: int)
     assert "payload_encoding_failed" in listed
 
 
-def test_commands_to_copy__stay_in_one_piece(yard: Graveyard, command: Command, width: int) -> None:
+def test_commands_to_copy__stay_in_one_piece(
+    yard: Graveyard, command: CommandLine, width: int
+) -> None:
     """What stands in backquotes is on one line, whatever else is wrapped."""
     (dead,) = yard.bury(number=1)
-    stream = yard.layout.keys(0).stream
+    stream = yard.key_space.keys(0).stream
     yard.client.xadd(stream, {"a": "b"})
     yard.client.xgroup_create(stream, "a-group-of-another-team", "0")
     command.environ["COLUMNS"] = str(width)
@@ -120,7 +122,7 @@ def test_characters__without_a_width_survive() -> None:
     assert cut("日本語の文", 7) == "日本語…"
 
 
-def test_show__payload_keeps_the_text(command: Command) -> None:
+def test_show__payload_keeps_the_text(command: CommandLine) -> None:
     """What a notification says is shown as it was handed in."""
     title = "a\u00a0b \N{WOMAN}\u200d\N{ROCKET}\u200b!"
     intent = {"type": "t", "producer": "p", "recipients": ["u1"], "title": title}
@@ -137,7 +139,7 @@ def test_on_screen__keeps_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None
     assert on_screen(["b" * 50, *["a"] * 9], "x") == ["b" * 50, "a", "8 more lines: x"]
 
 
-def test_watch__keeps_alarms_on_the_screen(yard: Graveyard, command: Command) -> None:
+def test_watch__keeps_alarms_on_the_screen(yard: Graveyard, command: CommandLine) -> None:
     """On a terminal of ten lines the alarms are drawn, each time from the top."""
     yard.bury(number=1)
     controller, terminal = os.openpty()

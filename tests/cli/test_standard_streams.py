@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from galaxy_notify.cli.group import cli
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.dead import Graveyard
 from tests.support.program import ROOT
 from tests.support.wait import HANG_S, wait_until
@@ -35,7 +35,7 @@ def test_walk__has_every_command() -> None:
     ],
 )
 def test_commands__have_no_defect(
-    yard: Graveyard, command: Command, tmp_path: Path, condition: str
+    yard: Graveyard, command: CommandLine, tmp_path: Path, condition: str
 ) -> None:
     """Every command ends with an exit code of ours, whatever its standard streams are."""
     yard.bury(number=2)
@@ -54,11 +54,11 @@ def test_commands__have_no_defect(
     assert [one for one in told if one["defect"] or one["code"] not in CODES] == []
 
 
-def test_run__works_without_standard_streams(yard: Graveyard, command: Command) -> None:
+def test_run__works_without_standard_streams(yard: Graveyard, command: CommandLine) -> None:
     """A daemon whose starter closed everything publishes, and ends with 0."""
     yard.accept()
     with command.start("run", preexec_fn=_close_all) as process:
-        stream = yard.layout.keys(0).stream
+        stream = yard.key_space.keys(0).stream
         wait_until(lambda: yard.client.xlen(stream) == 1, "it is published")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=HANG_S) == 0
@@ -70,7 +70,7 @@ def _close_all() -> None:
 
 
 @pytest.mark.usefixtures("yard")
-def test_ascii__has_a_sign_for_each_of_ours(command: Command) -> None:
+def test_ascii__has_a_sign_for_each_of_ours(command: CommandLine) -> None:
     """Where the encoding has no dash or arrow, tables stay straight."""
     command.environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     with command.start("status", stdout=subprocess.PIPE) as process:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.dead import PLAIN, Graveyard, graveyard
 from tests.support.intents import PLAIN as INTENT
 from tests.support.liveness import age, alive
@@ -32,20 +32,20 @@ def yard(any_server: Server) -> Iterator[Graveyard]:
 
 
 @pytest.fixture
-def command(any_server: Server) -> Command:
+def command(any_server: Server) -> CommandLine:
     """Give its command line."""
-    return Command(any_server.url)
+    return CommandLine(any_server.url)
 
 
-def channel(command: Command) -> Any:
+def channel(command: CommandLine) -> Any:
     """Return what status tells of the one channel."""
     return command.told("status")["channels"]["push"]
 
 
-def test_status__has_exactly_the_agreed_shape(command: Command, yard: Graveyard) -> None:
+def test_status__has_exactly_the_agreed_shape(command: CommandLine, yard: Graveyard) -> None:
     """Every agreed key is there; what more there is stands beside them."""
-    yard.client.xadd(yard.layout.keys(0).stream, {"a": "b"})
-    yard.client.xgroup_create(yard.layout.keys(0).stream, "g", "0")
+    yard.client.xadd(yard.key_space.keys(0).stream, {"a": "b"})
+    yard.client.xgroup_create(yard.key_space.keys(0).stream, "g", "0")
     alive(yard)
     told = command.told("status")
     assert list(told) == [
@@ -64,7 +64,7 @@ def test_status__has_exactly_the_agreed_shape(command: Command, yard: Graveyard)
     assert (told["redis"]["writes"], told["redis"]["refusal"]) == ("taken", None)
 
 
-def test_status__of_nothing_is_all_zero(command: Command, any_server: Server) -> None:
+def test_status__of_nothing_is_all_zero(command: CommandLine, any_server: Server) -> None:
     """An empty server is told as one, and nothing is written to it."""
     zeros = [0, 0, 0, 0.0, 0, 0, False, None, 0]
     assert channel(command) == dict(zip(CHANNEL_KEYS, zeros, strict=True))
@@ -72,7 +72,7 @@ def test_status__of_nothing_is_all_zero(command: Command, any_server: Server) ->
         assert client.dbsize() == 0
 
 
-def test_status__counts_due_leased_and_dead(command: Command, yard: Graveyard) -> None:
+def test_status__counts_due_leased_and_dead(command: CommandLine, yard: Graveyard) -> None:
     """Scheduled includes the leased; due does not; the dead are apart."""
     yard.bury(number=2)
     for _ in range(3):
@@ -83,7 +83,7 @@ def test_status__counts_due_leased_and_dead(command: Command, yard: Graveyard) -
     assert (told["scheduled"], told["leased"], told["due"], told["dead"]) == (4, 3, 1, 2)
 
 
-def test_status__a_lapsed_lease_is_due_again(command: Command, yard: Graveyard) -> None:
+def test_status__a_lapsed_lease_is_due_again(command: CommandLine, yard: Graveyard) -> None:
     """A lease that lapsed counts as none, and its route as late by the due time in its state."""
     made = yard.accept()
     assert yard.claim("push", 0)
@@ -93,7 +93,7 @@ def test_status__a_lapsed_lease_is_due_again(command: Command, yard: Graveyard) 
     assert 5 <= told["oldest_overdue_s"] < 60
 
 
-def test_status__a_leased_route_is_late_by_its_state(command: Command, yard: Graveyard) -> None:
+def test_status__a_leased_route_is_late_by_its_state(command: CommandLine, yard: Graveyard) -> None:
     """A lease does not hide how long its route has been due."""
     made = yard.accept()
     age(yard, f"{made}/push:u1", LONG_AGO_MS)
@@ -104,7 +104,7 @@ def test_status__a_leased_route_is_late_by_its_state(command: Command, yard: Gra
 
 
 def test_status__estimates_beyond_a_page(
-    command: Command, yard: Graveyard, monkeypatch: pytest.MonkeyPatch
+    command: CommandLine, yard: Graveyard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a page of states is read; the rest is judged by it."""
     monkeypatch.setattr("galaxy_notify.redis_inspect.inspector._PAGE", 20)
@@ -115,9 +115,9 @@ def test_status__estimates_beyond_a_page(
     assert (told["leased"], told["overdue"]) == (60, 60)
 
 
-def test_status__survives_what_lies_wrong(command: Command, yard: Graveyard) -> None:
+def test_status__survives_what_lies_wrong(command: CommandLine, yard: Graveyard) -> None:
     """A member that names nothing, a state nobody can read, a stream that is none."""
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     made = yard.accept()
     yard.client.hset(*yard.record(f"{made}/push:u1"), "rubbish")
     yard.client.zadd(keys.schedule("push"), {"\xff nonsense": 5, "0" * 32 + "/push:u": 6})
@@ -133,7 +133,7 @@ def test_status__sums_over_shards(any_server: Server) -> None:
     with graveyard(any_server, shards=4) as yard:
         for _ in range(20):
             yard.accept()
-        told = Command(any_server.url, {"WORKER__SHARDS": "4"}).told("status")
+        told = CommandLine(any_server.url, {"WORKER__SHARDS": "4"}).told("status")
     assert told["shards"] == 4
     assert told["channels"]["push"]["scheduled"] == 20
     assert told["totals"]["accepted"] == 20
@@ -143,14 +143,14 @@ def test_status__sums_over_shards(any_server: Server) -> None:
 def test_status__of_a_channel_that_is_paused_here_and_there(server: Server) -> None:
     """A pause that was interrupted is not told as one of the whole channel."""
     with graveyard(server, shards=3) as yard:
-        yard.client.sadd(yard.layout.keys(1).paused, "push")
-        command = Command(server.url, {"WORKER__SHARDS": "3"})
+        yard.client.sadd(yard.key_space.keys(1).paused, "push")
+        command = CommandLine(server.url, {"WORKER__SHARDS": "3"})
         told = command.told("status")["channels"]["push"]
         assert (told["paused"], told["paused_shards"]) == (True, 1)
         assert "! channel push is paused on 1 of 3 shards: `" in command.run("status").stdout
 
 
-def test_status__tells_a_person_what_to_do(command: Command, yard: Graveyard) -> None:
+def test_status__tells_a_person_what_to_do(command: CommandLine, yard: Graveyard) -> None:
     """What needs somebody stands first, with the command that helps."""
     yard.accept()
     assert command.run("pause", "push").exit_code == 0
@@ -163,12 +163,12 @@ def test_status__tells_a_person_what_to_do(command: Command, yard: Graveyard) ->
 
 def test_status__a_full_stream_names_who_must_read(any_server: Server, yard: Graveyard) -> None:
     """A stream that holds names the group that does not read, and how to drop it."""
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     yard.client.hset(keys.meta, "max_len", "5")
     for _ in range(10):
         yard.client.xadd(keys.stream, {"a": "b"})
     yard.client.xgroup_create(keys.stream, "slow", "0")
-    command = Command(any_server.url)
+    command = CommandLine(any_server.url)
     assert command.told("status")["streams"][keys.stream]["holding"] is True
     shown = command.run("status").stdout
     assert "holds, nothing is published" in shown
@@ -177,7 +177,7 @@ def test_status__a_full_stream_names_who_must_read(any_server: Server, yard: Gra
     assert "galaxy-notify stream drop-group slow" in shown
 
 
-def test_watch__shows_it_again(command: Command, yard: Graveyard) -> None:
+def test_watch__shows_it_again(command: CommandLine, yard: Graveyard) -> None:
     """``--watch`` tells again and again, as JSON lines into a pipe, until it is interrupted."""
     yard.accept()
     with command.start("status", "--watch", "--json", stdout=subprocess.PIPE) as process:
@@ -188,7 +188,7 @@ def test_watch__shows_it_again(command: Command, yard: Graveyard) -> None:
     assert second["at_ms"] > first["at_ms"]
 
 
-def test_pause__holds_a_channel_until_resume(command: Command, yard: Graveyard) -> None:
+def test_pause__holds_a_channel_until_resume(command: CommandLine, yard: Graveyard) -> None:
     """Both are 0 when asked twice; an unknown channel is a usage error."""
     yard.accept()
     for already in (False, True):
@@ -206,7 +206,7 @@ def test_pause__holds_a_channel_until_resume(command: Command, yard: Graveyard) 
     assert 'unknown channel "psuh" (known: push)' in done.stderr
 
 
-def test_cancel__exit_codes(command: Command, yard: Graveyard) -> None:
+def test_cancel__exit_codes(command: CommandLine, yard: Graveyard) -> None:
     """0 cancelled and again, 3 unknown, 4 some too late, 1 all too late."""
     (made,) = command.accept({**INTENT, "recipients": ["u1", "u2"]})
     assert command.run("cancel", made, "--route", "push:u1").stdout == "cancelled 1 of 1 route\n"

@@ -13,7 +13,7 @@ import redis
 
 from galaxy_notify.redis_inspect.readers import IN_USE_MS, Readers, whose_use
 from galaxy_notify.redis_state.keys import Keys
-from tests.support.command import NOWHERE, Command, command_for
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.events import KEYS, event_fields, event_id, found, pending, publish
 from tests.support.program import PROGRAM, ROOT, environment, program
 from tests.support.servers import Server
@@ -31,7 +31,7 @@ def client(server: Server) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def command(server: Server) -> Command:
+def command(server: Server) -> CommandLine:
     return command_for(server, WORKER__SHARDS="2")
 
 
@@ -51,7 +51,7 @@ def start(server: Server, arguments: list[str], **options: Any) -> subprocess.Po
     )
 
 
-def test_tail__for_people(client: redis.Redis, command: Command) -> None:
+def test_tail__for_people(client: redis.Redis, command: CommandLine) -> None:
     """tail shows the newest events of all shards; their data only when asked."""
     publish(client, 1, 2)
     client.xadd(Keys("gn", 1).stream, event_fields(3), id="9999999999999-0")
@@ -62,7 +62,7 @@ def test_tail__for_people(client: redis.Redis, command: Command) -> None:
     assert '"number": 3' in command.run("stream", "tail", "--payload").stdout
 
 
-def test_tail__json(client: redis.Redis, command: Command) -> None:
+def test_tail__json(client: redis.Redis, command: CommandLine) -> None:
     """tail --json prints a line for each event, the payload only when asked."""
     (stream_id,) = publish(client, 1)
     (event,) = lines(command.run("stream", "tail", "--json").stdout)
@@ -83,7 +83,7 @@ def test_tail__json(client: redis.Redis, command: Command) -> None:
     assert event["payload"]["data"] == {"number": 1}
 
 
-def test_tail__what_cannot_be_read(client: redis.Redis, command: Command) -> None:
+def test_tail__what_cannot_be_read(client: redis.Redis, command: CommandLine) -> None:
     """Entries and payloads that nobody can read are shown as such, and steer no terminal."""
     client.xadd(KEYS.stream, {"x": "y"})
     client.xadd(KEYS.stream, event_fields(1, user_id=HOSTILE, payload_bytes=b"\xc1"))
@@ -97,7 +97,7 @@ def test_tail__what_cannot_be_read(client: redis.Redis, command: Command) -> Non
     assert other["payload_error"].startswith("payload: ")
 
 
-def test_tail__without_events(client: redis.Redis, command: Command) -> None:
+def test_tail__without_events(client: redis.Redis, command: CommandLine) -> None:
     """An empty stream is no error."""
     done = command.run("stream", "tail")
     assert (done.exit_code, done.stdout) == (0, "")
@@ -129,7 +129,7 @@ def test_tail__closed_pipe(client: redis.Redis, server: Server) -> None:
         assert process.stderr.read() == ""
 
 
-def test_groups__tables_and_json(client: redis.Redis, command: Command) -> None:
+def test_groups__tables_and_json(client: redis.Redis, command: CommandLine) -> None:
     """groups tells how each group of each shard stands, and what rests parked."""
     publish(client, 1, 2, 3)
     client.xgroup_create(KEYS.stream, "gateway", "0")
@@ -153,7 +153,7 @@ def test_groups__tables_and_json(client: redis.Redis, command: Command) -> None:
     assert "no group" in shown.stdout
 
 
-def test_drop_group__asks(client: redis.Redis, command: Command) -> None:
+def test_drop_group__asks(client: redis.Redis, command: CommandLine) -> None:
     """drop-group needs --yes without a terminal, and says how many events go with it."""
     publish(client, 1)
     client.xgroup_create(KEYS.stream, "gateway", "0")
@@ -168,7 +168,7 @@ def test_drop_group__asks(client: redis.Redis, command: Command) -> None:
     assert pending(client) == -1
 
 
-def test_drop_group__refuses_one_that_is_read(client: redis.Redis, command: Command) -> None:
+def test_drop_group__refuses_one_that_is_read(client: redis.Redis, command: CommandLine) -> None:
     """A group of which a consumer was seen lately stays, whatever is answered; --force drops it."""
     publish(client, 1)
     client.xgroup_create(KEYS.stream, "gateway", "0")
@@ -185,7 +185,7 @@ def test_drop_group__refuses_one_that_is_read(client: redis.Redis, command: Comm
 
 
 def test_drop_group__refuses_one_that_may_wait_for_more(
-    client: redis.Redis, command: Command
+    client: redis.Redis, command: CommandLine
 ) -> None:
     """Before Redis 7.2 a consumer that waits and was given nothing is not to be seen."""
     client.xgroup_create(KEYS.stream, "gateway", "0", mkstream=True)
@@ -232,7 +232,7 @@ def test_drop_group__refuses_where_it_may_not_ask(server: Server, client: redis.
     client.acl_deluser("ann")
 
 
-def test_drop_group__unknown(client: redis.Redis, command: Command) -> None:
+def test_drop_group__unknown(client: redis.Redis, command: CommandLine) -> None:
     """A group that is nowhere is exit code 3."""
     assert command.run("stream", "drop-group", "nobody", "--yes").exit_code == 3
 
@@ -282,11 +282,11 @@ def test_consume__closed_pipe(client: redis.Redis, server: Server) -> None:
     assert pending(client, "g") == 1
 
 
-def test_stream__refused(server: Server, command: Command) -> None:
+def test_stream__refused(server: Server, command: CommandLine) -> None:
     """Names that make no key are a configuration error; a Redis that is away is 1."""
     done = program(server, "stream", "consume", "--group", "a b", "--consumer", "c")
     assert done.returncode == 78
-    away = Command(NOWHERE)
+    away = CommandLine(NOWHERE)
     for arguments in (["tail"], ["groups"], ["drop-group", "g", "--yes"]):
         assert away.run("stream", *arguments).exit_code == 1
     assert command.run("stream", "consume").exit_code == 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import Command, command_for
+from tests.support.command import CommandLine, command_for
 from tests.support.dead import Graveyard
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
@@ -20,7 +20,7 @@ from tests.support.wait import HANG_S
 LINES = 1200
 
 
-def unread(command: Command, *arguments: str, **options: Any) -> tuple[int, str]:
+def unread(command: CommandLine, *arguments: str, **options: Any) -> tuple[int, str]:
     """Run a command whose reader has left; return its exit code and standard error."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -30,7 +30,7 @@ def unread(command: Command, *arguments: str, **options: Any) -> tuple[int, str]
     return process.returncode, errors
 
 
-def full(command: Command, *arguments: str, **options: Any) -> tuple[int, str]:
+def full(command: CommandLine, *arguments: str, **options: Any) -> tuple[int, str]:
     """Run a command whose output goes to a full disk."""
     with (
         open("/dev/full", "w") as output,
@@ -41,7 +41,7 @@ def full(command: Command, *arguments: str, **options: Any) -> tuple[int, str]:
 
 
 def accepted_by(
-    run: Callable[..., tuple[int, str]], command: Command, file: Path, bad: int = 0
+    run: Callable[..., tuple[int, str]], command: CommandLine, file: Path, bad: int = 0
 ) -> tuple[int, str]:
     """Accept many lines, some of them bad; check that all the good ones were accepted."""
     file.write_text(f"{json.dumps(PLAIN)}\n" * LINES + "{bad\n" * bad)
@@ -50,25 +50,27 @@ def accepted_by(
     return ended
 
 
-def test_accept__goes_on_without_a_reader(command: Command, tmp_path: Path) -> None:
+def test_accept__goes_on_without_a_reader(command: CommandLine, tmp_path: Path) -> None:
     """Every line is accepted, quietly."""
     assert accepted_by(unread, command, tmp_path / "intents") == (0, "")
 
 
-def test_accept__tells_of_refused_lines_without_a_reader(command: Command, tmp_path: Path) -> None:
+def test_accept__tells_of_refused_lines_without_a_reader(
+    command: CommandLine, tmp_path: Path
+) -> None:
     """What was refused is counted on standard error where the receipts could not be written."""
     summary = "1,201 lines: 1,200 accepted, 0 duplicate, 1 refused\n"
     assert accepted_by(unread, command, tmp_path / "intents", bad=1) == (4, summary)
 
 
-def test_accept__goes_on_with_a_full_disk(command: Command, tmp_path: Path) -> None:
+def test_accept__goes_on_with_a_full_disk(command: CommandLine, tmp_path: Path) -> None:
     """Every line is accepted, and the receipts that could not be written are a failure."""
     code, errors = accepted_by(full, command, tmp_path / "intents")
     assert code == 1
     assert errors == "galaxy-notify: cannot write the output: No space left on device\n"
 
 
-def test_prefs_import__goes_on_without_a_reader(command: Command, tmp_path: Path) -> None:
+def test_prefs_import__goes_on_without_a_reader(command: CommandLine, tmp_path: Path) -> None:
     """Every user is stored."""
     file = tmp_path / "preferences"
     wish = {"types": {"t": {"min_severity": "warning"}}}
@@ -78,10 +80,10 @@ def test_prefs_import__goes_on_without_a_reader(command: Command, tmp_path: Path
     assert len(command.run("prefs", "export").stdout.splitlines()) == LINES
 
 
-def test_verdicts__are_those_with_a_reader(yard: Graveyard, command: Command) -> None:
+def test_verdicts__are_those_with_a_reader(yard: Graveyard, command: CommandLine) -> None:
     """A command whose exit code says something says it without a reader, too."""
     made = yard.accept()
-    yard.client.delete(yard.layout.keys(0).schedule("push"))
+    yard.client.delete(yard.key_space.keys(0).schedule("push"))
     (dead,) = yard.bury(number=1)
     for code, *arguments in (
         (1, "health"),
@@ -96,11 +98,11 @@ def test_verdicts__are_those_with_a_reader(yard: Graveyard, command: Command) ->
     assert command.told("status")["totals"]["replayed"] == 1
 
 
-def test_fsck__sums_up_without_a_reader(yard: Graveyard, command: Command) -> None:
+def test_fsck__sums_up_without_a_reader(yard: Graveyard, command: CommandLine) -> None:
     """What it found is told on standard error, where the findings could not be."""
     for _ in range(40):
         yard.accept()
-    yard.client.delete(yard.layout.keys(0).schedule("push"))
+    yard.client.delete(yard.key_space.keys(0).schedule("push"))
     code, errors = unread(command, "fsck")
     assert code == 1
     assert "41 found" in errors  # each route, and that the schedule is gone
@@ -119,11 +121,11 @@ def test_fsck__sums_up_without_a_reader(yard: Graveyard, command: Command) -> No
     ids=" ".join,
 )
 def test_listing__ends_quietly_without_a_reader(
-    yard: Graveyard, command: Command, arguments: tuple[str, ...]
+    yard: Graveyard, command: CommandLine, arguments: tuple[str, ...]
 ) -> None:
     """What only shows something ends with 0, also where it would go on for ever."""
     (dead,) = yard.bury(number=1)
-    yard.client.xadd(yard.layout.keys(0).stream, {"a": "b"})
+    yard.client.xadd(yard.key_space.keys(0).stream, {"a": "b"})
     assert command.run("prefs", "silence", "u1").exit_code == 0
     assert dead
     assert unread(command, *arguments) == (0, "")

@@ -16,7 +16,7 @@ from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.model.ids import shard_of
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.clusters import Cluster, clustered
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
 from tests.support.intake import intent, read_until
 from tests.support.intents import PLAIN
@@ -64,15 +64,15 @@ def found(cluster: Cluster, lines: Lines) -> Iterator[Found]:
         yield make
 
 
-def command_on(cluster: Cluster) -> Command:
+def command_on(cluster: Cluster) -> CommandLine:
     """Return the command line of an operator of this deployment."""
-    return Command(cluster.url, {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)})
+    return CommandLine(cluster.url, {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)})
 
 
 def test_cluster__carries_routes_over_all_its_nodes(cluster: Cluster, found: Found) -> None:
     """A daemon, producers and a consumer use all shards; every event is handed over once."""
     site = found()
-    assert len({cluster.owner(keys.stream).port for keys in site.layout.all_keys}) > 1
+    assert len({cluster.owner(keys.stream).port for keys in site.key_space.all_keys}) > 1
     handled: Counter[str] = Counter()
 
     async def consume() -> None:
@@ -139,14 +139,14 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found
     site = found(worker__lease_ttl_ms=1000)
     down = cluster.owner(site.keys.stream)
     gone = [node for node in cluster.nodes if node is down or cluster.follows(node, down)]
-    served = [k for k in site.layout.all_keys if cluster.owner(k.stream) is not down]
+    served = [k for k in site.key_space.all_keys if cluster.owner(k.stream) is not down]
     with site.station().running():
         waiting = [site.notify(f"u{n}") for n in range(30)]
         wait_until(lambda: not site.due(), "all are published")
         for node in gone:
             node.kill()
         receipts = [_try(site, f"w{n}") for n in range(15)]
-        there = [name for name in receipts if name and site.layout.keys_for(name) in served]
+        there = [name for name in receipts if name and site.key_space.keys_for(name) in served]
         assert there
         wait_until(lambda: _published(site, served) >= len(there), "the others go on")
         for node in gone:
@@ -225,7 +225,7 @@ def test_preferences__lie_on_all_nodes(cluster: Cluster, found: Found) -> None:
     """Each user is stored where the shard is, and all of them come out again."""
     site = found()
     settings = {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)}
-    command = Command(cluster.url, settings)
+    command = CommandLine(cluster.url, settings)
     users = [f"u{number}" for number in range(30)]
     lines = [json.dumps({"user": user, "preferences": {"silenced": True}}) for user in users]
     done = command.run("prefs", "import", stdin="\n".join(lines))
@@ -233,7 +233,7 @@ def test_preferences__lie_on_all_nodes(cluster: Cluster, found: Found) -> None:
     assert {shard_of(user, SHARDS) for user in users} == set(range(SHARDS))
     told = map(json.loads, command.run("prefs", "export").stdout.splitlines())
     assert sorted(one["user"] for one in told) == sorted(users)
-    assert all(site.client.exists(keys.preferred) for keys in site.layout.all_keys)
+    assert all(site.client.exists(keys.preferred) for keys in site.key_space.all_keys)
     assert command.told("prefs", "resume", "u7")["changed"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from galaxy_notify.errors import Misconfigured
 from galaxy_notify.intake.notifier import Notifier
 from tests.support import founding
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.daemons import daemon_on
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
@@ -130,16 +130,16 @@ def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
     """An unknown name and sentinels that are away end a command with one line that says so."""
     settings = {"REDIS__SENTINELS": f'["{nodes.sentinels[0].address}"]'}
     for name, complaint in (("other", "knows no primary named other"), (NAME, "")):
-        command = Command(NOWHERE, {**settings, "REDIS__SENTINEL_MASTER": name})
+        command = CommandLine(NOWHERE, {**settings, "REDIS__SENTINEL_MASTER": name})
         done = command.run("status")
         assert (done.exit_code, len(done.stderr.splitlines())) == ((1, 1) if complaint else (0, 0))
         assert complaint in done.stderr
     everybody = {"REDIS__SENTINELS": json.dumps(nodes.settings["redis__sentinels"])}
     nodes.sentinels[0].kill()
-    findings = Command(NOWHERE, everybody).told("doctor")["findings"]
+    findings = CommandLine(NOWHERE, everybody).told("doctor")["findings"]
     told = {(one["level"], one["check"]) for one in findings}
     assert told >= {("warning", "sentinels"), ("ok", "sentinels"), ("ok", "replicas")}
-    done = Command(NOWHERE, settings).run("status")
+    done = CommandLine(NOWHERE, settings).run("status")
     assert done.exit_code == 1
     assert f"{nodes.sentinels[0].address} does not answer" in done.stderr
 

@@ -14,29 +14,29 @@ from galaxy_notify.errors import CallFailed
 from galaxy_notify.fsck.faults import Looked, Mending
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.intake.notifier import Notifier
-from galaxy_notify.publishing.scrubber import MENDED
+from galaxy_notify.publishing.state_check import MENDED
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.connection import async_client, sync_client
-from galaxy_notify.redis_client.durability import Confirm
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.flows import run_flow, run_flow_sync
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_inspect.gauges import read_gauges
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
 from galaxy_notify.redis_state.group_report import group_report_async
 from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
 from galaxy_notify.redis_state.joining import (
     check_durability,
     join_deployment,
-    join_deployment_sync,
 )
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.leases import Release, Settlement
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
-from tests.hostile.planting import KEYS, plant
+from tests.properties.hostile.planting import KEYS, plant
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.extended
 
 #: The bytes with which replies of RESP2 and RESP3 begin, and one with which none does.
 KINDS = b"+-:$*_#,(!=%~>|?"
-LIMITS = calls.ClaimLimits(members=8, ttl_ms=1000, bytes=1 << 20, record_bytes=1 << 20, hold_at=0)
+LIMITS = leases.ClaimLimits(members=8, ttl_ms=1000, bytes=1 << 20, record_bytes=1 << 20, hold_at=0)
 #: More round trips than any of the calls makes, with those that open its connection.
 _TRIPS = 9
 #: How long a reply is waited for that never ends.
@@ -60,19 +60,19 @@ async def _claim(client: Client) -> None:
 
 
 async def _beat(client: Client) -> None:
-    await _store(client).beat("worker", {"host": "here"}, 1)
+    await _store(client).identify("worker", {"host": "here"}, 1)
 
 
 async def _rouse(client: Client) -> None:
-    await _store(client).rouse(["push"])
+    await _store(client).notify_channels(["push"])
 
 
 async def _join(client: Client) -> None:
-    await join_deployment(client, "gn", Deployment(), lead=True)
+    await run_flow(client, join_deployment("gn", SharedSettings(), lead=True))
 
 
 async def _tidy_up(client: Client) -> None:
-    upkeep = Upkeep(client, KEYS, Deployment())
+    upkeep = Upkeep(client, KEYS, SharedSettings())
     await upkeep.take_lock("janitor")
     await upkeep.trim(1)
     await upkeep.lapse("push")
@@ -98,16 +98,16 @@ async def _consume(client: Client) -> None:
 
 async def _check(client: Client) -> None:
     mending = Mending("janitor", fix=True, codes=MENDED)
-    check = ShardCheck(KEYS, Deployment(), mending, lambda _: None, Looked())
+    check = ShardCheck(KEYS, SharedSettings(), mending, lambda _: None, Looked())
     for page in check.pages():
-        await Upkeep(client, KEYS, Deployment()).check(page())
+        await Upkeep(client, KEYS, SharedSettings()).check(page())
 
 
 async def _confirm(client: Client) -> None:
-    confirm = Confirm.of("replicas:1")
+    confirm = Confirmation.of("replicas:1")
     await check_durability(client, KEYS, confirm)
     settlement = Settlement()
-    settlement.release(b"x/push:u")
+    settlement.add(Release(b"x/push:u"))
     await Store(client, KEYS, lambda *_: None, confirm).settle("push", "token", settlement)
 
 
@@ -159,7 +159,7 @@ def test_row22__any_kind_of_reply(
 
 def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
     """The same with the client that producers and operators use."""
-    claim = calls.claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
+    claim = leases.claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
     for trouble in _troubles():
         _prepare(server)
         with (
@@ -167,7 +167,7 @@ def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
             sync_client(proxy.url, socket_timeout=_PATIENCE_S) as client,
             suppress(RedisFault),
         ):
-            join_deployment_sync(client, "gn", Deployment())
+            run_flow_sync(client, join_deployment("gn", SharedSettings()))
             run_sync(client, claim)
 
 

@@ -82,12 +82,12 @@ def test_row28__name_that_is_not_found(arena: NewArena, monkeypatch: pytest.Monk
     with faulty(one.server.socket, one.rng) as proxy:
         url = proxy.url.replace("127.0.0.1", "redis.test")
         station = one.site.station(url=url)
-        outage = station.shards[0].worker.outage
+        health = station.shards[0].state.health
         with station.running():
-            wait_until(lambda: outage.redis_is_away, "it is not found")
+            wait_until(lambda: health.redis_is_away, "it is not found")
             answers.append("127.0.0.2")
             one.hand_in(20, NOW)
-            assert outage.redis_is_away
+            assert health.redis_is_away
             answers[:] = ["127.0.0.1"]
             one.wait_until_over()
     one.assert_kept()

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import settings_from
 from tests.support.api import SCOPES, ApiProcess, api_on, entry
 from tests.support.dead import Graveyard
@@ -38,7 +38,7 @@ def api(open_process: ApiProcess, server: Server) -> Iterator[httpx.Client]:
 @pytest.fixture
 def graves(server: Server) -> Graveyard:
     """Give a deployment in which routes can die."""
-    return Graveyard(server.client(), Deployment.from_settings(settings_from({})))
+    return Graveyard(server.client(), SharedSettings.from_settings(settings_from({})))
 
 
 @pytest.fixture(scope="session")

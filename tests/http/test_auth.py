@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.http.conftest import AUDIENCE, ISSUER
 from tests.support.api import INTENT, PATH, SCOPES, TOKENS, ApiProcess, bearer, problem
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -212,13 +212,13 @@ def _encoded(raw: bytes) -> str:
 
 def test_hash_token__makes_the_entry() -> None:
     """What it prints is what the settings take; the token itself is nowhere."""
-    command = Command(NOWHERE)
+    command = CommandLine(NOWHERE)
     done = command.run(
         "config", "hash-token", "shop", "--scope", "producer", stdin=TOKENS["shop"] + "\n"
     )
     assert done.exit_code == 0
     assert re.fullmatch(r"shop:producer:[0-9a-f]{64}\n", done.stdout)
-    made = Command(NOWHERE, {"HTTP__TOKENS": done.stdout.strip()})
+    made = CommandLine(NOWHERE, {"HTTP__TOKENS": done.stdout.strip()})
     assert made.run("config", "check").exit_code == 0
     assert done.stdout.split(":")[2].strip() not in made.run("config", "show").stdout
 
@@ -227,6 +227,6 @@ def test_hash_token__makes_the_entry() -> None:
 def test_hash_token__refuses_what_can_be_guessed(stdin: str) -> None:
     """A token that is short, or that no header can carry, is a usage error."""
     arguments = ("config", "hash-token", "shop", "--scope", "producer")
-    assert Command(NOWHERE).run(*arguments, stdin=stdin).exit_code == 2
+    assert CommandLine(NOWHERE).run(*arguments, stdin=stdin).exit_code == 2
     named = ("config", "hash-token", "a:b", "--scope", "producer")
-    assert Command(NOWHERE).run(*named, stdin="x" * 40).exit_code == 2
+    assert CommandLine(NOWHERE).run(*named, stdin="x" * 40).exit_code == 2

@@ -16,7 +16,7 @@ from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.settings.http import parse_token
 from tests.http.conftest import AUDIENCE, ISSUER
 from tests.support.api import INTENT, PATH, ApiProcess, api_on, bearer, entry, fields, problem
-from tests.support.command import NOWHERE, Command
+from tests.support.command import NOWHERE, CommandLine
 from tests.support.dead import Graveyard, Kind
 from tests.support.servers import Server
 
@@ -147,12 +147,12 @@ def test_filter__never_widens() -> None:
 
 def test_hash_token__binds_to_producers() -> None:
     """What it prints is what the settings take."""
-    command = Command(NOWHERE)
+    command = CommandLine(NOWHERE)
     options = ("--scope", "producer", "--producer", "lobby", "--producer", "game")
     done = command.run("config", "hash-token", "shop", *options, stdin="x" * 40)
     assert done.stdout.strip().endswith(":producer=lobby+game")
     assert parse_token(done.stdout.strip()).producers == frozenset(["lobby", "game"])
-    made = Command(NOWHERE, {"HTTP__TOKENS": done.stdout.strip()})
+    made = CommandLine(NOWHERE, {"HTTP__TOKENS": done.stdout.strip()})
     assert made.run("config", "check").exit_code == 0
     wrong = command.run("config", "hash-token", "shop", *options[:3], "a+b", stdin="x" * 40)
     assert wrong.exit_code == 2

@@ -18,7 +18,7 @@ from tests.support.servers import Server
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
-class Command:
+class CommandLine:
     """The command line as an operator of one deployment has it."""
 
     def __init__(self, url: str, settings: Mapping[str, str] | None = None) -> None:
@@ -52,6 +52,6 @@ class Command:
         )
 
 
-def command_for(server: Server, **settings: str) -> Command:
+def command_for(server: Server, **settings: str) -> CommandLine:
     """Return the command line for a test server."""
-    return Command(server.url, settings)
+    return CommandLine(server.url, settings)

@@ -14,15 +14,15 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.notification import Group, NewNotification, Notification
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.accept_calls import Group, NewNotification, accept
-from galaxy_notify.redis_state.deployment import Deployment, Layout
-from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import leases
+from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.leases import Bury, Settlement
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from tests.support.records import encode_notification
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -30,7 +30,7 @@ from tests.support.wait import HANG_S
 ACTOR = "cli:ann@desk"
 WORKER = "host-1-abcd"
 ROUTES = ("push:u1",)
-_LIMITS = calls.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
+_LIMITS = leases.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
 
 
 _CONTENT = msgpack.packb({"severity": "info", "data": {"turn": 12}})
@@ -53,12 +53,12 @@ class Graveyard:
     """A deployment on a test server, with the means to let routes die in it."""
 
     def __init__(
-        self, client: redis.Redis, deployment: Deployment, *, first: int = 0, prefix: str = "gn"
+        self, client: redis.Redis, deployment: SharedSettings, *, first: int = 0, prefix: str = "gn"
     ) -> None:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
-        self.layout = Layout(prefix, deployment)
-        self.place = Place(client, self.layout)
+        self.key_space = KeySpace(prefix, deployment)
+        self.deployment = Deployment(client, self.key_space)
         self._number = first
 
     def bury(
@@ -67,7 +67,7 @@ class Graveyard:
         """Accept notifications and let each of their routes die; return the members."""
         ids = [self.accept(routes, kind) for _ in range(number)]
         for channel in {route.partition(":")[0] for route in routes}:
-            for shard in {shard_of(made, self.layout.deployment.shards) for made in ids}:
+            for shard in {shard_of(made, self.key_space.shared.shards) for made in ids}:
                 self.die(channel, shard, kind.failure)
         return [f"{made}/{route}" for made in ids for route in routes]
 
@@ -89,7 +89,7 @@ class Graveyard:
         )
         groups = [Group(initial_state(None), routes)]
         new = NewNotification(made, record, 1000, groups)
-        run_sync(self.client, accept(self.layout.keys_for(made), [new]))
+        run_sync(self.client, accept(self.key_space.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
@@ -99,19 +99,19 @@ class Graveyard:
             settlement = Settlement()
             for member in claimed.members:
                 state = decode_route(member.state)
-                settlement.bury(member.member, state.buried(WORKER, failure, attempt=True))
-            keys = self.layout.keys(shard)
+                settlement.add(Bury(member.member, state.buried(WORKER, failure, attempt=True)))
+            keys = self.key_space.keys(shard)
             run_sync(self.client, settlement.call(keys, channel, claimed.token))
             buried += len(claimed.members)
         return buried
 
-    def claim(self, channel: str, shard: int) -> calls.Claim | None:
+    def claim(self, channel: str, shard: int) -> leases.Claim | None:
         """Take what is due under a lease, None where nothing is."""
         self._number += 1
         token = f"{WORKER}:0:30000:{self._number}"
-        keys = self.layout.keys(shard)
-        call = calls.claim(keys, channel, token, _LIMITS, alone=False, now=None)
-        claimed = calls.read_claim(run_sync(self.client, call), token)
+        keys = self.key_space.keys(shard)
+        call = leases.claim(keys, channel, token, _LIMITS, alone=False, now=None)
+        claimed = leases.read_claim(run_sync(self.client, call), token)
         return claimed if claimed.members else None
 
     def state(self, member: str) -> bytes | None:
@@ -132,7 +132,7 @@ class Graveyard:
     def dead(self, channel: str = "push") -> dict[str, int]:
         """Return all dead letters of a channel with when they died."""
         found: dict[str, int] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             pairs: Any = self.client.zrange(keys.dead(channel), 0, -1, withscores=True)
             found |= {member.decode(): int(score) for member, score in pairs}
         return found
@@ -140,14 +140,14 @@ class Graveyard:
     def scheduled(self, channel: str = "push") -> set[str]:
         """Return all routes of a channel that are scheduled."""
         found: set[str] = set()
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             members: Any = self.client.zrange(keys.schedule(channel), 0, -1)
             found |= {member.decode() for member in members}
         return found
 
     def total(self, field: str) -> int:
         """Return a total over all shards."""
-        counts = [self.client.hget(keys.totals, field) for keys in self.layout.all_keys]
+        counts = [self.client.hget(keys.totals, field) for keys in self.key_space.all_keys]
         return sum(int(count or 0) for count in counts)
 
     def assert_conserved(self, channels: Sequence[str] = ("push",)) -> None:
@@ -157,7 +157,7 @@ class Graveyard:
         assert self.total("accepted") == rest + sum(self.total(field) for field in final)
 
     def _key(self, notification_id: str) -> str:
-        return self.layout.keys_for(notification_id).notification(notification_id)
+        return self.key_space.keys_for(notification_id).notification(notification_id)
 
 
 @contextmanager
@@ -166,9 +166,9 @@ def graveyard(
 ) -> Iterator[Graveyard]:
     """Found a deployment on an empty server."""
     client = sync_client(server.url)
-    deployment = Deployment(shards=shards, channels=channels)
+    deployment = SharedSettings(shards=shards, channels=channels)
     made = Graveyard(client, deployment)
-    for keys in made.layout.all_keys:
+    for keys in made.key_space.all_keys:
         client.hset(keys.meta, mapping=deployment.as_meta())  # type: ignore[arg-type]  # invariant
     try:
         yield made
@@ -181,7 +181,7 @@ def beside(yard: Graveyard, server: Server) -> Iterator[Graveyard]:
     """Work on the same deployment with a connection of one's own, as another process does."""
     client = sync_client(server.url)
     try:
-        yield Graveyard(client, yard.layout.deployment, first=1_000_000)
+        yield Graveyard(client, yard.key_space.shared, first=1_000_000)
     finally:
         client.close()
 

@@ -13,9 +13,9 @@ import redis
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
 from galaxy_notify.gateway.handler import Handler
 from galaxy_notify.redis_client.connection import async_client
-from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from tests.support.servers import Server
 
 QUICK = ConsumerOptions(
@@ -24,9 +24,9 @@ QUICK = ConsumerOptions(
 KEYS = Keys("gn", 0)
 
 
-def found(client: redis.Redis, **fields: Any) -> Deployment:
+def found(client: redis.Redis, **fields: Any) -> SharedSettings:
     """Found a deployment with these fields."""
-    deployment = Deployment(**fields)
+    deployment = SharedSettings(**fields)
     meta: dict[Any, Any] = {**deployment.as_meta()}
     for shard in range(deployment.shards):
         client.hset(Keys("gn", shard).meta, mapping=meta)

@@ -8,8 +8,8 @@ from typing import Any
 
 from galaxy_notify.model.route import Failure, decode_route, initial_state
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state import leases
+from galaxy_notify.redis_state.leases import Bury, Settlement
 from tests.support.site import Site, member_of
 
 LATER_MS = 3_600_000
@@ -27,18 +27,18 @@ def dead(site: Site) -> str:
     (claimed,), token = _taken(site, member)
     settlement, state = Settlement(), decode_route(claimed.state)
     failure = Failure("payload_encoding_failed", "no such codec")
-    settlement.bury(claimed.member, state.buried("host-1-abcd", failure, attempt=True))
+    settlement.add(Bury(claimed.member, state.buried("host-1-abcd", failure, attempt=True)))
     run_sync(site.client, settlement.call(site.keys, "push", token))
     return member
 
 
-def _taken(site: Site, member: str) -> tuple[Sequence[calls.ClaimedMember], str]:
+def _taken(site: Site, member: str) -> tuple[Sequence[leases.ClaimedMember], str]:
     """Take one member under a lease, and no other."""
     token = f"host-1-abcd:8:30000:{next(_numbers)}"
     site.client.zadd(site.keys.schedule("push"), {member: 0})
-    limits = calls.ClaimLimits(1, 30_000, 1, 300_000, 0)
-    call = calls.claim(site.keys, "push", token, limits, alone=False, now=None)
-    return calls.read_claim(run_sync(site.client, call), token).members, token
+    limits = leases.ClaimLimits(1, 30_000, 1, 300_000, 0)
+    call = leases.claim(site.keys, "push", token, limits, alone=False, now=None)
+    return leases.read_claim(run_sync(site.client, call), token).members, token
 
 
 def cancelled(site: Site) -> str:

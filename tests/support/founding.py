@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.settings import settings_from
 
 
 def found(url: str, **worker: Any) -> None:
     """Found a deployment as a daemon does; *worker* are settings of that section."""
-    open_place(settings_from({"redis": {"url": url}, "worker": worker}), join=True).close()
+    connect(settings_from({"redis": {"url": url}, "worker": worker}), join=True).close()

@@ -14,12 +14,12 @@ def age(yard: Graveyard, member: str, ms: int) -> None:
     due = before - ms
     state = (yard.state(member) or b"").replace(b"%d" % before, b"%d" % due)
     yard.client.hset(key, route_id, state)
-    yard.client.zadd(yard.layout.keys(0).schedule("push"), {member: due})
+    yard.client.zadd(yard.key_space.keys(0).schedule("push"), {member: due})
 
 
 def alive(yard: Graveyard, progress_ms: int | None = None, **about: str) -> None:
     """Let a worker tell that it lives, and this about itself."""
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     seconds: Any = yard.client.time()
     now = progress_ms or seconds[0] * 1000
     fields: Any = {"host": "h", "pid": "7", "version": "0.1.0", "progress_ms": str(now)}

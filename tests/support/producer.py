@@ -10,7 +10,7 @@ from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.plan import Plan, plan
 from galaxy_notify.model.ids import random_id
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from tests.support.intents import intent
 from tests.support.rules import outcome
 from tests.support.site import Site
@@ -23,7 +23,7 @@ class Producer:
         """Plan the accept; it never hears the answer to the round trip that it dies after."""
         self._site = site
         self._dies_after = dies_after
-        self._asked: Sequence[Call | Read] | None = None
+        self._asked: Sequence[ScriptCall | Command] | None = None
         self._made = 0
         self.is_dead = self.has_died = False
         self._now_ms = site.now()
@@ -59,13 +59,13 @@ class Producer:
         self._begin(self._plan()._replace(may_repeat=True))
 
     def _plan(self) -> Plan:
-        return plan(self._intent, self._site.place.deployment, self._now_ms, "", self.id)
+        return plan(self._intent, self._site.deployment.shared, self._now_ms, "", self.id)
 
     def _begin(self, planned: Plan) -> None:
-        self._flow = accept_flow(self._site.layout, [planned], preferences_exist=False)
+        self._flow = accept_flow(self._site.key_space, [planned], preferences_exist=False)
         self._go_on(lambda: next(self._flow))
 
-    def _go_on(self, ask: Callable[[], Sequence[Call | Read]]) -> None:
+    def _go_on(self, ask: Callable[[], Sequence[ScriptCall | Command]]) -> None:
         self._asked = None
         with suppress(StopIteration):
             self._asked = ask()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from galaxy_notify.model.route import Status, decode_route
+from galaxy_notify.model.route import Status, body_of, decode_route
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settlement
 from tests.support.dead import PLAIN, Graveyard
 
 
@@ -20,14 +20,14 @@ def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
 
 def _replayed(yard: Graveyard, member: str) -> str:
     after = yard.route(member).replayed("someone")
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     run_sync(yard.client, dead_rows.replay(keys, [_changes(yard, member, after)]))
     return "gone"
 
 
 def _purged(yard: Graveyard, member: str) -> str:
     after = yard.route(member).purged("someone")
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     run_sync(yard.client, dead_rows.purge(keys, [_changes(yard, member, after)], 60_000))
     return "gone"
 
@@ -41,8 +41,8 @@ def _leased(yard: Graveyard, member: str) -> str:
 def _failed(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     state = yard.route(member).failed("worker", PLAIN.failure)
-    settlement.retry(member.encode(), state, 60_000)
-    run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
+    settlement.add(Retry(member.encode(), state, 60_000))
+    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
     assert yard.route(member).status is Status.FAILED
     return "gone"
 
@@ -51,10 +51,11 @@ def _published(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     made, _, route_id = member.partition("/")
     route = yard.route(member)
-    kind = (60_000, "", "", "game.ready", "", "", "", "#2", route.published("worker"))
-    event = (made, route.due_at_ms, b"payload")
-    settlement.publish(member.encode(), event, kind, route_id)
-    run_sync(yard.client, settlement.call(yard.layout.keys(0), "push", token))
+    body = body_of(route.published("worker"))
+    kind = EventKind(60_000, None, False, "game.ready", "", "", "", "#2", body)
+    event = Publish(member.encode(), route_id, made, route.due_at_ms, b"payload", kind)
+    settlement.add(event)
+    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
     assert yard.route(member).status is Status.PUBLISHED
     return "gone"
 
@@ -64,7 +65,7 @@ def _cancelled(yard: Graveyard, member: str) -> str:
     made, _, route_id = member.partition("/")
     state = yard.state(member) or b""
     change = RouteChange(route_id, state, decode_route(state).cancelled("someone"))
-    keys = yard.layout.keys(0)
+    keys = yard.key_space.keys(0)
     run_sync(yard.client, calls.cancel(keys, made, [change], keep_ms=60_000, mark=False))
     assert yard.route(member).status is Status.CANCELLED
     return "gone"
@@ -90,7 +91,7 @@ def _hash_is_none(yard: Graveyard, member: str) -> str:
 
 
 def _index_is_none(yard: Graveyard, member: str) -> str:
-    key = yard.layout.keys(0).dead("push")
+    key = yard.key_space.keys(0).dead("push")
     yard.client.delete(key)
     yard.client.set(key, "foreign")
     return "fault"

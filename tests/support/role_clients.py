@@ -12,8 +12,8 @@ from galaxy_notify.errors import (
     GalaxyNotifyError,
 )
 from galaxy_notify.redis_client.stream_member import Waiting
+from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
-from galaxy_notify.redis_state.group_place import GroupPlace
 from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import settings_from
@@ -148,7 +148,7 @@ def calls_for_a_group(stage: Stage) -> Iterator[None]:
 
         async def call() -> None:
             settings = settings_from({"redis": {"url": stage.url}})
-            place = await GroupPlace.open(settings, "gw-1")
+            place = await ConsumerConnection.open(settings, "gw-1")
             assert place is not None
             member = GroupMember(place.client, keys, "gateway", "gw-1")
             try:

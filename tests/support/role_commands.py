@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from galaxy_notify import Notifier
+from galaxy_notify import Inspector, Notifier
 from galaxy_notify.operations import bench
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_inspect.stream import follow
 from galaxy_notify.redis_inspect.streams import read_streams
-from galaxy_notify.redis_state.place import open_place
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.roles import Role
 from tests.support import events
 from tests.support.faults import FAULTS
@@ -46,6 +46,18 @@ def looks(stage: Stage) -> Iterator[None]:
     stage.cli("list", "--state", "pending")
     stage.cli("show", waiting.partition("/")[0])
     stage.cli("show", member)
+    with Inspector.from_url(stage.url) as inspector:
+        inspector.status()
+
+
+@step(Role.OPERATOR, Role.READER)
+def looks_from_a_program(stage: Stage) -> Iterator[None]:
+    _, member = _worked(stage)
+    yield
+    with Inspector.from_url(stage.url) as inspector:
+        inspector.list(state="open")
+        assert inspector.show(member) is not None
+        assert len(inspector.dead_letters(since="1h").items) > 0
 
 
 @step(Role.OPERATOR, Role.READER)
@@ -79,12 +91,12 @@ def compares(stage: Stage) -> Iterator[None]:
 def follows(stage: Stage) -> Iterator[None]:
     site, _ = _worked(stage)
     yield
-    place = open_place(site.settings_at(stage.url))
-    arriving = follow(place.client, place.all_keys, 10)
+    deployment = connect(site.settings_at(stage.url))
+    arriving = follow(deployment.client, deployment.all_keys, 10)
     assert next(arriving)
     site.client.xadd(site.keys.stream, events.event_fields(8))
     next(arriving)
-    place.close()
+    deployment.close()
 
 
 @step(Role.OPERATOR, Role.READER)
@@ -98,9 +110,9 @@ def examines(stage: Stage) -> Iterator[None]:
 def looks_for_consumers(stage: Stage) -> Iterator[None]:
     site, _ = _worked(stage)
     yield
-    place = open_place(site.settings_at(stage.url))
-    read_readers(place, [(stream.key, "gateway") for stream in read_streams(place)])
-    place.close()
+    deployment = connect(site.settings_at(stage.url))
+    read_readers(deployment, [(stream.key, "gateway") for stream in read_streams(deployment)])
+    deployment.close()
 
 
 @step(Role.OPERATOR)
@@ -144,10 +156,10 @@ def measures_in_pieces(stage: Stage) -> Iterator[None]:
     site = stage.found(redis__prefix="gn-bench-0")
     yield
     settings = site.settings_at(stage.url)
-    place = open_place(settings)
-    bench.check_empty(open_place(bench.throwaway_settings(settings)))
-    bench.floor_rate(place, 10, b"x", lambda: None)
-    read_all(place, [["SET", f"{site.keys.tag}round-trip", 1]])
+    deployment = connect(settings)
+    bench.check_empty(connect(bench.throwaway_settings(settings)))
+    bench.floor_rate(deployment, 10, b"x", lambda: None)
+    read_all(deployment, [["SET", f"{site.keys.tag}round-trip", 1]])
     site.client.flushall()
     with Notifier(settings) as notifier:
         notifier.accept(PLAIN)
@@ -155,7 +167,7 @@ def measures_in_pieces(stage: Stage) -> Iterator[None]:
     station.step()
     station.tidy()
     station.run(lives(station.client, site))
-    assert bench.remove(place)
+    assert bench.remove(deployment)
 
 
 @step(Role.OPERATOR, lasts=True)

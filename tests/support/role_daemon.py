@@ -13,9 +13,10 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.publishing.scrubber import MENDED
+from galaxy_notify.publishing.state_check import MENDED
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
 from galaxy_notify.redis_state.joining import join_deployment
@@ -39,7 +40,7 @@ def joins(stage: Stage) -> Iterator[None]:
         client = open_async(site.settings_at(stage.url), connections=1, name="x")
         try:
             for _ in range(2):
-                await join_deployment(client, "gn", site.place.deployment, lead=True)
+                await run_flow(client, join_deployment("gn", site.deployment.shared, lead=True))
             await read_gauges(client, site.keys, ["push"])
         finally:
             await client.aclose()
@@ -99,7 +100,7 @@ def checks_all_state(stage: Stage) -> Iterator[None]:
         FAULTS[kind](site)
     station = site.station(url=stage.url)
     yield
-    station.scrub()
+    station.check_state()
 
 
 @step(Role.DAEMON)
@@ -213,11 +214,11 @@ def tells_that_itlives(stage: Stage) -> Iterator[None]:
 async def lives(client: redis.asyncio.Redis, site: Site) -> None:
     """Do what a worker does beside its batches."""
     store = Store(client, site.keys, lambda *_: None)
-    await store.woken(["push"], 0.01)
-    await store.rouse(["push"])
-    await store.beat("host-1", {"host": "h"}, site.now())
+    await store.wait_for_wakeup(["push"], 0.01)
+    await store.notify_channels(["push"])
+    await store.identify("host-1", {"host": "h"}, site.now())
     await store.retire("host-1")
-    upkeep = Upkeep(client, site.keys, site.place.deployment)
+    upkeep = Upkeep(client, site.keys, site.deployment.shared)
     for _ in range(2):
         await upkeep.take_lock("host-1")
     await upkeep.drop_lock("host-1")

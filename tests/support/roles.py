@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from galaxy_notify.redis_state.roles import Role
-from tests.support.command import Command
+from tests.support.command import CommandLine
 from tests.support.program import ROOT
 from tests.support.servers import Server
 from tests.support.site import Site
@@ -74,7 +74,7 @@ class Stage:
 
     def cli(self, *arguments: str, stdin: str | None = None, code: int = 0) -> str:
         """Run a command as the user; it must end with this code, unless something is denied."""
-        done = Command(self.url).run(*arguments, stdin=stdin)
+        done = CommandLine(self.url).run(*arguments, stdin=stdin)
         assert done.exit_code == code or self.denied(), (arguments, done.output, done.stderr)
         return done.stdout
 
@@ -102,7 +102,7 @@ class Stage:
     def permissions(self) -> dict[str, Any]:
         """Return what doctor, run as the user, says of its rights."""
         settings = {"REDIS__USERNAME": self.user, "REDIS__PASSWORD": PASSWORD}
-        found = Command(self.server.url, settings).told("doctor")["findings"]
+        found = CommandLine(self.server.url, settings).told("doctor")["findings"]
         (told,) = [each for each in found if each["check"] == "permissions"]
         return dict(told)
 

@@ -11,14 +11,14 @@ from tests.support.site import Site
 
 def prefer(site: Site, user: str, **fields: Any) -> None:
     """Store what a user wants: ``every``, a type's name, ``silenced`` or ``quiet``."""
-    for keys in site.layout.all_keys:
+    for keys in site.key_space.all_keys:
         site.client.set(keys.preferred, "1")
     names = {"every": "*", "silenced": "silenced", "quiet": "quiet"}
     stored = {
         names.get(name, f"type:{name}"): value if isinstance(value, str) else json.dumps(value)
         for name, value in fields.items()
     }
-    site.client.hset(site.layout.keys_of_user(user).preferences(user), mapping=stored)  # type: ignore[arg-type]  # text
+    site.client.hset(site.key_space.keys_of_user(user).preferences(user), mapping=stored)  # type: ignore[arg-type]  # text
 
 
 def outcomes(site: Site, made: str) -> dict[str, str]:

@@ -11,9 +11,9 @@ from galaxy_notify.model.ids import event_id, split_member
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import names, script
-from galaxy_notify.redis_state import calls, dead_rows
+from galaxy_notify.redis_state import calls, dead_rows, leases
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.place import open_place
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.dead import Graveyard
@@ -33,13 +33,13 @@ class Site(Graveyard):
     def __init__(self, url: str, **settings: Any) -> None:
         self._given = settings
         self.settings = self.settings_at(url)
-        place = open_place(self.settings, join=True)
+        deployment = connect(self.settings, join=True)
         # What looks on has more patience than the calls of the product.
-        pool = place.client.connection_pool
+        pool = deployment.client.connection_pool
         if "socket_timeout" in pool.connection_kwargs:
             pool.connection_kwargs["socket_timeout"] = HANG_S
             pool.disconnect()
-        super().__init__(place.client, place.deployment, prefix=place.layout.prefix)
+        super().__init__(deployment.client, deployment.shared, prefix=deployment.key_space.prefix)
         self.notifier = Notifier(self.settings)
         self.stations: list[Station] = []
         #: Whether everything in it came about by the package's own doing.
@@ -60,7 +60,7 @@ class Site(Graveyard):
     @property
     def keys(self) -> Keys:
         """Return the keys of the first shard."""
-        return self.layout.keys(0)
+        return self.key_space.keys(0)
 
     def station(
         self,
@@ -91,12 +91,12 @@ class Site(Graveyard):
         assert receipt.notification_id is not None
         return receipt.notification_id
 
-    def claim_alone(self) -> calls.Claim:
+    def claim_alone(self) -> leases.Claim:
         """Take one suspect under a lease."""
         token = f"host-1-abcd:9:30000:{self.now()}"
-        limits = calls.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
-        call = calls.claim(self.keys, "push", token, limits, alone=True, now=None)
-        return calls.read_claim(run_sync(self.client, call), token)
+        limits = leases.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
+        call = leases.claim(self.keys, "push", token, limits, alone=True, now=None)
+        return leases.read_claim(run_sync(self.client, call), token)
 
     def replay(self, member: str) -> None:
         """Send a dead letter on its way again."""
@@ -115,7 +115,7 @@ class Site(Graveyard):
     def entries(self) -> list[dict[str, bytes]]:
         """Return the fields of all gateway events, shard by shard."""
         found: list[dict[str, bytes]] = []
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             stream: Any = self.client.xrange(keys.stream)
             for stream_id, fields in stream:
                 entry = {name.decode(): value for name, value in fields.items()}
@@ -129,7 +129,7 @@ class Site(Graveyard):
     def due(self, channel: str = "push") -> dict[str, int]:
         """Return the schedule: member → score."""
         found: dict[str, int] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             pairs: Any = self.client.zrange(keys.schedule(channel), 0, -1, withscores=True)
             found |= {member.decode(errors="replace"): ceil(score) for member, score in pairs}
         return found
@@ -137,7 +137,7 @@ class Site(Graveyard):
     def leases(self, channel: str = "push") -> dict[str, str]:
         """Return the leases: member → token."""
         found: dict[str, str] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             leases: Any = self.client.zrange(keys.leases(channel), 0, -1, withscores=True)
             for token, score in leases:
                 held: Any = self.client.zrangebyscore(keys.schedule(channel), score, score)
@@ -146,7 +146,7 @@ class Site(Graveyard):
 
     def move_leases(self, lapses: float, channel: str = "push") -> None:
         """Have all leases lapse at another time, as if the clock had moved."""
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             leases: Any = self.client.zrange(keys.leases(channel), 0, -1, withscores=True)
             for number, (token, score) in enumerate(leases, 1):
                 to, schedule = int(lapses) - number / 4096, keys.schedule(channel)
@@ -166,7 +166,7 @@ class Site(Graveyard):
     def totals(self) -> dict[str, int]:
         """Return what was counted, over all shards."""
         found: dict[str, int] = {}
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             counts = cast("dict[bytes, bytes]", self.client.hgetall(keys.totals))
             for name, count in counts.items():
                 found[name.decode()] = found.get(name.decode(), 0) + int(count)
@@ -179,7 +179,7 @@ class Site(Graveyard):
 
     def assert_sound(self) -> None:
         """Assert what holds at every rest: each route in its one place, none lost or doubled."""
-        channels = self.layout.deployment.channels
+        channels = self.key_space.shared.channels
         due = {member for channel in channels for member in self.due(channel)}
         dead = {member for channel in channels for member in self.dead(channel)}
         leased = {member for channel in channels for member in self.leases(channel)}
@@ -233,7 +233,7 @@ class Site(Graveyard):
 
     def _notifications(self) -> list[tuple[str, list[tuple[str, Route]]]]:
         found = []
-        for keys in self.layout.all_keys:
+        for keys in self.key_space.all_keys:
             for raw in cast("list[bytes]", self.client.keys(f"{keys.tag}notification:*")):
                 fields = cast("dict[bytes, bytes]", self.client.hgetall(raw))
                 notification = raw.decode(errors="replace").rpartition(":")[2]

@@ -130,7 +130,12 @@ def _run(words: list[str], condition: str, report: Path) -> None:
 
 def _walk(condition: str, folder: Path) -> None:
     # The commands themselves are loaded: their names were compared.
-    for name in ("intake.notifier", "redis_state.place", "settings", "operations.dead_letters"):
+    for name in (
+        "intake.notifier",
+        "redis_state.deployment",
+        "settings",
+        "operations.dead_letters",
+    ):
         import_module(f"galaxy_notify.{name}")
     for number, (name, arguments) in enumerate(ARGUMENTS.items()):
         report = folder / str(number)

@@ -9,15 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from galaxy_notify.daemon.shard import Shard, Shared
+from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.publishing.gate import Gate
-from galaxy_notify.publishing.outage import Turns
-from galaxy_notify.publishing.policy import Policy
+from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.deployment import Layout
-from galaxy_notify.settings import Settings
+from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.wait import HANG_S
 
@@ -38,6 +36,13 @@ class _Encoder:
         return self._encode(notification, route)
 
 
+def publisher_state(settings: Settings | None = None) -> PublisherState:
+    """Return what the shards of a process share, where nothing of it calls Redis."""
+    settings = settings or settings_from({})
+    policy = Policy.from_settings(settings, "host-1-abcd")
+    return PublisherState(settings, policy, Telemetry.off(), about={})
+
+
 class Station:
     """What a daemon consists of, without its process: all shards of a deployment."""
 
@@ -56,40 +61,36 @@ class Station:
         self._runner = asyncio.Runner()
         worker = settings.worker
         connections = worker.shards * (worker.slots + 2) + 2
-        shared = Shared(
-            client=open_async(settings, connections=connections, name=name),
+        self.client = open_async(settings, connections=connections, name=name)
+        publisher = PublisherState(
             settings=settings,
             policy=policy,
             telemetry=telemetry or Telemetry.off(),
-            gate=Gate(),
-            turns=Turns(),
             about={"host": "host", "pid": "2", "version": "0", "started_ms": "1"},
-            progressed=lambda shard: None,
         )
-        self.client = shared.client
-        layout = Layout(settings.redis.prefix, policy.deployment)
-        self.shards = [Shard(shared, keys) for keys in layout.all_keys]
+        key_space = KeySpace(settings.redis.prefix, policy.shared)
+        self.shards = [Shard(self.client, publisher, keys) for keys in key_space.all_keys]
 
     def step(self, shard: int = 0, slot: int = 0) -> int:
         """Run one pass: claim, encode, settle; return how many routes moved on."""
-        done: int = self.run(self.shards[shard].worker.run_once(slot))
+        done: int = self.run(self.shards[shard].worker.run_once(slot)).moved
         return done
 
     def tidy(self, shard: int = 0) -> bool:
-        """Run one pass of the janitor."""
-        ours: bool = self.run(self.shards[shard]._janitor.run_once())
-        return ours
+        """Run one pass of the janitor; return whether this station was the shard's janitor."""
+        is_janitor: bool = self.run(self.shards[shard].janitor.run_once()).is_janitor
+        return is_janitor
 
-    def scrub(self, shard: int = 0) -> None:
+    def check_state(self, shard: int = 0) -> None:
         """Let the janitor check all state, one round."""
-        scrubber = self.shards[shard]._janitor.scrubber
-        self.run(scrubber.page())
-        while scrubber.is_at_work:
-            self.run(scrubber.page())
+        check = self.shards[shard].janitor.state_check
+        self.run(check.page())
+        while check.is_in_round:
+            self.run(check.page())
 
     def trim_list(self, shard: int = 0) -> None:
         """Let the janitor go through the list, one round."""
-        trimmer = self.shards[shard]._janitor.list_trimmer
+        trimmer = self.shards[shard].janitor.list_trimmer
         trimmer._looked_at = 0.0
         while self.run(trimmer.trim()):
             pass

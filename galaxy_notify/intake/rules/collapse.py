@@ -15,12 +15,12 @@ from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, que
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.model.stored import readable_record, readable_route
-from galaxy_notify.redis_client.flows import Flow, sound, sound_or
-from galaxy_notify.redis_client.scripts import Call, Read
+from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: How long the newest is remembered, beyond the time at which it is due.
 _KEPT_MS: Final = 7 * 86_400_000
@@ -31,19 +31,19 @@ Superseded = dict[str, dict[str, str]]
 
 
 def record_newest(
-    layout: Layout, recipients: Iterable[Recipient], *, record: bool = True
+    key_space: KeySpace, recipients: Iterable[Recipient], *, record: bool = True
 ) -> Flow[list[tuple[Recipient, Order]]]:
     """Record which notification is the newest by its collapse key, or only look."""
     keyed = [one for one in recipients if one.part.plan.collapses]
     plans = {_key_of(one.part.plan): one.part.plan for one in keyed}
 
-    def call(batch: Batch) -> Call:
+    def call(batch: Batch) -> ScriptCall:
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((one.user, one.part.name) for one in batch.recipients)
         return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
-    found = batches(layout, keyed, lambda one: _key_of(one.part.plan), MOST_USERS)
+    found = batches(key_space, keyed, lambda one: _key_of(one.part.plan), MOST_USERS)
     return (yield from query(found, call, collapsed))
 
 
@@ -52,42 +52,42 @@ def _key_of(plan: Plan) -> str:
     return sha256(text.encode()).digest()[:16].hex()
 
 
-def supersede(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
+def supersede(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
     """Take back what the newest of a collapse key supersedes, as far as it still waits.
 
     What became older while it was accepted takes itself back, if a newer one is there: one that
     comes later does that then. Raises `RedisFault`; asked again it goes on.
     """
-    found = yield from record_newest(layout, recipients, record=False)
-    there = yield from _there(layout, {part for _, order in found for part in order.newer})
+    found = yield from record_newest(key_space, recipients, record=False)
+    there = yield from _there(key_space, {part for _, order in found for part in order.newer})
     left: Superseded = {}
     for one, order in found:
         pairs = [(part, one.part.plan.notification_id) for part in order.older]
         pairs += [(one.part.name, first_part(by)) for by in order.newer if by in there][:1]
-        routes = [f"{channel}:{one.user}" for channel in layout.deployment.channels]
+        routes = [f"{channel}:{one.user}" for channel in key_space.shared.channels]
         for part, by in pairs:
             left.setdefault(part, {}).update(dict.fromkeys(routes, by))
     for _ in range(_TRIES):
         if left:
-            left = yield from _take_back(layout, left)
+            left = yield from _take_back(key_space, left)
 
 
-def _there(layout: Layout, parts: Collection[str]) -> Flow[set[str]]:
+def _there(key_space: KeySpace, parts: Collection[str]) -> Flow[set[str]]:
     """Return those that were accepted: a producer may have died, or be on its way."""
     if not parts:
         return set()
-    keys = (layout.keys_for(part).notification(part) for part in parts)
-    replies = yield [Read(["HEXISTS", key, "open"]) for key in keys]
-    return {part for part, reply in zip(parts, replies, strict=True) if sound_or(reply, 0)}
+    keys = (key_space.keys_for(part).notification(part) for part in parts)
+    replies = yield [Command(["HEXISTS", key, "open"]) for key in keys]
+    return {part for part, reply in zip(parts, replies, strict=True) if unwrap_or(reply, 0)}
 
 
-def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
+def _take_back(key_space: KeySpace, left: Superseded) -> Flow[Superseded]:
     """Cancel what waits, and return that which changed meanwhile."""
-    replies = yield [_read(layout, part, routes) for part, routes in left.items()]
-    calls_made: dict[str, Call] = {}
+    replies = yield [_read(key_space, part, routes) for part, routes in left.items()]
+    calls_made: dict[str, ScriptCall] = {}
     for (part, routes), reply in zip(left.items(), replies, strict=True):
         absent = [None] * (1 + len(routes))
-        if call := _cancel(layout, part, routes, sound_or(reply, absent)):
+        if call := _cancel(key_space, part, routes, unwrap_or(reply, absent)):
             calls_made[part] = call
     if not calls_made:
         return {}
@@ -97,16 +97,16 @@ def _take_back(layout: Layout, left: Superseded) -> Flow[Superseded]:
 
 
 def _is_unfinished(reply: Any) -> bool:
-    return bool({"changed", "fault"}.intersection(calls.words(sound(reply))[1:]))
+    return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
 
 
-def _read(layout: Layout, part: str, routes: Mapping[str, str]) -> Read:
-    return Read(["HMGET", layout.keys_for(part).notification(part), "record", *routes])
+def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:
+    return Command(["HMGET", key_space.keys_for(part).notification(part), "record", *routes])
 
 
 def _cancel(
-    layout: Layout, part: str, routes: Mapping[str, str], values: Sequence[bytes | None]
-) -> Call | None:
+    key_space: KeySpace, part: str, routes: Mapping[str, str], values: Sequence[bytes | None]
+) -> ScriptCall | None:
     record, *states = values
     changes = []
     for (route_id, by), state in zip(routes.items(), states, strict=True):
@@ -119,5 +119,5 @@ def _cancel(
         return None
     found = readable_record(part, {b"record": record or b""})
     keyed, kind = (bool(found.idempotency_key), found.type) if found else (True, "")
-    keep_ms = layout.deployment.keep_ms(keyed=keyed, kind=kind)
-    return calls.cancel(layout.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)
+    keep_ms = key_space.shared.keep_ms(keyed=keyed, kind=kind)
+    return calls.cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)

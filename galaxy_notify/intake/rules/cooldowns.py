@@ -14,9 +14,8 @@ from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, que
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, sound, sound_or
-from galaxy_notify.redis_client.scripts import Call, Read
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
     Holder,
@@ -24,6 +23,7 @@ from galaxy_notify.redis_state.reservations import (
     reserve,
     reserved,
 )
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: The reason of what a cooldown suppresses.
 COOLDOWN: Final = "cooldown"
@@ -34,27 +34,27 @@ _ACCEPTED_AFTER_MS: Final = 60_000
 _FIELDS_PER_READ: Final = 1000
 
 
-def apply_cooldown(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
+def apply_cooldown(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
     """Reserve the cooldown of each recipient to notify, and note which notifications hold it."""
-    deployment = layout.deployment
-    if not deployment.has_cooldowns:
+    shared = key_space.shared
+    if not shared.has_cooldowns:
         return
-    cooled = [one for one in recipients if one.will_deliver and deployment.cooldown_of(one.kind)]
-    yield from _reserve(layout, cooled)
+    cooled = [one for one in recipients if one.will_deliver and shared.cooldown_of(one.kind)]
+    yield from _reserve(key_space, cooled)
     held = [one for one in cooled if one.blocked_by]
-    void = yield from _undelivered(layout, held)
-    yield from _reserve(layout, void)
+    void = yield from _undelivered(key_space, held)
+    yield from _reserve(key_space, void)
 
 
-def _reserve(layout: Layout, recipients: Sequence[Recipient]) -> Flow[None]:
+def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]:
     """Ask for the reservations; what blocks one is taken over, unless it changed by now."""
 
-    def call(batch: Batch) -> Call:
+    def call(batch: Batch) -> ScriptCall:
         items = [_reservation(one) for one in batch.recipients]
-        cooldown_ms = layout.deployment.cooldown_of(batch.alike)
+        cooldown_ms = key_space.shared.cooldown_of(batch.alike)
         return reserve(batch.keys, batch.alike, cooldown_ms, items)
 
-    found = batches(layout, recipients, lambda one: one.kind, MOST_USERS)
+    found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
     for one, held in (yield from query(found, call, reserved)):
         one.blocked_by = held
 
@@ -65,7 +65,7 @@ def _reservation(one: Recipient) -> Reservation:
     return Reservation(one.user, one.part.name, one.rank, first, one.blocked_by)
 
 
-def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipient]]:
+def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Recipient]]:
     """Return those whose cooldown is held only by what was not, and will not be, delivered."""
     if not held:
         return []
@@ -73,17 +73,17 @@ def _undelivered(layout: Layout, held: Sequence[Recipient]) -> Flow[list[Recipie
     for one in held:
         for holder in _holders(one.blocked_by):
             by_part.setdefault(holder.part, []).append((one, holder))
-    size = max(1, _FIELDS_PER_READ // len(layout.deployment.channels))
+    size = max(1, _FIELDS_PER_READ // len(key_space.shared.channels))
     questions = [
         (part, some[start : start + size])
         for part, some in by_part.items()
         for start in range(0, len(some), size)
     ]
-    clock, *replies = yield [Read(["TIME"]), *(_states(layout, *each) for each in questions)]
-    now_ms = int(sound(clock)[0]) * 1000
+    clock, *replies = yield [Command(["TIME"]), *(_states(key_space, *each) for each in questions)]
+    now_ms = int(unwrap(clock)[0]) * 1000
     void: list[Recipient] = []
     for (_, some), reply in zip(questions, replies, strict=True):
-        void += _void(some, sound_or(reply, [None]), now_ms)
+        void += _void(some, unwrap_or(reply, [None]), now_ms)
     found = Counter(map(id, void))
     return [one for one in held if found[id(one)] == len(_holders(one.blocked_by))]
 
@@ -93,10 +93,10 @@ def _holders(held: bytes) -> list[Holder]:
         return Holder.read_all(held)
 
 
-def _states(layout: Layout, part: str, some: Sequence[tuple[Recipient, Holder]]) -> Read:
-    channels = layout.deployment.channels
+def _states(key_space: KeySpace, part: str, some: Sequence[tuple[Recipient, Holder]]) -> Command:
+    channels = key_space.shared.channels
     routes = [f"{channel}:{one.user}" for one, _ in some for channel in channels]
-    return Read(["HMGET", layout.keys_for(part).notification(part), "open", *routes])
+    return Command(["HMGET", key_space.keys_for(part).notification(part), "open", *routes])
 
 
 def _void(

@@ -35,7 +35,7 @@ class Preferences:
         """Return all that a user wants; one who never said so wants the defaults."""
         check_user(user)
         try:
-            return self._client.run_flow(get_flow(self._client.layout(), user))
+            return self._client.run_flow(get_flow(self._client.key_space(), user))
         except RedisFault as error:
             raise failed_call(error) from error
 
@@ -74,7 +74,7 @@ class Preferences:
     def change(self, changes: Sequence[UserChange]) -> list[Answer]:
         """Store many changes in few round trips; an answer for each, in order."""
         try:
-            return self._client.run_flow(change_flow(self._client.layout(), changes))
+            return self._client.run_flow(change_flow(self._client.key_space(), changes))
         except RedisFault as error:
             raise failed_call(error) from error
 
@@ -84,7 +84,7 @@ class Preferences:
     def channels(self) -> Sequence[str]:
         """Return the channels of the deployment."""
         try:
-            return self._client.layout().deployment.channels
+            return self._client.key_space().shared.channels
         except RedisFault as error:
             raise failed_call(error) from error
 
@@ -101,7 +101,7 @@ class AsyncPreferences:
         check_user(user)
         await self._client.turn()
         try:
-            return await self._client.run_flow(get_flow(await self._client.layout(), user))
+            return await self._client.run_flow(get_flow(await self._client.key_space(), user))
         except RedisFault as error:
             raise failed_call(error) from error
 
@@ -141,7 +141,7 @@ class AsyncPreferences:
         """Store many changes in few round trips; an answer for each, in order."""
         await self._client.turn()
         try:
-            return await self._client.run_flow(change_flow(await self._client.layout(), changes))
+            return await self._client.run_flow(change_flow(await self._client.key_space(), changes))
         except RedisFault as error:
             raise failed_call(error) from error
 
@@ -151,7 +151,7 @@ class AsyncPreferences:
     async def channels(self) -> Sequence[str]:
         """Return the channels of the deployment."""
         try:
-            return (await self._client.layout()).deployment.channels
+            return (await self._client.key_space()).shared.channels
         except RedisFault as error:
             raise failed_call(error) from error
 

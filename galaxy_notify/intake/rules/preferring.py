@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
-from galaxy_notify.redis_client.flows import Flow, sound
-from galaxy_notify.redis_client.scripts import Call
+from galaxy_notify.redis_client.flows import Flow, unwrap
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer
-from galaxy_notify.redis_state.deployment import Layout
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.preferences import (
     MOST_USERS,
@@ -22,22 +21,23 @@ from galaxy_notify.redis_state.preferences import (
     recall_page,
     recalled,
 )
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 # Redis stores so many in about a millisecond.
 _FIELDS_PER_CALL: Final = 512
 
 
-def change_flow(layout: Layout, changes: Sequence[UserChange]) -> Flow[list[Answer]]:
+def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list[Answer]]:
     """Store what users want and return an answer for each change, in order.
 
     Whoever accepts a notification looks for preferences only on a shard that is marked, so all
     shards are before anything is stored on any of them. Raises `RedisFault` where one cannot be.
     """
-    shards = layout.all_keys
+    shards = key_space.all_keys
     if len(shards) > 1 and any(change.adds for change in changes):
         for reply in (yield [prefer(keys, ()) for keys in shards]):
-            sound(reply)
-    batches = list(_batches(layout, changes))
+            unwrap(reply)
+    batches = list(_batches(key_space, changes))
     replies = yield [_call(keys, changes, places) for keys, places in batches]
     found: dict[int, Answer] = {}
     for (_, places), reply in zip(batches, replies, strict=True):
@@ -45,9 +45,9 @@ def change_flow(layout: Layout, changes: Sequence[UserChange]) -> Flow[list[Answ
     return [found[place] for place in range(len(changes))]
 
 
-def get_flow(layout: Layout, user: str) -> Flow[UserPreferences]:
+def get_flow(key_space: KeySpace, user: str) -> Flow[UserPreferences]:
     """Return all that a user wants. Raises `RedisFault`."""
-    (reply,) = yield [recall(layout.keys_of_user(user), user)]
+    (reply,) = yield [recall(key_space.keys_of_user(user), user)]
     ((_, preferences),) = _recalled(reply).users
     return preferences
 
@@ -63,15 +63,17 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
 
 def _recalled(reply: Any) -> Recalled:
     with as_fault("recall"):
-        return recalled(sound(reply))
+        return recalled(unwrap(reply))
 
 
-def _batches(layout: Layout, changes: Iterable[UserChange]) -> Iterator[tuple[Keys, list[int]]]:
+def _batches(
+    key_space: KeySpace, changes: Iterable[UserChange]
+) -> Iterator[tuple[Keys, list[int]]]:
     """Group changes by shard, in order, into calls of bounded size; yield their places."""
     shards: dict[Keys, list[int]] = {}
     sizes: dict[Keys, int] = {}
     for place, change in enumerate(changes):
-        keys, size = layout.keys_of_user(change.user), len(change.fields)
+        keys, size = key_space.keys_of_user(change.user), len(change.fields)
         waiting = shards.setdefault(keys, [])
         full = len(waiting) == MOST_USERS or sizes.get(keys, 0) + size > _FIELDS_PER_CALL
         if waiting and full:
@@ -82,7 +84,7 @@ def _batches(layout: Layout, changes: Iterable[UserChange]) -> Iterator[tuple[Ke
     yield from shards.items()
 
 
-def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> Call:
+def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> ScriptCall:
     return prefer(keys, [changes[place] for place in places])
 
 

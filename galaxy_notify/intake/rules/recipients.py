@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 from galaxy_notify.intake.plan import Part, Plan
 from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, sound
-from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_client.flows import Flow, unwrap
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 
@@ -74,34 +74,39 @@ def recipients_of(part: Part) -> Iterator[Recipient]:
 
 
 def _asked(plan: Plan, channels: tuple[str, ...]) -> Asked:
-    intent, deployment = plan.intent, plan.deployment
+    intent, shared = plan.intent, plan.shared
     return Asked(
         channels,
         intent.names_channels,
         intent.severity,
-        deployment.channels,
-        intent.type in deployment.mandatory,
+        shared.channels,
+        intent.type in shared.mandatory,
         channels,
-        deployment.quiet_channels,
+        shared.quiet_channels,
     )
 
 
 def batches(
-    layout: Layout, recipients: Iterable[Recipient], alike: Callable[[Recipient], str], most: int
+    key_space: KeySpace,
+    recipients: Iterable[Recipient],
+    alike: Callable[[Recipient], str],
+    most: int,
 ) -> list[Batch]:
     """Sort recipients by their shard and what must be alike, at most *most* together."""
     found: dict[tuple[int, str], list[Recipient]] = {}
     for one in recipients:
-        found.setdefault((layout.keys_of_user(one.user).shard, alike(one)), []).append(one)
+        found.setdefault((key_space.keys_of_user(one.user).shard, alike(one)), []).append(one)
     return [
-        Batch(layout.keys(shard), kind, some[start : start + most])
+        Batch(key_space.keys(shard), kind, some[start : start + most])
         for (shard, kind), some in found.items()
         for start in range(0, len(some), most)
     ]
 
 
 def query(
-    found: Sequence[Batch], call: Callable[[Batch], Call], read: Callable[[Any, int], Sequence[T]]
+    found: Sequence[Batch],
+    call: Callable[[Batch], ScriptCall],
+    read: Callable[[Any, int], Sequence[T]],
 ) -> Flow[list[tuple[Recipient, T]]]:
     """Run a call for each batch in one round trip; return what it says of each recipient.
 
@@ -114,6 +119,6 @@ def query(
     answers: list[tuple[Recipient, T]] = []
     for batch, made, reply in zip(found, asked, replies, strict=True):
         with as_fault(made.script.name):
-            values = read(sound(reply), len(batch.recipients))
+            values = read(unwrap(reply), len(batch.recipients))
         answers += zip(batch.recipients, values, strict=True)
     return answers

@@ -19,13 +19,13 @@ from galaxy_notify.intake.rules.recipients import (
     query,
     recipients_of,
 )
+from galaxy_notify.model.notification import Group
 from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
-from galaxy_notify.redis_client.scripts import Call
-from galaxy_notify.redis_state.accept_calls import Group
-from galaxy_notify.redis_state.deployment import Layout
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
 class Ruling(NamedTuple):
@@ -36,7 +36,7 @@ class Ruling(NamedTuple):
 
 
 def apply_rules(
-    layout: Layout, parts: Sequence[Part], *, preferences_exist: bool
+    key_space: KeySpace, parts: Sequence[Part], *, preferences_exist: bool
 ) -> Flow[list[Ruling]]:
     """Return the ruling about each part.
 
@@ -46,21 +46,21 @@ def apply_rules(
     found = [list(recipients_of(part)) for part in parts]
     everyone = [one for some in found for one in some]
     if preferences_exist:
-        yield from _consult(layout, everyone)
+        yield from _consult(key_space, everyone)
     for one in everyone:
         intent = one.part.plan.intent
         due_ms = max(intent.due_at_ms or 0, one.part.plan.created_at_ms)
         one.verdict = judge(one.asked, one.stored, due_ms, intent.expires_at_ms)
-    yield from apply_cooldown(layout, everyone)
-    yield from record_newest(layout, [one for one in everyone if one.will_deliver])
+    yield from apply_cooldown(key_space, everyone)
+    yield from record_newest(key_space, [one for one in everyone if one.will_deliver])
     return [Ruling(_groups(part, some), some) for part, some in zip(parts, found, strict=True)]
 
 
-def _consult(layout: Layout, recipients: Iterable[Recipient]) -> Flow[None]:
-    def call(batch: Batch) -> Call:
+def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
+    def call(batch: Batch) -> ScriptCall:
         return consult(batch.keys, batch.alike, [one.user for one in batch.recipients])
 
-    found = batches(layout, recipients, lambda one: one.kind, MOST_USERS)
+    found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
     for one, stored in (yield from query(found, call, consulted)):
         one.stored = stored
 

@@ -14,12 +14,14 @@ import redis
 
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.publishing.batch import Batch
-from galaxy_notify.publishing.policy import Policy
 from galaxy_notify.publishing.reporter import Reporter
+from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.place import Place
-from galaxy_notify.redis_state.settlement import read_settled
+from galaxy_notify.redis_client.scripts import ScriptCall
+from galaxy_notify.redis_state import leases
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.leases import Settlement, read_settled
 from galaxy_notify.telemetry import Telemetry
 from tests.bench import floor
 from tests.bench.figures import Figures
@@ -40,10 +42,10 @@ def measure(site: Site, figures: Figures) -> None:
             for fan_out, name in ((1, "single"), (32, "fan-out of 32")):
                 server.flush()
                 fill(server.tcp_url, Load(_BATCH * batches // fan_out, fan_out=fan_out))
-                with deployment(server.tcp_url) as place:
+                with deployment(server.tcp_url) as opened:
                     lowest = _Lowest(client)
                     for _ in range(batches):
-                        _publish_batch(place, lowest)
+                        _publish_batch(opened, lowest)
                 for part, took in lowest.parts():
                     figures.add(f"{name}: {part}", took, _UNIT)
             lowest = _Lowest(client)
@@ -52,31 +54,36 @@ def measure(site: Site, figures: Figures) -> None:
             figures.add("server: XADD alone", dict(lowest.parts())["server: XADD alone"], _UNIT)
 
 
-def _publish_batch(place: Place, lowest: _Lowest) -> None:
-    keys, token = place.keys(0), f"bench:0:60000:{time.time_ns()}"
-    limits = calls.ClaimLimits(_BATCH, 60_000, 4 << 20, 300_000, 0)
-    policy = Policy("bench", load_encoder("msgpack"), place.deployment)
+def _publish_batch(deployment: Deployment, lowest: _Lowest) -> None:
+    keys, token = deployment.keys(0), f"bench:0:60000:{time.time_ns()}"
+    limits = leases.ClaimLimits(_BATCH, 60_000, 4 << 20, 300_000, 0)
+    policy = Policy("bench", load_encoder("msgpack"), deployment.shared)
     reporter = Reporter(Telemetry(), keys, "bench", 8)
 
-    call = calls.claim(keys, "push", token, limits, alone=False, now=None)
-    reply = lowest.server("claim", lambda: run_sync(place.client, call))
-    claim = lowest.worker("read what was claimed", lambda: calls.read_claim(reply, token))
+    call = leases.claim(keys, "push", token, limits, alone=False, now=None)
+    reply = lowest.server("claim", lambda: run_sync(deployment.client, call))
+    claim = lowest.worker("read what was claimed", lambda: leases.read_claim(reply, token))
     if len(claim.members) != _BATCH:
         raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")
 
     batch = lowest.worker("decide and encode", lambda: _decided(policy, claim))
-    settle = batch.settlement.call(keys, "push", token, claimed=_BATCH)
+    settle = lowest.worker("put settle's arguments together", lambda: _settled(batch, keys, token))
     lowest.worker("pack the command", lambda: hiredis.pack_command(tuple(settle.command)))
-    answer = lowest.server("settle", lambda: run_sync(place.client, settle))
+    answer = lowest.server("settle", lambda: run_sync(deployment.client, settle))
     settled = lowest.worker("read what was settled", lambda: read_settled(answer))
-    lowest.worker("report", lambda: reporter.settled("push", batch.items, settled))
+    lowest.worker("report", lambda: reporter.settled("push", batch.decisions, settled))
 
 
-def _decided(policy: Policy, claim: calls.Claim) -> Batch:
+def _decided(policy: Policy, claim: leases.Claim) -> Batch:
     batch = Batch(policy, "push", claim)
     for member in claim.members:
         batch.add(member)
     return batch
+
+
+def _settled(batch: Batch, keys: Keys, token: str) -> ScriptCall:
+    settlement = Settlement(decision.outcome for decision in batch.decisions)
+    return settlement.call(keys, "push", token, claimed=_BATCH)
 
 
 class _Lowest:

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state import leases
 from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
@@ -67,13 +67,13 @@ def _beside(site: Site, figures: Figures, server: Server, name: str) -> None:
 def _claim_us(server: Server) -> float:
     """Claim what is due under leases that lapse at once; a daemon publishes it afterwards."""
     fill(server.tcp_url, Load(_BATCH * _CLAIMS))
-    limits = calls.ClaimLimits(_BATCH, 60_000, 4 << 20, 300_000, 0)
+    limits = leases.ClaimLimits(_BATCH, 60_000, 4 << 20, 300_000, 0)
     with deployment(server.tcp_url) as place, patient(server) as client:
         before = _script_us(client)
         for number in range(_CLAIMS):
             token = f"bench:0:60000:{time.time_ns()}{number}"
-            call = calls.claim(place.keys(0), "push", token, limits, alone=False, now=None)
-            claim = calls.read_claim(run_sync(place.client, call), token)
+            call = leases.claim(place.keys(0), "push", token, limits, alone=False, now=None)
+            claim = leases.read_claim(run_sync(place.client, call), token)
             if len(claim.members) != _BATCH:
                 raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")
         took = (_script_us(client) - before) / (_BATCH * _CLAIMS)

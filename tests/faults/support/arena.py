@@ -82,7 +82,7 @@ class Arena:
     @property
     def is_over(self) -> bool:
         """Tell whether nothing waits or is leased, as far as the server answers."""
-        keys = self.site.layout.all_keys
+        keys = self.site.key_space.all_keys
         try:
             return not any(self.site.client.zcard(one.schedule("push")) for one in keys)
         except redis.RedisError:

@@ -35,7 +35,7 @@ class Rest:
     @classmethod
     def of(cls, site: Site) -> Rest:
         """Read it from its server."""
-        channels = site.layout.deployment.channels
+        channels = site.key_space.shared.channels
         scheduled = {member for channel in channels for member in site.due(channel)}
         dead = {member for channel in channels for member in site.dead(channel)}
         return cls(site.routes(), site.entries(), scheduled, dead)

@@ -42,7 +42,7 @@ _ROUTE = decode_route(PENDING)
 
 def published(stream_id: str, worker: str = WORKER) -> bytes:
     """Return the state of the route once its event is in the stream."""
-    return b"1P%013d%013d" % (DUE, DUE) + _ROUTE.published(worker) + stream_id.encode()
+    return state(_ROUTE.published(worker)) + stream_id.encode()
 
 
 def buried(failure_class: str = "payload_encoding_failed", *, attempt: bool = True) -> bytes:

@@ -1,0 +1,65 @@
+"""The thread that writes what overflows the queue of a background notifier to the disk."""
+
+from __future__ import annotations
+
+import time
+from threading import Event, Thread
+from typing import Final
+
+from galaxy_notify.background.bounded_queue import BoundedQueue
+from galaxy_notify.background.spill import Spill
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+
+_STEP_BYTES: Final = 1 << 20
+# What comes one by one is written together.
+_LINGER_S: Final = 0.005
+_SYNC_S: Final = 1.0
+
+
+class OverflowThread(Thread):
+    """Moves the oldest intents to the disk while there are too many; it keeps them within 1 s."""
+
+    def __init__(self, queue: BoundedQueue, spill: Spill, batch: int) -> None:
+        """Prepare to write *batch* intents together; `start` starts the thread."""
+        super().__init__(name="gn-overflow", daemon=True)
+        self._queue, self._spill, self._batch = queue, spill, batch
+        self._edge = EdgeLog(get_logger("background"), "spill unusable", "spill usable again")
+        self._stopping = Event()
+        self._synced_at = 0.0
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Move what overflows until the end."""
+        while not self._stopping.is_set() and not self._queue.ended:
+            self._run_once()
+
+    def _run_once(self) -> None:
+        """Move some intents, or wait a moment for too many."""
+        intents = self._queue.overflow(self._batch, _STEP_BYTES, _SYNC_S)
+        try:
+            if intents:
+                self._move(intents)
+            if time.monotonic() - self._synced_at >= _SYNC_S:
+                self._synced_at = time.monotonic()
+                self._spill.sync()
+        except OSError as error:
+            self._edge.down("disk", error.strerror or type(error).__name__)
+            self._stopping.wait(_SYNC_S)
+
+    def _move(self, intents: list[bytes]) -> None:
+        moved = False
+        try:
+            self._spill.append(intents)
+            moved = True
+        finally:
+            if moved:
+                self._queue.moved(len(intents))
+            else:
+                self._queue.not_moved()
+        self._edge.up()
+        if len(intents) < self._batch:
+            self._stopping.wait(_LINGER_S)

@@ -1,0 +1,175 @@
+"""The thread that empties the queue of a background notifier into Redis, batch after batch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from galaxy_notify.background.bounded_queue import BoundedQueue
+from galaxy_notify.background.options import BackgroundOptions
+from galaxy_notify.background.packed_intent import unpack
+from galaxy_notify.background.sender import Sender
+from galaxy_notify.background.spill import Spill
+from galaxy_notify.errors import ConfigurationError, InvalidIntent
+from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.intake.unknown import Unknown
+from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+
+_BATCH_BYTES: Final = 1 << 20
+_WAIT_S: Final = 1.0
+_REPORT_S: Final = 1.0
+# Redis sees two connections a second at most, and many producers do not come back together.
+_RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
+
+
+class Reporter:
+    """Counts in telemetry what was answered, and once a second what was dropped and what waits."""
+
+    def __init__(self, telemetry: Telemetry, queue: BoundedQueue) -> None:
+        """Begin with nothing counted."""
+        self._telemetry, self._queue = telemetry, queue
+        self._reported: Counter[str] = Counter()
+        self._reported_at = 0.0
+
+    def answered(self, answers: Mapping[str, int], refused: Mapping[str, int]) -> None:
+        """Count what a batch became."""
+        self._telemetry.accepted(answers.get("accepted", 0), {}, answers.get("duplicate", 0))
+        for code, count in refused.items():
+            self._telemetry.refused(code, count)
+
+    def report(self, *, now: bool = False) -> None:
+        """Count, unless that was done within the last second."""
+        if not now and time.monotonic() - self._reported_at < _REPORT_S:
+            return
+        self._reported_at = time.monotonic()
+        stats = self._queue.stats()
+        dropped = Counter(stats.dropped)
+        waiting = {"queued": stats.queued, "spilled": stats.spilled, "in flight": stats.in_flight}
+        self._telemetry.background(dropped - self._reported, waiting)
+        self._reported = dropped
+
+
+class SenderThread(threading.Thread):
+    """Sends what waits, oldest first, one batch at a time; what has no answer is sent again."""
+
+    def __init__(
+        self,
+        queue: BoundedQueue,
+        sender: Sender,
+        spill: Spill | None,
+        options: BackgroundOptions,
+        reporter: Reporter,
+    ) -> None:
+        """Prepare; `start` starts the thread."""
+        super().__init__(name="gn-sender", daemon=True)
+        self._queue, self._sender, self._spill = queue, sender, spill
+        self._reporter = reporter
+        self._batch, self._on_refused = options.batch, options.on_refused
+        self._log = get_logger("background")
+        self._retry = Retry(OutageLog(EdgeLog(self._log)), Stagger(), _RETRIES)
+        self._stopping = threading.Event()
+        self._fetching = threading.Lock()
+
+    def stop(self) -> None:
+        """End the thread when the call that it is in is over; it takes nothing more in hand."""
+        with self._fetching:
+            self._stopping.set()
+
+    def run(self) -> None:
+        """Send until the end, or until the queue is closed and nothing is left."""
+        try:
+            while not self._stopping.is_set() and not self._queue.is_done:
+                self._run_once()
+                self._reporter.report()
+        finally:
+            self._sender.close()
+
+    def _run_once(self) -> None:
+        """Send one batch, or wait a moment for one."""
+        try:
+            if not self._retry.left_s():
+                with self._fetching:
+                    self._fetch()
+                if hand := self._queue.hand:
+                    self._send(hand)
+        except (RedisFault, ConfigurationError) as error:
+            fault = error.fault.code if isinstance(error, RedisFault) else "configuration"
+            self._failed(fault, str(error))
+        except Exception as error:  # the thread must live, and what it has in hand is not lost
+            if self._failed("defect", type(error).__name__):
+                self._log.exception("batch not sent")
+        self._stopping.wait(self._retry.left_s())
+
+    def _failed(self, code: str, reason: str) -> bool:
+        self._sender.refresh_primary()
+        return self._retry.failed(Fault(code, Remedy.RETRY, reason))
+
+    def _fetch(self) -> None:
+        """Take intents in hand, up to a batch; those on the disk are older than those in memory."""
+        hand = self._queue.hand
+        most = self._batch - len(hand)
+        if most <= 0 or self._stopping.is_set():
+            return
+        if self._queue.take(most, _BATCH_BYTES, 0.0 if hand else _WAIT_S):
+            return
+        spilled = self._queue.spilled
+        if self._spill is None or not spilled:
+            return
+        if intents := self._spill.read(min(most, spilled), _BATCH_BYTES):
+            self._queue.take_back(intents)
+        else:
+            self._queue.lose(spilled)
+            self._log.error("spilled intents lost", count=spilled, path=self._spill.path)
+
+    def _send(self, hand: list[bytes]) -> None:
+        answered = list(zip(hand, self._sender.send(hand), strict=True))
+        left = [packed for packed, receipt in answered if isinstance(receipt, Unknown)]
+        known = [(packed, receipt) for packed, receipt in answered if isinstance(receipt, Receipt)]
+        answers = Counter(str(receipt.status) for _, receipt in known if not receipt.error)
+        refused = Counter(receipt.error.code for _, receipt in known if receipt.error)
+        if not self._queue.settle(answers, refused, left):
+            return
+        if self._spill is not None and not left:
+            self._spill.settle()
+        self._reporter.answered(answers, refused)
+        self._report_refused([pair for pair in known if pair[1].error])
+        if left and not known:
+            self._failed(*_why(answered))
+        else:
+            self._retry.recovered()
+
+    def _report_refused(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
+        """Log in one line that some were refused, and call back for each."""
+        for first in refusals[:1]:
+            self._log.warning(
+                "intents refused",
+                count=len(refusals),
+                notification_id=first[1].notification_id,
+                reason=first[1].error and f"{first[1].error.field}: {first[1].error.message}",
+            )
+        for packed, receipt in refusals:
+            self._call(packed, receipt)
+
+    def _call(self, packed: bytes, receipt: Receipt) -> None:
+        if self._on_refused is None:
+            return
+        try:
+            fields = unpack(packed).fields
+        except InvalidIntent:
+            fields = {}
+        try:
+            self._on_refused(fields, receipt)
+        except Exception:  # the caller's code
+            self._log.exception("callback failed", callback="on_refused")
+
+
+def _why(answered: Sequence[tuple[bytes, Receipt | Unknown]]) -> tuple[str, str]:
+    reason = next((one.reason for _, one in answered if isinstance(one, Unknown)), "")
+    return reason.partition(":")[0], reason

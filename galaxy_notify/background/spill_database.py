@@ -1,0 +1,300 @@
+"""The SQLite database of a spill: locked for one process, and replaced where it is damaged."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import sqlite3
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+from zlib import crc32
+
+import msgpack
+
+from galaxy_notify.background import earlier_spill
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.telemetry.logs import get_logger
+
+_T = TypeVar("_T")
+
+_MAGIC: Final = b"SQLite format 3\0"
+_VERSION: Final = 1
+_APPLICATION: Final = int.from_bytes(b"gnsp")
+_HEADER: Final = 100
+# Where SQLite locks a database: how many bytes, from which on.
+_LOCK_BYTES: Final = (512, 0x4000_0000)
+_ROW_BYTES: Final = 1 << 20
+_ROWS_COPIED: Final = 16
+_UNBOUNDED: Final = 1 << 40
+_IN_USE: Final = "another notifier uses it; each needs a file of its own"
+
+_CREATE: Final = f"""
+BEGIN;
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {_VERSION};
+CREATE TABLE batches (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, packed BLOB NOT NULL);
+COMMIT;
+"""
+# NORMAL: a commit survives the process, a checkpoint the machine: each second, and after 16 MiB.
+# FULL waits for the disk with each commit: docs/background.md has what that costs.
+# What was sent stays in the file until it is emptied: to overwrite it would cost a write for each.
+_TUNE: Final = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = 4096;
+PRAGMA secure_delete = OFF;
+PRAGMA temp_store = MEMORY;
+"""
+_SELECT: Final = "SELECT id, checksum, packed FROM batches WHERE id > ? ORDER BY id"
+
+# No thread may be inside of SQLite while the process forks: its mutexes would stay locked in the
+# child, where a notifier of the child's own may need them.
+_SQLITE: Final = threading.RLock()
+os.register_at_fork(
+    before=_SQLITE.acquire, after_in_parent=_SQLITE.release, after_in_child=_SQLITE.release
+)
+
+
+class Row(NamedTuple):
+    """Intents that were written together, and are sent together."""
+
+    number: int
+    checksum: int
+    packed: bytes
+
+    @property
+    def intents(self) -> list[bytes]:
+        """Return the packed intents; none where the row was overwritten."""
+        is_whole = isinstance(self.packed, bytes) and crc32(self.packed) == self.checksum
+        return list(msgpack.unpackb(self.packed)) if is_whole else []
+
+
+def rows_of(intents: Iterable[bytes], batch: int, number: int) -> Iterator[Row]:
+    """Yield rows of at most *batch* intents and, unless it is a single one, 1 MiB.
+
+    They are numbered from *number* on.
+    """
+    together: list[bytes] = []
+    size = 0
+    for one in intents:
+        if together and (len(together) == batch or size + len(one) > _ROW_BYTES):
+            yield _row(number, together)
+            number, together, size = number + 1, [], 0
+        together.append(one)
+        size += len(one)
+    if together:
+        yield _row(number, together)
+
+
+def _row(number: int, intents: list[bytes]) -> Row:
+    packed = msgpack.packb(intents)
+    return Row(number, crc32(packed), packed)
+
+
+class SpillDatabase:
+    """A table of rows in a file that no other process, and no other object, opens meanwhile."""
+
+    def __init__(self, path: str | os.PathLike[str], most_bytes: int, batch: int) -> None:
+        """Lock and open the file, or make it; make a database of one in the earlier format.
+
+        Raises `ConfigurationError` where it is in use or not ours, else `OSError`.
+        """
+        self.path = str(Path(path).absolute())
+        self._most_bytes, self._batch = most_bytes, batch
+        self._log = get_logger("background")
+        self._file = -1
+        self._db: sqlite3.Connection | None = None
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Return what *work* does; raise `OSError` for what SQLite raises.
+
+        Where the database is damaged it is set aside, and *work* called a second time.
+        """
+        with _SQLITE, _disk_errors():
+            if self._db is None:
+                raise OSError(errno.EBADF, "the spill is closed")
+            try:
+                return work(self._db)
+            except sqlite3.Error as error:
+                if not _is_damage(error):
+                    raise
+                self._set_aside(self._db, str(error))
+            return work(self._db)
+
+    def checkpoint(self) -> None:
+        """Have the disk keep what was written, and empty the log."""
+        self.run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+    def close(self) -> None:
+        """Close the database, and let others have it; closing twice does nothing."""
+        with _SQLITE:
+            if self._db is not None:
+                with suppress(sqlite3.Error):
+                    self._db.close()
+                self._db = None
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+
+    def forget(self) -> None:
+        """Leave the database to the process that this one was forked from."""
+        if self._db is not None:
+            # To close it, or free it at the end of the process, would take the log of the other
+            # process into the database and delete it, while that one goes on writing.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
+            self._db = None
+        self.close()
+
+    def _open(self) -> None:
+        """Lock the file, and connect to the database in it; make it where there is none."""
+        self._lock_file()
+        header = os.pread(self._file, _HEADER, 0)
+        if header and earlier_spill.FORMAT.startswith(header[: len(earlier_spill.FORMAT)]):
+            self._import()
+            return
+        is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
+        if not is_new and not _is_ours(header):
+            raise self._unusable("holds something else than a spill of this version")
+        with _disk_errors():
+            # SQLite locks nothing: its locks end when any other handle of the file is closed.
+            uri = f"{Path(self.path).as_uri()}?vfs=unix-none"
+            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._db.text_factory = bytes
+            # With one user the index of its log is in memory, not in another file.
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            if is_new:
+                os.ftruncate(self._file, 0)
+                self._db.executescript(_CREATE)
+        self.run(self._tune)
+
+    def _tune(self, db: sqlite3.Connection) -> None:
+        db.executescript(_TUNE)
+        (page_size,) = db.execute("PRAGMA page_size").fetchone()
+        db.execute(f"PRAGMA max_page_count = {max(1, self._most_bytes // page_size)}")
+
+    def _lock_file(self) -> None:
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            raise self._unusable("not a file")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Keeps the command sqlite3 out: at its end it would delete the log that we write.
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_LOCK_BYTES)
+        except BlockingIOError:
+            raise self._unusable(_IN_USE) from None
+        if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
+            raise self._unusable(_IN_USE)  # it has just been replaced
+
+    def _import(self) -> None:
+        """Move what a file of the earlier format holds into a database, in its place."""
+        counts = Counter(one is None for one in earlier_spill.frames(self._file))
+        whole = filter(None, earlier_spill.frames(self._file))
+        self._replace(self._built(rows_of(whole, self._batch, 1)))
+        self._log.warning(
+            "earlier spill imported", path=self.path, count=counts[False], damaged=counts[True]
+        )
+
+    def _set_aside(self, db: sqlite3.Connection, reason: str) -> None:
+        """Keep a damaged database under another name, and go on with what can be read of it."""
+        names = (f"{self.path}.damaged-{number}" for number in count(1))
+        aside = next(name for name in names if not os.path.lexists(name))
+        built = self._built(_readable(db))
+        os.link(self.path, aside)
+        self._replace(built, f"{aside}-wal")
+        self._log.error("spill set aside", path=aside, reason=reason)
+
+    def _built(self, rows: Iterator[Row]) -> str:
+        """Return the path of another database that holds these rows."""
+        path = f"{self.path}.new"
+        _remove(path)
+        built = SpillDatabase(path, _UNBOUNDED, self._batch)
+        try:
+            while some := list(islice(rows, _ROWS_COPIED)):
+                built.run(partial(insert, rows=some))
+            built.checkpoint()
+        except BaseException:
+            built.close()
+            _remove(path)
+            raise
+        built.close()
+        return path
+
+    def _replace(self, path: str, log: str | None = None) -> None:
+        """Put another database in the place of this one, in one step, and open it."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+        with suppress(FileNotFoundError):
+            # It would be taken for the log of the other database.
+            os.replace(f"{self.path}-wal", log) if log else os.unlink(f"{self.path}-wal")
+        os.replace(path, self.path)
+        self.close()
+        self._open()
+
+    def _unusable(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(f"spill_path: {self.path}: {reason}")
+
+
+def select(db: sqlite3.Connection, after: int) -> Generator[Row, None, None]:
+    """Yield the rows behind a number, in order."""
+    with closing(db.execute(_SELECT, (after,))) as cursor:
+        yield from map(Row._make, cursor)
+
+
+def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
+    """Insert all rows, or none."""
+    with db:
+        # One row is a transaction of its own, and lets go of the interpreter once: a busy caller
+        # takes 5 ms to give it back.
+        if len(rows) > 1:
+            db.execute("BEGIN")
+        db.executemany("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows)
+
+
+def _readable(db: sqlite3.Connection) -> Iterator[Row]:
+    """Yield the rows before the first damaged place, then those behind the last."""
+    last = 0
+    for order in ("", " DESC"):
+        with suppress(sqlite3.Error):
+            for row in map(Row._make, db.execute(_SELECT + order, (last,))):
+                last = row.number
+                yield row
+
+
+def _remove(path: str) -> None:
+    for name in (path, f"{path}-wal"):
+        Path(name).unlink(missing_ok=True)
+
+
+def _is_ours(header: bytes) -> bool:
+    ours = (_MAGIC, _VERSION.to_bytes(4), _APPLICATION.to_bytes(4))
+    return (header[:16], header[60:64], header[68:72]) == ours
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    is_unreadable = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return is_unreadable or str(error).startswith("no such table")
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Raise what SQLite raises as `OSError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, str(error)) from error

@@ -1,0 +1,59 @@
+"""What became of everything that was handed to a background notifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: Why an intent was dropped; docs/background.md says more.
+DropReason = Literal["queue_full", "deadline", "spill_failed", "spill_corrupt", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Every intent in exactly one place: what came in is the sum of all the others.
+
+    ``enqueued`` counts the calls of `enqueue`, ``found`` the intents that the spill held at the
+    start. ``refused`` are counted by code, ``dropped`` by reason.
+    """
+
+    enqueued: int = 0
+    found: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    spilled: int = 0
+    queued: int = 0
+    in_flight: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Return how many have no answer yet."""
+        return self.spilled + self.queued + self.in_flight
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What a background notifier left behind.
+
+    ``remaining`` are the ids of intents that were never sent, ``unknown`` of those that were being
+    sent when the time was over: `Notifier.accept` takes both again under these ids, and accepts
+    each once. With a spill they are in its file instead, ``spilled`` of them.
+    """
+
+    stats: Stats
+    remaining: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    spill_path: str | None = None
+
+    @property
+    def spilled(self) -> int:
+        """Return how many wait in the file for the next start."""
+        return self.stats.spilled
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether nothing was left."""
+        return not (self.remaining or self.unknown or self.spilled)

@@ -1,0 +1,161 @@
+"""Reads of a deployment for programs: what operators see on the command line, as values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+from galaxy_notify.errors import AlreadyClosed
+from galaxy_notify.inspector import documents
+from galaxy_notify.inspector.queries import (
+    DeadLetterQuery,
+    ListQuery,
+    dead_filter,
+    list_filter,
+)
+from galaxy_notify.inspector.values import (
+    DeadLetterPage,
+    NotificationPage,
+    ShownNotification,
+    Status,
+)
+from galaxy_notify.model.ids import parse_target
+from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.operations.dead_page import read_dead_page
+from galaxy_notify.operations.listing import MOST_ITEMS, list_notifications
+from galaxy_notify.operations.show import show
+from galaxy_notify.operations.status import read_status
+from galaxy_notify.redis_client.access import settings_at
+from galaxy_notify.redis_client.environment import REAL, Environment
+from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.nodes import refresh_primary_sync
+from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
+from galaxy_notify.redis_client.tries import is_final
+from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.joining import adopt_deployment
+from galaxy_notify.redis_state.shared_settings import KeySpace
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+T = TypeVar("T")
+
+
+class Inspector(NotCopied):
+    """Reads what a deployment holds and changes nothing; safe to share between threads.
+
+    A filter that is left out means anything; several words mean any of them. Every call is bounded
+    in time and in what it looks at, and raises what `Notifier` raises: `Unavailable`, its subclass
+    `ServerRefused`, `Misconfigured`, `ConfigurationError`, and `AlreadyClosed` after `close`;
+    `InvalidQuery` names the argument that cannot be asked for.
+    """
+
+    def __init__(self, settings: Settings, *, environment: Environment = REAL) -> None:
+        """Prepare to connect as *settings* say; what the deployment agreed on is read from it."""
+        self._client = environment.open_sync(settings)
+        self._prefix = settings.redis.prefix
+        self._is_closed = False
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
+        """Return an inspector of the deployment at *url*.
+
+        Further arguments are settings of the section ``redis``, such as ``password``.
+        """
+        return cls(settings_at(url, prefix, redis))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def list(
+        self,
+        *,
+        limit: int = MOST_ITEMS,
+        cursor: str | None = None,
+        **query: Unpack[ListQuery],
+    ) -> NotificationPage:
+        """Return a page of what was accepted, the newest first; *limit* is 1 to 100.
+
+        Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
+        ``until``. *cursor* goes on behind an earlier page.
+        """
+
+        def read(deployment: Deployment) -> NotificationPage:
+            page = list_notifications(deployment, list_filter(deployment, query), limit, cursor)
+            items = tuple(documents.listed(item.as_json()) for item in page.items)
+            return NotificationPage(items, page.cursor, tuple(page.foreign))
+
+        return self._read(read)
+
+    def show(self, id: str, *, payload: bool = False) -> ShownNotification | None:
+        """Explain a notification by its id, or one route by a route's or an event's id.
+
+        None where it is unknown. *payload* adds what it says.
+        """
+        target = parse_target(id)
+        if target is None:
+            self._check_open()
+            return None
+        found = self._read(lambda deployment: show(deployment, target))
+        return documents.shown(found.as_json(payload=payload)) if found else None
+
+    def status(self) -> Status:
+        """Return what waits, what is late, who works and who reads, now."""
+        return documents.status(self._read(read_status).as_json())
+
+    def dead_letters(
+        self,
+        *,
+        limit: int = MOST_ITEMS,
+        cursor: str | None = None,
+        **query: Unpack[DeadLetterQuery],
+    ) -> DeadLetterPage:
+        """Return a page of dead letters, the oldest first; *limit* is 1 to 100.
+
+        Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
+        ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
+        """
+
+        def read(deployment: Deployment) -> DeadLetterPage:
+            letters, behind = read_dead_page(
+                deployment, dead_filter(deployment, query, limit), cursor
+            )
+            items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
+            return DeadLetterPage(items, behind)
+
+        return self._read(read)
+
+    def close(self) -> None:
+        """Close the connections; every later call raises `AlreadyClosed`."""
+        self._is_closed = True
+        self._client.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise AlreadyClosed.named("Inspector")
+
+    def _read(self, read: Callable[[Deployment], T]) -> T:
+        """Return what *read* finds; after a short fault it reads once more from the beginning."""
+        pauses = iter(SHORT_PAUSES_S)
+        while True:
+            self._check_open()
+            try:
+                return read(self._deployment())
+            except RedisFault as error:
+                pause = next(pauses, None)
+                if is_final(error, pause):
+                    raise failed_call(error) from error
+                refresh_primary_sync(self._client)
+                time.sleep(jittered(pause or 0))
+
+    def _deployment(self) -> Deployment:
+        # Read each time: whoever looks for long must see the channels of a daemon started since,
+        # and must not read a server that holds another deployment by the shards of the last one.
+        found = run_flow_sync(self._client, adopt_deployment(self._prefix))
+        return Deployment(self._client, KeySpace(self._prefix, found))

@@ -1,0 +1,61 @@
+"""A page of dead letters, the oldest first, and the cursor behind which the next one begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from galaxy_notify.errors import InvalidQuery
+from galaxy_notify.operations.dead_filter import DeadFilter
+from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.operations.dead_letters import DeadLetters
+from galaxy_notify.redis_state.dead_index import Position
+from galaxy_notify.redis_state.deployment import Deployment
+
+MOST_ITEMS: Final = 100
+#: What one page looks at, whatever the filter.
+MOST_LOOKED: Final = 1000
+
+
+def read_dead_page(
+    deployment: Deployment, wanted: DeadFilter, cursor: str | None = None
+) -> tuple[list[DeadLetter], str | None]:
+    """Return some dead letters and the cursor behind them, None at the end.
+
+    From page to page each that rests there all the while comes exactly once. Raises `InvalidQuery`
+    and `RedisFault`.
+    """
+    limit = MOST_ITEMS if wanted.limit is None else wanted.limit
+    if not 1 <= limit <= MOST_ITEMS:
+        raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
+    after = None if cursor is None else _read_cursor(cursor)
+    found: list[DeadLetter] = []
+    for looked, letter in enumerate(DeadLetters(deployment).every(wanted, after), start=1):
+        if wanted.matches(letter):
+            found.append(letter)
+        if len(found) == limit or looked == MOST_LOOKED:
+            entry = letter.row.entry
+            return found, _write_cursor(Position(entry.dead_at_ms, entry.member))
+    return found, None
+
+
+def _write_cursor(position: Position) -> str:
+    raw = b"%d %s" % (position.dead_at_ms, position.member)
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def _read_cursor(text: str) -> Position:
+    try:
+        at, space, member = base64.b64decode(text, b"-_", validate=True).partition(b" ")
+        position = Position(int(at), member)
+    except (ValueError, binascii.Error):
+        raise _no_cursor() from None
+    # Not every text that means a position is the one that is written for it.
+    if not space or not 0 <= position.dead_at_ms < 10**15 or _write_cursor(position) != text:
+        raise _no_cursor()
+    return position
+
+
+def _no_cursor() -> InvalidQuery:
+    return InvalidQuery("cursor", "is not one that a page of dead letters ended with")

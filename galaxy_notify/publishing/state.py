@@ -1,0 +1,218 @@
+"""What the parts of a publisher share: its rules, what its shards have in common, one shard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from random import Random, SystemRandom
+from time import monotonic
+from typing import Final, Literal
+
+from galaxy_notify.backoff import Jitter, delay_ms
+from galaxy_notify.encoding import Encoder, load_encoder
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.publishing.health import ShardHealth
+from galaxy_notify.redis_client.retries import LONGEST_MS, OutageLog, Retry, RetryPolicy, Stagger
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.settings import Settings
+from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.telemetry.outage import EdgeLog
+
+_LONGEST_MS_OF_SEVERAL: Final = 2500
+# Two connections a second are left to a node: beside an attempt there may be the janitor, that does
+# not know yet, or in a cluster the question where the slots are.
+_APART_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a worker process decides by: limits, retries and the encoder. Durations are in ms."""
+
+    worker_id: str
+    encoder: Encoder
+    shared: SharedSettings
+    backoff_min_ms: int = 1000
+    backoff_max_ms: int = 60_000
+    jitter: Jitter = "full"
+    max_abandoned: int = 5
+    on_refused: Literal["hold", "retry"] = "hold"
+    rng: Random = field(default_factory=SystemRandom)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, worker_id: str, encoder: Encoder | None = None
+    ) -> Policy:
+        """Return the rules that *settings* ask for, with their encoder or the one in use.
+
+        Raises `ConfigurationError` for an encoder that can't be loaded.
+        """
+        return cls(
+            worker_id=worker_id,
+            encoder=encoder or load_encoder(settings.gateway.encoder),
+            shared=SharedSettings.from_settings(settings),
+            backoff_min_ms=settings.retry.backoff_min_ms,
+            backoff_max_ms=settings.retry.backoff_max_ms,
+            jitter=settings.retry.jitter,
+            max_abandoned=settings.worker.max_abandoned,
+            on_refused=settings.gateway.on_refused,
+        )
+
+    def delay_ms(self, attempt: int) -> int:
+        """Return how long to wait after failed attempt number *attempt*."""
+        return delay_ms(attempt, self.backoff_min_ms, self.backoff_max_ms, self.jitter, self.rng)
+
+    def keep_ms(self, notification: Notification) -> int:
+        """Return how long a notification is kept once no route needs it."""
+        keyed = bool(notification.idempotency_key)
+        if self._keep_ms is None:
+            return self.shared.keep_ms(keyed=keyed, kind=notification.type)
+        return self._keep_ms[keyed]
+
+    @cached_property
+    def _keep_ms(self) -> tuple[int, int] | None:
+        """Without a key and with one; None where it depends on the type."""
+        if self.shared.has_cooldowns:
+            return None
+        return self.shared.keep_ms(keyed=False), self.shared.keep_ms(keyed=True)
+
+
+class ExclusiveGate:
+    """Lets the slots of a process work together, or one of them with nothing else in flight.
+
+    A route that was abandoned twice may kill the process that encodes it. It is claimed alone, so
+    that it takes no other route's lease with it and only its own count grows: at `max_abandoned` it
+    is buried, and its innocent neighbours never are.
+    """
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._is_exclusive = False
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        """Be inside beside others."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._is_exclusive)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Be inside alone."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._is_exclusive)
+            self._is_exclusive = True
+            await self._changed.wait_for(lambda: self._inside == 0)
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._is_exclusive = False
+                self._changed.notify_all()
+
+
+@dataclass
+class PublisherState:
+    """What all shards of a process share; *progressed* is called with the number of a shard."""
+
+    settings: Settings
+    policy: Policy
+    telemetry: Telemetry
+    about: Mapping[str, str]
+    progressed: Callable[[int], object] = bool
+    gate: ExclusiveGate = field(default_factory=ExclusiveGate)
+    stagger: Stagger = field(default_factory=lambda: Stagger(_APART_S))
+
+    def reload(self, settings: Settings, policy: Policy) -> None:
+        """Go on by other rules, in the deployment that was joined."""
+        self.settings = settings
+        self.policy = replace(policy, shared=self.policy.shared)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """How long the pauses grow; where another node may take over, they stay shorter."""
+        several = self.settings.redis.cluster or self.settings.redis.sentinels
+        return RetryPolicy(_LONGEST_MS_OF_SEVERAL if several else LONGEST_MS, 0.0, _APART_S)
+
+
+class ShardState:
+    """What the parts of one shard know of each other, and how they wake each other.
+
+    Worker, claimer, publisher, waiter and janitor read and call it; none of them holds another.
+    """
+
+    def __init__(
+        self, publisher: PublisherState, keys: Keys, node: Callable[[], str] = str
+    ) -> None:
+        """Prepare; *node* returns the node that serves the shard now, where there are several."""
+        worker_id, telemetry = publisher.policy.worker_id, publisher.telemetry
+        self.publisher = publisher
+        self.keys = keys
+        self.channels = tuple(publisher.settings.worker.channels)
+        self.log = get_logger("publisher", worker=worker_id, shard=keys.shard, stream=keys.stream)
+        self.health = ShardHealth(
+            Retry(
+                OutageLog(EdgeLog(self.log)),
+                publisher.stagger,
+                publisher.retry_policy,
+                node,
+                self.wake,
+            ),
+            EdgeLog(self.log, "stream refused", "stream accepted again"),
+            telemetry,
+        )
+        self.stopping = False
+        #: When to claim next, by the monotonic clock, if no wake-up comes before.
+        self.claim_at = 0.0
+        #: Grows while routes move: a little more work for the janitor is then none to speak of.
+        self.batches_settled = 0
+        #: Ends the janitor's pause.
+        self.tidy_now = asyncio.Event()
+        self._wakeup: asyncio.Future[None] | None = None
+
+    def stop(self) -> None:
+        """Claim nothing more, settle what is encoded, release the rest; end the janitor's round."""
+        self.stopping = True
+        self.wake()
+        self.tidy_now.set()
+
+    def progressed(self) -> None:
+        """Report that the loop goes on, to the watchdog and the telemetry."""
+        self.publisher.progressed(self.keys.shard)
+        self.publisher.telemetry.progressed(self.keys.shard)
+
+    def settled_batch(self, stream_length: int) -> None:
+        """Note that a batch was settled, and how long the stream is now."""
+        self.batches_settled += 1
+        if stream_length > self.publisher.policy.shared.max_len:
+            self.tidy_now.set()
+
+    def claim_again_in(self, seconds: float) -> None:
+        """Put off the next claim, unless something makes it worth while before."""
+        self.claim_at = monotonic() + seconds
+
+    def claim_now(self) -> None:
+        """Claim now: what claiming waited for may have come."""
+        self.claim_at = 0.0
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait of the slot that waits, if one does: there is something to reconsider."""
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    def next_wakeup(self) -> asyncio.Future[None]:
+        """Return what `wake` ends; one slot waits at a time."""
+        self._wakeup = asyncio.get_running_loop().create_future()
+        return self._wakeup

@@ -1,0 +1,222 @@
+"""What a whole deployment agrees on, kept in Redis and compared by whoever connects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.model.ids import part_id, shard_of
+from galaxy_notify.model.refusals import shown
+from galaxy_notify.redis_state.keys import Keys
+
+if TYPE_CHECKING:
+    from galaxy_notify.settings import Settings
+
+_PARTS_LOOKED_FOR: Final = 1000
+_NUMBER: Final = re.compile("[0-9]{1,18}")
+#: The layout of the keys and values; a daemon refuses to work on another one.
+STATE_FORMAT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSettings:
+    """The settings that producers, workers and consumers must share."""
+
+    format: int = STATE_FORMAT
+    shards: int = 1
+    stream: str = ""
+    channels: tuple[str, ...] = ("push",)
+    max_payload_bytes: int = 262_144
+    max_routes: int = 1000
+    past_due_ms: int = 0
+    max_len: int = 100_000
+    trim: str = "acknowledged"
+    max_attempts: int = 8
+    settled_ms: int = 3_600_000
+    idempotency_ms: int = 86_400_000
+    cooldown_ms: int = 0
+    cooldowns: tuple[str, ...] = ()
+    mandatory: tuple[str, ...] = ()
+    quiet_channels: tuple[str, ...] = ("push",)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> SharedSettings:
+        """Return what these settings ask of the deployment."""
+        return cls(
+            shards=settings.worker.shards,
+            stream=settings.gateway.stream,
+            channels=tuple(settings.worker.channels),
+            max_payload_bytes=settings.limits.max_payload_bytes,
+            max_routes=settings.limits.max_routes,
+            past_due_ms=settings.limits.past_due_ms,
+            max_len=settings.gateway.max_len,
+            trim=settings.gateway.trim,
+            max_attempts=settings.retry.max_attempts,
+            settled_ms=settings.retention.settled_ms,
+            idempotency_ms=settings.retention.idempotency_ms,
+            cooldown_ms=settings.rules.cooldown_ms,
+            cooldowns=settings.rules.cooldowns,
+            mandatory=settings.rules.mandatory,
+            quiet_channels=settings.rules.quiet_channels,
+        )
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[Any, Any]) -> SharedSettings:
+        """Read what Redis holds; a field that is absent has its default."""
+        given = {name.decode("utf-8", "replace"): value for name, value in meta.items()}
+        default = cls()
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            if (raw := given.get(each.name)) is not None:
+                values[each.name] = _read(each.name, raw, getattr(default, each.name))
+        return replace(default, **values)
+
+    def as_meta(self) -> dict[str, str]:
+        """Return the fields to store."""
+        stored = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in stored.items()
+        }
+
+    def keep_ms(self, *, keyed: bool, kind: str = "") -> int:
+        """Return how long a notification is kept once no route needs it.
+
+        That of a *kind* with a cooldown tells meanwhile whether it was delivered; one of no known
+        kind may have any.
+        """
+        kept = max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
+        if not self.has_cooldowns:
+            return kept
+        if not kind:
+            return max(kept, self.cooldown_ms, *_cooldowns(self.cooldowns).values())
+        return max(kept, self.cooldown_of(kind))
+
+    @property
+    def has_cooldowns(self) -> bool:
+        """Tell whether users are spared some types for a while."""
+        return bool(self.cooldown_ms or self.cooldowns)
+
+    def cooldown_of(self, kind: str) -> int:
+        """Return for how many ms a user is not told of a type again."""
+        usual = 0 if kind in self.mandatory else self.cooldown_ms
+        return _cooldowns(self.cooldowns).get(kind, usual)
+
+    def check_format(self) -> None:
+        """Refuse what another version keeps otherwise; raise `ConfigurationError`."""
+        if self.format != STATE_FORMAT:
+            raise ConfigurationError(
+                f"this deployment has state format {self.format}, this version writes"
+                f" {STATE_FORMAT}: run the version that wrote it"
+            )
+
+    def check_against(self, found: SharedSettings) -> None:
+        """Refuse to share a deployment whose keys lie elsewhere; raise `ConfigurationError`."""
+        found.check_format()
+        if found.shards != self.shards:
+            raise ConfigurationError(
+                f"worker.shards: {self.shards}, but this deployment has {found.shards}:"
+                f" set it to {found.shards}, or choose another redis.prefix"
+            )
+
+
+@lru_cache(maxsize=64)
+def _cooldowns(stored: tuple[str, ...]) -> dict[str, int]:
+    pairs = (item.partition("=") for item in stored)
+    return {kind: int(ms) for kind, _, ms in pairs}
+
+
+@cache
+def _sections() -> Mapping[str, type[BaseModel]]:
+    """Return the section of each setting: what is stored obeys the rules of the setting."""
+    # Loaded here: an import of the notifier does not build the models of all sections.
+    from galaxy_notify import settings
+
+    return {
+        **dict.fromkeys(("shards", "channels"), settings.WorkerSettings),
+        **dict.fromkeys(("stream", "max_len", "trim"), settings.GatewaySettings),
+        **dict.fromkeys(
+            ("max_payload_bytes", "max_routes", "past_due_ms"), settings.LimitsSettings
+        ),
+        **dict.fromkeys(("settled_ms", "idempotency_ms"), settings.RetentionSettings),
+        **dict.fromkeys(
+            ("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), settings.RulesSettings
+        ),
+        "max_attempts": settings.RetrySettings,
+    }
+
+
+def _read(name: str, raw: bytes, default: Any) -> Any:
+    text = raw.decode("utf-8", "replace")
+    items = tuple(text.split(",")) if text else ()
+    value: Any = items if isinstance(default, tuple) else text
+    if isinstance(default, int):
+        if not _NUMBER.fullmatch(text):
+            raise ConfigurationError(f"the deployment's meta field {name} is not a number")
+        value = int(text)
+    if name in _sections():
+        try:
+            # What is no text is not the key, or the name, that it would be taken for.
+            raw.decode()
+            _sections()[name].model_validate({name: value})
+        except (ValidationError, UnicodeDecodeError):
+            problem = f"the deployment's meta field {name} cannot be {shown(text)}"
+            raise ConfigurationError(f"{problem}: remove it, a starting daemon writes it") from None
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _keys(prefix: str, shard: int, stream: str) -> Keys:
+    return Keys(prefix, shard, stream)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """Where everything of a deployment lies."""
+
+    prefix: str
+    shared: SharedSettings
+
+    def keys(self, shard: int) -> Keys:
+        """Return the keys of one shard."""
+        return _keys(self.prefix, shard, self.shared.stream)
+
+    def keys_for(self, notification_id: str) -> Keys:
+        """Return the keys of the shard that holds this notification or part."""
+        shards = self.shared.shards
+        return self.keys(0 if shards == 1 else shard_of(notification_id, shards))
+
+    def keys_of_user(self, user: str) -> Keys:
+        """Return the keys of the shard that holds what is kept of this user."""
+        return self.keys_for(user)
+
+    def later_parts(self, notification_id: str, parts: int) -> Iterator[Parts]:
+        """Return every part after the first, many at a time."""
+        for start in range(2, parts + 1, _PARTS_LOOKED_FOR):
+            end = min(start + _PARTS_LOOKED_FOR, parts + 1)
+            yield Parts(self, [part_id(notification_id, at) for at in range(start, end)])
+
+    @property
+    def all_keys(self) -> list[Keys]:
+        """Return the keys of every shard."""
+        return [self.keys(shard) for shard in range(self.shared.shards)]
+
+
+class Parts(NamedTuple):
+    """Some parts of a notification; how many there are is a stranger's word, most may be gone."""
+
+    key_space: KeySpace
+    names: list[str]
+
+    def counting(self) -> list[list[str]]:
+        """Return the commands, one for each shard, that count which of them are there."""
+        by_shard: dict[Keys, list[str]] = {}
+        for name in self.names:
+            by_shard.setdefault(self.key_space.keys_for(name), []).append(name)
+        return [["EXISTS", *map(keys.notification, names)] for keys, names in by_shard.items()]
