@@ -12,8 +12,8 @@ from galaxy_notify import __version__
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining, join_as
-from galaxy_notify.process.naming import process_id
+from galaxy_notify.process.join import DeploymentJoin, join_as
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
@@ -40,7 +40,7 @@ class Intake:
         self._log = get_logger("intake", reader=self._reader_id)
         self._stop = asyncio.Event()
         self._supervisor = environ_supervisor()
-        self._pulse = ProgressWatchdog(self._supervisor)
+        self._watchdog = ProgressWatchdog(self._supervisor)
         self._signals = EndSignals(
             lambda name: self._asked_to_stop(name),
             lambda name: self._log.warning("intake leaves at once", signal=name),
@@ -69,7 +69,7 @@ class Intake:
     async def _join(self) -> bool:
         client = open_async(self._settings, connections=1, name=f"galaxy-notify-{self._reader_id}")
         join = partial(join_as, Role.INTAKE, client, self._settings)
-        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
+        joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
         try:
             return await joining.run(self._stop)
         finally:
@@ -93,5 +93,5 @@ class Intake:
             task.result()
 
     def _progressed(self) -> None:
-        self._pulse.progressed(_READER)
+        self._watchdog.progressed(_READER)
         self._telemetry.progressed(_READER)

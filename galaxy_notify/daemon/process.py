@@ -17,8 +17,8 @@ from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining, join_as
-from galaxy_notify.process.naming import process_id
+from galaxy_notify.process.join import DeploymentJoin, join_as
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
@@ -56,7 +56,7 @@ class Daemon:
         self._revive = revive
         self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
-        self._pulse = ProgressWatchdog(self._supervisor)
+        self._watchdog = ProgressWatchdog(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
         self._signals = EndSignals(
@@ -96,7 +96,7 @@ class Daemon:
 
     async def _join(self) -> bool:
         join = partial(join_as, Role.DAEMON, self._client, self._settings)
-        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
+        joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
         return await joining.run(self._stop)
 
     async def _work(self) -> None:
@@ -106,7 +106,7 @@ class Daemon:
             policy=self._policy,
             telemetry=self._telemetry,
             about=_about(),
-            progressed=self._pulse.progressed,
+            progressed=self._watchdog.progressed,
         )
         self._shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in self._shards]

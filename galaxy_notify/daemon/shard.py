@@ -10,7 +10,7 @@ import redis.asyncio
 from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import PublisherState, ShardState
-from galaxy_notify.publishing.worker import Worker
+from galaxy_notify.publishing.worker import ShardWorker
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
@@ -31,7 +31,7 @@ class Shard:
         confirm = Confirmation.of(publisher.settings.redis.durability)
         self._store = Store(client, keys, telemetry.script_ran, confirm)
         self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.shared.max_attempts)
-        self.worker = Worker(self._store, self.state, self._reporter)
+        self.worker = ShardWorker(self._store, self.state, self._reporter)
         self.janitor = Janitor(Upkeep(client, keys, policy.shared), self.state)
 
     async def run(self) -> None:

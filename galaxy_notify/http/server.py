@@ -20,7 +20,7 @@ from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.responses import Problem
 from galaxy_notify.http.sockets import HEAD_BYTES, BoundedProtocol, check_host, listen, listen_error
 from galaxy_notify.process.end_signals import EndSignals
-from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings
@@ -88,7 +88,7 @@ class ApiServer:
     async def _join(self) -> None:
         """Wait until the deployment has been seen to be the one that the settings mean."""
         telemetry, pulse = self._state.telemetry, self._server.pulse
-        joining = Joining(self._agree, telemetry, self._supervisor, pulse, self._log)
+        joining = DeploymentJoin(self._agree, telemetry, self._supervisor, pulse, self._log)
         # Its end cancels it: the thread that asks Redis is left to itself.
         if await joining.run(asyncio.Event()):
             self._supervisor.status("serving")

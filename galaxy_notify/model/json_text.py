@@ -26,7 +26,7 @@ _SHORT: Final = 4096
 _MOST_DIGITS: Final = 256
 
 
-class Limits(NamedTuple):
+class JsonLimits(NamedTuple):
     """What a text may have at most; the *values* are counted without the containers."""
 
     containers: int
@@ -34,13 +34,13 @@ class Limits(NamedTuple):
 
 
 #: What any body, or any intent of the stream, may have.
-USUAL: Final = Limits(1 << 16, 1 << 19)
+USUAL: Final = JsonLimits(1 << 16, 1 << 19)
 
 
 class Shape:
     """What is known of a text, from as much of it as was read; bounded work for each piece."""
 
-    def __init__(self, what: str, limits: Limits | None = None) -> None:
+    def __init__(self, what: str, limits: JsonLimits | None = None) -> None:
         """Begin; errors call the text *what*. Without *limits* only the depth is bounded."""
         self._what = what
         self._limits = limits
@@ -96,14 +96,14 @@ class Shape:
                 raise InvalidIntent("", message, "too_large")
 
 
-def check_shape(raw: bytes, what: str, limits: Limits | None = None) -> Shape:
+def check_shape(raw: bytes, what: str, limits: JsonLimits | None = None) -> Shape:
     """Scan a whole text; raise `InvalidIntent` where it is too deep or has too much."""
     shape = Shape(what, limits)
     shape.read(raw)
     return shape
 
 
-def parse_json(raw: bytes, what: str, limits: Limits | None = None) -> Any:
+def parse_json(raw: bytes, what: str, limits: JsonLimits | None = None) -> Any:
     """Return the value that a text holds; raise ``InvalidIntent`` that calls the text *what*.
 
     A text that is too deep, or has more than *limits* allow, is refused before it is parsed.

@@ -199,7 +199,7 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
     return Notification(notification_id, *fields)
 
 
-class Group(NamedTuple):
+class RouteGroup(NamedTuple):
     """Routes of a notification that begin with the same state, and why a rule *skipped* them."""
 
     state: bytes
@@ -216,7 +216,7 @@ class NewNotification(NamedTuple):
     notification_id: str
     record: bytes
     keep_ms: int
-    groups: Sequence[Group]
+    groups: Sequence[RouteGroup]
 
     @property
     def routes(self) -> list[str]:

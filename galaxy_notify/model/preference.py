@@ -43,7 +43,7 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
 
 
-class Stored(NamedTuple):
+class PreferenceFields(NamedTuple):
     """What is stored of one user that concerns one type, as bytes; None where nothing is."""
 
     of_type: bytes | None = None
@@ -68,7 +68,7 @@ class Preference(NamedTuple):
         return found
 
 
-class Asked(NamedTuple):
+class DeliveryRequest(NamedTuple):
     """What an intent asks for, the same for each of its recipients.
 
     *named* says that it named its *channels* itself. Where it did not, the *defaults* stand in,
@@ -99,14 +99,16 @@ class Skip(NamedTuple):
     reason: Reason
 
 
-class Verdict(NamedTuple):
+class ChannelDecision(NamedTuple):
     """What becomes of one recipient's routes."""
 
     deliveries: tuple[Delivery, ...] = ()
     skips: tuple[Skip, ...] = ()
 
 
-def judge(asked: Asked, stored: Stored, due_ms: int, expires_at_ms: int | None) -> Verdict:
+def judge(
+    asked: DeliveryRequest, stored: PreferenceFields, due_ms: int, expires_at_ms: int | None
+) -> ChannelDecision:
     """Say by which channels one recipient is told, when, and by which not and why.
 
     The first rule that speaks decides: a mandatory type, silence, the channels that are wanted,
@@ -126,12 +128,15 @@ def judge(asked: Asked, stored: Stored, due_ms: int, expires_at_ms: int | None) 
 # Of the longest fields there may be, what is kept is some ten megabytes.
 @lru_cache(maxsize=2048)
 def _ruling(
-    asked: Asked, of_type: bytes | None, of_every_type: bytes | None, silenced: bytes | None
-) -> Verdict:
+    asked: DeliveryRequest,
+    of_type: bytes | None,
+    of_every_type: bytes | None,
+    silenced: bytes | None,
+) -> ChannelDecision:
     """Judge by everything but the quiet hours; most recipients want the same."""
     channels = tuple(dict.fromkeys(asked.channels if asked.named else asked.defaults))
     if asked.mandatory:
-        return Verdict(tuple(map(Delivery, channels)))
+        return ChannelDecision(tuple(map(Delivery, channels)))
     if silenced == YES:
         return _skipped(channels, Reason.SILENCED)
     special, general = _preference(of_type), _preference(of_every_type)
@@ -141,28 +146,30 @@ def _ruling(
     found = _by_channel(asked, channels, wanted)
     if _RANK.get(asked.severity, 0) < _RANK[special.min_severity or general.min_severity or "info"]:
         below = (Skip(delivery.channel, Reason.BELOW_MINIMUM) for delivery in found.deliveries)
-        return Verdict((), (*found.skips, *below))
+        return ChannelDecision((), (*found.skips, *below))
     return found
 
 
-def _by_channel(asked: Asked, channels: tuple[str, ...], wanted: tuple[str, ...] | None) -> Verdict:
+def _by_channel(
+    asked: DeliveryRequest, channels: tuple[str, ...], wanted: tuple[str, ...] | None
+) -> ChannelDecision:
     if wanted is None:
-        return Verdict(tuple(map(Delivery, channels)))
+        return ChannelDecision(tuple(map(Delivery, channels)))
     if asked.named:
         told = tuple(Delivery(channel) for channel in channels if channel in wanted)
         unwanted = tuple(channel for channel in channels if channel not in wanted)
-        return Verdict(told, _skipped(unwanted, Reason.CHANNEL_NOT_WANTED).skips)
+        return ChannelDecision(told, _skipped(unwanted, Reason.CHANNEL_NOT_WANTED).skips)
     told = tuple(Delivery(channel) for channel in wanted if channel in asked.known)
-    return Verdict(told) if told else _skipped(channels, Reason.CHANNEL_NOT_WANTED)
+    return ChannelDecision(told) if told else _skipped(channels, Reason.CHANNEL_NOT_WANTED)
 
 
-def _skipped(channels: tuple[str, ...], reason: Reason) -> Verdict:
-    return Verdict((), tuple(Skip(channel, reason) for channel in channels))
+def _skipped(channels: tuple[str, ...], reason: Reason) -> ChannelDecision:
+    return ChannelDecision((), tuple(Skip(channel, reason) for channel in channels))
 
 
 def _deferred(
-    ruling: Verdict, deferring: tuple[str, ...], until_ms: int, expires_at_ms: int | None
-) -> Verdict:
+    ruling: ChannelDecision, deferring: tuple[str, ...], until_ms: int, expires_at_ms: int | None
+) -> ChannelDecision:
     """Defer what disturbs; what would come too late is skipped."""
     too_late = expires_at_ms is not None and until_ms >= expires_at_ms
     told: list[Delivery] = []
@@ -174,7 +181,7 @@ def _deferred(
             skips.append(Skip(delivery.channel, Reason.QUIET_HOURS))
         else:
             told.append(Delivery(delivery.channel, until_ms))
-    return Verdict(tuple(told), tuple(skips))
+    return ChannelDecision(tuple(told), tuple(skips))
 
 
 def _bounded(raw: bytes | None) -> bytes | None:

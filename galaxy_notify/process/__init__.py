@@ -1,1 +1,1 @@
-"""What every long-running process needs: signals, its supervisor, joining, a name."""
+"""What every long-running process needs: signals, its supervisor, the start, a process id."""

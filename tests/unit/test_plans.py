@@ -75,7 +75,7 @@ def test_entries__of_many_bytes_are_read_beside_the_loop(monkeypatch: pytest.Mon
     """A batch of the intent stream that takes long to parse is parsed in a thread."""
     threads: list[threading.Thread] = []
 
-    class Batch(intent_batch.Batch):
+    class Batch(intent_batch.EntryBatch):
         def __init__(self, *given: Any) -> None:
             threads.append(threading.current_thread())
             super().__init__(*given)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from galaxy_notify.intake.plan import Plan
-from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, query
+from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, batches, query
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.model.stored import readable_record, readable_route
@@ -37,7 +37,7 @@ def record_newest(
     keyed = [one for one in recipients if one.part.plan.collapses]
     plans = {_key_of(one.part.plan): one.part.plan for one in keyed}
 
-    def call(batch: Batch) -> ScriptCall:
+    def call(batch: RecipientBatch) -> ScriptCall:
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((one.user, one.part.name) for one in batch.recipients)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, query
+from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, batches, query
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
@@ -49,7 +49,7 @@ def apply_cooldown(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow
 def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]:
     """Ask for the reservations; what blocks one is taken over, unless it changed by now."""
 
-    def call(batch: Batch) -> ScriptCall:
+    def call(batch: RecipientBatch) -> ScriptCall:
         items = [_reservation(one) for one in batch.recipients]
         cooldown_ms = key_space.shared.cooldown_of(batch.alike)
         return reserve(batch.keys, batch.alike, cooldown_ms, items)

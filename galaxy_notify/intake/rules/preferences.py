@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.intake.rules.preferring import change_flow, get_flow
+from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from galaxy_notify.intake.plan import Part, Plan
-from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
+from galaxy_notify.model.preference import (
+    SEVERITIES,
+    ChannelDecision,
+    DeliveryRequest,
+    PreferenceFields,
+)
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.scripts import ScriptCall
@@ -16,8 +21,8 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 
-_NOTHING: Final = Stored()
-_UNDECIDED: Final = Verdict()
+_NOTHING: Final = PreferenceFields()
+_UNDECIDED: Final = ChannelDecision()
 
 
 @dataclass(slots=True)
@@ -29,9 +34,9 @@ class Recipient:
 
     part: Part
     user: str
-    asked: Asked
-    stored: Stored = _NOTHING
-    verdict: Verdict = _UNDECIDED
+    asked: DeliveryRequest
+    stored: PreferenceFields = _NOTHING
+    verdict: ChannelDecision = _UNDECIDED
     blocked_by: bytes = b""
 
     @property
@@ -51,7 +56,7 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RecipientBatch:
     """Recipients that one call can be about: of one shard, and alike in what the call needs."""
 
     keys: Keys
@@ -66,16 +71,16 @@ def recipients_of(part: Part) -> Iterator[Recipient]:
     for route in part.requested_routes:
         channel, _, user = route.partition(":")
         channels[user] = (*channels.get(user, ()), channel)
-    asked: dict[tuple[str, ...], Asked] = {}
+    asked: dict[tuple[str, ...], DeliveryRequest] = {}
     for user, wanted in channels.items():
         if wanted not in asked:
             asked[wanted] = _asked(plan, wanted)
         yield Recipient(part, user, asked[wanted])
 
 
-def _asked(plan: Plan, channels: tuple[str, ...]) -> Asked:
+def _asked(plan: Plan, channels: tuple[str, ...]) -> DeliveryRequest:
     intent, shared = plan.intent, plan.shared
-    return Asked(
+    return DeliveryRequest(
         channels,
         intent.names_channels,
         intent.severity,
@@ -91,21 +96,21 @@ def batches(
     recipients: Iterable[Recipient],
     alike: Callable[[Recipient], str],
     most: int,
-) -> list[Batch]:
+) -> list[RecipientBatch]:
     """Sort recipients by their shard and what must be alike, at most *most* together."""
     found: dict[tuple[int, str], list[Recipient]] = {}
     for one in recipients:
         found.setdefault((key_space.keys_of_user(one.user).shard, alike(one)), []).append(one)
     return [
-        Batch(key_space.keys(shard), kind, some[start : start + most])
+        RecipientBatch(key_space.keys(shard), kind, some[start : start + most])
         for (shard, kind), some in found.items()
         for start in range(0, len(some), most)
     ]
 
 
 def query(
-    found: Sequence[Batch],
-    call: Callable[[Batch], ScriptCall],
+    found: Sequence[RecipientBatch],
+    call: Callable[[RecipientBatch], ScriptCall],
     read: Callable[[Any, int], Sequence[T]],
 ) -> Flow[list[tuple[Recipient, T]]]:
     """Run a call for each batch in one round trip; return what it says of each recipient.

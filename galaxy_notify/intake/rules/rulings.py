@@ -13,13 +13,13 @@ from galaxy_notify.intake.plan import Part
 from galaxy_notify.intake.rules.collapse import record_newest
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN, apply_cooldown
 from galaxy_notify.intake.rules.recipients import (
-    Batch,
     Recipient,
+    RecipientBatch,
     batches,
     query,
     recipients_of,
 )
-from galaxy_notify.model.notification import Group
+from galaxy_notify.model.notification import RouteGroup
 from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
@@ -31,7 +31,7 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 class Ruling(NamedTuple):
     """What rules decided about one part: its routes by how they begin, and about whom."""
 
-    groups: Sequence[Group]
+    groups: Sequence[RouteGroup]
     recipients: Sequence[Recipient]
 
 
@@ -57,7 +57,7 @@ def apply_rules(
 
 
 def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
-    def call(batch: Batch) -> ScriptCall:
+    def call(batch: RecipientBatch) -> ScriptCall:
         return consult(batch.keys, batch.alike, [one.user for one in batch.recipients])
 
     found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
@@ -65,7 +65,7 @@ def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]
         one.stored = stored
 
 
-def _groups(part: Part, recipients: Iterable[Recipient]) -> list[Group]:
+def _groups(part: Part, recipients: Iterable[Recipient]) -> list[RouteGroup]:
     intent = part.plan.intent
     alike: dict[tuple[int | None, str], list[str]] = {}
     for one in recipients:
@@ -77,7 +77,7 @@ def _groups(part: Part, recipients: Iterable[Recipient]) -> list[Group]:
             place = (intent.due_at_ms, str(skip.reason))
             alike.setdefault(place, []).append(f"{skip.channel}:{one.user}")
     return [
-        Group(
+        RouteGroup(
             skipped_state(reason, due_ms) if reason else initial_state(intent.max_attempts, due_ms),
             routes,
             reason,

@@ -29,10 +29,10 @@ from galaxy_notify.telemetry.outage import EdgeLog
 
 # A start while Redis is away makes two connections a second at most, as an outage later does.
 _RETRIES: Final = RetryPolicy(first_pause_s=0.6, least_pause_s=0.6)
-_ME: Final = -1
+_LOOP: Final = -1
 
 
-class Joining:
+class DeploymentJoin:
     """Agrees with the deployment, however long Redis is away."""
 
     def __init__(
@@ -40,19 +40,19 @@ class Joining:
         join: Callable[[], Awaitable[None]],
         telemetry: Telemetry,
         supervisor: Supervisor,
-        pulse: ProgressWatchdog,
+        watchdog: ProgressWatchdog,
         log: FilteringBoundLogger,
     ) -> None:
         """Prepare; *join* agrees with the deployment once, see `join_as`."""
         self._join = join
         self._telemetry = telemetry
         self._supervisor = supervisor
-        self._pulse = pulse
+        self._watchdog = watchdog
         self._log = OutageLog(EdgeLog(log))
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Join; return False when stopped before. Raises `ConfigurationError`."""
-        flag = StopFlag(partial(self._pulse.progressed, _ME), stop)
+        flag = StopFlag(partial(self._watchdog.progressed, _LOOP), stop)
         retry = RetryUntilStopped(flag, self._log, Stagger(), self._report, _RETRIES)
         flag.beat()
         try:
@@ -61,7 +61,7 @@ class Joining:
         except Stopped:
             return False
         finally:
-            self._pulse.forget(_ME)
+            self._watchdog.forget(_LOOP)
         return not flag
 
     async def _report(self, fault: Fault) -> bool:
