@@ -1,4 +1,4 @@
-"""The life of a process that only reads the intent stream: ready at once, join, read, leave."""
+"""A process that only reads the intent stream: ready at once, join, read, stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Intake:
     """One reader process."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
-        """Prepare; raises `ConfigurationError` for a stream that a cluster can't have."""
+        """Prepare; raise `ConfigurationError` for a stream name that a cluster cannot place."""
         if problem := untagged(settings):
             raise ConfigurationError(f"intake.stream: {problem} (redis.cluster)")
         load_all()
@@ -42,14 +42,14 @@ class Intake:
         self._supervisor = environ_supervisor()
         self._watchdog = ProgressWatchdog(self._supervisor)
         self._signals = EndSignals(
-            lambda name: self._asked_to_stop(name),
+            lambda name: self._on_stop_signal(name),
             lambda name: self._log.warning("intake leaves at once", signal=name),
         )
 
     async def run(self) -> None:
-        """Read until SIGTERM, SIGINT or SIGHUP; a second signal leaves at once.
+        """Read until SIGTERM, SIGINT or SIGHUP; a second signal ends the process at once.
 
-        Redis being away never ends it. Raises `ConfigurationError`, and whatever a defect raised.
+        An outage of Redis never ends it. Raises `ConfigurationError`, or the error of a defect.
         """
         self._signals.listen()
         self._log.info("intake started", pid=os.getpid(), version=__version__)
@@ -62,7 +62,7 @@ class Intake:
             self._signals.disarm()
         self._log.info("intake stopped")
 
-    def _asked_to_stop(self, name: str) -> None:
+    def _on_stop_signal(self, name: str) -> None:
         self._log.info("intake asked to stop", signal=name)
         self._stop.set()
 
@@ -87,7 +87,7 @@ class Intake:
         part.stop()
         done, late = await asyncio.wait({reading}, timeout=DRAIN_S)
         if late:
-            # What it had in hand is another reader's soon; nothing is lost.
+            # Another reader soon claims its entries; nothing is lost.
             self._log.warning("intake ended at its bound")
         for task in done:
             task.result()

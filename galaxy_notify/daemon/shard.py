@@ -1,4 +1,4 @@
-"""One shard of a process: its worker and its janitor, put together."""
+"""One shard of a process: its worker and its janitor."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class Shard:
         self.janitor = Janitor(Upkeep(client, keys, policy.shared), self.state)
 
     async def run(self) -> None:
-        """Work until stopped; raise what ended it otherwise."""
+        """Publish until stopped; raise the error that ended it otherwise."""
         publisher = self.state.publisher
         tidying = asyncio.create_task(self.janitor.run())
         working = asyncio.create_task(self.worker.run(publisher.settings.worker.slots))
         await asyncio.wait({tidying, working}, return_when=asyncio.FIRST_COMPLETED)
         self.stop()
-        # Where one broke, the other still ends what it has in flight.
+        # If one failed, the other still finishes its calls in flight.
         await asyncio.wait({tidying, working})
         self._reporter.log_sums(at_end=True)
-        # Where it can't be removed, it is forgotten 30 s after its last progress.
+        # If Redis is away, the worker is forgotten 30 s after its last progress.
         with suppress(RedisFault):
             await self._store.retire(publisher.policy.worker_id)
         for part in (working, tidying):
             part.result()
 
     def stop(self) -> None:
-        """Settle what is encoded, release the rest, and end."""
+        """Settle the encoded routes, release the others, and stop."""
         self.state.stop()

@@ -45,7 +45,7 @@ class ApiServer:
         about = {"service.name": "galaxy-notify-http", "service.version": __version__}
         self._state = AppState.open(settings, start_scraped(about))
         patience_s = settings.http.shutdown_ms / 1000 + _LEAVING_S
-        self._signals = EndSignals(self._asked_to_stop, self._asked_again, patience_s)
+        self._signals = EndSignals(self._on_stop_signal, self._on_second_signal, patience_s)
         self._sockets = listen(settings.http.host, settings.http.port)
         config = uvicorn.Config(
             make_app(self._state),
@@ -117,12 +117,12 @@ class ApiServer:
             reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
             self._log.warning("http is open to everybody on this machine", reason=reason)
 
-    def _asked_to_stop(self, name: str) -> None:
+    def _on_stop_signal(self, name: str) -> None:
         self._log.info("http stops", signal=name, at_most_ms=self._settings.http.shutdown_ms)
         self._supervisor.stopping()
         self._server.should_exit = True
 
-    def _asked_again(self, name: str) -> None:
+    def _on_second_signal(self, name: str) -> None:
         self._log.warning("http leaves at once", signal=name)
 
 

@@ -1,1 +1,1 @@
-"""What every long-running process needs: signals, its supervisor, the start, a process id."""
+"""Parts of every long-running process: signals, supervisor, joining the deployment, process id."""

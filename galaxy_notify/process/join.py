@@ -1,4 +1,4 @@
-"""The start of a process: its rights, and its agreement with the deployment."""
+"""Joining the deployment at the start of a process: rights, shared settings, durability."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
-# A start while Redis is away makes two connections a second at most, as an outage later does.
+# While Redis is away a start opens at most two connections a second, like a later outage.
 _RETRIES: Final = RetryPolicy(first_pause_s=0.6, least_pause_s=0.6)
 _LOOP: Final = -1
 
 
 class DeploymentJoin:
-    """Agrees with the deployment, however long Redis is away."""
+    """Joins the deployment, and waits for Redis for as long as it takes."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class DeploymentJoin:
         watchdog: ProgressWatchdog,
         log: FilteringBoundLogger,
     ) -> None:
-        """Prepare; *join* agrees with the deployment once, see `join_as`."""
+        """Prepare; *join* is one attempt, see `join_as`."""
         self._join = join
         self._telemetry = telemetry
         self._supervisor = supervisor
@@ -51,7 +51,7 @@ class DeploymentJoin:
         self._log = OutageLog(EdgeLog(log))
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Join; return False when stopped before. Raises `ConfigurationError`."""
+        """Join; return False if stopped first. Raises `ConfigurationError`."""
         flag = StopFlag(partial(self._watchdog.progressed, _LOOP), stop)
         retry = RetryUntilStopped(flag, self._log, Stagger(), self._report, _RETRIES)
         flag.beat()
