@@ -258,7 +258,7 @@ def test_judge__never_raises_and_loses_no_channel(
     assert len(channels) == len(set(channels)) == len(verdict.deliveries) + len(verdict.skips)
     assert channels
     assert set(channels) <= set(KNOWN)
-    if asked.named:
+    if asked.names_channels:
         assert set(channels) == set(asked.channels)
     for _, until in verdict.deliveries:
         assert until is None or due_ms < until < (expires or until + 1)
