@@ -47,7 +47,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class EntryPosition:
     """Where an entry stands, and which delivery of it this is."""
 
     stream: str
@@ -56,7 +56,7 @@ class Position:
     deliveries: int
 
 
-def decode_event(fields: Mapping[bytes, bytes], position: Position) -> Event:
+def decode_event(fields: Mapping[bytes, bytes], position: EntryPosition) -> Event:
     """Read the fields of an entry; raise `Corrupt` naming the one that no daemon wrote."""
     event_id = _text(fields, "event_id", required=True)
     target = parse_target(event_id)

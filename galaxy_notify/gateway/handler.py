@@ -13,7 +13,7 @@ Handler = Callable[[Event], Awaitable[None]]
 _REASON_MAX: Final = 500
 
 
-class Failure(NamedTuple):
+class HandlerFailure(NamedTuple):
     """Why an event was not handled; *final* where another delivery would fail as well."""
 
     reason: str
@@ -29,7 +29,7 @@ class HandlerRunner:
         self._running: set[asyncio.Timeout] = set()
         self._ends_at: float | None = None
 
-    async def run(self, event: Event) -> Failure | None:
+    async def run(self, event: Event) -> HandlerFailure | None:
         """Run the handler on an event; return why it failed, or None."""
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
@@ -43,14 +43,14 @@ class HandlerRunner:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return Failure("the handler was cancelled")
+            return HandlerFailure("the handler was cancelled")
         except Corrupt as error:
-            return Failure(_bounded(str(error)), final=True)
+            return HandlerFailure(_bounded(str(error)), final=True)
         except TimeoutError as error:
             late = limit.expired()
-            return Failure("the handler took too long" if late else _reason(error))
+            return HandlerFailure("the handler took too long" if late else _reason(error))
         except Exception as error:  # a handler may raise anything: its event waits
-            return Failure(_reason(error))
+            return HandlerFailure(_reason(error))
         return None
 
     def stop_within(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
-from galaxy_notify.intake.source import Source
+from galaxy_notify.intake.source import IntentSource
 from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interrupted
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
@@ -89,7 +89,7 @@ class Notifier(NotCopied):
         """
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source = Source(intents)
+        source = IntentSource(intents)
         while chunk := source.chunk():
             try:
                 agreed, at_ms = self._client.key_space().shared, self._client.now_ms()
@@ -215,7 +215,7 @@ class AsyncNotifier(NotCopied):
         """Accept intents in few round trips; see `Notifier.accept_many`."""
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source = Source(intents)
+        source = IntentSource(intents)
         while chunk := source.chunk():
             try:
                 await self._client.turn()

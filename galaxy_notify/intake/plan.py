@@ -24,8 +24,8 @@ from galaxy_notify.model.intent import (
 )
 from galaxy_notify.model.notification import (
     DIGEST_BYTES,
-    Group,
     NewNotification,
+    RouteGroup,
     encode_record,
     payload_bytes,
 )
@@ -102,9 +102,9 @@ class Part(NamedTuple):
         """Return what accept takes where no rule decides; *cancelled* lets it be born so."""
         intent = self.plan.intent
         state = initial_state(intent.max_attempts, intent.due_at_ms, cancelled)
-        return self.with_groups([Group(state, self.requested_routes)])
+        return self.with_groups([RouteGroup(state, self.requested_routes)])
 
-    def with_groups(self, groups: Sequence[Group]) -> NewNotification:
+    def with_groups(self, groups: Sequence[RouteGroup]) -> NewNotification:
         """Return what accept takes: all routes, in groups that begin alike."""
         plan = self.plan
         intent = plan.intent

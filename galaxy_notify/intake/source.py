@@ -16,7 +16,7 @@ _PLAIN: Final = frozenset({list, tuple, set, frozenset, dict})
 _LONGEST_REASON: Final = 200
 
 
-class Source(Generic[T]):
+class IntentSource(Generic[T]):
     """The intents of an iterable, which may raise in the middle; what it gave before counts."""
 
     def __init__(self, intents: Iterable[T]) -> None:

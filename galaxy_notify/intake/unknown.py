@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.receipts import Receipt
-from galaxy_notify.intake.source import Source
+from galaxy_notify.intake.source import IntentSource
 from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow
@@ -62,7 +62,7 @@ def in_doubt(receipts: Sequence[Receipt | Unknown]) -> bool:
 def interrupted(
     receipts: Sequence[Receipt | Unknown],
     chunk: Sequence[object],
-    source: Source[Any],
+    source: IntentSource[Any],
     fault: RedisFault,
 ) -> CallFailed:
     """Return the error that carries the receipts so far, none for what is left."""
@@ -78,7 +78,9 @@ def failure_of(one: Unknown, notification_id: str, server: str) -> CallFailed:
     return failed_call(one.fault, text, notification_id)
 
 
-def all_known(receipts: list[Receipt | Unknown], server: str, source: Source[Any]) -> list[Receipt]:
+def all_known(
+    receipts: list[Receipt | Unknown], server: str, source: IntentSource[Any]
+) -> list[Receipt]:
     """Return the receipts; raise a `CallFailed` where one of them is unknown."""
     found = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
     unknown = [receipt for receipt in receipts if isinstance(receipt, Unknown)]

@@ -30,7 +30,7 @@ class Given(NamedTuple):
     value: Any
 
 
-class Batch:
+class EntryBatch:
     """Entries in hand, in the order of the stream."""
 
     def __init__(self, entries: Sequence[Entry], max_bytes: int) -> None:
@@ -118,12 +118,12 @@ class Batch:
         )
 
 
-async def read_batch(entries: Sequence[Entry], max_bytes: int) -> Batch:
+async def read_batch(entries: Sequence[Entry], max_bytes: int) -> EntryBatch:
     """Read entries: many bytes in a thread, so that what else the loop serves goes on."""
     size = sum(len(value) for entry in entries for value in entry.fields.values())
     if size <= _LIGHT_BYTES:
-        return Batch(entries, max_bytes)
-    return await asyncio.to_thread(Batch, entries, max_bytes)
+        return EntryBatch(entries, max_bytes)
+    return await asyncio.to_thread(EntryBatch, entries, max_bytes)
 
 
 def _fault(error: CallFailed) -> Fault:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.intake_stream.batch import Batch, read_batch
+from galaxy_notify.intake_stream.batch import EntryBatch, read_batch
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped
 from galaxy_notify.redis_client.faults import Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, RetryPolicy, Stagger
@@ -132,7 +132,7 @@ class IntentReader:
             self._lost, self._count = True, 1
             raise
 
-    async def _take_in(self, entries: Sequence[Entry]) -> Batch:
+    async def _take_in(self, entries: Sequence[Entry]) -> EntryBatch:
         """Accept entries, then acknowledge or reject each."""
         batch = await read_batch(entries, self._options.keeping.bytes)
         async with self._kept(batch.stream_ids):
@@ -141,7 +141,7 @@ class IntentReader:
         self._count_statuses(batch)
         return batch
 
-    async def _end(self, batch: Batch) -> Ended:
+    async def _end(self, batch: EntryBatch) -> Ended:
         if batch.tried:
             await self._member.probe()
         await batch.accept(self._notifier)
@@ -171,7 +171,7 @@ class IntentReader:
             )
         return settled
 
-    async def _put_aside(self, batch: Batch, settled: Ended) -> None:
+    async def _put_aside(self, batch: EntryBatch, settled: Ended) -> None:
         """Leave what can't be ended now to a later try, and go on."""
         aside = batch.aside + [e for e in batch.entries if e.stream_id in settled.unsettled]
         for entry in aside:
@@ -185,7 +185,7 @@ class IntentReader:
         if not self._aside:
             self._stuck.up()
 
-    def _count_statuses(self, batch: Batch) -> None:
+    def _count_statuses(self, batch: EntryBatch) -> None:
         by_status: Counter[str] = Counter()
         for (producer, status), count in batch.statuses().items():
             self._telemetry.intents_of(producer, status, count)

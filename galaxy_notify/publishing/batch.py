@@ -53,7 +53,7 @@ class Decision(NamedTuple):
         return self.outcome.member
 
 
-class Batch:
+class BatchDecisions:
     """The decisions about one claim, member by member. It reads and writes nothing."""
 
     def __init__(self, policy: Policy, channel: str, claim: Claim) -> None:

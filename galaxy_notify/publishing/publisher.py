@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final
 
 from galaxy_notify.model.route import Failure
-from galaxy_notify.publishing.batch import Batch, Decision
+from galaxy_notify.publishing.batch import BatchDecisions, Decision
 from galaxy_notify.publishing.claimer import Leased
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import ShardState
@@ -22,7 +22,7 @@ _BREATH_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchResult:
     """What one batch came to; ``refused`` is why the stream took nothing of it."""
 
     settled: int = 0
@@ -42,7 +42,7 @@ class Publisher:
         #: What was claimed and could not be settled; one for each slot at most.
         self._unsettled: list[Leased] = []
 
-    async def settle(self, batch: Leased) -> Outcome:
+    async def settle(self, batch: Leased) -> BatchResult:
         """Encode and settle a batch; what there is no time for is released.
 
         Raises `RedisFault`; the leases then lapse, and the next claim reads what is true.
@@ -75,8 +75,8 @@ class Publisher:
                 self._unsettled.append(batch)
                 raise
 
-    async def _decide(self, batch: Leased) -> Batch:
-        decided = Batch(self._state.publisher.policy, batch.channel, batch.claim)
+    async def _decide(self, batch: Leased) -> BatchDecisions:
+        decided = BatchDecisions(self._state.publisher.policy, batch.channel, batch.claim)
         end, breath = batch.since + self._patience_s, monotonic() + _BREATH_S
         for claimed in batch.claim.members:
             if (now := monotonic()) > breath:
@@ -93,10 +93,10 @@ class Publisher:
                 decided.add(claimed)
         return decided
 
-    async def _settle(self, batch: Leased, decided: Batch) -> Outcome:
+    async def _settle(self, batch: Leased, decided: BatchDecisions) -> BatchResult:
         decisions = decided.decisions
         if not decisions:
-            return Outcome()
+            return BatchResult()
         settlement = Settlement(decision.outcome for decision in decisions)
         # As many may be others, where the claim arrived twice: then each member is compared.
         claimed = 0 if batch.claim.asked_again else len(batch.claim.members)
@@ -111,7 +111,7 @@ class Publisher:
             holds = not words["published"] and self._state.publisher.policy.on_refused == "hold"
             refused = await self._resettle_refused(batch, decisions, settled, holds=holds)
         done = len(decisions) - words["stale"] - words["fault"] - words["released"]
-        return Outcome(0 if refused else done, settled.stream_length, refused)
+        return BatchResult(0 if refused else done, settled.stream_length, refused)
 
     async def _resettle_refused(
         self, batch: Leased, decisions: Sequence[Decision], settled: Settled, *, holds: bool
@@ -122,7 +122,7 @@ class Publisher:
         released, and the reason is returned. Otherwise the refused ones spend an attempt.
         """
         now = replace(batch.claim, now_ms=settled.now_ms)
-        second, reason = Batch(self._state.publisher.policy, batch.channel, now), ""
+        second, reason = BatchDecisions(self._state.publisher.policy, batch.channel, now), ""
         for (outcome, notification, route, _, _), answer in zip(
             decisions, settled.answers, strict=True
         ):

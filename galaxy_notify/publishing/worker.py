@@ -25,7 +25,7 @@ class Pass(NamedTuple):
     moved: int
 
 
-class Worker:
+class ShardWorker:
     """Carries the due routes of one shard. Its slots take turns claiming and settle at once."""
 
     def __init__(self, store: Store, state: ShardState, reporter: Reporter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.notification import Group, NewNotification
+from galaxy_notify.model.notification import NewNotification, RouteGroup
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
@@ -130,7 +130,7 @@ def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
     return answers if is_read else [("unknown", UNREAD)] * size
 
 
-def _counts(groups: Sequence[Group]) -> tuple[int, int]:
+def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:
     """Return how many routes there are, and how many of them are skipped."""
     if len(groups) == 1:
         size = len(groups[0].routes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.preference import LONGEST, Stored
+from galaxy_notify.model.preference import LONGEST, PreferenceFields
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
@@ -26,18 +26,18 @@ def consult(keys: Keys, type_name: str, users: Sequence[str]) -> ScriptCall:
 
 
 @reader
-def consulted(reply: Any, users: int) -> list[Stored]:
+def consulted(reply: Any, users: int) -> list[PreferenceFields]:
     """Read the answer to `consult`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
 
 
-def _stored(values: Sequence[Any]) -> Iterator[Stored]:
+def _stored(values: Sequence[Any]) -> Iterator[PreferenceFields]:
     # What is no text of Redis', such as an error within the list, counts as nothing.
     known = [value if isinstance(value, bytes) else None for value in values]
     for at in range(0, len(known), _FIELDS):
-        yield Stored(*known[at : at + _FIELDS])
+        yield PreferenceFields(*known[at : at + _FIELDS])
 
 
 class UserChange(NamedTuple):

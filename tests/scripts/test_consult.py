@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_notify.model.preference import LONGEST, Stored
+from galaxy_notify.model.preference import LONGEST, PreferenceFields
 from galaxy_notify.redis_client.faults import Garbled, RedisFault
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
@@ -19,7 +19,7 @@ def _store(shard: Shard, user: str, **fields: bytes) -> None:
     shard.client.hset(shard.keys.preferences(user), mapping=mapping)  # type: ignore[arg-type]  # bytes
 
 
-def _consult(shard: Shard, *users: str) -> list[Stored]:
+def _consult(shard: Shard, *users: str) -> list[PreferenceFields]:
     return consulted(shard.run(consult(shard.keys, "chat", users)), len(users))
 
 
@@ -30,10 +30,10 @@ def test_consult__answers_each_user_in_order(shard: Shard) -> None:
     before = snapshot(shard)
     found = _consult(shard, "u1", "u2", "u3", "u1")
     assert found == [
-        Stored(b"t", b"e", b"1", b"q"),
-        Stored(),
-        Stored(quiet=b""),
-        Stored(b"t", b"e", b"1", b"q"),
+        PreferenceFields(b"t", b"e", b"1", b"q"),
+        PreferenceFields(),
+        PreferenceFields(quiet=b""),
+        PreferenceFields(b"t", b"e", b"1", b"q"),
     ]
     assert snapshot(shard) == before
 
@@ -44,9 +44,9 @@ def test_consult__of_a_key_of_another_type_knows_nothing(shard: Shard) -> None:
     shard.client.set(shard.keys.preferences("u2"), "foreign")
     _store(shard, "u3", every=b"\xff\0")
     assert _consult(shard, "u1", "u2", "u3") == [
-        Stored(None, b"e"),
-        Stored(),
-        Stored(None, b"\xff\0"),
+        PreferenceFields(None, b"e"),
+        PreferenceFields(),
+        PreferenceFields(None, b"\xff\0"),
     ]
 
 
@@ -60,7 +60,7 @@ def test_consult__that_is_refused_takes_nobody_for_one_who_wants_all(shard: Shar
 def test_consult__passes_over_what_is_too_long(shard: Shard) -> None:
     """A field that is longer than any of ours is not sent at all."""
     _store(shard, "u1", of_type=b"x" * LONGEST, every=b"x" * (LONGEST + 1))
-    assert _consult(shard, "u1") == [Stored(b"x" * LONGEST)]
+    assert _consult(shard, "u1") == [PreferenceFields(b"x" * LONGEST)]
 
 
 def test_consult__takes_as_many_users_as_it_promises(shard: Shard) -> None:
@@ -82,4 +82,4 @@ def test_consulted__an_answer_of_another_shape_is_none(reply: object) -> None:
 
 def test_consulted__strange_values_count_as_nothing() -> None:
     """A value that is no text is passed over."""
-    assert consulted([b"t", 7, RedisFault, []], 1) == [Stored(b"t")]
+    assert consulted([b"t", 7, RedisFault, []], 1) == [PreferenceFields(b"t")]

@@ -14,7 +14,7 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
@@ -87,7 +87,7 @@ class Graveyard:
             ),
             b"12345678",
         )
-        groups = [Group(initial_state(None), routes)]
+        groups = [RouteGroup(initial_state(None), routes)]
         new = NewNotification(made, record, 1000, groups)
         run_sync(self.client, accept(self.key_space.keys_for(made), [new]))
         return made

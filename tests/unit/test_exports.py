@@ -105,7 +105,7 @@ PUBLIC = (
     *("model.intent", "model.user_preferences", "operations.list_filter"),
 )
 #: Values of ours in these modules that no program gets.
-INSIDE = {"Position"}
+INSIDE = {"EntryPosition"}
 WAYS: list[Callable[[Any], Any]] = [
     *(partial(lambda level, x: pickle.loads(pickle.dumps(x, level)), n) for n in (2, 4, 5)),
     copy.copy,

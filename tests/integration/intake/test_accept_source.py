@@ -11,7 +11,7 @@ import pytest
 from galaxy_notify import AsyncNotifier, Notifier, SourceFailed, Unavailable
 from galaxy_notify.intake import source
 from galaxy_notify.intake.receipts import Receipt
-from galaxy_notify.intake.source import Source
+from galaxy_notify.intake.source import IntentSource
 from tests.support.intents import PLAIN
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
@@ -97,7 +97,7 @@ def test_source__of_a_list_takes_no_interruption_for_a_failure(
     def interrupted(*_: object) -> list[object]:
         raise TooLate
 
-    listed, generated = Source([1, 2]), Source(iter([1, 2]))
+    listed, generated = IntentSource([1, 2]), IntentSource(iter([1, 2]))
     monkeypatch.setattr(source, "islice", interrupted)
     with pytest.raises(TooLate):
         listed.chunk()

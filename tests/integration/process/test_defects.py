@@ -9,7 +9,7 @@ import pytest
 from galaxy_notify.daemon.process import Daemon
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.publishing.janitor import Janitor
-from galaxy_notify.publishing.worker import Worker
+from galaxy_notify.publishing.worker import ShardWorker
 from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry import Telemetry
@@ -49,7 +49,7 @@ def test_worker__that_breaks_lets_the_janitor_end_its_call(
         raise Defect
 
     monkeypatch.setattr(Upkeep, "take_lock", slowly)
-    monkeypatch.setattr(Worker, "run", late)
+    monkeypatch.setattr(ShardWorker, "run", late)
     _run(server)
     assert ended
 

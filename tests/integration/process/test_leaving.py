@@ -19,7 +19,7 @@ Found = Callable[..., Site]
 _HANGS = """
 import time
 from galaxy_notify.signals import SIGNALS
-SIGNALS.last_resort.patience_s = 0.3
+SIGNALS.watchdog.patience_s = 0.3
 SIGNALS.start()
 print("ready", flush=True)
 while True:
@@ -33,7 +33,7 @@ from galaxy_notify.signals import SIGNALS
 async def main():
     again = []
     EndSignals(lambda _: None, again.append).listen()
-    with SIGNALS.undivided():
+    with SIGNALS.uninterrupted():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         while not again:

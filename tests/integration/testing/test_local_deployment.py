@@ -16,7 +16,7 @@ import pytest
 
 from galaxy_notify import ConfigurationError, Inspector, Intent, Notifier, TransientEncodingError
 from galaxy_notify.gateway import Event
-from galaxy_notify.gateway.event import Position, decode_event
+from galaxy_notify.gateway.event import EntryPosition, decode_event
 from galaxy_notify.inspector import DeadLetter
 from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.redis_inspect.reading import server_now
@@ -83,7 +83,7 @@ class OnServer:
         for keys in self._site.key_space.all_keys:
             entries: Any = self._site.client.xrange(keys.stream)
             found += [
-                decode_event(fields, Position(keys.stream, stream_id.decode(), keys.shard, 1))
+                decode_event(fields, EntryPosition(keys.stream, stream_id.decode(), keys.shard, 1))
                 for stream_id, fields in entries
             ]
         return [event for event in found if user in (None, event.user_id)]

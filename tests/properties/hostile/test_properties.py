@@ -18,7 +18,7 @@ from galaxy_notify.cli.jsonl import Line, parse
 from galaxy_notify.cli.screen import printable
 from galaxy_notify.encoding import unpack_payload
 from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
-from galaxy_notify.gateway.event import Position, decode_event, decode_payload
+from galaxy_notify.gateway.event import EntryPosition, decode_event, decode_payload
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.ids import event_id, parse_target, split_member
 from galaxy_notify.model.intent import Intent
@@ -56,7 +56,7 @@ PACKED = st.recursive(
     max_leaves=12,
 ).map(msgpack.packb)
 BYTES = st.binary(max_size=200) | PACKED | st.sampled_from(list(BOMBS.values()))
-HERE = Position("events", "1-1", 0, 1)
+HERE = EntryPosition("events", "1-1", 0, 1)
 
 
 def _asked(kind: type[Exception], ask: Callable[[], T]) -> tuple[T | None, str]:

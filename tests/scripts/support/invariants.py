@@ -8,7 +8,7 @@ from typing import Any
 from galaxy_notify.encoding import load_encoder
 from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
-from galaxy_notify.publishing.batch import Batch
+from galaxy_notify.publishing.batch import BatchDecisions
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_state import calls, leases
 from galaxy_notify.redis_state.leases import Claim, Settlement
@@ -134,11 +134,11 @@ def _claim_and_settle(shard: Shard, policy: Policy, channel: str) -> bool:
         claim = shard.claim(token, channel=channel, alone=True)
     if not claim.members:
         return False
-    _settle(shard, Batch(policy, channel, claim), channel, claim)
+    _settle(shard, BatchDecisions(policy, channel, claim), channel, claim)
     return True
 
 
-def _settle(shard: Shard, batch: Batch, channel: str, claim: Claim) -> None:
+def _settle(shard: Shard, batch: BatchDecisions, channel: str, claim: Claim) -> None:
     for member in claim.members:
         batch.add(member)
     if batch.decisions:

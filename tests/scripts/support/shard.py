@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import redis
 
-from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
@@ -87,7 +87,7 @@ def new(
     """Return notification *number*, ready to be accepted."""
     made = f"{number:032x}"
     record = packed_record(made, len(routes), expires, filler)
-    groups = [Group(initial_state(None, due, born_cancelled), routes)]
+    groups = [RouteGroup(initial_state(None, due, born_cancelled), routes)]
     return NewNotification(made, record, KEEP, groups)
 
 
@@ -98,7 +98,7 @@ def ruled(
     made = f"{number:032x}"
     record = packed_record(made, sum(len(routes) for routes, *_ in groups), None, 0)
     found = [
-        Group(
+        RouteGroup(
             skipped_state(reason, due) if reason else initial_state(None, due, born_cancelled),
             routes,
             reason,

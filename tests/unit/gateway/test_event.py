@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.errors import Corrupt
-from galaxy_notify.gateway.event import Position, decode_event, decode_payload
+from galaxy_notify.gateway.event import EntryPosition, decode_event, decode_payload
 from tests.support.events import event_fields, event_id
 
-HERE = Position("events", "1-1", 0, 1)
+HERE = EntryPosition("events", "1-1", 0, 1)
 
 
 def _raw(**changed: bytes | str) -> dict[bytes, bytes]:

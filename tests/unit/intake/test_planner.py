@@ -90,12 +90,12 @@ def test_entries__of_many_bytes_are_read_beside_the_loop(monkeypatch: pytest.Mon
     """A batch of the intent stream that takes long to parse is parsed in a thread."""
     threads: list[threading.Thread] = []
 
-    class Batch(intent_batch.Batch):
+    class Watched(intent_batch.EntryBatch):
         def __init__(self, *given: Any) -> None:
             threads.append(threading.current_thread())
             super().__init__(*given)
 
-    monkeypatch.setattr(intent_batch, "Batch", Batch)
+    monkeypatch.setattr(intent_batch, "EntryBatch", Watched)
     for size in (10, 100_000):
         entry = Entry("1-1", {b"intent": b"[" + b"1," * size + b"1]"}, 1)
         asyncio.run(read_batch([entry], 1 << 20))

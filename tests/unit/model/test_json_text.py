@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model import json_text
-from galaxy_notify.model.json_text import MOST_LEVELS, Limits, Shape, check_shape, parse_json
+from galaxy_notify.model.json_text import MOST_LEVELS, JsonLimits, Shape, check_shape, parse_json
 
 _TEXT = st.text(st.sampled_from('ab"\\[]{},:é\n'), max_size=12)
 _VALUES = st.recursive(
@@ -53,7 +53,7 @@ def test_too_much__is_refused_before_it_is_parsed(
     raw: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What breaks a limit never reaches the parser."""
-    limits = Limits(100, 1000)
+    limits = JsonLimits(100, 1000)
     with pytest.raises(InvalidIntent, match=reason):
         check_shape(raw, "the text", limits)
     monkeypatch.setattr(json_text, "read_json", lambda *_: pytest.fail("it was parsed"))

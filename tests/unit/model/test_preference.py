@@ -14,12 +14,12 @@ from galaxy_notify.model.intent import Severity
 from galaxy_notify.model.preference import (
     LONGEST,
     SEVERITIES,
-    Asked,
+    ChannelDecision,
     Delivery,
+    DeliveryRequest,
     Preference,
+    PreferenceFields,
     Skip,
-    Stored,
-    Verdict,
     decode_preference,
     encode,
     judge,
@@ -33,9 +33,9 @@ EVENING, MORNING = (
 )
 
 
-def asked(*channels: str, severity: str = "info", **other: Any) -> Asked:
+def asked(*channels: str, severity: str = "info", **other: Any) -> DeliveryRequest:
     """Return what an intent asks for; without channels it names none."""
-    return Asked(channels or ("push",), bool(channels), severity, KNOWN, **other)
+    return DeliveryRequest(channels or ("push",), bool(channels), severity, KNOWN, **other)
 
 
 def raw(**fields: Any) -> bytes:
@@ -43,40 +43,42 @@ def raw(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-def told(verdict: Verdict) -> list[str]:
+def told(verdict: ChannelDecision) -> list[str]:
     """Return the channels that deliver."""
     return [delivery.channel for delivery in verdict.deliveries]
 
 
-def why(verdict: Verdict) -> dict[str, str]:
+def why(verdict: ChannelDecision) -> dict[str, str]:
     """Return the channels that are skipped, with the reason."""
     return {skip.channel: skip.reason.value for skip in verdict.skips}
 
 
-def judged(question: Asked, stored: Stored, expires_at_ms: int | None = None) -> Verdict:
+def judged(
+    question: DeliveryRequest, stored: PreferenceFields, expires_at_ms: int | None = None
+) -> ChannelDecision:
     """Judge what is due in the evening."""
     return judge(question, stored, EVENING, expires_at_ms)
 
 
 def test_judge__without_preferences_everything_is_told() -> None:
     """Who never said anything gets what is asked for, or what the system tells by default."""
-    assert judged(asked("push", "email"), Stored()) == Verdict(
+    assert judged(asked("push", "email"), PreferenceFields()) == ChannelDecision(
         (Delivery("push"), Delivery("email"))
     )
-    assert told(judged(asked(), Stored())) == ["push"]
-    assert told(judged(asked(defaults=("web",)), Stored())) == ["web"]
+    assert told(judged(asked(), PreferenceFields())) == ["push"]
+    assert told(judged(asked(defaults=("web",)), PreferenceFields())) == ["web"]
 
 
 def test_judge__a_mandatory_type_nobody_can_silence() -> None:
     """Silence, channels, severity and quiet hours do not count for it."""
-    stored = Stored(raw(channels=[]), raw(min_severity="critical"), b"1", NIGHT)
+    stored = PreferenceFields(raw(channels=[]), raw(min_severity="critical"), b"1", NIGHT)
     verdict = judged(asked("push", "email", mandatory=True), stored)
-    assert verdict == Verdict((Delivery("push"), Delivery("email")))
+    assert verdict == ChannelDecision((Delivery("push"), Delivery("email")))
 
 
 def test_judge__silence_comes_before_the_channels() -> None:
     """Who silenced all gets nothing, whatever else is set."""
-    stored = Stored(raw(channels=["push"]), None, b"1", NIGHT)
+    stored = PreferenceFields(raw(channels=["push"]), None, b"1", NIGHT)
     verdict = judged(asked("push", "email", severity="critical"), stored)
     assert why(verdict) == {"push": "silenced", "email": "silenced"}
     assert told(verdict) == []
@@ -86,7 +88,7 @@ def test_judge__silence_comes_before_the_channels() -> None:
 @pytest.mark.parametrize("at", [0, 1])
 def test_judge__no_channels_means_nothing(named: tuple[str, ...], at: int) -> None:
     """An empty list, of the type or of every type, silences."""
-    stored = Stored(*[raw(channels=[]) if place == at else None for place in range(2)])
+    stored = PreferenceFields(*[raw(channels=[]) if place == at else None for place in range(2)])
     verdict = judged(asked(*named), stored)
     assert why(verdict) == dict.fromkeys(named or ("push",), "no_channels")
 
@@ -94,27 +96,34 @@ def test_judge__no_channels_means_nothing(named: tuple[str, ...], at: int) -> No
 def test_judge__the_type_comes_before_all_types() -> None:
     """Channels of the type count; without any, those of every type."""
     general = raw(channels=["email"], min_severity="warning")
-    assert told(judged(asked("push", "email"), Stored(raw(channels=["push"]), raw()))) == ["push"]
-    special = Stored(raw(channels=["push"], min_severity="info"), general)
+    assert told(
+        judged(asked("push", "email"), PreferenceFields(raw(channels=["push"]), raw()))
+    ) == ["push"]
+    special = PreferenceFields(raw(channels=["push"], min_severity="info"), general)
     assert told(judged(asked("push", "email"), special)) == ["push"]
-    least = Stored(raw(min_severity="info"), general)
+    least = PreferenceFields(raw(min_severity="info"), general)
     assert told(judged(asked("push", "email"), least)) == ["email"]
-    opened = Stored(raw(channels=["push"], min_severity="info"), raw(channels=[]))
+    opened = PreferenceFields(raw(channels=["push"], min_severity="info"), raw(channels=[]))
     assert told(judged(asked("push"), opened)) == ["push"]
 
 
 def test_judge__skips_what_was_asked_for_and_is_not_wanted() -> None:
     """An intent that names its channels reaches those of them that are wanted."""
-    verdict = judged(asked("email", "push", "web"), Stored(raw(channels=["web", "push"])))
+    verdict = judged(asked("email", "push", "web"), PreferenceFields(raw(channels=["web", "push"])))
     assert told(verdict) == ["push", "web"]
     assert why(verdict) == {"email": "channel_not_wanted"}
 
 
 def test_judge__puts_what_is_wanted_in_place_of_the_default() -> None:
     """An intent that leaves its channels out goes by those that the recipient wants."""
-    assert told(judged(asked(), Stored(None, raw(channels=["web", "email"])))) == ["email", "web"]
-    assert told(judged(asked(), Stored(None, raw(channels=["fax", "email"])))) == ["email"]
-    verdict = judged(asked(), Stored(None, raw(channels=["fax"])))
+    assert told(judged(asked(), PreferenceFields(None, raw(channels=["web", "email"])))) == [
+        "email",
+        "web",
+    ]
+    assert told(judged(asked(), PreferenceFields(None, raw(channels=["fax", "email"])))) == [
+        "email"
+    ]
+    verdict = judged(asked(), PreferenceFields(None, raw(channels=["fax"])))
     assert why(verdict) == {"push": "channel_not_wanted"}
 
 
@@ -123,7 +132,7 @@ def test_judge__puts_what_is_wanted_in_place_of_the_default() -> None:
 def test_judge__weighs_the_severity(given_: int, least: int) -> None:
     """What is less pressing than the least that is wanted is skipped."""
     for place in range(2):
-        stored = Stored(
+        stored = PreferenceFields(
             *[raw(min_severity=SEVERITIES[least]) if at == place else None for at in range(2)]
         )
         verdict = judged(asked("push", severity=SEVERITIES[given_]), stored)
@@ -134,45 +143,47 @@ def test_judge__weighs_the_severity(given_: int, least: int) -> None:
 
 def test_judge__the_channel_comes_before_the_severity() -> None:
     """Of two reasons the first one is told."""
-    stored = Stored(raw(channels=["push"], min_severity="warning"))
+    stored = PreferenceFields(raw(channels=["push"], min_severity="warning"))
     verdict = judged(asked("push", "email"), stored)
     assert why(verdict) == {"email": "channel_not_wanted", "push": "below_minimum"}
 
 
 def test_judge__quiet_hours_defer_what_disturbs() -> None:
     """A push waits for the end of the night; what does not disturb goes on its way."""
-    verdict = judged(asked("email", "push"), Stored(quiet=NIGHT))
-    assert verdict == Verdict((Delivery("email"), Delivery("push", MORNING)))
-    other = judged(asked("email", "push", deferring=("email",)), Stored(quiet=NIGHT))
-    assert other == Verdict((Delivery("email", MORNING), Delivery("push")))
+    verdict = judged(asked("email", "push"), PreferenceFields(quiet=NIGHT))
+    assert verdict == ChannelDecision((Delivery("email"), Delivery("push", MORNING)))
+    other = judged(asked("email", "push", deferring=("email",)), PreferenceFields(quiet=NIGHT))
+    assert other == ChannelDecision((Delivery("email", MORNING), Delivery("push")))
 
 
 def test_judge__quiet_hours_look_at_when_it_is_due() -> None:
     """What is due in the daytime is not deferred, whenever it is handed in."""
-    stored = Stored(quiet=NIGHT)
-    assert judge(asked("push"), stored, MORNING, None) == Verdict((Delivery("push"),))
+    stored = PreferenceFields(quiet=NIGHT)
+    assert judge(asked("push"), stored, MORNING, None) == ChannelDecision((Delivery("push"),))
     before = judge(asked("push"), stored, MORNING - 1, None)
-    assert before == Verdict((Delivery("push", MORNING),))
+    assert before == ChannelDecision((Delivery("push", MORNING),))
 
 
 def test_judge__critical_breaks_through_the_night() -> None:
     """Quiet hours hold nothing back that is critical."""
-    verdict = judged(asked("push", severity="critical"), Stored(quiet=NIGHT))
-    assert verdict == Verdict((Delivery("push"),))
+    verdict = judged(asked("push", severity="critical"), PreferenceFields(quiet=NIGHT))
+    assert verdict == ChannelDecision((Delivery("push"),))
 
 
 @pytest.mark.parametrize(("expires", "late"), [(MORNING, True), (MORNING + 1, False)])
 def test_judge__what_would_expire_in_the_night_is_skipped(expires: int, late: bool) -> None:
     """What may not go out before it has expired is never told; the record says why."""
-    verdict = judged(asked("push", "email"), Stored(quiet=NIGHT), expires)
+    verdict = judged(asked("push", "email"), PreferenceFields(quiet=NIGHT), expires)
     assert told(verdict) == (["email"] if late else ["push", "email"])
     assert why(verdict) == ({"push": "quiet_hours"} if late else {})
 
 
 def test_judge__a_channel_named_twice_is_one_route() -> None:
     """Routes are a set."""
-    assert told(judged(asked("push", "push"), Stored())) == ["push"]
-    assert why(judged(asked("push", "push"), Stored(silenced=b"1"))) == {"push": "silenced"}
+    assert told(judged(asked("push", "push"), PreferenceFields())) == ["push"]
+    assert why(judged(asked("push", "push"), PreferenceFields(silenced=b"1"))) == {
+        "push": "silenced"
+    }
 
 
 @pytest.mark.parametrize(
@@ -200,9 +211,13 @@ def test_judge__a_channel_named_twice_is_one_route() -> None:
 )
 def test_judge__what_cannot_be_read_counts_as_not_there(garbage: bytes) -> None:
     """One field that is broken does not hold up what the others say."""
-    for stored in (Stored(garbage), Stored(None, garbage), Stored(quiet=garbage)):
-        assert judged(asked("push"), stored) == Verdict((Delivery("push"),))
-    broken = Stored(garbage, raw(channels=["email"]), garbage, NIGHT)
+    for stored in (
+        PreferenceFields(garbage),
+        PreferenceFields(None, garbage),
+        PreferenceFields(quiet=garbage),
+    ):
+        assert judged(asked("push"), stored) == ChannelDecision((Delivery("push"),))
+    broken = PreferenceFields(garbage, raw(channels=["email"]), garbage, NIGHT)
     assert told(judged(asked("push", "email"), broken)) == ["email"]
 
 
@@ -220,7 +235,7 @@ _FIELD = _BYTES | st.builds(
 
 @given(
     asked=st.builds(
-        Asked,
+        DeliveryRequest,
         st.lists(st.sampled_from(KNOWN), min_size=1).map(tuple),
         st.booleans(),
         st.sampled_from(SEVERITIES),
@@ -229,12 +244,12 @@ _FIELD = _BYTES | st.builds(
         st.sampled_from([("push",), ("email", "web")]),
         st.sampled_from([(), ("push",), KNOWN]),
     ),
-    stored=st.builds(Stored, _FIELD, _FIELD, _BYTES | st.just(b"1"), _FIELD),
+    stored=st.builds(PreferenceFields, _FIELD, _FIELD, _BYTES | st.just(b"1"), _FIELD),
     due_ms=st.integers(10**12, 10**13 - 1),
     lasts=st.none() | st.integers(1, 10**9),
 )
 def test_judge__never_raises_and_loses_no_channel(
-    asked: Asked, stored: Stored, due_ms: int, lasts: int | None
+    asked: DeliveryRequest, stored: PreferenceFields, due_ms: int, lasts: int | None
 ) -> None:
     """Whatever is stored, every channel asked for is told or skipped, once, and none too late."""
     expires = lasts and due_ms + lasts
@@ -243,7 +258,7 @@ def test_judge__never_raises_and_loses_no_channel(
     assert len(channels) == len(set(channels)) == len(verdict.deliveries) + len(verdict.skips)
     assert channels
     assert set(channels) <= set(KNOWN)
-    if asked.named:
+    if asked.names_channels:
         assert set(channels) == set(asked.channels)
     for _, until in verdict.deliveries:
         assert until is None or due_ms < until < (expires or until + 1)
@@ -276,6 +291,6 @@ def test_severities__are_those_of_an_intent() -> None:
 
 def test_skip__says_its_reason_in_plain_words() -> None:
     """The reasons are the words that are stored, counted and shown."""
-    verdict = judged(asked("push"), Stored(silenced=b"1"))
+    verdict = judged(asked("push"), PreferenceFields(silenced=b"1"))
     assert verdict.skips == (Skip("push", verdict.skips[0].reason),)
     assert f"{verdict.skips[0].reason}" == "silenced"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import redis
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Script, ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows
@@ -274,5 +274,5 @@ def _handed_in(item: Asked) -> NewNotification:
         idempotency_key="key" if item.keep == KEEPS[1] else "",
     )
     record = encode_notification(made, item.digest)
-    groups = [Group(initial_state(None, item.due, item.born_cancelled), item.routes)]
+    groups = [RouteGroup(initial_state(None, item.due, item.born_cancelled), item.routes)]
     return NewNotification(item.notification_id, record, item.keep, groups)

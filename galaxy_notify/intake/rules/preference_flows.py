@@ -1,4 +1,4 @@
-"""What users want to be told, read and stored, as plain generators like accepting."""
+"""Reading and storing the preferences of users, as flows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from galaxy_notify.redis_state.preferences import (
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
-# Redis stores so many in about a millisecond.
+# Redis stores this many fields in about a millisecond.
 _FIELDS_PER_CALL: Final = 512
 
 
 def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list[Answer]]:
-    """Store what users want and return an answer for each change, in order.
+    """Store the preferences of users; return an answer for each change, in order.
 
-    Whoever accepts a notification looks for preferences only on a shard that is marked, so all
-    shards are before anything is stored on any of them. Raises `RedisFault` where one cannot be.
+    An accept reads preferences only on a shard that is marked, so all shards are marked before
+    anything is stored. Raises `RedisFault` if a shard cannot be marked.
     """
     shards = key_space.all_keys
     if len(shards) > 1 and any(change.adds for change in changes):
@@ -39,23 +39,24 @@ def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list
             unwrap(reply)
     batches = list(_batches(key_space, changes))
     replies = yield [_call(keys, changes, places) for keys, places in batches]
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     for (_, places), reply in zip(batches, replies, strict=True):
-        found |= zip(places, _answers(reply, len(places)), strict=True)
-    return [found[place] for place in range(len(changes))]
+        answers |= zip(places, _answers_of(reply, len(places)), strict=True)
+    return [answers[place] for place in range(len(changes))]
 
 
 def get_flow(key_space: KeySpace, user: str) -> Flow[UserPreferences]:
-    """Return all that a user wants. Raises `RedisFault`."""
+    """Return the preferences of a user. Raises `RedisFault`."""
     (reply,) = yield [recall(key_space.keys_of_user(user), user)]
     ((_, preferences),) = _recalled(reply, 1).users
     return preferences
 
 
 def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
-    """Return the next page of the users of a shard, and what they want. Raises `RedisFault`.
+    """Return the next page of the users of a shard with their preferences. Raises `RedisFault`.
 
-    Who changes meanwhile may come twice or not at all; who does not comes at least once.
+    A user whose preferences change during the scan may appear twice or not at all; any other user
+    appears at least once.
     """
     (reply,) = yield [recall_page(keys, cursor)]
     return _recalled(reply)
@@ -69,18 +70,21 @@ def _recalled(reply: Any, users: int | None = None) -> Recalled:
 def _batches(
     key_space: KeySpace, changes: Iterable[UserChange]
 ) -> Iterator[tuple[Keys, list[int]]]:
-    """Group changes by shard, in order, into calls of bounded size; yield their places."""
+    """Group changes by shard, in order, into calls of bounded size.
+
+    Yields the keys of the shard and the indexes of the changes of one call.
+    """
     shards: dict[Keys, list[int]] = {}
     sizes: dict[Keys, int] = {}
     for place, change in enumerate(changes):
         keys, size = key_space.keys_of_user(change.user), len(change.fields)
-        waiting = shards.setdefault(keys, [])
-        full = len(waiting) == MOST_USERS or sizes.get(keys, 0) + size > _FIELDS_PER_CALL
-        if waiting and full:
-            yield keys, waiting
-            waiting, sizes[keys] = [], 0
-        waiting.append(place)
-        shards[keys], sizes[keys] = waiting, sizes.get(keys, 0) + size
+        places = shards.setdefault(keys, [])
+        full = len(places) == MOST_USERS or sizes.get(keys, 0) + size > _FIELDS_PER_CALL
+        if places and full:
+            yield keys, places
+            places, sizes[keys] = [], 0
+        places.append(place)
+        shards[keys], sizes[keys] = places, sizes.get(keys, 0) + size
     yield from shards.items()
 
 
@@ -88,8 +92,8 @@ def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> S
     return prefer(keys, [changes[place] for place in places])
 
 
-def _answers(reply: Any, items: int) -> list[Answer]:
-    """Read the answers of a call; where it failed, or cannot be read, nothing is known of any."""
+def _answers_of(reply: Any, items: int) -> list[Answer]:
+    """Return the answers of a call; the word is ``unknown`` for all if it has no valid reply."""
     if isinstance(reply, RedisFault):
         word = "refused" if reply.wrote_nothing else "unknown"
         return [Answer(word, str(reply))] * items

@@ -1,4 +1,4 @@
-"""The start of a process: its rights, and its agreement with the deployment."""
+"""Joining the deployment at the start of a process: rights, shared settings, durability."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
-# A start while Redis is away makes two connections a second at most, as an outage later does.
+# While Redis is away a start opens at most two connections a second, like a later outage.
 _RETRIES: Final = RetryPolicy(first_pause_s=0.6, least_pause_s=0.6)
-_ME: Final = -1
+_LOOP: Final = -1
 
 
-class Joining:
-    """Agrees with the deployment, however long Redis is away."""
+class DeploymentJoin:
+    """Joins the deployment, and waits for Redis for as long as it takes."""
 
     def __init__(
         self,
         join: Callable[[], Awaitable[None]],
         telemetry: Telemetry,
         supervisor: Supervisor,
-        pulse: ProgressWatchdog,
+        watchdog: ProgressWatchdog,
         log: FilteringBoundLogger,
     ) -> None:
-        """Prepare; *join* agrees with the deployment once, see `join_as`."""
+        """Prepare; *join* is one attempt, see `join_as`."""
         self._join = join
         self._telemetry = telemetry
         self._supervisor = supervisor
-        self._pulse = pulse
+        self._watchdog = watchdog
         self._log = OutageLog(EdgeLog(log))
 
     async def run(self, stop: asyncio.Event) -> bool:
-        """Join; return False when stopped before. Raises `ConfigurationError`."""
-        flag = StopFlag(partial(self._pulse.progressed, _ME), stop)
+        """Join; return False if stopped first. Raises `ConfigurationError`."""
+        flag = StopFlag(partial(self._watchdog.progressed, _LOOP), stop)
         retry = RetryUntilStopped(flag, self._log, Stagger(), self._report, _RETRIES)
         flag.beat()
         try:
@@ -61,7 +61,7 @@ class Joining:
         except Stopped:
             return False
         finally:
-            self._pulse.forget(_ME)
+            self._watchdog.forget(_LOOP)
         return not flag
 
     async def _report(self, fault: Fault) -> bool:

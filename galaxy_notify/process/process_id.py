@@ -1,4 +1,4 @@
-"""What a process is called in Redis and in logs."""
+"""The name of a process in Redis and in logs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import socket
 
 
 def process_id() -> str:
-    """Return a name that no other process has: host, process number, and something random."""
+    """Return a unique name: host, process number and random digits."""
     host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "host"
     return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
