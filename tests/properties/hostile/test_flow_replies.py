@@ -12,7 +12,7 @@ from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.change import cancel_flow, reschedule_flow
 from galaxy_notify.intake.plan import plan
-from galaxy_notify.intake.rules.preferring import change_flow, get_flow
+from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.ids import Target
 from galaxy_notify.redis_client.flows import Flow, Send
 from galaxy_notify.redis_client.replies import _KINDS
