@@ -19,7 +19,7 @@ from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
+from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: How long the newest is remembered, beyond the time at which it is due.
@@ -41,7 +41,7 @@ def record_newest(
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((one.user, one.part.name) for one in batch.recipients)
-        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
+        return collapse_record(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
     found = batches(key_space, keyed, lambda one: _key_of(one.part.plan), MOST_USERS)
     return (yield from query(found, call, collapsed))
@@ -120,4 +120,4 @@ def _cancel(
     found = readable_record(part, {b"record": record or b""})
     keyed, kind = (bool(found.idempotency_key), found.type) if found else (True, "")
     keep_ms = key_space.shared.keep_ms(keyed=keyed, kind=kind)
-    return calls.cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)
+    return calls.route_cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)

@@ -20,7 +20,7 @@ from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
     Holder,
     Reservation,
-    reserve,
+    cooldown_reserve,
     reserved,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -52,7 +52,7 @@ def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]
     def call(batch: Batch) -> ScriptCall:
         items = [_reservation(one) for one in batch.recipients]
         cooldown_ms = key_space.shared.cooldown_of(batch.alike)
-        return reserve(batch.keys, batch.alike, cooldown_ms, items)
+        return cooldown_reserve(batch.keys, batch.alike, cooldown_ms, items)
 
     found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
     for one, held in (yield from query(found, call, reserved)):
@@ -89,7 +89,7 @@ def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Re
 
 
 def _holders(held: bytes) -> list[Holder]:
-    with as_fault("reserve"):
+    with as_fault("cooldown_reserve"):
         return Holder.read_all(held)
 
 

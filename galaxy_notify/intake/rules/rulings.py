@@ -24,7 +24,7 @@ from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
+from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
@@ -58,7 +58,7 @@ def apply_rules(
 
 def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
     def call(batch: Batch) -> ScriptCall:
-        return consult(batch.keys, batch.alike, [one.user for one in batch.recipients])
+        return preference_query(batch.keys, batch.alike, [one.user for one in batch.recipients])
 
     found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
     for one, stored in (yield from query(found, call, consulted)):
