@@ -197,7 +197,7 @@ class _Cancel(_Change):
         keys, record = self.key_space.keys_for(part), self.found.record
         keyed, kind = bool(record and record.idempotency_key), record.type if record else ""
         keep_ms = self.key_space.shared.keep_ms(keyed=keyed, kind=kind)
-        return calls.cancel(keys, part, changes, keep_ms=keep_ms, mark=self.found.is_all)
+        return calls.route_cancel(keys, part, changes, keep_ms=keep_ms, mark=self.found.is_all)
 
     def after(self, route: Route) -> bytes:
         return route.cancelled(self.actor)
@@ -215,7 +215,7 @@ class _Reschedule(_Change):
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
         keys = self.key_space.keys_for(part)
         due_ms, mark = self.due_ms, self.found.is_all
-        return calls.reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
+        return calls.route_reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
 
     def after(self, route: Route) -> bytes:
         record = self.found.record

@@ -19,7 +19,7 @@ _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
 
 
-def accept(
+def intent_accept(
     keys: Keys,
     items: Iterable[NewNotification],
     now: int | None = None,
@@ -35,7 +35,7 @@ def accept(
         args += (notification_id, record, keep_ms, len(groups))
         for state, routes, skipped in groups:
             args += (state, skipped, len(routes), *routes)
-    return ScriptCall(script("accept"), [keys.totals, keys.never], args)
+    return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)
 
 
 class Outcome(NamedTuple):
@@ -114,7 +114,9 @@ class _Waiting:
 
     def call(self, ruled: bool) -> AcceptCall:
         """Return the call; of the parts nothing else is kept."""
-        return AcceptCall(accept(self.keys, self.items, ruled=ruled), self.places, self.counts)
+        return AcceptCall(
+            intent_accept(self.keys, self.items, ruled=ruled), self.places, self.counts
+        )
 
 
 def _answers(reply: Any, size: int) -> list[tuple[str, str]]:

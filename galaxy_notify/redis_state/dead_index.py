@@ -116,7 +116,7 @@ class DeadLetterIndex:
 
     def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Send dead letters of one shard on their way again; answer a word for each."""
-        call = dead_rows.replay(rows[0].keys, [row.replayed(actor) for row in rows])
+        call = dead_rows.route_replay(rows[0].keys, [row.replayed(actor) for row in rows])
         return self._run(call)
 
     def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
@@ -129,7 +129,7 @@ class DeadLetterIndex:
             else:
                 words[position] = self._forget(row)
         for keep_ms, group in changes.items():
-            call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
+            call = dead_rows.route_purge(rows[0].keys, [change for _, change in group], keep_ms)
             words |= zip((position for position, _ in group), self._run(call), strict=True)
         return [words[position] for position in range(len(rows))]
 

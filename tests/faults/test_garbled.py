@@ -159,7 +159,7 @@ def test_row22__any_kind_of_reply(
 
 def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
     """The same with the client that producers and operators use."""
-    claim = leases.claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
+    claim = leases.route_claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
     for trouble in _troubles():
         _prepare(server)
         with (

@@ -122,9 +122,9 @@ def test_header__that_lies_is_caught(
     lie: str, broken: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Leaving a line out of a header fails the test that reads it."""
-    text = (LUA_DIR / "pause.lua").read_text("utf-8")
+    text = (LUA_DIR / "channel_pause.lua").read_text("utf-8")
     assert lie in text
-    path = tmp_path_factory.mktemp("lua") / "pause.lua"
+    path = tmp_path_factory.mktemp("lua") / "channel_pause.lua"
     path.write_text(text.replace(lie + "\n", ""), "utf-8")
     with pytest.raises((AssertionError, ValueError)):
         globals()[broken](Header(path))

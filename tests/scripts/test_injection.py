@@ -20,10 +20,10 @@ from tests.support.servers import Server
 Refuse = Callable[[Shard, ScriptCall], Injected]
 #: Keys of which a script that ends in an error may have written: none holds the state of a route.
 _SCRATCH = {
-    "claim": ("leases:push", "abandoned:push", "schedule:push"),
-    "finish": ("seen:gateway",),
-    "reserve": tuple(f"cooldown:chat:u{n}" for n in range(1, 7)),
-    "collapse": tuple(f"newest:ab:u{n}" for n in range(1, 5)),
+    "route_claim": ("leases:push", "abandoned:push", "schedule:push"),
+    "event_ack": ("seen:gateway",),
+    "cooldown_reserve": tuple(f"cooldown:chat:u{n}" for n in range(1, 7)),
+    "collapse_record": tuple(f"newest:ab:u{n}" for n in range(1, 5)),
 }
 #: Commands whose loss costs a count or leaves a key that fsck finds, but never a route. A member
 #: without a record that cannot leave the schedule is given up, and counted, once more.

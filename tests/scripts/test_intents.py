@@ -11,7 +11,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
+from galaxy_notify.redis_state.consumer_names import StreamPlace, consumer_forget
 from tests.scripts.support.handed_in import GROUP, KEEPING, KEYS, given, reject_of
 from tests.scripts.support.injection import refuse_nth
 from tests.scripts.support.scenarios import SCENARIOS
@@ -31,7 +31,7 @@ def _run(client: redis.Redis, call: ScriptCall) -> Any:
 
 
 def _refuse(client: redis.Redis, stream_id: str, deliveries: int = 1) -> list[Any]:
-    call = intents.refuse(KEYS, GROUP, reject_of(stream_id, deliveries), KEEPING)
+    call = intents.intake_reject(KEYS, GROUP, reject_of(stream_id, deliveries), KEEPING)
     word, fallen = run_sync(client, call)
     return [word.decode(), fallen]
 
@@ -49,8 +49,8 @@ def _pending(client: redis.Redis) -> int:
 def test_admit__acknowledges_and_deletes(client: redis.Redis) -> None:
     """What was accepted is neither pending nor in the stream; its neighbour is both."""
     first, second, third = given(client, "a", "b", "c")
-    assert _run(client, intents.admit(KEYS, GROUP, [first, third])) == 2
-    assert _run(client, intents.admit(KEYS, GROUP, [first, third])) == 0
+    assert _run(client, intents.intake_ack(KEYS, GROUP, [first, third])) == 2
+    assert _run(client, intents.intake_ack(KEYS, GROUP, [first, third])) == 0
     rows: Any = client.xrange(KEYS.stream)
     assert [made.decode() for made, _ in rows] == [second]
     assert _pending(client) == 1
@@ -60,7 +60,7 @@ def test_admit__without_the_group_deletes(client: redis.Redis) -> None:
     """Where somebody destroyed the group, what was accepted does not come again."""
     ids = given(client, "a")
     client.xgroup_destroy(KEYS.stream, GROUP)
-    assert _run(client, intents.admit(KEYS, GROUP, ids)) == 1
+    assert _run(client, intents.intake_ack(KEYS, GROUP, ids)) == 1
     assert client.xlen(KEYS.stream) == 0
 
 
@@ -101,7 +101,7 @@ def test_refuse__keeps_the_beginning_of_a_long_text(client: redis.Redis) -> None
     ((reject_id, fields),) = _rejects(client)
     assert fields[b"bytes"] == b"5000000"
     assert len(fields[b"intent"]) == 1024
-    assert _run(client, intents.resubmit(KEYS, reject_id)) == "cut"
+    assert _run(client, intents.intake_resubmit(KEYS, reject_id)) == "cut"
 
 
 def test_refuse__of_many_fields_finds_the_intent(client: redis.Redis) -> None:
@@ -142,7 +142,7 @@ def test_resubmit__moves_once(client: redis.Redis, deliveries: int) -> None:
     (stream_id,) = given(client, b"\xff{")
     _refuse(client, stream_id, deliveries)
     ((reject_id, _),) = _rejects(client)
-    call = intents.resubmit(KEYS, reject_id)
+    call = intents.intake_resubmit(KEYS, reject_id)
     assert [_run(client, call), _run(client, call)] == ["moved", "gone"]
     rows: Any = client.xrange(KEYS.stream)
     known = {b"entry_id": stream_id.encode()} if deliveries > 1 else {}
@@ -154,7 +154,7 @@ def test_resubmit__without_an_intent(client: redis.Redis) -> None:
     """An entry that had no intent stays among the rejects."""
     client.xadd(KEYS.rejects, {"code": "invalid"})
     ((reject_id, _),) = _rejects(client)
-    assert _run(client, intents.resubmit(KEYS, reject_id)) == "bare"
+    assert _run(client, intents.intake_resubmit(KEYS, reject_id)) == "bare"
     assert len(_rejects(client)) == 1
 
 
@@ -165,7 +165,7 @@ def test_resubmit__at_maxmemory_changes_nothing(client: redis.Redis) -> None:
     client.config_set("maxmemory", "1")
     try:
         with pytest.raises(RedisFault, match="OOM"):
-            _run(client, intents.resubmit(KEYS, reject_id))
+            _run(client, intents.intake_resubmit(KEYS, reject_id))
     finally:
         client.config_set("maxmemory", "0")
     assert len(_rejects(client)) == 1
@@ -176,14 +176,14 @@ def test_forget__spares_who_holds_something(client: redis.Redis) -> None:
     names, place = [b"reader-1", b"reader-2", b"gone"], StreamPlace(KEYS.stream, KEYS.never)
     ids = given(client, "a")
     client.xgroup_createconsumer(KEYS.stream, GROUP, "reader-2")
-    assert _run(client, forget(place, GROUP, names)) == 2
+    assert _run(client, consumer_forget(place, GROUP, names)) == 2
     assert [row["name"] for row in client.xinfo_consumers(KEYS.stream, GROUP)] == [b"reader-1"]
-    _run(client, intents.admit(KEYS, GROUP, ids))
-    assert _run(client, forget(place, GROUP, names)) == 3
+    _run(client, intents.intake_ack(KEYS, GROUP, ids))
+    assert _run(client, consumer_forget(place, GROUP, names)) == 3
     assert client.xinfo_consumers(KEYS.stream, GROUP) == []
 
 
-@pytest.mark.parametrize("name", ["admit", "refuse", "resubmit"])
+@pytest.mark.parametrize("name", ["intake_ack", "intake_reject", "intake_resubmit"])
 def test_intent__is_in_one_place_whatever_is_refused(name: str, any_server: Server) -> None:
     """Whichever call fails, after another run each intent was done with, once."""
     number, refused = 1, True
@@ -193,7 +193,10 @@ def test_intent__is_in_one_place_whatever_is_refused(name: str, any_server: Serv
             call = SCENARIOS[name](shard)
             refused = bool(refuse_nth(shard, call, number).command)
             shard.run(call)
-            assert _places(shard) == {"admit": (0, 0), "refuse": (0, 1), "resubmit": (1, 0)}[name]
+            assert (
+                _places(shard)
+                == {"intake_ack": (0, 0), "intake_reject": (0, 1), "intake_resubmit": (1, 0)}[name]
+            )
         number += 1
     assert number > 2
 

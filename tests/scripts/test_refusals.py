@@ -26,7 +26,7 @@ def _cancel(shard: Shard, member: str) -> list[str]:
 
 
 def _lapse(shard: Shard, member: str) -> list[str]:
-    return [str(shard.run(calls.lapse(shard.keys, "push")))]
+    return [str(shard.run(calls.lease_shorten(shard.keys, "push")))]
 
 
 @pytest.mark.parametrize("word", OUTCOMES)

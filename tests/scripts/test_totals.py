@@ -9,7 +9,7 @@ import pytest
 
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import dead_rows, leases
-from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.leases import Settlement
 from tests.scripts.support.injection import refuse_nth
 from tests.scripts.support.invariants import (
@@ -57,7 +57,7 @@ class Story:
         routes = [f"{self.random.choice(_CHANNELS)}:u{user}" for user in users]
         due = self.shard.now + self.random.choice((0, 0, 0, 3_000))
         item = new(self._numbers, routes, due=due, born_cancelled=self.random.random() < 0.1)
-        return accept(self.shard.keys, [item])
+        return intent_accept(self.shard.keys, [item])
 
     def _claim(self) -> ScriptCall:
         self._numbers += 1
@@ -68,7 +68,7 @@ class Story:
         self._claimed.append((channel, token, []))
         alone = self.random.random() < 0.2
         now = self.shard.now
-        return leases.claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
+        return leases.route_claim(self.shard.keys, channel, token, LIMITS, alone=alone, now=now)
 
     def _settle(self) -> ScriptCall | None:
         """Settle a claim, early or far too late, as its worker read it."""
@@ -96,12 +96,12 @@ class Story:
     def _revive(self) -> ScriptCall | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "replay") for m in dead[:3]]
-        return dead_rows.replay(self.shard.keys, changes) if changes else None
+        return dead_rows.route_replay(self.shard.keys, changes) if changes else None
 
     def _purge(self) -> ScriptCall | None:
         dead = self._dead()
         changes = [self.shard.dead_change(m, "purge") for m in dead[:1]]
-        return dead_rows.purge(self.shard.keys, changes, KEEP) if changes else None
+        return dead_rows.route_purge(self.shard.keys, changes, KEEP) if changes else None
 
     def _again(self) -> ScriptCall | None:
         """Send an earlier call once more, as whoever lost its answer does."""

@@ -21,7 +21,7 @@ from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
+from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: How long the newest notification is remembered after its due time.
@@ -47,7 +47,7 @@ def record_newest(
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((recipient.user, recipient.part.name) for recipient in batch.recipients)
-        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
+        return collapse_record(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
     grouped = batches(key_space, keyed, lambda recipient: _key_of(recipient.part.plan), MOST_USERS)
     return (yield from query(grouped, call, collapsed))
@@ -130,4 +130,4 @@ def _cancel(
         (bool(notification.idempotency_key), notification.type) if notification else (True, "")
     )
     keep_ms = key_space.shared.keep_ms(keyed=keyed, kind=kind)
-    return calls.cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)
+    return calls.route_cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)

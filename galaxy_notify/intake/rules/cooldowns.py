@@ -20,7 +20,7 @@ from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
     Holder,
     Reservation,
-    reserve,
+    cooldown_reserve,
     reserved,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -59,7 +59,7 @@ def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]
     def call(batch: RecipientBatch) -> ScriptCall:
         items = [_reservation(recipient) for recipient in batch.recipients]
         cooldown_ms = key_space.shared.cooldown_of(batch.alike)
-        return reserve(batch.keys, batch.alike, cooldown_ms, items)
+        return cooldown_reserve(batch.keys, batch.alike, cooldown_ms, items)
 
     grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
     for recipient, held in (yield from query(grouped, call, reserved)):
@@ -105,7 +105,7 @@ def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Re
 
 
 def _holders(held: bytes) -> list[Holder]:
-    with as_fault("reserve"):
+    with as_fault("cooldown_reserve"):
         return Holder.read_all(held)
 
 

@@ -144,7 +144,7 @@ def test_reply__that_is_lost_makes_no_second_notification(
     """A batch whose answer was lost is sent again under the same ids, and counted once."""
     site = found(server)
     site.load_scripts()
-    proxy.lose_reply("accept", how)
+    proxy.lose_reply("intent_accept", how)
     with background(proxy.url) as notifier:
         enqueue(notifier, *MANY[:50])
         drained(notifier)
@@ -159,7 +159,7 @@ def test_reply__that_is_lost_is_no_second_one_to_the_rules(
     """The second sending is not taken for a second notification by the rules, only the next is."""
     site = found(server, rules__cooldown_ms=60_000)
     site.load_scripts()
-    proxy.lose_reply("accept")
+    proxy.lose_reply("intent_accept")
     with background(proxy.url) as notifier:
         (first,) = enqueue(notifier, "u1")
         drained(notifier)

@@ -20,7 +20,7 @@ KEYS = Keys("gn", 0)
 
 def mark(client: redis.Redis) -> Any:
     """Run a writing script."""
-    return run_sync(client, calls.cancel(KEYS, "0" * 32, (), keep_ms=1, mark=True))
+    return run_sync(client, calls.route_cancel(KEYS, "0" * 32, (), keep_ms=1, mark=True))
 
 
 def direct(client: redis.Redis) -> Any:

@@ -95,7 +95,9 @@ def test_collapse_key__of_what_was_not_accepted_supersedes_nothing(
     run_all = site.notifier._client.run_all
 
     def refuse(sent: Any, _: object = None) -> list[Any]:
-        if not any(isinstance(call, ScriptCall) and call.script.name == "accept" for call in sent):
+        if not any(
+            isinstance(call, ScriptCall) and call.script.name == "intent_accept" for call in sent
+        ):
             return run_all(sent)
         return [RedisFault(Fault("OOM", Remedy.RETRY, "full"))] * len(sent)
 

@@ -13,7 +13,7 @@ from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state.reservations import Reservation, reserve
+from galaxy_notify.redis_state.reservations import Reservation, cooldown_reserve
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server
@@ -99,7 +99,7 @@ def test_cooldown__is_not_begun_by_what_was_never_accepted(
     """A producer that died between the reservation and the accept holds it a minute at most."""
     site = found(server, rules__cooldown_ms=DAY)
     lost = Reservation("u1", "f" * 32, 0, None)
-    run_sync(site.client, reserve(site.keys, "chat", DAY, [lost], site.now() - ago_ms))
+    run_sync(site.client, cooldown_reserve(site.keys, "chat", DAY, [lost], site.now() - ago_ms))
     assert outcomes(site, told(site, "u1")) == {"push:u1": word}
 
 

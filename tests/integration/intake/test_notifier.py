@@ -144,7 +144,7 @@ def test_accept_many__says_which_are_unknown(
     def stream() -> Iterator[Intent]:
         for number, one in enumerate(intents):
             if number == 1200:  # the second chunk of a thousand is being collected
-                proxy.lose_reply("accept", "silence")
+                proxy.lose_reply("intent_accept", "silence")
             yield one
 
     with Notifier.from_url(proxy.url) as notifier:
@@ -213,7 +213,7 @@ def test_async_notifier__promises_the_same(any_server: Server, found: Found, pro
             assert (await notifier.cancel(id_for_key("lobby", "k"))).cancelled == 1
             many = await notifier.accept_many([PLAIN, {**PLAIN, "recipients": []}])
             assert [one.status for one in many] == ["accepted", "refused"]
-            proxy.lose_reply("accept")
+            proxy.lose_reply("intent_accept")
             assert (await notifier.accept(PLAIN)).status == "accepted"
             with proxy.down(), pytest.raises(Unavailable) as error:
                 await notifier.accept(PLAIN)

@@ -36,7 +36,7 @@ def test_accept_many__sends_again_what_was_on_its_way(
     site = found(any_server)
     site.load_scripts()
     intents = [intent(recipients=[f"u{n}"]) for n in range(900)]
-    proxy.lose_reply("accept")
+    proxy.lose_reply("intent_accept")
 
     async def accept() -> list[Receipt]:
         async with AsyncNotifier.from_url(proxy.url) as notifier:

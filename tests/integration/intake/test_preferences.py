@@ -227,7 +227,7 @@ def test_change__whose_answer_was_lost_is_stored_once(any_server: Server, found:
         proxied(any_server.socket) as proxy,
         Notifier(site.settings_at(proxy.url)) as notifier,
     ):
-        proxy.lose_reply("prefer", "reset")
+        proxy.lose_reply("preference_set", "reset")
         notifier.preferences.set("u1", "chat", channels=[])
         assert proxy.lost == 1
         assert notifier.preferences.get("u1").of_types == {"chat": Preference(())}

@@ -213,7 +213,7 @@ def test_reschedule__that_never_sees_it_at_rest_gives_up(
     """A route that changes between each reading and writing is left alone after three tries."""
     site = found(server)
     made = site.notify("u1")
-    plain = calls.reschedule
+    plain = calls.route_reschedule
 
     def meddle(*arguments: object, **named: object) -> object:
         member = member_of(made, "u1")
@@ -223,6 +223,6 @@ def test_reschedule__that_never_sees_it_at_rest_gives_up(
         run_sync(site.client, site_call)
         return plain(*arguments, **named)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(calls, "reschedule", meddle)
+    monkeypatch.setattr(calls, "route_reschedule", meddle)
     with pytest.raises(Unavailable, match="kept changing: reschedule it again"):
         site.notifier.reschedule(made, site.now() + HOUR)

@@ -17,7 +17,7 @@ from galaxy_notify.model.preference import Reason
 from galaxy_notify.operations.why import SKIPPED_WHY
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state.reservations import Reservation, reserve
+from galaxy_notify.redis_state.reservations import Reservation, cooldown_reserve
 from tests.support.intents import PLAIN
 from tests.support.rules import outcomes, prefer, told
 from tests.support.servers import Server
@@ -196,7 +196,7 @@ def test_rules__pass_over_what_is_no_notification(server: Server, found: Found) 
     site.client.set(site.keys.notification(before), "foreign")
     reserved = Reservation("u1", before, 0, None)
     site.client.delete(site.keys.cooldown("chat", "u1"))
-    run_sync(site.client, reserve(site.keys, "chat", DAY, [reserved], site.now() - 61_000))
+    run_sync(site.client, cooldown_reserve(site.keys, "chat", DAY, [reserved], site.now() - 61_000))
     repeat = {**PLAIN, "recipients": ["u1"], "type": "chat", **fields}
     other = {**PLAIN, "recipients": ["u1"], "type": "chat", "collapse_key": "score"}
     with pytest.raises(Unavailable) as raised:

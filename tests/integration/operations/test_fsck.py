@@ -187,10 +187,10 @@ def test_outage__that_is_short_does_not_end_it(any_server: Server, found: Found)
         proxied(any_server.socket) as proxy,
         closing(connect(site.settings_at(proxy.url))) as deployment,
     ):
-        for name in ("survey", "census", "balance"):
+        for name in ("fsck_scan_index", "fsck_scan_notifications", "fsck_totals"):
             proxy.lose_reply(name)
             assert members <= {fault.subject for fault in fsck(site, deployment=deployment)}
-        for name in ("mend", "balance"):
+        for name in ("fsck_repair", "fsck_totals"):
             proxy.lose_reply(name)
             fsck(site, deployment=deployment, fix=True)
     assert fsck(site) == []

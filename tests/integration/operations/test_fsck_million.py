@@ -41,7 +41,10 @@ PLANTED = 1000
 RATE = 500
 ALONE_S, BESIDE_S = 30, 90
 _LATER_MS = 86_400_000
-_SCRIPTS = ("survey", "census", "mend", "recount", "balance")
+_SCRIPTS = (
+    *("fsck_scan_index", "fsck_scan_notifications"),
+    *("fsck_repair", "fsck_recount", "fsck_totals"),
+)
 
 
 class Run(NamedTuple):

@@ -43,7 +43,7 @@ def read(client: redis.Redis, count: int) -> None:
 
 def trim(client: redis.Redis, keep: int) -> int:
     """Trim as the janitor does where groups do not count; return the length now."""
-    return int(run_sync(client, calls.trim(KEYS, keep, None))[1])
+    return int(run_sync(client, calls.stream_trim(KEYS, keep, None))[1])
 
 
 def standing(client: redis.Redis) -> tuple[int | None, int | None]:

@@ -53,7 +53,7 @@ def _lose_a_claim(site: Site, proxy: Proxy, how: Loss) -> None:
     site.notify("u1", "u2", "u3")
     with site.station(url=proxy.url).running():
         wait_until(lambda: len(site.entries()) == 3, "the first are published")
-        proxy.lose_reply("claim", how)
+        proxy.lose_reply("route_claim", how)
         site.notify("u4", "u5", "u6")
         wait_until(lambda: len(site.entries()) == 6, "the next are published")
     assert proxy.lost == 1
@@ -77,7 +77,7 @@ def test_settle__that_was_never_answered_published_once(
 def _lose_a_settle(site: Site, proxy: Proxy, how: Loss) -> None:
     site.load_scripts()
     with site.station(url=proxy.url).running():
-        proxy.lose_reply("settle", how)
+        proxy.lose_reply("route_settle", how)
         site.notify("u1", "u2", "u3")
         wait_until(lambda: proxy.lost and not site.due(), "they are settled")
         site.notify("u4")
@@ -114,7 +114,7 @@ def test_claim__that_timed_out_takes_half_until_one_succeeds(
     claimer = station.shards[0].worker._claimer
     site.notify(*(f"u{n}" for n in range(24)))
     assert station.step() == 8
-    bundled.lose_reply("claim", "silence")
+    bundled.lose_reply("route_claim", "silence")
     with pytest.raises(RedisFault) as error:
         station.step()
     assert error.value.fault.code == "timeout"
@@ -135,7 +135,7 @@ def test_claim__that_took_half_its_lease_to_arrive_is_given_back(
     site = found(any_server, worker__lease_ttl_ms=1000)
     site.load_scripts()
     site.notify(*(f"u{n}" for n in range(10)))
-    proxy.delay_reply("claim", 0.6)
+    proxy.delay_reply("route_claim", 0.6)
     done = site.station(url=proxy.url).step()
     assert done <= 1
     assert (len(site.entries()), len(site.due()), site.leases()) == (done, 10 - done, {})
@@ -159,9 +159,9 @@ def test_accept__whose_reply_was_reset_is_sent_again_by_itself(
     site = found(any_server)
     site.load_scripts()
     with Notifier.from_url(proxy.url) as notifier:
-        proxy.lose_reply("accept", "reset")
+        proxy.lose_reply("intent_accept", "reset")
         receipt = notifier.accept(PLAIN)
-        proxy.lose_reply("accept", "reset")
+        proxy.lose_reply("intent_accept", "reset")
         (other,) = notifier.accept_many([PLAIN])
     assert proxy.lost == 2
     assert (receipt.status, other.status) == ("accepted", "accepted")
@@ -175,7 +175,7 @@ def test_accept__without_an_answer_is_repeated_with_its_id(
     """A producer that did not hear repeats with the id it is given: there is one notification."""
     site = found(server)
     site.load_scripts()
-    bundled.lose_reply("accept", "silence")
+    bundled.lose_reply("intent_accept", "silence")
     with Notifier.from_url(bundled.url) as notifier:
         with pytest.raises(Unavailable) as error:
             notifier.accept(PLAIN)

@@ -8,7 +8,7 @@ import redis
 
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.consumer_names import StreamPlace, forget
+from galaxy_notify.redis_state.consumer_names import StreamPlace, consumer_forget
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.scripts.support.shard import Shard
 
@@ -31,25 +31,25 @@ def reject_of(stream_id: str, deliveries: int = 1) -> intents.Reject:
     return intents.Reject(stream_id, "invalid", "type", "missing", deliveries)
 
 
-def admitting(shard: Shard) -> ScriptCall:
+def acknowledging(shard: Shard) -> ScriptCall:
     """Two entries that were accepted."""
-    return intents.admit(KEYS, GROUP, given(shard.client, "{}", "{}"))
+    return intents.intake_ack(KEYS, GROUP, given(shard.client, "{}", "{}"))
 
 
-def refusing(shard: Shard) -> ScriptCall:
+def rejecting(shard: Shard) -> ScriptCall:
     """An entry that cannot be accepted."""
     (stream_id,) = given(shard.client, "{}")
-    return intents.refuse(KEYS, GROUP, reject_of(stream_id), KEEPING)
+    return intents.intake_reject(KEYS, GROUP, reject_of(stream_id), KEEPING)
 
 
 def resubmitting(shard: Shard) -> ScriptCall:
     """A reject to hand in again."""
-    shard.run(refusing(shard))
+    shard.run(rejecting(shard))
     rejects: Any = shard.client.xrange(KEYS.rejects)
-    return intents.resubmit(KEYS, rejects[0][0].decode())
+    return intents.intake_resubmit(KEYS, rejects[0][0].decode())
 
 
 def forgetting(shard: Shard) -> ScriptCall:
     """A reader that has nothing in hand."""
-    shard.run(admitting(shard))
-    return forget(StreamPlace(KEYS.stream, KEYS.never), GROUP, [b"reader-1"])
+    shard.run(acknowledging(shard))
+    return consumer_forget(StreamPlace(KEYS.stream, KEYS.never), GROUP, [b"reader-1"])

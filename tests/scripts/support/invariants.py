@@ -116,7 +116,7 @@ def converge(shard: Shard, rounds: int = 8) -> None:
     for _ in range(rounds):
         shard.now += TTL + 10_000
         for channel in CHANNELS:
-            shard.run(calls.lapse(shard.keys, channel))
+            shard.run(calls.lease_shorten(shard.keys, channel))
             while _claim_and_settle(shard, policy, channel):
                 pass
         indexes = [
@@ -145,7 +145,7 @@ def _settle(shard: Shard, batch: BatchDecisions, channel: str, claim: Claim) -> 
         settlement = Settlement(decision.outcome for decision in batch.decisions)
         shard.settle(settlement, claim.token, channel)
     if batch.corrections:
-        shard.run(leases.heal(shard.keys, channel, claim.token, batch.corrections))
+        shard.run(leases.route_reposition(shard.keys, channel, claim.token, batch.corrections))
 
 
 def _escaped(prefix: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from galaxy_notify.fsck.notifications import balance, recount
-from galaxy_notify.fsck.pages import census, survey
-from galaxy_notify.fsck.routes import mend
+from galaxy_notify.fsck.notifications import fsck_recount, fsck_totals
+from galaxy_notify.fsck.pages import fsck_scan_index, fsck_scan_notifications
+from galaxy_notify.fsck.routes import fsck_repair
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows, leases
-from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.leases import Correction, Drop, Settlement
 from tests.scripts.support import handed_in, user_scenarios
 from tests.scripts.support.faults import counted, faults_of
@@ -29,7 +29,7 @@ def _accept(shard: Shard) -> ScriptCall:
     """
     shard.accept(1)
     for number in (2, 8):
-        shard.run(calls.cancel(shard.keys, f"{number:032x}", (), keep_ms=KEEP, mark=True))
+        shard.run(calls.route_cancel(shard.keys, f"{number:032x}", (), keep_ms=KEEP, mark=True))
     items = [
         new(1),
         new(1)._replace(record=b"1another!\x90"),
@@ -42,7 +42,7 @@ def _accept(shard: Shard) -> ScriptCall:
         ruled(8, (("push:u1",), None, ""), (("push:u2",), None, "cooldown")),
     ]
     shard.journal |= {f"{item.notification_id}/{r}" for item in items for r in item.routes}
-    return accept(shard.keys, items)
+    return intent_accept(shard.keys, items)
 
 
 def _claim(shard: Shard) -> ScriptCall:
@@ -54,7 +54,7 @@ def _claim(shard: Shard) -> ScriptCall:
     shard.accept(4, "push:u1", "push:u2")
     shard.client.delete(shard.keys.notification(f"{2:032x}"))
     shard.now += 1000
-    return leases.claim(shard.keys, "push", MINE, LIMITS, alone=False, now=shard.now)
+    return leases.route_claim(shard.keys, "push", MINE, LIMITS, alone=False, now=shard.now)
 
 
 def _claim_again(shard: Shard) -> ScriptCall:
@@ -68,7 +68,7 @@ def _claim_again_fewer(shard: Shard) -> ScriptCall:
     """The answer of a claim was lost, and the next is to be a smaller one."""
     shard.run(_claim(shard))
     few = replace(LIMITS, members=2)
-    return leases.claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
+    return leases.route_claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
 
 
 def _settle(shard: Shard) -> ScriptCall:
@@ -93,7 +93,7 @@ def _settle(shard: Shard) -> ScriptCall:
     return settlement.call(shard.keys, "push", MINE)
 
 
-def _heal(shard: Shard) -> ScriptCall:
+def _reposition(shard: Shard) -> ScriptCall:
     """A dead letter, a route of another channel, one not due yet, a stale one."""
     dead = SEEDS["dead_letter"](shard, 1)
     (elsewhere,) = shard.accept(2, "email:u1")
@@ -108,7 +108,7 @@ def _heal(shard: Shard) -> ScriptCall:
         Correction(early.encode(), "schedule:push", NOW + 9_000),
         Correction(b"nobody/push:u1", "dead:push", NOW),
     ]
-    return leases.heal(shard.keys, "push", MINE, items)
+    return leases.route_reposition(shard.keys, "push", MINE, items)
 
 
 def _cancel(shard: Shard) -> ScriptCall:
@@ -132,28 +132,28 @@ def _replay(shard: Shard) -> ScriptCall:
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "replay") for member in members]
     gone = changes[0]._replace(notification_id=split(f"{9:032x}/")[0])
-    return dead_rows.replay(shard.keys, [*changes, gone])
+    return dead_rows.route_replay(shard.keys, [*changes, gone])
 
 
 def _purge(shard: Shard) -> ScriptCall:
     """Two dead letters and one that is none any more."""
     members = [SEEDS["dead_letter"](shard, number) for number in (1, 2)]
     changes = [shard.dead_change(member, "purge") for member in members]
-    return dead_rows.purge(
+    return dead_rows.route_purge(
         shard.keys, [*changes, changes[0]._replace(notification_id="gone")], KEEP
     )
 
 
 def _pause(shard: Shard) -> ScriptCall:
-    return calls.pause(shard.keys, "push")
+    return calls.channel_pause(shard.keys, "push")
 
 
 def _resume(shard: Shard) -> ScriptCall:
     shard.run(_pause(shard))
-    return calls.resume(shard.keys, "push")
+    return calls.channel_resume(shard.keys, "push")
 
 
-def _lapse(shard: Shard) -> ScriptCall:
+def _shorten(shard: Shard) -> ScriptCall:
     """Two leases held too long, one that is not, one that holds nothing."""
     for number in range(1, 5):
         shard.accept(number)
@@ -162,10 +162,10 @@ def _lapse(shard: Shard) -> ScriptCall:
     shard.lease(first, f"host-1-abcd:1:{TTL}:1", NOW + 10**9)
     shard.lease(second, f"host-1-abcd:2:{TTL}:1", NOW + 2 * 10**9)
     shard.cancel(gone)
-    return calls.lapse(shard.keys, "push")
+    return calls.lease_shorten(shard.keys, "push")
 
 
-def _mend(shard: Shard) -> ScriptCall:
+def _repair(shard: Shard) -> ScriptCall:
     """A route of each kind in a wrong place, one without a record, one that moved meanwhile."""
     early, held, listed = (shard.accept(number, due=NOW + 9_000)[0] for number in (1, 2, 3))
     ended, dead = SEEDS["cancelled"](shard, 4), SEEDS["dead_letter"](shard, 5)
@@ -182,7 +182,7 @@ def _mend(shard: Shard) -> ScriptCall:
     shard.client.zadd(shard.keys.dead("push"), {listed: NOW})
     items = faults_of(shard, early, held, listed, ended, dead, elsewhere, unread)
     items += [(replace(items[0][0], member=moved.encode()), items[0][1])]
-    return mend(shard.keys, items, fix=True)
+    return fsck_repair(shard.keys, items, fix=True)
 
 
 def _recount(shard: Shard) -> ScriptCall:
@@ -192,62 +192,62 @@ def _recount(shard: Shard) -> ScriptCall:
     shard.cancel(endless)
     shard.client.persist(shard.hash_of(endless))
     names = [split(member)[0] for member in (many, endless, fine)]
-    return recount(shard.keys, counted(shard, *names), KEEP, fix=True)
+    return fsck_recount(shard.keys, counted(shard, *names), KEEP, fix=True)
 
 
-def _balance(shard: Shard) -> ScriptCall:
+def _totals(shard: Shard) -> ScriptCall:
     """More were accepted than are there."""
     shard.accept(1)
     shard.client.hincrby(shard.keys.totals, "accepted", 2)
-    return balance(shard.keys, ("push", "email"), 2)
+    return fsck_totals(shard.keys, ("push", "email"), 2)
 
 
-def _survey(shard: Shard) -> ScriptCall:
+def _scan_index(shard: Shard) -> ScriptCall:
     """Routes that are where they should be, leased, a retry, one that has vanished."""
     shard.accept(1, *_ROUTES[1:])
     SEEDS["failed"](shard, 2)
     SEEDS["leased"](shard, 3)
     shard.accept(4)
     shard.client.delete(shard.keys.notification(f"{4:032x}"))
-    return survey(shard.keys, "schedule", "push", "0")
+    return fsck_scan_index(shard.keys, "schedule", "push", "0")
 
 
-def _census(shard: Shard) -> ScriptCall:
+def _scan_notifications(shard: Shard) -> ScriptCall:
     """Notifications that count rightly, one that does not, one left of the page before."""
     shard.accept(1, *_ROUTES)
     SEEDS["cancelled"](shard, 2)
     SEEDS["dead_letter"](shard, 3)
-    return census(shard.keys, "0", [f"{1:032x}".encode()])
+    return fsck_scan_notifications(shard.keys, "0", [f"{1:032x}".encode()])
 
 
 #: Name → what brings a shard to where the call is sent. The part before the space is the script.
 SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
-    "accept": _accept,
-    "claim": _claim,
-    "claim again": _claim_again,
-    "claim again, fewer": _claim_again_fewer,
-    "settle": _settle,
-    "heal": _heal,
-    "cancel": _cancel,
-    "reschedule": _reschedule,
-    "replay": _replay,
-    "purge": _purge,
-    "pause": _pause,
-    "resume": _resume,
-    "lapse": _lapse,
-    "survey": _survey,
-    "census": _census,
-    "mend": _mend,
-    "recount": _recount,
-    "balance": _balance,
-    "consult": user_scenarios.consulting,
-    "reserve": user_scenarios.reserving,
-    "collapse": user_scenarios.collapsing,
-    "prefer": user_scenarios.preferring,
-    "recall": user_scenarios.recalling,
+    "intent_accept": _accept,
+    "route_claim": _claim,
+    "route_claim again": _claim_again,
+    "route_claim again, fewer": _claim_again_fewer,
+    "route_settle": _settle,
+    "route_reposition": _reposition,
+    "route_cancel": _cancel,
+    "route_reschedule": _reschedule,
+    "route_replay": _replay,
+    "route_purge": _purge,
+    "channel_pause": _pause,
+    "channel_resume": _resume,
+    "lease_shorten": _shorten,
+    "fsck_scan_index": _scan_index,
+    "fsck_scan_notifications": _scan_notifications,
+    "fsck_repair": _repair,
+    "fsck_recount": _recount,
+    "fsck_totals": _totals,
+    "preference_query": user_scenarios.querying,
+    "cooldown_reserve": user_scenarios.reserving,
+    "collapse_record": user_scenarios.collapsing,
+    "preference_set": user_scenarios.setting,
+    "preference_read": user_scenarios.reading,
     **STREAMS,
-    "admit": handed_in.admitting,
-    "refuse": handed_in.refusing,
-    "resubmit": handed_in.resubmitting,
-    "forget": handed_in.forgetting,
+    "intake_ack": handed_in.acknowledging,
+    "intake_reject": handed_in.rejecting,
+    "intake_resubmit": handed_in.resubmitting,
+    "consumer_forget": handed_in.forgetting,
 }

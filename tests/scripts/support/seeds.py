@@ -52,13 +52,13 @@ def _cancelled(shard: Shard, number: int) -> str:
 
 def _purged(shard: Shard, number: int) -> str:
     member = _dead(shard, number)
-    shard.run(dead_rows.purge(shard.keys, [shard.dead_change(member, "purge")], KEEP))
+    shard.run(dead_rows.route_purge(shard.keys, [shard.dead_change(member, "purge")], KEEP))
     return member
 
 
 def _replayed(shard: Shard, number: int) -> str:
     member = _dead(shard, number)
-    shard.run(dead_rows.replay(shard.keys, [shard.dead_change(member, "replay")]))
+    shard.run(dead_rows.route_replay(shard.keys, [shard.dead_change(member, "replay")]))
     return member
 
 

@@ -17,7 +17,7 @@ from galaxy_notify.model.route import Failure, Route, decode_route, initial_stat
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, leases
-from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.calls import Answer, RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys
@@ -39,12 +39,22 @@ MINE = f"{WORKER}:0:{TTL}:1"
 FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
 _TIMELESS = {
-    *("heal", "pause", "resume", "park", "recount", "balance", "census", "consult", "collapse"),
-    *("prefer", "recall"),
-    *("delist", "glance", "standing"),
-    *("admit", "refuse", "resubmit", "forget"),
+    *(
+        "route_reposition",
+        "channel_pause",
+        "channel_resume",
+        "event_park",
+        "fsck_recount",
+        "fsck_totals",
+        "fsck_scan_notifications",
+        "preference_query",
+        "collapse_record",
+    ),
+    *("preference_set", "preference_read"),
+    *("listing_trim", "listing_read", "group_read"),
+    *("intake_ack", "intake_reject", "intake_resubmit", "consumer_forget"),
 }
-_TIME_AT = {"lapse": 0, "trim": 2}
+_TIME_AT = {"lease_shorten": 0, "stream_trim": 2}
 
 
 def at(call: ScriptCall, now: int) -> ScriptCall:
@@ -130,7 +140,7 @@ class Shard:
 
     def answers(self, *items: NewNotification) -> list[Answer]:
         """Run accept."""
-        found = calls.answers(self.run(accept(self.keys, items)))
+        found = calls.answers(self.run(intent_accept(self.keys, items)))
         for item, answer in zip(items, found, strict=True):
             if answer.word == "accepted":
                 self.journal |= {f"{item.notification_id}/{route}" for route in item.routes}
@@ -151,7 +161,7 @@ class Shard:
         alone: bool = False,
     ) -> Claim:
         """Run claim."""
-        call = leases.claim(self.keys, channel, token, limits, alone=alone, now=self.now)
+        call = leases.route_claim(self.keys, channel, token, limits, alone=alone, now=self.now)
         return leases.read_claim(self.run(call), token)
 
     def settled(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> Settled:
@@ -170,7 +180,7 @@ class Shard:
 
     def heal(self, *items: leases.Correction, token: str = MINE) -> list[str]:
         """Run heal."""
-        return calls.words(self.run(leases.heal(self.keys, "push", token, items)))
+        return calls.words(self.run(leases.route_reposition(self.keys, "push", token, items)))
 
     def cancel(self, *members: str, before: bytes | None = None, mark: bool = False) -> list[str]:
         """Run cancel on members of one notification."""
@@ -186,7 +196,7 @@ class Shard:
             after = decode_route(state).cancelled("cli:ann") if state else b""
             changes.append(RouteChange(split(member)[1], state, after))
         made = split(members[0])[0]
-        return calls.cancel(self.keys, made, changes, keep_ms=KEEP, mark=mark)
+        return calls.route_cancel(self.keys, made, changes, keep_ms=KEEP, mark=mark)
 
     def rescheduling(self, *members: str, due: int, mark: bool = False) -> ScriptCall:
         """Return the call that gives members of one notification another due time."""
@@ -195,7 +205,7 @@ class Shard:
             for m in members
         ]
         made = split(members[0])[0]
-        return calls.reschedule(self.keys, made, changes, due_ms=due, mark=mark)
+        return calls.route_reschedule(self.keys, made, changes, due_ms=due, mark=mark)
 
     def dead_change(self, member: str, verb: str) -> DeadChange:
         """Return the change that replays or purges a dead letter."""

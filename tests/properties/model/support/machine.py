@@ -14,7 +14,7 @@ from galaxy_notify.model.notification import NewNotification, Notification, Rout
 from galaxy_notify.model.route import PUBLISHABLE, decode_route, initial_state
 from galaxy_notify.redis_client.scripts import Script, ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows
-from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.accept_calls import intent_accept
 from tests.properties.model.support.expected import CHANNELS, KEEPS, Model
 from tests.properties.model.support.observed import Observed
 from tests.properties.model.support.things import Asked
@@ -103,7 +103,7 @@ class Producers(ShardMachine):
         if not items:
             return
         heads = {c: min(self.model.schedule(c).values(), default=None) for c in CHANNELS}
-        call = accept(self.shard.keys, [_handed_in(item) for item in items])
+        call = intent_accept(self.shard.keys, [_handed_in(item) for item in items])
         answers = calls.answers(self.shard.run(call))
         before = set(self.model.routes)
         assert [a.word for a in answers] == self.model.accept(items, self.now)
@@ -151,7 +151,7 @@ class Producers(ShardMachine):
             if state and decode_route(state).status in PUBLISHABLE
         ]
         keep, mark = KEEPS[int(name, 16) % 2], route is None
-        call = calls.cancel(self.shard.keys, name, changes, keep_ms=keep, mark=mark)
+        call = calls.route_cancel(self.shard.keys, name, changes, keep_ms=keep, mark=mark)
         known = "known" if states else "unknown"
         told = ["changed" if before else "cancelled"] * len(changes)
         assert calls.words(self.shard.run(call)) == [known, *told]
@@ -181,9 +181,9 @@ class Operators(Producers):
             move = self.model.replay if verb == "replay" else partial(self._purge, keep)
             told.append(move(member, self.now))
         if verb == "replay":
-            call = dead_rows.replay(self.shard.keys, changes)
+            call = dead_rows.route_replay(self.shard.keys, changes)
         else:
-            call = dead_rows.purge(self.shard.keys, changes, keep)
+            call = dead_rows.route_purge(self.shard.keys, changes, keep)
         assert calls.words(self.shard.run(call)) == told
 
     @property
@@ -198,7 +198,7 @@ class Operators(Producers):
         """A paused channel is not claimed."""
         channel, pause = random.choice(CHANNELS), random.random() < 0.4
         known = (channel in self.model.paused) == pause
-        call = (calls.pause if pause else calls.resume)(self.shard.keys, channel)
+        call = (calls.channel_pause if pause else calls.channel_resume)(self.shard.keys, channel)
         word = calls.words([self.shard.run(call)])[0]
         assert word == ("already" if known else "paused" if pause else "resumed")
         (self.model.paused.add if pause else self.model.paused.discard)(channel)
@@ -219,7 +219,7 @@ class Operators(Producers):
     def lapse(self, channel: str) -> None:
         """After a clock was set back no lease lasts longer than it may."""
         shortened = self.model.lapse(channel, self.now)
-        assert self.shard.run(calls.lapse(self.shard.keys, channel)) == len(shortened)
+        assert self.shard.run(calls.lease_shorten(self.shard.keys, channel)) == len(shortened)
         found = Observed(self.shard).view["leases"]
         for token in shortened:
             longest = self.now + TTL
@@ -231,7 +231,7 @@ class Operators(Producers):
     def trim(self, random: Random) -> None:
         """A stream nobody reads is cut to its length, the oldest first."""
         keep = random.choice((1, 3))
-        gone, length = self.shard.run(calls.trim(self.shard.keys, keep, 10**15))[:2]
+        gone, length = self.shard.run(calls.stream_trim(self.shard.keys, keep, 10**15))[:2]
         assert gone + length == len(self.model.events)
         assert length == min(keep, len(self.model.events))
         del self.model.events[:gone]

@@ -19,116 +19,128 @@ class Mutation(NamedTuple):
 #: Name → the defect.
 MUTATIONS: Final = {
     "published without the fence": Mutation(
-        "settle", "if not (whole or ours[member]) then\n      answer", "if false then\n      answer"
+        "route_settle",
+        "if not (whole or ours[member]) then\n      answer",
+        "if false then\n      answer",
     ),
     "settled without the fence": Mutation(
-        "settle", "if not (whole or ours[member]) then\n    answer", "if false then\n    answer"
+        "route_settle",
+        "if not (whole or ours[member]) then\n    answer",
+        "if false then\n    answer",
     ),
     "a lease that outlives its settlement": Mutation(
-        "settle", "return fault(try('ZREM', KEYS[2], token))", "return nil"
+        "route_settle", "return fault(try('ZREM', KEYS[2], token))", "return nil"
     ),
     "a settled route that stays scheduled": Mutation(
-        "settle", "or try('ZREM', KEYS[1], unpack(removed))", "or 0"
+        "route_settle", "or try('ZREM', KEYS[1], unpack(removed))", "or 0"
     ),
     "a whole claim that stays scheduled": Mutation(
-        "settle", "try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)", "0"
+        "route_settle", "try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)", "0"
     ),
     "open not counted down": Mutation(
-        "settle", "try('HINCRBY', key, 'open', -routes)", "try('HGET', key, 'open')"
+        "route_settle", "try('HINCRBY', key, 'open', -routes)", "try('HGET', key, 'open')"
     ),
     "a settled notification that never expires": Mutation(
-        "settle", "if not fault(open) and open <= 0 then", "if false then"
+        "route_settle", "if not fault(open) and open <= 0 then", "if false then"
     ),
     "published without being counted": Mutation(
-        "settle", "tally('published', kind.done)", "tally('published', 0)"
+        "route_settle", "tally('published', kind.done)", "tally('published', 0)"
     ),
-    "published though too late": Mutation("settle", "elseif kind.late then", "elseif false then"),
+    "published though too late": Mutation(
+        "route_settle", "elseif kind.late then", "elseif false then"
+    ),
     "a retry that is due at once": Mutation(
-        "settle", "local due = now + tonumber(ARGV[at + 3])", "local due = now"
+        "route_settle", "local due = now + tonumber(ARGV[at + 3])", "local due = now"
     ),
     "an event of a vanished notification": Mutation(
-        "settle", "try('XDEL', KEYS[5], stream_id)", "try('EXISTS', KEYS[5])"
+        "route_settle", "try('XDEL', KEYS[5], stream_id)", "try('EXISTS', KEYS[5])"
     ),
     "a release that keeps the count": Mutation(
-        "settle", "moved[#moved + 1] = member\n  answer('released')", "answer('released')"
+        "route_settle", "moved[#moved + 1] = member\n  answer('released')", "answer('released')"
     ),
     "whole when it is not": Mutation(
-        "settle", "local whole = left > 0 and left == tonumber(ARGV[5])", "local whole = left > 0"
+        "route_settle",
+        "local whole = left > 0 and left == tonumber(ARGV[5])",
+        "local whole = left > 0",
     ),
     "claimed before its time": Mutation(
-        "claim",
+        "route_claim",
         "'-inf', horizon, 'LIMIT', offset, limit)",
         "'-inf', '+inf', 'LIMIT', offset, limit)",
     ),
     "claimed while paused": Mutation(
-        "claim", "if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then", "if false then"
+        "route_claim", "if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then", "if false then"
     ),
     "a suspect taken with others": Mutation(
-        "claim", "local suspect = behind >= 2", "local suspect = false"
+        "route_claim", "local suspect = behind >= 2", "local suspect = false"
     ),
     "abandoned without being counted": Mutation(
-        "claim",
+        "route_claim",
         "+ 1 end\nend\n\nlocal function end_lapsed",
         "+ 0 end\nend\n\nlocal function end_lapsed",
     ),
     "a lease that lapses with another": Mutation(
-        "claim",
+        "route_claim",
         "call('ZCOUNT', KEYS[2], score, score) == 0\n    and",
         "",
     ),
     "a lease at a time left behind": Mutation(
-        "claim", "\n    and call('ZCOUNT', KEYS[1], score, score) == 0", ""
+        "route_claim", "\n    and call('ZCOUNT', KEYS[1], score, score) == 0", ""
     ),
-    "given again, and more": Mutation("claim", "    if i <= limit then", "    if true then"),
-    "nobody told of more": Mutation("claim", "if taken == limit then wake(KEYS[7]) end", ""),
-    "accepted twice": Mutation("accept", "if try('EXISTS', key) ~= 0 then", "if false then"),
+    "given again, and more": Mutation("route_claim", "    if i <= limit then", "    if true then"),
+    "nobody told of more": Mutation("route_claim", "if taken == limit then wake(KEYS[7]) end", ""),
+    "accepted twice": Mutation("intent_accept", "if try('EXISTS', key) ~= 0 then", "if false then"),
     "a conflict taken for the same": Mutation(
-        "accept", "answer(same and 'duplicate' or 'conflict'", "answer('duplicate'"
+        "intent_accept", "answer(same and 'duplicate' or 'conflict'", "answer('duplicate'"
     ),
     "scheduled in the past": Mutation(
-        "accept", "if due <= now then due, due_text = now, now_text end", ""
+        "intent_accept", "if due <= now then due, due_text = now, now_text end", ""
     ),
     "nobody told of the first": Mutation(
-        "accept", "if due <= now then\n    wake(list)", "if due <= now then\n"
+        "intent_accept", "if due <= now then\n    wake(list)", "if due <= now then\n"
     ),
-    "a mark that is not seen": Mutation("accept", "if marked or ARGV", "if ARGV"),
+    "a mark that is not seen": Mutation("intent_accept", "if marked or ARGV", "if ARGV"),
     "a cancelled route that stays scheduled": Mutation(
-        "cancel",
+        "route_cancel",
         "fault(try('ZREM', schedule, member)) then return 'fault' end",
         "false then return 'fault' end",
     ),
     "cancel of what has changed": Mutation(
-        "cancel", "if state ~= before then return 'changed' end", ""
+        "route_cancel", "if state ~= before then return 'changed' end", ""
     ),
     "moved though it has changed": Mutation(
-        "reschedule", "if state ~= before then return 'changed' end", ""
+        "route_reschedule", "if state ~= before then return 'changed' end", ""
     ),
     "moved and still leased": Mutation(
-        "reschedule", "fault(try('ZADD', schedule, digits(due), member))", "false"
+        "route_reschedule", "fault(try('ZADD', schedule, digits(due), member))", "false"
     ),
     "due before it was moved": Mutation(
-        "reschedule", "math.max(now, tonumber(ARGV[4]))", "tonumber(ARGV[4])"
+        "route_reschedule", "math.max(now, tonumber(ARGV[4]))", "tonumber(ARGV[4])"
     ),
     "nobody told of the moved": Mutation(
-        "reschedule", "wake(tag .. 'wake:' .. channel)", "try('LLEN', tag .. 'wake:' .. channel)"
+        "route_reschedule",
+        "wake(tag .. 'wake:' .. channel)",
+        "try('LLEN', tag .. 'wake:' .. channel)",
     ),
     "a replay that stays dead": Mutation(
-        "replay", "failure = failure or fault(try('ZREM', dead, member))", ""
+        "route_replay", "failure = failure or fault(try('ZREM', dead, member))", ""
     ),
-    "a purge that is not counted": Mutation("purge", "count(KEYS[1], 'purged', purged)", ""),
+    "a purge that is not counted": Mutation("route_purge", "count(KEYS[1], 'purged', purged)", ""),
     "a purged route that is still needed": Mutation(
-        "purge", "try('HINCRBY', key, 'open', -1)", "try('HINCRBY', key, 'open', 0)"
+        "route_purge", "try('HINCRBY', key, 'open', -1)", "try('HINCRBY', key, 'open', 0)"
     ),
     "healed whoever holds it": Mutation(
-        "heal", "if not lapses or leased ~= lapses then return 'stale' end", ""
+        "route_reposition", "if not lapses or leased ~= lapses then return 'stale' end", ""
     ),
     "leases shortened without their members": Mutation(
-        "lapse",
+        "lease_shorten",
         "if #members > 0 and fault(try('ZADD', KEYS[1], unpack(there))) then return end",
         "",
     ),
     "trimmed at the wrong end": Mutation(
-        "trim", "local length = call('XLEN', stream)", "local length = call('XLEN', stream) + 1"
+        "stream_trim",
+        "local length = call('XLEN', stream)",
+        "local length = call('XLEN', stream) + 1",
     ),
 }
 

@@ -131,7 +131,7 @@ class Workers(Rescheduling, Operators):
         wrong = _wrong(hand)
         told = [self.model.heal(hand.token, one.member.decode()) for one in wrong]
         self.model.healed(hand.token)
-        call = leases.heal(self.shard.keys, hand.channel, hand.token, wrong)
+        call = leases.route_reposition(self.shard.keys, hand.channel, hand.token, wrong)
         assert calls.words(self.shard.run(call)) == told
         names = {one.member for one in wrong}
         hand.members = [m for m in hand.members if m.member not in names]
@@ -149,7 +149,7 @@ class Workers(Rescheduling, Operators):
         limits = ClaimLimits(limit, TTL, 4 << 20, 300_000, hold)
         shard, model, now = self.shard, self.model, self.now
         shard.client.delete(shard.keys.wake(channel))
-        call = leases.claim(shard.keys, channel, token, limits, alone=alone, now=now)
+        call = leases.route_claim(shard.keys, channel, token, limits, alone=alone, now=now)
         claim = leases.read_claim(shard.run(call), token)
         assert claim.now_ms == now
         if token in model.leases and (given := model.give_again(token, limit, now)):

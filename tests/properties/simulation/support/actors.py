@@ -182,21 +182,21 @@ class Operator:
             if self._random.random() < 0.8:
                 self._journal.replays[raw.decode()] += 1
                 after = decode_route(before).replayed("sim")
-                call = dead_rows.replay(
+                call = dead_rows.route_replay(
                     self._keys, [dead_rows.DeadChange(name, route, before, after)]
                 )
             else:
                 after = decode_route(before).purged("sim")
                 change = dead_rows.DeadChange(name, route, before, after)
-                call = dead_rows.purge(self._keys, [change], 3_600_000)
+                call = dead_rows.route_purge(self._keys, [change], 3_600_000)
             for _ in range(2):  # who heard nothing does it again
                 await run(link, call)
 
     async def _pause(self) -> None:
         channel = self._random.choice(CHANNELS)
-        await run(self._client.link, calls.pause(self._keys, channel))
+        await run(self._client.link, calls.channel_pause(self._keys, channel))
         await asyncio.sleep(self._random.expovariate(1.0))
-        await run(self._client.link, calls.resume(self._keys, channel))
+        await run(self._client.link, calls.channel_resume(self._keys, channel))
 
     async def _read(self, *command: Any) -> Any:
         return await self._client.once(Command(list(command)))

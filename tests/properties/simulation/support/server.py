@@ -11,9 +11,9 @@ import redis
 from galaxy_notify.redis_client.scripts import Script, names, script
 from tests.scripts.support.shard import NOW
 
-_TIME_AT: Final = {"lapse": 0, "trim": 2}
-_TIMELESS: Final = ("heal", "pause", "resume")
-_WAKING: Final = ("accept", "claim", "replay", "resume")
+_TIME_AT: Final = {"lease_shorten": 0, "stream_trim": 2}
+_TIMELESS: Final = ("route_reposition", "channel_pause", "channel_resume")
+_WAKING: Final = ("intent_accept", "route_claim", "route_replay", "channel_resume")
 
 
 class VirtualServer:
@@ -89,7 +89,7 @@ class VirtualServer:
         if name not in _TIMELESS:
             run[3 + int(command[2]) + _TIME_AT.get(name, 1)] = self.now
         reply = self._ask(*run)
-        if name in _WAKING and not (name == "claim" and reply[0] != b"claimed"):
+        if name in _WAKING and not (name == "route_claim" and reply[0] != b"claimed"):
             self._wake()
         return reply
 
