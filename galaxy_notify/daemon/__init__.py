@@ -1,4 +1,4 @@
-"""The process: its parts, signals, outages, drain, and what it tells systemd."""
+"""The process: its parts, signals, outages, drain, and what it reports to systemd."""
 
 from galaxy_notify.daemon.process import Daemon
 

@@ -1,4 +1,4 @@
-"""What the process tells its supervisor (systemd's sd_notify), and when it is alive."""
+"""What the process reports to its supervisor (systemd's sd_notify), and when it is alive."""
 
 from __future__ import annotations
 
