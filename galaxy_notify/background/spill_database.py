@@ -140,10 +140,12 @@ class SpillDatabase:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             if is_new:
                 os.ftruncate(self._file, 0)
-                self._db.executescript(_CREATE)
         self.run(self._tune)
 
     def _tune(self, db: sqlite3.Connection) -> None:
+        # It has none also where a crash left it half made: SQLite has just taken that back.
+        if db.execute("PRAGMA page_count").fetchone() == (0,):
+            db.executescript(_CREATE)
         db.executescript(_TUNE)
         (page_size,) = db.execute("PRAGMA page_size").fetchone()
         db.execute(f"PRAGMA max_page_count = {max(1, self._most_bytes // page_size)}")
