@@ -13,7 +13,7 @@ from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.source import IntentSource
-from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interrupted
+from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interruption
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
@@ -98,8 +98,8 @@ class Notifier(NotCopied):
                     key_space, plans_of(chunk, key_space.shared, self._client.now_ms())
                 )
             except RedisFault as error:
-                raise interrupted(receipts, chunk, source, error) from error
-        return source.checked(all_known(receipts, self._client.server, source))
+                raise interruption(receipts, chunk, source, error) from error
+        return source.require_complete(all_known(receipts, self._client.server, source))
 
     def cancel(
         self,
@@ -156,7 +156,7 @@ class Notifier(NotCopied):
         known = self._client.preferences_exist
         done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
-        if done.is_in_doubt:
+        if done.needs_refresh:
             self._client.refresh_primary()
         return done.receipts
 
@@ -227,8 +227,8 @@ class AsyncNotifier(NotCopied):
                 planned = await self._planner.plans_of(chunk, key_space.shared, at_ms)
                 receipts += await self._accept(key_space, planned)
             except RedisFault as error:
-                raise interrupted(receipts, chunk, source, error) from error
-        return source.checked(all_known(receipts, self._client.server, source))
+                raise interruption(receipts, chunk, source, error) from error
+        return source.require_complete(all_known(receipts, self._client.server, source))
 
     async def cancel(
         self,
@@ -279,7 +279,7 @@ class AsyncNotifier(NotCopied):
         known = self._client.preferences_exist
         done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
-        if done.is_in_doubt:
+        if done.needs_refresh:
             await self._client.refresh_primary()
         return done.receipts
 
