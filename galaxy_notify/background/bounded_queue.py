@@ -22,8 +22,8 @@ _DISK_S: Final = 2.0
 class BoundedQueue:
     """Moves each intent from one state to the next in one step; safe to share between threads.
 
-    Callers put; the sender thread takes and settles. The overflow thread moves the oldest to the disk;
-    the sender thread takes those on the disk first.
+    Callers put; the sender thread takes and settles. The overflow thread moves the oldest to the
+    disk; the sender thread takes those on the disk first.
     """
 
     def __init__(
