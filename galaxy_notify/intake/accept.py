@@ -28,6 +28,7 @@ from galaxy_notify.intake.rules.recipients import Recipient, recipients_of
 from galaxy_notify.intake.rules.rulings import Ruling, apply_rules
 from galaxy_notify.intake.unknown import Unknown, needs_refresh, with_missing_rights
 from galaxy_notify.model.notification import NewNotification
+from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
@@ -38,6 +39,7 @@ _ROUTES_PER_ROUND: Final = 1000
 _STORED: Final = frozenset({"accepted", "duplicate"})
 #: Not stored, or not known to be stored.
 _MISSING: Final = frozenset({"fault", "unknown"})
+_NOT_WRITTEN: Final = frozenset({"fault", "consult", "conflict"})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -71,13 +73,21 @@ def accept_flow(
 class _AcceptRun:
     """One run of the flow; `preferences_exist` becomes True once Redis reports a preference."""
 
-    __slots__ = ("_key_space", "preferences_exist")
+    __slots__ = ("_has_written", "_key_space", "preferences_exist")
 
     def __init__(self, key_space: KeySpace, preferences_exist: bool) -> None:
         self._key_space = key_space
+        self._has_written = False
         self.preferences_exist = preferences_exist
 
     def run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
+        try:
+            return (yield from self._run(plans))
+        except RedisFault as fault:
+            # Of the whole something may be there, whatever the server says of the rest.
+            raise fault.doubted() if self._has_written else fault from fault.__cause__
+
+    def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)
         ruled_parts = {
             place: Part(item, 1)
@@ -85,8 +95,8 @@ class _AcceptRun:
             if isinstance(item, Plan)
             and (place not in outcomes or outcomes[place].word == "consult")
         }
+        self._learn(outcomes.values())
         if ruled_parts:
-            self._learn(outcomes.values())
             ruled = yield from self._accept_ruled([*ruled_parts.values()])
             outcomes |= zip(ruled_parts, ruled, strict=True)
         receipts: list[Receipt | Unknown] = []
@@ -125,11 +135,12 @@ class _AcceptRun:
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
     def _learn(self, outcomes: Iterable[Outcome]) -> bool:
-        """Return whether Redis asks for the preferences, and remember that some exist."""
-        if "consult" not in [outcome.word for outcome in outcomes]:
-            return False
-        self.preferences_exist = True
-        return True
+        """Return whether Redis asked for the preferences: then somebody has set one."""
+        words = {outcome.word for outcome in outcomes}
+        self._has_written |= not words <= _NOT_WRITTEN
+        is_asked = "consult" in words
+        self.preferences_exist |= is_asked
+        return is_asked
 
     def _with_later_parts(self, plan: Plan, first: Outcome) -> Flow[Outcome]:
         """Accept the later parts after a stored first part; return the outcome of the whole."""

@@ -198,7 +198,7 @@ class _Cancel(_Change):
         keys, record = self.key_space.keys_for(part), self.stored.record
         keyed, kind = bool(record and record.idempotency_key), record.type if record else ""
         keep_ms = self.key_space.shared.keep_ms(keyed=keyed, kind=kind)
-        return calls.cancel(keys, part, changes, keep_ms=keep_ms, mark=self.stored.is_all)
+        return calls.route_cancel(keys, part, changes, keep_ms=keep_ms, mark=self.stored.is_all)
 
     def changed_state(self, route: Route) -> bytes:
         return route.cancelled(self.actor)
@@ -216,7 +216,7 @@ class _Reschedule(_Change):
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
         keys = self.key_space.keys_for(part)
         due_ms, mark = self.due_ms, self.stored.is_all
-        return calls.reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
+        return calls.route_reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
 
     def changed_state(self, route: Route) -> bytes:
         record = self.stored.record

@@ -74,8 +74,7 @@ class Notifier(NotCopied):
         if isinstance(request, Receipt):
             return request
         try:
-            key_space = self._client.key_space()
-            (receipt,) = self._accept(key_space, [request.plan(key_space.shared)])
+            (receipt,) = self._accept([request.plan(self._client.key_space().shared)])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -93,10 +92,8 @@ class Notifier(NotCopied):
         source = IntentSource(intents)
         while chunk := source.chunk():
             try:
-                key_space = self._client.key_space()
-                receipts += self._accept(
-                    key_space, plans_of(chunk, key_space.shared, self._client.now_ms())
-                )
+                agreed, at_ms = self._client.key_space().shared, self._client.now_ms()
+                receipts += self._accept(plans_of(chunk, agreed, at_ms))
             except RedisFault as error:
                 raise interruption(receipts, chunk, source, error) from error
         return source.require_complete(all_known(receipts, self._client.server, source))
@@ -150,10 +147,10 @@ class Notifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         self._client.close()
 
-    def _accept(
-        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
-    ) -> list[Receipt | Unknown]:
-        known = self._client.preferences_exist
+    def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+        # What was handed in may have used another notifier while it was read: from here on the
+        # calls are this one's, and go to no server that has lost its deployment.
+        key_space, known = self._client.key_space(), self._client.preferences_exist
         done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.needs_refresh:
@@ -207,7 +204,7 @@ class AsyncNotifier(NotCopied):
         try:
             agreed = (await self._client.key_space()).shared
             planned = await run(request.intent, lambda: request.plan(agreed))
-            (receipt,) = await self._accept(await self._client.key_space(), [planned])
+            (receipt,) = await self._accept([planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -222,10 +219,8 @@ class AsyncNotifier(NotCopied):
         while chunk := source.chunk():
             try:
                 await self._client.turn()
-                key_space = await self._client.key_space()
-                at_ms = self._client.now_ms()
-                planned = await self._planner.plans_of(chunk, key_space.shared, at_ms)
-                receipts += await self._accept(key_space, planned)
+                agreed, at_ms = (await self._client.key_space()).shared, self._client.now_ms()
+                receipts += await self._accept(await self._planner.plans_of(chunk, agreed, at_ms))
             except RedisFault as error:
                 raise interruption(receipts, chunk, source, error) from error
         return source.require_complete(all_known(receipts, self._client.server, source))
@@ -273,10 +268,8 @@ class AsyncNotifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         await self._client.close()
 
-    async def _accept(
-        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
-    ) -> list[Receipt | Unknown]:
-        known = self._client.preferences_exist
+    async def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+        key_space, known = await self._client.key_space(), self._client.preferences_exist
         done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
         if done.needs_refresh:

@@ -163,7 +163,7 @@ def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request 
     parsed = _intent_or_refusal(intent)
     if isinstance(parsed, Receipt):
         return parsed
-    name = given_id or (None if parsed.idempotency_key else random_id(at_ms))
+    name = None if parsed.idempotency_key else given_id or random_id(at_ms)
     return Request(parsed, name, given_id, at_ms)
 
 

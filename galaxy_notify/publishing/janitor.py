@@ -156,6 +156,9 @@ class Janitor:
         return removed
 
     async def _rest(self, pause_s: float) -> None:
+        if self._state.stopping:
+            # What a stop set may be cleared by a pass that failed meanwhile.
+            return
         tidy_now = self._state.tidy_now
         if tidy_now.is_set():
             tidy_now.clear()

@@ -36,7 +36,7 @@ from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
-from tests.hostile.planting import KEYS, plant
+from tests.properties.hostile.planting import KEYS, plant
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
@@ -159,7 +159,7 @@ def test_row22__any_kind_of_reply(
 
 def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
     """The same with the client that producers and operators use."""
-    claim = leases.claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
+    claim = leases.route_claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
     for trouble in _troubles():
         _prepare(server)
         with (

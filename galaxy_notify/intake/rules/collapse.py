@@ -16,11 +16,12 @@ from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, bat
 from galaxy_notify.model.ids import first_part
 from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
 from galaxy_notify.model.stored import readable_record, readable_route
-from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse, collapsed
+from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: How long the newest notification is remembered after its due time.
@@ -46,7 +47,7 @@ def record_newest(
         plan = plans[batch.alike]
         wait_ms = max(0, (plan.intent.due_at_ms or 0) - plan.created_at_ms)
         items = ((recipient.user, recipient.part.name) for recipient in batch.recipients)
-        return collapse(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
+        return collapse_record(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
     grouped = batches(key_space, keyed, lambda recipient: _key_of(recipient.part.plan), MOST_USERS)
     return (yield from query(grouped, call, collapsed))
@@ -93,8 +94,7 @@ def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
     replies = yield [_read(key_space, part, routes) for part, routes in remaining.items()]
     calls_by_part: dict[str, ScriptCall] = {}
     for (part, routes), reply in zip(remaining.items(), replies, strict=True):
-        absent = [None] * (1 + len(routes))
-        if call := _cancel(key_space, part, routes, unwrap_or(reply, absent)):
+        if call := _cancel(key_space, part, routes, values_of(reply, 1 + len(routes))):
             calls_by_part[part] = call
     if not calls_by_part:
         return {}
@@ -104,7 +104,8 @@ def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
 
 
 def _is_unfinished(reply: Any) -> bool:
-    return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
+    with as_fault("cancel"):
+        return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
 
 
 def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:
@@ -129,4 +130,4 @@ def _cancel(
         (bool(notification.idempotency_key), notification.type) if notification else (True, "")
     )
     keep_ms = key_space.shared.keep_ms(keyed=keyed, kind=kind)
-    return calls.cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)
+    return calls.route_cancel(key_space.keys_for(part), part, changes, keep_ms=keep_ms, mark=False)

@@ -14,13 +14,13 @@ from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, bat
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.flows import Flow, unwrap, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
     Holder,
     Reservation,
-    reserve,
+    cooldown_reserve,
     reserved,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -59,7 +59,7 @@ def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]
     def call(batch: RecipientBatch) -> ScriptCall:
         items = [_reservation(recipient) for recipient in batch.recipients]
         cooldown_ms = key_space.shared.cooldown_of(batch.alike)
-        return reserve(batch.keys, batch.alike, cooldown_ms, items)
+        return cooldown_reserve(batch.keys, batch.alike, cooldown_ms, items)
 
     grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
     for recipient, held in (yield from query(grouped, call, reserved)):
@@ -94,7 +94,8 @@ def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Re
     now_ms = int(unwrap(clock)[0]) * 1000
     freed: list[Recipient] = []
     for (_, blocked), reply in zip(reads, replies, strict=True):
-        freed += _freed(blocked, unwrap_or(reply, [None]), now_ms)
+        count = 1 + len(blocked) * len(key_space.shared.channels)
+        freed += _freed(blocked, values_of(reply, count), now_ms)
     counts = Counter(map(id, freed))
     return [
         recipient
@@ -104,7 +105,7 @@ def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Re
 
 
 def _holders(held: bytes) -> list[Holder]:
-    with as_fault("reserve"):
+    with as_fault("cooldown_reserve"):
         return Holder.read_all(held)
 
 

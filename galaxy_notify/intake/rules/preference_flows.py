@@ -16,8 +16,8 @@ from galaxy_notify.redis_state.preferences import (
     MOST_USERS,
     Recalled,
     UserChange,
-    prefer,
-    recall,
+    preference_read,
+    preference_set,
     recall_page,
     recalled,
 )
@@ -35,7 +35,7 @@ def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list
     """
     shards = key_space.all_keys
     if len(shards) > 1 and any(change.adds for change in changes):
-        for reply in (yield [prefer(keys, ()) for keys in shards]):
+        for reply in (yield [preference_set(keys, ()) for keys in shards]):
             unwrap(reply)
     batches = list(_batches(key_space, changes))
     replies = yield [_call(keys, changes, places) for keys, places in batches]
@@ -47,8 +47,8 @@ def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list
 
 def get_flow(key_space: KeySpace, user: str) -> Flow[UserPreferences]:
     """Return the preferences of a user. Raises `RedisFault`."""
-    (reply,) = yield [recall(key_space.keys_of_user(user), user)]
-    ((_, preferences),) = _recalled(reply).users
+    (reply,) = yield [preference_read(key_space.keys_of_user(user), user)]
+    ((_, preferences),) = _recalled(reply, 1).users
     return preferences
 
 
@@ -62,9 +62,9 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
     return _recalled(reply)
 
 
-def _recalled(reply: Any) -> Recalled:
-    with as_fault("recall"):
-        return recalled(unwrap(reply))
+def _recalled(reply: Any, users: int | None = None) -> Recalled:
+    with as_fault("preference_read"):
+        return recalled(unwrap(reply), users)
 
 
 def _batches(
@@ -89,7 +89,7 @@ def _batches(
 
 
 def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> ScriptCall:
-    return prefer(keys, [changes[place] for place in places])
+    return preference_set(keys, [changes[place] for place in places])
 
 
 def _answers_of(reply: Any, items: int) -> list[Answer]:

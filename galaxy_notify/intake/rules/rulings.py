@@ -24,7 +24,7 @@ from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
+from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
@@ -65,7 +65,9 @@ def apply_rules(
 
 def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
     def call(batch: RecipientBatch) -> ScriptCall:
-        return consult(batch.keys, batch.alike, [recipient.user for recipient in batch.recipients])
+        return preference_query(
+            batch.keys, batch.alike, [recipient.user for recipient in batch.recipients]
+        )
 
     grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
     for recipient, stored in (yield from query(grouped, call, consulted)):

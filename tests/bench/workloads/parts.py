@@ -60,7 +60,7 @@ def _publish_batch(deployment: Deployment, lowest: _Lowest) -> None:
     policy = Policy("bench", load_encoder("msgpack"), deployment.shared)
     reporter = Reporter(Telemetry(), keys, "bench", 8)
 
-    call = leases.claim(keys, "push", token, limits, alone=False, now=None)
+    call = leases.route_claim(keys, "push", token, limits, alone=False, now=None)
     reply = lowest.server("claim", lambda: run_sync(deployment.client, call))
     claim = lowest.worker("read what was claimed", lambda: leases.read_claim(reply, token))
     if len(claim.members) != _BATCH:
