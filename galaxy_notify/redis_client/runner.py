@@ -128,8 +128,7 @@ class SyncRound(_Round):
     def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
         """Write these calls too; return a reply, or a fault, for each of all calls.
 
-        Raises `RedisFault` where no node could be asked. It is doubtful where some scripts ran and
-        others, which the server did not know, could not be sent again.
+        Raises `RedisFault` where no node could be asked, or a script could not be loaded.
         """
         self.calls += calls
         if self._fault is not None:
