@@ -31,7 +31,7 @@ from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
+from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, AcceptOutcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _PARTS_PER_ROUND: Final = 32
@@ -112,7 +112,7 @@ class _Accepting:
 
     def _send_unruled(
         self, plans: Iterable[Plan | Receipt]
-    ) -> Flow[tuple[list[Plan | Receipt], dict[int, Outcome]]]:
+    ) -> Flow[tuple[list[Plan | Receipt], dict[int, AcceptOutcome]]]:
         """Send the first part of each plan that needs no rules, while the next ones are made.
 
         Returns all items, and by their places the outcomes of what was sent.
@@ -134,7 +134,7 @@ class _Accepting:
         shared = self._key_space.shared
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
-    def _learn(self, outcomes: Iterable[Outcome]) -> bool:
+    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
         """Return whether Redis asked for the preferences: then somebody has set one."""
         words = {outcome.word for outcome in outcomes}
         self._has_written |= not words <= _NOT_WRITTEN
@@ -142,7 +142,7 @@ class _Accepting:
         self.preferences_exist |= is_asked
         return is_asked
 
-    def _with_later_parts(self, plan: Plan, first: Outcome) -> Flow[Outcome]:
+    def _with_later_parts(self, plan: Plan, first: AcceptOutcome) -> Flow[AcceptOutcome]:
         """Accept what follows a first part that is there; return the outcome of the whole."""
         whole, later = first, islice(plan.parts, 1, None)
         while some := list(islice(later, _PARTS_PER_ROUND)):
@@ -155,7 +155,7 @@ class _Accepting:
                 )
         return whole
 
-    def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[Outcome]]:
+    def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[AcceptOutcome]]:
         # What is born cancelled nobody is notified of, whatever the rules say.
         if not cancelled and self._needs_rules(parts[0].plan):
             return (yield from self._accept_ruled(parts))
@@ -165,14 +165,14 @@ class _Accepting:
             return (yield from self._accept_ruled(parts))
         return outcomes
 
-    def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[Outcome]]:
+    def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         """Accept parts as rules have it; what a collapse key supersedes is taken back."""
-        outcomes: list[Outcome] = []
+        outcomes: list[AcceptOutcome] = []
         for some in _rounds(parts):
             outcomes += yield from self._accept_round(some)
         return outcomes
 
-    def _accept_round(self, parts: Sequence[Part]) -> Flow[list[Outcome]]:
+    def _accept_round(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         there = yield from self._known(parts)
         new = [part for part, is_there in zip(parts, there, strict=True) if not is_there]
         ruled = self.preferences_exist
@@ -198,7 +198,7 @@ class _Accepting:
         replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
         return [part.plan.may_be_there and bool(unwrap_or(next(replies), 0)) for part in parts]
 
-    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[Outcome]]:
+    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[AcceptOutcome]]:
         """Send parts in one round trip; return the outcome of each, in order."""
         filling = AcceptCalls(self._key_space, ruled=ruled)
         sent: list[AcceptCall] = []
@@ -211,7 +211,7 @@ class _Accepting:
         return [outcomes[place] for place in range(len(outcomes))]
 
 
-def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
+def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
     word = outcome.word
     if word in _MISSING:
         return Unknown(outcome.detail, refused=word == "fault")
@@ -229,12 +229,14 @@ def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
     )
 
 
-def _answered(sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]) -> Flow[dict[int, Outcome]]:
+def _answered(
+    sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]
+) -> Flow[dict[int, AcceptOutcome]]:
     """Send the rest and end the round trip; return the outcomes by their places."""
     if not rest:
         return {}
     replies = yield [one.call for one in rest]
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, AcceptOutcome] = {}
     for one, reply in zip((*sent, *rest), replies, strict=True):
         outcomes |= one.outcomes(reply)
     return outcomes
@@ -256,7 +258,7 @@ def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 
 def _superseding(
-    parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[Outcome]
+    parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[AcceptOutcome]
 ) -> Iterator[Recipient]:
     """Return who is notified of what came about, or had before: the rest supersedes nothing."""
     for part, ruling, outcome in zip(parts, rulings, outcomes, strict=True):
