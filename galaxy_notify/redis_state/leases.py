@@ -59,7 +59,7 @@ class Claim:
     asked_again: bool = False
 
 
-def claim(
+def route_claim(
     keys: Keys, channel: str, token: str, limits: ClaimLimits, *, alone: bool, now: int | None
 ) -> ScriptCall:
     """Take due members of *channel* under a lease of its own, named by *token*."""
@@ -81,7 +81,7 @@ def claim(
         limits.hold_at,
         "1" if alone else "",
     ]
-    return ScriptCall(script("claim"), names, args)
+    return ScriptCall(script("route_claim"), names, args)
 
 
 @reader
@@ -114,11 +114,15 @@ class Correction(NamedTuple):
     score: int
 
 
-def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> ScriptCall:
+def route_reposition(
+    keys: Keys, channel: str, token: str, items: Iterable[Correction]
+) -> ScriptCall:
     """Put misplaced members, found under *token*, where they belong."""
     names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.never]
     return ScriptCall(
-        script("heal"), names, [keys.tag, token, *(part for item in items for part in item)]
+        script("route_reposition"),
+        names,
+        [keys.tag, token, *(part for item in items for part in item)],
     )
 
 
@@ -149,7 +153,7 @@ class Publish(NamedTuple):
     kind: EventKind
 
 
-class Retry(NamedTuple):
+class RetryLater(NamedTuple):
     """Schedule another attempt."""
 
     member: bytes
@@ -186,10 +190,10 @@ class Drop(NamedTuple):
     reason: str
 
 
-Unpublished = Retry | Bury | Expire | Release | Drop
-Outcome = Publish | Unpublished
+Unpublished = RetryLater | Bury | Expire | Release | Drop
+RouteOutcome = Publish | Unpublished
 _WORDS: Final[dict[type[Unpublished], str]] = {
-    Retry: "retry",
+    RetryLater: "retry",
     Bury: "bury",
     Expire: "expire",
     Release: "release",
@@ -205,7 +209,7 @@ class Settlement:
     of the same call, however late, finds none and answers `stale` for every member.
     """
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+    def __init__(self, outcomes: Iterable[RouteOutcome] = ()) -> None:
         """Prepare; the outcomes may stand in any order."""
         made = list(outcomes)
         self._published = [outcome for outcome in made if isinstance(outcome, Publish)]
@@ -214,7 +218,7 @@ class Settlement:
     def __len__(self) -> int:
         return len(self._published) + len(self._others)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: RouteOutcome) -> None:
         """Add what becomes of one more member."""
         if isinstance(outcome, Publish):
             self._published.append(outcome)
@@ -242,7 +246,7 @@ class Settlement:
         args += _event_arguments(self._published)
         for outcome in self._others:
             args += (_WORDS[type(outcome)], *outcome)
-        return ScriptCall(script("settle"), names, args)
+        return ScriptCall(script("route_settle"), names, args)
 
 
 def _event_arguments(events: Iterable[Publish]) -> list[Any]:

@@ -14,12 +14,12 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
@@ -87,30 +87,32 @@ class Graveyard:
             ),
             b"12345678",
         )
-        groups = [Group(initial_state(None), routes)]
+        groups = [RouteGroup(initial_state(None), routes)]
         new = NewNotification(made, record, 1000, groups)
-        run_sync(self.client, accept(self.key_space.keys_for(made), [new]))
+        run_sync(self.client, intent_accept(self.key_space.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
         """Claim all that is due and bury it; return how many that were."""
-        buried = 0
+        dead_lettered = 0
         while claimed := self.claim(channel, shard):
             settlement = Settlement()
             for member in claimed.members:
                 state = decode_route(member.state)
-                settlement.add(Bury(member.member, state.buried(WORKER, failure, attempt=True)))
+                settlement.add(
+                    Bury(member.member, state.dead_lettered(WORKER, failure, attempt=True))
+                )
             keys = self.key_space.keys(shard)
             run_sync(self.client, settlement.call(keys, channel, claimed.token))
-            buried += len(claimed.members)
-        return buried
+            dead_lettered += len(claimed.members)
+        return dead_lettered
 
     def claim(self, channel: str, shard: int) -> leases.Claim | None:
         """Take what is due under a lease, None where nothing is."""
         self._number += 1
         token = f"{WORKER}:0:30000:{self._number}"
         keys = self.key_space.keys(shard)
-        call = leases.claim(keys, channel, token, _LIMITS, alone=False, now=None)
+        call = leases.route_claim(keys, channel, token, _LIMITS, alone=False, now=None)
         claimed = leases.read_claim(run_sync(self.client, call), token)
         return claimed if claimed.members else None
 

@@ -9,7 +9,7 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
-from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settlement
+from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settlement
 from tests.support.dead import PLAIN, Graveyard
 
 
@@ -21,14 +21,14 @@ def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
 def _replayed(yard: Graveyard, member: str) -> str:
     after = yard.route(member).replayed("someone")
     keys = yard.key_space.keys(0)
-    run_sync(yard.client, dead_rows.replay(keys, [_changes(yard, member, after)]))
+    run_sync(yard.client, dead_rows.route_replay(keys, [_changes(yard, member, after)]))
     return "gone"
 
 
 def _purged(yard: Graveyard, member: str) -> str:
     after = yard.route(member).purged("someone")
     keys = yard.key_space.keys(0)
-    run_sync(yard.client, dead_rows.purge(keys, [_changes(yard, member, after)], 60_000))
+    run_sync(yard.client, dead_rows.route_purge(keys, [_changes(yard, member, after)], 60_000))
     return "gone"
 
 
@@ -41,7 +41,7 @@ def _leased(yard: Graveyard, member: str) -> str:
 def _failed(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     state = yard.route(member).failed("worker", PLAIN.failure)
-    settlement.add(Retry(member.encode(), state, 60_000))
+    settlement.add(RetryLater(member.encode(), state, 60_000))
     run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
     assert yard.route(member).status is Status.FAILED
     return "gone"
@@ -66,7 +66,7 @@ def _cancelled(yard: Graveyard, member: str) -> str:
     state = yard.state(member) or b""
     change = RouteChange(route_id, state, decode_route(state).cancelled("someone"))
     keys = yard.key_space.keys(0)
-    run_sync(yard.client, calls.cancel(keys, made, [change], keep_ms=60_000, mark=False))
+    run_sync(yard.client, calls.route_cancel(keys, made, [change], keep_ms=60_000, mark=False))
     assert yard.route(member).status is Status.CANCELLED
     return "gone"
 
