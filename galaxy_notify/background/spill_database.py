@@ -130,7 +130,7 @@ class SpillDatabase:
             return
         is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
         if not is_new and not _is_spill(header):
-            raise self._unusable("holds something else than a spill of this version")
+            raise self._unusable("is not a spill of this version")
         with _disk_errors():
             # SQLite must not lock: its locks end when any other handle of the file is closed.
             uri = f"{Path(self.path).as_uri()}?vfs=unix-none"

@@ -46,7 +46,7 @@ def command() -> None:
 @json_option
 @pass_application
 def get(app: Application, user: str, as_json: bool) -> None:
-    """Show what a user wants; one who never said so has the defaults."""
+    """Show a user's preferences; a user without any has the defaults."""
     from galaxy_notify.intake.rules.preference_flows import get_flow
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_client.flows import run_flow_sync

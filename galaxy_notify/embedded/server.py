@@ -279,7 +279,7 @@ def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
 
     def settled() -> bool:
         if SIGNALS.end_signal:
-            raise Unavailable("the process is asked to end, so no embedded server is started")
+            raise Unavailable("the process is stopping, so no embedded server is started")
         return condition()
 
     return _wait(settled, seconds)

@@ -238,7 +238,7 @@ class ShardReader:
     async def _recover(self, fault: Fault) -> bool:
         recreated = await self._member.recover(fault)
         if recreated:
-            self._log.warning("group made again: it had vanished")
+            self._log.warning("consumer group recreated")
         return recreated
 
     def _pause_ms(self, waiting: Waiting) -> int:

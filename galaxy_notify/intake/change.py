@@ -244,7 +244,7 @@ def _fields(key_space: KeySpace, notification_id: str) -> Flow[dict[bytes, bytes
 def _fields_of(reply: Any) -> dict[bytes, bytes]:
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     if not {*map(type, fields), *map(type, fields.values())} <= {bytes}:
-        raise TypeError("a hash holds texts only")
+        raise TypeError("a hash must contain text only")
     return fields
 
 

@@ -84,9 +84,7 @@ class IntentReader:
         self._retry = RetryUntilStopped(
             stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
         )
-        self._postponed_edges = EdgeLog(
-            self._log, "intents set aside", "no intents set aside any more"
-        )
+        self._postponed_edges = EdgeLog(self._log, "intents blocked", "intents no longer blocked")
         self._sums = Summary()
         self._postponed: dict[str, float] = {}
         self._read_size = 1
@@ -255,7 +253,7 @@ class IntentReader:
 
         entries = await self._retry(begin)
         if entries == []:
-            self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
+            self._log.warning("intent lost to trimming", entry_id=waiting.stream_id)
         return entries or []
 
     async def _reject_abandoned(self, waiting: Waiting) -> None:
@@ -301,5 +299,5 @@ class IntentReader:
             self._at_start(fault)
         recreated = await self._member.recover(fault)
         if recreated:
-            self._log.warning("group made again: it had vanished")
+            self._log.warning("consumer group recreated")
         return recreated

@@ -31,7 +31,9 @@ class Group:
         if self.report["lost"]:
             what = f"{self._subject} lost {self.report['lost']:,} entries to trimming"
             todo = "raise gateway.max_len or gateway.group_idle_ms"
-            yield Finding("warning", "stream", what, "its users missed these events", todo, LOST)
+            yield Finding(
+                "warning", "stream", what, "its users missed these events events", todo, LOST
+            )
         yield self._unread() or self._held() or self._behind() or self._unknown() or self._well()
 
     @property

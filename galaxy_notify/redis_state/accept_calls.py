@@ -12,7 +12,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
-UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+UNREAD: Final = f"{UNREADABLE}: accept returned an unreadable reply"
 _WORDS: Final = frozenset({"accepted", "duplicate", "conflict", "consult", "fault"})
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
