@@ -1,8 +1,8 @@
 -- collapse_record: (none) -> (none)
 --
--- Note for users which notification is the newest of a collapse key, and tell which ones
--- ours comes before and after. Asked again, each says the same, also after an error
--- half-way; one that others have come after is told so. Who only looks makes nothing newer.
+-- Record for users which notification is the newest of a collapse key, and return those
+-- before and after it. A repeat returns the same, also after an error half-way; a notification
+-- that is no longer the newest learns the newer one. A read-only call records nothing.
 --
 -- KEYS
 --   1 never      the guard against a moving slot

@@ -67,7 +67,7 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
 
 
 def _line(fault: Inconsistency) -> str:
-    mark = _MARKS[fault.became](f"{fault.became:<6}")
+    mark = _MARKS[fault.became](f"{_WORDS[fault.became]:<8}")
     mends = f" → {fault.mends}" if fault.mends else ""
     told = wrapped(f"{fault.what}{mends}", first=" " * 8, indent=" " * 10)
     return "\n".join([f"{mark}  {fault.code:<14}  {printable(fault.subject)}", *told])

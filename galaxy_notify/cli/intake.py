@@ -43,7 +43,7 @@ command.add_command(rejects)
 def status(app: Application, as_json: bool) -> None:
     """Show the state of the intent stream.
 
-    What no reader was given yet, what is in hand, the age of the oldest of both, and the rejects.
+    Prints undelivered and pending entries, the age of the oldest of each, and the rejects.
     """
     from galaxy_notify.redis_inspect.rejects import read_state
     from galaxy_notify.redis_state.keys import IntentKeys

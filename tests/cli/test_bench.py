@@ -96,7 +96,7 @@ def test_bench__refuses_a_prefix_in_use(server: Server) -> None:
         with pytest.raises(ConfigurationError, match="in use"):
             check_empty(deployment)
         for refused in (check_empty, remove):
-            with pytest.raises(ConfigurationError, match="no throw-away prefix"):
+            with pytest.raises(ConfigurationError, match="not a temporary prefix"):
                 refused(foreign)
     finally:
         deployment.close()

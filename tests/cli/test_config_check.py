@@ -78,11 +78,11 @@ def assert_same(command: str, named: str, folder: Any = None, **settings: str) -
         ("own_encoders:absent", "AttributeError"),
         ("that_ends:encode", "SystemExit"),
         ("that_fails:encode", "ZeroDivisionError"),
-        ("own_encoders:number", "is no function"),
+        ("own_encoders:number", "is not a function"),
         ("own_encoders:slow", "is asynchronous"),
         ("own_encoders:many", "is a generator"),
         ("own_encoders:short", "does not take (notification, route)"),
-        ("own_encoders:Needs", "cannot make"),
+        ("own_encoders:Needs", "cannot create"),
     ],
 )
 def test_check__loads_the_encoder(modules: Path, encoder: str, named: str) -> None:
@@ -177,7 +177,7 @@ def test_check__looks_at_the_folder_of_the_embedded_server(tmp_path: Path) -> No
         assert_same("run", "redis.state_dir: ", **given, REDIS__STATE_DIR=str(folder))
     data.mkdir(mode=0o755)
     (data / "something").write_text("")
-    assert_same("run", "is open to other users", **given, REDIS__STATE_DIR=str(data))
+    assert_same("run", "is accessible to other users", **given, REDIS__STATE_DIR=str(data))
     data.chmod(0o700)
     (data / "writer.json").write_text('{"flavour": "redis", "version": "99.0.0"}')
     assert_same("run", "was written by redis 99.0.0", **given, REDIS__STATE_DIR=str(data))

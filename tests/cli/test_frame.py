@@ -163,7 +163,7 @@ def test_full_disk__is_1_in_one_line(server: Server) -> None:
     ):
         _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
-    assert errors == "galaxy-notify: cannot write the output: No space left on device\n"
+    assert errors == "galaxy-notify: cannot write output: No space left on device\n"
 
 
 def test_closed_streams__are_no_defect(server: Server) -> None:

@@ -46,7 +46,7 @@ def test_fsck__found_is_1_mended_is_0(command: CommandLine, site: Site) -> None:
     done = command.run("fsck")
     assert done.exit_code == 1
     assert f"found   not-scheduled   {member}\n" in done.stdout
-    assert "pending, but no schedule names it → scheduled for when it is due" in done.stdout
+    assert "pending, but in no schedule → scheduled for when it is due" in done.stdout
     assert "galaxy-notify fsck --fix" in done.stdout
     assert member not in site.due()
     done = command.run("fsck", "--fix")

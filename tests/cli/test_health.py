@@ -126,7 +126,7 @@ def test_health__a_stream_that_holds_is_a_warning(any_server: Server, yard: Grav
     command = CommandLine(any_server.url)
     done = command.run("health")
     assert (done.exit_code, done.stdout[:8]) == (0, "warning:")
-    assert "holds, nothing is published for" in done.stdout
+    assert "is full, publishing is suspended for" in done.stdout
     assert command.told("status")["streams"][keys.stream]["held_s"] >= 0
 
 

@@ -235,7 +235,7 @@ def test_import__one_user_that_cannot_be_stored_harms_no_other(server: Server) -
     assert [one["error"]["code"] for one in told[:2]] == ["conflict", "too_large"]
     done = command_for(server).run("prefs", "silence", "u1")
     assert done.exit_code == 1
-    assert "holds something else" in done.stderr
+    assert "has another type" in done.stderr
 
 
 def test_export__gives_what_import_takes(server: Server) -> None:

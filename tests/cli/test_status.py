@@ -125,7 +125,7 @@ def test_status__survives_what_lies_wrong(command: CommandLine, yard: Graveyard)
     told = command.told("status")
     assert told["channels"]["push"]["overdue"] == 2
     assert told["streams"][keys.stream]["holding"] is True
-    assert "takes nothing" in command.run("status").stdout
+    assert "refuses writes" in command.run("status").stdout
 
 
 def test_status__sums_over_shards(any_server: Server) -> None:
@@ -171,7 +171,7 @@ def test_status__a_full_stream_names_who_must_read(any_server: Server, yard: Gra
     command = CommandLine(any_server.url)
     assert command.told("status")["streams"][keys.stream]["holding"] is True
     shown = command.run("status").stdout
-    assert "holds, nothing is published" in shown
+    assert "is full, publishing is suspended" in shown
     if any_server.binary.version.startswith("6."):
         return  # this server does not tell what a group has still to read
     assert "galaxy-notify stream drop-group slow" in shown

@@ -67,7 +67,7 @@ def test_accept__goes_on_with_a_full_disk(command: CommandLine, tmp_path: Path) 
     """Every line is accepted, and the receipts that could not be written are a failure."""
     code, errors = accepted_by(full, command, tmp_path / "intents")
     assert code == 1
-    assert errors == "galaxy-notify: cannot write the output: No space left on device\n"
+    assert errors == "galaxy-notify: cannot write output: No space left on device\n"
 
 
 def test_prefs_import__goes_on_without_a_reader(command: CommandLine, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_sentinel__publishing_does_not_need_sentinels(nodes: SentinelSet, found:
 def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
     """An unknown name and sentinels that are away end a command with one line that says so."""
     settings = {"REDIS__SENTINELS": f'["{nodes.sentinels[0].address}"]'}
-    for name, complaint in (("other", "knows no primary named other"), (NAME, "")):
+    for name, complaint in (("other", "has no primary named other"), (NAME, "")):
         command = CommandLine(NOWHERE, {**settings, "REDIS__SENTINEL_MASTER": name})
         done = command.run("status")
         assert (done.exit_code, len(done.stderr.splitlines())) == ((1, 1) if complaint else (0, 0))

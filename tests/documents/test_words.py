@@ -44,7 +44,11 @@ GLOSSARY = "docs/glossary.md"
 NOT_YET = frozenset(
     {"docs/fault-matrix.md", "docs/requirements.md", "docs/testing.md", "lua/README.md"}
 )
-DOCUMENTS = ["README.md", "lua/README.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))]
+DOCUMENTS = [
+    "README.md",
+    "lua/README.md",
+    *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md")),
+]
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
 #: Values of JSON fields and of metrics, which the contract keeps.
 KEPT = {"mended", "mends", "told", "lapses_at_ms"}

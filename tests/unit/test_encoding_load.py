@@ -148,13 +148,13 @@ def test_load__knows_its_own_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "none of msgpack, json, module:attribute"),
-        ("protobuf", "none of"),
-        ("some_encoders:", "none of"),
-        (":plain", "none of"),
+        ("", "not one of msgpack, json, module:attribute"),
+        ("protobuf", "not one of"),
+        ("some_encoders:", "not one of"),
+        (":plain", "not one of"),
         ("no_such_module_here:x", "ModuleNotFoundError"),
         ("some_encoders:missing", "AttributeError"),
-        ("some_encoders:Needy", "cannot make"),
+        ("some_encoders:Needy", "cannot create"),
         ("some_encoders:number", "no method encode"),
         ("some_encoders:later", "asynchronous"),
         ("some_encoders:async_call", "asynchronous"),

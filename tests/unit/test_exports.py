@@ -194,5 +194,5 @@ def test_clients__say_that_they_are_not_copied(name: str) -> None:
     kind = getattr(gateway, name, None) or getattr(galaxy_notify, name)
     client = kind.__new__(kind)
     for way in WAYS:
-        with pytest.raises(TypeError, match=f"^a {name} holds connections: open one in each"):
+        with pytest.raises(TypeError, match=f"^a {name} has open connections: create one in each"):
             way(client)

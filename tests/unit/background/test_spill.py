@@ -86,7 +86,7 @@ def test_spill__numbers_go_on_after_it_was_emptied(path: Path) -> None:
 
 def test_spill__has_one_user(path: Path) -> None:
     """A second notifier is refused in plain words, and may have it afterwards."""
-    with opened(path), pytest.raises(ConfigurationError, match="another notifier uses it"):
+    with opened(path), pytest.raises(ConfigurationError, match="in use by another notifier"):
         Spill(path, LARGE)
     with opened(path) as spill:
         assert spill.found == 0
@@ -180,7 +180,7 @@ def test_spill__leaves_the_files_of_others_alone(path: Path, content: bytes | No
     """What is no spill of ours is refused, and not touched."""
     content = content or other_database(path)
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="something else"):
+    with pytest.raises(ConfigurationError, match="is not a spill"):
         Spill(path, LARGE)
     assert path.read_bytes() == content
 

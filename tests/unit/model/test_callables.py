@@ -135,7 +135,7 @@ def test_on_refused__may_be_any_plain_callable(given: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (asynchronous_pair, "asynchronous_pair is asynchronous, and nobody would await it"),
+        (asynchronous_pair, "asynchronous_pair is asynchronous but would not be awaited"),
         (partial(asynchronous_pair), "is asynchronous"),
         (AsyncMock(), "is asynchronous"),
         (generator, "is a generator function"),

@@ -68,7 +68,7 @@ def test_alarms__a_restart_that_lost_everything_is_told_longer() -> None:
     (alarm,) = alarms(restarted(300))
     assert alarm.what == what
     # A deployment that was founded and not used yet looks the same.
-    assert alarm.todo.startswith("if anything was accepted before, it is lost")
+    assert alarm.todo.startswith("notifications accepted before are lost")
     assert told(restarted(3601)) == []
     assert told(restarted(300, channels={"push": ChannelBacklog(scheduled=1)})) == []
 
@@ -94,9 +94,7 @@ def test_alarms__nobody_right_after_a_start_may_be_on_its_way() -> None:
     """The advice to start a daemon comes with how long to wait for those that run."""
     (alarm,) = alarms(restarted(3, workers=[]))
     assert alarm.what == "no worker is alive"
-    assert alarm.more == (
-        "redis was started 3 s ago: a daemon that waited for it is back within 10 s",
-    )
+    assert alarm.more == ("redis was started 3 s ago: a waiting daemon reconnects within 10 s",)
     (alarm,) = alarms(restarted(30, workers=[]))
     assert alarm.more == ()
 
@@ -144,18 +142,21 @@ def test_alarms__a_stream_that_holds_with_since_when() -> None:
     stream = replace(WELL.streams[0], length=2000, holding=True, held_ms=7000)
     stream = replace(stream, groups={"slow": group})  # type: ignore[dict-item]
     (alarm,) = alarms(replace(WELL, streams=[stream]))
-    assert alarm.what == "stream {gn:0}:client-events holds, nothing is published for 7 s"
-    unknown = "XINFO CONSUMERS, which this user may not run, says who does"
-    assert alarm.more == (f"group slow must read: {unknown}",)
+    assert alarm.what == "stream {gn:0}:client-events is full, publishing is suspended for 7 s"
+    unknown = "its consumers are unknown: no permission for XINFO CONSUMERS"
+    assert alarm.more == (f"group slow must read; {unknown}",)
 
 
 @pytest.mark.parametrize(
     ("readers", "more"),
     [
-        (Readers(True), "group slow must read, or go: `galaxy-notify stream drop-group slow`"),
+        (
+            Readers(True),
+            "start consumers of group slow, or drop it: `galaxy-notify stream drop-group slow`",
+        ),
         (
             Readers(True, 90_000, "a"),
-            "group slow must read: its consumer a was seen 1 min 30 s ago",
+            "group slow must read; its consumer a was last seen 1 min 30 s ago",
         ),
     ],
 )

@@ -57,7 +57,7 @@ def test_cursor__that_was_cut_or_changed_is_refused_or_another(
     text = write_cursor(position)
     at = data.draw(st.integers(0, len(text) - 1))
     for changed in (text[:at], text[:at] + "=" + text[at + 1 :], text + "A", f" {text}"):
-        with pytest.raises(InvalidQuery, match=r"^cursor: is none that a page of this list ended"):
+        with pytest.raises(InvalidQuery, match=r"^cursor: is not a cursor of this list"):
             read_cursor(changed, SHARDS)
 
 

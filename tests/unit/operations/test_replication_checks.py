@@ -142,7 +142,7 @@ def test_sentinels__that_differ_or_say_nothing_are_named() -> None:
     away = Fault("connection", Remedy.RETRY, "refused")
     findings = list(sentinel_findings({"a:1": away, "b:1": {**told_by, "ip": "h1"}}))
     assert told(findings) == [("warning", "sentinels"), ("ok", "sentinels")]
-    assert "a:1 tells nothing: refused" in findings[0].what
+    assert "a:1 cannot be queried: refused" in findings[0].what
     split = sentinel_findings({"a:1": {**told_by, "ip": "h1"}, "b:1": {**told_by, "ip": "h2"}})
     assert [finding.what for finding in split if finding.level == "error"] == [
         "the sentinels name different primaries: h1:1, h2:1"

@@ -40,13 +40,13 @@ def found(group: GroupReport, readers: Readers) -> Finding:
         (EXACT, read(10), "ok", "group g of stream: 7 to read, 0 pending"),
         (OPEN, read(10), "ok", "over 5,000 to read"),
         (EXACT, read(None), "warning", "is not read, it has no consumer: 7 to read"),
-        (OPEN, read(120_000), "warning", "is not read, none seen for 2 min"),
+        (OPEN, read(120_000), "warning", "is not read, no consumer seen for 2 min"),
         # The entry was published a quarter of an hour ago, and delivered just now.
         (BUSY, read(2_000, 2_000), "ok", "7 to read, 1 pending"),
         (BUSY, read(10, 300_000), "warning", "gw-1 holds one for 5 min"),
         # Who may not ask for the consumers does not know, and says nothing of them.
-        (EXACT, Readers(), "unknown", "7 to read, 0 pending; whether anybody reads it is unknown"),
-        (BUSY, Readers(True, 10, "gw-1"), "unknown", "whether anybody reads it is unknown"),
+        (EXACT, Readers(), "unknown", "7 to read, 0 pending; whether it has a consumer is unknown"),
+        (BUSY, Readers(True, 10, "gw-1"), "unknown", "whether it has a consumer is unknown"),
         (IDLE, Readers(), "ok", "0 to read, 0 pending"),
         (LOST, read(10), "warning", "group g of stream lost 40 entries to trimming"),
     ],

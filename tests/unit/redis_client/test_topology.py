@@ -67,7 +67,7 @@ def test_sentinels__all_silent_leave_the_last_answer(clock: Clock) -> None:
     """The known primary is used on; before there is one, the reason is told."""
     topology = SentinelTopology([A], "mymaster")
     asked(topology, {A: None})
-    assert topology.complaint == "sentinel 10.0.0.1:1 knows no primary named mymaster"
+    assert topology.complaint == "sentinel 10.0.0.1:1 has no primary named mymaster"
     asked(topology, {A: sentinel(OLD)})
     asked(topology, {A: AWAY})
     assert topology.address(0) == OLD
@@ -197,7 +197,7 @@ def test_cluster__one_without_slots_says_nothing(clock: Clock) -> None:
     topology = ClusterTopology([A])
     asked(topology, {A: []})
     assert topology.address(0) is None
-    assert topology.complaint == "10.0.0.1:1 knows of no slots"
+    assert topology.complaint == "10.0.0.1:1 has no slots"
 
 
 def test_slot__is_that_of_the_tag() -> None:
