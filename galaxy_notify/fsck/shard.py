@@ -85,7 +85,7 @@ class ShardCheck:
 
     def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
         became: Became = "left" if self._mending.mends(code) else "found"
-        if word == "mended":
+        if word == "repaired":
             became = "mended"
         self._left = self._left or became != "mended"
         if (code, subject) in self._told:
@@ -220,7 +220,7 @@ class ShardCheck:
         # What is left elsewhere would come back as a difference, once it is mended.
         mends = self._mending.mends("totals") and not self._left
         for _ in range(_LOOKS if mends else 0):
-            if seen.word in ("even", "mended"):
+            if seen.word in ("even", "repaired"):
                 break
             seen = yield from balance_totals(self._keys, self._channels, seen.difference)
         if seen.word == "even":

@@ -8,7 +8,7 @@ One flow serves threads and asyncio, one intent and a thousand. In order:
    ends after the last one.
 2. Where rules decide, they are applied first, for many parts together, and the rulings go into
    the calls. Without knowing of any preference nobody looks for them: then Redis answers
-   ``consult``, and those intents come here as well.
+   ``check_rules``, and those intents come here as well.
 3. The later parts of a large fan-out follow when the first one is there: it decides whether the
    whole is new, known, or cancelled meanwhile.
 4. Each plan has its receipt, or an `Unknown` in its place.
@@ -83,7 +83,7 @@ class _Accepting:
             place: Part(item, 1)
             for place, item in enumerate(items)
             if isinstance(item, Plan)
-            and (place not in outcomes or outcomes[place].word == "consult")
+            and (place not in outcomes or outcomes[place].word == "check_rules")
         }
         if left:
             self._learn(outcomes.values())
@@ -126,7 +126,7 @@ class _Accepting:
 
     def _learn(self, outcomes: Iterable[Outcome]) -> bool:
         """Note whether Redis asked for the preferences: somebody has set one."""
-        if "consult" not in [outcome.word for outcome in outcomes]:
+        if "check_rules" not in [outcome.word for outcome in outcomes]:
             return False
         self.preferences_exist = True
         return True

@@ -115,7 +115,7 @@ def test_prelude__is_short() -> None:
     [
         ("--   1 paused     set    paused channels", "test_keys__are_those_that_are_read"),
         ("--   1 channel    str", "test_argv__is_what_is_read"),
-        ("--   already      it was", "test_returns__are_the_words_that_are_answered"),
+        ("--   already      it was paused before", "test_returns__are_the_words_that_are_answered"),
     ],
 )
 def test_header__that_lies_is_caught(
