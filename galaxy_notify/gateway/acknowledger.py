@@ -10,6 +10,7 @@ from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.group import FINISH_MAX, GroupMember, MarkLimits, Parking
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry.logs import get_logger
 
 #: So many handled events may wait for their acknowledgement before the next handler has to.
@@ -68,7 +69,7 @@ class Acknowledger:
         """Put an entry aside that can't be handled."""
         item = Parking(entry.stream_id, entry.deliveries, reason)
         word = await self._retry(lambda: self._member.park(item, self._options.parked_max))
-        if word == "parked":
+        if word == Word.PARKED:
             self._log.error(
                 "event parked",
                 stream_id=entry.stream_id,

@@ -32,12 +32,15 @@ from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
-_THERE: Final = frozenset({"accepted", "duplicate"})
+# Compared for every part: a constant costs less than a look at the enum.
+_CHECK_RULES, _CONFLICTS, _REPEATED = Word.CHECK_RULES, Word.CONFLICT, Word.DUPLICATE
+_THERE: Final = frozenset({Word.ACCEPTED, Word.DUPLICATE})
 #: Not there: surely, or as far as is known.
-_MISSING: Final = frozenset({"fault", "unknown"})
+_MISSING: Final = frozenset({Word.FAULT, Word.UNKNOWN})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -83,7 +86,7 @@ class _Accepting:
             place: Part(item, 1)
             for place, item in enumerate(items)
             if isinstance(item, Plan)
-            and (place not in outcomes or outcomes[place].word == "check_rules")
+            and (place not in outcomes or outcomes[place].word == _CHECK_RULES)
         }
         if left:
             self._learn(outcomes.values())
@@ -126,7 +129,7 @@ class _Accepting:
 
     def _learn(self, outcomes: Iterable[Outcome]) -> bool:
         """Note whether Redis asked for the preferences: somebody has set one."""
-        if "check_rules" not in [outcome.word for outcome in outcomes]:
+        if _CHECK_RULES not in [outcome.word for outcome in outcomes]:
             return False
         self.preferences_exist = True
         return True
@@ -135,10 +138,10 @@ class _Accepting:
         """Accept what follows a first part that is there; return the outcome of the whole."""
         whole, later = first, islice(plan.parts, 1, None)
         while some := list(islice(later, _PARTS_PER_ROUND)):
-            for outcome in (yield from self._accept_later(some, first.detail == "cancelled")):
+            for outcome in (yield from self._accept_later(some, first.detail == Word.CANCELLED)):
                 if outcome.word in _MISSING:
                     # The parts before it are there: of the whole something was written.
-                    return outcome._replace(word="unknown")
+                    return outcome._replace(word=Word.UNKNOWN)
                 whole = whole._replace(
                     routes=whole.routes + outcome.routes, skipped=whole.skipped + outcome.skipped
                 )
@@ -203,12 +206,12 @@ class _Accepting:
 def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
     word = outcome.word
     if word in _MISSING:
-        return Unknown(outcome.detail, refused=word == "fault")
-    if word == "conflict":
+        return Unknown(outcome.detail, refused=word == Word.FAULT)
+    if word == _CONFLICTS:
         error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
         return refused(error, plan.notification_id)
     # An id made for this very accept cannot be there already but by our own earlier sending.
-    is_duplicate = word == "duplicate" and plan.may_repeat
+    is_duplicate = word == _REPEATED and plan.may_repeat
     return Receipt(
         plan.notification_id,
         "duplicate" if is_duplicate else "accepted",

@@ -22,6 +22,7 @@ from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 T = TypeVar("T")
 _TRIES: Final = 3
@@ -148,9 +149,9 @@ class _Change(ABC):
             # Without changes too, the answer says whether what was changed before is safe.
             words = _read(reply, partial(_words_for, changes))
             counted |= self._count(changes, words)
-            if "fault" in words:
+            if Word.FAULT in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
-            if "changed" not in words:
+            if Word.CHANGED not in words:
                 return
         raise Unavailable(f"the notification kept changing: {self.verb} it again", part)
 
@@ -187,7 +188,7 @@ class _Change(ABC):
 @dataclass
 class _Cancel(_Change):
     verb = "cancel"
-    word = "cancelled"
+    word = Word.CANCELLED
 
     @property
     def insists(self) -> bool:
@@ -209,7 +210,7 @@ class _Cancel(_Change):
 @dataclass
 class _Reschedule(_Change):
     verb = "reschedule"
-    word = "moved"
+    word = Word.MOVED
     due_ms: int = 0
 
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:

@@ -17,6 +17,7 @@ from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
+from galaxy_notify.redis_state.words import Word
 
 _TRIES: Final = 3
 _STEPS_PER_SECOND: Final = 10
@@ -193,10 +194,12 @@ class Mover:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
         words = self._action.send(rows)
         told = Counter(words)
-        self.outcome.moved += told["replayed"] + told["purged"]
-        if told["fault"]:
-            self.outcome.failed["redis could not write it"] += told["fault"]
-        left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
+        self.outcome.moved += told[Word.REPLAYED] + told[Word.PURGED]
+        if told[Word.FAULT]:
+            self.outcome.failed["redis could not write it"] += told[Word.FAULT]
+        left = [
+            row for row, word in zip(rows, words, strict=True) if word in (Word.CHANGED, Word.GONE)
+        ]
         return self._still_dead(left, doubtful=doubtful)
 
     def _still_dead(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:

@@ -17,6 +17,7 @@ from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.leases import Publish, Release, Settled, Settlement
 from galaxy_notify.redis_state.store import Store
+from galaxy_notify.redis_state.words import Word
 
 _BREATH_S: Final = 0.05
 
@@ -107,10 +108,10 @@ class Publisher:
         self._reporter.settled(batch.channel, decisions, settled)
         words = Counter(answer.word for answer in settled.answers)
         refused = ""
-        if words["expired"] or words["refused"]:
-            holds = not words["published"] and self._state.publisher.policy.on_refused == "hold"
+        if words[Word.EXPIRED] or words[Word.REFUSED]:
+            holds = not words[Word.PUBLISHED] and self._state.publisher.policy.on_refused == "hold"
             refused = await self._resettle_refused(batch, decisions, settled, holds=holds)
-        done = len(decisions) - words["stale"] - words["fault"] - words["released"]
+        done = len(decisions) - words[Word.STALE] - words[Word.FAULT] - words[Word.RELEASED]
         return Outcome(0 if refused else done, settled.stream_length, refused)
 
     async def _resettle_refused(
@@ -128,9 +129,9 @@ class Publisher:
         ):
             if not (isinstance(outcome, Publish) and notification and route):
                 continue
-            if answer.word == "expired":
+            if answer.word == Word.EXPIRED:
                 second.expire(outcome.member, notification, route)
-            elif answer.word == "refused":
+            elif answer.word == Word.REFUSED:
                 reason = answer.detail
                 if holds:
                     second.release(outcome.member)

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.upkeep import GroupTrim, Trimmed, Upkeep
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry.outage import EdgeLog
 
 #: A group that goes on losing is logged as often as this.
@@ -43,9 +44,9 @@ class StreamTrimmer:
 
     def _note_idle(self, groups: Mapping[str, GroupTrim]) -> None:
         for name, group in groups.items():
-            if group.verdict == "holds":
+            if group.verdict == Word.HOLDS:
                 self._idle.discard(name)
-            elif group.verdict == "idle" and name not in self._idle:
+            elif group.verdict == Word.IDLE and name not in self._idle:
                 self._idle.add(name)
                 self._log.warning(
                     "idle group no longer holds trimming", group=name, idle_ms=group.idle_ms

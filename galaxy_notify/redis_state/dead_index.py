@@ -25,6 +25,7 @@ from galaxy_notify.redis_state.dead_rows import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.
@@ -137,7 +138,7 @@ class DeadLetterIndex:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
         (removed,) = self._read([Command(["ZREM", key, row.entry.member])])
-        return "purged" if unwrap(removed) else "gone"
+        return Word.PURGED if unwrap(removed) else Word.GONE
 
     def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
         for keys in self._key_space.all_keys:

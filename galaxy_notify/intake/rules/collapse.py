@@ -21,6 +21,7 @@ from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 #: How long the newest is remembered, beyond the time at which it is due.
 _KEPT_MS: Final = 7 * 86_400_000
@@ -97,7 +98,7 @@ def _take_back(key_space: KeySpace, left: Superseded) -> Flow[Superseded]:
 
 
 def _is_unfinished(reply: Any) -> bool:
-    return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
+    return bool({Word.CHANGED, Word.FAULT}.intersection(calls.words(unwrap(reply))[1:]))
 
 
 def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:

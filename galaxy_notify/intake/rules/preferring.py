@@ -22,6 +22,7 @@ from galaxy_notify.redis_state.preferences import (
     recalled,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 # Redis stores so many in about a millisecond.
 _FIELDS_PER_CALL: Final = 512
@@ -91,9 +92,9 @@ def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> S
 def _answers(reply: Any, items: int) -> list[Answer]:
     """Read the answers of a call; where it failed, or cannot be read, nothing is known of any."""
     if isinstance(reply, RedisFault):
-        word = "refused" if reply.wrote_nothing else "unknown"
+        word = Word.REFUSED if reply.wrote_nothing else Word.UNKNOWN
         return [Answer(word, str(reply))] * items
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, AttributeError):
-        return [Answer("unknown", "prefer answered what cannot be read")] * items
+        return [Answer(Word.UNKNOWN, "preference_set answered what cannot be read")] * items

@@ -99,7 +99,9 @@ MUTATIONS: Final = {
     "nobody told of the first": Mutation(
         "intent_accept", "if due <= now then\n    wake(list)", "if due <= now then\n"
     ),
-    "a mark that is not seen": Mutation("intent_accept", "if mark and status == PENDING then", "if false then"),
+    "a mark that is not seen": Mutation(
+        "intent_accept", "if mark and status == PENDING then", "if false then"
+    ),
     "a cancelled route that stays scheduled": Mutation(
         "route_cancel",
         "fault(try('ZREM', schedule, member)) then return 'fault' end",
