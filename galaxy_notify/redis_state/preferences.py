@@ -26,8 +26,8 @@ def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> Script
 
 
 @reader
-def consulted(reply: Any, users: int) -> list[Stored]:
-    """Read the answer to `consult`: four values for each user."""
+def read_queried(reply: Any, users: int) -> list[Stored]:
+    """Read the answer to `preference_query`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
@@ -68,15 +68,15 @@ def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
 
 def preference_read(keys: Keys, *users: str) -> ScriptCall:
     """Read all that is stored of some users of one shard."""
-    return _recall(keys, "", users)
+    return _preference_read(keys, "", users)
 
 
-def recall_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
+def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
-    return _recall(keys, cursor, ())
+    return _preference_read(keys, cursor, ())
 
 
-def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
+def _preference_read(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
     prefix = keys.preferences("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
     # A field that somebody put there beside ours is told, many are not.
@@ -92,8 +92,8 @@ class Recalled(NamedTuple):
 
 
 @reader
-def recalled(reply: Any) -> Recalled:
-    """Read the answer to `recall` or `recall_page`."""
+def read_preferences(reply: Any) -> Recalled:
+    """Read the answer to `preference_read`."""
     cursor, flat = reply
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])

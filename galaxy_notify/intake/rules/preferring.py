@@ -17,9 +17,9 @@ from galaxy_notify.redis_state.preferences import (
     Recalled,
     UserChange,
     preference_read,
+    preference_read_page,
     preference_set,
-    recall_page,
-    recalled,
+    read_preferences,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
@@ -58,13 +58,13 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
 
     Who changes meanwhile may come twice or not at all; who does not comes at least once.
     """
-    (reply,) = yield [recall_page(keys, cursor)]
+    (reply,) = yield [preference_read_page(keys, cursor)]
     return _recalled(reply)
 
 
 def _recalled(reply: Any) -> Recalled:
     with as_fault("preference_read"):
-        return recalled(unwrap(reply))
+        return read_preferences(unwrap(reply))
 
 
 def _batches(
