@@ -111,7 +111,7 @@ def _plant(site: Site) -> set[tuple[str, str]]:
         planted.add((code, plant(site)))
         if len(planted) == PLANTED:
             break
-    pause(site.deployment, "push")
+    pause(site.shared, "push")
     return planted
 
 
