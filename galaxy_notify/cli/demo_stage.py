@@ -21,7 +21,7 @@ from galaxy_notify.model.ids import Target
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.deployment import Deployment, connect
+from galaxy_notify.redis_state.shared import Deployment, connect
 from galaxy_notify.settings import Settings, load_settings
 from galaxy_notify.signals import SIGNALS
 
@@ -58,9 +58,9 @@ class Stage:
         self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
         settings = load_settings(str(self._config), environ=self._environ)
         self.notifier = Notifier(settings)
-        self.deployment = _join(settings)
+        self.shared = _join(settings)
         self._daemons: list[subprocess.Popen[bytes]] = []
-        SIGNALS.at_once.append(self.abandon)
+        SIGNALS.cleanups.append(self.abandon)
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +68,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stop_daemons()
         self.notifier.close()
-        self.deployment.close()
+        self.shared.close()
 
     def _stop_daemons(self) -> None:
         for daemon in self._daemons:
@@ -87,14 +87,14 @@ class Stage:
 
     def server_name(self) -> str:
         """Return flavour and version of the server."""
-        server = read_status(self.deployment).as_json()["server"]
+        server = read_status(self.shared).as_json()["server"]
         assert isinstance(server, dict)
         return f"{server['flavour']} {server['version']}"
 
     def start_daemon(self) -> subprocess.Popen[bytes]:
         """Start one more daemon; its log goes to a file of its own."""
         log = self._folder / f"daemon-{len(self._daemons) + 1}.log"
-        with log.open("wb") as out, SIGNALS.undivided():
+        with log.open("wb") as out, SIGNALS.uninterrupted():
             daemon = subprocess.Popen(
                 self._command("run"),
                 env=self._environ,
@@ -111,7 +111,7 @@ class Stage:
 
     def run(self, *arguments: str, ends: int = 0) -> None:
         """Show a command, run it as a process and show what it printed."""
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         echo(faint("  $ galaxy-notify " + " ".join(arguments)))
         done = subprocess.run(
             self._command(*arguments),
@@ -128,7 +128,7 @@ class Stage:
     def shown(self, notification_id: str | None) -> dict[str, Any]:
         """Return what ``show --json`` says of the only route of a notification."""
         assert notification_id is not None
-        found = show(self.deployment, Target(notification_id, None))
+        found = show(self.shared, Target(notification_id, None))
         assert found is not None
         routes = found.as_json()["routes"]
         assert isinstance(routes, list)
@@ -141,17 +141,17 @@ class Stage:
 
         async def handle(event: Event) -> None:
             seen[event.event_id] += 1
-            if seen.total() >= events or SIGNALS.asked:
+            if seen.total() >= events or SIGNALS.end_signal:
                 consumer.stop()
 
         async with consumer:
             await consumer.run(handle)
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         return seen
 
     def totals(self) -> dict[str, int]:
         """Return the counts of routes since the beginning."""
-        totals = read_status(self.deployment).as_json()["totals"]
+        totals = read_status(self.shared).as_json()["totals"]
         assert isinstance(totals, dict)
         return totals
 
@@ -159,7 +159,7 @@ class Stage:
         """Wait until a condition holds and return the seconds it took."""
         started = time.monotonic()
         while not condition():
-            SIGNALS.go_on()
+            SIGNALS.raise_if_ending()
             if time.monotonic() - started > _PATIENCE_S:
                 raise click.ClickException(f"demo: waited {_PATIENCE_S:.0f} s in vain: {what}")
             time.sleep(_LOOK_EVERY_S)
@@ -185,7 +185,7 @@ def _join(settings: Settings) -> Deployment:
     """Found the deployment; a busy machine's disk may let the first write wait for seconds."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         try:
             return connect(settings, join=True)
         except RedisFault:

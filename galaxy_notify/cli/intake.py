@@ -48,8 +48,8 @@ def status(app: Application, as_json: bool) -> None:
     from galaxy_notify.redis_state.keys import IntentKeys
 
     own = app.settings.intake
-    with app.open() as deployment:
-        state = read_state(deployment, IntentKeys(own.stream), own.group)
+    with app.open() as shared:
+        state = read_state(shared, IntentKeys(own.stream), own.group)
     if as_json:
         echo_json(
             {
@@ -70,7 +70,7 @@ def status(app: Application, as_json: bool) -> None:
 
 
 def _read(settings: Settings) -> None:
-    if SIGNALS.asked:
+    if SIGNALS.end_signal:
         return
     from galaxy_notify.cli.service import serve
     from galaxy_notify.daemon.intake import Intake

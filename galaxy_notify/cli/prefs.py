@@ -47,14 +47,14 @@ def command() -> None:
 @pass_application
 def get(app: Application, user: str, as_json: bool) -> None:
     """Show what a user wants; one who never said so has the defaults."""
-    from galaxy_notify.intake.rules.preferring import get_flow
+    from galaxy_notify.intake.rules.preference_flows import get_flow
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_client.flows import run_flow_sync
 
     with _refusing():
         check_user(user)
-    with app.open() as deployment:
-        found = run_flow_sync(deployment.client, get_flow(deployment.key_space, user))
+    with app.open() as shared:
+        found = run_flow_sync(shared.client, get_flow(shared.key_space, user))
     if as_json:
         _show_json(user, found)
     else:
@@ -151,8 +151,8 @@ def export(app: Application) -> int:
     Who is changed meanwhile may be printed twice or not at all. What cannot be read is left out
     and told on standard error; the exit code is 4 then.
     """
-    with app.open() as deployment:
-        return export_all(deployment)
+    with app.open() as shared:
+        return export_all(shared)
 
 
 def _wanted(preferences: Preferences, user: str, given: dict[str, Any]) -> UserChange:

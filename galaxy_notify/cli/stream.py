@@ -56,14 +56,14 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
     """
     from galaxy_notify.redis_inspect import stream
 
-    with app.open() as deployment:
+    with app.open() as shared:
         if follow:
-            entries = iter(stream.follow(deployment.client, deployment.all_keys, wanted))
+            entries = iter(stream.follow(shared.client, shared.all_keys, wanted))
         else:
-            entries = iter(stream.newest(deployment.client, deployment.all_keys, wanted))
+            entries = iter(stream.newest(shared.client, shared.all_keys, wanted))
         for entry in entries:
             if entry is None:
-                SIGNALS.go_on()
+                SIGNALS.raise_if_ending()
                 continue
             if as_json:
                 echo_json(entry_as_json(entry, payload=payload))
@@ -85,10 +85,10 @@ def groups(app: Application, as_json: bool) -> None:
     from galaxy_notify.redis_inspect.stream import parked_length
     from galaxy_notify.redis_inspect.streams import read_streams
 
-    with app.open() as deployment:
+    with app.open() as shared:
         rows = [
-            (report, parked_length(deployment.client, deployment.keys(report.shard)))
-            for report in read_streams(deployment)
+            (report, parked_length(shared.client, shared.keys(report.shard)))
+            for report in read_streams(shared)
         ]
     if not as_json:
         shown = (row for report, parked in rows for row in group_rows(report, parked))
@@ -115,7 +115,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
     with 0, a second one at once.
     """
     settings = app.settings
-    if SIGNALS.asked:
+    if SIGNALS.end_signal:
         return
     import asyncio
 
@@ -163,16 +163,16 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     shown = printable(group)
     if not is_carried(group):
         raise click.UsageError(f"not the name of a group: {shown}")
-    with app.open() as deployment:
-        streams = [report for report in read_streams(deployment) if group in report.groups]
+    with app.open() as shared:
+        streams = [report for report in read_streams(shared) if group in report.groups]
         reports = [report.groups[group] for report in streams]
         if not force:
-            readers = read_readers(deployment, ((report.key, group) for report in streams))
+            readers = read_readers(shared, ((report.key, group) for report in streams))
             unread = any(map(least_lag, reports))
             _refuse_one_in_use(shown, whose_use(readers.values(), unread=unread))
         if reports:
             confirm(_question(shown, reports), yes=yes)
-        dropped = stream.drop_group(deployment.client, deployment.all_keys, group)
+        dropped = stream.drop_group(shared.client, shared.all_keys, group)
     if as_json:
         echo_json({"group": group, "shards": dropped})
     elif dropped:

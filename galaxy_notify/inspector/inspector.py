@@ -11,6 +11,7 @@ from galaxy_notify.inspector import documents
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
     ListQuery,
+    QueryArguments,
     dead_filter,
     list_filter,
 )
@@ -34,7 +35,7 @@ from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.tries import is_final
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 from galaxy_notify.redis_state.joining import adopt_deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
@@ -85,9 +86,10 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
+        given = QueryArguments.of(query, ListQuery)
 
-        def read(deployment: Deployment) -> NotificationPage:
-            page = list_notifications(deployment, list_filter(deployment, query), limit, cursor)
+        def read(shared: Deployment) -> NotificationPage:
+            page = list_notifications(shared, list_filter(shared, given), limit, cursor)
             items = tuple(documents.listed(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
@@ -102,7 +104,7 @@ class Inspector(NotCopied):
         if target is None:
             self._check_open()
             return None
-        found = self._read(lambda deployment: show(deployment, target))
+        found = self._read(lambda shared: show(shared, target))
         return documents.shown(found.as_json(payload=payload)) if found else None
 
     def status(self) -> Status:
@@ -121,10 +123,11 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
+        given = QueryArguments.of(query, DeadLetterQuery)
 
-        def read(deployment: Deployment) -> DeadLetterPage:
+        def read(shared: Deployment) -> DeadLetterPage:
             letters, behind = read_dead_page(
-                deployment, dead_filter(deployment, query, limit), cursor
+                shared, dead_filter(shared, given, limit), cursor
             )
             items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)

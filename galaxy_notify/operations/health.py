@@ -10,11 +10,11 @@ from typing import Final
 from galaxy_notify.model.ids import random_id
 from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.operations.status import Status, read_status
+from galaxy_notify.operations.status import DeploymentStatus, read_status
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 
 LATEST_MS: Final = 60_000
 _MARK_MS: Final = 1000
@@ -28,7 +28,7 @@ class Health:
     """
 
     write_ms: float | None
-    status: Status | None
+    status: DeploymentStatus | None
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
@@ -53,23 +53,23 @@ class Health:
         }
 
 
-def check_health(deployment: Deployment) -> Health:
+def check_health(shared: Deployment) -> Health:
     """Write, and look for workers and for what is late; raise `RedisFault` without Redis."""
     reasons: list[str] = []
     write_ms: float | None = None
     try:
-        write_ms = round(write_round_trip(deployment) * 1000, 3)
+        write_ms = round(write_round_trip(shared) * 1000, 3)
     except RedisFault as fault:
         if fault.fault.code in ("connection", "timeout"):
             raise
         reasons.append(f"redis takes no writes: {refusal(fault.fault)}")
-    status = read_status(deployment)
+    status = read_status(shared)
     found = list(alarms(status))
     reasons += _stands_still(status, found)
     return Health(write_ms, status, tuple(reasons), tuple(_warnings(status, found)))
 
 
-def write_round_trip(deployment: Deployment) -> float:
+def write_round_trip(shared: Deployment) -> float:
     """Run a writing script on every shard and return the seconds; raise `RedisFault`.
 
     It marks a notification that does not exist as cancelled, for a second.
@@ -77,10 +77,10 @@ def write_round_trip(deployment: Deployment) -> float:
     unknown = random_id(time_ns() // 1_000_000)
     started = perf_counter()
     replies = run_all_sync(
-        deployment.client,
+        shared.client,
         [
             calls.route_cancel(keys, unknown, (), keep_ms=_MARK_MS, mark=True)
-            for keys in deployment.all_keys
+            for keys in shared.all_keys
         ],
     )
     for reply in replies:
@@ -89,7 +89,7 @@ def write_round_trip(deployment: Deployment) -> float:
     return perf_counter() - started
 
 
-def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
+def _stands_still(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
     if not status.workers:
         yield "no worker made progress within 30 s"
     elif not status.alive:
@@ -100,7 +100,7 @@ def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
             yield f"channel {name} has routes overdue by up to {seconds:,} s"
 
 
-def _warnings(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
+def _warnings(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
     """Return what a person should know besides the reasons.
 
     What a group lost is lost: it is in the status for good, and no news.

@@ -14,14 +14,14 @@ from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
 from galaxy_notify.redis_inspect.listing import (
-    Listed,
+    ListEntry,
+    ListPosition,
     ListSummary,
     Merge,
-    Position,
     look,
     look_at_parts,
 )
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 MOST_ITEMS: Final = 100
@@ -40,7 +40,7 @@ MIXED: Final = "mixed"
 class Item:
     """One line of the list; its statuses are those of the user's routes, if a user was named."""
 
-    listed: Listed
+    listed: ListEntry
     seen: ListSummary
 
     @property
@@ -111,10 +111,10 @@ class Page:
 
 
 def list_notifications(
-    deployment: Deployment, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+    shared: Deployment, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
 ) -> Page:
     """Return a page of what was accepted, the newest first; see `list_flow`."""
-    return run_flow_sync(deployment.client, list_flow(deployment.key_space, wanted, limit, cursor))
+    return run_flow_sync(shared.client, list_flow(shared.key_space, wanted, limit, cursor))
 
 
 def list_flow(
@@ -143,7 +143,7 @@ class _Reading:
     limit: int
     merge: Merge
     items: list[Item] = field(default_factory=list)
-    last: Position | None = None
+    last: ListPosition | None = None
     looked: int = 0
     bytes: int = 0
     routes: int = 0
@@ -157,10 +157,10 @@ class _Reading:
             if not chunk and not self.merge.may_have_more:
                 return
             seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
-            for deployment, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+            for shared, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
                 # The first is looked at whatever was read before it: a page gets on.
-                if deployment and self._has_enough():
-                    seen = seen[:deployment]
+                if shared and self._has_enough():
+                    seen = seen[:shared]
                     break
                 yield from self._add(listed, one, routes)
             self.merge.put_back(chunk[len(seen) :])
@@ -187,7 +187,7 @@ class _Reading:
             1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
         )
 
-    def _add(self, listed: Listed, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
+    def _add(self, listed: ListEntry, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
         self.last = listed.position
         self.looked += 1
         self.bytes += seen.record_bytes
@@ -199,7 +199,7 @@ class _Reading:
             self.items.append(Item(listed, whole))
 
     def _with_parts(
-        self, listed: Listed, seen: ListSummary, routes: list[str] | None
+        self, listed: ListEntry, seen: ListSummary, routes: list[str] | None
     ) -> Flow[ListSummary]:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
         names = list(_later_parts(listed, seen))
@@ -214,7 +214,7 @@ class _Reading:
         return seen
 
 
-def _later_parts(listed: Listed, seen: ListSummary) -> Iterator[str]:
+def _later_parts(listed: ListEntry, seen: ListSummary) -> Iterator[str]:
     parts = seen.record.parts if seen.record else 1
     for number in range(2, min(parts, _MOST_PARTS) + 1):
         yield part_id(listed.notification_id, number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_inspect.reading import server_now
@@ -19,7 +19,7 @@ from galaxy_notify.redis_inspect.rejects import (
     rejects_between,
     replay_rejects,
 )
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.words import Word
 
@@ -43,8 +43,8 @@ class RejectFilter:
 class Rejects:
     """The rejects of one intent stream; every method that reads raises `RedisFault`."""
 
-    def __init__(self, deployment: Deployment, keys: IntentKeys) -> None:
-        self._deployment = deployment
+    def __init__(self, shared: Deployment, keys: IntentKeys) -> None:
+        self._deployment = shared
         self._keys = keys
 
     def now_ms(self) -> int:
@@ -71,11 +71,11 @@ class Rejects:
         """Return the rejects of these ids, None for each that is none."""
         return find_rejects(self._deployment, self._keys, ids)
 
-    def replay(self, ids: Iterable[str]) -> Outcome:
+    def replay(self, ids: Iterable[str]) -> MoveOutcome:
         """Hand the intents in again; each moves once, however often it is asked."""
         return self._move(ids, replay_rejects)
 
-    def purge(self, ids: Iterable[str]) -> Outcome:
+    def purge(self, ids: Iterable[str]) -> MoveOutcome:
         """Give them up."""
         return self._move(ids, purge_rejects)
 
@@ -83,8 +83,8 @@ class Rejects:
         self,
         ids: Iterable[str],
         move: Callable[[Deployment, IntentKeys, Sequence[str]], list[str | RedisFault]],
-    ) -> Outcome:
-        outcome, rest = Outcome(), iter(ids)
+    ) -> MoveOutcome:
+        outcome, rest = MoveOutcome(), iter(ids)
         try:
             while chunk := list(islice(rest, _CHUNK)):
                 outcome.matched += len(chunk)
@@ -96,7 +96,7 @@ class Rejects:
         return outcome
 
 
-def _count(outcome: Outcome, words: Iterable[str | RedisFault]) -> None:
+def _count(outcome: MoveOutcome, words: Iterable[str | RedisFault]) -> None:
     for word in words:
         if isinstance(word, RedisFault):
             outcome.failed[refusal(word.fault)] += 1

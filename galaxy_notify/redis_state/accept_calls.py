@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.notification import Group, NewNotification
+from galaxy_notify.model.notification import NewNotification, RouteGroup
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
@@ -14,6 +14,7 @@ from galaxy_notify.redis_state.words import Word
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+_WORDS: Final = frozenset({"accepted", "duplicate", "conflict", "consult", "fault"})
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
@@ -38,7 +39,7 @@ def intent_accept(
     return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)
 
 
-class Outcome(NamedTuple):
+class AcceptOutcome(NamedTuple):
     """The answer for one part, and how many routes it was sent with, skipped ones included."""
 
     word: str
@@ -54,11 +55,11 @@ class AcceptCall(NamedTuple):
     places: Sequence[int]
     counts: Sequence[tuple[int, int]]
 
-    def outcomes(self, reply: Any) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, reply: Any) -> Iterator[tuple[int, AcceptOutcome]]:
         """Return the place of each part, and what a reply, or a fault in its place, says of it."""
         answers = _answers(reply, len(self.places))
         for place, (word, detail), counts in zip(self.places, answers, self.counts, strict=True):
-            yield place, Outcome(word, detail, *counts)
+            yield place, AcceptOutcome(word, detail, *counts)
 
 
 class AcceptCalls:
@@ -127,11 +128,12 @@ def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
         flat = iter([part.decode("utf-8", "replace") for part in reply])
         answers = list(zip(flat, flat, strict=True))
     except (ValueError, TypeError, AttributeError):
-        return [(Word.UNKNOWN, UNREAD)] * size
-    return answers if len(answers) == size else [(Word.UNKNOWN, UNREAD)] * size
+        return [("unknown", UNREAD)] * size
+    is_read = len(answers) == size and _WORDS.issuperset([word for word, _ in answers])
+    return answers if is_read else [("unknown", UNREAD)] * size
 
 
-def _counts(groups: Sequence[Group]) -> tuple[int, int]:
+def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:
     """Return how many routes there are, and how many of them are skipped."""
     if len(groups) == 1:
         size = len(groups[0].routes)

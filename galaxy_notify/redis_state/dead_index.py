@@ -23,7 +23,7 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.words import Word
 
@@ -32,14 +32,14 @@ _PAGE: Final = 256
 _ROWS: Final = 64
 
 
-class Span(NamedTuple):
+class DiedBetween(NamedTuple):
     """From when to when dead letters died, both included."""
 
     since_ms: int
     until_ms: int
 
 
-class Position(NamedTuple):
+class DeadPosition(NamedTuple):
     """Where a dead letter stands in the order of their death."""
 
     dead_at_ms: int
@@ -49,11 +49,11 @@ class Position(NamedTuple):
 class DeadLetterIndex:
     """Reads and moves dead letters; every method raises `RedisFault`."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.shared = deployment.shared
-        self._client = deployment.client
-        self._confirm = deployment.confirm
-        self._key_space = deployment.key_space
+    def __init__(self, shared: Deployment) -> None:
+        self.shared = shared.shared
+        self._client = shared.client
+        self._confirm = shared.confirm
+        self._key_space = shared.key_space
 
     def newest_ms(self, channels: Sequence[str]) -> int:
         """Return when the last of the dead letters died, 0 where there is none."""
@@ -65,7 +65,7 @@ class DeadLetterIndex:
         return max((entry.dead_at_ms for page in found for entry in page), default=0)
 
     def rows(
-        self, channels: Sequence[str], span: Span, after: Position | None = None
+        self, channels: Sequence[str], span: DiedBetween, after: DeadPosition | None = None
     ) -> Iterator[DeadRow]:
         """Yield the dead letters of all shards in the order in which they died.
 
@@ -73,7 +73,7 @@ class DeadLetterIndex:
 
         Each that rests there all the while comes exactly once, whatever others do meanwhile.
         """
-        start = max(after or Position(0, b""), Position(span.since_ms, b""))
+        start = max(after or DeadPosition(0, b""), DeadPosition(span.since_ms, b""))
         places = self._places(channels)
         walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
         merged = heapq.merge(*walks)
@@ -82,14 +82,14 @@ class DeadLetterIndex:
             yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
-        """Return the dead letters of these names, None for each that is none (any more)."""
+        """Return the dead letters of these names, None for each that is not dead (any more)."""
         found: list[DeadRow | None] = []
         for at in range(0, len(names), _ROWS):
             found += self._find(names[at : at + _ROWS])
         return found
 
     def again(self, row: DeadRow) -> DeadRow | None:
-        """Read a dead letter again, even one that died anew; None where it is none any more."""
+        """Read a dead letter again, even one that died again; None where it has been moved."""
         name = row.entry.name
         return self._find([name])[0] if name else row
 
@@ -146,9 +146,9 @@ class DeadLetterIndex:
                 yield keys, channel
 
     def _walk(
-        self, keys: Keys, channel: str, start: Position, until_ms: int
+        self, keys: Keys, channel: str, start: DeadPosition, until_ms: int
     ) -> Iterator[DeadEntry]:
-        """Yield one index in order; where a page starts is told by the last member, never by rank.
+        """Yield one index in order; a page starts behind the last member, never at a rank.
 
         The members of a millisecond are read again with the next page, and what came before is
         left out: a rank, or an offset into them, slips when others are removed meanwhile.

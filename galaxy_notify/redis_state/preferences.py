@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.preference import LONGEST, Stored
+from galaxy_notify.model.preference import LONGEST, PreferenceFields
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
@@ -26,18 +26,18 @@ def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> Script
 
 
 @reader
-def read_queried(reply: Any, users: int) -> list[Stored]:
-    """Read the answer to `preference_query`: four values for each user."""
+def consulted(reply: Any, users: int) -> list[PreferenceFields]:
+    """Read the answer to `consult`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
 
 
-def _stored(values: Sequence[Any]) -> Iterator[Stored]:
+def _stored(values: Sequence[Any]) -> Iterator[PreferenceFields]:
     # What is no text of Redis', such as an error within the list, counts as nothing.
     known = [value if isinstance(value, bytes) else None for value in values]
     for at in range(0, len(known), _FIELDS):
-        yield Stored(*known[at : at + _FIELDS])
+        yield PreferenceFields(*known[at : at + _FIELDS])
 
 
 class UserChange(NamedTuple):
@@ -92,9 +92,11 @@ class Recalled(NamedTuple):
 
 
 @reader
-def read_preferences(reply: Any) -> Recalled:
-    """Read the answer to `preference_read`."""
+def recalled(reply: Any, users: int | None = None) -> Recalled:
+    """Read the answer to `recall` of so many *users*, or to `recall_page`."""
     cursor, flat = reply
+    if users is not None and len(flat) != 2 * users:
+        raise ValueError(f"no answer of {users} users")
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
 

@@ -14,13 +14,13 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.accept_calls import intent_accept
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from tests.support.records import encode_notification
@@ -58,7 +58,7 @@ class Graveyard:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
         self.key_space = KeySpace(prefix, deployment)
-        self.deployment = Deployment(client, self.key_space)
+        self.shared = Deployment(client, self.key_space)
         self._number = first
 
     def bury(
@@ -87,23 +87,25 @@ class Graveyard:
             ),
             b"12345678",
         )
-        groups = [Group(initial_state(None), routes)]
+        groups = [RouteGroup(initial_state(None), routes)]
         new = NewNotification(made, record, 1000, groups)
         run_sync(self.client, intent_accept(self.key_space.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
         """Claim all that is due and bury it; return how many that were."""
-        buried = 0
+        dead_lettered = 0
         while claimed := self.claim(channel, shard):
             settlement = Settlement()
             for member in claimed.members:
                 state = decode_route(member.state)
-                settlement.add(Bury(member.member, state.buried(WORKER, failure, attempt=True)))
+                settlement.add(
+                    Bury(member.member, state.dead_lettered(WORKER, failure, attempt=True))
+                )
             keys = self.key_space.keys(shard)
             run_sync(self.client, settlement.call(keys, channel, claimed.token))
-            buried += len(claimed.members)
-        return buried
+            dead_lettered += len(claimed.members)
+        return dead_lettered
 
     def claim(self, channel: str, shard: int) -> leases.Claim | None:
         """Take what is due under a lease, None where nothing is."""

@@ -13,7 +13,7 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.publishing.state_check import MENDED
+from galaxy_notify.publishing.state_check import REPAIRED
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
@@ -40,7 +40,7 @@ def joins(stage: Stage) -> Iterator[None]:
         client = open_async(site.settings_at(stage.url), connections=1, name="x")
         try:
             for _ in range(2):
-                await run_flow(client, join_deployment("gn", site.deployment.shared, lead=True))
+                await run_flow(client, join_deployment("gn", site.shared.shared, lead=True))
             await read_gauges(client, site.keys, ["push"])
         finally:
             await client.aclose()
@@ -96,7 +96,7 @@ def sets_right(stage: Stage) -> Iterator[None]:
 def checks_all_state(stage: Stage) -> Iterator[None]:
     site = stage.found(worker__channels=["push", "email"])
     site.whole = False
-    for kind in sorted(MENDED):
+    for kind in sorted(REPAIRED):
         FAULTS[kind](site)
     station = site.station(url=stage.url)
     yield
@@ -218,7 +218,7 @@ async def lives(client: redis.asyncio.Redis, site: Site) -> None:
     await store.notify_channels(["push"])
     await store.identify("host-1", {"host": "h"}, site.now())
     await store.retire("host-1")
-    upkeep = Upkeep(client, site.keys, site.deployment.shared)
+    upkeep = Upkeep(client, site.keys, site.shared.shared)
     for _ in range(2):
         await upkeep.take_lock("host-1")
     await upkeep.drop_lock("host-1")

@@ -13,13 +13,13 @@ import hiredis
 import redis
 
 from galaxy_notify.encoding import load_encoder
-from galaxy_notify.publishing.batch import Batch
+from galaxy_notify.publishing.batch import BatchDecisions
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.shared import Deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Settlement, read_settled
 from galaxy_notify.telemetry import Telemetry
@@ -74,14 +74,14 @@ def _publish_batch(deployment: Deployment, lowest: _Lowest) -> None:
     lowest.worker("report", lambda: reporter.settled("push", batch.decisions, settled))
 
 
-def _decided(policy: Policy, claim: leases.Claim) -> Batch:
-    batch = Batch(policy, "push", claim)
+def _decided(policy: Policy, claim: leases.Claim) -> BatchDecisions:
+    batch = BatchDecisions(policy, "push", claim)
     for member in claim.members:
         batch.add(member)
     return batch
 
 
-def _settled(batch: Batch, keys: Keys, token: str) -> ScriptCall:
+def _settled(batch: BatchDecisions, keys: Keys, token: str) -> ScriptCall:
     settlement = Settlement(decision.outcome for decision in batch.decisions)
     return settlement.call(keys, "push", token, claimed=_BATCH)
 

@@ -1,0 +1,167 @@
+"""Which lines an operator gets, from plain values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from galaxy_notify.operations.alarms import alarms
+from galaxy_notify.operations.status import DeploymentStatus
+from galaxy_notify.redis_client.faults import Fault, Remedy
+from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
+from galaxy_notify.redis_inspect.inspector import ChannelBacklog
+from galaxy_notify.redis_inspect.readers import Readers
+from galaxy_notify.redis_inspect.server_state import ServerState
+from galaxy_notify.redis_inspect.servers import ServerName, WorkerReport
+from galaxy_notify.redis_inspect.streams import StreamReport
+from galaxy_notify.redis_state.group_report import GroupReport
+
+NOW = 1_900_000_000_000
+WORKER = WorkerReport("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
+OOM = ServerState("refused", Fault("OOM", Remedy.RETRY, "command not allowed"), 7000)
+WELL = DeploymentStatus(
+    NOW,
+    ServerName("redis", "7.0.15", "master"),
+    1,
+    {"push": ChannelBacklog()},
+    dict.fromkeys(TOTALS, 0),
+    dict.fromkeys(SKIPPED, 0),
+    [StreamReport(0, "{gn:0}:client-events", 0, 1000, holding=False)],
+    [WORKER],
+    ServerState("taken", None, 7000),
+)
+
+
+def told(status: DeploymentStatus) -> list[str]:
+    """Return what is said, without what helps."""
+    return [alarm.what for alarm in alarms(status)]
+
+
+def of_worker(**fields: object) -> DeploymentStatus:
+    """Return the status with its one worker changed."""
+    return replace(WELL, workers=[replace(WORKER, **fields)])  # type: ignore[arg-type]
+
+
+def restarted(seconds: int, **fields: object) -> DeploymentStatus:
+    """Return the status of a server that was started so long ago."""
+    redis = ServerState("taken", None, seconds)
+    return replace(WELL, redis=redis, **fields)  # type: ignore[arg-type]
+
+
+def test_alarms__nothing_of_what_is_well() -> None:
+    """Nobody is woken for nothing; neither where we may not ask the server."""
+    assert told(WELL) == []
+    assert told(replace(WELL, redis=ServerState("unknown", None, None))) == []
+
+
+def test_alarms__a_restart_is_told_for_a_minute() -> None:
+    """What it kept is there; later it is no news."""
+    kept = {"accepted": 3, "published": 3}
+    assert told(restarted(12, totals=kept)) == ["redis was restarted 12 s ago"]
+    assert told(restarted(61, totals=kept)) == []
+
+
+def test_alarms__a_restart_that_lost_everything_is_told_longer() -> None:
+    """Zeros everywhere would pass for a quiet deployment."""
+    what = "redis was restarted 5 min ago and holds nothing"
+    (alarm,) = alarms(restarted(300))
+    assert alarm.what == what
+    # A deployment that was founded and not used yet looks the same.
+    assert alarm.todo.startswith("if anything was accepted before, it is lost")
+    assert told(restarted(3601)) == []
+    assert told(restarted(300, channels={"push": ChannelBacklog(scheduled=1)})) == []
+
+
+def test_alarms__the_first_start_of_all_is_no_restart() -> None:
+    """Only a worker that is older than its server shows that there was another one before."""
+    young = replace(WORKER, started_ms=NOW - 2000)
+    assert told(restarted(5, workers=[young])) == []
+    assert told(restarted(5, workers=[replace(WORKER, started_ms=0)])) == []
+
+
+def test_alarms__a_server_that_refuses_explains_silent_workers() -> None:
+    """They cannot tell of their progress; what is known of their process is still said."""
+    refused = "redis takes no writes: OOM: command not allowed"
+    assert told(replace(of_worker(state="silent"), redis=OOM)) == [refused]
+    nobody = "no worker can report while redis takes no writes"
+    assert told(replace(WELL, redis=OOM, workers=[])) == [refused, nobody]
+    gone = "no worker is alive, the process of worker a-1-ff has ended"
+    assert told(replace(of_worker(state="gone"), redis=OOM)) == [refused, gone]
+
+
+def test_alarms__nobody_right_after_a_start_may_be_on_its_way() -> None:
+    """The advice to start a daemon comes with how long to wait for those that run."""
+    (alarm,) = alarms(restarted(3, workers=[]))
+    assert alarm.what == "no worker is alive"
+    assert alarm.more == (
+        "redis was started 3 s ago: a daemon that waited for it is back within 10 s",
+    )
+    (alarm,) = alarms(restarted(30, workers=[]))
+    assert alarm.more == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "what"),
+    [
+        ("silent", "no progress for 12 s of worker a-1-ff"),
+        ("stopped", "the process of worker a-1-ff is stopped by a signal"),
+        ("gone", "no worker is alive, the process of worker a-1-ff has ended"),
+    ],
+)
+def test_alarms__a_worker_that_does_not_work(state: str, what: str) -> None:
+    """Each with what is known of it."""
+    assert told(of_worker(state=state, progress_ms=NOW - 12_000)) == [what]
+
+
+def test_alarms__one_of_two_workers_is_gone() -> None:
+    """The other one works; of many only some are named."""
+    gone = [replace(WORKER, id=f"b-{n}", state="gone") for n in range(5)]
+    what = "the process of workers b-0, b-1, b-2 and 2 more has ended"
+    assert told(replace(WELL, workers=[WORKER, *gone])) == [what]
+
+
+def test_alarms__a_pause_with_its_age_and_what_waits() -> None:
+    """Of a pause by an older version the age is unknown."""
+    paused = ChannelBacklog(due=1500, paused_shards=1, paused_ms=125_000, oldest_overdue_ms=90_000)
+    expected = ["channel push is paused for 2 min 5 s, 1,500 due"]
+    assert told(replace(WELL, channels={"push": paused})) == expected
+    old = ChannelBacklog(paused_shards=1)
+    assert told(replace(WELL, channels={"push": old})) == ["channel push is paused"]
+
+
+def test_alarms__lateness_before_it_is_a_reason() -> None:
+    """A backlog that workers clear within seconds is not worth a line."""
+    late = ChannelBacklog(due=30, overdue=30, oldest_overdue_ms=11_000)
+    expected = ["channel push is late: 30 overdue, the oldest by 11 s"]
+    assert told(replace(WELL, channels={"push": late})) == expected
+    assert told(replace(WELL, channels={"push": replace(late, oldest_overdue_ms=9000)})) == []
+
+
+def test_alarms__a_stream_that_holds_with_since_when() -> None:
+    """It names who must read."""
+    group = {"lag": 5, "pending": 0, "oldest_pending_s": None, "lost": None}
+    stream = replace(WELL.streams[0], length=2000, holding=True, held_ms=7000)
+    stream = replace(stream, groups={"slow": group})  # type: ignore[dict-item]
+    (alarm,) = alarms(replace(WELL, streams=[stream]))
+    assert alarm.what == "stream {gn:0}:client-events holds, nothing is published for 7 s"
+    unknown = "XINFO CONSUMERS, which this user may not run, says who does"
+    assert alarm.more == (f"group slow must read: {unknown}",)
+
+
+@pytest.mark.parametrize(
+    ("readers", "more"),
+    [
+        (Readers(True), "group slow must read, or go: `galaxy-notify stream drop-group slow`"),
+        (
+            Readers(True, 90_000, "a"),
+            "group slow must read: its consumer a was seen 1 min 30 s ago",
+        ),
+    ],
+)
+def test_alarms__name_a_group_to_drop_only_where_nobody_reads(readers: Readers, more: str) -> None:
+    """A group with a living consumer must read; only one that is left by all may go."""
+    group = GroupReport(lag=5, pending=0, oldest_pending_s=None, lost=None)
+    stream = replace(WELL.streams[0], length=2000, holding=True, groups={"slow": group})
+    (alarm,) = alarms(replace(WELL, streams=[replace(stream, readers={"slow": readers})]))
+    assert alarm.more == (more,)
