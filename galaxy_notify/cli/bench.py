@@ -12,7 +12,7 @@ from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.cli.bench_measure import Measured
-    from galaxy_notify.redis_state.shared import Deployment
+    from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.settings import Settings
 
 
@@ -35,20 +35,20 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     memory for each route is needed meanwhile.
     """
     from galaxy_notify.operations.bench import check_empty, throwaway_settings
-    from galaxy_notify.redis_state.shared import connect
+    from galaxy_notify.redis_state.deployment import connect
     from galaxy_notify.telemetry.logs import configure_logs
 
     SIGNALS.restore_ignored_sigint()
     SIGNALS.raise_if_ending()
     configure_logs("error")
     settings = throwaway_settings(app.settings)
-    shared = connect(settings)
+    deployment = connect(settings)
     try:
-        check_empty(shared)
-        measured, removed = _measured(settings, shared, routes)
-        server = _server(shared)
+        check_empty(deployment)
+        measured, removed = _measured(settings, deployment, routes)
+        server = _server(deployment)
     finally:
-        shared.close()
+        deployment.close()
     if as_json:
         echo_json(_document(measured, server, routes) | {"removed_keys": removed})
     else:
@@ -56,7 +56,7 @@ def command(app: Application, routes: int, as_json: bool) -> None:
         echo(faint(f"{plural(removed, 'key')} below {settings.redis.prefix} removed"))
 
 
-def _measured(settings: Settings, shared: Deployment, routes: int) -> tuple[Measured, int]:
+def _measured(settings: Settings, deployment: Deployment, routes: int) -> tuple[Measured, int]:
     """Measure, and remove all that was written, however it ends."""
     from galaxy_notify.cli.bench_measure import measure
     from galaxy_notify.operations.bench import remove
@@ -67,16 +67,16 @@ def _measured(settings: Settings, shared: Deployment, routes: int) -> tuple[Meas
     # removal is not disturbed.
     with SIGNALS.delivering_to(lambda _: None):
         try:
-            measured = measure(settings, shared, routes, SIGNALS.raise_if_ending)
+            measured = measure(settings, deployment, routes, SIGNALS.raise_if_ending)
         finally:
-            removed = remove(shared)
+            removed = remove(deployment)
     return measured, removed
 
 
-def _server(shared: Deployment) -> dict[str, str]:
+def _server(deployment: Deployment) -> dict[str, str]:
     from galaxy_notify.operations.status import read_status
 
-    server = read_status(shared).as_json()["server"]
+    server = read_status(deployment).as_json()["server"]
     assert isinstance(server, dict)
     return server
 

@@ -17,7 +17,7 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -40,14 +40,14 @@ class Measured:
 
 
 def measure(
-    settings: Settings, shared: Deployment, routes: int, go_on: Callable[[], None]
+    settings: Settings, deployment: Deployment, routes: int, go_on: Callable[[], None]
 ) -> Measured:
     """Accept and publish so many routes; raise `Unavailable` and `RedisFault`.
 
     *go_on* is called between calls, and may raise to end it.
     """
-    trip = round_trip(shared)
-    floor = floor_rate(shared, routes, _body(0).encode(), go_on)
+    trip = round_trip(deployment)
+    floor = floor_rate(deployment, routes, _body(0).encode(), go_on)
     accepted = _accept(settings, routes, go_on)
     published = asyncio.run(_publish(settings, routes, go_on))
     return Measured(trip, floor, accepted, published)

@@ -17,7 +17,7 @@ from galaxy_notify.cli.standard_streams import RESULTS
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.shared import Deployment
+    from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.settings import Settings
 
 P = ParamSpec("P")
@@ -43,13 +43,13 @@ class Application:
     @contextmanager
     def open(self) -> Iterator[Deployment]:
         """Connect to the deployment; raise ``Unavailable`` or ``RedisFault`` without Redis."""
-        from galaxy_notify.redis_state.shared import connect
+        from galaxy_notify.redis_state.deployment import connect
 
-        shared = connect(self.settings)
+        deployment = connect(self.settings)
         try:
-            yield shared
+            yield deployment
         finally:
-            shared.close()
+            deployment.close()
 
 
 #: For a command that decides itself when it ends: signals are kept until it asks for them.

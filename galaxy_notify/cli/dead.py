@@ -228,8 +228,8 @@ def _opened(app: Application) -> Iterator[DeadLetterReader]:
     """Connect to the dead letters of the deployment."""
     from galaxy_notify.operations.dead_letters import DeadLetterReader
 
-    with app.open() as shared, refusing_unknown_values():
-        yield DeadLetterReader(shared)
+    with app.open() as deployment, refusing_unknown_values():
+        yield DeadLetterReader(deployment)
 
 
 def _filter(

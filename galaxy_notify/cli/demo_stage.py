@@ -21,7 +21,7 @@ from galaxy_notify.model.ids import Target
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.shared import Deployment, connect
+from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import Settings, load_settings
 from galaxy_notify.signals import SIGNALS
 
@@ -58,7 +58,7 @@ class Stage:
         self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
         settings = load_settings(str(self._config), environ=self._environ)
         self.notifier = Notifier(settings)
-        self.shared = _join(settings)
+        self.deployment = _join(settings)
         self._daemons: list[subprocess.Popen[bytes]] = []
         SIGNALS.cleanups.append(self.abandon)
 
@@ -68,7 +68,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stop_daemons()
         self.notifier.close()
-        self.shared.close()
+        self.deployment.close()
 
     def _stop_daemons(self) -> None:
         for daemon in self._daemons:
@@ -87,7 +87,7 @@ class Stage:
 
     def server_name(self) -> str:
         """Return flavour and version of the server."""
-        server = read_status(self.shared).as_json()["server"]
+        server = read_status(self.deployment).as_json()["server"]
         assert isinstance(server, dict)
         return f"{server['flavour']} {server['version']}"
 
@@ -128,7 +128,7 @@ class Stage:
     def shown(self, notification_id: str | None) -> dict[str, Any]:
         """Return what ``show --json`` says of the only route of a notification."""
         assert notification_id is not None
-        found = show(self.shared, Target(notification_id, None))
+        found = show(self.deployment, Target(notification_id, None))
         assert found is not None
         routes = found.as_json()["routes"]
         assert isinstance(routes, list)
@@ -151,7 +151,7 @@ class Stage:
 
     def totals(self) -> dict[str, int]:
         """Return the counts of routes since the beginning."""
-        totals = read_status(self.shared).as_json()["totals"]
+        totals = read_status(self.deployment).as_json()["totals"]
         assert isinstance(totals, dict)
         return totals
 

@@ -52,8 +52,8 @@ def _findings(app: Application) -> Iterator[Finding]:
     from galaxy_notify.operations.doctor import examine, unreachable
 
     try:
-        with app.open() as shared:
-            yield from examine(shared, app.settings)
+        with app.open() as deployment:
+            yield from examine(deployment, app.settings)
     except GalaxyNotifyError as error:
         yield unreachable(error)
 

@@ -49,8 +49,8 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
     faults: list[Inconsistency] = []
     kinds: Counter[str] = Counter()
     became: Counter[str] = Counter()
-    with app.open() as shared, Progress("looked at", beside=False) as progress:
-        run = Fsck(shared, actor(), fix=fix, progress=progress.advance)
+    with app.open() as deployment, Progress("looked at", beside=False) as progress:
+        run = Fsck(deployment, actor(), fix=fix, progress=progress.advance)
         for fault in run.run():
             kinds[fault.code] += 1
             if as_json:

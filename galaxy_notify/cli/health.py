@@ -48,8 +48,8 @@ def _checked(app: Application) -> Health:
     from galaxy_notify.operations.health import Health, check_health
 
     try:
-        with app.open() as shared:
-            return check_health(shared)
+        with app.open() as deployment:
+            return check_health(deployment)
     except ConfigurationError:
         raise
     except GalaxyNotifyError as error:

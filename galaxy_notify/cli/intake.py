@@ -48,8 +48,8 @@ def status(app: Application, as_json: bool) -> None:
     from galaxy_notify.redis_state.keys import IntentKeys
 
     own = app.settings.intake
-    with app.open() as shared:
-        state = read_state(shared, IntentKeys(own.stream), own.group)
+    with app.open() as deployment:
+        state = read_state(deployment, IntentKeys(own.stream), own.group)
     if as_json:
         echo_json(
             {

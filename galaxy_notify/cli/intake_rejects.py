@@ -109,8 +109,8 @@ def _opened(app: Application) -> Iterator[Rejects]:
     from galaxy_notify.operations.rejects import Rejects
     from galaxy_notify.redis_state.keys import IntentKeys
 
-    with app.open() as shared:
-        yield Rejects(shared, IntentKeys(app.settings.intake.stream))
+    with app.open() as deployment:
+        yield Rejects(deployment, IntentKeys(app.settings.intake.stream))
 
 
 def _found(stored: Rejects, selection: Selection) -> Iterator[tuple[str, RejectRow | None]]:

@@ -15,7 +15,7 @@ from galaxy_notify.cli.selection import moment_options, refusing_unknown_values,
 if TYPE_CHECKING:
     from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import Item, Page
-    from galaxy_notify.redis_state.shared import Deployment
+    from galaxy_notify.redis_state.deployment import Deployment
 
 _SHOWN: Final = 100
 _HEADER: Final = (
@@ -63,8 +63,8 @@ def command(
 
     Each is listed as long as it is kept. Exit code 3 when nothing matched.
     """
-    with app.open() as shared, refusing_unknown_values():
-        page, now_ms = _read(shared, given, limit, cursor)
+    with app.open() as deployment, refusing_unknown_values():
+        page, now_ms = _read(deployment, given, limit, cursor)
     _print(page.items, now_ms, as_json=as_json)
     for key in page.foreign:
         note(f"nothing of this shard is listed: {printable(key)} holds something else")
@@ -76,17 +76,17 @@ def command(
 
 
 def _read(
-    shared: Deployment, given: dict[str, Any], limit: int, cursor: str | None
+    deployment: Deployment, given: dict[str, Any], limit: int, cursor: str | None
 ) -> tuple[Page, int]:
     """Read until there are as many as were asked for, or no more; return the server's time, too."""
     from galaxy_notify.operations.listing import list_notifications
     from galaxy_notify.redis_inspect.reading import server_now
 
-    now_ms = server_now(shared)
+    now_ms = server_now(deployment)
     wanted = _filter(given, now_ms)
-    page = list_notifications(shared, wanted, limit, cursor)
+    page = list_notifications(deployment, wanted, limit, cursor)
     while page.cursor is not None and len(page.items) < limit:
-        more = list_notifications(shared, wanted, limit - len(page.items), page.cursor)
+        more = list_notifications(deployment, wanted, limit - len(page.items), page.cursor)
         more.items[:0] = page.items
         page = more
     return page, now_ms

@@ -11,7 +11,7 @@ from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
-    from galaxy_notify.redis_state.shared import Deployment
+    from galaxy_notify.redis_state.deployment import Deployment
 
 
 @click.command("pause")
@@ -48,8 +48,8 @@ def resume(app: Application, channel: str, as_json: bool) -> None:
 
 
 def _on_all_shards(app: Application, channel: str, act: Callable[[Deployment, str], bool]) -> bool:
-    with app.open() as shared:
-        known = shared.shared.channels
+    with app.open() as deployment:
+        known = deployment.shared.channels
         if channel not in known:
             raise click.UsageError(f'unknown channel "{channel}" (known: {", ".join(known)})')
-        return not act(shared, channel)
+        return not act(deployment, channel)

@@ -53,8 +53,8 @@ def get(app: Application, user: str, as_json: bool) -> None:
 
     with _refusing():
         check_user(user)
-    with app.open() as shared:
-        found = run_flow_sync(shared.client, get_flow(shared.key_space, user))
+    with app.open() as deployment:
+        found = run_flow_sync(deployment.client, get_flow(deployment.key_space, user))
     if as_json:
         _show_json(user, found)
     else:
@@ -151,8 +151,8 @@ def export(app: Application) -> int:
     Who is changed meanwhile may be printed twice or not at all. What cannot be read is left out
     and told on standard error; the exit code is 4 then.
     """
-    with app.open() as shared:
-        return export_all(shared)
+    with app.open() as deployment:
+        return export_all(deployment)
 
 
 def _wanted(preferences: Preferences, user: str, given: dict[str, Any]) -> UserChange:

@@ -15,7 +15,7 @@ from galaxy_notify.errors import CallFailed, Invalid
 if TYPE_CHECKING:
     from galaxy_notify.intake.rules.preferences import Preferences
     from galaxy_notify.redis_state.calls import Answer
-    from galaxy_notify.redis_state.shared import Deployment
+    from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.redis_state.preferences import UserChange
 
 _STORED = {"changed": "stored", "same": "unchanged"}
@@ -75,10 +75,10 @@ def _document(line: Line, read: _Read, answer: Answer | None) -> dict[str, Any]:
     return {"line": line.number, "user": read.user, "status": status, "error": refusal}
 
 
-def export_all(shared: Deployment) -> int:
+def export_all(deployment: Deployment) -> int:
     """Print all users, shard by shard; return the exit code."""
     code = Exit.OK
-    for raw_user, preferences in _everybody(shared):
+    for raw_user, preferences in _everybody(deployment):
         user = _name(raw_user)
         left_out = list(preferences.unreadable)
         if user is None:
@@ -93,14 +93,14 @@ def export_all(shared: Deployment) -> int:
     return code
 
 
-def _everybody(shared: Deployment) -> Iterator[tuple[bytes, Any]]:
+def _everybody(deployment: Deployment) -> Iterator[tuple[bytes, Any]]:
     from galaxy_notify.intake.rules.preference_flows import page_flow
     from galaxy_notify.redis_client.flows import run_flow_sync
 
-    for keys in shared.all_keys:
+    for keys in deployment.all_keys:
         cursor = b"0"
         while True:
-            page = run_flow_sync(shared.client, page_flow(keys, cursor))
+            page = run_flow_sync(deployment.client, page_flow(keys, cursor))
             yield from page.users
             cursor = page.cursor
             if cursor == b"0":

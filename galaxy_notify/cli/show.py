@@ -52,8 +52,8 @@ def command(app: Application, name: str, payload: bool, as_json: bool) -> int:
     if target is not None:
         from galaxy_notify.operations.show import show
 
-        with app.open() as shared:
-            shown = show(shared, target)
+        with app.open() as deployment:
+            shown = show(deployment, target)
     if shown is None:
         note(f"unknown: {printable(name)}" + ("" if target else " is no id of ours"))
         return Exit.NOTHING

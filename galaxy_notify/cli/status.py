@@ -80,8 +80,8 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
 def _shown(app: Application, *, as_json: bool) -> str:
     from galaxy_notify.operations.status import read_status
 
-    with app.open() as shared:
-        status = read_status(shared)
+    with app.open() as deployment:
+        status = read_status(deployment)
     if as_json:
         return json.dumps(status.as_json(), separators=(",", ":"))
     return "\n".join(_lines(status))

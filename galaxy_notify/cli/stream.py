@@ -56,11 +56,11 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
     """
     from galaxy_notify.redis_inspect import stream
 
-    with app.open() as shared:
+    with app.open() as deployment:
         if follow:
-            entries = iter(stream.follow(shared.client, shared.all_keys, wanted))
+            entries = iter(stream.follow(deployment.client, deployment.all_keys, wanted))
         else:
-            entries = iter(stream.newest(shared.client, shared.all_keys, wanted))
+            entries = iter(stream.newest(deployment.client, deployment.all_keys, wanted))
         for entry in entries:
             if entry is None:
                 SIGNALS.raise_if_ending()
@@ -85,10 +85,10 @@ def groups(app: Application, as_json: bool) -> None:
     from galaxy_notify.redis_inspect.stream import parked_length
     from galaxy_notify.redis_inspect.streams import read_streams
 
-    with app.open() as shared:
+    with app.open() as deployment:
         rows = [
-            (report, parked_length(shared.client, shared.keys(report.shard)))
-            for report in read_streams(shared)
+            (report, parked_length(deployment.client, deployment.keys(report.shard)))
+            for report in read_streams(deployment)
         ]
     if not as_json:
         shown = (row for report, parked in rows for row in group_rows(report, parked))
@@ -163,16 +163,16 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     shown = printable(group)
     if not is_carried(group):
         raise click.UsageError(f"not the name of a group: {shown}")
-    with app.open() as shared:
-        streams = [report for report in read_streams(shared) if group in report.groups]
+    with app.open() as deployment:
+        streams = [report for report in read_streams(deployment) if group in report.groups]
         reports = [report.groups[group] for report in streams]
         if not force:
-            readers = read_readers(shared, ((report.key, group) for report in streams))
+            readers = read_readers(deployment, ((report.key, group) for report in streams))
             unread = any(map(least_lag, reports))
             _refuse_one_in_use(shown, whose_use(readers.values(), unread=unread))
         if reports:
             confirm(_question(shown, reports), yes=yes)
-        dropped = stream.drop_group(shared.client, shared.all_keys, group)
+        dropped = stream.drop_group(deployment.client, deployment.all_keys, group)
     if as_json:
         echo_json({"group": group, "shards": dropped})
     elif dropped:

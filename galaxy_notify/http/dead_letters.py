@@ -32,7 +32,7 @@ from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetterView
 from galaxy_notify.operations.dead_moves import Run
 from galaxy_notify.operations.outcome import MoveOutcome
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 router = APIRouter(tags=["dead letters"])
 
@@ -49,8 +49,8 @@ async def list_dead_letters(
 ) -> Response:
     """List dead letters, the oldest first."""
 
-    def read(shared: Deployment) -> bytes:
-        letters = dead_letters.DeadLetterReader(shared)
+    def read(deployment: Deployment) -> bytes:
+        letters = dead_letters.DeadLetterReader(deployment)
         with _query_problems():
             found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
@@ -67,8 +67,8 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
     state, asked = state_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
 
-    def move(shared: Deployment) -> MoveOutcome:
-        letters, deadline = dead_letters.DeadLetterReader(shared), Deadline(_SEARCH_S)
+    def move(deployment: Deployment) -> MoveOutcome:
+        letters, deadline = dead_letters.DeadLetterReader(deployment), Deadline(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
             with _query_problems():
@@ -121,9 +121,9 @@ def _asked(value: Any) -> Replay:
         asked = Replay.model_validate(value)
     except ValidationError as error:
         raise refused_values(error.errors(include_url=False)) from None
-    for shared, name in enumerate(asked.ids):
+    for deployment, name in enumerate(asked.ids):
         if parse_target(name) is None:
-            raise not_valid(f"ids[{shared}]", "is no id of a notification, route or event")
+            raise not_valid(f"ids[{deployment}]", "is no id of a notification, route or event")
     if asked.ids and (asked.narrows or asked.all):
         raise not_valid("ids", "give ids or a filter, not both")
     if not (asked.ids or asked.narrows or asked.all):

@@ -17,7 +17,7 @@ from galaxy_notify.http.schemas import Alive, Ready, Status
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.telemetry.prometheus import MEDIA_TYPE
 
 router = APIRouter(tags=["observing"])
@@ -48,8 +48,8 @@ class Readiness:
 async def status(request: Request, _: Looker) -> Response:
     """Tell what waits, what is late, who works and who reads."""
 
-    def read(shared: Deployment) -> bytes:
-        return packed(read_status(shared).as_json())
+    def read(deployment: Deployment) -> bytes:
+        return packed(read_status(deployment).as_json())
 
     return answer_of(await state_of(request).pools.reads.run(read))
 

@@ -30,7 +30,7 @@ from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.operations.show import show
 from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 router = APIRouter(tags=["notifications"])
 
@@ -52,10 +52,10 @@ async def list_accepted(
 ) -> Response:
     """List what was accepted, the newest first, with what was cancelled since."""
 
-    def read(shared: Deployment) -> bytes:
+    def read(deployment: Deployment) -> bytes:
         try:
-            wanted = _filter(shared, query, client)
-            page = list_notifications(shared, wanted, query.limit, query.cursor)
+            wanted = _filter(deployment, query, client)
+            page = list_notifications(deployment, wanted, query.limit, query.cursor)
         except InvalidQuery as error:
             raise not_valid(error.field, error.message) from None
         document = [item.as_json() for item in page.items]
@@ -77,8 +77,8 @@ async def explain(
     """Explain one notification: each route, its history, and why it waits."""
     target = Target(_checked_id(notification_id), query.route, client.producers)
 
-    def read(shared: Deployment) -> bytes:
-        shown = show(shared, target)
+    def read(deployment: Deployment) -> bytes:
+        shown = show(deployment, target)
         if shown is None:
             raise _unknown(notification_id, query.route)
         document: dict[str, Any] = shown.as_json(payload=query.payload)
@@ -168,8 +168,8 @@ def _unknown(notification_id: str, route: str | None) -> Problem:
     return Problem("not-found", f"there is {what}{notification_id[:80]}")
 
 
-def _filter(shared: Deployment, query: ListQuery, client: Client) -> ListFilter:
-    now_ms = server_now(shared) if query.since or query.until else 0
+def _filter(deployment: Deployment, query: ListQuery, client: Client) -> ListFilter:
+    now_ms = server_now(deployment) if query.since or query.until else 0
     return ListFilter(
         states=tuple(query.state),
         types=tuple(query.type),

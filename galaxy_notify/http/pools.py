@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from galaxy_notify.http.responses import redis_faults, unavailable
-from galaxy_notify.redis_state.shared import Deployment, connect
+from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import Settings
 
 T = TypeVar("T")

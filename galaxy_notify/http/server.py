@@ -95,7 +95,7 @@ class ApiServer:
 
     async def _agree(self) -> None:
         try:
-            await self._state.pools.probes.run(lambda shared: shared.shared)
+            await self._state.pools.probes.run(lambda deployment: deployment.shared)
         except Problem as problem:
             cause = problem.__cause__
             if isinstance(cause, (RedisFault, ConfigurationError)):

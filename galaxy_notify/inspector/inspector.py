@@ -35,7 +35,7 @@ from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.tries import is_final
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.joining import adopt_deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
@@ -88,8 +88,8 @@ class Inspector(NotCopied):
         """
         given = QueryArguments.of(query, ListQuery)
 
-        def read(shared: Deployment) -> NotificationPage:
-            page = list_notifications(shared, list_filter(shared, given), limit, cursor)
+        def read(deployment: Deployment) -> NotificationPage:
+            page = list_notifications(deployment, list_filter(deployment, given), limit, cursor)
             items = tuple(documents.listed(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
@@ -104,7 +104,7 @@ class Inspector(NotCopied):
         if target is None:
             self._check_open()
             return None
-        found = self._read(lambda shared: show(shared, target))
+        found = self._read(lambda deployment: show(deployment, target))
         return documents.shown(found.as_json(payload=payload)) if found else None
 
     def status(self) -> Status:
@@ -125,9 +125,9 @@ class Inspector(NotCopied):
         """
         given = QueryArguments.of(query, DeadLetterQuery)
 
-        def read(shared: Deployment) -> DeadLetterPage:
+        def read(deployment: Deployment) -> DeadLetterPage:
             letters, behind = read_dead_page(
-                shared, dead_filter(shared, given, limit), cursor
+                deployment, dead_filter(deployment, given, limit), cursor
             )
             items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)

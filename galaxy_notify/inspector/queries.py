@@ -11,7 +11,7 @@ from galaxy_notify.model.moments import moment_ms, to_ms
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 #: One word, or several of which any will do.
 Words = str | Iterable[str]
@@ -66,15 +66,15 @@ class QueryArguments(NamedTuple):
         return self.words.get(name, ())
 
 
-def list_filter(shared: Deployment, given: QueryArguments) -> ListFilter:
+def list_filter(deployment: Deployment, given: QueryArguments) -> ListFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
-    any_of, times = given.any_of, _moments(shared, given)
+    any_of, times = given.any_of, _moments(deployment, given)
     return ListFilter(any_of("state"), any_of("type"), any_of("producer"), given.user, *times)
 
 
-def dead_filter(shared: Deployment, given: QueryArguments, limit: int) -> DeadFilter:
+def dead_filter(deployment: Deployment, given: QueryArguments, limit: int) -> DeadFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
-    any_of, (since_ms, until_ms) = given.any_of, _moments(shared, given)
+    any_of, (since_ms, until_ms) = given.any_of, _moments(deployment, given)
     return DeadFilter(
         any_of("channel"),
         any_of("type"),
@@ -90,10 +90,10 @@ def _words(given: Words | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def _moments(shared: Deployment, given: QueryArguments) -> tuple[int | None, int | None]:
+def _moments(deployment: Deployment, given: QueryArguments) -> tuple[int | None, int | None]:
     """Return both times in epoch ms; a time ago is counted by the server's clock."""
     times = [("since", given.since), ("until", given.until)]
-    now_ms = server_now(shared) if any(isinstance(value, str) for _, value in times) else 0
+    now_ms = server_now(deployment) if any(isinstance(value, str) for _, value in times) else 0
     since_ms, until_ms = (_moment(name, value, now_ms) for name, value in times)
     return since_ms, until_ms
 

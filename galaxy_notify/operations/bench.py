@@ -14,7 +14,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Argument, Script, ScriptCall
 from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.settings import Settings
 
 _PREFIX: Final = "gn-bench-"
@@ -47,25 +47,25 @@ def throwaway_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"redis": redis, "worker": worker, "gateway": gateway})
 
 
-def check_empty(shared: Deployment) -> None:
+def check_empty(deployment: Deployment) -> None:
     """Refuse a prefix that is not ours alone; raise `ConfigurationError` and `RedisFault`."""
-    if not shared.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{shared.key_space.prefix} is no throw-away prefix")
-    if found := next(_keys(shared), []):
+    if not deployment.key_space.prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{deployment.key_space.prefix} is no throw-away prefix")
+    if found := next(_keys(deployment), []):
         raise ConfigurationError(
-            f"the prefix {shared.key_space.prefix} is in use: {found[0]!r}"
+            f"the prefix {deployment.key_space.prefix} is in use: {found[0]!r}"
         )
 
 
-def remove(shared: Deployment) -> int:
+def remove(deployment: Deployment) -> int:
     """Remove every key of the throw-away prefix and return how many there were."""
-    if not shared.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{shared.key_space.prefix} is no throw-away prefix")
+    if not deployment.key_space.prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{deployment.key_space.prefix} is no throw-away prefix")
     removed = 0
     for pause in (*_PAUSES_S, None):
         try:
-            for keys in _keys(shared):
-                (gone,) = read_all(shared, [["UNLINK", *keys]])
+            for keys in _keys(deployment):
+                (gone,) = read_all(deployment, [["UNLINK", *keys]])
                 removed += int(gone)
             break
         except RedisFault:
@@ -75,23 +75,23 @@ def remove(shared: Deployment) -> int:
     return removed
 
 
-def round_trip(shared: Deployment) -> RoundTrip:
+def round_trip(deployment: Deployment) -> RoundTrip:
     """Time bare writes, one after the other."""
-    key, took = f"{shared.keys(0).tag}round-trip", []
+    key, took = f"{deployment.keys(0).tag}round-trip", []
     for number in range(_ROUND_TRIPS):
         started = perf_counter()
-        read_all(shared, [["SET", key, number]])
+        read_all(deployment, [["SET", key, number]])
         took.append((perf_counter() - started) * 1000)
     took.sort()
     return RoundTrip(took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100])
 
 
 def floor_rate(
-    shared: Deployment, events: int, payload: bytes, go_on: Callable[[], None]
+    deployment: Deployment, events: int, payload: bytes, go_on: Callable[[], None]
 ) -> float:
     """Append events and do nothing else, batched in Lua; return how many a second."""
     digest = sha1(_ADD.encode(), usedforsecurity=False).hexdigest()
-    script, stream = Script("floor", _ADD, digest), f"{shared.keys(0).tag}floor"
+    script, stream = Script("floor", _ADD, digest), f"{deployment.keys(0).tag}floor"
     started = perf_counter()
     for first in range(0, events, _BATCH):
         go_on()
@@ -99,16 +99,16 @@ def floor_rate(
         for number in range(first, min(first + _BATCH, events)):
             args += ("user_id", f"user-{number}", "event_type", "bench.turn", "event_id")
             args += (f"{number:032x}/push:user-{number}", "payload_bytes", payload)
-        run_sync(shared.client, ScriptCall(script, [stream], args))
+        run_sync(deployment.client, ScriptCall(script, [stream], args))
     return events / (perf_counter() - started)
 
 
-def _keys(shared: Deployment) -> Iterator[list[Any]]:
+def _keys(deployment: Deployment) -> Iterator[list[Any]]:
     """Find every key of the prefix, page by page; pages without any are left out."""
     cursor: Any = 0
     while True:
         ((cursor, page),) = read_all(
-            shared, [["SCAN", cursor, "MATCH", f"{shared.keys(0).tag}*", "COUNT", _SCAN]]
+            deployment, [["SCAN", cursor, "MATCH", f"{deployment.keys(0).tag}*", "COUNT", _SCAN]]
         )
         if page:
             yield page

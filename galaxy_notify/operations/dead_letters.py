@@ -17,7 +17,7 @@ from galaxy_notify.operations.dead_moves import Action, Mover, PurgeAction, Repl
 from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex, DeadPosition, DiedBetween
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 _CHUNK: Final = 64
 _FOR_EVER: Final = 10**13
@@ -59,9 +59,9 @@ class DeadLetterReader:
     What is returned as an iterator is read as it goes, a few at a time, the oldest first.
     """
 
-    def __init__(self, shared: Deployment) -> None:
-        self._index = DeadLetterIndex(shared)
-        self._deployment = shared
+    def __init__(self, deployment: Deployment) -> None:
+        self._index = DeadLetterIndex(deployment)
+        self._deployment = deployment
 
     def now_ms(self) -> int:
         """Return the server's time, by which dead letters die."""

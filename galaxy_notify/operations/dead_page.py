@@ -11,7 +11,7 @@ from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetterView
 from galaxy_notify.operations.dead_letters import DeadLetterReader
 from galaxy_notify.redis_state.dead_index import DeadPosition
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 MOST_ITEMS: Final = 100
 #: What one page looks at, whatever the filter.
@@ -19,7 +19,7 @@ MOST_LOOKED: Final = 1000
 
 
 def read_dead_page(
-    shared: Deployment, wanted: DeadFilter, cursor: str | None = None
+    deployment: Deployment, wanted: DeadFilter, cursor: str | None = None
 ) -> tuple[list[DeadLetterView], str | None]:
     """Return some dead letters and the cursor behind them, None at the end.
 
@@ -31,7 +31,7 @@ def read_dead_page(
         raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
     after = None if cursor is None else _read_cursor(cursor)
     found: list[DeadLetterView] = []
-    for looked, letter in enumerate(DeadLetterReader(shared).every(wanted, after), start=1):
+    for looked, letter in enumerate(DeadLetterReader(deployment).every(wanted, after), start=1):
         if wanted.matches(letter):
             found.append(letter)
         if len(found) == limit or looked == MOST_LOOKED:

@@ -14,7 +14,7 @@ from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
 from galaxy_notify.redis_inspect.reading import try_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.joining import check_disk_sync
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.shared_settings import SharedSettings
@@ -44,10 +44,10 @@ def permission_finding(refused: Refused) -> Finding:
     return Finding("ok", "permissions", "every command that is needed is allowed")
 
 
-def write_finding(shared: Deployment) -> Finding:
+def write_finding(deployment: Deployment) -> Finding:
     """Try a writing script on every shard."""
     try:
-        seconds = write_round_trip(shared)
+        seconds = write_round_trip(deployment)
     except RedisFault as fault:
         return Finding(
             "error",
@@ -60,13 +60,13 @@ def write_finding(shared: Deployment) -> Finding:
     return Finding("ok", "write", f"a writing script took {seconds * 1000:.1f} ms")
 
 
-def disk_finding(shared: Deployment, durability: str) -> Finding | None:
+def disk_finding(deployment: Deployment, durability: str) -> Finding | None:
     """Try on every primary whether its disk has a write in time, where that is waited for."""
     confirm = Confirmation.of(durability)
-    by_node = {node_of(at_shard(shared.client, keys.tag)): keys for keys in shared.all_keys}
+    by_node = {node_of(at_shard(deployment.client, keys.tag)): keys for keys in deployment.all_keys}
     try:
         for keys in by_node.values():
-            check_disk_sync(shared.client, keys, confirm)
+            check_disk_sync(deployment.client, keys, confirm)
     except (ConfigurationError, RedisFault) as error:
         text = refusal(error.fault) if isinstance(error, RedisFault) else str(error)
         return Finding(
@@ -81,10 +81,10 @@ def disk_finding(shared: Deployment, durability: str) -> Finding | None:
     return None
 
 
-def guard_findings(shared: Deployment) -> Iterator[Finding]:
+def guard_findings(deployment: Deployment) -> Iterator[Finding]:
     """Find guards that somebody has created: scripts name them as keys that are never there."""
-    asked = try_all(shared, (["PTTL", keys.never] for keys in shared.all_keys))
-    for keys, reply in zip(shared.all_keys, asked, strict=True):
+    asked = try_all(deployment, (["PTTL", keys.never] for keys in deployment.all_keys))
+    for keys, reply in zip(deployment.all_keys, asked, strict=True):
         if not isinstance(reply, RedisFault) and int(reply) != _ABSENT:
             yield Finding(
                 "warning",

@@ -40,7 +40,7 @@ from galaxy_notify.redis_inspect.node_report import (
     read_sentinels,
 )
 from galaxy_notify.redis_inspect.readers import read_readers
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.permissions import refused_commands
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.shared_settings import SharedSettings
@@ -52,26 +52,26 @@ _AWAY: Final = frozenset({"connection", "timeout"})
 
 
 def examine(
-    shared: Deployment, settings: Settings, nodes: Sequence[Node] | None = None
+    deployment: Deployment, settings: Settings, nodes: Sequence[Node] | None = None
 ) -> Iterator[Finding]:
     """Find what endangers the guarantees, finding by finding; raise `RedisFault` without Redis.
 
     *nodes* are the servers to look at; without them the primaries that serve the shards.
     """
-    yield from _nodes(nodes_of(shared) if nodes is None else nodes, settings.redis.durability)
-    yield from sentinel_findings(read_sentinels(shared))
-    yield from guard_findings(shared)  # before rights are tried on these keys
-    refused = refused_commands(shared)
+    yield from _nodes(nodes_of(deployment) if nodes is None else nodes, settings.redis.durability)
+    yield from sentinel_findings(read_sentinels(deployment))
+    yield from guard_findings(deployment)  # before rights are tried on these keys
+    refused = refused_commands(deployment)
     yield permission_finding(refused)
     if refused.role not in _WITHOUT_WRITES:
-        yield write_finding(shared)
-        if slow := disk_finding(shared, settings.redis.durability):
+        yield write_finding(deployment)
+        if slow := disk_finding(deployment, settings.redis.durability):
             yield slow
-    yield from agreement_findings(shared.shared, SharedSettings.from_settings(settings))
+    yield from agreement_findings(deployment.shared, SharedSettings.from_settings(settings))
     try:
-        status = read_status(shared)
+        status = read_status(deployment)
         groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
-        readers = read_readers(shared, groups)
+        readers = read_readers(deployment, groups)
     except RedisFault as fault:
         if fault.fault.code in _AWAY:
             raise

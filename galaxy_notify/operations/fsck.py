@@ -12,7 +12,7 @@ from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow_sync
 from galaxy_notify.redis_client.nodes import at_shard
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
 # After each page the server has as long to itself, but a slow network does not slow us further.
@@ -28,7 +28,7 @@ class Fsck:
     how much more was looked at.
     """
 
-    shared: Deployment
+    deployment: Deployment
     actor: str
     fix: bool = False
     progress: Callable[[int], None] = lambda _: None
@@ -36,13 +36,13 @@ class Fsck:
 
     def run(self) -> Iterator[Inconsistency]:
         """Yield the faults as they are found; raise `RedisFault` without Redis."""
-        for keys in self.shared.all_keys:
+        for keys in self.deployment.all_keys:
             yield from self._shard(keys)
 
     def _shard(self, keys: Keys) -> Iterator[Inconsistency]:
         found: list[Inconsistency] = []
         mending = Mending(self.actor, self.fix)
-        check = ShardCheck(keys, self.shared.shared, mending, found.append, self.looked)
+        check = ShardCheck(keys, self.deployment.shared, mending, found.append, self.looked)
         for page in check.pages():
             before, started = self._seen, time.perf_counter()
             self._run(keys, page)
@@ -57,7 +57,7 @@ class Fsck:
 
         What was mended just before it broke off is right then, and goes untold.
         """
-        client = at_shard(self.shared.client, keys.tag)
+        client = at_shard(self.deployment.client, keys.tag)
         for pause_s in _PAUSES_S:
             try:
                 return run_flow_sync(client, page())

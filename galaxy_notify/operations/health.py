@@ -14,7 +14,7 @@ from galaxy_notify.operations.status import DeploymentStatus, read_status
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 LATEST_MS: Final = 60_000
 _MARK_MS: Final = 1000
@@ -53,23 +53,23 @@ class Health:
         }
 
 
-def check_health(shared: Deployment) -> Health:
+def check_health(deployment: Deployment) -> Health:
     """Write, and look for workers and for what is late; raise `RedisFault` without Redis."""
     reasons: list[str] = []
     write_ms: float | None = None
     try:
-        write_ms = round(write_round_trip(shared) * 1000, 3)
+        write_ms = round(write_round_trip(deployment) * 1000, 3)
     except RedisFault as fault:
         if fault.fault.code in ("connection", "timeout"):
             raise
         reasons.append(f"redis takes no writes: {refusal(fault.fault)}")
-    status = read_status(shared)
+    status = read_status(deployment)
     found = list(alarms(status))
     reasons += _stands_still(status, found)
     return Health(write_ms, status, tuple(reasons), tuple(_warnings(status, found)))
 
 
-def write_round_trip(shared: Deployment) -> float:
+def write_round_trip(deployment: Deployment) -> float:
     """Run a writing script on every shard and return the seconds; raise `RedisFault`.
 
     It marks a notification that does not exist as cancelled, for a second.
@@ -77,10 +77,10 @@ def write_round_trip(shared: Deployment) -> float:
     unknown = random_id(time_ns() // 1_000_000)
     started = perf_counter()
     replies = run_all_sync(
-        shared.client,
+        deployment.client,
         [
             calls.route_cancel(keys, unknown, (), keep_ms=_MARK_MS, mark=True)
-            for keys in shared.all_keys
+            for keys in deployment.all_keys
         ],
     )
     for reply in replies:

@@ -21,7 +21,7 @@ from galaxy_notify.redis_inspect.listing import (
     look,
     look_at_parts,
 )
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 MOST_ITEMS: Final = 100
@@ -111,10 +111,10 @@ class Page:
 
 
 def list_notifications(
-    shared: Deployment, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
+    deployment: Deployment, wanted: ListFilter, limit: int = MOST_ITEMS, cursor: str | None = None
 ) -> Page:
     """Return a page of what was accepted, the newest first; see `list_flow`."""
-    return run_flow_sync(shared.client, list_flow(shared.key_space, wanted, limit, cursor))
+    return run_flow_sync(deployment.client, list_flow(deployment.key_space, wanted, limit, cursor))
 
 
 def list_flow(
@@ -157,10 +157,10 @@ class _Reading:
             if not chunk and not self.merge.may_have_more:
                 return
             seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
-            for shared, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+            for deployment, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
                 # The first is looked at whatever was read before it: a page gets on.
-                if shared and self._has_enough():
-                    seen = seen[:shared]
+                if deployment and self._has_enough():
+                    seen = seen[:deployment]
                     break
                 yield from self._add(listed, one, routes)
             self.merge.put_back(chunk[len(seen) :])

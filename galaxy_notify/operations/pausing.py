@@ -9,26 +9,26 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.words import Word
 
 
-def pause(shared: Deployment, channel: str) -> bool:
+def pause(deployment: Deployment, channel: str) -> bool:
     """Stop claiming a channel; return whether that changed anything. Raises `RedisFault`."""
-    return "paused" in _on_all(shared, channel, calls.channel_pause)
+    return "paused" in _on_all(deployment, channel, calls.channel_pause)
 
 
-def resume(shared: Deployment, channel: str) -> bool:
+def resume(deployment: Deployment, channel: str) -> bool:
     """Claim a channel again; return whether that changed anything. Raises `RedisFault`."""
-    return "resumed" in _on_all(shared, channel, calls.channel_resume)
+    return "resumed" in _on_all(deployment, channel, calls.channel_resume)
 
 
 def _on_all(
-    shared: Deployment, channel: str, call: Callable[[Keys, str], ScriptCall]
+    deployment: Deployment, channel: str, call: Callable[[Keys, str], ScriptCall]
 ) -> list[str]:
     replies: list[Any] = run_all_sync(
-        shared.client, [call(keys, channel) for keys in shared.all_keys]
+        deployment.client, [call(keys, channel) for keys in deployment.all_keys]
     )
     for reply in replies:
         if isinstance(reply, RedisFault):

@@ -19,7 +19,7 @@ from galaxy_notify.redis_inspect.rejects import (
     rejects_between,
     replay_rejects,
 )
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.words import Word
 
@@ -43,8 +43,8 @@ class RejectFilter:
 class Rejects:
     """The rejects of one intent stream; every method that reads raises `RedisFault`."""
 
-    def __init__(self, shared: Deployment, keys: IntentKeys) -> None:
-        self._deployment = shared
+    def __init__(self, deployment: Deployment, keys: IntentKeys) -> None:
+        self._deployment = deployment
         self._keys = keys
 
     def now_ms(self) -> int:

@@ -19,7 +19,7 @@ from galaxy_notify.redis_inspect.notifications import (
 from galaxy_notify.redis_inspect.reading import read_all, server_now
 from galaxy_notify.redis_inspect.servers import read_workers
 from galaxy_notify.redis_inspect.streams import read_streams
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group_report import least_lag
 
 _UNKNOWN: Final = {"type": "", "producer": "", "severity": "", "request_id": "", "trace_id": ""}
@@ -86,39 +86,39 @@ class Shown:
         return [Transition("accepted", accepted_ms), *lines]
 
 
-def show(shared: Deployment, target: Target) -> Shown | None:
+def show(deployment: Deployment, target: Target) -> Shown | None:
     """Read a notification, or one route of it; None where it is unknown. Raises `RedisFault`."""
-    found = read_notification(shared, target)
+    found = read_notification(deployment, target)
     if found is None or (target.route_id is not None and not found.routes):
         return None
     if not target.is_of(found.record.producer if found.record else None):
         return None
-    return Shown(found, _surroundings(shared, found), shared.shared.shards)
+    return Shown(found, _surroundings(deployment, found), deployment.shared.shards)
 
 
-def _surroundings(shared: Deployment, found: StoredNotification) -> Surroundings:
-    now_ms = server_now(shared)
-    shards = shared.shared.shards
+def _surroundings(deployment: Deployment, found: StoredNotification) -> Surroundings:
+    now_ms = server_now(deployment)
+    shards = deployment.shared.shards
     spots = {(shard_of(stored.part, shards), stored.channel) for stored in found.routes}
     asked = sorted(spots)
     paused = read_all(
-        shared,
-        (["SISMEMBER", shared.keys(shard).paused, channel] for shard, channel in asked),
+        deployment,
+        (["SISMEMBER", deployment.keys(shard).paused, channel] for shard, channel in asked),
     )
     around = Surroundings(
         now_ms,
-        {worker.id: worker.state for worker in read_workers(shared, now_ms)},
+        {worker.id: worker.state for worker in read_workers(deployment, now_ms)},
         frozenset(spot for spot, yes in zip(asked, paused, strict=True) if yes),
         {},
-        shared.shared.max_attempts,
+        deployment.shared.max_attempts,
         found.record.expires_at_ms if found.record else None,
     )
-    return replace(around, holds=_holds(shared))
+    return replace(around, holds=_holds(deployment))
 
 
-def _holds(shared: Deployment) -> dict[int, str]:
+def _holds(deployment: Deployment) -> dict[int, str]:
     held: dict[int, str] = {}
-    for stream in read_streams(shared):
+    for stream in read_streams(deployment):
         if stream.fault:
             held[stream.shard] = f"stream {stream.key} takes nothing: {stream.fault}"
         elif stream.holding:

@@ -17,7 +17,7 @@ from galaxy_notify.redis_inspect.servers import (
     read_workers,
 )
 from galaxy_notify.redis_inspect.streams import StreamReport, read_streams
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,20 @@ class DeploymentStatus:
         }
 
 
-def read_status(shared: Deployment) -> DeploymentStatus:
+def read_status(deployment: Deployment) -> DeploymentStatus:
     """Read the state of a deployment; raise `RedisFault`."""
-    now_ms = server_now(shared)
-    totals = read_totals(shared)
+    now_ms = server_now(deployment)
+    totals = read_totals(deployment)
     return DeploymentStatus(
         now_ms,
-        read_server_name(shared),
-        shared.shared.shards,
-        read_backlogs(shared, shared.shared.channels, now_ms),
+        read_server_name(deployment),
+        deployment.shared.shards,
+        read_backlogs(deployment, deployment.shared.channels, now_ms),
         {name: totals.get(name, 0) for name in TOTALS},
         {name.partition(":")[2]: totals.get(name, 0) for name in SKIPPED},
-        read_streams(shared),
-        read_workers(shared, now_ms),
-        read_server_state(shared),
+        read_streams(deployment),
+        read_workers(deployment, now_ms),
+        read_server_state(deployment),
     )
 
 

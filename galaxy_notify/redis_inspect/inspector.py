@@ -15,7 +15,7 @@ from galaxy_notify.model.ids import split_member
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
 LATE_MS: Final = 1000
@@ -63,18 +63,18 @@ class ChannelBacklog:
 
 
 def read_backlogs(
-    shared: Deployment, channels: Iterable[str], now_ms: int
+    deployment: Deployment, channels: Iterable[str], now_ms: int
 ) -> dict[str, ChannelBacklog]:
     """Return each channel's backlog over all shards; raise `RedisFault`."""
-    page = max(20, _PAGE // shared.shared.shards)
+    page = max(20, _PAGE // deployment.shared.shards)
     shards = [
         _ShardBacklog(keys, channel, now_ms, page)
         for channel in channels
-        for keys in shared.all_keys
+        for keys in deployment.all_keys
     ]
     for step in (_ShardBacklog.counts, _ShardBacklog.leased_members, _ShardBacklog.states):
         plans = [step(shard) for shard in shards]
-        replies = iter(read_all(shared, (command for plan in plans for command in plan)))
+        replies = iter(read_all(deployment, (command for plan in plans for command in plan)))
         for shard, plan in zip(shards, plans, strict=True):
             shard.replies.append([next(replies) for _ in plan])
     found: dict[str, ChannelBacklog] = {}

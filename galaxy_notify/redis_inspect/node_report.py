@@ -17,7 +17,7 @@ from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command, names, script
 from galaxy_notify.redis_client.topology import SentinelTopology
 from galaxy_notify.redis_inspect.servers import ServerName, server_name
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 Told = Mapping[str, str]
 
@@ -63,18 +63,18 @@ class NodeReport:
     unseen: tuple[str, ...]
 
 
-def nodes_of(shared: Deployment) -> list[Node]:
+def nodes_of(deployment: Deployment) -> list[Node]:
     """Return the primaries that serve the shards."""
-    clients = (at_shard(shared.client, keys.tag) for keys in shared.all_keys)
+    clients = (at_shard(deployment.client, keys.tag) for keys in deployment.all_keys)
     primaries = {node_of(client): client for client in clients}
     several = len(primaries) > 1
     return [Node(name if several else "", client) for name, client in primaries.items()]
 
 
-def read_sentinels(shared: Deployment) -> dict[str, Told | Fault]:
+def read_sentinels(deployment: Deployment) -> dict[str, Told | Fault]:
     """Return what each sentinel tells of the primary, or why it does not; empty without them."""
     topology_client = (
-        shared.client.topology_client if isinstance(shared.client, NodesClient) else None
+        deployment.client.topology_client if isinstance(deployment.client, NodesClient) else None
     )
     if topology_client is None or not isinstance(topology_client.topology, SentinelTopology):
         return {}

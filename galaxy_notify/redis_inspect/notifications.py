@@ -12,7 +12,7 @@ from galaxy_notify.model.route import Route
 from galaxy_notify.model.stored import readable_record, readable_route
 from galaxy_notify.redis_client.replies import moment, number, text
 from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 
 _PARTS_A_TIME: Final = 8
@@ -66,46 +66,46 @@ class StoredNotification:
     routes: list[StoredRoute] = field(default_factory=list)
 
 
-def read_notification(shared: Deployment, target: Target) -> StoredNotification | None:
+def read_notification(deployment: Deployment, target: Target) -> StoredNotification | None:
     """Return a notification, with one route of it or all; None where there is none."""
     named = target.notification_id
-    (first,) = _hashes(shared, [named], target.route_id)
+    (first,) = _hashes(deployment, [named], target.route_id)
     if b"open" not in first:
         return None
     record = readable_record(named, first)
-    (ttl,) = read_all(shared, [["PTTL", shared.keys_for(named).notification(named)]])
+    (ttl,) = read_all(deployment, [["PTTL", deployment.keys_for(named).notification(named)]])
     found = StoredNotification(named, record, 0, ttl if ttl >= 0 else None)
     found.moved_to_ms = number(first.get(b"due")) or None
     whole = first_part(named) == named
-    _add(shared, found, named, first, target.route_id)
+    _add(deployment, found, named, first, target.route_id)
     count = record.parts if record and whole else 1
-    for parts in shared.key_space.later_parts(named, count):
-        if not sum(read_all(shared, parts.counting())):
+    for parts in deployment.key_space.later_parts(named, count):
+        if not sum(read_all(deployment, parts.counting())):
             continue
         for start in range(0, len(parts.names), _PARTS_A_TIME):
             chunk = parts.names[start : start + _PARTS_A_TIME]
             for part, fields in zip(
-                chunk, _hashes(shared, chunk, target.route_id), strict=True
+                chunk, _hashes(deployment, chunk, target.route_id), strict=True
             ):
-                _add(shared, found, part, fields, target.route_id)
+                _add(deployment, found, part, fields, target.route_id)
     return found
 
 
 def _hashes(
-    shared: Deployment, parts: Iterable[str], route_id: str | None
+    deployment: Deployment, parts: Iterable[str], route_id: str | None
 ) -> Iterator[dict[bytes, bytes]]:
     names = ["record", "open", "due", route_id or ""]
-    keys = [shared.keys_for(part).notification(part) for part in parts]
+    keys = [deployment.keys_for(part).notification(part) for part in parts]
     if route_id is None:
-        yield from read_all(shared, (["HGETALL", key] for key in keys))
+        yield from read_all(deployment, (["HGETALL", key] for key in keys))
         return
-    for values in read_all(shared, (["HMGET", key, *names] for key in keys)):
+    for values in read_all(deployment, (["HMGET", key, *names] for key in keys)):
         pairs = zip(names, values, strict=True)
         yield {name.encode(): value for name, value in pairs if value is not None}
 
 
 def _add(
-    shared: Deployment,
+    deployment: Deployment,
     found: StoredNotification,
     part: str,
     fields: Mapping[bytes, bytes],
@@ -114,11 +114,11 @@ def _add(
     found.open += number(fields.get(b"open"))
     states = {text(raw): state for raw, state in fields.items() if b":" in raw}
     names = [name for name in sorted(states) if route_id in (None, name)]
-    found.routes += _routes(shared, part, {name: states[name] for name in names})
+    found.routes += _routes(deployment, part, {name: states[name] for name in names})
 
 
-def _routes(shared: Deployment, part: str, states: Mapping[str, bytes]) -> list[StoredRoute]:
-    keys = shared.keys_for(part)
+def _routes(deployment: Deployment, part: str, states: Mapping[str, bytes]) -> list[StoredRoute]:
+    keys = deployment.keys_for(part)
     commands: list[list[Any]] = []
     for name in states:
         channel, member = name.partition(":")[0], f"{part}/{name}"
@@ -128,10 +128,10 @@ def _routes(shared: Deployment, part: str, states: Mapping[str, bytes]) -> list[
             ["HGET", keys.abandoned(channel), member],
             ["ZRANK", keys.schedule(channel), member],
         ]
-    replies = iter(read_all(shared, commands))
+    replies = iter(read_all(deployment, commands))
     rows = list(zip(*[replies] * 4, strict=True))
     scores = dict(zip(states, (score for score, *_ in rows), strict=True))
-    tokens = _tokens(shared, keys, scores)
+    tokens = _tokens(deployment, keys, scores)
     return [
         StoredRoute(
             part,
@@ -148,7 +148,7 @@ def _routes(shared: Deployment, part: str, states: Mapping[str, bytes]) -> list[
 
 
 def _tokens(
-    shared: Deployment, keys: Keys, scores: Mapping[str, float | None]
+    deployment: Deployment, keys: Keys, scores: Mapping[str, float | None]
 ) -> dict[str, bytes]:
     """Return the tokens of the leases under which routes are: only a lease ends between two ms."""
     leased = {name: score for name, score in scores.items() if score and score % 1 > 0}
@@ -157,7 +157,7 @@ def _tokens(
         at = f"{score:.17g}"
         leases = keys.leases(name.partition(":")[0])
         commands.append(["ZRANGEBYSCORE", leases, at, at, "LIMIT", 0, 1])
-    replies = read_all(shared, commands) if commands else []
+    replies = read_all(deployment, commands) if commands else []
     return {name: found[0] for name, found in zip(leased, replies, strict=True) if found}
 
 

@@ -11,7 +11,7 @@ from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.nodes import serving
 from galaxy_notify.redis_client.replies import pairs, text
 from galaxy_notify.redis_inspect.reading import try_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group_report import has_no_key
 
 #: A stream and one of its groups.
@@ -63,19 +63,19 @@ def whose_use(found: Collection[Readers], *, unread: bool) -> str:
     return ""
 
 
-def read_readers(shared: Deployment, names: Iterable[GroupName]) -> Mapping[GroupName, Readers]:
+def read_readers(deployment: Deployment, names: Iterable[GroupName]) -> Mapping[GroupName, Readers]:
     """Return who reads each of the groups that are there; raise `RedisFault` without Redis."""
     groups = list(names)
-    consumers = try_all(shared, (["XINFO", "CONSUMERS", *group] for group in groups))
+    consumers = try_all(deployment, (["XINFO", "CONSUMERS", *group] for group in groups))
     return {
-        group: Readers(**dict(_seen(seen)), **dict(_held(_waiting(shared, group))))
+        group: Readers(**dict(_seen(seen)), **dict(_held(_waiting(deployment, group))))
         for group, seen in zip(groups, consumers, strict=True)
         if not _is_absent(seen)
     }
 
 
-def _waiting(shared: Deployment, group: GroupName) -> list[Mapping[str, Any]] | RedisFault:
-    client: Any = serving(shared.client, ["XLEN", group[0]])
+def _waiting(deployment: Deployment, group: GroupName) -> list[Mapping[str, Any]] | RedisFault:
+    client: Any = serving(deployment.client, ["XLEN", group[0]])
     try:
         with as_fault("XPENDING"):
             return list(client.xpending_range(*group, "-", "+", _LOOKED_AT))

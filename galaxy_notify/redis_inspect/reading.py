@@ -8,27 +8,27 @@ from typing import Any
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 Words = Sequence[Any]
 
 
-def read_all(shared: Deployment, commands: Iterable[Words]) -> list[Any]:
+def read_all(deployment: Deployment, commands: Iterable[Words]) -> list[Any]:
     """Return a reply for each command; raise `RedisFault` where one failed."""
-    replies = try_all(shared, commands)
+    replies = try_all(deployment, commands)
     for reply in replies:
         if isinstance(reply, RedisFault):
             raise reply
     return replies
 
 
-def try_all(shared: Deployment, commands: Iterable[Words]) -> list[Any]:
+def try_all(deployment: Deployment, commands: Iterable[Words]) -> list[Any]:
     """Return a reply or a fault for each command; raise `RedisFault` where Redis is away."""
     reads = [Command(list(command)) for command in commands]
-    return run_all_sync(shared.client, reads) if reads else []
+    return run_all_sync(deployment.client, reads) if reads else []
 
 
-def server_now(shared: Deployment) -> int:
+def server_now(deployment: Deployment) -> int:
     """Return the server's clock in epoch ms."""
-    (time,) = read_all(shared, [["TIME"]])
+    (time,) = read_all(deployment, [["TIME"]])
     return int(time[0]) * 1000 + int(time[1]) // 1000

@@ -9,7 +9,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import number, pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_inspect.reading import read_all, try_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.words import Word
@@ -32,10 +32,10 @@ class IntakeState(NamedTuple):
         return max(0, self.length - self.pending)
 
 
-def read_state(shared: Deployment, keys: IntentKeys, group: str) -> IntakeState:
+def read_state(deployment: Deployment, keys: IntentKeys, group: str) -> IntakeState:
     """Return how the stream stands; None for the age of the oldest entry where there is none."""
     length, first, time, rejects = read_all(
-        shared,
+        deployment,
         [
             ["XLEN", keys.stream],
             ["XRANGE", keys.stream, "-", "+", "COUNT", 1],
@@ -43,7 +43,7 @@ def read_state(shared: Deployment, keys: IntentKeys, group: str) -> IntakeState:
             ["XLEN", keys.rejects],
         ],
     )
-    (pending,) = try_all(shared, [["XPENDING", keys.stream, group]])
+    (pending,) = try_all(deployment, [["XPENDING", keys.stream, group]])
     if isinstance(pending, RedisFault):
         if "NOGROUP" not in pending.fault.text:
             raise pending
@@ -84,19 +84,19 @@ class RejectRow(NamedTuple):
         }
 
 
-def newest_reject(shared: Deployment, keys: IntentKeys) -> str | None:
+def newest_reject(deployment: Deployment, keys: IntentKeys) -> str | None:
     """Return the id of the last reject, None where there is none."""
-    (rows,) = read_all(shared, [["XREVRANGE", keys.rejects, "+", "-", "COUNT", 1]])
+    (rows,) = read_all(deployment, [["XREVRANGE", keys.rejects, "+", "-", "COUNT", 1]])
     return text(rows[0][0]) if rows else None
 
 
 def rejects_between(
-    shared: Deployment, keys: IntentKeys, first: str, last: str
+    deployment: Deployment, keys: IntentKeys, first: str, last: str
 ) -> Iterator[RejectRow]:
     """Yield rejects by id, the oldest first, both ends included."""
     while True:
         command = ["XRANGE", keys.rejects, first, last, "COUNT", _PAGE]
-        (rows,) = read_all(shared, [command])
+        (rows,) = read_all(deployment, [command])
         yield from (_row(row) for row in rows)
         if len(rows) < _PAGE:
             return
@@ -104,29 +104,29 @@ def rejects_between(
 
 
 def find_rejects(
-    shared: Deployment, keys: IntentKeys, ids: Sequence[str]
+    deployment: Deployment, keys: IntentKeys, ids: Sequence[str]
 ) -> list[RejectRow | None]:
     """Return the rejects of these ids, None for each that is none."""
     found: list[RejectRow | None] = []
     for start in range(0, len(ids), _PAGE):
         asked = [["XRANGE", keys.rejects, one, one] for one in ids[start : start + _PAGE]]
-        found += [_row(rows[0]) if rows else None for rows in read_all(shared, asked)]
+        found += [_row(rows[0]) if rows else None for rows in read_all(deployment, asked)]
     return found
 
 
 def replay_rejects(
-    shared: Deployment, keys: IntentKeys, ids: Sequence[str]
+    deployment: Deployment, keys: IntentKeys, ids: Sequence[str]
 ) -> list[str | RedisFault]:
     """Put intents back into the stream: the word of each, or its fault."""
-    replies = run_all_sync(shared.client, [intake_resubmit(keys, one) for one in ids])
+    replies = run_all_sync(deployment.client, [intake_resubmit(keys, one) for one in ids])
     return [reply if isinstance(reply, RedisFault) else text(reply) for reply in replies]
 
 
 def purge_rejects(
-    shared: Deployment, keys: IntentKeys, ids: Sequence[str]
+    deployment: Deployment, keys: IntentKeys, ids: Sequence[str]
 ) -> list[str | RedisFault]:
     """Give rejects up: for each ``moved``, ``gone``, or its fault."""
-    replies = try_all(shared, [["XDEL", keys.rejects, one] for one in ids])
+    replies = try_all(deployment, [["XDEL", keys.rejects, one] for one in ids])
     words = {1: "moved", 0: "gone"}
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
 

@@ -12,7 +12,7 @@ from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_inspect.node_report import nodes_of
 from galaxy_notify.redis_inspect.reading import try_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 
 Writes = Literal["taken", "refused", "unknown"]
 
@@ -33,14 +33,14 @@ class ServerState:
     uptime_s: int | None
 
 
-def read_server_state(shared: Deployment) -> ServerState:
+def read_server_state(deployment: Deployment) -> ServerState:
     """Ask every server; raise `RedisFault` where Redis is away.
 
     A server that cannot be asked to write is ``refused`` where INFO says so, else ``unknown``.
     """
-    told = list(_infos(shared))
+    told = list(_infos(deployment))
     uptime = min((number(info.get("uptime_in_seconds")) for info in told), default=None)
-    faults = [fault for fault in _probed(shared) if fault is not None]
+    faults = [fault for fault in _probed(deployment) if fault is not None]
     refusal = next((fault for fault in faults if fault.code not in _NOT_OF_THE_SERVER), None)
     if refusal is None and any(fault.code == "NOPERM" for fault in faults):
         refusal = next(filter(None, map(_refusal_in, told)), None)
@@ -48,16 +48,16 @@ def read_server_state(shared: Deployment) -> ServerState:
     return ServerState("refused" if refusal else "taken", refusal, uptime)
 
 
-def _probed(shared: Deployment) -> Iterator[Fault | None]:
+def _probed(deployment: Deployment) -> Iterator[Fault | None]:
     """Ask each shard for a write that changes nothing: XX adds no member."""
-    commands = (["ZADD", keys.workers, "XX", 0, ""] for keys in shared.all_keys)
-    for reply in try_all(shared, commands):
+    commands = (["ZADD", keys.workers, "XX", 0, ""] for keys in deployment.all_keys)
+    for reply in try_all(deployment, commands):
         yield reply.fault if isinstance(reply, RedisFault) else None
 
 
-def _infos(shared: Deployment) -> Iterator[Mapping[str, Any]]:
+def _infos(deployment: Deployment) -> Iterator[Mapping[str, Any]]:
     """Return what each server says of itself, as far as we may ask it."""
-    for node in nodes_of(shared):
+    for node in nodes_of(deployment):
         replies = run_all_sync(node.client, [Command(["INFO", section]) for section in _SECTIONS])
         found = [reply for reply in replies if not isinstance(reply, RedisFault)]
         if found:

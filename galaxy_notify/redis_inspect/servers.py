@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import moment, number, pairs, text
 from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.worker_process import process_state
 
 #: A worker that made no progress for so long is not alive.
@@ -43,9 +43,9 @@ class WorkerReport:
     state: WorkerState = "working"
 
 
-def read_server_name(shared: Deployment) -> ServerName:
+def read_server_name(deployment: Deployment) -> ServerName:
     """Return what the server is; every user may ask that."""
-    return server_name(read_all(shared, [["HELLO"]])[0])
+    return server_name(read_all(deployment, [["HELLO"]])[0])
 
 
 def server_name(hello: Any) -> ServerName:
@@ -57,35 +57,35 @@ def server_name(hello: Any) -> ServerName:
     return ServerName(text(told.get("server", b"")), text(told.get("version", b"")), role)
 
 
-def read_totals(shared: Deployment) -> dict[str, int]:
+def read_totals(deployment: Deployment) -> dict[str, int]:
     """Return the counts since the beginning, over all shards."""
     totals: dict[str, int] = {}
-    for reply in read_all(shared, (["HGETALL", keys.totals] for keys in shared.all_keys)):
+    for reply in read_all(deployment, (["HGETALL", keys.totals] for keys in deployment.all_keys)):
         for name, value in pairs(reply).items():
             totals[text(name)] = totals.get(text(name), 0) + number(value)
     return totals
 
 
-def read_workers(shared: Deployment, now_ms: int) -> list[WorkerReport]:
+def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
     """Return the workers that told of progress within 30 s, by id, with what became of each."""
     since = now_ms - ALIVE_MS
     named = read_all(
-        shared,
+        deployment,
         (
             [
                 *("ZRANGEBYSCORE", keys.workers, since, "+inf"),
                 *("WITHSCORES", "LIMIT", 0, _MOST_WORKERS),
             ]
-            for keys in shared.all_keys
+            for keys in deployment.all_keys
         ),
     )
     asked = [
         (text(raw), keys.worker(text(raw)), moment(score))
-        for keys, members in zip(shared.all_keys, named, strict=True)
+        for keys, members in zip(deployment.all_keys, named, strict=True)
         for raw, score in members
     ]
     workers: dict[str, WorkerReport] = {}
-    replies = read_all(shared, (["HGETALL", key] for _, key, _ in asked))
+    replies = read_all(deployment, (["HGETALL", key] for _, key, _ in asked))
     for (name, _, told_ms), reply in zip(asked, replies, strict=True):
         # A time to come is none of ours, but for a clock that was set back a little.
         newest_ms = told_ms if told_ms <= now_ms + ALIVE_MS else 0

@@ -9,7 +9,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import number, text
 from galaxy_notify.redis_inspect.readers import Readers, read_readers
 from galaxy_notify.redis_inspect.reading import server_now, try_all
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group_report import GroupReport, group_report
 from galaxy_notify.redis_state.keys import Keys
 
@@ -33,16 +33,16 @@ class StreamReport:
     readers: Mapping[str, Readers] = field(default_factory=dict)
 
 
-def read_streams(shared: Deployment) -> list[StreamReport]:
+def read_streams(deployment: Deployment) -> list[StreamReport]:
     """Return a report for each shard's stream; raise `RedisFault` where Redis is away."""
-    shards = shared.all_keys
-    lengths = try_all(shared, (["XLEN", keys.stream] for keys in shards))
+    shards = deployment.all_keys
+    lengths = try_all(deployment, (["XLEN", keys.stream] for keys in shards))
     rows = zip(shards, lengths, strict=True)
-    return [_report(shared, keys, length) for keys, length in rows]
+    return [_report(deployment, keys, length) for keys, length in rows]
 
 
-def _report(shared: Deployment, keys: Keys, length: int | RedisFault) -> StreamReport:
-    max_len, trim = shared.shared.max_len, shared.shared.trim
+def _report(deployment: Deployment, keys: Keys, length: int | RedisFault) -> StreamReport:
+    max_len, trim = deployment.shared.max_len, deployment.shared.trim
     if isinstance(length, RedisFault):
         if length.fault.code == "NOPERM":
             raise length  # it says nothing of the stream
@@ -50,18 +50,18 @@ def _report(shared: Deployment, keys: Keys, length: int | RedisFault) -> StreamR
         return StreamReport(keys.shard, keys.stream, 0, max_len, holding=True, fault=fault)
     # As a claim decides it: past twice its length a stream takes nothing until somebody reads.
     holding = trim == "acknowledged" and length >= 2 * max_len
-    groups = group_report(shared.client, keys)
+    groups = group_report(deployment.client, keys)
     report = StreamReport(keys.shard, keys.stream, length, max_len, holding, groups)
     if not holding:
         return report
-    readers = read_readers(shared, ((keys.stream, name) for name in groups))
+    readers = read_readers(deployment, ((keys.stream, name) for name in groups))
     by_group = {name: one for (_, name), one in readers.items()}
-    return replace(report, held_ms=_newest_age(shared, keys), readers=by_group)
+    return replace(report, held_ms=_newest_age(deployment, keys), readers=by_group)
 
 
-def _newest_age(shared: Deployment, keys: Keys) -> int | None:
+def _newest_age(deployment: Deployment, keys: Keys) -> int | None:
     """Return how old the newest entry is, by the ids that Redis gives; None where unknown."""
-    (newest,) = try_all(shared, [["XREVRANGE", keys.stream, "+", "-", "COUNT", 1]])
+    (newest,) = try_all(deployment, [["XREVRANGE", keys.stream, "+", "-", "COUNT", 1]])
     if isinstance(newest, RedisFault) or not newest:
         return None
-    return max(0, server_now(shared) - number(text(newest[0][0]).partition("-")[0]))
+    return max(0, server_now(deployment) - number(text(newest[0][0]).partition("-")[0]))

@@ -23,7 +23,7 @@ from galaxy_notify.redis_state.dead_rows import (
     read_rows,
     readings,
 )
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.words import Word
 
@@ -49,11 +49,11 @@ class DeadPosition(NamedTuple):
 class DeadLetterIndex:
     """Reads and moves dead letters; every method raises `RedisFault`."""
 
-    def __init__(self, shared: Deployment) -> None:
-        self.shared = shared.shared
-        self._client = shared.client
-        self._confirm = shared.confirm
-        self._key_space = shared.key_space
+    def __init__(self, deployment: Deployment) -> None:
+        self.shared = deployment.shared
+        self._client = deployment.client
+        self._confirm = deployment.confirm
+        self._key_space = deployment.key_space
 
     def newest_ms(self, channels: Sequence[str]) -> int:
         """Return when the last of the dead letters died, 0 where there is none."""

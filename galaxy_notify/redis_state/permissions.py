@@ -20,7 +20,7 @@ from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.runner import run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Command, script
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
 
@@ -139,13 +139,13 @@ class Refused:
         return " ".join([*patterns, *map(grant, sorted(self.commands))])
 
 
-def refused_commands(shared: Deployment) -> Refused:
+def refused_commands(deployment: Deployment) -> Refused:
     """Return all that the user may not use; raise `RedisFault` where Redis is away."""
-    asked = _Asked(shared.keys(0), PROBES, Role)
-    (known,) = run_all_sync(shared.client, [Command(asked.whether_known)])
+    asked = _Asked(deployment.keys(0), PROBES, Role)
+    (known,) = run_all_sync(deployment.client, [Command(asked.whether_known)])
     probes = [Command(probe) for probe in asked.probes(known)]
-    refused = asked.refused(known, run_all_sync(shared.client, probes))
-    if _may_use_transactions(shared):
+    refused = asked.refused(known, run_all_sync(deployment.client, probes))
+    if _may_use_transactions(deployment):
         return refused
     return replace(refused, commands=refused.commands | {"MULTI"})
 
@@ -248,9 +248,9 @@ def _patterns(keys: Keys, role: Role) -> Iterator[tuple[str, str]]:
             yield f"{{{keys.prefix}:*}}:{name}", keys.tag + name.replace("*", "never")
 
 
-def _may_use_transactions(shared: Deployment) -> bool:
+def _may_use_transactions(deployment: Deployment) -> bool:
     try:
-        with at_shard(shared.client, shared.keys(0).tag).pipeline(
+        with at_shard(deployment.client, deployment.keys(0).tag).pipeline(
             transaction=True
         ) as pipeline:
             pipeline.time()

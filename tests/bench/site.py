@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from galaxy_notify.embedded.binaries import ServerBinary
-from galaxy_notify.redis_state.shared import Deployment, connect
+from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import settings_from
 from tests.support.founding import found
 from tests.support.servers import Server, running

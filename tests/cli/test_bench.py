@@ -10,7 +10,7 @@ import pytest
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.operations.bench import check_empty, remove, throwaway_settings
-from galaxy_notify.redis_state.shared import connect
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.intents import PLAIN

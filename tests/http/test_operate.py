@@ -110,7 +110,7 @@ def test_replay__moves_what_was_meant_once(api: httpx.Client, graves: Graveyard)
 def test_search__ends_when_its_time_is_over(graves: Graveyard) -> None:
     """A filter that nothing matches does not look through a million in vain."""
     graves.bury(number=3)
-    letters = DeadLetterReader(graves.shared)
+    letters = DeadLetterReader(graves.deployment)
     for wanted, all_of_them in (
         (DeadFilter(classes=(MISSING,)), []),
         (DeadFilter(), ["one"]),

@@ -20,7 +20,7 @@ from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.accept_calls import intent_accept
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from tests.support.records import encode_notification
@@ -58,7 +58,7 @@ class Graveyard:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
         self.key_space = KeySpace(prefix, deployment)
-        self.shared = Deployment(client, self.key_space)
+        self.deployment = Deployment(client, self.key_space)
         self._number = first
 
     def bury(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_notify.redis_state.shared import connect
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.settings import settings_from
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from galaxy_notify.fsck.faults import Inconsistency
 from galaxy_notify.operations.fsck import Fsck
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from tests.support.dead import ACTOR
 from tests.support.faults import FAULTS, VARIANTS, pending
 from tests.support.site import Site
@@ -18,7 +18,7 @@ def fsck(
     site: Site, *, fix: bool = False, deployment: Deployment | None = None
 ) -> list[Inconsistency]:
     """Run it to its end."""
-    return list(Fsck(deployment or site.shared, ACTOR, fix=fix).run())
+    return list(Fsck(deployment or site.deployment, ACTOR, fix=fix).run())
 
 
 def sound_parts(site: Site) -> None:

@@ -17,7 +17,7 @@ def pages(site: Site, wanted: ListFilter = ANY, limit: int = 100) -> Iterator[Pa
     """Yield page after page, to the end."""
     cursor = None
     while True:
-        page = list_notifications(site.shared, wanted, limit, cursor)
+        page = list_notifications(site.deployment, wanted, limit, cursor)
         yield page
         cursor = page.cursor
         if cursor is None:

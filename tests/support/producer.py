@@ -59,7 +59,7 @@ class Producer:
         self._begin(self._plan()._replace(may_repeat=True))
 
     def _plan(self) -> Plan:
-        return plan(self._intent, self._site.shared.shared, self._now_ms, "", self.id)
+        return plan(self._intent, self._site.deployment.shared, self._now_ms, "", self.id)
 
     def _begin(self, planned: Plan) -> None:
         self._flow = accept_flow(self._site.key_space, [planned], preferences_exist=False)

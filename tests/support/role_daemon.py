@@ -40,7 +40,7 @@ def joins(stage: Stage) -> Iterator[None]:
         client = open_async(site.settings_at(stage.url), connections=1, name="x")
         try:
             for _ in range(2):
-                await run_flow(client, join_deployment("gn", site.shared.shared, lead=True))
+                await run_flow(client, join_deployment("gn", site.deployment.shared, lead=True))
             await read_gauges(client, site.keys, ["push"])
         finally:
             await client.aclose()
@@ -218,7 +218,7 @@ async def lives(client: redis.asyncio.Redis, site: Site) -> None:
     await store.notify_channels(["push"])
     await store.identify("host-1", {"host": "h"}, site.now())
     await store.retire("host-1")
-    upkeep = Upkeep(client, site.keys, site.shared.shared)
+    upkeep = Upkeep(client, site.keys, site.deployment.shared)
     for _ in range(2):
         await upkeep.take_lock("host-1")
     await upkeep.drop_lock("host-1")

@@ -12,7 +12,7 @@ from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.redis_state import calls, dead_rows, leases
-from galaxy_notify.redis_state.shared import connect
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry

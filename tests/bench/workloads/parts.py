@@ -19,7 +19,7 @@ from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Settlement, read_settled
 from galaxy_notify.telemetry import Telemetry

@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.shared import connect
+from galaxy_notify.redis_state.deployment import connect
 from tests.support.dead import ACTOR, snapshot
 from tests.support.faults import BESIDE, FAULTS, in_no_channel, pending
 from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
@@ -137,8 +137,8 @@ def test_work__is_no_fault(any_server: Server, found: Found) -> None:
             site.notifier.accept_many([_intent(number, each) for each in range(50)])
             site.notifier.cancel(site.notify("late", due_at=site.now() + 3_600_000))
             if number % 4 == 0:
-                assert fsck(site, shared=deployment) == []
-                assert fsck(site, shared=deployment, fix=True) == []
+                assert fsck(site, deployment=deployment) == []
+                assert fsck(site, deployment=deployment, fix=True) == []
                 runs += 1
     assert runs == 10
     assert site.total("published") > 1000
@@ -189,10 +189,10 @@ def test_outage__that_is_short_does_not_end_it(any_server: Server, found: Found)
     ):
         for name in ("fsck_scan_index", "fsck_scan_notifications", "fsck_totals"):
             proxy.lose_reply(name)
-            assert members <= {fault.subject for fault in fsck(site, shared=deployment)}
+            assert members <= {fault.subject for fault in fsck(site, deployment=deployment)}
         for name in ("fsck_repair", "fsck_totals"):
             proxy.lose_reply(name)
-            fsck(site, shared=deployment, fix=True)
+            fsck(site, deployment=deployment, fix=True)
     assert fsck(site) == []
 
 

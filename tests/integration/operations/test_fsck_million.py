@@ -111,7 +111,7 @@ def _plant(site: Site) -> set[tuple[str, str]]:
         planted.add((code, plant(site)))
         if len(planted) == PLANTED:
             break
-    pause(site.shared, "push")
+    pause(site.deployment, "push")
     return planted
 
 

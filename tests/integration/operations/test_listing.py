@@ -202,12 +202,12 @@ def test_list__bounds_the_statuses_that_a_page_reads(
 def test_list__refuses_another_limit(limit: int, server: Server, found: Found) -> None:
     """One clear error that names the field and the bounds."""
     with pytest.raises(InvalidQuery, match=r"^limit: must be a whole number from 1 to 100$"):
-        list_notifications(found(server).shared, ANY, limit)
+        list_notifications(found(server).deployment, ANY, limit)
 
 
 def test_list__of_nothing_is_empty(any_server: Server, found: Found) -> None:
     """Where nothing was accepted there is one empty page."""
-    assert list_notifications(found(any_server, worker__shards=7).shared, ANY) == Page()
+    assert list_notifications(found(any_server, worker__shards=7).deployment, ANY) == Page()
 
 
 def test_list__reads_alike_in_asyncio(any_server: Server, found: Found) -> None:
@@ -222,4 +222,4 @@ def test_list__reads_alike_in_asyncio(any_server: Server, found: Found) -> None:
         finally:
             await client.aclose()
 
-    assert asyncio.run(read()) == list_notifications(site.shared, ANY, 4)
+    assert asyncio.run(read()) == list_notifications(site.deployment, ANY, 4)

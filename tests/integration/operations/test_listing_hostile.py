@@ -104,7 +104,7 @@ def test_list__where_another_key_stands_leaves_that_shard_out(
     site.client.set(first.accepted, "foreign")
     made = some(site, 30)
     elsewhere = [one for one in made if site.key_space.keys_for(one) != first]
-    page = list_notifications(site.shared, ANY)
+    page = list_notifications(site.deployment, ANY)
     assert page.foreign == [first.accepted]
     assert sorted(item.listed.notification_id for item in page.items) == sorted(elsewhere)
     assert len(site.due()) == 30

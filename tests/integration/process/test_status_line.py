@@ -9,7 +9,7 @@ import pytest
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.operations.pausing import pause
 from galaxy_notify.process.supervisor import Supervisor
-from galaxy_notify.redis_state.shared import connect
+from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.telemetry import Snapshot, Telemetry
 from tests.support.servers import Server, running, the_bundled_server
 from tests.support.site import Site

@@ -149,14 +149,14 @@ def test_channels__are_visited_in_turn(any_server: Server, found: Found) -> None
 def test_channel__paused_rests_until_resumed(any_server: Server, found: Found) -> None:
     """A paused channel keeps accepting and publishes nothing; a resumed one goes on at once."""
     site = found(any_server, worker__channels=["push", "email"], worker__poll_interval_ms=200)
-    assert pause(site.shared, "push")
+    assert pause(site.deployment, "push")
     with site.station().running():
         site.notify("p1")
         site.notify("e1", channels=["email"])
         wait_until(site.entries, "the other channel goes on")
         assert [entry["user_id"] for entry in site.entries()] == [b"e1"]
         assert site.statuses()["p1"] == "pending"
-        assert resume(site.shared, "push")
+        assert resume(site.deployment, "push")
         wait_until(lambda: len(site.entries()) == 2, "the resumed channel goes on")
 
 

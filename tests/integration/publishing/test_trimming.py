@@ -84,7 +84,7 @@ def test_trim__policy_that_ignores_groups(any_server: Server, found: Found, poli
         assert left == ids[-len(left) :]
         assert 10 <= len(left) <= 150
         lost = len(ids) - len(left)
-    report = read_streams(site.shared)[0].groups["gateway"]
+    report = read_streams(site.deployment)[0].groups["gateway"]
     assert (report["lag"], report["lost"]) == (len(left), lost)
 
 
@@ -100,7 +100,7 @@ def test_claiming__holds_at_twice_the_length(
     with station.running():
         wait_until(lambda: told(lines, "claiming held"), "it holds")
         assert len(site.due()) == 1
-        (stream,) = read_streams(site.shared)
+        (stream,) = read_streams(site.deployment)
         assert (stream.length, stream.max_len, stream.holding) == (10, 5, True)
         read(site, "gateway", 10, 10)
         # Long before the poll interval: whoever trims wakes who waits for it.
@@ -138,7 +138,7 @@ def test_idle_group__no_longer_holds(any_server: Server, found: Found, lines: Li
     (line,) = told(lines, "idle group no longer holds trimming")
     assert line["group"] == "left"
     # Of 19 entries it had read one, and ten were left; then ten more went.
-    assert read_streams(site.shared)[0].groups["left"]["lost"] == 18
+    assert read_streams(site.deployment)[0].groups["left"]["lost"] == 18
     (loss,) = told(lines, "group lost entries to trimming")
     assert (loss["group"], loss["entries"]) == ("left", 8)
 

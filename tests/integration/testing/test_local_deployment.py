@@ -74,8 +74,8 @@ class OnServer:
 
     def advance(self, *, ms: int) -> None:
         """Wait until the server's time is so much later."""
-        until = server_now(self._site.shared) + ms
-        wait_until(lambda: server_now(self._site.shared) > until, "time passes")
+        until = server_now(self._site.deployment) + ms
+        wait_until(lambda: server_now(self._site.deployment) > until, "time passes")
 
     def events(self, user: str | None = None) -> list[Event]:
         """Read the entries of all streams."""

@@ -73,7 +73,7 @@ class _Flows:
     def _accept(self) -> tuple[str, Flow[Any]]:
         site = self._site
         fields = {**self._fields, "idempotency_key": f"{next(self._number)}"}
-        planned = plan(intent(**fields), site.shared.shared, site.now(), "")
+        planned = plan(intent(**fields), site.deployment.shared, site.now(), "")
         flow = accept_flow(site.key_space, [planned], preferences_exist=False)
         return planned.notification_id, flow
 

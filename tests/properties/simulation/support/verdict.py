@@ -8,7 +8,7 @@ from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.notification import decode_notification
 from galaxy_notify.model.route import PUBLISHABLE, TRANSITIONS, Route, Status, decode_route
 from galaxy_notify.operations.fsck import Fsck
-from galaxy_notify.redis_state.shared import Deployment
+from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from tests.properties.simulation.support.actors import CHANNELS, Journal
 from tests.properties.simulation.support.server import VirtualServer
