@@ -1,4 +1,4 @@
-"""How long to wait: between the attempts of a route, and during an outage."""
+"""Pauses between the attempts of a route, and during an outage."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final, Literal
 
 Jitter = Literal["full", "none"]
 
-# Below the first delay nothing is gained by more spread, and a retry must not come at once.
+# Spreading retries below half the first delay gains nothing, and a retry must not come at once.
 _LEAST_SHARE_OF_MINIMUM: Final = 2
 _LEAST_SHARE_OF_CEILING: Final = 10
-# Once the pause has grown to its longest, there are never more than two tries a second.
+# At the longest pause there are at most two attempts a second.
 _LEAST_OF_LONGEST_MS: Final = 500
 
 
 def delay_ms(attempt: int, minimum: int, maximum: int, jitter: Jitter, rng: Random) -> int:
-    """Return the ms to wait after failed attempt number ``attempt`` (the first is 1).
+    """Return the milliseconds to wait after failed attempt *attempt* (the first is 1).
 
-    ``none`` gives exactly ``min(maximum, minimum * 2**(attempt - 1))``. ``full`` draws evenly from
-    half the minimum up to that delay, so it is never longer, and a retry never comes at once.
+    Jitter ``none`` gives exactly ``min(maximum, minimum * 2**(attempt - 1))``. ``full`` draws
+    evenly between half the minimum and that delay.
     """
     delay = _doubled(max(1, minimum), max(1, maximum), attempt - 1)
     if jitter == "none":
@@ -27,7 +27,7 @@ def delay_ms(attempt: int, minimum: int, maximum: int, jitter: Jitter, rng: Rand
 
 
 class OutageBackoff:
-    """Grow the pause between tries while something we depend on is away, with full jitter."""
+    """Growing pauses with full jitter between attempts, while another system is away."""
 
     def __init__(
         self, minimum_ms: int = 50, maximum_ms: int = 5000, rng: Random | None = None
@@ -38,7 +38,7 @@ class OutageBackoff:
         self._tries = 0
 
     def next(self) -> int:
-        """Return the ms to pause before the next try; the range doubles with every call."""
+        """Return the milliseconds before the next attempt; the range doubles with every call."""
         ceiling = _doubled(self._minimum, self._maximum, self._tries)
         least = _share(ceiling, _LEAST_SHARE_OF_CEILING)
         if ceiling < self._maximum:
@@ -48,12 +48,12 @@ class OutageBackoff:
         return self._rng.randint(least, ceiling)
 
     def reset(self) -> None:
-        """Start again from the shortest pause: the other side has answered."""
+        """Start again from the shortest pause, after an answer."""
         self._tries = 0
 
 
 def _doubled(minimum: int, maximum: int, doublings: int) -> int:
-    """Return ``min(maximum, minimum * 2**doublings)`` without ever making a huge number."""
+    """Return ``min(maximum, minimum * 2**doublings)`` without computing a huge number."""
     if doublings >= maximum.bit_length():
         return maximum
     return min(maximum, minimum << max(0, doublings))

@@ -1,8 +1,8 @@
-"""From a notification to the bytes of its event.
+"""Encoders: from a notification to the payload of its event.
 
-The payload is packed once, when an intent is accepted, and stays closed from then on: the default
-encoder forwards those bytes. Other encoders read it, under limits, because whoever can write to
-Redis can forge it.
+The payload is packed once, when an intent is accepted, and the default encoder forwards those
+bytes unread. Other encoders read it under limits, because any client that can write to Redis can
+forge it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _ALWAYS: Final = {"notification_id": str, "type": str, "producer": str, "created
 _SOMETIMES: Final = {"severity": str, "title": str, "body": str, "data": dict}
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _BYTES: Final = (bytes, bytearray, memoryview)
-#: What an annotation may say that no encoder may return.
+#: Annotated return types that an encoder must not have.
 _NOT_BYTES: Final = (str, int, float, dict, list, tuple, type(None))
 _UNREADABLE: Final = (ValueError, RecursionError, OverflowError, MemoryError)
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Makes ``payload_bytes`` of an event.
+    """Returns the ``payload_bytes`` of an event.
 
-    `TransientEncodingError` asks for another attempt; any other exception, and a result that is
-    not bytes, dead-letters the route. It runs on the event loop: it must not block or await.
+    `TransientEncodingError` asks for another attempt. Any other exception, or a result that is
+    not bytes, dead-letters the route. It runs on the event loop and must not block or await.
     """
 
     def encode(self, notification: Notification, route: Route, /) -> bytes:
@@ -44,7 +44,7 @@ class Encoder(Protocol):
 
 
 class MsgpackEncoder:
-    """The default: the payload as it was packed at accept, untouched."""
+    """The default encoder: the payload as it was packed at accept, unchanged."""
 
     def encode(self, notification: Notification, route: Route, /) -> bytes:
         """Return the packed payload."""
@@ -52,14 +52,14 @@ class MsgpackEncoder:
 
 
 class JsonEncoder:
-    """The payload as compact UTF-8 JSON, its keys in the order in which they were packed."""
+    """The payload as compact UTF-8 JSON, with the keys in the order of packing."""
 
     def __init__(self) -> None:
-        # All routes of a notification share its payload and mostly come one after another.
+        # All routes of a notification share its payload and mostly follow each other.
         self._last: tuple[bytes, bytes] = (b"", b"")
 
     def encode(self, notification: Notification, route: Route, /) -> bytes:
-        """Return the payload as JSON; raise where JSON has no word for a value."""
+        """Return the payload as JSON; raise `ValueError` for NaN or infinity."""
         packed, encoded = self._last
         if packed is not notification.packed:
             packed = notification.packed
@@ -72,12 +72,12 @@ class JsonEncoder:
 
 
 def payload(notification: Notification) -> dict[str, Any]:
-    """Return the event's payload as a mapping; raise `Corrupt` where it cannot be read."""
+    """Return the event's payload as a mapping; raise `Corrupt` if it is invalid."""
     return unpack_payload(notification.packed)
 
 
 def unpack_payload(packed: bytes, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """Read a packed payload; raise `Corrupt` on anything that is no payload."""
+    """Return the fields of a packed payload; raise `Corrupt` if it is invalid."""
     if len(packed) > max_bytes:
         raise Corrupt(f"payload: {len(packed)} bytes, more than {max_bytes}")
     try:
@@ -97,26 +97,26 @@ def load_encoder(name: str) -> Encoder:
         return MsgpackEncoder()
     if name == "json":
         return JsonEncoder()
-    return checked_encoder(name, _found(name))
+    return checked_encoder(name, _loaded(name))
 
 
-def checked_encoder(name: str, found: object) -> Encoder:
-    """Return what a custom encoder is used as: it returns bytes, or raises `TypeError`.
+def checked_encoder(name: str, loaded: object) -> Encoder:
+    """Return a custom encoder, wrapped so that it returns bytes or raises `TypeError`.
 
-    *found* is an object with ``encode``, its class, or a function. Raises `ConfigurationError` for
-    what cannot be an encoder.
+    *loaded* is an object with ``encode``, its class, or a function. Raises `ConfigurationError` if
+    it cannot be an encoder.
     """
-    return _CustomEncoder(_encode_function(name, _instance(name, found)))
+    return _CustomEncoder(_encode_function(name, _instance(name, loaded)))
 
 
 class _CustomEncoder:
-    """Holds a stranger's encoder to its promise: it returns bytes."""
+    """Checks that a third-party encoder returns bytes."""
 
     def __init__(self, encode: Callable[[Notification, Route], object]) -> None:
         self._encode = encode
 
     def encode(self, notification: Notification, route: Route, /) -> bytes:
-        """Return the encoder's bytes; raise `TypeError` where it returned something else."""
+        """Return the encoder's bytes; raise `TypeError` if it returns something else."""
         encoded = self._encode(notification, route)
         if type(encoded) is bytes:
             return encoded
@@ -139,7 +139,7 @@ def _check_fields(fields: object) -> None:
 
 
 def _check_depth(fields: object) -> None:
-    """Refuse values nested too deep, and kinds that no intent holds, such as extension types."""
+    """Refuse values nested too deeply, and types that an intent never holds."""
     level: list[object] = [fields]
     for _ in range(MAX_DEPTH + 1):
         inner: list[object] = []
@@ -156,34 +156,34 @@ def _check_depth(fields: object) -> None:
     raise Corrupt(f"payload: nested deeper than {MAX_DEPTH} levels")
 
 
-def _found(name: str) -> object:
+def _loaded(name: str) -> object:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ConfigurationError(
             f'gateway.encoder: "{name}" is none of msgpack, json, module:attribute'
         )
     try:
-        found: object = import_module(module)
+        loaded: object = import_module(module)
         for step in attribute.split("."):
-            found = getattr(found, step)
+            loaded = getattr(loaded, step)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         reason = f"{type(error).__name__}: {error}"[:200]
         raise ConfigurationError(f'gateway.encoder: cannot load "{name}": {reason}') from error
-    return found
+    return loaded
 
 
-def _instance(name: str, found: object) -> object:
-    if not inspect.isclass(found):
-        return found
+def _instance(name: str, loaded: object) -> object:
+    if not inspect.isclass(loaded):
+        return loaded
     try:
-        return found()
-    except (Exception, SystemExit) as error:  # likewise a constructor
+        return loaded()
+    except (Exception, SystemExit) as error:  # a constructor may raise anything too
         reason = f"{type(error).__name__}: {error}"[:200]
         raise ConfigurationError(f'gateway.encoder: cannot make "{name}": {reason}') from error
 
 
-def _encode_function(name: str, found: object) -> Callable[[Notification, Route], object]:
-    encode = getattr(found, "encode", found)
+def _encode_function(name: str, loaded: object) -> Callable[[Notification, Route], object]:
+    encode = getattr(loaded, "encode", loaded)
     if not callable(encode):
         raise ConfigurationError(
             f'gateway.encoder: "{name}" is no function and has no method encode'

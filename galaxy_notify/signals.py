@@ -1,12 +1,13 @@
-"""The signals that end a process, heard from the program's first line on.
+"""The signals that end a process, handled from the program's first line on.
 
-By default SIGTERM and SIGHUP kill a process wherever it stands: with a server started and nobody to
-stop it. So the program hears them before it does anything else, and a signal is kept until the
-command can act on it. What a command does with signals is one of these:
+By default SIGTERM and SIGHUP kill a process at any point, and a server that it has started would
+go on running. So the program handles them before it does anything else, and holds a signal until
+the command can act on it. A command does one of these with signals:
 
-- keep them, and ask between two steps (`asked`, `go_on`): `demo`, `bench`, every start and end;
-- be interrupted by an exception wherever it is (`interrupt`): commands that answer and end;
-- hand them to an event loop (`hand_to`): the processes that serve.
+- hold them, and check between two steps (`end_signal`, `raise_if_ending`): `demo`, `bench`, and
+  every start and end;
+- let an exception interrupt it at any point (`interrupt`): commands that answer and end;
+- deliver them to an event loop (`deliver_to`): the processes that serve.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
-#: A drain takes ten seconds and telemetry three: a process that needs more hangs.
+#: Seconds a process may take to end: a drain takes ten and telemetry three, so one that needs more
+#: is hung.
 PATIENCE_S: Final = 14.5
-#: How long a process that was asked twice may take.
+#: Seconds a process may take after a second signal.
 IMPATIENCE_S: Final = 2.0
-#: How long before the end at once a process that hangs ends what it started.
+#: Seconds before its forced exit at which a hung process ends what it started.
 CLEARING_S: Final = 0.5
-_HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -37,36 +39,36 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ShutdownWatchdog:
-    """Ends the process with 1, and shows the stacks, when it was asked to end and does not.
+    """Ends a process that does not end by itself after a signal: exit code 1, stacks on stderr.
 
-    An encoder that never returns holds up the event loop, and with it all that signals would do.
-    The time is counted by C code that needs neither the loop nor a lock of Python's. What must not
-    be left behind, an embedded server, is ended by a thread just before.
+    An encoder that never returns blocks the event loop, and with it every reaction to a signal.
+    The time is counted by C code that needs neither the loop nor a Python lock. A thread ends
+    what must not be left behind, such as an embedded server, just before the exit.
     """
 
-    def __init__(self, clear_away: Callable[[], object]) -> None:
-        """Prepare; *clear_away* is called from another thread, shortly before the end."""
+    def __init__(self, clean_up: Callable[[], object]) -> None:
+        """Prepare; *clean_up* is called from another thread, shortly before the forced exit."""
         self.patience_s = PATIENCE_S
-        self._asked = False
-        self._clear_away = clear_away
+        self._is_counting = False
+        self._clean_up = clean_up
         self._timer: threading.Timer | None = None
 
-    def count(self) -> None:
-        """Count the patience from the first call on; a second one leaves two seconds."""
-        seconds = IMPATIENCE_S if self._asked else self.patience_s
-        self._asked = True
+    def start_countdown(self) -> None:
+        """Force an exit after `patience_s`; a second call leaves two seconds."""
+        seconds = IMPATIENCE_S if self._is_counting else self.patience_s
+        self._is_counting = True
         out = 2 if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
         with suppress(OSError, ValueError, RuntimeError):
             faulthandler.dump_traceback_later(seconds, exit=True, file=out)
         self._cancel()
-        self._timer = threading.Timer(max(0.0, seconds - CLEARING_S), self._clear_away)
+        self._timer = threading.Timer(max(0.0, seconds - CLEARING_S), self._clean_up)
         self._timer.daemon = True
-        with suppress(RuntimeError):  # there may be no room for another thread
+        with suppress(RuntimeError):  # the system may refuse another thread
             self._timer.start()
 
     def disarm(self) -> None:
-        """Leave the end to the process itself."""
-        self._asked = False
+        """Force no exit: the process ends by itself."""
+        self._is_counting = False
         self._cancel()
         faulthandler.cancel_dump_traceback_later()
 
@@ -79,138 +81,138 @@ class Signals:
     """SIGTERM, SIGINT and SIGHUP of this process; use the one instance, from the main thread."""
 
     def __init__(self) -> None:
-        self.last_resort = ShutdownWatchdog(self.clear_away)
-        self.heard: list[int] = []
-        #: What is still done when a second signal ends the process at once; must be quick.
-        self.at_once: list[Callable[[], object]] = []
-        self._act: Callable[[int], object] = self._keep
-        self._before: dict[int, Any] = {}
+        self.watchdog = ShutdownWatchdog(self.clean_up)
+        self.received: list[int] = []
+        #: Callables that run even if a second signal ends the process at once; must be quick.
+        self.cleanups: list[Callable[[], object]] = []
+        self._on_signal: Callable[[int], object] = self._hold
+        self._earlier_handlers: dict[int, Any] = {}
         self._started = False
         self._reloads = False
-        self._undivided = 0
-        self._leaving = False
+        self._uninterrupted = 0
+        self._exit_pending = False
 
     @property
-    def asked(self) -> int:
-        """Return the first signal that asked the process to end, or 0."""
-        ending = _ENDING if self._reloads else _HEARD
-        return next((number for number in self.heard if number in ending), 0)
+    def end_signal(self) -> int:
+        """The first signal that asks the process to end; 0 if none came."""
+        ending = _ENDING if self._reloads else _HANDLED
+        return next((number for number in self.received if number in ending), 0)
 
-    def go_on(self) -> None:
-        """Raise `Interrupted` once a signal has asked the process to end."""
-        if self.asked:
+    def raise_if_ending(self) -> None:
+        """Raise `Interrupted` if a signal has asked the process to end."""
+        if self.end_signal:
             raise Interrupted
 
     def start(self) -> None:
-        """Keep signals from now on, until the interpreter is gone: the program's first step."""
+        """Hold signals from now on, until the interpreter is gone: the program's first step."""
         self._started = True
-        self._install()
-        # Runs after everything else at the end: the interpreter restores what kills it.
-        atexit.register(self._ignore)
+        self._install_all()
+        # Runs last: at its end the interpreter restores the default handlers, which would kill it.
+        atexit.register(self._ignore_all)
 
-    def keep(self) -> None:
-        """Keep signals again: what follows ends by itself, and must not be interrupted."""
-        self._act = self._keep
+    def hold(self) -> None:
+        """Hold signals again: the following step ends by itself and must not be interrupted."""
+        self._on_signal = self._hold
 
     def interrupt(self) -> None:
-        """Let a signal raise `Interrupted` wherever the command is, also one heard before."""
+        """Let a signal, also one that came before, raise `Interrupted` at any point."""
         if self._started:
-            self.keep_ignored()
-            self._act = self._raise
-            self.go_on()
+            self.restore_ignored_sigint()
+            self._on_signal = self._interrupt
+            self.raise_if_ending()
 
-    def keep_ignored(self) -> None:
-        """Ignore SIGINT again, if it was ignored when the process started (a background job)."""
-        if self._before.get(signal.SIGINT) is signal.SIG_IGN:
+    def restore_ignored_sigint(self) -> None:
+        """Ignore SIGINT again if it was ignored when the process started (a background job)."""
+        if self._earlier_handlers.get(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            self.heard = [number for number in self.heard if number != signal.SIGINT]
-            if not self.asked:
-                self.last_resort.disarm()
+            self.received = [number for number in self.received if number != signal.SIGINT]
+            if not self.end_signal:
+                self.watchdog.disarm()
 
-    def reload_at_hangup(self) -> None:
-        """Let SIGHUP ask for a reload, not for the end, also where ``nohup`` ignored it."""
+    def reload_on_hangup(self) -> None:
+        """Let SIGHUP ask for a reload instead of the end, also where ``nohup`` ignored it."""
         self._reloads = True
-        self._hear(signal.SIGHUP)
+        self._install_handler(signal.SIGHUP)
 
-    def hand_to(self, act: Callable[[int], object]) -> None:
-        """Call *act* for each signal from now on; what came before is in `heard`."""
-        self._act = act
-        self._install()
+    def deliver_to(self, callback: Callable[[int], object]) -> None:
+        """Call *callback* for each signal from now on; earlier ones are in `received`."""
+        self._on_signal = callback
+        self._install_all()
 
-    def take_back(self) -> None:
-        """End `hand_to`: keep signals, or, where nothing was started, let all be as before."""
-        self._act = self._keep
+    def restore(self) -> None:
+        """End `deliver_to`: hold signals, or restore the earlier handlers without `start`."""
+        self._on_signal = self._hold
         if not self._started:
-            for number, handler in self._before.items():
+            for number, handler in self._earlier_handlers.items():
                 signal.signal(number, handler)
-            self._before.clear()
-            self.heard.clear()
+            self._earlier_handlers.clear()
+            self.received.clear()
             self._reloads = False
 
     @contextmanager
-    def handed_to(self, act: Callable[[int], object]) -> Iterator[None]:
-        """Call *act* for each signal while the block runs."""
-        before = self._act
-        self.hand_to(act)
+    def delivering_to(self, callback: Callable[[int], object]) -> Iterator[None]:
+        """Call *callback* for each signal while the block runs."""
+        earlier = self._on_signal
+        self.deliver_to(callback)
         try:
             yield
         finally:
-            self.take_back()
-            self._act = before
+            self.restore()
+            self._on_signal = earlier
 
     @contextmanager
-    def undivided(self) -> Iterator[None]:
-        """Let no signal end the process at once while the block runs; it does so afterwards."""
-        self._undivided += 1
+    def uninterrupted(self) -> Iterator[None]:
+        """Delay an exit at once until the block is over."""
+        self._uninterrupted += 1
         try:
             yield
         finally:
-            self._undivided -= 1
-            if self._leaving:
-                self.leave()
+            self._uninterrupted -= 1
+            if self._exit_pending:
+                self.exit_now()
 
-    def leave(self) -> None:
-        """End the process at once, with 1."""
-        self._leaving = True
-        if self._undivided:
+    def exit_now(self) -> None:
+        """End the process at once, with exit code 1."""
+        self._exit_pending = True
+        if self._uninterrupted:
             return
-        self.clear_away()
+        self.clean_up()
         os._exit(1)
 
-    def clear_away(self) -> None:
-        """Do what must be done before the process ends at once."""
-        while self.at_once:
+    def clean_up(self) -> None:
+        """Run the cleanups, before the process ends at once."""
+        while self.cleanups:
             with suppress(Exception):
-                self.at_once.pop()()
+                self.cleanups.pop()()
 
-    def _install(self) -> None:
-        for number in _HEARD:
+    def _install_all(self) -> None:
+        for number in _HANDLED:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                self._hear(number)
+                self._install_handler(number)
 
-    def _hear(self, number: int) -> None:
-        if number not in self._before:
-            self._before[number] = signal.getsignal(number)
+    def _install_handler(self, number: int) -> None:
+        if number not in self._earlier_handlers:
+            self._earlier_handlers[number] = signal.getsignal(number)
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        self.heard.append(number)
-        self._act(number)
+        self.received.append(number)
+        self._on_signal(number)
 
-    def _keep(self, number: int) -> None:
+    def _hold(self, number: int) -> None:
         if number not in _ENDING:
             return
-        if sum(1 for heard in self.heard if heard in _ENDING) > 1:
-            self.leave()
-        self.last_resort.count()
+        if sum(1 for received in self.received if received in _ENDING) > 1:
+            self.exit_now()
+        self.watchdog.start_countdown()
 
-    def _raise(self, number: int) -> None:
-        self._act = self._keep  # what cleans up is not interrupted again
-        self._keep(number)
+    def _interrupt(self, number: int) -> None:
+        self._on_signal = self._hold  # cleaning up is not interrupted again
+        self._hold(number)
         raise Interrupted
 
-    def _ignore(self) -> None:
-        for number in self._before:
+    def _ignore_all(self) -> None:
+        for number in self._earlier_handlers:
             signal.signal(number, signal.SIG_IGN)
 
 

@@ -14,7 +14,7 @@ from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.overflow_thread import OverflowThread
 from galaxy_notify.background.packed_intent import id_of, pack
 from galaxy_notify.background.sender import Sender
-from galaxy_notify.background.sender_thread import Reporter, SenderThread
+from galaxy_notify.background.sender_thread import BackgroundMetrics, SenderThread
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import AlreadyClosed
@@ -71,7 +71,9 @@ class BackgroundNotifier(NotCopied):
             options.capacity, options.capacity_bytes, block_s=options.block_s, found=found
         )
         self._telemetry = start_telemetry(_ATTRIBUTES) if telemetry is None else None
-        self._reporter = Reporter(telemetry or self._telemetry or Telemetry.off(), self._queue)
+        self._reporter = BackgroundMetrics(
+            telemetry or self._telemetry or Telemetry.off(), self._queue
+        )
         self._sender = SenderThread(self._queue, sender, self._spill, options, self._reporter)
         self._overflow = (
             OverflowThread(self._queue, self._spill, options.batch) if self._spill else None

@@ -1,4 +1,4 @@
-"""Sends parcels to Redis in one round trip, in small steps beside busy threads."""
+"""Sends packed intents to Redis in one round trip, in small steps beside busy threads."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _PAUSE_S: Final = 0.000_001
 
 
 class Sender:
-    """Accepts parcels over a connection of its own; nothing is sent a second time by itself."""
+    """Accepts packed intents over a connection of its own; sends nothing twice by itself."""
 
     def __init__(self, settings: Settings, *, adopt: bool) -> None:
         """Prepare to connect as *settings* say."""
         self._client = SyncClient(settings, adopt=adopt, pauses_s=())
 
-    def send(self, parcels: Iterable[bytes]) -> list[Receipt | Unknown]:
-        """Return what became of each; raise `RedisFault` where nobody was asked.
+    def send(self, intents: Iterable[bytes]) -> list[Receipt | Unknown]:
+        """Return what became of each; raise `RedisFault` where nothing was sent.
 
         Raises `ConfigurationError` when the deployment is another one than the settings say.
         """
         client = self._client
         key_space, known = client.key_space(), client.preferences_exist
-        plans = _plans(parcels, key_space.shared)
+        plans = _plans(intents, key_space.shared)
         done = client.run_flow(accept_flow(key_space, plans, preferences_exist=known))
         client.preferences_exist |= done.preferences_exist
         return done.receipts
@@ -53,22 +53,22 @@ class Sender:
         self._client.close()
 
 
-def _plans(parcels: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:
-    """Plan parcels one by one, and let other threads have their turn between."""
+def _plans(intents: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:
+    """Plan intents one by one, and let other threads have their turn between."""
     began = time.perf_counter()
-    for parcel in parcels:
-        yield _plan(parcel, shared)
+    for packed in intents:
+        yield _plan(packed, shared)
         if time.perf_counter() - began > _STEP_S:
             time.sleep(_PAUSE_S)
             began = time.perf_counter()
 
 
-def _plan(parcel: bytes, shared: SharedSettings) -> Plan | Receipt:
-    """Plan what a parcel holds, as of the moment when it was handed in."""
+def _plan(packed: bytes, shared: SharedSettings) -> Plan | Receipt:
+    """Plan a packed intent, as of the moment when it was handed in."""
     try:
-        named, at_ms, traceparent, fields = unpack(parcel)
+        named, at_ms, traceparent, fields = unpack(packed)
         planned = plan(Intent.parse(fields), shared, at_ms, traceparent, named)
     except InvalidIntent as error:
-        return refused(error, id_of(parcel))
+        return refused(error, id_of(packed))
     # An earlier process, or the try before this one, may have sent it already.
     return planned._replace(is_resent=True)

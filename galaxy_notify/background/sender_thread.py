@@ -29,7 +29,7 @@ _REPORT_S: Final = 1.0
 _RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
 
 
-class Reporter:
+class BackgroundMetrics:
     """Counts in telemetry what was answered, and once a second what was dropped and what waits."""
 
     def __init__(self, telemetry: Telemetry, queue: BoundedQueue) -> None:
@@ -65,7 +65,7 @@ class SenderThread(threading.Thread):
         sender: Sender,
         spill: Spill | None,
         options: BackgroundOptions,
-        reporter: Reporter,
+        reporter: BackgroundMetrics,
     ) -> None:
         """Prepare; `start` starts the thread."""
         super().__init__(name="gn-sender", daemon=True)

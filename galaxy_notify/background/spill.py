@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import closing, suppress
 
-from galaxy_notify.background.spill_database import SpillDatabase, insert, rows_of, select
+from galaxy_notify.background.spill_database import SpillDatabase
+from galaxy_notify.background.spill_rows import START, Disordered, insert, rows_of, select
 from galaxy_notify.errors import ConfigurationError
 
 
@@ -30,16 +31,17 @@ class Spill:
         try:
             self._database = SpillDatabase(path, most_bytes, batch)
             self.path = self._database.path
+        except OSError as error:
+            raise self._unusable(path, error) from error
+        try:
             self._database.run(self._survey)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError(f"spill_path: {path}: {reason}") from error
+            self.close()
+            raise self._unusable(path, error) from error
 
-    def append(self, intents: Iterable[bytes]) -> None:
+    def append(self, intents: Sequence[bytes]) -> None:
         """Write packed intents to the end; raises `OSError`, and has written nothing then."""
-        rows = list(rows_of(intents, self._batch, self._written + 1))
-        self._database.run(lambda db: insert(db, rows))
-        self._written += len(rows)
+        self._database.run(lambda db: self._append(db, intents))
 
     def read(self, most: int, most_bytes: int) -> list[bytes]:
         """Return the next intents in order, as whole rows: at least one unless all were read."""
@@ -64,14 +66,25 @@ class Spill:
         self._database.forget()
 
     def _survey(self, db: sqlite3.Connection) -> None:
-        self.found = self.damaged = 0
-        for row in select(db, 0):
-            self.found += len(row.intents)
-            self.damaged += not row.intents
-            self._written = row.number
+        self.found = self.damaged = self._written = 0
+        before = START
+        for row in select(db, START):
+            if row.number <= before:
+                raise Disordered("the rows are out of order")
+            before = row.number
+            if intents := row.intents:
+                self.found += len(intents)
+                self._written = row.number
+            else:
+                self.damaged += 1
         if self.damaged and not self.found:
-            self._read = self._written
-            self._delete(db)
+            db.execute("DELETE FROM batches")
+            db.execute("VACUUM")
+
+    def _append(self, db: sqlite3.Connection, intents: Sequence[bytes]) -> None:
+        rows = list(rows_of(intents, self._batch, self._written + 1))
+        insert(db, rows)
+        self._written += len(rows)
 
     def _next(self, db: sqlite3.Connection, most: int, most_bytes: int) -> list[bytes]:
         intents: list[bytes] = []
@@ -79,6 +92,10 @@ class Spill:
         with closing(select(db, self._read)) as rows:
             for row in rows:
                 more = row.intents
+                if not more:
+                    # Its number may be wrong as well: only the next in turn is passed.
+                    self._read += row.number == self._read + 1
+                    continue
                 size += len(row.packed)
                 if intents and (len(intents) + len(more) > most or size > most_bytes):
                     break
@@ -91,3 +108,8 @@ class Spill:
         self._settled = self._read
         if self._read == self._written:
             db.execute("VACUUM")
+
+    @staticmethod
+    def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:
+        reason = error.strerror or type(error).__name__
+        return ConfigurationError(f"spill_path: {path}: {reason}")

@@ -8,19 +8,19 @@ import fcntl
 import os
 import sqlite3
 import stat
+import struct
+import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
-from zlib import crc32
-
-import msgpack
+from typing import Final, TypeVar
 
 from galaxy_notify.background import earlier_spill
+from galaxy_notify.background.spill_rows import Row, insert, readable, rows_of
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.telemetry.logs import get_logger
 
@@ -32,7 +32,6 @@ _APPLICATION: Final = int.from_bytes(b"gnsp")
 _HEADER: Final = 100
 # Where SQLite locks a database: how many bytes, from which on.
 _LOCK_BYTES: Final = (512, 0x4000_0000)
-_ROW_BYTES: Final = 1 << 20
 _ROWS_COPIED: Final = 16
 _UNBOUNDED: Final = 1 << 40
 _IN_USE: Final = "another notifier uses it; each needs a file of its own"
@@ -54,7 +53,6 @@ PRAGMA wal_autocheckpoint = 4096;
 PRAGMA secure_delete = OFF;
 PRAGMA temp_store = MEMORY;
 """
-_SELECT: Final = "SELECT id, checksum, packed FROM batches WHERE id > ? ORDER BY id"
 
 # No thread may be inside of SQLite while the process forks: its mutexes would stay locked in the
 # child, where a notifier of the child's own may need them.
@@ -62,42 +60,6 @@ _SQLITE: Final = threading.RLock()
 os.register_at_fork(
     before=_SQLITE.acquire, after_in_parent=_SQLITE.release, after_in_child=_SQLITE.release
 )
-
-
-class Row(NamedTuple):
-    """Intents that were written together, and are sent together."""
-
-    number: int
-    checksum: int
-    packed: bytes
-
-    @property
-    def intents(self) -> list[bytes]:
-        """Return the packed intents; none where the row was overwritten."""
-        is_whole = isinstance(self.packed, bytes) and crc32(self.packed) == self.checksum
-        return list(msgpack.unpackb(self.packed)) if is_whole else []
-
-
-def rows_of(intents: Iterable[bytes], batch: int, number: int) -> Iterator[Row]:
-    """Yield rows of at most *batch* intents and, unless it is a single one, 1 MiB.
-
-    They are numbered from *number* on.
-    """
-    together: list[bytes] = []
-    size = 0
-    for one in intents:
-        if together and (len(together) == batch or size + len(one) > _ROW_BYTES):
-            yield _row(number, together)
-            number, together, size = number + 1, [], 0
-        together.append(one)
-        size += len(one)
-    if together:
-        yield _row(number, together)
-
-
-def _row(number: int, intents: list[bytes]) -> Row:
-    packed = msgpack.packb(intents)
-    return Row(number, crc32(packed), packed)
 
 
 class SpillDatabase:
@@ -178,10 +140,12 @@ class SpillDatabase:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             if is_new:
                 os.ftruncate(self._file, 0)
-                self._db.executescript(_CREATE)
         self.run(self._tune)
 
     def _tune(self, db: sqlite3.Connection) -> None:
+        # It has none also where a crash left it half made: SQLite has just taken that back.
+        if db.execute("PRAGMA page_count").fetchone() == (0,):
+            db.executescript(_CREATE)
         db.executescript(_TUNE)
         (page_size,) = db.execute("PRAGMA page_size").fetchone()
         db.execute(f"PRAGMA max_page_count = {max(1, self._most_bytes // page_size)}")
@@ -192,8 +156,7 @@ class SpillDatabase:
             raise self._unusable("not a file")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Keeps the command sqlite3 out: at its end it would delete the log that we write.
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_LOCK_BYTES)
+            _lock_out_sqlite(self._file)
         except BlockingIOError:
             raise self._unusable(_IN_USE) from None
         if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
@@ -212,7 +175,7 @@ class SpillDatabase:
         """Keep a damaged database under another name, and go on with what can be read of it."""
         names = (f"{self.path}.damaged-{number}" for number in count(1))
         aside = next(name for name in names if not os.path.lexists(name))
-        built = self._built(_readable(db))
+        built = self._built(readable(db))
         os.link(self.path, aside)
         self._replace(built, f"{aside}-wal")
         self._log.error("spill set aside", path=aside, reason=reason)
@@ -249,30 +212,16 @@ class SpillDatabase:
         return ConfigurationError(f"spill_path: {self.path}: {reason}")
 
 
-def select(db: sqlite3.Connection, after: int) -> Generator[Row, None, None]:
-    """Yield the rows behind a number, in order."""
-    with closing(db.execute(_SELECT, (after,))) as cursor:
-        yield from map(Row._make, cursor)
-
-
-def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
-    """Insert all rows, or none."""
-    with db:
-        # One row is a transaction of its own, and lets go of the interpreter once: a busy caller
-        # takes 5 ms to give it back.
-        if len(rows) > 1:
-            db.execute("BEGIN")
-        db.executemany("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows)
-
-
-def _readable(db: sqlite3.Connection) -> Iterator[Row]:
-    """Yield the rows before the first damaged place, then those behind the last."""
-    last = 0
-    for order in ("", " DESC"):
-        with suppress(sqlite3.Error):
-            for row in map(Row._make, db.execute(_SELECT + order, (last,))):
-                last = row.number
-                yield row
+def _lock_out_sqlite(file: int) -> None:
+    """Keep the command sqlite3 out: at its end it would delete the log that we write."""
+    if sys.platform == "linux":
+        # Ends with this handle. The usual lock would end when the process closes any handle of
+        # the file, such as that of a second notifier which was refused.
+        size, start = _LOCK_BYTES
+        lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, start, size, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+    else:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_LOCK_BYTES)
 
 
 def _remove(path: str) -> None:

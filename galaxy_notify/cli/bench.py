@@ -38,8 +38,8 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     from galaxy_notify.redis_state.deployment import connect
     from galaxy_notify.telemetry.logs import configure_logs
 
-    SIGNALS.keep_ignored()
-    SIGNALS.go_on()
+    SIGNALS.restore_ignored_sigint()
+    SIGNALS.raise_if_ending()
     configure_logs("error")
     settings = throwaway_settings(app.settings)
     deployment = connect(settings)
@@ -65,9 +65,9 @@ def _measured(settings: Settings, deployment: Deployment, routes: int) -> tuple[
     removed = 0
     # Signals do nothing but end it between two calls: no call is left on its way, and the
     # removal is not disturbed.
-    with SIGNALS.handed_to(lambda _: None):
+    with SIGNALS.delivering_to(lambda _: None):
         try:
-            measured = measure(settings, deployment, routes, SIGNALS.go_on)
+            measured = measure(settings, deployment, routes, SIGNALS.raise_if_ending)
         finally:
             removed = remove(deployment)
     return measured, removed

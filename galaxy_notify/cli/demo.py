@@ -41,18 +41,18 @@ def command() -> None:
     Nothing outside a temporary directory is touched. Takes about ten seconds; Ctrl-C ends it and
     leaves nothing.
     """
-    SIGNALS.go_on()
+    SIGNALS.raise_if_ending()
     from galaxy_notify.cli.demo_stage import Stage
     from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.telemetry.logs import configure_logs
 
     # The story tells what happens; what is logged beside it would only disturb.
     configure_logs("error")
-    SIGNALS.last_resort.patience_s = _PATIENCE_S
+    SIGNALS.watchdog.patience_s = _PATIENCE_S
     with tempfile.TemporaryDirectory(prefix="gn-demo-") as folder:
-        SIGNALS.at_once.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+        SIGNALS.cleanups.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         server = EmbeddedServer(Path(folder) / "server")
-        SIGNALS.at_once.append(server.abandon)
+        SIGNALS.cleanups.append(server.abandon)
         try:
             url = _started(server)
             with Stage(Path(folder), url, os.environ) as stage:
@@ -80,7 +80,7 @@ def _started(server: EmbeddedServer) -> str:
     try:
         return server.start()
     except Unavailable:
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         raise
 
 

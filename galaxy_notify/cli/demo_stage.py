@@ -60,7 +60,7 @@ class Stage:
         self.notifier = Notifier(settings)
         self.deployment = _join(settings)
         self._daemons: list[subprocess.Popen[bytes]] = []
-        SIGNALS.at_once.append(self.abandon)
+        SIGNALS.cleanups.append(self.abandon)
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +94,7 @@ class Stage:
     def start_daemon(self) -> subprocess.Popen[bytes]:
         """Start one more daemon; its log goes to a file of its own."""
         log = self._folder / f"daemon-{len(self._daemons) + 1}.log"
-        with log.open("wb") as out, SIGNALS.undivided():
+        with log.open("wb") as out, SIGNALS.uninterrupted():
             daemon = subprocess.Popen(
                 self._command("run"),
                 env=self._environ,
@@ -111,7 +111,7 @@ class Stage:
 
     def run(self, *arguments: str, ends: int = 0) -> None:
         """Show a command, run it as a process and show what it printed."""
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         echo(faint("  $ galaxy-notify " + " ".join(arguments)))
         done = subprocess.run(
             self._command(*arguments),
@@ -141,12 +141,12 @@ class Stage:
 
         async def handle(event: Event) -> None:
             seen[event.event_id] += 1
-            if seen.total() >= events or SIGNALS.asked:
+            if seen.total() >= events or SIGNALS.end_signal:
                 consumer.stop()
 
         async with consumer:
             await consumer.run(handle)
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         return seen
 
     def totals(self) -> dict[str, int]:
@@ -159,7 +159,7 @@ class Stage:
         """Wait until a condition holds and return the seconds it took."""
         started = time.monotonic()
         while not condition():
-            SIGNALS.go_on()
+            SIGNALS.raise_if_ending()
             if time.monotonic() - started > _PATIENCE_S:
                 raise click.ClickException(f"demo: waited {_PATIENCE_S:.0f} s in vain: {what}")
             time.sleep(_LOOK_EVERY_S)
@@ -185,7 +185,7 @@ def _join(settings: Settings) -> Deployment:
     """Found the deployment; a busy machine's disk may let the first write wait for seconds."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         try:
             return connect(settings, join=True)
         except RedisFault:

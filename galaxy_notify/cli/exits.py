@@ -47,7 +47,7 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
         case SystemExit(code=int(code)) | click.exceptions.Exit(exit_code=code):
             return code
         case KeyboardInterrupt() | click.Abort():
-            return SIGNALLED + (SIGNALS.asked or signal.SIGINT)
+            return SIGNALLED + (SIGNALS.end_signal or signal.SIGINT)
         case click.ClickException():
             _show(error)
             return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code

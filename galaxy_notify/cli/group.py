@@ -105,7 +105,7 @@ class Cli(click.Group):
             try:
                 code = self._run(given)
             finally:
-                SIGNALS.keep()  # the end is not interrupted
+                SIGNALS.hold()  # the end is not interrupted
             code = finish_output(code)
         except BaseException as error:
             code = finish_output(exit_code_of(error, debug=debug))

@@ -70,7 +70,7 @@ def status(app: Application, as_json: bool) -> None:
 
 
 def _read(settings: Settings) -> None:
-    if SIGNALS.asked:
+    if SIGNALS.end_signal:
         return
     from galaxy_notify.cli.service import serve
     from galaxy_notify.daemon.intake import Intake

@@ -57,7 +57,7 @@ def stoppable() -> Iterator[Callable[[float], bool]]:
             sleep(min(left, _LOOK_EVERY_S))
         return bool(asked)
 
-    with SIGNALS.handed_to(ask):
+    with SIGNALS.delivering_to(ask):
         yield pause
 
 

@@ -47,7 +47,7 @@ def command() -> None:
 @pass_application
 def get(app: Application, user: str, as_json: bool) -> None:
     """Show what a user wants; one who never said so has the defaults."""
-    from galaxy_notify.intake.rules.preferring import get_flow
+    from galaxy_notify.intake.rules.preference_flows import get_flow
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_client.flows import run_flow_sync
 

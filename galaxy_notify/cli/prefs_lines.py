@@ -94,7 +94,7 @@ def export_all(deployment: Deployment) -> int:
 
 
 def _everybody(deployment: Deployment) -> Iterator[tuple[bytes, Any]]:
-    from galaxy_notify.intake.rules.preferring import page_flow
+    from galaxy_notify.intake.rules.preference_flows import page_flow
     from galaxy_notify.redis_client.flows import run_flow_sync
 
     for keys in deployment.all_keys:

@@ -31,9 +31,9 @@ def command(application: Application) -> None:
     """
     from galaxy_notify.telemetry.logs import configure_logs
 
-    SIGNALS.reload_at_hangup()
+    SIGNALS.reload_on_hangup()
     settings = application.settings
-    if SIGNALS.asked:
+    if SIGNALS.end_signal:
         return
     # A watchdog that fires ends the process with SIGABRT: then the stacks are worth having.
     faulthandler.enable()
@@ -42,7 +42,7 @@ def command(application: Application) -> None:
         _serve(application, settings, None)
         return
     server = _embedded(settings)
-    SIGNALS.at_once.append(server.abandon)
+    SIGNALS.cleanups.append(server.abandon)
     try:
         if _started(server, application):
             _serve(application, settings, server.start)
@@ -85,7 +85,7 @@ def _started(server: EmbeddedServer, application: Application) -> bool:
     try:
         server.start()
     except Unavailable:
-        if SIGNALS.asked:
+        if SIGNALS.end_signal:
             return False
         raise
     found = "Adopted the running" if server.adopted else "Started an"

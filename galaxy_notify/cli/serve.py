@@ -33,7 +33,7 @@ def command(application: Application) -> None:
     from galaxy_notify.telemetry.logs import configure_logs, get_logger
 
     settings = application.settings
-    if SIGNALS.asked:
+    if SIGNALS.end_signal:
         return
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)

@@ -67,7 +67,7 @@ def command(app: Application, watch: bool, as_json: bool) -> int:
     if draws:
         RESULTS.write(_CLEAR, newline=False)
     while True:
-        SIGNALS.go_on()
+        SIGNALS.raise_if_ending()
         text = _shown_or_away(app, as_json=as_json)
         if draws:
             shown = on_screen(text.splitlines(), _HINT)

@@ -63,7 +63,7 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
             entries = iter(stream.newest(deployment.client, deployment.all_keys, wanted))
         for entry in entries:
             if entry is None:
-                SIGNALS.go_on()
+                SIGNALS.raise_if_ending()
                 continue
             if as_json:
                 echo_json(entry_as_json(entry, payload=payload))
@@ -115,7 +115,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
     with 0, a second one at once.
     """
     settings = app.settings
-    if SIGNALS.asked:
+    if SIGNALS.end_signal:
         return
     import asyncio
 

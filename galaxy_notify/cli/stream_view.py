@@ -94,10 +94,10 @@ def lag_shown(group: GroupReport) -> Cell:
 
 
 def _event(entry: StreamEntry) -> Event:
-    from galaxy_notify.gateway.event import Position, decode_event
+    from galaxy_notify.gateway.event import EntryPosition, decode_event
 
     return decode_event(
-        entry.fields, Position(entry.stream, entry.stream_id, entry.shard, deliveries=0)
+        entry.fields, EntryPosition(entry.stream, entry.stream_id, entry.shard, deliveries=0)
     )
 
 

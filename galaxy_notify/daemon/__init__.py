@@ -1,4 +1,4 @@
-"""The process: its parts, signals, outages, drain, and what it tells systemd."""
+"""The publisher process: its parts, signals, outages, drain, and status for systemd."""
 
 from galaxy_notify.daemon.process import Daemon
 

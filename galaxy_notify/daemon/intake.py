@@ -1,4 +1,4 @@
-"""The life of a process that only reads the intent stream: ready at once, join, read, leave."""
+"""A process that only reads the intent stream: ready at once, join, read, stop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from galaxy_notify import __version__
 from galaxy_notify.daemon.intake_part import IntakePart
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining, join_as
-from galaxy_notify.process.naming import process_id
+from galaxy_notify.process.join import DeploymentJoin, join_as
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
@@ -30,7 +30,7 @@ class Intake:
     """One reader process."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
-        """Prepare; raises `ConfigurationError` for a stream that a cluster can't have."""
+        """Prepare; raise `ConfigurationError` for a stream name that a cluster cannot place."""
         if problem := untagged(settings):
             raise ConfigurationError(f"intake.stream: {problem} (redis.cluster)")
         load_all()
@@ -40,16 +40,16 @@ class Intake:
         self._log = get_logger("intake", reader=self._reader_id)
         self._stop = asyncio.Event()
         self._supervisor = environ_supervisor()
-        self._pulse = ProgressWatchdog(self._supervisor)
+        self._watchdog = ProgressWatchdog(self._supervisor)
         self._signals = EndSignals(
-            lambda name: self._asked_to_stop(name),
+            lambda name: self._on_stop_signal(name),
             lambda name: self._log.warning("intake leaves at once", signal=name),
         )
 
     async def run(self) -> None:
-        """Read until SIGTERM, SIGINT or SIGHUP; a second signal leaves at once.
+        """Read until SIGTERM, SIGINT or SIGHUP; a second signal ends the process at once.
 
-        Redis being away never ends it. Raises `ConfigurationError`, and whatever a defect raised.
+        An outage of Redis never ends it. Raises `ConfigurationError`, or the error of a defect.
         """
         self._signals.listen()
         self._log.info("intake started", pid=os.getpid(), version=__version__)
@@ -62,14 +62,14 @@ class Intake:
             self._signals.disarm()
         self._log.info("intake stopped")
 
-    def _asked_to_stop(self, name: str) -> None:
+    def _on_stop_signal(self, name: str) -> None:
         self._log.info("intake asked to stop", signal=name)
         self._stop.set()
 
     async def _join(self) -> bool:
         client = open_async(self._settings, connections=1, name=f"galaxy-notify-{self._reader_id}")
         join = partial(join_as, Role.INTAKE, client, self._settings)
-        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
+        joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
         try:
             return await joining.run(self._stop)
         finally:
@@ -87,11 +87,11 @@ class Intake:
         part.stop()
         done, late = await asyncio.wait({reading}, timeout=DRAIN_S)
         if late:
-            # What it had in hand is another reader's soon; nothing is lost.
+            # Another reader soon claims its entries; nothing is lost.
             self._log.warning("intake ended at its bound")
         for task in done:
             task.result()
 
     def _progressed(self) -> None:
-        self._pulse.progressed(_READER)
+        self._watchdog.progressed(_READER)
         self._telemetry.progressed(_READER)

@@ -1,4 +1,4 @@
-"""The reader of the intent stream, with connections of its own: a process, or a part of one."""
+"""The reader of the intent stream with its own connections, alone or inside the daemon."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class IntakePart:
         alive: Callable[[], object] = bool,
         notifier: AsyncNotifier | None = None,
     ) -> None:
-        """Prepare; *alive* is called at least every few seconds while it runs."""
+        """Prepare; *alive* is called every few seconds while it runs."""
         self._notifier = notifier
         self._settings = settings
         self._telemetry = telemetry
@@ -41,20 +41,20 @@ class IntakePart:
         self._stop = StopFlag(alive)
 
     async def run(self) -> None:
-        """Read; what Redis refuses before it served once is a `ConfigurationError`."""
+        """Read until stopped; raise `ConfigurationError` if Redis refuses the first call."""
         await self._run(refuse_permanent)
 
     async def run_beside(self) -> None:
-        """Read beside other work, which no defect of the reader may end."""
+        """Read until stopped; a defect of the reader is logged and never ends other work."""
         while not self._stop:
             try:
                 await self._run(None)
-            except Exception as error:  # a defect of the reader's must not end the publishing
+            except Exception as error:  # a defect of the reader must not end publishing
                 get_logger("intake").error("intake failed", exc_info=error)
                 await self._stop.wait(_AGAIN_S)
 
     def stop(self) -> None:
-        """End what is in hand, then `run`."""
+        """Finish the batch in flight, then end `run`."""
         self._stop.set()
 
     async def _run(self, at_start: Callable[[Fault], None] | None) -> None:

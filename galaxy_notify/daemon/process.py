@@ -1,4 +1,4 @@
-"""The daemon's life: ready at once, join the deployment, work, drain, leave."""
+"""The daemon: ready at once, join the deployment, publish, drain, stop."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.joining import Joining, join_as
-from galaxy_notify.process.naming import process_id
+from galaxy_notify.process.join import DeploymentJoin, join_as
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
@@ -42,11 +42,11 @@ class Daemon:
         read_settings: Callable[[], Settings],
         revive: Callable[[], object] | None = None,
     ) -> None:
-        """Prepare; *read_settings* gives the settings again after SIGHUP.
+        """Prepare; *read_settings* returns the settings again after SIGHUP.
 
-        *revive* starts an embedded server again that has died; it may block.
+        *revive* restarts an embedded server that has died; it may block.
 
-        Raises `ConfigurationError`, for instance for an encoder that can't be loaded.
+        Raises `ConfigurationError`, for example for an encoder that cannot be loaded.
         """
         load_all()
         self.worker_id = process_id()
@@ -56,13 +56,13 @@ class Daemon:
         self._revive = revive
         self._policy = Policy.from_settings(settings, self.worker_id)
         self._supervisor = environ_supervisor()
-        self._pulse = ProgressWatchdog(self._supervisor)
+        self._watchdog = ProgressWatchdog(self._supervisor)
         self._log = get_logger("daemon", worker=self.worker_id)
         self._stop = asyncio.Event()
         self._signals = EndSignals(
-            self._asked_to_stop,
+            self._on_stop_signal,
             lambda name: self._log.warning("daemon leaves at once", signal=name),
-            reload=self._reload_settings,
+            on_reload=self._reload_settings,
         )
         self._publisher: PublisherState | None = None
         self._shards: list[Shard] = []
@@ -71,10 +71,10 @@ class Daemon:
         )
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then drain; a second signal leaves at once.
+        """Publish until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
-        Redis being away never ends it. Raises `ConfigurationError` for a deployment that does not
-        fit, and whatever a defect raised.
+        An outage of Redis never ends it. Raises `ConfigurationError` for a deployment with other
+        shared settings, or the error of a defect.
         """
         self._signals.listen()
         about = {"version": __version__, "shards": self._settings.worker.shards}
@@ -96,7 +96,7 @@ class Daemon:
 
     async def _join(self) -> bool:
         join = partial(join_as, Role.DAEMON, self._client, self._settings)
-        joining = Joining(join, self._telemetry, self._supervisor, self._pulse, self._log)
+        joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
         return await joining.run(self._stop)
 
     async def _work(self) -> None:
@@ -106,24 +106,24 @@ class Daemon:
             policy=self._policy,
             telemetry=self._telemetry,
             about=_about(),
-            progressed=self._pulse.progressed,
+            progressed=self._watchdog.progressed,
         )
         self._shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
         running = [asyncio.create_task(shard.run()) for shard in self._shards]
         intake = self._intake()
         status = StatusLine(publisher, self._shards, self._supervisor, self._revive)
-        telling = asyncio.create_task(status.run(self._stop))
+        reporting = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
         self._log.info("daemon working", channels=list(self._settings.worker.channels))
-        await asyncio.wait({stopped, telling, *running}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopped, reporting, *running}, return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         try:
             await self._drain(running, intake)
         finally:
-            await telling
+            await reporting
 
     def _intake(self) -> tuple[IntakePart, asyncio.Task[None]] | None:
-        """Begin to read the intent stream, if this daemon is to."""
+        """Start reading the intent stream if ``intake.enabled`` is set."""
         if not self._settings.intake.enabled:
             return None
         part = IntakePart(self._settings, self._telemetry, self.worker_id)
@@ -143,17 +143,17 @@ class Daemon:
             running = [*running, intake[1]]
         done, late = await asyncio.wait(running, timeout=DRAIN_S)
         if late:
-            # Their leases lapse and another worker takes over; nothing is lost.
+            # Their leases expire and another worker takes over; nothing is lost.
             self._log.warning("drain ended at its bound", shards=len(late))
         for task in done:
             task.result()
 
-    def _asked_to_stop(self, name: str) -> None:
+    def _on_stop_signal(self, name: str) -> None:
         self._log.info("daemon asked to stop", signal=name)
         self._stop.set()
 
     def _reload_settings(self) -> None:
-        """Take over what can change in a running process, and name what can't."""
+        """Apply the settings that a running process can change, and log the others."""
         self._supervisor.reloading()
         try:
             settings = self._read_settings()
@@ -172,7 +172,7 @@ class Daemon:
 
 
 def _connections(settings: Settings) -> int:
-    """Return how many calls can be in flight: slots, a listener and a janitor for each shard."""
+    """Return the maximum of calls in flight: slots, a listener and a janitor for each shard."""
     return settings.worker.shards * (settings.worker.slots + 2) + 2
 
 

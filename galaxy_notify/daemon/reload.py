@@ -1,4 +1,4 @@
-"""What a running process can take over from changed settings."""
+"""The settings that a running process can reload."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ RELOADABLE: Final = frozenset(
 
 
 def restart_needed(old: Settings, new: Settings) -> list[str]:
-    """Return the changed settings that only a restart takes over."""
+    """Return the names of the changed settings that need a restart, sorted."""
     return sorted(_changed(old, new) - RELOADABLE)
 
 
 def reloadable(old: Settings, new: Settings) -> Settings:
-    """Return the old settings with those changes that need no restart."""
+    """Return *old* with the changes of *new* that need no restart."""
     sections: dict[str, dict[str, object]] = {}
     for name in _changed(old, new) & RELOADABLE:
         section, field = name.split(".")

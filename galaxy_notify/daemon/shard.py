@@ -1,4 +1,4 @@
-"""One shard of a process: its worker and its janitor, put together."""
+"""One shard of a process: its worker and its janitor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis.asyncio
 from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import PublisherState, ShardState
-from galaxy_notify.publishing.worker import Worker
+from galaxy_notify.publishing.worker import ShardWorker
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
@@ -31,25 +31,25 @@ class Shard:
         confirm = Confirmation.of(publisher.settings.redis.durability)
         self._store = Store(client, keys, telemetry.script_ran, confirm)
         self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.shared.max_attempts)
-        self.worker = Worker(self._store, self.state, self._reporter)
+        self.worker = ShardWorker(self._store, self.state, self._reporter)
         self.janitor = Janitor(Upkeep(client, keys, policy.shared), self.state)
 
     async def run(self) -> None:
-        """Work until stopped; raise what ended it otherwise."""
+        """Publish until stopped; raise the error that ended it otherwise."""
         publisher = self.state.publisher
         tidying = asyncio.create_task(self.janitor.run())
         working = asyncio.create_task(self.worker.run(publisher.settings.worker.slots))
         await asyncio.wait({tidying, working}, return_when=asyncio.FIRST_COMPLETED)
         self.stop()
-        # Where one broke, the other still ends what it has in flight.
+        # If one failed, the other still finishes its calls in flight.
         await asyncio.wait({tidying, working})
         self._reporter.log_sums(at_end=True)
-        # Where it can't be removed, it is forgotten 30 s after its last progress.
+        # If Redis is away, the worker is forgotten 30 s after its last progress.
         with suppress(RedisFault):
             await self._store.retire(publisher.policy.worker_id)
         for part in (working, tidying):
             part.result()
 
     def stop(self) -> None:
-        """Settle what is encoded, release the rest, and end."""
+        """Settle the encoded routes, release the others, and stop."""
         self.state.stop()

@@ -1,4 +1,4 @@
-"""The daemon's own view of its shards: one line for systemd, gauges for metrics."""
+"""The state of the daemon's shards: one line for systemd, gauges for metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TROUBLED_S: Final = 1.0
 
 
 class StatusLine:
-    """Looks at all shards now and then and reports what it saw."""
+    """Reads the gauges of all shards periodically and reports them."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class StatusLine:
             )
 
     async def run_once(self) -> None:
-        """Look once."""
+        """Read all shards once and report."""
         gauges: dict[int, ShardGauge] = {}
         unread: set[str] = set()
         for shard in self._shards:
@@ -54,7 +54,7 @@ class StatusLine:
                     gauges[shard.state.keys.shard] = await self._read(shard)
                 except RedisFault as error:
                     unread.add(f"redis: {error.fault.code}")
-        # What cannot be read now is not shown: an old number would pass for a true one.
+        # A shard that cannot be read is not shown: an old number would look current.
         self._publisher.telemetry.observe(_snapshot(gauges))
         troubles = self._troubles() | unread | self._standstills(gauges)
         counts = [_line(gauges)] if len(gauges) == len(self._shards) else []
@@ -71,7 +71,7 @@ class StatusLine:
             raise
 
     def _standstills(self, gauges: dict[int, ShardGauge]) -> set[str]:
-        """Say what lets nothing be published though Redis answers."""
+        """Return what blocks publishing although Redis answers."""
         gateway = self._publisher.settings.gateway
         limit = 2 * gateway.max_len if gateway.trim == "acknowledged" else inf
         holds = {

@@ -99,7 +99,7 @@ class EmbeddedServer:
             if self._process is not None:
                 self._process.wait()  # dead, as the lock tells
             binary = state_dir.choose_server(self.folder, servers)
-            with SIGNALS.undivided():  # one that is started is one that we know
+            with SIGNALS.uninterrupted():  # one that is started is one that we know
                 self._process = subprocess.Popen(
                     [str(binary.path), *_options(self.folder)],
                     stdin=subprocess.DEVNULL,
@@ -278,7 +278,7 @@ def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait, but for no start of a server in a process that is asked to end."""
 
     def settled() -> bool:
-        if SIGNALS.asked:
+        if SIGNALS.end_signal:
             raise Unavailable("the process is asked to end, so no embedded server is started")
         return condition()
 

@@ -88,26 +88,26 @@ def recount_notifications(
     """Look again, and mend if *fix*, a few at a time; answer a word for each."""
     answers: list[str] = []
     for chunk in _chunks(items):
-        (reply,) = yield [recount(keys, chunk, keep_ms, fix=fix)]
+        (reply,) = yield [fsck_recount(keys, chunk, keep_ms, fix=fix)]
         answers += words(unwrap(reply))
     return answers
 
 
-def recount(
+def fsck_recount(
     keys: Keys, items: Iterable[SeenNotification], keep_ms: int, *, fix: bool
 ) -> ScriptCall:
     """Compare notifications with what was read and, if *fix*, count and keep them rightly."""
     args: list[Argument] = [keys.tag, "1" if fix else "", keep_ms]
     for item in items:
         args += (item.name, item.open or "", item.needing, "1" if item.ttl_ms >= 0 else "")
-    return ScriptCall(script("recount"), [keys.never], args)
+    return ScriptCall(script("fsck_recount"), [keys.never], args)
 
 
 def balance_totals(
     keys: Keys, channels: Sequence[str], difference: int | None = None
 ) -> Flow[Balance]:
     """Compare what was accepted with what became of it; mend the *difference* that was read."""
-    (reply,) = yield [balance(keys, channels, difference)]
+    (reply,) = yield [fsck_totals(keys, channels, difference)]
     return _balanced(unwrap(reply))
 
 
@@ -117,10 +117,10 @@ def _balanced(reply: Sequence[Any]) -> Balance:
     return Balance(words([word])[0], int(by))
 
 
-def balance(keys: Keys, channels: Sequence[str], difference: int | None) -> ScriptCall:
+def fsck_totals(keys: Keys, channels: Sequence[str], difference: int | None) -> ScriptCall:
     """Add up the totals of a shard and, where a difference is given, mend that one."""
     read: Argument = "" if difference is None else difference
-    return ScriptCall(script("balance"), [keys.totals, keys.never], [keys.tag, read, *channels])
+    return ScriptCall(script("fsck_totals"), [keys.totals, keys.never], [keys.tag, read, *channels])
 
 
 def _read_states(keys: Keys, seen: Sequence[SeenNotification]) -> Flow[None]:

@@ -68,8 +68,8 @@ class Counted:
 
 def read_survey(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[Surveyed]:
     """Look at the next page of an index."""
-    (reply,) = yield [survey(keys, index, channel, cursor.at)]
-    with as_fault("survey"):
+    (reply,) = yield [fsck_scan_index(keys, index, channel, cursor.at)]
+    with as_fault("fsck_scan_index"):
         at, found = _surveyed(unwrap(reply))
     cursor.move(at)
     return found
@@ -81,10 +81,10 @@ def _surveyed(reply: Sequence[Any]) -> tuple[bytes, Surveyed]:
     return at, Surveyed(int(members), [*odd, *_unreadable(bodies)])
 
 
-def survey(keys: Keys, index: str, channel: str, at: bytes | str) -> ScriptCall:
+def fsck_scan_index(keys: Keys, index: str, channel: str, at: bytes | str) -> ScriptCall:
     """Name the members of a page of an index that may stand wrongly."""
     args = [keys.tag, "", index, channel, at, _COUNT, HELD_BACK_MS]
-    return ScriptCall(script("survey"), [keys.never], args)
+    return ScriptCall(script("fsck_scan_index"), [keys.never], args)
 
 
 def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
@@ -93,8 +93,8 @@ def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
     This is the one walk over the key space: what no index names can be found no other way.
     """
     at = "" if cursor.begun and cursor.at == b"0" else cursor.at
-    (reply,) = yield [census(keys, at, cursor.left)]
-    with as_fault("census"):
+    (reply,) = yield [fsck_scan_notifications(keys, at, cursor.left)]
+    with as_fault("fsck_scan_notifications"):
         at, left, found = _counted(unwrap(reply))
     cursor.move(at or b"0", left)
     return found
@@ -106,11 +106,13 @@ def _counted(reply: Sequence[Any]) -> tuple[bytes, Sequence[bytes], Counted]:
     return at, left, Counted(ids, int(routes), odd, channels)
 
 
-def census(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> ScriptCall:
+def fsck_scan_notifications(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> ScriptCall:
     """Name the notifications of a page, or those *left* of one, that may count wrongly."""
     prefix = keys.notification("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
-    return ScriptCall(script("census"), [keys.never], [keys.tag, at, pattern, _COUNT, *left])
+    return ScriptCall(
+        script("fsck_scan_notifications"), [keys.never], [keys.tag, at, pattern, _COUNT, *left]
+    )
 
 
 def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:

@@ -117,12 +117,12 @@ def mend_routes(
     """Look again, each in one piece, and mend if *fix*; answer a word for each."""
     answers: list[str] = []
     for at in range(0, len(items), _MENDED_AT_ONCE):
-        (reply,) = yield [mend(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)]
+        (reply,) = yield [fsck_repair(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)]
         answers += words(unwrap(reply))
     return answers
 
 
-def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) -> ScriptCall:
+def fsck_repair(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) -> ScriptCall:
     """Compare routes with what was read and, if *fix*, put them where they belong."""
     args: list[Argument] = [keys.tag, "", "1" if fix else ""]
     for seen, wanted in items:
@@ -130,7 +130,7 @@ def mend(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: bool) ->
         args += (_number(seen.died), "1" if seen.record else "", seen.state)
         args += (wanted.state, wanted.target, _number(wanted.score))
         args += ("1" if wanted.keep_count else "", wanted.reason)
-    return ScriptCall(script("mend"), [keys.totals, keys.orphans, keys.never], args)
+    return ScriptCall(script("fsck_repair"), [keys.totals, keys.orphans, keys.never], args)
 
 
 class _Stored(NamedTuple):

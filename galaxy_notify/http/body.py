@@ -13,14 +13,14 @@ from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.http.dependencies import state_of
 from galaxy_notify.http.responses import Problem, fault
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.model.json_text import USUAL, Limits, Shape, read_json
+from galaxy_notify.model.json_text import USUAL, JsonLimits, Shape, read_json
 
 #: Bytes beyond the limit that are read and thrown away, so that a client which sends a little too
 #: much can read its answer.
 _GRACE: Final = 1 << 20
 #: Limits of a body that is no intent, and the most values to parse in the event loop.
 SHORT_BYTES: Final = 1 << 17
-SHORT: Final = Limits(1 << 10, 1 << 12)
+SHORT: Final = JsonLimits(1 << 10, 1 << 12)
 _LIGHT: Final = 1 << 12
 _CLOSE: Final = {"Connection": "close"}
 _JSON: Final = "application/json"
@@ -33,7 +33,7 @@ _ONE: Final = rf"[ \t]*+;(?:[ \t]*+{_NAME}={_ANY_VALUE})?+"
 _MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:{_ONE})*+)")
 
 
-async def json_body(request: Request, limits: Limits = USUAL, most: int | None = None) -> Any:
+async def json_body(request: Request, limits: JsonLimits = USUAL, most: int | None = None) -> Any:
     """Return the value of the JSON in the body; raise a `Problem` for anything else.
 
     A body of more than *most* bytes, of too many values or too many levels is refused before it

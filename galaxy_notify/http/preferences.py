@@ -25,7 +25,7 @@ from galaxy_notify.intake.rules.preferences import (
     silenced,
 )
 from galaxy_notify.model.ids import RECIPIENT
-from galaxy_notify.model.json_text import Limits
+from galaxy_notify.model.json_text import JsonLimits
 from galaxy_notify.model.preference import MOST_CHANNELS
 from galaxy_notify.model.preference_input import read_document
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
@@ -37,7 +37,7 @@ Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
 Keeper = Annotated[Client, Depends(needs("producer", "operator"))]
 User = Annotated[str, Path(description="A recipient, as intents name it", pattern=f"^{RECIPIENT}$")]
 #: The most that one user's preferences can hold: all fields, each with all channels.
-_LIMITS = Limits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
+_LIMITS = JsonLimits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _PATH = "/v1/users/{user}/preferences"
 _CHANGED = responses(409, 422, ok={200: ChangedPreferences})
 

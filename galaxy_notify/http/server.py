@@ -20,7 +20,7 @@ from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.responses import Problem
 from galaxy_notify.http.sockets import HEAD_BYTES, BoundedProtocol, check_host, listen, listen_error
 from galaxy_notify.process.end_signals import EndSignals
-from galaxy_notify.process.joining import Joining
+from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings
@@ -45,7 +45,7 @@ class ApiServer:
         about = {"service.name": "galaxy-notify-http", "service.version": __version__}
         self._state = AppState.open(settings, start_scraped(about))
         patience_s = settings.http.shutdown_ms / 1000 + _LEAVING_S
-        self._signals = EndSignals(self._asked_to_stop, self._asked_again, patience_s)
+        self._signals = EndSignals(self._on_stop_signal, self._on_second_signal, patience_s)
         self._sockets = listen(settings.http.host, settings.http.port)
         config = uvicorn.Config(
             make_app(self._state),
@@ -88,7 +88,7 @@ class ApiServer:
     async def _join(self) -> None:
         """Wait until the deployment has been seen to be the one that the settings mean."""
         telemetry, pulse = self._state.telemetry, self._server.pulse
-        joining = Joining(self._agree, telemetry, self._supervisor, pulse, self._log)
+        joining = DeploymentJoin(self._agree, telemetry, self._supervisor, pulse, self._log)
         # Its end cancels it: the thread that asks Redis is left to itself.
         if await joining.run(asyncio.Event()):
             self._supervisor.status("serving")
@@ -117,12 +117,12 @@ class ApiServer:
             reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
             self._log.warning("http is open to everybody on this machine", reason=reason)
 
-    def _asked_to_stop(self, name: str) -> None:
+    def _on_stop_signal(self, name: str) -> None:
         self._log.info("http stops", signal=name, at_most_ms=self._settings.http.shutdown_ms)
         self._supervisor.stopping()
         self._server.should_exit = True
 
-    def _asked_again(self, name: str) -> None:
+    def _on_second_signal(self, name: str) -> None:
         self._log.warning("http leaves at once", signal=name)
 
 

@@ -10,6 +10,7 @@ from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.inspector import documents
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
+    Given,
     ListQuery,
     dead_filter,
     list_filter,
@@ -85,9 +86,10 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
+        given = Given.of(query, ListQuery)
 
         def read(deployment: Deployment) -> NotificationPage:
-            page = list_notifications(deployment, list_filter(deployment, query), limit, cursor)
+            page = list_notifications(deployment, list_filter(deployment, given), limit, cursor)
             items = tuple(documents.listed(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
@@ -121,10 +123,11 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
+        given = Given.of(query, DeadLetterQuery)
 
         def read(deployment: Deployment) -> DeadLetterPage:
             letters, behind = read_dead_page(
-                deployment, dead_filter(deployment, query, limit), cursor
+                deployment, dead_filter(deployment, given, limit), cursor
             )
             items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.moments import moment_ms, to_ms
@@ -43,47 +43,56 @@ class DeadLetterQuery(_Query, total=False):
     failure_class: Words
 
 
-def list_filter(deployment: Deployment, query: ListQuery) -> ListFilter:
-    """Return the filter of a query; raise `InvalidQuery`."""
-    given = _checked(query, ListQuery)
-    return ListFilter(
-        _words(given.get("state")),
-        _words(given.get("type")),
-        _words(given.get("producer")),
-        given.get("user"),
-        *_moments(deployment, given),
-    )
+class Given(NamedTuple):
+    """A query as it was given, read once: the words of a filter may come from an iterator."""
+
+    words: Mapping[str, tuple[str, ...]]
+    user: str | None
+    since: Moment | None
+    until: Moment | None
+
+    @classmethod
+    def of(cls, query: ListQuery | DeadLetterQuery, kind: type[_Query]) -> Given:
+        """Read a query; raise `TypeError` for a name that its kind does not have."""
+        rest: dict[str, Any] = dict(query)
+        for name in rest:
+            if name not in kind.__annotations__ | _Query.__annotations__:
+                raise TypeError(f"unexpected keyword argument {name!r}")
+        user, since, until = (rest.pop(name, None) for name in ("user", "since", "until"))
+        return cls({name: _words(words) for name, words in rest.items()}, user, since, until)
+
+    def any_of(self, name: str) -> tuple[str, ...]:
+        """Return the words of which any will do; none where anything will."""
+        return self.words.get(name, ())
 
 
-def dead_filter(deployment: Deployment, query: DeadLetterQuery, limit: int) -> DeadFilter:
+def list_filter(deployment: Deployment, given: Given) -> ListFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
-    given = _checked(query, DeadLetterQuery)
-    since_ms, until_ms = _moments(deployment, given)
+    any_of, times = given.any_of, _moments(deployment, given)
+    return ListFilter(any_of("state"), any_of("type"), any_of("producer"), given.user, *times)
+
+
+def dead_filter(deployment: Deployment, given: Given, limit: int) -> DeadFilter:
+    """Return the filter of a query; raise `InvalidQuery`."""
+    any_of, (since_ms, until_ms) = given.any_of, _moments(deployment, given)
     return DeadFilter(
-        _words(given.get("channel")),
-        _words(given.get("type")),
-        _words(given.get("producer")),
-        _words(given.get("failure_class")),
+        any_of("channel"),
+        any_of("type"),
+        any_of("producer"),
+        any_of("failure_class"),
         since_ms,
         until_ms,
         limit,
     )
 
 
-def _checked(query: Any, kind: Any) -> dict[str, Any]:
-    for name in query:
-        if name not in kind.__annotations__ | _Query.__annotations__:
-            raise TypeError(f"unexpected keyword argument {name!r}")
-    return dict(query)
-
-
 def _words(given: Words | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def _moments(deployment: Deployment, given: dict[str, Any]) -> tuple[int | None, int | None]:
+def _moments(deployment: Deployment, given: Given) -> tuple[int | None, int | None]:
     """Return both times in epoch ms; a time ago is counted by the server's clock."""
-    times = [("since", given.get("since")), ("until", given.get("until"))]
+    times = [("since", given.since), ("until", given.until)]
     now_ms = server_now(deployment) if any(isinstance(value, str) for _, value in times) else 0
     since_ms, until_ms = (_moment(name, value, now_ms) for name, value in times)
     return since_ms, until_ms

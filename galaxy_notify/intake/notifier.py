@@ -12,8 +12,8 @@ from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
-from galaxy_notify.intake.source import Source
-from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interrupted
+from galaxy_notify.intake.source import IntentSource
+from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interruption
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
@@ -74,8 +74,7 @@ class Notifier(NotCopied):
         if isinstance(request, Receipt):
             return request
         try:
-            key_space = self._client.key_space()
-            (receipt,) = self._accept(key_space, [request.plan(key_space.shared)])
+            (receipt,) = self._accept([request.plan(self._client.key_space().shared)])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -90,16 +89,14 @@ class Notifier(NotCopied):
         """
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source = Source(intents)
+        source = IntentSource(intents)
         while chunk := source.chunk():
             try:
-                key_space = self._client.key_space()
-                receipts += self._accept(
-                    key_space, plans_of(chunk, key_space.shared, self._client.now_ms())
-                )
+                agreed, at_ms = self._client.key_space().shared, self._client.now_ms()
+                receipts += self._accept(plans_of(chunk, agreed, at_ms))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, source, error) from error
-        return source.checked(all_known(receipts, self._client.server, source))
+                raise interruption(receipts, chunk, source, error) from error
+        return source.require_complete(all_known(receipts, self._client.server, source))
 
     def cancel(
         self,
@@ -150,13 +147,13 @@ class Notifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         self._client.close()
 
-    def _accept(
-        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
-    ) -> list[Receipt | Unknown]:
-        known = self._client.preferences_exist
+    def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+        # What was handed in may have used another notifier while it was read: from here on the
+        # calls are this one's, and go to no server that has lost its deployment.
+        key_space, known = self._client.key_space(), self._client.preferences_exist
         done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
-        if done.is_in_doubt:
+        if done.needs_refresh:
             self._client.refresh_primary()
         return done.receipts
 
@@ -207,7 +204,7 @@ class AsyncNotifier(NotCopied):
         try:
             agreed = (await self._client.key_space()).shared
             planned = await run(request.intent, lambda: request.plan(agreed))
-            (receipt,) = await self._accept(await self._client.key_space(), [planned])
+            (receipt,) = await self._accept([planned])
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -218,17 +215,15 @@ class AsyncNotifier(NotCopied):
         """Accept intents in few round trips; see `Notifier.accept_many`."""
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
-        source = Source(intents)
+        source = IntentSource(intents)
         while chunk := source.chunk():
             try:
                 await self._client.turn()
-                key_space = await self._client.key_space()
-                at_ms = self._client.now_ms()
-                planned = await self._planner.plans_of(chunk, key_space.shared, at_ms)
-                receipts += await self._accept(key_space, planned)
+                agreed, at_ms = (await self._client.key_space()).shared, self._client.now_ms()
+                receipts += await self._accept(await self._planner.plans_of(chunk, agreed, at_ms))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, source, error) from error
-        return source.checked(all_known(receipts, self._client.server, source))
+                raise interruption(receipts, chunk, source, error) from error
+        return source.require_complete(all_known(receipts, self._client.server, source))
 
     async def cancel(
         self,
@@ -273,13 +268,11 @@ class AsyncNotifier(NotCopied):
         """Close the connections; every later call raises `AlreadyClosed`."""
         await self._client.close()
 
-    async def _accept(
-        self, key_space: KeySpace, planned: Iterable[Plan | Receipt]
-    ) -> list[Receipt | Unknown]:
-        known = self._client.preferences_exist
+    async def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
+        key_space, known = await self._client.key_space(), self._client.preferences_exist
         done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
-        if done.is_in_doubt:
+        if done.needs_refresh:
             await self._client.refresh_primary()
         return done.receipts
 

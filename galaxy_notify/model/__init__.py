@@ -1,1 +1,1 @@
-"""Words of the project: intents, notifications, routes."""
+"""The data model: intents, notifications, routes, preferences."""

@@ -1,4 +1,4 @@
-"""The callables that a program hands over: refused at once where they could never be called."""
+"""Checks of callables that a program passes in, so that a wrong one is refused at once."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Final, get_origin, get_type_hints
 
 from galaxy_notify.errors import ConfigurationError
 
-# asyncio's own knows the mocks of older versions as well; newer versions warn of it.
+# The function of asyncio also recognizes mocks of older versions; newer versions deprecate it.
 _is_coroutine_function: Final[Callable[[object], bool]] = (
     asyncio.iscoroutinefunction if sys.version_info < (3, 14) else inspect.iscoroutinefunction
 )
 
 
 def check_callable(
-    name: str, given: object, parameters: Sequence[str], *, asynchronous: bool = False
+    name: str, candidate: object, parameters: Sequence[str], *, asynchronous: bool = False
 ) -> None:
-    """Raise `ConfigurationError` for what cannot be called with these parameters.
+    """Raise `ConfigurationError` if *candidate* cannot be called with these parameters.
 
     An *asynchronous* callable is a coroutine function or an object with such a ``__call__``, also
-    as a `functools.partial`, a method or behind a decorator that uses `functools.wraps`. One that
-    is not must be none of these, since nobody would await what it returns.
+    as a `functools.partial`, a method or behind a decorator that uses `functools.wraps`. Any other
+    callable must not be one of these, because its result is not awaited.
     """
-    trouble = _trouble(given, parameters, asynchronous=asynchronous)
-    if trouble:
-        raise ConfigurationError(f"{name}: {_named(given)} {trouble}")
+    problem = _problem(candidate, parameters, asynchronous=asynchronous)
+    if problem:
+        raise ConfigurationError(f"{name}: {_name_of(candidate)} {problem}")
 
 
 def is_asynchronous(function: Callable[..., object]) -> bool:
-    """Tell whether a call returns a coroutine or an asynchronous generator, as far as it shows."""
+    """Return whether a call visibly returns a coroutine or an asynchronous generator."""
     return any(
         _is_coroutine_function(form) or inspect.isasyncgenfunction(form)
         for form in _forms(function)
@@ -40,12 +40,12 @@ def is_asynchronous(function: Callable[..., object]) -> bool:
 
 
 def is_generator(function: Callable[..., object]) -> bool:
-    """Tell whether a call returns a generator, as far as it shows."""
+    """Return whether a call visibly returns a generator."""
     return any(map(inspect.isgeneratorfunction, _forms(function)))
 
 
 def takes(function: Callable[..., object], count: int) -> bool:
-    """Tell whether a callable can be called with so many positional arguments."""
+    """Return whether a callable accepts *count* positional arguments."""
     try:
         inspect.signature(function).bind(*[None] * count)
     except TypeError:
@@ -56,32 +56,32 @@ def takes(function: Callable[..., object], count: int) -> bool:
 
 
 def returned_kind(function: Callable[..., object]) -> type | None:
-    """Return the class that a callable's annotation says it returns; None without one."""
+    """Return the class that a callable is annotated to return; None without annotation."""
     bare = _bare(function)
     plain = bare if inspect.isroutine(bare) else type(bare).__call__
     try:
-        found = get_type_hints(plain).get("return")
-    except Exception:  # an annotation may name what is not there
+        annotation = get_type_hints(plain).get("return")
+    except Exception:  # an annotation may use an undefined name
         return None
-    kind = get_origin(found) or found
+    kind = get_origin(annotation) or annotation
     return kind if isinstance(kind, type) else None
 
 
-def _trouble(given: object, parameters: Sequence[str], *, asynchronous: bool) -> str:
+def _problem(candidate: object, parameters: Sequence[str], *, asynchronous: bool) -> str:
     wanted = f"({', '.join(parameters)})"
-    if not callable(given):
+    if not callable(candidate):
         return "is not callable"
-    if asynchronous and not _is_awaited(given):
+    if asynchronous and not _is_awaited(candidate):
         return f"is not a coroutine function: write async def {wanted}"
-    if not asynchronous and is_asynchronous(given):
+    if not asynchronous and is_asynchronous(candidate):
         return f"is asynchronous, and nobody would await it: write def {wanted}"
-    if not asynchronous and is_generator(given):
+    if not asynchronous and is_generator(candidate):
         return f"is a generator function, whose body would never run: write def {wanted}"
-    return "" if takes(given, len(parameters)) else f"does not take {wanted}"
+    return "" if takes(candidate, len(parameters)) else f"does not take {wanted}"
 
 
 def _is_awaited(function: Callable[..., object]) -> bool:
-    """Tell whether a call returns a coroutine; a decorator shows it by what it wraps."""
+    """Return whether a call returns a coroutine; for a decorator, the wrapped function counts."""
     forms = [*_forms(function), *_forms(inspect.unwrap(_bare(function)))]
     return any(map(_is_coroutine_function, forms))
 
@@ -99,5 +99,5 @@ def _bare(function: Callable[..., object]) -> Callable[..., object]:
     return function
 
 
-def _named(given: object) -> str:
-    return getattr(given, "__qualname__", None) or type(given).__qualname__
+def _name_of(candidate: object) -> str:
+    return getattr(candidate, "__qualname__", None) or type(candidate).__qualname__

@@ -1,10 +1,10 @@
-"""The classes of failures, by which dead letters are told apart."""
+"""The failure classes of dead letters."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Every class that a dead letter may have.
+#: Every failure class of a dead letter.
 FAILURE_CLASSES: Final = (
     "payload_encoding_failed",
     "payload_too_large",

@@ -18,10 +18,10 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 CHANNEL = r"[a-z][a-z0-9_]{0,31}"
 RECIPIENT = r"[A-Za-z0-9+][A-Za-z0-9._~:@+-]{0,127}"
 NOTIFICATION_ID = r"[0-9a-f]{32}(?:\.[1-9][0-9]{0,5})?"
-#: A notification, a route of it, or an event of that.
+#: The id of a notification, of a route, or of an event.
 TARGET = rf"{NOTIFICATION_ID}(?:/{CHANNEL}:{RECIPIENT}(?:#[1-9][0-9]{{0,8}})?)?"
 
-#: The last part whose number an id can hold.
+#: The largest number of a part that fits into an id.
 MOST_PARTS = 999_999
 
 _FIRST = re.compile("[0-9a-f]{32}")
@@ -33,7 +33,7 @@ _TARGET = re.compile(
 
 
 class Member(NamedTuple):
-    """A route's name in every index, taken apart."""
+    """The name of a route in every index, split into its parts."""
 
     notification_id: str
     channel: str
@@ -41,35 +41,35 @@ class Member(NamedTuple):
 
     @property
     def route_id(self) -> str:
-        """Return ``<channel>:<recipient>``."""
+        """The route id, ``<channel>:<recipient>``."""
         return f"{self.channel}:{self.recipient}"
 
 
 class Target(NamedTuple):
-    """What was named: a notification, or one route of it; with *producers* only one of theirs."""
+    """A notification, or one route of it; with *producers*, only if one of them submitted it."""
 
     notification_id: str
     route_id: str | None
     producers: Collection[str] | None = None
 
     def is_of(self, producer: str | None) -> bool:
-        """Tell whether this producer's may be meant; None stands for one that is not known."""
+        """Return whether a notification of *producer* may be the target; None is an unknown one."""
         return self.producers is None or producer in self.producers
 
 
 def is_first_part(text: object) -> bool:
-    """Tell whether this is the id of a whole notification, as an accept gives it."""
+    """Return whether *text* is the id of a whole notification, as an accept returns it."""
     return isinstance(text, str) and _FIRST.fullmatch(text) is not None
 
 
 def random_id(now_ms: int) -> str:
-    """Return a new id; ids made later sort later, to the millisecond."""
+    """Return a new id; ids sort by their time, to the millisecond."""
     return f"{now_ms:012x}{os.urandom(10).hex()}"
 
 
 # The id is the index of idempotency keys: docs/decisions/0009-ids-from-idempotency-keys.md
 def id_for_key(producer: str, key: str) -> str:
-    """Return the one id that *producer* gets for its idempotency *key*."""
+    """Return the id for an idempotency *key* of *producer*, always the same."""
     return sha256(f"{producer}\0{key}".encode()).digest()[:16].hex()
 
 
@@ -79,7 +79,7 @@ def part_id(notification_id: str, number: int) -> str:
 
 
 def first_part(notification_id: str) -> str:
-    """Return the id of the notification's first part."""
+    """Return the id of the first part of a notification."""
     return notification_id.partition(".")[0]
 
 
@@ -89,7 +89,7 @@ def shard_of(notification_id: str, shards: int) -> int:
 
 
 def split_member(member: bytes) -> Member | None:
-    """Take a member apart, or return None where it is none that we could have written."""
+    """Split a member; return None if it is invalid."""
     try:
         match = _MEMBER.fullmatch(member.decode("ascii"))
     except UnicodeDecodeError:
@@ -98,7 +98,7 @@ def split_member(member: bytes) -> Member | None:
 
 
 def parse_target(text: str) -> Target | None:
-    """Read a notification, route or event id as an operator gives it, or return None."""
+    """Return the target of a notification, route or event id; None if the text is invalid."""
     match = _TARGET.fullmatch(text.strip())
     return Target(match["notification"], match["route"]) if match else None
 
@@ -106,21 +106,21 @@ def parse_target(text: str) -> Target | None:
 def target_of(
     text: str, route_id: str | None, producers: Collection[str] | None = None
 ) -> Target | None:
-    """Read what is to be changed: an id as for `parse_target`, or else one route of it."""
+    """Return the target of a change: an id as in `parse_target`, or one route of it."""
     target = parse_target(text)
     return target and Target(target.notification_id, route_id or target.route_id, producers)
 
 
 def event_id(member: str, generation: int) -> str:
-    """Return the id that gateways de-duplicate by."""
+    """Return the id of an event, by which gateways de-duplicate."""
     return member + event_suffix(generation)
 
 
 def event_suffix(generation: int) -> str:
-    """Return what tells the events of a replayed route from those before."""
+    """Return the suffix of event ids of a replayed route; empty in generation 1."""
     return "" if generation == 1 else f"#{generation}"
 
 
 def hash_tag(prefix: str, shard: int) -> str:
-    """Return what every key of a shard starts with: in a cluster it is one slot."""
+    """Return the start of every key of a shard: the hash tag of its slot in a cluster."""
     return f"{{{prefix}:{shard}}}:"

@@ -1,4 +1,4 @@
-"""What a producer submits: one intent, validated as a whole."""
+"""The intent that a producer submits, validated as a whole."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from galaxy_notify.model import json_data, moments, refusals
 from galaxy_notify.model.ids import CHANNEL, NAME, RECIPIENT
 from galaxy_notify.model.wording import duration
 
-#: More than there are: the others are unknown.
+#: More fields than an intent has: some of them must be unknown.
 _MOST_FIELDS: Final = 64
 _SORTED_AT_ONCE: Final = 1 << 15
 _NESTED: Final = frozenset({dict, list})
@@ -46,10 +46,10 @@ def _matching(pattern: str) -> StringConstraints:
 
 
 def _list_of(item: object) -> GetPydanticSchema:
-    """Let a field be written as any sequence of text and hold a tuple of *item*."""
+    """Accept any sequence of text for a field, and store a tuple of *item*."""
 
     def schema(_source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        items = tuple[item, ...]  # type: ignore[valid-type]  # the item is known at run time only
+        items = tuple[item, ...]  # type: ignore[valid-type]  # a type known at run time only
         return handler.generate_schema(Annotated[items, Field(min_length=1), FailFast()])
 
     return GetPydanticSchema(schema)
@@ -67,7 +67,7 @@ def _data(value: object) -> dict[str, Any]:
         return json_data.copy_of(value)
     except json_data.UnfitData as unfit:
         raise _unfit(unfit.message, unfit.path) from None
-    except Exception as error:  # a stranger's mapping may raise anything
+    except Exception as error:  # a third-party mapping may raise anything
         if json_data.interrupts(error, value):
             raise
         raise _unfit(f"cannot be read: {type(error).__name__}") from error
@@ -86,7 +86,7 @@ def _traceparent(value: str) -> str:
 Name: TypeAlias = Annotated[str, _matching(NAME)]
 Channel: TypeAlias = Annotated[str, _matching(CHANNEL)]
 Recipient: TypeAlias = Annotated[str, _matching(RECIPIENT)]
-# A bound on the length makes pydantic look into the text, and so refuse lone surrogates.
+# With a bound on the length pydantic decodes the text, and so refuses lone surrogates.
 Text: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=0)]
 Key: TypeAlias = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
 TraceText: TypeAlias = Annotated[str, _matching("[ -~]{1,128}")]
@@ -96,7 +96,7 @@ Severity: TypeAlias = Literal["info", "notice", "warning", "critical"]
 
 
 class Content(Protocol):
-    """What of an intent a recipient is told."""
+    """The part of an intent that recipients see."""
 
     @property
     def severity(self) -> str: ...
@@ -137,7 +137,7 @@ class Intent(BaseModel):
             intent = handler(value)
         except ValidationError as error:
             raise refusals.refusal(error) from None
-        except Exception as error:  # a stranger's mapping or sequence may raise anything
+        except Exception as error:  # a third-party mapping or sequence may raise anything
             if json_data.interrupts(error, value):
                 raise
             raise _unreadable(error) from error
@@ -154,29 +154,29 @@ class Intent(BaseModel):
             raise InvalidIntent("", f"an intent is an object, not {json_data.kind_of(value)}")
         try:
             fields = dict(value)
-        except Exception as error:  # likewise
+        except Exception as error:  # a third-party mapping may raise anything
             if json_data.interrupts(error, value):
                 raise
             raise _unreadable(error) from error
         if len(fields) > _MOST_FIELDS:
-            # pydantic would collect an error for each of a million.
+            # pydantic would collect one error for each of a million unknown fields.
             unknown = next(name for name in fields if name not in cls.model_fields)
             raise InvalidIntent(json_data.printable(unknown), "unknown field")
         return cls.model_validate(fields)
 
     @property
     def names_channels(self) -> bool:
-        """Tell whether it says by which channels, instead of leaving that to its recipients."""
+        """Whether the intent names channels, instead of leaving the choice to its recipients."""
         return "channels" in self.model_fields_set
 
     @property
     def due_at_ms(self) -> int | None:
-        """Return when it is due, in epoch milliseconds, or None for at once."""
+        """The due time in epoch ms; None is at once."""
         return self.due_at  # type: ignore[return-value]  # validated, it is a number
 
     @property
     def expires_at_ms(self) -> int | None:
-        """Return when it expires, in epoch milliseconds, or None for never."""
+        """The expiry in epoch ms; None is never."""
         return self.expires_at  # type: ignore[return-value]  # validated, it is a number
 
 
@@ -190,7 +190,7 @@ def _check_order(due_ms: int, expires_ms: int) -> None:
 
 
 def due_moment(value: object) -> int:
-    """Return a due time, given as an intent has it, in epoch ms; raise `InvalidIntent`."""
+    """Return a due time, in any form that an intent takes, in epoch ms; raise `InvalidIntent`."""
     try:
         return moments.to_ms(value)
     except ValueError as error:
@@ -198,7 +198,7 @@ def due_moment(value: object) -> int:
 
 
 def check_due(due_ms: int | None, *, now_ms: int, past_due_ms: int) -> None:
-    """Refuse what was due longer ago than *past_due_ms*; 0 lets any past time mean now."""
+    """Refuse a due time more than *past_due_ms* ago; with 0 any past time means now."""
     if past_due_ms and due_ms is not None and now_ms - due_ms > past_due_ms:
         message = f"is {duration(now_ms - due_ms)} ago, the limit is {duration(past_due_ms)}"
         raise InvalidIntent("due_at", message)
@@ -207,7 +207,7 @@ def check_due(due_ms: int | None, *, now_ms: int, past_due_ms: int) -> None:
 def check_intent(
     intent: Intent, *, channels: Collection[str], now_ms: int, past_due_ms: int = 0
 ) -> None:
-    """Refuse an intent that does not fit this deployment or this moment."""
+    """Raise `InvalidIntent` for an unknown channel, a due time too long ago, or a past expiry."""
     for index, channel in enumerate(intent.channels):
         if channel not in channels:
             message = refusals.unknown_channel(channel, channels)
@@ -218,7 +218,7 @@ def check_intent(
 
 
 def routes_of(intent: Intent) -> list[str]:
-    """Return the ids of the routes that the intent asks for, each once, in order."""
+    """Return the ids of the requested routes, each once, sorted."""
     if len(intent.recipients) == 1 == len(intent.channels):
         return [f"{intent.channels[0]}:{intent.recipients[0]}"]
     return _in_order(
@@ -227,7 +227,7 @@ def routes_of(intent: Intent) -> list[str]:
 
 
 def _in_order(routes: set[str]) -> list[str]:
-    """Sort routes; many in pieces, since a sort lets no other thread have its turn."""
+    """Sort routes; many in pieces, since no other thread runs during one sort."""
     if len(routes) <= _SORTED_AT_ONCE:
         return sorted(routes)
     rest = iter(routes)
@@ -238,15 +238,15 @@ def _in_order(routes: set[str]) -> list[str]:
 
 
 def pack_content(intent: Content) -> bytes:
-    """Return what the intent says, packed as a map; raise `InvalidIntent` if a value cannot be."""
+    """Return severity, title, body and data as a packed map; raise `InvalidIntent` for bad data."""
     return _packed(intent, intent.data)
 
 
 def canonical_content(intent: Intent, routes: Sequence[str], content: bytes) -> bytes:
-    """Return the same bytes for the same content, in every process and order of writing.
+    """Return the same bytes for the same content, in every process and for every order of keys.
 
-    *routes* and *content* are those of the intent. What identifies the sender or the trace of one
-    request is no part of it.
+    *routes* and *content* are those of the intent. The producer and the trace of a request are not
+    included.
     """
     asked = [intent.type, intent.due_at, intent.expires_at, intent.max_attempts, routes]
     if intent.collapse_key:
@@ -273,7 +273,7 @@ def _packed(intent: Content, data: Mapping[str, Any]) -> bytes:
 
 
 def _is_sorted(data: Mapping[str, Any]) -> bool:
-    """Tell whether sorting the data would change nothing, as far as that is soon told."""
+    """Return True only if the data is flat and its keys are sorted; this check is cheap."""
     for item in data.values():
         if type(item) in _NESTED:
             return False

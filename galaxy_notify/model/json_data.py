@@ -1,4 +1,4 @@
-"""The ``data`` of an intent: what JSON, msgpack and UTF-8 can all carry, and nothing else."""
+"""The ``data`` of an intent: only values that JSON, msgpack and UTF-8 can all represent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from galaxy_notify.errors import Portable
 MAX_DEPTH = 32
 _PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None), datetime})
 _PLAIN_GROUPS: Final = frozenset({list, tuple, set, frozenset})
-#: What reading a plain value may come to.
+#: Errors that reading a plain value may raise.
 _OF_PLAIN: Final = (
     *(ArithmeticError, AttributeError, LookupError, MemoryError),
     *(RecursionError, TypeError, ValueError),
@@ -21,7 +21,7 @@ _INT_MIN, _INT_MAX = -(1 << 63), (1 << 64) - 1
 
 
 class UnfitData(Portable):
-    """A value cannot be carried; ``path`` leads to it from the outside in."""
+    """A value that cannot be represented; ``path`` leads to it from the outside in."""
 
     def __init__(self, message: str, *steps: str) -> None:
         super().__init__(message)
@@ -30,19 +30,19 @@ class UnfitData(Portable):
 
     @property
     def path(self) -> str:
-        """Name the place within the data, such as ``.turns[2].at``."""
+        """The place within the data, such as ``.turns[2].at``."""
         return "".join(reversed(self.steps))
 
 
 def copy_of(data: object) -> dict[str, Any]:
-    """Copy a mapping of plain JSON values, or raise ``UnfitData`` for the first that is not."""
+    """Return a copy of a mapping of JSON values; raise `UnfitData` for the first other value."""
     if not isinstance(data, Mapping):
         raise UnfitData(f"must be an object, not {kind_of(data)}")
     return _copy_dict(data, 1)
 
 
 def is_carried(text: str) -> bool:
-    """Say whether UTF-8 can carry the text; a lone surrogate it cannot."""
+    """Return whether UTF-8 can encode the text; a lone surrogate cannot be encoded."""
     if text.isascii():
         return True
     try:
@@ -53,8 +53,8 @@ def is_carried(text: str) -> bool:
 
 
 def printable(name: object, longest: int = 60) -> str:
-    """Show a name from outside in plain printable text of bounded length."""
-    # Neither the text of a stranger's object nor that of an endless number is asked for.
+    """Return an external name as printable text of at most *longest* characters."""
+    # A third-party object is not asked for its text, and a huge number is not written out.
     safe = isinstance(name, str) or (isinstance(name, int | float) and abs(name) <= _INT_MAX)
     text = str(name if safe else type(name).__name__)[: longest + 1]
     text = text.encode("utf-8", "backslashreplace").decode()
@@ -63,12 +63,12 @@ def printable(name: object, longest: int = 60) -> str:
 
 
 def whole(value: object) -> object:
-    """Return a whole number as an integer: in JSON 7.0 is one; anything else as it is."""
+    """Return a whole number, such as 7.0 in JSON, as an integer; other values unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def kind_of(value: object) -> str:
-    """Name the kind of a value in the words of JSON."""
+    """Return the kind of a value in the words of JSON."""
     if value is None:
         return "null"
     for kinds, word in _KINDS:
@@ -93,7 +93,7 @@ def _copy_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     copied: dict[str, Any] = {}
     for key, item in value.items():
         name = key if type(key) is str and key.isascii() else _key(key)
-        # The short cut for what most values are.
+        # A shortcut for most values.
         if type(item) is str and item.isascii():
             copied[name] = item
             continue
@@ -165,20 +165,21 @@ _COPIES: tuple[tuple[type, Callable[[Any], object]], ...] = (
 
 
 def interrupts(error: Exception, value: Any) -> bool:
-    """Return whether a signal handler, as of a time limit, must have raised *error*.
+    """Return whether a signal handler, such as a time limit, must have raised *error*.
 
-    Reading *value* cannot have: it holds plain values only, which run no code of their own."""
+    True if *value* holds only plain values: reading them runs no code that could raise it.
+    """
     return not isinstance(error, _OF_PLAIN) and _is_plain(value)
 
 
 def _is_plain(value: Any) -> bool:
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if type(one) is dict:
-            waiting += [*one, *one.values()]
-        elif type(one) in _PLAIN_GROUPS:
-            waiting += one
-        elif type(one) not in _PLAIN:
+        item = waiting.pop()
+        if type(item) is dict:
+            waiting += [*item, *item.values()]
+        elif type(item) in _PLAIN_GROUPS:
+            waiting += item
+        elif type(item) not in _PLAIN:
             return False
     return True

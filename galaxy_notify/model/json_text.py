@@ -1,7 +1,7 @@
-"""JSON text from outside: its shape, found before it is parsed, and its value.
+"""External JSON text: a scan of its shape before it is parsed, and its value.
 
-A scan costs a few milliseconds a megabyte; to parse a text of many small lists costs a hundred
-times as much. So a text that is too deep or has too many values is refused by its scan.
+A scan costs a few milliseconds per megabyte; parsing a text of many small lists costs a hundred
+times as much. So the scan refuses a text that is too deep or has too many values.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Any, Final, NamedTuple, NoReturn
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.model.json_data import printable
 
-#: Deeper than any text that is accepted: the data of an intent may have 32 levels.
+#: Deeper than any accepted text: the data of an intent may have 32 levels.
 MOST_LEVELS: Final = 64
 _PIECE: Final = 1 << 16
-# +1 opens a level, -1 closes one; what is not among these is left out.
+# +1 opens a level, -1 closes one; all other bytes are removed.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_STEPS: Final = bytes(sorted({*range(256)} - {*b"[]{}"}))
-#: In a shorter text nothing can take long.
+#: A shorter text, in bytes, is parsed without a scan.
 _SHORT: Final = 4096
-#: The time that a whole number takes grows with the square of its digits, and nothing else runs.
+#: Parsing a whole number takes time quadratic in its digits, and blocks all threads.
 _MOST_DIGITS: Final = 256
 
 
-class Limits(NamedTuple):
-    """What a text may have at most; the *values* are counted without the containers."""
+class JsonLimits(NamedTuple):
+    """The most containers and values in a text; *values* does not count the containers."""
 
     containers: int
     values: int
 
 
-#: What any body, or any intent of the stream, may have.
-USUAL: Final = Limits(1 << 16, 1 << 19)
+#: The limits for a request body or an intent of the stream.
+USUAL: Final = JsonLimits(1 << 16, 1 << 19)
 
 
 class Shape:
-    """What is known of a text, from as much of it as was read; bounded work for each piece."""
+    """A scan of a text, piece by piece: its depth and how many values it has so far."""
 
-    def __init__(self, what: str, limits: Limits | None = None) -> None:
-        """Begin; errors call the text *what*. Without *limits* only the depth is bounded."""
+    def __init__(self, what: str, limits: JsonLimits | None = None) -> None:
+        """Begin; errors name the text *what*. Without *limits* only the depth is limited."""
         self._what = what
         self._limits = limits
         self._depth = 0
@@ -52,11 +52,11 @@ class Shape:
 
     @property
     def values(self) -> int:
-        """Return how many values were found so far, containers included."""
+        """How many values were read so far, containers included."""
         return self.containers + self.commas
 
     def read(self, piece: bytes) -> None:
-        """Read on; raise `InvalidIntent` as soon as the text is too deep or has too much."""
+        """Scan the next piece; raise `InvalidIntent` once the text is over a limit."""
         for start in range(0, len(piece), _PIECE):
             self._read(piece[start : start + _PIECE])
 
@@ -75,38 +75,38 @@ class Shape:
         self._check()
 
     def _outside(self, piece: bytes) -> bytes:
-        """Return what stands outside of texts; an escape may be divided between two pieces."""
+        """Return the bytes outside of strings; an escape may be split between two pieces."""
         piece = (self._escape + piece).replace(rb"\\", b"")
         self._escape = b"\\" if piece.endswith(b"\\") else b""
         parts = piece.replace(rb"\"", b"").split(b'"')
-        found = b"".join(parts[self._inside :: 2])
+        outside = b"".join(parts[self._inside :: 2])
         self._inside = (self._inside + len(parts) - 1) % 2
-        return found
+        return outside
 
     def _check(self) -> None:
         limits = self._limits
         if limits is None:
             return
-        for name, found, most in (
+        for name, count, most in (
             ("lists and objects", self.containers, limits.containers),
             ("values", self.commas, limits.values),
         ):
-            if found > most:
+            if count > most:
                 message = f"{self._what} has more than {most:,} {name}"
                 raise InvalidIntent("", message, "too_large")
 
 
-def check_shape(raw: bytes, what: str, limits: Limits | None = None) -> Shape:
-    """Scan a whole text; raise `InvalidIntent` where it is too deep or has too much."""
+def check_shape(raw: bytes, what: str, limits: JsonLimits | None = None) -> Shape:
+    """Scan a whole text; raise `InvalidIntent` if it is over a limit."""
     shape = Shape(what, limits)
     shape.read(raw)
     return shape
 
 
-def parse_json(raw: bytes, what: str, limits: Limits | None = None) -> Any:
-    """Return the value that a text holds; raise ``InvalidIntent`` that calls the text *what*.
+def parse_json(raw: bytes, what: str, limits: JsonLimits | None = None) -> Any:
+    """Return the value of a text; raise `InvalidIntent`, which names the text *what*.
 
-    A text that is too deep, or has more than *limits* allow, is refused before it is parsed.
+    A text over *limits*, or nested too deeply, is refused before it is parsed.
     """
     if len(raw) > _SHORT:
         check_shape(raw, what, limits)
@@ -114,7 +114,7 @@ def parse_json(raw: bytes, what: str, limits: Limits | None = None) -> Any:
 
 
 def read_json(raw: bytes, what: str) -> Any:
-    """Return the value of a text whose shape was checked; raise ``InvalidIntent``."""
+    """Return the value of a text whose shape was checked; raise `InvalidIntent`."""
     try:
         return json.loads(
             raw.decode("utf-8"),
@@ -137,7 +137,7 @@ def read_json(raw: bytes, what: str) -> Any:
 
 
 class _Constant(Exception):
-    """A word such as NaN stands where JSON has a number."""
+    """A constant such as NaN, which JSON does not have."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Points in time as producers and operators write them, turned into epoch milliseconds."""
+"""Points in time as producers and operators write them, in epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from galaxy_notify.model.json_data import kind_of
 
-# The milliseconds that have 13 digits, from September 2001 to November 2286, and one more that is
-# taken for the last of them.
+# The milliseconds with 13 digits, September 2001 to November 2286, and one more, which counts as
+# the last of them.
 EARLIEST_MS, LATEST_MS = 10**12, 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -66,7 +66,7 @@ def _from_datetime(moment: datetime) -> int:
     ms = (moment - _EPOCH) // _MS
     if ms > LATEST_MS:
         raise ValueError("must be before 20 November 2286")
-    # Any earlier moment is as long past as this one, and 13 digits stay 13.
+    # Any earlier moment is equally past, and the value keeps 13 digits.
     return max(EARLIEST_MS, min(ms, LATEST_MS - 1))
 
 

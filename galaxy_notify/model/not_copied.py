@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 class NotCopied:
-    """Is neither pickled nor copied; says so instead of failing over what it holds."""
+    """A class whose objects cannot be pickled or copied; the error says why."""
 
     def __reduce__(self) -> NoReturn:
         name = type(self).__name__

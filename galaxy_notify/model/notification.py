@@ -1,9 +1,9 @@
-"""The record of a notification, and how it is kept in Redis.
+"""The record of a notification, and its form in Redis.
 
-A stored record is ``1``, eight bytes that tell what was asked for from anything else, and a msgpack
-list. The content is packed once, when the intent is accepted, and stays closed in it, so that
-forwarding it decodes nothing. Nothing is stored twice: the id is in the key, and what the record
-and the event's payload share is put into the payload when it is needed.
+A stored record is ``1``, eight bytes of a digest of the request, and a msgpack list. The content
+is packed once, when the intent is accepted, and forwarded without decoding. Nothing is stored
+twice: the id is in the key, and the fields that the record and the payload share are added to the
+payload when it is published.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ _REMEMBERED: Final = 256
 _SMALL: Final = 16_384
 _UNREADABLE: Final = (ValueError, RecursionError, msgpack.UnpackException)
 _HEADER: Final = len(FORMAT) + DIGEST_BYTES
-# The fields that are left out at the end of a record where they have these values: when it is due
-# and expires, its parts and routes, its idempotency key and what traces it.
+# Fields at the end of a record are omitted if they have these values: due time, expiry, parts,
+# routes, idempotency key, request id, trace id, traceparent.
 _USUAL: Final = (None, None, 1, 1, "", "", "", "")
 _ALWAYS: Final = 4
-# The types of a record's fields; it may be due at once and have no expiry.
+# The types of the fields of a record; due time and expiry may be None.
 _SHAPES: Final = frozenset(
     (int, str, str, bytes, due, expires, int, int, str, str, str, str)[:size]
     for due in (int, type(None))
     for expires in (int, type(None))
     for size in range(_ALWAYS, _ALWAYS + len(_USUAL) + 1)
 )
-# The first byte of the content's map, and how the payload begins, which has four fields more.
+# First byte of the map of the content → first bytes of the payload, which has four more fields.
 _BEGINNINGS: Final = {
     0x80 + fields: bytes([0x84 + fields]) + msgpack.packb("notification_id") for fields in range(12)
 }
-# How a text of each length begins, and how the payload ends but for the eight bytes of a moment.
+# The msgpack header of a text of each length, and the end of a payload before its eight bytes of
+# time.
 _TEXT: Final = tuple(msgpack.packb("x" * size)[: -size or None] for size in range(256))
 _CREATED: Final = msgpack.packb("created_at_ms") + b"\xcf"
 
 
 @dataclass(slots=True)
 class Notification:
-    """An accepted intent, or one part of it: shared by all its routes, never to be changed.
+    """An accepted intent, or one part of it: shared by all its routes, so do not change it.
 
-    ``content`` is a packed map of what the intent says: ``severity``, ``title``, ``body`` and
-    ``data``, which are read from it on demand. Times are epoch ms. ``parts`` are those of the whole
-    notification, ``routes`` those of this part.
+    ``content`` is a packed map of ``severity``, ``title``, ``body`` and ``data``, which are read
+    from it on demand. Times are epoch ms. ``parts`` counts those of the whole notification,
+    ``routes`` those of this part.
     """
 
     notification_id: str
@@ -71,9 +72,9 @@ class Notification:
 
     @property
     def packed(self) -> bytes:
-        """Return the event's payload as the ``msgpack`` encoder forwards it.
+        """The payload of the event, as the ``msgpack`` encoder forwards it.
 
-        Raises `Corrupt` where the record can be none of ours.
+        Raises `Corrupt` if the record is invalid.
         """
         if self._packed is None:
             try:
@@ -83,12 +84,12 @@ class Notification:
         return self._packed
 
     def _pack(self) -> bytes:
-        named, content = self.notification_id.encode(), self.content
+        encoded_id, content = self.notification_id.encode(), self.content
         return b"".join(
             (
                 _BEGINNINGS[content[0]],
-                _TEXT[len(named)],
-                named,
+                _TEXT[len(encoded_id)],
+                encoded_id,
                 self._shared(),
                 content[1:],
                 _CREATED,
@@ -97,18 +98,18 @@ class Notification:
         )
 
     def _shared(self) -> bytes:
-        # Those of a hostile record may be of any length.
+        # The texts of a forged record may have any length.
         remember = len(self.type) + len(self.producer) <= _REMEMBERED
         return (_shared if remember else _shared.__wrapped__)(self.type, self.producer)
 
     @property
     def due_at_ms(self) -> int:
-        """Return when it was to be published first."""
+        """The first due time, in epoch ms."""
         return self.asked_due_ms or self.created_at_ms
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Return the event's payload as a mapping; raise `Corrupt` where it is none."""
+        """The payload of the event as a mapping; raises `Corrupt` if it is invalid."""
         if self._payload is None:
             self._payload = self._unpack()
         return self._payload
@@ -124,41 +125,41 @@ class Notification:
 
     @property
     def severity(self) -> str:
-        """Return the severity, ``info`` unless the intent said more."""
+        """The severity, ``info`` by default."""
         return str(self.payload.get("severity", "info"))
 
     @property
     def title(self) -> str:
-        """Return the title, empty where there is none."""
+        """The title, empty by default."""
         return str(self.payload.get("title", ""))
 
     @property
     def body(self) -> str:
-        """Return the text, empty where there is none."""
+        """The text, empty by default."""
         return str(self.payload.get("body", ""))
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the producer's own data."""
+        """The producer's own data."""
         data: dict[str, Any] = self.payload.get("data", {})
         return data
 
 
 @lru_cache(maxsize=256)
 def _shared(kind: str, producer: str) -> bytes:
-    """Return the fields that are the same in many payloads."""
+    """Return the packed fields that many payloads share."""
     return b"".join(map(msgpack.packb, ("type", kind, "producer", producer)))
 
 
 def payload_bytes(notification_id: str, kind: str, producer: str, content: bytes) -> int:
-    """Return how long the payload of a new notification will be."""
+    """Return the length in bytes of the payload of a new notification."""
     texts = len(_TEXT[len(notification_id)]) + len(notification_id) + len(_shared(kind, producer))
-    # The content's first byte gives way to another.
+    # The first byte of the content is replaced.
     return len(_BEGINNINGS[0x80]) + texts + len(content) - 1 + len(_CREATED) + 8
 
 
 def encode_record(digest: bytes, *fields: Any) -> bytes:
-    """Return the record with these fields, in the order in which `Notification` has them."""
+    """Return the record with these fields, in the order of `Notification`."""
     size = _ALWAYS
     if fields[_ALWAYS:] != _USUAL:
         size = len(fields)
@@ -171,7 +172,7 @@ def encode_record(digest: bytes, *fields: Any) -> bytes:
 def _fields(raw: bytes) -> Any:
     if len(raw) <= _SMALL:
         return msgpack.unpackb(raw[_HEADER:])
-    # A stranger's bytes could make sixty times their size of empty lists.
+    # Forged bytes could unpack to empty lists of sixty times their size.
     unpacker = msgpack.Unpacker(
         max_buffer_size=len(raw), max_array_len=0, max_map_len=0, max_ext_len=0
     )
@@ -183,12 +184,12 @@ def _fields(raw: bytes) -> Any:
 
 
 def _counts(parts: int = 1, routes: int = 1) -> bool:
-    """Tell whether a notification can have so many parts and routes."""
+    """Return whether these numbers of parts and routes are valid."""
     return 0 < parts <= MOST_PARTS and routes >= 0
 
 
 def decode_notification(notification_id: str, raw: bytes) -> Notification:
-    """Read a stored record; raise `Corrupt` on anything that no version of ours wrote."""
+    """Return the notification of a stored record; raise `Corrupt` if it is invalid."""
     try:
         fields = _fields(raw)
         known = raw[:1] == FORMAT and tuple(map(type, fields)) in _SHAPES and _counts(*fields[6:8])
@@ -199,8 +200,8 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
     return Notification(notification_id, *fields)
 
 
-class Group(NamedTuple):
-    """Routes of a notification that begin with the same state, and why a rule *skipped* them."""
+class RouteGroup(NamedTuple):
+    """Routes of a notification with the same initial state; *skipped* is the reason of a rule."""
 
     state: bytes
     routes: Sequence[str]
@@ -210,15 +211,15 @@ class Group(NamedTuple):
 class NewNotification(NamedTuple):
     """A notification, or a part of it, ready to be accepted.
 
-    *keep_ms* is how long it is kept where none of its routes waits.
+    *keep_ms* is how long it is kept once none of its routes waits.
     """
 
     notification_id: str
     record: bytes
     keep_ms: int
-    groups: Sequence[Group]
+    groups: Sequence[RouteGroup]
 
     @property
     def routes(self) -> list[str]:
-        """Return the ids of all its routes."""
+        """The ids of all its routes."""
         return [route for group in self.groups for route in group.routes]

@@ -1,4 +1,4 @@
-"""What a user wants to be told, and by which channels: read as it is stored, and judged by."""
+"""Preferences of a user: decoding the stored fields, and deciding by them on each channel."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from galaxy_notify.model.quiet import Quiet, is_zone, minute_of, quiet_until
 
 T = TypeVar("T")
 
-#: From the least to the most pressing.
+#: From the lowest to the highest.
 SEVERITIES: Final = ("info", "notice", "warning", "critical")
-#: What no quiet hours hold back.
+#: The severity that quiet hours never defer.
 CRITICAL: Final = "critical"
-#: The fields of a user's hash; of one type it is ``type:<type>``.
+#: The fields of a user's hash; the preference of one type is ``type:<type>``.
 EVERY_TYPE: Final = "*"
 SILENCED: Final = "silenced"
 QUIET: Final = "quiet"
 #: The value of the field that silences a user.
 YES: Final = b"1"
-#: A longer field is none of ours.
+#: A longer field, in bytes, is invalid.
 LONGEST: Final = 4096
-#: So many channels one preference may name.
+#: The most channels in one preference.
 MOST_CHANNELS: Final = 64
 
 _RANK: Final = {name: rank for rank, name in enumerate(SEVERITIES)}
@@ -43,8 +43,8 @@ class Reason(StrEnum):
     QUIET_HOURS = "quiet_hours"
 
 
-class Stored(NamedTuple):
-    """What is stored of one user that concerns one type, as bytes; None where nothing is."""
+class PreferenceFields(NamedTuple):
+    """The stored fields of one user that concern one type, as bytes; None if not set."""
 
     of_type: bytes | None = None
     of_every_type: bytes | None = None
@@ -53,31 +53,31 @@ class Stored(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """The channels for a type, and from which severity on; None leaves it to what is behind it."""
+    """The channels and the minimum severity of a type; None falls back to the next preference."""
 
     channels: tuple[str, ...] | None = None
     min_severity: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as it is stored and shown."""
-        found: dict[str, Any] = {}
+        """Return the JSON object that is stored and shown."""
+        fields: dict[str, Any] = {}
         if self.channels is not None:
-            found["channels"] = list(self.channels)
+            fields["channels"] = list(self.channels)
         if self.min_severity is not None:
-            found["min_severity"] = self.min_severity
-        return found
+            fields["min_severity"] = self.min_severity
+        return fields
 
 
-class Asked(NamedTuple):
-    """What an intent asks for, the same for each of its recipients.
+class DeliveryRequest(NamedTuple):
+    """The delivery that an intent asks for, the same for each of its recipients.
 
-    *named* says that it named its *channels* itself. Where it did not, the *defaults* stand in,
-    or whatever of the deployment's *known* channels a recipient wants. Quiet hours defer what
-    goes by the channels of *deferring*.
+    *names_channels*: the intent names its *channels*. Otherwise the channels are those of the
+    recipient's preference that the deployment has (*known*), or the *defaults*. Quiet hours defer
+    deliveries by the channels in *deferring*.
     """
 
     channels: tuple[str, ...]
-    named: bool
+    names_channels: bool
     severity: str
     known: tuple[str, ...]
     mandatory: bool = False
@@ -86,95 +86,109 @@ class Asked(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A channel that delivers: when it was going to, unless quiet hours *defer* it to later."""
+    """A channel that delivers; *deferred_to_ms* (epoch ms) is the end of quiet hours, or None."""
 
     channel: str
     deferred_to_ms: int | None = None
 
 
 class Skip(NamedTuple):
-    """A channel that does not deliver, and why."""
+    """A channel that does not deliver, with the reason."""
 
     channel: str
     reason: Reason
 
 
-class Verdict(NamedTuple):
-    """What becomes of one recipient's routes."""
+class ChannelDecision(NamedTuple):
+    """The channels that deliver to one recipient, and those that do not."""
 
     deliveries: tuple[Delivery, ...] = ()
     skips: tuple[Skip, ...] = ()
 
 
-def judge(asked: Asked, stored: Stored, due_ms: int, expires_at_ms: int | None) -> Verdict:
-    """Say by which channels one recipient is told, when, and by which not and why.
+def judge(
+    request: DeliveryRequest, stored: PreferenceFields, due_ms: int, expires_at_ms: int | None
+) -> ChannelDecision:
+    """Return which channels deliver to one recipient and when, and why the others do not.
 
-    The first rule that speaks decides: a mandatory type, silence, the channels that are wanted,
-    the severity, the quiet hours. What cannot be read counts as not there; nothing raises.
+    The first matching rule decides: a mandatory type, silence, the preferred channels, the
+    severity, the quiet hours. Invalid fields count as missing; nothing raises.
     """
-    ruling = _ruling(asked, *map(_bounded, stored[:3]))
+    decision = _decide_without_quiet(request, *map(_bounded, stored[:3]))
     raw = _bounded(stored.quiet)
-    if raw is None or not ruling.deliveries or asked.mandatory or asked.severity == CRITICAL:
-        return ruling
+    if raw is None or not decision.deliveries or request.mandatory or request.severity == CRITICAL:
+        return decision
     quiet = decode_quiet(raw)
     until_ms = quiet and quiet_until(quiet, due_ms)
     if until_ms is None:
-        return ruling
-    return _deferred(ruling, asked.deferring, until_ms, expires_at_ms)
+        return decision
+    return _deferred(decision, request.deferring, until_ms, expires_at_ms)
 
 
-# Of the longest fields there may be, what is kept is some ten megabytes.
+# With the longest possible fields the cache holds about ten megabytes.
 @lru_cache(maxsize=2048)
-def _ruling(
-    asked: Asked, of_type: bytes | None, of_every_type: bytes | None, silenced: bytes | None
-) -> Verdict:
-    """Judge by everything but the quiet hours; most recipients want the same."""
-    channels = tuple(dict.fromkeys(asked.channels if asked.named else asked.defaults))
-    if asked.mandatory:
-        return Verdict(tuple(map(Delivery, channels)))
+def _decide_without_quiet(
+    request: DeliveryRequest,
+    of_type: bytes | None,
+    of_every_type: bytes | None,
+    silenced: bytes | None,
+) -> ChannelDecision:
+    """Decide by all rules but the quiet hours; cached, as most recipients have the same."""
+    channels = tuple(
+        dict.fromkeys(request.channels if request.names_channels else request.defaults)
+    )
+    if request.mandatory:
+        return ChannelDecision(tuple(map(Delivery, channels)))
     if silenced == YES:
         return _skipped(channels, Reason.SILENCED)
     special, general = _preference(of_type), _preference(of_every_type)
     wanted = general.channels if special.channels is None else special.channels
     if wanted == ():
         return _skipped(channels, Reason.NO_CHANNELS)
-    found = _by_channel(asked, channels, wanted)
-    if _RANK.get(asked.severity, 0) < _RANK[special.min_severity or general.min_severity or "info"]:
-        below = (Skip(delivery.channel, Reason.BELOW_MINIMUM) for delivery in found.deliveries)
-        return Verdict((), (*found.skips, *below))
-    return found
+    decision = _decide_by_channel(request, channels, wanted)
+    if (
+        _RANK.get(request.severity, 0)
+        < _RANK[special.min_severity or general.min_severity or "info"]
+    ):
+        below = (Skip(delivery.channel, Reason.BELOW_MINIMUM) for delivery in decision.deliveries)
+        return ChannelDecision((), (*decision.skips, *below))
+    return decision
 
 
-def _by_channel(asked: Asked, channels: tuple[str, ...], wanted: tuple[str, ...] | None) -> Verdict:
+def _decide_by_channel(
+    request: DeliveryRequest, channels: tuple[str, ...], wanted: tuple[str, ...] | None
+) -> ChannelDecision:
     if wanted is None:
-        return Verdict(tuple(map(Delivery, channels)))
-    if asked.named:
-        told = tuple(Delivery(channel) for channel in channels if channel in wanted)
+        return ChannelDecision(tuple(map(Delivery, channels)))
+    if request.names_channels:
+        deliveries = tuple(Delivery(channel) for channel in channels if channel in wanted)
         unwanted = tuple(channel for channel in channels if channel not in wanted)
-        return Verdict(told, _skipped(unwanted, Reason.CHANNEL_NOT_WANTED).skips)
-    told = tuple(Delivery(channel) for channel in wanted if channel in asked.known)
-    return Verdict(told) if told else _skipped(channels, Reason.CHANNEL_NOT_WANTED)
+        return ChannelDecision(deliveries, _skipped(unwanted, Reason.CHANNEL_NOT_WANTED).skips)
+    deliveries = tuple(Delivery(channel) for channel in wanted if channel in request.known)
+    return (
+        ChannelDecision(deliveries) if deliveries else _skipped(channels, Reason.CHANNEL_NOT_WANTED)
+    )
 
 
-def _skipped(channels: tuple[str, ...], reason: Reason) -> Verdict:
-    return Verdict((), tuple(Skip(channel, reason) for channel in channels))
+def _skipped(channels: tuple[str, ...], reason: Reason) -> ChannelDecision:
+    return ChannelDecision((), tuple(Skip(channel, reason) for channel in channels))
 
 
 def _deferred(
-    ruling: Verdict, deferring: tuple[str, ...], until_ms: int, expires_at_ms: int | None
-) -> Verdict:
-    """Defer what disturbs; what would come too late is skipped."""
+    decision: ChannelDecision, deferring: tuple[str, ...], until_ms: int, expires_at_ms: int | None
+) -> ChannelDecision:
+    """Defer deliveries to the end of quiet hours; skip those that would expire before."""
     too_late = expires_at_ms is not None and until_ms >= expires_at_ms
-    told: list[Delivery] = []
-    skips = list(ruling.skips)
-    for delivery in ruling.deliveries:
+    deliveries: list[Delivery] = []
+    skips = list(decision.skips)
+    for delivery in decision.deliveries:
         if delivery.channel not in deferring:
-            told.append(delivery)
+            deliveries.append(delivery)
         elif too_late:
             skips.append(Skip(delivery.channel, Reason.QUIET_HOURS))
         else:
-            told.append(Delivery(delivery.channel, until_ms))
-    return Verdict(tuple(told), tuple(skips))
+            deliveries.append(Delivery(delivery.channel, until_ms))
+    return ChannelDecision(tuple(deliveries), tuple(skips))
 
 
 def _bounded(raw: bytes | None) -> bytes | None:
@@ -187,23 +201,23 @@ def _preference(raw: bytes | None) -> Preference:
 
 @lru_cache(maxsize=2048)
 def decode_preference(raw: bytes) -> Preference | None:
-    """Read a stored preference; None where it is none."""
+    """Return a stored preference; None if it is invalid."""
     return _decoded(raw, read_preference)
 
 
 @lru_cache(maxsize=2048)
 def decode_quiet(raw: bytes) -> Quiet | None:
-    """Read stored quiet hours; None where they are none."""
+    """Return stored quiet hours; None if they are invalid."""
     return _decoded(raw, read_quiet)
 
 
 def encode(stored: Preference | Quiet) -> bytes:
-    """Return what to store."""
+    """Return the bytes to store."""
     return json.dumps(stored.as_json(), separators=(",", ":")).encode()
 
 
 def read_preference(fields: dict[str, Any]) -> Preference | None:
-    """Read a preference from what JSON says of it; fields of later versions are passed over."""
+    """Return the preference in a JSON object, or None; fields of later versions are ignored."""
     channels, least = fields.get("channels"), fields.get("min_severity")
     if least is not None and not (isinstance(least, str) and least in _RANK):
         return None
@@ -217,7 +231,7 @@ def read_preference(fields: dict[str, Any]) -> Preference | None:
 
 
 def read_quiet(fields: dict[str, Any]) -> Quiet | None:
-    """Read quiet hours from what JSON says of them."""
+    """Return the quiet hours in a JSON object, or None if they are invalid."""
     start, end, zone = (
         minute_of(fields.get("from")),
         minute_of(fields.get("to")),

@@ -1,4 +1,4 @@
-"""What people and programs write of preferences, taken exactly or refused by its first fault."""
+"""Preferences as people and programs write them, checked strictly."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _RECIPIENT: Final = re.compile(RECIPIENT)
 _NAME: Final = re.compile(NAME)
 _DOCUMENT: Final = ("user", "preferences")
 _PARTS: Final = (EVERY_TYPE, "types", SILENCED, QUIET)
-#: Types that a user may have a preference for, beside that for every type.
+#: The most types with a preference of their own for one user.
 MOST_TYPES: Final = MOST_FIELDS - len(_PARTS) + 1
 _WISH: Final = ("channels", "min_severity")
 _HOURS: Final = ("from", "to", "zone")
 
 
 def check_user(user: object) -> str:
-    """Return the user; raise `InvalidPreference` where nobody can have this name."""
+    """Return the user; raise `InvalidPreference` if the name is invalid."""
     if isinstance(user, str) and _RECIPIENT.fullmatch(user):
         return user
     raise InvalidPreference("user", f"{WANTED['recipients']}, not {shown(user)}")
 
 
 def check_type(name: object, at: str = "type") -> str:
-    """Return the type of a notification; raise `InvalidPreference` where none has this name."""
+    """Return the notification type; raise `InvalidPreference` if the name is invalid."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise InvalidPreference(at, f"{WANTED['type']}, not {shown(name)}")
@@ -48,7 +48,7 @@ def check_type(name: object, at: str = "type") -> str:
 def check_wish(
     channels: object, min_severity: object, known: Collection[str], at: str = ""
 ) -> Preference:
-    """Return a preference; raise `InvalidPreference` where it says nothing that can be done."""
+    """Return a preference; raise `InvalidPreference` if it is empty or invalid."""
     if channels is None and min_severity is None:
         raise InvalidPreference(at.rstrip("."), "needs channels or min_severity")
     if min_severity is not None and min_severity not in SEVERITIES:
@@ -59,7 +59,7 @@ def check_wish(
 
 
 def check_quiet(start: object, end: object, zone: object, at: str = "quiet.") -> Quiet:
-    """Return quiet hours; raise `InvalidPreference` where they are none."""
+    """Return quiet hours; raise `InvalidPreference` if they are invalid."""
     first, last = _minute(start, f"{at}from"), _minute(end, f"{at}to")
     if isinstance(zone, str) and is_zone(zone):
         return Quiet(first, last, zone)
@@ -68,9 +68,9 @@ def check_quiet(start: object, end: object, zone: object, at: str = "quiet.") ->
 
 
 def read_document(value: object, known: Collection[str]) -> tuple[str, UserPreferences]:
-    """Return a user and all that the user wants, from what an export wrote.
+    """Return a user and all preferences of the user, from one exported document.
 
-    Raises `InvalidPreference` naming the first field that is wrong.
+    Raises `InvalidPreference` with the first invalid field.
     """
     document = _object(value, "", _DOCUMENT)
     user = check_user(_required(document, "user"))
@@ -136,10 +136,10 @@ def _types(value: object, known: Collection[str]) -> dict[str, Preference]:
     if len(value) > MOST_TYPES:
         message = f"{len(value)} types, the limit is {MOST_TYPES}"
         raise InvalidPreference(at, message, "too_large")
-    found = {
+    preferences = {
         name: _wish(wish, known, f"{at}.{check_type(name, at)}") for name, wish in value.items()
     }
-    return {name: wish for name, wish in found.items() if wish is not None}
+    return {name: wish for name, wish in preferences.items() if wish is not None}
 
 
 def _flag(value: object, at: str) -> bool:

@@ -1,4 +1,4 @@
-"""Why an intent was refused: pydantic's first error in the words of this project."""
+"""Why an intent is refused: the first error of pydantic in the words of this project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from galaxy_notify.model.json_data import is_carried, kind_of, printable
 _NAME = "must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _TRACE_TEXT = "must be 1 to 128 printable ASCII characters"
 _TEXT = "must be text"
-# What each field wants; for a list, what each of its items wants.
+# What each field must be; for a list, what each of its items must be.
 WANTED: Mapping[str, str] = {
     "type": _NAME,
     "producer": _NAME,
@@ -33,7 +33,7 @@ _LISTS = ("recipients", "channels")
 
 
 def refusal(error: ValidationError) -> InvalidIntent:
-    """Turn the first error of a validation into the refusal to raise."""
+    """Return the refusal for the first error of a validation."""
     first = error.errors(include_url=False)[0]
     place = first["loc"]
     if not place:
@@ -62,12 +62,12 @@ def _list_reason(kind: str, value: object) -> str:
 
 
 def unknown_channel(channel: str, known: Collection[str]) -> str:
-    """Say that no channel of the deployment has this name."""
+    """Return the message for a channel that the deployment does not have."""
     return f'unknown channel "{channel}" (known: {", ".join(sorted(known))})'
 
 
 def shown(value: object) -> str:
-    """Show a refused value in few printable characters, or only its kind."""
+    """Return a refused value as short printable text, or only its kind."""
     if isinstance(value, str):
         return f'"{printable(value)}"' if is_carried(value) else "text with a lone surrogate"
     if isinstance(value, int | float) and not isinstance(value, bool):

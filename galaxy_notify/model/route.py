@@ -1,9 +1,9 @@
-"""The state of one route, and how it is kept in Redis.
+"""The state of one route, and its form in Redis.
 
 A stored state is ``1``, a status letter, the time of the last transition and the due time (13
 digits each, epoch ms), a msgpack body and, once published, the stream id. Redis decides times and
-stream ids, so a script fills in those parts; the body it moves without reading. It is empty while
-nothing has happened to a route and nothing special was asked for.
+stream ids, so a script fills in those parts; it moves the body without reading it. The body is
+empty while nothing has happened to a route and its intent sets no option.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _DUE: Final = 15
 _HEADER: Final = 28
 _SHORT: Final = 64
 _REMEMBERED: Final = 256
-# More than this version keeps, should another keep more.
+# More lines than this version keeps, as another version may keep more.
 _MOST_LINES: Final = 1000
-# What is cut short is no ValueError of msgpack's where the length is found by skipping.
+# For a truncated body msgpack raises no ValueError if the length is found by skipping.
 _UNREADABLE: Final = (ValueError, TypeError, LookupError, RecursionError, msgpack.UnpackException)
 
 
@@ -42,15 +42,15 @@ class Status(StrEnum):
     FAILED = "failed"
     #: The event is in the gateway stream. Final.
     PUBLISHED = "published"
-    #: Rests with its reason and history until an operator replays or purges it.
+    #: Kept with its reason and history until an operator replays or purges it.
     DEAD_LETTER = "dead_letter"
-    #: Taken back before the event was in the stream. Final.
+    #: Cancelled before the event was in the stream. Final.
     CANCELLED = "cancelled"
     #: Not published before its ``expires_at``. Final.
     EXPIRED = "expired"
     #: A rule suppressed it at accept. Final.
     SKIPPED = "skipped"
-    #: A dead letter that was given up. Final.
+    #: A dead letter that was purged. Final.
     PURGED = "purged"
 
 
@@ -68,7 +68,7 @@ _LETTER: Final = {
 STATUS_OF: Final = {letter: status for status, letter in _LETTER.items()}
 PUBLISHABLE: Final = frozenset({Status.PENDING, Status.FAILED})
 
-#: Status before → statuses that may follow; ``None`` stands for a route that did not exist.
+#: Status → statuses that may follow it; ``None`` is a route that does not exist yet.
 TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     None: frozenset({Status.PENDING, Status.CANCELLED, Status.SKIPPED}),
     Status.PENDING: frozenset(
@@ -91,7 +91,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One line of a route's history; ``at_ms`` 0 means the time in the state's own header."""
+    """One line of the history of a route; ``at_ms`` 0 is the time in the header of the state."""
 
     event: str
     at_ms: int = 0
@@ -103,7 +103,7 @@ class Transition:
 
 
 class Route(NamedTuple):
-    """The state of one route; ``max_attempts`` 0 means the deployment's default."""
+    """The state of one route; ``max_attempts`` 0 is the default of the deployment."""
 
     status: Status
     due_at_ms: int
@@ -116,43 +116,43 @@ class Route(NamedTuple):
 
     @property
     def failure(self) -> Transition | None:
-        """Return the failure that the route suffers from now, if any."""
+        """The last failure of a failed or dead-lettered route; None otherwise."""
         if self.status not in (Status.FAILED, Status.DEAD_LETTER):
             return None
         return next((line for line in reversed(self.history) if line.failure_class), None)
 
     def published(self, worker: str) -> bytes:
-        """Return the state of a route whose event is in the stream; settle appends its id."""
+        """Return the state of a published route; settle appends the stream id."""
         line = Transition("published", worker=worker, attempt=self.attempts + 1)
         return self._next(Status.PUBLISHED, line)
 
     def failed(self, worker: str, failure: Failure) -> bytes:
-        """Return the state to store when this attempt failed and another follows."""
+        """Return the state of a route whose attempt failed and is retried."""
         return self._next(Status.FAILED, self._failure("retried", worker, failure), attempt=True)
 
     def buried(self, worker: str, failure: Failure, *, attempt: bool) -> bytes:
-        """Return the state of the dead letter; *attempt* says whether one was spent."""
+        """Return the state of the dead letter; *attempt* counts this attempt."""
         line = self._failure("dead-lettered", worker, failure)
         return self._next(Status.DEAD_LETTER, line, attempt=attempt)
 
     def expired(self, worker: str) -> bytes:
-        """Return the state of a route that was not published in time."""
+        """Return the state of a route that has expired."""
         return self._next(Status.EXPIRED, Transition("expired", worker=worker))
 
     def cancelled(self, actor: str) -> bytes:
-        """Return the state of a route that was taken back."""
+        """Return the state of a route that is cancelled."""
         return self._next(Status.CANCELLED, Transition("cancelled", worker=actor))
 
     def rescheduled(self, actor: str) -> bytes:
-        """Return the state of a route that is to be due at another time."""
+        """Return the state of a route that gets another due time."""
         return self._next(self.status, Transition(RESCHEDULED, worker=actor))
 
     def purged(self, actor: str) -> bytes:
-        """Return the state of a dead letter that was given up."""
+        """Return the state of a dead letter that is purged."""
         return self._next(Status.PURGED, Transition("purged", worker=actor))
 
     def replayed(self, actor: str) -> bytes:
-        """Return the state of a dead letter sent on its way again, in its next generation."""
+        """Return the state of a dead letter that is replayed, in its next generation."""
         again = self._replace(generation=self.generation + 1, attempts=0)
         return again._next(Status.PENDING, Transition("replayed", worker=actor))
 
@@ -179,13 +179,13 @@ class Route(NamedTuple):
 
 
 def bounded(message: str) -> str:
-    """Return *message* trimmed, printable and no longer than is kept."""
+    """Return *message* stripped, printable and at most `MESSAGE_KEPT` characters long."""
     text = "".join(c if c.isprintable() else " " for c in message[: MESSAGE_KEPT * 2].strip())
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
 
 
 def body_of(state: bytes) -> bytes:
-    """Return what follows the two times in a stored state."""
+    """Return the body of a stored state: the bytes after its two times."""
     return state[_HEADER:]
 
 
@@ -193,9 +193,9 @@ def body_of(state: bytes) -> bytes:
 def initial_state(
     max_attempts: int | None, due_at_ms: int | None = None, cancelled: bool = False
 ) -> bytes:
-    """Return the state of a new route that waits, or is born cancelled.
+    """Return the state of a new route, pending or *cancelled*.
 
-    The script fills in the time, and for None the due time.
+    The script fills in the time of the transition, and the due time if it is None.
     """
     body = _pack_body(1, 0, max_attempts, ()) if max_attempts else b""
     return _state(Status.CANCELLED if cancelled else Status.PENDING, due_at_ms or 0, body)
@@ -203,7 +203,7 @@ def initial_state(
 
 @lru_cache(maxsize=256)
 def skipped_state(reason: str, due_at_ms: int | None = None) -> bytes:
-    """Return the state of a new route that a rule suppressed; see `initial_state`."""
+    """Return the state of a new route that a rule skips; see `initial_state`."""
     body = _pack_body(1, 0, 0, (Transition("skipped", failure_class=reason),))
     return _state(Status.SKIPPED, due_at_ms or 0, body)
 
@@ -213,7 +213,7 @@ def _state(status: Status, due_at_ms: int, body: bytes) -> bytes:
 
 
 def decode_route(raw: bytes) -> Route:
-    """Read a stored state; raise `Corrupt` on anything that no version of ours wrote."""
+    """Return the route of a stored state; raise `Corrupt` if it is invalid."""
     try:
         return _decode_short(raw) if len(raw) <= _SHORT else _decode(raw)
     except _UNREADABLE as error:
@@ -222,13 +222,13 @@ def decode_route(raw: bytes) -> Route:
 
 @lru_cache(maxsize=1024)
 def _decode_short(raw: bytes) -> Route:
-    # Routes that were accepted in the same millisecond, such as those of one notification, mostly
-    # have the same state.
+    # Routes accepted in the same millisecond, such as those of one notification, mostly have the
+    # same state.
     return _decode(raw)
 
 
 def newer_format(raw: bytes) -> bool:
-    """Tell whether a record or state was written by a later version than this one."""
+    """Return whether a later version than this one wrote a record or state."""
     return raw[:1].isdigit() and raw[:1] > FORMAT
 
 
@@ -248,7 +248,7 @@ def _decode(raw: bytes) -> Route:
         unpacker.skip()
         end = unpacker.tell()
         body, stream_id = body[:end], body[end:].decode("ascii")
-    # What is long is a history, hardly the same twice, and a stranger's may be of any length.
+    # A long body is a history, hardly ever repeated, and a forged one may have any length.
     unpack = _unpack_body if len(body) <= _REMEMBERED else _unpack_body.__wrapped__
     generation, attempts, max_attempts, history = unpack(body)
     if history:

@@ -1,4 +1,4 @@
-"""Stored records and states, read as far as they can be: None stands for a corrupt one."""
+"""Stored records and states, with None for a corrupt one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from galaxy_notify.model.route import Route, decode_route
 
 
 def readable_record(notification_id: str, fields: Mapping[bytes, bytes]) -> Notification | None:
-    """Return the record among the fields of a notification; None where it cannot be read."""
+    """Return the record in the fields of a notification; None if it is corrupt."""
     try:
         return decode_notification(notification_id, fields.get(b"record", b""))
     except Corrupt:
@@ -18,7 +18,7 @@ def readable_record(notification_id: str, fields: Mapping[bytes, bytes]) -> Noti
 
 
 def readable_route(state: bytes) -> Route | None:
-    """Return a route; None where its state cannot be read."""
+    """Return the route of a state; None if it is corrupt."""
     try:
         return decode_route(state)
     except Corrupt:

@@ -1,4 +1,4 @@
-"""All that one user wants, as it is stored and as it is shown."""
+"""All preferences of one user, as they are stored and shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from galaxy_notify.model.preference import (
 )
 from galaxy_notify.model.quiet import Quiet
 
-#: So many fields a user may have: one for each type, and three more.
+#: The most fields of one user: one for each type, and three more.
 MOST_FIELDS: Final = 256
 _OF_TYPE: Final = "type:"
 _FIELD_OF_TYPE: Final = re.compile(f"{_OF_TYPE}{NAME}")
@@ -30,7 +30,10 @@ _LONGEST_NAME: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class UserPreferences:
-    """What a user wants of every type, of single types, and when; *unreadable* names the rest."""
+    """The preferences of a user for every type, for single types, and quiet hours.
+
+    *unreadable* names the stored fields that are invalid.
+    """
 
     of_every_type: Preference | None = None
     of_types: Mapping[str, Preference] = field(default_factory=dict)
@@ -40,7 +43,7 @@ class UserPreferences:
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> UserPreferences:
-        """Read a user's hash; a field that cannot be read counts as absent, and is named."""
+        """Return the preferences in a user's hash; invalid fields count as missing."""
         types: dict[str, Preference] = {}
         others: dict[str, Any] = {}
         unreadable: list[str] = []
@@ -68,7 +71,7 @@ class UserPreferences:
         return fields
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a program reads, and what an import takes."""
+        """Return the JSON object that a program reads and an import takes."""
         return {
             EVERY_TYPE: self.of_every_type and self.of_every_type.as_json(),
             "types": {name: wish.as_json() for name, wish in self.of_types.items()},

@@ -1,4 +1,4 @@
-"""Durations and moments as people say them."""
+"""Durations and moments as text for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (_SECOND,
 
 
 def duration(ms: float, units: int = 2) -> str:
-    """Say a duration in its two largest units, or so many: ``2 min 5 s``, ``40 ms``."""
+    """Return a duration as text in its largest units, two by default: ``2 min 5 s``, ``40 ms``."""
     rest = abs(round(ms))
     if rest < _SECOND:
         return f"{rest} ms"
@@ -23,9 +23,9 @@ def duration(ms: float, units: int = 2) -> str:
 
 
 def ago(at_ms: int, now_ms: int, units: int = 2) -> str:
-    """Say when something happened or will: ``3 s ago``, ``in 4 min``, ``now``."""
+    """Return a moment as text relative to now: ``3 s ago``, ``in 4 min``, ``now``."""
     distance = now_ms - at_ms
     if abs(distance) < _SECOND:
         return "now"
-    told = duration(distance, units)
-    return f"{told} ago" if distance > 0 else f"in {told}"
+    text = duration(distance, units)
+    return f"{text} ago" if distance > 0 else f"in {text}"

@@ -125,7 +125,7 @@ class Mover:
     def move(self, letters: Iterable[DeadLetter | None]) -> Outcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
 
-        Raises `CallFailed` where nothing at all could be read; a fault later on is told in the
+        Raises `CallFailed` where nothing at all could be read; a fault later on stands in the
         outcome, because the counts up to it hold.
         """
         outcome, source = self.outcome, iter(letters)
@@ -192,10 +192,10 @@ class Mover:
     def _try(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
         words = self._action.send(rows)
-        told = Counter(words)
-        self.outcome.moved += told["replayed"] + told["purged"]
-        if told["fault"]:
-            self.outcome.failed["redis could not write it"] += told["fault"]
+        counts = Counter(words)
+        self.outcome.moved += counts["replayed"] + counts["purged"]
+        if counts["fault"]:
+            self.outcome.failed["redis could not write it"] += counts["fault"]
         left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
         return self._still_dead(left, doubtful=doubtful)
 
@@ -205,7 +205,7 @@ class Mover:
         After a call whose answer was lost, a member that left the index counts as moved where its
         state is in the generation that this run wrote, by a line of this actor in its history. So
         the count is never higher than what was moved, unless the same person moved the same one
-        elsewhere at the same time. One that died anew since was moved too: it is left alone.
+        elsewhere at the same time. One that died again since was moved too: it is left alone.
         """
         still: list[DeadRow] = []
         for before in rows:

@@ -79,7 +79,7 @@ def write_round_trip(deployment: Deployment) -> float:
     replies = run_all_sync(
         deployment.client,
         [
-            calls.cancel(keys, unknown, (), keep_ms=_MARK_MS, mark=True)
+            calls.route_cancel(keys, unknown, (), keep_ms=_MARK_MS, mark=True)
             for keys in deployment.all_keys
         ],
     )

@@ -15,12 +15,12 @@ from galaxy_notify.redis_state.keys import Keys
 
 def pause(deployment: Deployment, channel: str) -> bool:
     """Stop claiming a channel; return whether that changed anything. Raises `RedisFault`."""
-    return "paused" in _on_all(deployment, channel, calls.pause)
+    return "paused" in _on_all(deployment, channel, calls.channel_pause)
 
 
 def resume(deployment: Deployment, channel: str) -> bool:
     """Claim a channel again; return whether that changed anything. Raises `RedisFault`."""
-    return "resumed" in _on_all(deployment, channel, calls.resume)
+    return "resumed" in _on_all(deployment, channel, calls.channel_resume)
 
 
 def _on_all(

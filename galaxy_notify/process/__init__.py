@@ -1,1 +1,1 @@
-"""What every long-running process needs: signals, its supervisor, joining, a name."""
+"""Parts of every long-running process: signals, supervisor, joining the deployment, process id."""

@@ -1,4 +1,4 @@
-"""What the process tells its supervisor (systemd's sd_notify), and when it is alive."""
+"""Messages to the supervisor (systemd's sd_notify), and the watchdog of progress."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from time import monotonic
 from typing import Final
 
 _FEED_EVERY_S: Final = 1.0
-#: A shard that made no progress for so long is stuck: every wait of the loop is far shorter.
+#: A shard without progress for this long is stuck: every wait of the loop is far shorter.
 STUCK_S: Final = 15.0
 
 
 class Supervisor:
-    """Sends messages to ``$NOTIFY_SOCKET``; without one it keeps silent."""
+    """Sends messages to ``$NOTIFY_SOCKET``; without one it sends nothing."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -22,11 +22,11 @@ class Supervisor:
         self._last_status = ""
 
     def ready(self) -> None:
-        """Say that the start is over: Redis may still be away."""
+        """Report that the start is over; Redis may still be away."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the stop has begun."""
+        """Report that the stop has begun."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
@@ -34,11 +34,11 @@ class Supervisor:
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that settings are read again; `ready` ends it."""
+        """Report that settings are being reloaded; `ready` ends the reload."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1_000_000)}")
 
     def status(self, text: str) -> None:
-        """Say in one line what the process does; an unchanged line is not repeated."""
+        """Report in one line what the process does; an unchanged line is not repeated."""
         if text != self._last_status:
             self._last_status = text
             self._send(f"STATUS={' '.join(text.split())[:200]}")
@@ -51,14 +51,14 @@ class Supervisor:
                 out.setblocking(False)
                 out.sendto(message.encode(), self._address)
         except OSError:
-            # A supervisor that does not listen must not stop publishing.
+            # An unreachable supervisor must not stop publishing.
             return
 
 
 class ProgressWatchdog:
     """Feeds the watchdog from the progress of the loops, never from a timer.
 
-    It is fed while every shard has made progress lately, so one that hangs starves it.
+    It is fed only while every shard has made recent progress, so a single hung shard trips it.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
@@ -67,7 +67,7 @@ class ProgressWatchdog:
         self._fed_at = 0.0
 
     def progressed(self, shard: int) -> None:
-        """Note that a shard's loop has come round."""
+        """Record that the loop of a shard has made a pass."""
         now = monotonic()
         self._progress[shard] = now
         if now - self._fed_at >= _FEED_EVERY_S and now - min(self._progress.values()) < STUCK_S:
@@ -75,7 +75,7 @@ class ProgressWatchdog:
             self._supervisor.alive()
 
     def forget(self, shard: int) -> None:
-        """Expect nothing more of a shard: its loop has ended."""
+        """Expect no more progress of a shard: its loop has ended."""
         self._progress.pop(shard, None)
 
 

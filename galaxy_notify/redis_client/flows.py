@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import redis
 import redis.asyncio
 
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.replies import field_values
 from galaxy_notify.redis_client.runner import run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 
@@ -86,3 +87,9 @@ def unwrap_or(reply: Any, absent: Any) -> Any:
     if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
         return absent
     return unwrap(reply)
+
+
+def values_of(reply: Any, count: int) -> Sequence[bytes | None]:
+    """Return what HMGET answers for *count* fields; nothing for a key of another type."""
+    with as_fault("HMGET"):
+        return field_values(unwrap_or(reply, [None] * count), count)

@@ -7,7 +7,7 @@ longer is a reply is found by the parser (`wire`). A reply of another kind is fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import wraps
 from types import NoneType
 from typing import Any, Final, ParamSpec, TypeVar
@@ -69,6 +69,15 @@ def reader(read: Callable[P, T]) -> Callable[P, T]:
             raise Garbled(type(error).__name__) from error
 
     return checked
+
+
+@reader
+def field_values(reply: Any, count: int) -> Sequence[bytes | None]:
+    """Return the values of *count* fields of a hash, None for each that is absent."""
+    if len(reply) != count or not {*map(type, reply)} <= {bytes, NoneType}:
+        raise ValueError(f"no answer of {count} fields")
+    values: Sequence[bytes | None] = reply
+    return values
 
 
 def moment(score: float) -> int:

@@ -224,7 +224,7 @@ def look(
         shards.setdefault(one.position.shard, []).append(one)
     largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
     replies = yield [
-        glance(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
+        listing_read(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
         for shard, some in shards.items()
     ]
     found: dict[Position, ListSummary] = {}
@@ -246,7 +246,7 @@ def look_at_parts(
     shards: dict[Keys, list[str]] = {}
     for name in names:
         shards.setdefault(key_space.keys_for(name), []).append(name)
-    replies = yield [glance(keys, some, routes, 0) for keys, some in shards.items()]
+    replies = yield [listing_read(keys, some, routes, 0) for keys, some in shards.items()]
     pairs = zip(shards.values(), replies, strict=True)
     return {
         name: _glance(name, answer)
@@ -255,18 +255,20 @@ def look_at_parts(
     }
 
 
-def glance(
+def listing_read(
     keys: Keys, names: Sequence[str], routes: Sequence[str] | None, record_bytes: int
 ) -> ScriptCall:
     """Look at notifications of one shard; no record that is larger is read."""
     named: list[Argument] = ["*"] if routes is None else [len(routes), *routes]
-    return ScriptCall(script("glance"), [keys.never], [keys.tag, record_bytes, *named, *names])
+    return ScriptCall(
+        script("listing_read"), [keys.never], [keys.tag, record_bytes, *named, *names]
+    )
 
 
 def _glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     if not answer:
         return ListSummary(exists=False)
-    with as_fault("glance"):
+    with as_fault("listing_read"):
         return _read_glance(notification_id, answer)
 
 

@@ -10,7 +10,7 @@ from galaxy_notify.redis_client.replies import number, pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_inspect.reading import read_all, try_all
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.intents import resubmit
+from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
 
 # An intent may be as large as intake.max_bytes: few are in memory at a time.
@@ -117,7 +117,7 @@ def replay_rejects(
     deployment: Deployment, keys: IntentKeys, ids: Sequence[str]
 ) -> list[str | RedisFault]:
     """Put intents back into the stream: the word of each, or its fault."""
-    replies = run_all_sync(deployment.client, [resubmit(keys, one) for one in ids])
+    replies = run_all_sync(deployment.client, [intake_resubmit(keys, one) for one in ids])
     return [reply if isinstance(reply, RedisFault) else text(reply) for reply in replies]
 
 

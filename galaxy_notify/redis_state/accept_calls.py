@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.notification import Group, NewNotification
+from galaxy_notify.model.notification import NewNotification, RouteGroup
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
@@ -13,12 +13,13 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+_WORDS: Final = frozenset({"accepted", "duplicate", "conflict", "consult", "fault"})
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
 
 
-def accept(
+def intent_accept(
     keys: Keys,
     items: Iterable[NewNotification],
     now: int | None = None,
@@ -34,7 +35,7 @@ def accept(
         args += (notification_id, record, keep_ms, len(groups))
         for state, routes, skipped in groups:
             args += (state, skipped, len(routes), *routes)
-    return ScriptCall(script("accept"), [keys.totals, keys.never], args)
+    return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)
 
 
 class Outcome(NamedTuple):
@@ -113,7 +114,9 @@ class _Waiting:
 
     def call(self, ruled: bool) -> AcceptCall:
         """Return the call; of the parts nothing else is kept."""
-        return AcceptCall(accept(self.keys, self.items, ruled=ruled), self.places, self.counts)
+        return AcceptCall(
+            intent_accept(self.keys, self.items, ruled=ruled), self.places, self.counts
+        )
 
 
 def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
@@ -125,10 +128,11 @@ def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
         answers = list(zip(flat, flat, strict=True))
     except (ValueError, TypeError, AttributeError):
         return [("unknown", UNREAD)] * size
-    return answers if len(answers) == size else [("unknown", UNREAD)] * size
+    is_read = len(answers) == size and _WORDS.issuperset([word for word, _ in answers])
+    return answers if is_read else [("unknown", UNREAD)] * size
 
 
-def _counts(groups: Sequence[Group]) -> tuple[int, int]:
+def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:
     """Return how many routes there are, and how many of them are skipped."""
     if len(groups) == 1:
         size = len(groups[0].routes)

@@ -49,42 +49,44 @@ class RouteChange(NamedTuple):
     after: bytes
 
 
-def cancel(
+def route_cancel(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, keep_ms: int, mark: bool
 ) -> ScriptCall:
     """Take routes of a notification back; *mark* makes later parts be born cancelled."""
     args: list[Argument] = [keys.tag, "", notification_id, keep_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.totals, keys.never]
-    return ScriptCall(script("cancel"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("route_cancel"), names, [*args, *_flat(changes)])
 
 
-def reschedule(
+def route_reschedule(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
 ) -> ScriptCall:
     """Give routes of a notification another due time; *mark* says that it is that of all."""
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
-    return ScriptCall(script("reschedule"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("route_reschedule"), names, [*args, *_flat(changes)])
 
 
-def pause(keys: Keys, channel: str) -> ScriptCall:
+def channel_pause(keys: Keys, channel: str) -> ScriptCall:
     """Stop claiming a channel."""
-    return ScriptCall(script("pause"), [keys.paused, keys.pauses, keys.never], [channel, ""])
+    return ScriptCall(
+        script("channel_pause"), [keys.paused, keys.pauses, keys.never], [channel, ""]
+    )
 
 
-def resume(keys: Keys, channel: str) -> ScriptCall:
+def channel_resume(keys: Keys, channel: str) -> ScriptCall:
     """Claim a paused channel again."""
     names = [keys.paused, keys.wake(channel), keys.pauses, keys.never]
-    return ScriptCall(script("resume"), names, [channel])
+    return ScriptCall(script("channel_resume"), names, [channel])
 
 
-def lapse(keys: Keys, channel: str) -> ScriptCall:
+def lease_shorten(keys: Keys, channel: str) -> ScriptCall:
     """Shorten leases that a clock set back lets last too long."""
     names = [keys.schedule(channel), keys.leases(channel), keys.never]
-    return ScriptCall(script("lapse"), names, [""])
+    return ScriptCall(script("lease_shorten"), names, [""])
 
 
-def trim(
+def stream_trim(
     keys: Keys, max_len: int, group_idle_ms: int | None, seen: Mapping[bytes, int] | None = None
 ) -> ScriptCall:
     """Shorten the gateway stream as far as its groups allow; for None they do not count.
@@ -93,12 +95,12 @@ def trim(
     """
     args: list[Argument] = [max_len, "" if group_idle_ms is None else group_idle_ms, ""]
     args += _flat((seen or {}).items())
-    return ScriptCall(script("trim"), [keys.stream, keys.lost, keys.never], args)
+    return ScriptCall(script("stream_trim"), [keys.stream, keys.lost, keys.never], args)
 
 
-def delist(keys: Keys, start: str, count: int) -> ScriptCall:
+def listing_trim(keys: Keys, start: str, count: int) -> ScriptCall:
     """Remove what is listed and not there any more, from some of the entries behind *start*."""
-    return ScriptCall(script("delist"), [keys.accepted, keys.never], [keys.tag, start, count])
+    return ScriptCall(script("listing_trim"), [keys.accepted, keys.never], [keys.tag, start, count])
 
 
 def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:

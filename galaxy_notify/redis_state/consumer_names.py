@@ -26,10 +26,10 @@ class StreamPlace(NamedTuple):
     never: str
 
 
-def forget(place: StreamPlace, group: bytes | str, names: Sequence[bytes]) -> ScriptCall:
+def consumer_forget(place: StreamPlace, group: bytes | str, names: Sequence[bytes]) -> ScriptCall:
     """Forget those of the consumers that hold nothing."""
     args: list[Argument] = [group, *names]
-    return ScriptCall(script("forget"), [place.stream, place.never], args)
+    return ScriptCall(script("consumer_forget"), [place.stream, place.never], args)
 
 
 async def forget_consumers(
@@ -45,7 +45,7 @@ async def forget_consumers(
         names = _ended([pairs(row) for row in unwrap(reply)], idle_ms)
     chosen = names[:_PASS]
     for at in range(0, len(chosen), PAGE):
-        await run(client, forget(place, group, chosen[at : at + PAGE]))
+        await run(client, consumer_forget(place, group, chosen[at : at + PAGE]))
     return len(names) > _PASS
 
 

@@ -81,14 +81,14 @@ class DeadLetterIndex:
             yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
-        """Return the dead letters of these names, None for each that is none (any more)."""
+        """Return the dead letters of these names, None for each that is not dead (any more)."""
         found: list[DeadRow | None] = []
         for at in range(0, len(names), _ROWS):
             found += self._find(names[at : at + _ROWS])
         return found
 
     def again(self, row: DeadRow) -> DeadRow | None:
-        """Read a dead letter again, even one that died anew; None where it is none any more."""
+        """Read a dead letter again, even one that died again; None where it has been moved."""
         name = row.entry.name
         return self._find([name])[0] if name else row
 
@@ -116,7 +116,7 @@ class DeadLetterIndex:
 
     def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
         """Send dead letters of one shard on their way again; answer a word for each."""
-        call = dead_rows.replay(rows[0].keys, [row.replayed(actor) for row in rows])
+        call = dead_rows.route_replay(rows[0].keys, [row.replayed(actor) for row in rows])
         return self._run(call)
 
     def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
@@ -129,7 +129,7 @@ class DeadLetterIndex:
             else:
                 words[position] = self._forget(row)
         for keep_ms, group in changes.items():
-            call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
+            call = dead_rows.route_purge(rows[0].keys, [change for _, change in group], keep_ms)
             words |= zip((position for position, _ in group), self._run(call), strict=True)
         return [words[position] for position in range(len(rows))]
 
@@ -147,7 +147,7 @@ class DeadLetterIndex:
     def _walk(
         self, keys: Keys, channel: str, start: Position, until_ms: int
     ) -> Iterator[DeadEntry]:
-        """Yield one index in order; where a page starts is told by the last member, never by rank.
+        """Yield one index in order; a page starts behind the last member, never at a rank.
 
         The members of a millisecond are read again with the next page, and what came before is
         left out: a rank, or an offset into them, slips when others are removed meanwhile.

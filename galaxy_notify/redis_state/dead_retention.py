@@ -148,7 +148,7 @@ async def _purge(
             changes.append((row.keep_ms(shared), change))
     done = await _forget(client, foreign)
     for keep_ms, group in groupby(sorted(changes), key=lambda pair: pair[0]):
-        call = dead_rows.purge(rows[0].keys, [change for _, change in group], keep_ms)
+        call = dead_rows.route_purge(rows[0].keys, [change for _, change in group], keep_ms)
         done += calls.words(await run(client, call)).count("purged")
     return done
 

@@ -164,15 +164,17 @@ def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
     return [DeadEntry(_ms(score), member, channel, shard) for member, score in unwrap(reply)]
 
 
-def replay(keys: Keys, changes: Iterable[DeadChange]) -> ScriptCall:
+def route_replay(keys: Keys, changes: Iterable[DeadChange]) -> ScriptCall:
     """Send dead letters on their way again."""
-    return ScriptCall(script("replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)])
+    return ScriptCall(
+        script("route_replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)]
+    )
 
 
-def purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> ScriptCall:
+def route_purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> ScriptCall:
     """Give dead letters up."""
     args = [keys.tag, "", keep_ms, *_flat(changes)]
-    return ScriptCall(script("purge"), [keys.totals, keys.never], args)
+    return ScriptCall(script("route_purge"), [keys.totals, keys.never], args)
 
 
 def _flat(changes: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:

@@ -26,14 +26,14 @@ class MarkLimits:
     most: int
 
 
-def finish(
+def event_ack(
     keys: Keys, group: str, done: Mapping[str, str], limits: MarkLimits, now: int | None = None
 ) -> ScriptCall:
     """Mark events as handled and acknowledge them: stream ids with their event ids."""
     args: list[Argument] = [group, "" if now is None else now, limits.ttl_ms, limits.most]
     for stream_id, event_id in done.items():
         args += (stream_id, event_id)
-    return ScriptCall(script("finish"), [keys.seen(group), keys.stream, keys.never], args)
+    return ScriptCall(script("event_ack"), [keys.seen(group), keys.stream, keys.never], args)
 
 
 class Parking(NamedTuple):
@@ -44,10 +44,10 @@ class Parking(NamedTuple):
     reason: str
 
 
-def park(keys: Keys, group: str, consumer: str, item: Parking, most: int) -> ScriptCall:
+def event_park(keys: Keys, group: str, consumer: str, item: Parking, most: int) -> ScriptCall:
     """Put an entry that the group can't handle aside."""
     args: list[Argument] = [group, consumer, *item, most]
-    return ScriptCall(script("park"), [keys.stream, keys.parked, keys.never], args)
+    return ScriptCall(script("event_park"), [keys.stream, keys.parked, keys.never], args)
 
 
 class GroupMember(StreamMember):
@@ -78,9 +78,11 @@ class GroupMember(StreamMember):
 
     async def finish(self, done: Mapping[str, str], limits: MarkLimits) -> None:
         """Mark at most `FINISH_MAX` events as handled and acknowledge them; safe to repeat."""
-        await run(self._client, finish(self.keys, self.group, done, limits))
+        await run(self._client, event_ack(self.keys, self.group, done, limits))
 
     async def park(self, item: Parking, most: int) -> str:
         """Put an entry aside with the reason; safe to repeat."""
-        answer = await run(self._client, park(self.keys, self.group, self.consumer, item, most))
+        answer = await run(
+            self._client, event_park(self.keys, self.group, self.consumer, item, most)
+        )
         return answer.decode() if isinstance(answer, bytes) else str(answer)

@@ -48,9 +48,9 @@ class GroupReport(TypedDict):
     lag_at_least: NotRequired[int]
 
 
-def standing(keys: Keys, limits: Limits) -> ScriptCall:
+def group_read(keys: Keys, limits: Limits) -> ScriptCall:
     """Ask how every group of a shard stands."""
-    return ScriptCall(script("standing"), [keys.stream, keys.lost, keys.never], [*limits])
+    return ScriptCall(script("group_read"), [keys.stream, keys.lost, keys.never], [*limits])
 
 
 def group_report(
@@ -58,7 +58,7 @@ def group_report(
 ) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; raise `RedisFault`."""
     with as_fault("groups"):
-        return read_standing(run_sync(client, standing(keys, limits)))
+        return read_standing(run_sync(client, group_read(keys, limits)))
 
 
 async def group_report_async(
@@ -66,7 +66,7 @@ async def group_report_async(
 ) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; raise `RedisFault`."""
     with as_fault("groups"):
-        return read_standing(await run(client, standing(keys, limits)))
+        return read_standing(await run(client, group_read(keys, limits)))
 
 
 @reader

@@ -39,20 +39,22 @@ class Keeping(NamedTuple):
     rejects: int
 
 
-def admit(keys: IntentKeys, group: str, stream_ids: Sequence[str]) -> ScriptCall:
+def intake_ack(keys: IntentKeys, group: str, stream_ids: Sequence[str]) -> ScriptCall:
     """Acknowledge and delete entries whose intents were accepted, at most a thousand."""
-    return ScriptCall(script("admit"), [keys.stream, keys.never], [group, *stream_ids])
+    return ScriptCall(script("intake_ack"), [keys.stream, keys.never], [group, *stream_ids])
 
 
-def refuse(keys: IntentKeys, group: str, item: Reject, keeping: Keeping) -> ScriptCall:
+def intake_reject(keys: IntentKeys, group: str, item: Reject, keeping: Keeping) -> ScriptCall:
     """Move an entry to the rejects."""
     args: list[Argument] = [group, *item, *keeping]
-    return ScriptCall(script("refuse"), [keys.stream, keys.rejects, keys.never], args)
+    return ScriptCall(script("intake_reject"), [keys.stream, keys.rejects, keys.never], args)
 
 
-def resubmit(keys: IntentKeys, reject_id: str) -> ScriptCall:
+def intake_resubmit(keys: IntentKeys, reject_id: str) -> ScriptCall:
     """Put the intent of a reject back into the stream."""
-    return ScriptCall(script("resubmit"), [keys.rejects, keys.stream, keys.never], [reject_id])
+    return ScriptCall(
+        script("intake_resubmit"), [keys.rejects, keys.stream, keys.never], [reject_id]
+    )
 
 
 class Ended(NamedTuple):
@@ -122,8 +124,8 @@ class IntentMember(StreamMember):
         Raises `RedisFault`, unless it is the key of the rejects that is none: what can't be put
         there is returned.
         """
-        made = [admit(self.keys, self.group, admitted)] if admitted else []
-        made += [refuse(self.keys, self.group, item, keeping) for item in rejects]
+        made = [intake_ack(self.keys, self.group, admitted)] if admitted else []
+        made += [intake_reject(self.keys, self.group, item, keeping) for item in rejects]
         replies: list[Any] = await run_all(self._client, made)
         unsettled: dict[str, RedisFault] = {}
         fallen = 0
@@ -165,5 +167,5 @@ def _read_fallen(reply: Sequence[Any]) -> int:
 
 
 def _fallen(reply: Any) -> int:
-    with as_fault("refuse"):
+    with as_fault("intake_reject"):
         return _read_fallen(reply)

@@ -59,7 +59,7 @@ class Claim:
     asked_again: bool = False
 
 
-def claim(
+def route_claim(
     keys: Keys, channel: str, token: str, limits: ClaimLimits, *, alone: bool, now: int | None
 ) -> ScriptCall:
     """Take due members of *channel* under a lease of its own, named by *token*."""
@@ -81,7 +81,7 @@ def claim(
         limits.hold_at,
         "1" if alone else "",
     ]
-    return ScriptCall(script("claim"), names, args)
+    return ScriptCall(script("route_claim"), names, args)
 
 
 @reader
@@ -114,11 +114,15 @@ class Correction(NamedTuple):
     score: int
 
 
-def heal(keys: Keys, channel: str, token: str, items: Iterable[Correction]) -> ScriptCall:
+def route_reposition(
+    keys: Keys, channel: str, token: str, items: Iterable[Correction]
+) -> ScriptCall:
     """Put misplaced members, found under *token*, where they belong."""
     names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.never]
     return ScriptCall(
-        script("heal"), names, [keys.tag, token, *(part for item in items for part in item)]
+        script("route_reposition"),
+        names,
+        [keys.tag, token, *(part for item in items for part in item)],
     )
 
 
@@ -242,7 +246,7 @@ class Settlement:
         args += _event_arguments(self._published)
         for outcome in self._others:
             args += (_WORDS[type(outcome)], *outcome)
-        return ScriptCall(script("settle"), names, args)
+        return ScriptCall(script("route_settle"), names, args)
 
 
 def _event_arguments(events: Iterable[Publish]) -> list[Any]:

@@ -225,7 +225,7 @@ class _Asked:
 
 def _probe(keys: Keys, command: str) -> list[Any]:
     names: dict[Any, str] = {"never": keys.never, "stream": keys.stream, "meta": keys.meta}
-    names["script"] = script("pause").source
+    names["script"] = script("channel_pause").source
     arguments = (names.get(argument, argument) for argument in PROBES[command])
     return [*command.split(), *arguments]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.preference import LONGEST, Stored
+from galaxy_notify.model.preference import LONGEST, PreferenceFields
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
@@ -19,25 +19,25 @@ _SPECIAL: Final = "\\*?[]"
 _FIELDS: Final = 4
 
 
-def consult(keys: Keys, type_name: str, users: Sequence[str]) -> ScriptCall:
+def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> ScriptCall:
     """Read what users of one shard want to be told of a type; at most `MOST_USERS` of them."""
     args: list[Argument] = [keys.tag, f"type:{type_name}", LONGEST, *users]
-    return ScriptCall(script("consult"), [keys.never], args)
+    return ScriptCall(script("preference_query"), [keys.never], args)
 
 
 @reader
-def consulted(reply: Any, users: int) -> list[Stored]:
+def consulted(reply: Any, users: int) -> list[PreferenceFields]:
     """Read the answer to `consult`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
 
 
-def _stored(values: Sequence[Any]) -> Iterator[Stored]:
+def _stored(values: Sequence[Any]) -> Iterator[PreferenceFields]:
     # What is no text of Redis', such as an error within the list, counts as nothing.
     known = [value if isinstance(value, bytes) else None for value in values]
     for at in range(0, len(known), _FIELDS):
-        yield Stored(*known[at : at + _FIELDS])
+        yield PreferenceFields(*known[at : at + _FIELDS])
 
 
 class UserChange(NamedTuple):
@@ -56,17 +56,17 @@ class UserChange(NamedTuple):
         return any(self.fields.values())
 
 
-def prefer(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
+def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
     """Store what users of one shard want; without any of them, mark the shard for later ones."""
     args: list[Argument] = [keys.tag, MOST_FIELDS]
     for user, fields, whole in changes:
         args += (user, "1" if whole else "", len(fields))
         for name, value in fields.items():
             args += (name, value)
-    return ScriptCall(script("prefer"), [keys.preferred, keys.never], args)
+    return ScriptCall(script("preference_set"), [keys.preferred, keys.never], args)
 
 
-def recall(keys: Keys, *users: str) -> ScriptCall:
+def preference_read(keys: Keys, *users: str) -> ScriptCall:
     """Read all that is stored of some users of one shard."""
     return _recall(keys, "", users)
 
@@ -81,7 +81,7 @@ def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
     # A field that somebody put there beside ours is told, many are not.
     args: list[Argument] = [keys.tag, 2 * MOST_FIELDS, LONGEST, cursor, pattern, _COUNT, *users]
-    return ScriptCall(script("recall"), [keys.never], args)
+    return ScriptCall(script("preference_read"), [keys.never], args)
 
 
 class Recalled(NamedTuple):
@@ -92,9 +92,11 @@ class Recalled(NamedTuple):
 
 
 @reader
-def recalled(reply: Any) -> Recalled:
-    """Read the answer to `recall` or `recall_page`."""
+def recalled(reply: Any, users: int | None = None) -> Recalled:
+    """Read the answer to `recall` of so many *users*, or to `recall_page`."""
     cursor, flat = reply
+    if users is not None and len(flat) != 2 * users:
+        raise ValueError(f"no answer of {users} users")
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
 

@@ -56,7 +56,7 @@ class Order(NamedTuple):
     older: tuple[str, ...] = ()
 
 
-def reserve(
+def cooldown_reserve(
     keys: Keys,
     kind: str,
     cooldown_ms: int,
@@ -67,7 +67,7 @@ def reserve(
     args: list[Argument] = [keys.tag, time_argument(now), kind, cooldown_ms]
     for user, part, rank, due, undelivered in items:
         args += (user, part, rank, due or 0, undelivered)
-    return ScriptCall(script("reserve"), [keys.never], args)
+    return ScriptCall(script("cooldown_reserve"), [keys.never], args)
 
 
 @reader
@@ -80,14 +80,14 @@ def reserved(reply: Any, users: int) -> list[bytes]:
     return reply
 
 
-def collapse(
+def collapse_record(
     keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]], *, note: bool = True
 ) -> ScriptCall:
     """Note the newest notification of a key for users of one shard, or only look: users, parts."""
     args: list[Argument] = [keys.tag, key, keep_ms, "1" if note else ""]
     for user, part in items:
         args += (user, part)
-    return ScriptCall(script("collapse"), [keys.never], args)
+    return ScriptCall(script("collapse_record"), [keys.never], args)
 
 
 @reader

@@ -25,7 +25,7 @@ _WORKER_TTL_MS = 30_000
 class Store:
     """One shard, as its workers write it; every method raises `RedisFault`.
 
-    *took* is told the name, the seconds and the number of items of every script.
+    *took* is called with the name, the seconds and the number of items of every script.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Store:
         self, channel: str, token: str, limits: ClaimLimits, *, alone: bool = False
     ) -> Claim:
         """Take due members under a lease; the same token gets the same again."""
-        call = leases.claim(self.keys, channel, token, limits, alone=alone, now=self._now)
+        call = leases.route_claim(self.keys, channel, token, limits, alone=alone, now=self._now)
         return await self._run(call, lambda reply: leases.read_claim(reply, token))
 
     async def settle(
@@ -66,7 +66,10 @@ class Store:
 
     async def heal(self, channel: str, token: str, corrections: Sequence[Correction]) -> list[str]:
         """Put misplaced members where their state says."""
-        call, items = leases.heal(self.keys, channel, token, corrections), len(corrections)
+        call, items = (
+            leases.route_reposition(self.keys, channel, token, corrections),
+            len(corrections),
+        )
         return await self._run(call, lambda reply: words(reply, items))
 
     async def refresh_primary(self) -> None:

@@ -110,8 +110,8 @@ class Upkeep:
         if policy == "none":
             return Trimmed(0, 0, {}, is_long=False)
         idle_ms = None if policy == "always" else group_idle_ms
-        reply = await run(self._client, calls.trim(self.keys, keep, idle_ms, self._seen))
-        with as_fault("trim"):
+        reply = await run(self._client, calls.stream_trim(self.keys, keep, idle_ms, self._seen))
+        with as_fault("stream_trim"):
             trimmed, self._seen = _read_trimmed(reply, keep)
         return trimmed
 
@@ -129,13 +129,15 @@ class Upkeep:
 
     async def lapse(self, channel: str) -> int:
         """Shorten leases that a clock set back lets last too long; return how many."""
-        with as_fault("lapse"):
-            return _whole(await run(self._client, calls.lapse(self.keys, channel)))
+        with as_fault("lease_shorten"):
+            return _whole(await run(self._client, calls.lease_shorten(self.keys, channel)))
 
     async def delist(self, start: str) -> Delisted:
         """Remove what is not there any more from a page of what is listed, behind *start*."""
-        with as_fault("delist"):
-            return _read_delisted(await run(self._client, calls.delist(self.keys, start, LISTED)))
+        with as_fault("listing_trim"):
+            return _read_delisted(
+                await run(self._client, calls.listing_trim(self.keys, start, LISTED))
+            )
 
     async def forget_workers(self) -> None:
         """Forget the workers that were not heard of for an hour."""

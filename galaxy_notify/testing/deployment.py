@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from galaxy_notify.encoding import checked_encoder
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.gateway.event import Event, Position, decode_event
+from galaxy_notify.gateway.event import EntryPosition, Event, decode_event
 from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.publishing.state import Policy
@@ -135,7 +135,9 @@ class LocalDeployment:
     def _events_of(self, keys: Keys) -> Iterator[Event]:
         entries: Any = self._client.xrange(keys.stream)
         for stream_id, fields in entries:
-            yield decode_event(fields, Position(keys.stream, stream_id.decode(), keys.shard, 1))
+            yield decode_event(
+                fields, EntryPosition(keys.stream, stream_id.decode(), keys.shard, 1)
+            )
 
 
 def _number(stream_id: str) -> tuple[int, int]:

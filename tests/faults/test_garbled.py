@@ -14,7 +14,7 @@ from galaxy_notify.errors import CallFailed
 from galaxy_notify.fsck.faults import Looked, Mending
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.intake.notifier import Notifier
-from galaxy_notify.publishing.state_check import MENDED
+from galaxy_notify.publishing.state_check import REPAIRED
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.durability import Confirmation
@@ -36,7 +36,7 @@ from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
-from tests.hostile.planting import KEYS, plant
+from tests.properties.hostile.planting import KEYS, plant
 from tests.support.founding import found
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
@@ -97,7 +97,7 @@ async def _consume(client: Client) -> None:
 
 
 async def _check(client: Client) -> None:
-    mending = Mending("janitor", fix=True, codes=MENDED)
+    mending = Mending("janitor", fix=True, codes=REPAIRED)
     check = ShardCheck(KEYS, SharedSettings(), mending, lambda _: None, Looked())
     for page in check.pages():
         await Upkeep(client, KEYS, SharedSettings()).check(page())
@@ -159,7 +159,7 @@ def test_row22__any_kind_of_reply(
 
 def test_row22__any_kind_of_reply_to_a_producer(server: Server) -> None:
     """The same with the client that producers and operators use."""
-    claim = leases.claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
+    claim = leases.route_claim(KEYS, "push", "token", LIMITS, alone=False, now=None)
     for trouble in _troubles():
         _prepare(server)
         with (

@@ -113,7 +113,7 @@ def _replay_all(server: Server) -> None:
     assert done.stdout == "moved 1 of 1: in the stream again\n"
 
 
-@pytest.mark.parametrize("lost", ["accept", "admit", "refuse"])
+@pytest.mark.parametrize("lost", ["intent_accept", "intake_ack", "intake_reject"])
 def test_row69__lost_reply_costs_nothing(server: Server, site: Site, lost: str) -> None:
     """Whichever answer the network swallows, the reader goes on, and takes each in once."""
     site.load_scripts()

@@ -41,7 +41,7 @@ def test_row03__killed_while_its_settle_is_on_the_way(arena: NewArena) -> None:
     one.site.load_scripts()
     one.hand_in(100, Shape(ahead_ms=0))
     with proxied(one.server.socket) as proxy:
-        proxy.lose_reply("settle", "silence")
+        proxy.lose_reply("route_settle", "silence")
         doomed = one.daemon(url=proxy.url)
         wait_until(lambda: proxy.lost, "its settle is on the way")
         wait_until(one.site.entries, "it has been run")

@@ -52,14 +52,14 @@ def test_matrix__knows_every_test_of_a_row() -> None:
         (f"{OWN}/test_x.py::test_row50__x", False),
         (f"{OWN}/test_x.py::test_y[{OWN}/test_z.py::test_row05__z]", False),
         (f"{OWN}/test_x.py::test_y[{OWN}/test_z.py::test_z[row05_z]]", False),
-        ("tests/flow/test_a.py::test_b[x]", True),
-        ("tests/flow/test_a.py::test_b__other", False),
-        ("tests/flow/test_c.py::test_any", True),
+        ("tests/x/test_a.py::test_b[x]", True),
+        ("tests/x/test_a.py::test_b__other", False),
+        ("tests/x/test_c.py::test_any", True),
     ],
 )
 def test_row__knows_its_tests(nodeid: str, is_of_it: bool) -> None:
     """By the number in the name of our own, by file or name for others."""
-    row = Row(5, "", "", ["tests/flow/test_a.py::test_b", "tests/flow/test_c.py"])
+    row = Row(5, "", "", ["tests/x/test_a.py::test_b", "tests/x/test_c.py"])
     assert belongs(nodeid, row) == is_of_it
 
 

@@ -14,12 +14,12 @@ import msgpack
 import redis
 
 from galaxy_notify.model.ids import id_for_key, shard_of
-from galaxy_notify.model.notification import Group, NewNotification, Notification
+from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
 from galaxy_notify.model.route import Failure, Route, decode_route, initial_state
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.accept_calls import accept
+from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.leases import Bury, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
@@ -87,9 +87,9 @@ class Graveyard:
             ),
             b"12345678",
         )
-        groups = [Group(initial_state(None), routes)]
+        groups = [RouteGroup(initial_state(None), routes)]
         new = NewNotification(made, record, 1000, groups)
-        run_sync(self.client, accept(self.key_space.keys_for(made), [new]))
+        run_sync(self.client, intent_accept(self.key_space.keys_for(made), [new]))
         return made
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
@@ -110,7 +110,7 @@ class Graveyard:
         self._number += 1
         token = f"{WORKER}:0:30000:{self._number}"
         keys = self.key_space.keys(shard)
-        call = leases.claim(keys, channel, token, _LIMITS, alone=False, now=None)
+        call = leases.route_claim(keys, channel, token, _LIMITS, alone=False, now=None)
         claimed = leases.read_claim(run_sync(self.client, call), token)
         return claimed if claimed.members else None
 

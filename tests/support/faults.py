@@ -37,7 +37,7 @@ def _taken(site: Site, member: str) -> tuple[Sequence[leases.ClaimedMember], str
     token = f"host-1-abcd:8:30000:{next(_numbers)}"
     site.client.zadd(site.keys.schedule("push"), {member: 0})
     limits = leases.ClaimLimits(1, 30_000, 1, 300_000, 0)
-    call = leases.claim(site.keys, "push", token, limits, alone=False, now=None)
+    call = leases.route_claim(site.keys, "push", token, limits, alone=False, now=None)
     return leases.read_claim(run_sync(site.client, call), token).members, token
 
 

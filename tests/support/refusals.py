@@ -21,14 +21,14 @@ def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
 def _replayed(yard: Graveyard, member: str) -> str:
     after = yard.route(member).replayed("someone")
     keys = yard.key_space.keys(0)
-    run_sync(yard.client, dead_rows.replay(keys, [_changes(yard, member, after)]))
+    run_sync(yard.client, dead_rows.route_replay(keys, [_changes(yard, member, after)]))
     return "gone"
 
 
 def _purged(yard: Graveyard, member: str) -> str:
     after = yard.route(member).purged("someone")
     keys = yard.key_space.keys(0)
-    run_sync(yard.client, dead_rows.purge(keys, [_changes(yard, member, after)], 60_000))
+    run_sync(yard.client, dead_rows.route_purge(keys, [_changes(yard, member, after)], 60_000))
     return "gone"
 
 
@@ -66,7 +66,7 @@ def _cancelled(yard: Graveyard, member: str) -> str:
     state = yard.state(member) or b""
     change = RouteChange(route_id, state, decode_route(state).cancelled("someone"))
     keys = yard.key_space.keys(0)
-    run_sync(yard.client, calls.cancel(keys, made, [change], keep_ms=60_000, mark=False))
+    run_sync(yard.client, calls.route_cancel(keys, made, [change], keep_ms=60_000, mark=False))
     assert yard.route(member).status is Status.CANCELLED
     return "gone"
 

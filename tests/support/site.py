@@ -95,7 +95,7 @@ class Site(Graveyard):
         """Take one suspect under a lease."""
         token = f"host-1-abcd:9:30000:{self.now()}"
         limits = leases.ClaimLimits(256, 30_000, 4 << 20, 300_000, 0)
-        call = leases.claim(self.keys, "push", token, limits, alone=True, now=None)
+        call = leases.route_claim(self.keys, "push", token, limits, alone=True, now=None)
         return leases.read_claim(run_sync(self.client, call), token)
 
     def replay(self, member: str) -> None:
@@ -103,7 +103,7 @@ class Site(Graveyard):
         notification_id, _, route_id = member.partition("/")
         before, after = self.state(member) or b"", self.route(member).replayed("me")
         change = dead_rows.DeadChange(notification_id, route_id, before, after)
-        assert calls.words(run_sync(self.client, dead_rows.replay(self.keys, [change]))) == [
+        assert calls.words(run_sync(self.client, dead_rows.route_replay(self.keys, [change]))) == [
             "replayed"
         ]
 

@@ -95,7 +95,7 @@ def everything(telemetry: Telemetry) -> None:
     for verb in get_args(Verb):
         telemetry.routes(verb, "push", 7)
     telemetry.fault("late", "mended")
-    telemetry.script_ran("claim", 0.001, 128)
+    telemetry.script_ran("route_claim", 0.001, 128)
     telemetry.request("POST", "/v1/notifications", 201, "shop", 0.003)
     telemetry.redis_error("OOM")
     telemetry.progressed(0)

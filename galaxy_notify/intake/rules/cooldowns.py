@@ -1,7 +1,7 @@
-"""Cooldowns at accept: nobody is told of the same type again too soon.
+"""Cooldowns at accept: a minimum time between two notifications of one type to one user.
 
-Who is told first holds the reservation. It stands for a delivery, so one whose notification was
-not delivered to the user holds nobody back: that is read from its routes when it would.
+The first notification holds the reservation. A reservation stands for a delivery: if the routes of
+the holder show that it was not delivered to the user, it blocks no other notification.
 """
 
 from __future__ import annotations
@@ -10,106 +10,124 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from galaxy_notify.intake.rules.recipients import Batch, Recipient, batches, query
+from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, batches, query
 from galaxy_notify.model.route import Status
 from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or
+from galaxy_notify.redis_client.flows import Flow, unwrap, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state.reservations import (
     MOST_USERS,
     Holder,
     Reservation,
-    reserve,
+    cooldown_reserve,
     reserved,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
-#: The reason of what a cooldown suppresses.
+#: The reason of routes that a cooldown suppresses.
 COOLDOWN: Final = "cooldown"
-#: A route that is, or may still be, delivered.
+#: Statuses of a route that was, or may still be, delivered.
 _DELIVERING: Final = frozenset({Status.PENDING, Status.FAILED, Status.PUBLISHED})
-#: Between a reservation and its accept there are seconds at most.
+#: A holder without a record this long after its reservation was never accepted.
 _ACCEPTED_AFTER_MS: Final = 60_000
 _FIELDS_PER_READ: Final = 1000
 
 
 def apply_cooldown(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
-    """Reserve the cooldown of each recipient to notify, and note which notifications hold it."""
+    """Reserve the cooldown of each recipient that gets a delivery, and set its `blocked_by`.
+
+    Raises `RedisFault`.
+    """
     shared = key_space.shared
     if not shared.has_cooldowns:
         return
-    cooled = [one for one in recipients if one.will_deliver and shared.cooldown_of(one.kind)]
-    yield from _reserve(key_space, cooled)
-    held = [one for one in cooled if one.blocked_by]
-    void = yield from _undelivered(key_space, held)
-    yield from _reserve(key_space, void)
+    reserving = [
+        recipient
+        for recipient in recipients
+        if recipient.will_deliver and shared.cooldown_of(recipient.kind)
+    ]
+    yield from _reserve(key_space, reserving)
+    held = [recipient for recipient in reserving if recipient.blocked_by]
+    freed = yield from _undelivered(key_space, held)
+    yield from _reserve(key_space, freed)
 
 
 def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]:
-    """Ask for the reservations; what blocks one is taken over, unless it changed by now."""
+    """Reserve; a holder in `blocked_by` is replaced unless the reservation has changed."""
 
-    def call(batch: Batch) -> ScriptCall:
-        items = [_reservation(one) for one in batch.recipients]
+    def call(batch: RecipientBatch) -> ScriptCall:
+        items = [_reservation(recipient) for recipient in batch.recipients]
         cooldown_ms = key_space.shared.cooldown_of(batch.alike)
-        return reserve(batch.keys, batch.alike, cooldown_ms, items)
+        return cooldown_reserve(batch.keys, batch.alike, cooldown_ms, items)
 
-    found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
-    for one, held in (yield from query(found, call, reserved)):
-        one.blocked_by = held
+    grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
+    for recipient, held in (yield from query(grouped, call, reserved)):
+        recipient.blocked_by = held
 
 
-def _reservation(one: Recipient) -> Reservation:
-    due_ms = one.part.plan.intent.due_at_ms or 0
-    first = min(delivery.deferred_to_ms or due_ms for delivery in one.verdict.deliveries)
-    return Reservation(one.user, one.part.name, one.rank, first, one.blocked_by)
+def _reservation(recipient: Recipient) -> Reservation:
+    due_ms = recipient.part.plan.intent.due_at_ms or 0
+    first_due_ms = min(
+        delivery.deferred_to_ms or due_ms for delivery in recipient.decision.deliveries
+    )
+    return Reservation(
+        recipient.user, recipient.part.name, recipient.rank, first_due_ms, recipient.blocked_by
+    )
 
 
 def _undelivered(key_space: KeySpace, held: Sequence[Recipient]) -> Flow[list[Recipient]]:
-    """Return those whose cooldown is held only by what was not, and will not be, delivered."""
+    """Return the recipients whose holders were not, and will not be, delivered."""
     if not held:
         return []
     by_part: dict[str, list[tuple[Recipient, Holder]]] = {}
-    for one in held:
-        for holder in _holders(one.blocked_by):
-            by_part.setdefault(holder.part, []).append((one, holder))
+    for recipient in held:
+        for holder in _holders(recipient.blocked_by):
+            by_part.setdefault(holder.part, []).append((recipient, holder))
     size = max(1, _FIELDS_PER_READ // len(key_space.shared.channels))
-    questions = [
-        (part, some[start : start + size])
-        for part, some in by_part.items()
-        for start in range(0, len(some), size)
+    reads = [
+        (part, blocked[start : start + size])
+        for part, blocked in by_part.items()
+        for start in range(0, len(blocked), size)
     ]
-    clock, *replies = yield [Command(["TIME"]), *(_states(key_space, *each) for each in questions)]
+    clock, *replies = yield [Command(["TIME"]), *(_states(key_space, *read) for read in reads)]
     now_ms = int(unwrap(clock)[0]) * 1000
-    void: list[Recipient] = []
-    for (_, some), reply in zip(questions, replies, strict=True):
-        void += _void(some, unwrap_or(reply, [None]), now_ms)
-    found = Counter(map(id, void))
-    return [one for one in held if found[id(one)] == len(_holders(one.blocked_by))]
+    freed: list[Recipient] = []
+    for (_, blocked), reply in zip(reads, replies, strict=True):
+        count = 1 + len(blocked) * len(key_space.shared.channels)
+        freed += _freed(blocked, values_of(reply, count), now_ms)
+    counts = Counter(map(id, freed))
+    return [
+        recipient
+        for recipient in held
+        if counts[id(recipient)] == len(_holders(recipient.blocked_by))
+    ]
 
 
 def _holders(held: bytes) -> list[Holder]:
-    with as_fault("reserve"):
+    with as_fault("cooldown_reserve"):
         return Holder.read_all(held)
 
 
-def _states(key_space: KeySpace, part: str, some: Sequence[tuple[Recipient, Holder]]) -> Command:
+def _states(key_space: KeySpace, part: str, blocked: Sequence[tuple[Recipient, Holder]]) -> Command:
     channels = key_space.shared.channels
-    routes = [f"{channel}:{one.user}" for one, _ in some for channel in channels]
+    routes = [f"{channel}:{recipient.user}" for recipient, _ in blocked for channel in channels]
     return Command(["HMGET", key_space.keys_for(part).notification(part), "open", *routes])
 
 
-def _void(
-    some: Sequence[tuple[Recipient, Holder]], values: Sequence[Any], now_ms: int
+def _freed(
+    blocked: Sequence[tuple[Recipient, Holder]], values: Sequence[Any], now_ms: int
 ) -> list[Recipient]:
     known, *states = values
-    size = len(states) // len(some)
+    size = len(states) // len(blocked)
     if known is None:
-        # What never came about, or was given up with all its traces, was not delivered.
-        return [one for one, at in some if now_ms - at.made_at_ms > _ACCEPTED_AFTER_MS]
+        # A notification that was never accepted, or is gone entirely, was not delivered.
+        return [
+            recipient for recipient, at in blocked if now_ms - at.made_at_ms > _ACCEPTED_AFTER_MS
+        ]
     return [
-        one
-        for place, (one, _) in enumerate(some)
+        recipient
+        for place, (recipient, _) in enumerate(blocked)
         if not any(map(_delivers, states[place * size : (place + 1) * size]))
     ]
 

@@ -1,11 +1,11 @@
-"""The preferences of users, for programs: ``notifier.preferences``."""
+"""The preferences of users, as programs use them: ``notifier.preferences``."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.intake.rules.preferring import change_flow, get_flow
+from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
@@ -163,51 +163,51 @@ def wish(
     min_severity: str | None,
     known: Collection[str],
 ) -> UserChange:
-    """Replace a preference; raise `InvalidPreference`."""
+    """Return the change that replaces a preference; raise `InvalidPreference`."""
     field = _field(type_name)
     return UserChange(check_user(user), {field: encode(check_wish(channels, min_severity, known))})
 
 
 def removed(user: str, type_name: str | None) -> UserChange:
-    """Remove a preference; raise `InvalidPreference`."""
+    """Return the change that removes a preference; raise `InvalidPreference`."""
     return UserChange(check_user(user), {_field(type_name): _GONE})
 
 
 def silenced(user: str) -> UserChange:
-    """Silence a user; raise `InvalidPreference`."""
+    """Return the change that silences a user; raise `InvalidPreference`."""
     return UserChange(check_user(user), {SILENCED: YES})
 
 
 def resumed(user: str) -> UserChange:
-    """Take a user's silence back; raise `InvalidPreference`."""
+    """Return the change that ends the silence of a user; raise `InvalidPreference`."""
     return UserChange(check_user(user), {SILENCED: _GONE})
 
 
 def quieted(user: str, start: str | None, end: str | None, zone: str | None) -> UserChange:
-    """Set or remove quiet hours; raise `InvalidPreference`."""
+    """Return the change that sets or removes quiet hours; raise `InvalidPreference`."""
     value = _GONE if start is None else encode(check_quiet(start, end, zone))
     return UserChange(check_user(user), {QUIET: value})
 
 
 def deleted(user: str) -> UserChange:
-    """Forget a user; raise `InvalidPreference`."""
+    """Return the change that deletes all preferences of a user; raise `InvalidPreference`."""
     return UserChange(check_user(user), {}, whole=True)
 
 
 def replaced(user: str, preferences: UserPreferences) -> UserChange:
-    """Put these preferences in place of all that the user had."""
+    """Return the change that replaces all preferences of a user."""
     return UserChange(user, preferences.to_fields(), whole=True)
 
 
 def is_changed(answers: Sequence[Answer]) -> bool:
-    """Tell whether anything changed; raise what `check_stored` raises."""
+    """Return whether anything changed; raise what `check_stored` raises."""
     for answer in answers:
         check_stored(answer)
     return any(answer.word == "changed" for answer in answers)
 
 
 def check_stored(answer: Answer) -> None:
-    """Raise `InvalidPreference` for what cannot be stored, `CallFailed` for what was not."""
+    """Raise `InvalidPreference` if the change is refused, `CallFailed` if it was not stored."""
     if answer.word == "full":
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")

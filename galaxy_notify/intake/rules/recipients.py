@@ -1,4 +1,4 @@
-"""One recipient of a part of a notification, while rules decide about it."""
+"""The recipients of a part of a notification, while rules decide about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from galaxy_notify.intake.plan import Part, Plan
-from galaxy_notify.model.preference import SEVERITIES, Asked, Stored, Verdict
+from galaxy_notify.model.preference import (
+    SEVERITIES,
+    ChannelDecision,
+    DeliveryRequest,
+    PreferenceFields,
+)
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.scripts import ScriptCall
@@ -16,43 +21,43 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 
 T = TypeVar("T")
 
-_NOTHING: Final = Stored()
-_UNDECIDED: Final = Verdict()
+_NOTHING: Final = PreferenceFields()
+_UNDECIDED: Final = ChannelDecision()
 
 
 @dataclass(slots=True)
 class Recipient:
-    """A user, what is asked for, and what rules have found out so far.
+    """A user, the requested delivery, and what the rules have decided so far.
 
-    *blocked_by* are the notifications that hold its cooldown, as the script names them.
+    *blocked_by* holds the notifications that hold the cooldown, as the script returns them.
     """
 
     part: Part
     user: str
-    asked: Asked
-    stored: Stored = _NOTHING
-    verdict: Verdict = _UNDECIDED
+    request: DeliveryRequest
+    stored: PreferenceFields = _NOTHING
+    decision: ChannelDecision = _UNDECIDED
     blocked_by: bytes = b""
 
     @property
     def kind(self) -> str:
-        """Return the type of the notification."""
+        """The type of the notification."""
         return self.part.plan.intent.type
 
     @property
     def rank(self) -> int:
-        """Return how severe it is, 0 for the least."""
+        """The rank of its severity, 0 for the lowest."""
         return SEVERITIES.index(self.part.plan.intent.severity)
 
     @property
     def will_deliver(self) -> bool:
-        """Tell whether any channel delivers."""
-        return bool(self.verdict.deliveries) and not self.blocked_by
+        """Whether any channel delivers."""
+        return bool(self.decision.deliveries) and not self.blocked_by
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Recipients that one call can be about: of one shard, and alike in what the call needs."""
+class RecipientBatch:
+    """Recipients of one script call: of one shard, and with the same value *alike*."""
 
     keys: Keys
     alike: str
@@ -60,22 +65,22 @@ class Batch:
 
 
 def recipients_of(part: Part) -> Iterator[Recipient]:
-    """Return each recipient of a part once, with the channels that are asked for."""
+    """Yield each recipient of a part once, with the requested channels."""
     plan = part.plan
     channels: dict[str, tuple[str, ...]] = {}
     for route in part.requested_routes:
         channel, _, user = route.partition(":")
         channels[user] = (*channels.get(user, ()), channel)
-    asked: dict[tuple[str, ...], Asked] = {}
+    requests: dict[tuple[str, ...], DeliveryRequest] = {}
     for user, wanted in channels.items():
-        if wanted not in asked:
-            asked[wanted] = _asked(plan, wanted)
-        yield Recipient(part, user, asked[wanted])
+        if wanted not in requests:
+            requests[wanted] = _request_of(plan, wanted)
+        yield Recipient(part, user, requests[wanted])
 
 
-def _asked(plan: Plan, channels: tuple[str, ...]) -> Asked:
+def _request_of(plan: Plan, channels: tuple[str, ...]) -> DeliveryRequest:
     intent, shared = plan.intent, plan.shared
-    return Asked(
+    return DeliveryRequest(
         channels,
         intent.names_channels,
         intent.severity,
@@ -91,34 +96,37 @@ def batches(
     recipients: Iterable[Recipient],
     alike: Callable[[Recipient], str],
     most: int,
-) -> list[Batch]:
-    """Sort recipients by their shard and what must be alike, at most *most* together."""
-    found: dict[tuple[int, str], list[Recipient]] = {}
-    for one in recipients:
-        found.setdefault((key_space.keys_of_user(one.user).shard, alike(one)), []).append(one)
+) -> list[RecipientBatch]:
+    """Group recipients by shard and by the value of *alike*, at most *most* in a batch."""
+    groups: dict[tuple[int, str], list[Recipient]] = {}
+    for recipient in recipients:
+        groups.setdefault(
+            (key_space.keys_of_user(recipient.user).shard, alike(recipient)), []
+        ).append(recipient)
     return [
-        Batch(key_space.keys(shard), kind, some[start : start + most])
-        for (shard, kind), some in found.items()
-        for start in range(0, len(some), most)
+        RecipientBatch(key_space.keys(shard), kind, members[start : start + most])
+        for (shard, kind), members in groups.items()
+        for start in range(0, len(members), most)
     ]
 
 
 def query(
-    found: Sequence[Batch],
-    call: Callable[[Batch], ScriptCall],
+    grouped: Sequence[RecipientBatch],
+    call: Callable[[RecipientBatch], ScriptCall],
     read: Callable[[Any, int], Sequence[T]],
 ) -> Flow[list[tuple[Recipient, T]]]:
-    """Run a call for each batch in one round trip; return what it says of each recipient.
+    """Run a call for each batch in one round trip; return each recipient with its answer.
 
-    Raises `RedisFault`: rules that cannot be looked at are not passed over.
+    *read* turns the reply of a batch into one answer for each recipient. Raises `RedisFault`:
+    rules that cannot be read are never skipped.
     """
-    if not found:
+    if not grouped:
         return []
-    asked = [call(batch) for batch in found]
-    replies = yield asked
+    script_calls = [call(batch) for batch in grouped]
+    replies = yield script_calls
     answers: list[tuple[Recipient, T]] = []
-    for batch, made, reply in zip(found, asked, replies, strict=True):
-        with as_fault(made.script.name):
+    for batch, script_call, reply in zip(grouped, script_calls, replies, strict=True):
+        with as_fault(script_call.script.name):
             values = read(unwrap(reply), len(batch.recipients))
         answers += zip(batch.recipients, values, strict=True)
     return answers

@@ -1,4 +1,4 @@
-"""Rules at accept, as a flow: which recipients are notified, when, and why not.
+"""Rules at accept, as a flow: which recipients are notified, when, or why not.
 
 The round trips are bounded, whatever the number of recipients: one for the preferences, one for
 the cooldowns and two more where others hold them, one for the collapse key.
@@ -13,71 +13,80 @@ from galaxy_notify.intake.plan import Part
 from galaxy_notify.intake.rules.collapse import record_newest
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN, apply_cooldown
 from galaxy_notify.intake.rules.recipients import (
-    Batch,
     Recipient,
+    RecipientBatch,
     batches,
     query,
     recipients_of,
 )
-from galaxy_notify.model.notification import Group
+from galaxy_notify.model.notification import RouteGroup
 from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consult, consulted
+from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
 class Ruling(NamedTuple):
-    """What rules decided about one part: its routes by how they begin, and about whom."""
+    """What rules decided about one part: its routes by initial state, and its recipients."""
 
-    groups: Sequence[Group]
+    groups: Sequence[RouteGroup]
     recipients: Sequence[Recipient]
 
 
 def apply_rules(
     key_space: KeySpace, parts: Sequence[Part], *, preferences_exist: bool
 ) -> Flow[list[Ruling]]:
-    """Return the ruling about each part.
+    """Return the ruling about each part, in order.
 
-    Decided again, as for a repeat, nothing that is reserved is reserved twice. Raises
-    `RedisFault`: nothing is accepted whose rules cannot be looked at.
+    A repeat reserves nothing twice. Raises `RedisFault`: no notification is accepted whose rules
+    cannot be read.
     """
-    found = [list(recipients_of(part)) for part in parts]
-    everyone = [one for some in found for one in some]
+    by_part = [list(recipients_of(part)) for part in parts]
+    recipients = [recipient for members in by_part for recipient in members]
     if preferences_exist:
-        yield from _consult(key_space, everyone)
-    for one in everyone:
-        intent = one.part.plan.intent
-        due_ms = max(intent.due_at_ms or 0, one.part.plan.created_at_ms)
-        one.verdict = judge(one.asked, one.stored, due_ms, intent.expires_at_ms)
-    yield from apply_cooldown(key_space, everyone)
-    yield from record_newest(key_space, [one for one in everyone if one.will_deliver])
-    return [Ruling(_groups(part, some), some) for part, some in zip(parts, found, strict=True)]
+        yield from _consult(key_space, recipients)
+    for recipient in recipients:
+        intent = recipient.part.plan.intent
+        due_ms = max(intent.due_at_ms or 0, recipient.part.plan.created_at_ms)
+        recipient.decision = judge(
+            recipient.request, recipient.stored, due_ms, intent.expires_at_ms
+        )
+    yield from apply_cooldown(key_space, recipients)
+    yield from record_newest(
+        key_space, [recipient for recipient in recipients if recipient.will_deliver]
+    )
+    return [
+        Ruling(_groups(part, members), members)
+        for part, members in zip(parts, by_part, strict=True)
+    ]
 
 
 def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
-    def call(batch: Batch) -> ScriptCall:
-        return consult(batch.keys, batch.alike, [one.user for one in batch.recipients])
+    def call(batch: RecipientBatch) -> ScriptCall:
+        return preference_query(
+            batch.keys, batch.alike, [recipient.user for recipient in batch.recipients]
+        )
 
-    found = batches(key_space, recipients, lambda one: one.kind, MOST_USERS)
-    for one, stored in (yield from query(found, call, consulted)):
-        one.stored = stored
+    grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
+    for recipient, stored in (yield from query(grouped, call, consulted)):
+        recipient.stored = stored
 
 
-def _groups(part: Part, recipients: Iterable[Recipient]) -> list[Group]:
+def _groups(part: Part, recipients: Iterable[Recipient]) -> list[RouteGroup]:
     intent = part.plan.intent
     alike: dict[tuple[int | None, str], list[str]] = {}
-    for one in recipients:
-        cooled = COOLDOWN if one.blocked_by else ""
-        for delivery in one.verdict.deliveries:
+    for recipient in recipients:
+        cooldown = COOLDOWN if recipient.blocked_by else ""
+        for delivery in recipient.decision.deliveries:
             due_ms = delivery.deferred_to_ms or intent.due_at_ms
-            alike.setdefault((due_ms, cooled), []).append(f"{delivery.channel}:{one.user}")
-        for skip in one.verdict.skips:
-            place = (intent.due_at_ms, str(skip.reason))
-            alike.setdefault(place, []).append(f"{skip.channel}:{one.user}")
+            alike.setdefault((due_ms, cooldown), []).append(f"{delivery.channel}:{recipient.user}")
+        for skip in recipient.decision.skips:
+            key = (intent.due_at_ms, str(skip.reason))
+            alike.setdefault(key, []).append(f"{skip.channel}:{recipient.user}")
     return [
-        Group(
+        RouteGroup(
             skipped_state(reason, due_ms) if reason else initial_state(intent.max_attempts, due_ms),
             routes,
             reason,

@@ -79,7 +79,7 @@ def _trim(figures: Figures, server: Server, number: int) -> None:
         before, start = commands(client).get("evalsha", {"usec": 0})["usec"], "-"
         pages = 0
         while start:
-            following, _, _ = run_sync(place.client, calls.delist(_KEYS, start, LISTED))
+            following, _, _ = run_sync(place.client, calls.listing_trim(_KEYS, start, LISTED))
             start, pages = following.decode(), pages + 1
         took = commands(client)["evalsha"]["usec"] - before
     figures.add("trim", took / number, "µs/entry")

@@ -13,7 +13,7 @@ import hiredis
 import redis
 
 from galaxy_notify.encoding import load_encoder
-from galaxy_notify.publishing.batch import Batch
+from galaxy_notify.publishing.batch import BatchDecisions
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.runner import run_sync
@@ -60,7 +60,7 @@ def _publish_batch(deployment: Deployment, lowest: _Lowest) -> None:
     policy = Policy("bench", load_encoder("msgpack"), deployment.shared)
     reporter = Reporter(Telemetry(), keys, "bench", 8)
 
-    call = leases.claim(keys, "push", token, limits, alone=False, now=None)
+    call = leases.route_claim(keys, "push", token, limits, alone=False, now=None)
     reply = lowest.server("claim", lambda: run_sync(deployment.client, call))
     claim = lowest.worker("read what was claimed", lambda: leases.read_claim(reply, token))
     if len(claim.members) != _BATCH:
@@ -74,14 +74,14 @@ def _publish_batch(deployment: Deployment, lowest: _Lowest) -> None:
     lowest.worker("report", lambda: reporter.settled("push", batch.decisions, settled))
 
 
-def _decided(policy: Policy, claim: leases.Claim) -> Batch:
-    batch = Batch(policy, "push", claim)
+def _decided(policy: Policy, claim: leases.Claim) -> BatchDecisions:
+    batch = BatchDecisions(policy, "push", claim)
     for member in claim.members:
         batch.add(member)
     return batch
 
 
-def _settled(batch: Batch, keys: Keys, token: str) -> ScriptCall:
+def _settled(batch: BatchDecisions, keys: Keys, token: str) -> ScriptCall:
     settlement = Settlement(decision.outcome for decision in batch.decisions)
     return settlement.call(keys, "push", token, claimed=_BATCH)
 

@@ -72,7 +72,7 @@ def _claim_us(server: Server) -> float:
         before = _script_us(client)
         for number in range(_CLAIMS):
             token = f"bench:0:60000:{time.time_ns()}{number}"
-            call = leases.claim(place.keys(0), "push", token, limits, alone=False, now=None)
+            call = leases.route_claim(place.keys(0), "push", token, limits, alone=False, now=None)
             claim = leases.read_claim(run_sync(place.client, call), token)
             if len(claim.members) != _BATCH:
                 raise RuntimeError(f"{len(claim.members)} claimed instead of {_BATCH}")

@@ -1,0 +1,230 @@
+-- route_claim: pending | failed -> (leased)
+--
+-- Take due members under a lease: their score becomes the time at which it lapses,
+-- so the next claim sees the next members and an abandoned one is simply due again.
+-- A lease that has lapsed ends here, and what it left behind is counted. A member
+-- abandoned twice is a suspect and is taken only when alone. Asked again with its
+-- token, a claim gives the same again, as far as the limit allows now, and the rest
+-- is due again.
+--
+-- KEYS
+--   1 schedule   zset    members by when they are next due
+--   2 leases     zset    token -> when the lease lapses, the score of its members
+--   3 abandoned  hash    member -> how often it was left behind
+--   4 paused     set     paused channels
+--   5 stream     stream  gateway events
+--   6 totals     hash
+--   7 wake       list    wakes a blocked worker
+--   8 never      the guard against a moving slot
+-- ARGV
+--   1 tag        str  prefix of every key of the shard
+--   2 now        int  or '' for the server's clock
+--   3 token      str  new for each claim
+--   4 channel    str
+--   5 limit      int  members to take, at most 256
+--   6 ttl_ms     int  how long the lease lasts
+--   7 budget     int  bytes of records and states to answer with
+--   8 largest    int  a larger record is named, not answered
+--   9 hold       int  stream length at which nothing is claimed; 0 = never
+--   10 alone     str  '1' takes one suspect instead
+-- RETURNS word, now, detail, suspects seen, members, records, oddities
+--   claimed      members: member, state, ...; records: id, record, ...; oddities: place
+--                among the members, verdict, how often it was left behind, ...
+--   idle         the detail is when the next member is due, or ''
+--   paused       the channel is paused
+--   held         the detail is the length of the stream
+--   A verdict is '', 'vanished' (no hash), 'missing' (no record or state), 'wrong_type',
+--   'oversized' (the record) or 'bloated' (the state).
+
+local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[3]
+local limit, ttl = math.max(1, math.min(tonumber(ARGV[5]), 256)), tonumber(ARGV[6])
+local alone, suspects = ARGV[10] == '1', 0
+local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
+
+-- A lease lapses at a time of its own, just before it may last no longer: the fraction
+-- tells it from others, and its members from those that are due at a whole millisecond.
+-- What a lease that has ended left behind may have that time too, once a clock was set back.
+-- Why one lease for the whole claim: docs/decisions/0001-one-lease-per-claim.md
+local function free_score(lapse)
+  local score
+  repeat
+    lapse = lapse - 1 / 1024
+    score = string.format('%.17g', lapse)
+  until lapse % 1 ~= 0 and call('ZCOUNT', KEYS[2], score, score) == 0
+    and call('ZCOUNT', KEYS[1], score, score) == 0
+  return score
+end
+
+local function leased_at(score)
+  return call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256)
+end
+
+-- Return how often each of some members was left behind before.
+local function counts_of(names)
+  if not counted or #names == 0 then return {} end
+  return call('HMGET', KEYS[3], unpack(names))
+end
+
+-- What lapsed leases left behind: their tokens, the members with the new counts, and
+-- up to where the schedule was looked through for them.
+local lapsed, left, horizon = {}, {}, digits(now)
+
+local function look_for_lapsed()
+  local found, names = call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 64), {}
+  for i = 1, #found, 2 do
+    for _, member in ipairs(leased_at(found[i + 1])) do names[#names + 1] = member end
+    if found[i] ~= token then lapsed[#lapsed + 1] = found[i] end
+    if #names >= 512 or i == 127 then
+      horizon = found[i + 1]
+      break
+    end
+  end
+  local before = counts_of(names)
+  for i, member in ipairs(names) do left[member] = (tonumber(before[i]) or 0) + 1 end
+end
+
+local function end_lapsed()
+  if #lapsed == 0 then return end
+  local entries = {}
+  for member, count in pairs(left) do
+    entries[#entries + 1] = member
+    entries[#entries + 1] = count
+  end
+  if #entries > 0 then
+    local refused = try('HSET', KEYS[3], unpack(entries))
+    if fault(refused) then return refused end
+  end
+  try('ZREM', KEYS[2], unpack(lapsed))
+  count(KEYS[6], 'abandoned', #entries / 2)
+end
+
+local function choose()
+  local offset, want = 0, alone and 1 or limit
+  repeat
+    local due = call('ZRANGEBYSCORE', KEYS[1], '-inf', horizon, 'LIMIT', offset, limit)
+    local before = counts_of(due)
+    for i, member in ipairs(due) do
+      local behind = left[member] or tonumber(before[i] or 0) or 0
+      local suspect = behind >= 2
+      if suspect then suspects = suspects + 1 end
+      if suspect == alone and #members < want then
+        members[#members + 1], times[#times + 1] = member, behind
+      end
+    end
+    offset = offset + #due
+  until #members >= want or #due < limit or offset >= 1024
+end
+
+-- Take what this claim was given before; what is too much now is due again, uncounted.
+local function given_before(score)
+  local due = {}
+  local given = leased_at(score)
+  local before = counts_of(given)
+  for i, member in ipairs(given) do
+    if i <= limit then
+      members[i], times[i] = member, tonumber(before[i] or 0) or 0
+    else
+      due[#due + 1] = digits(now)
+      due[#due + 1] = member
+    end
+  end
+  return due
+end
+
+local records, known, large, bytes, answers, oddities = {}, {}, {}, 0, {}, {}
+local budget, largest = tonumber(ARGV[7]), tonumber(ARGV[8])
+
+local function small(state) return state and #state <= 65536 and state or '' end
+
+-- To measure first costs more than to read; but once something far too large was met, all
+-- else is measured, so that one call reads no more than one such thing.
+local wary = false
+
+local function exceeds(key, field, most)
+  local size = try('HSTRLEN', key, field)
+  return not fault(size) and size > most
+end
+
+local function look_up(key, id, route)
+  if wary and not large[id] and exceeds(key, 'record', largest) then large[id] = true end
+  if wary and exceeds(key, route, 65536) then return nil, nil, 'bloated' end
+  if known[id] or large[id] then return nil, call('HGET', key, route) end
+  local found = try('HMGET', key, 'record', route)
+  local reason = fault(found)
+  if not reason then return found[1], found[2] end
+  if not reason:find('WRONGTYPE', 1, true) then error(reason, 0) end
+  return nil, nil, 'wrong_type'
+end
+
+-- Read one member's state, and the record where no member before it had the same.
+local function read(member)
+  local slash = member:find('/', 1, true)
+  if not slash then return 'vanished', '' end
+  local id, route = member:sub(1, slash - 1), member:sub(slash + 1)
+  local key = tag .. 'notification:' .. id
+  local record, state, verdict = look_up(key, id, route)
+  if verdict then return verdict, '' end
+  large[id] = large[id] or record and #record > largest
+  wary = wary or large[id] or state and #state > 65536
+  if large[id] then return 'oversized', small(state) end
+  bytes = bytes + (record and #record or 0) + #small(state)
+  if bytes > budget and #answers > 0 then return nil end
+  if record then
+    known[id] = true
+    records[#records + 1] = id
+    records[#records + 1] = record
+  end
+  if not (known[id] and state) then
+    return call('EXISTS', key) == 0 and 'vanished' or 'missing', small(state)
+  end
+  if #state > 65536 then return 'bloated', '' end
+  return '', state
+end
+
+local before, due = call('ZSCORE', KEYS[2], token), {}
+if before then due = given_before(before) end
+local again = #members > 0
+if not again then
+  if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then return {'paused', now, '', 0} end
+  local length = try('XLEN', KEYS[5])
+  if ARGV[9] ~= '0' and not fault(length) and length >= tonumber(ARGV[9]) then
+    return {'held', now, length, 0}
+  end
+  look_for_lapsed()
+  choose()
+end
+
+local taken = 0
+for i, member in ipairs(members) do
+  local verdict, state = read(member)
+  if not verdict then break end
+  taken = i
+  answers[2 * i - 1], answers[2 * i] = member, state
+  if verdict ~= '' or times[i] > 0 then
+    oddities[#oddities + 1] = i
+    oddities[#oddities + 1] = verdict
+    oddities[#oddities + 1] = times[i]
+  end
+end
+if taken == 0 then
+  local refused = end_lapsed()
+  if refused then return refused end
+  local head = call('ZRANGEBYSCORE', KEYS[1], '(' .. horizon, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  return {'idle', now, head[2] or '', suspects}
+end
+if again then
+  if #due > 0 then try('ZADD', KEYS[1], unpack(due)) end
+  return {'claimed', now, '', suspects, answers, records, oddities}
+end
+
+local score, scores = free_score(now + ttl), {}
+for i = 1, taken do scores[2 * i - 1], scores[2 * i] = score, members[i] end
+call('ZADD', KEYS[2], score, token)
+local refused = try('ZADD', KEYS[1], unpack(scores))
+if fault(refused) then
+  try('ZREM', KEYS[2], token)
+  return refused
+end
+end_lapsed()
+if taken == limit then wake(KEYS[7]) end
+return {'claimed', now, '', suspects, answers, records, oddities}

@@ -1,0 +1,52 @@
+-- route_reschedule: pending | failed -> (unchanged)
+--
+-- Give routes another due time. A route moves on the schedule first, which ends its
+-- lease, so that no worker can settle what was told to be due at another time; one that
+-- changed since it was read is left as it is. What is to be due in the past is due now.
+--
+-- KEYS
+--   1 notification hash
+--   2 never      the guard against a moving slot
+-- ARGV
+--   1 tag        str  prefix of every key of the shard
+--   2 now        int  or '' for the server's clock
+--   3 id         str  of the notification
+--   4 due        int  when the routes are to be due
+--   5 mark       str  '1' notes the time as that of the whole notification
+--   6.. routes   each: route id, the state as read, the state to write
+-- RETURNS a word for each route
+--   moved        it is due at that time
+--   changed      its state is not the one that was read: read it again
+--   fault        it is as it was
+
+local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
+local due = math.max(now, tonumber(ARGV[4]))
+local answers, moved, any = {}, {}, false
+
+local function move(route, before, after)
+  local state = try('HGET', KEYS[1], route)
+  if fault(state) then return 'fault' end
+  if state ~= before then return 'changed' end
+  local channel, member = route:match('^[^:]*'), id .. '/' .. route
+  local schedule = tag .. 'schedule:' .. channel
+  local score = try('ZSCORE', schedule, member)
+  if fault(score) or fault(try('ZADD', schedule, digits(due), member)) then return 'fault' end
+  if fault(try('HSET', KEYS[1], route, stamp(after, due, now))) then
+    if score then try('ZADD', schedule, score, member) else try('ZREM', schedule, member) end
+    return 'fault'
+  end
+  moved[channel], any = true, true
+  return 'moved'
+end
+
+for at = 6, #ARGV, 3 do
+  answers[#answers + 1] = move(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+end
+if any and ARGV[5] == '1' then try('HSET', KEYS[1], 'due', digits(due)) end
+for channel in pairs(moved) do
+  local head = try('ZRANGE', tag .. 'schedule:' .. channel, 0, 0, 'WITHSCORES')
+  if due <= now or not fault(head) and head[2] and tonumber(head[2]) >= due then
+    wake(tag .. 'wake:' .. channel)
+  end
+end
+return answers

@@ -1,0 +1,154 @@
+"""Defects planted in the scripts, each of which the machine must notice."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import Final, NamedTuple
+
+from galaxy_notify.redis_client.scripts import Script, script
+
+
+class Mutation(NamedTuple):
+    """One defect: a text of a script, and what stands in its place."""
+
+    script: str
+    text: str
+    instead: str
+
+
+#: Name → the defect.
+MUTATIONS: Final = {
+    "published without the fence": Mutation(
+        "route_settle",
+        "if not (whole or ours[member]) then\n      answer",
+        "if false then\n      answer",
+    ),
+    "settled without the fence": Mutation(
+        "route_settle",
+        "if not (whole or ours[member]) then\n    answer",
+        "if false then\n    answer",
+    ),
+    "a lease that outlives its settlement": Mutation(
+        "route_settle", "return fault(try('ZREM', KEYS[2], token))", "return nil"
+    ),
+    "a settled route that stays scheduled": Mutation(
+        "route_settle", "or try('ZREM', KEYS[1], unpack(removed))", "or 0"
+    ),
+    "a whole claim that stays scheduled": Mutation(
+        "route_settle", "try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)", "0"
+    ),
+    "open not counted down": Mutation(
+        "route_settle", "try('HINCRBY', key, 'open', -routes)", "try('HGET', key, 'open')"
+    ),
+    "a settled notification that never expires": Mutation(
+        "route_settle", "if not fault(open) and open <= 0 then", "if false then"
+    ),
+    "published without being counted": Mutation(
+        "route_settle", "tally('published', kind.done)", "tally('published', 0)"
+    ),
+    "published though too late": Mutation(
+        "route_settle", "elseif kind.late then", "elseif false then"
+    ),
+    "a retry that is due at once": Mutation(
+        "route_settle", "local due = now + tonumber(ARGV[at + 3])", "local due = now"
+    ),
+    "an event of a vanished notification": Mutation(
+        "route_settle", "try('XDEL', KEYS[5], stream_id)", "try('EXISTS', KEYS[5])"
+    ),
+    "a release that keeps the count": Mutation(
+        "route_settle", "moved[#moved + 1] = member\n  answer('released')", "answer('released')"
+    ),
+    "whole when it is not": Mutation(
+        "route_settle",
+        "local whole = left > 0 and left == tonumber(ARGV[5])",
+        "local whole = left > 0",
+    ),
+    "claimed before its time": Mutation(
+        "route_claim",
+        "'-inf', horizon, 'LIMIT', offset, limit)",
+        "'-inf', '+inf', 'LIMIT', offset, limit)",
+    ),
+    "claimed while paused": Mutation(
+        "route_claim", "if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then", "if false then"
+    ),
+    "a suspect taken with others": Mutation(
+        "route_claim", "local suspect = behind >= 2", "local suspect = false"
+    ),
+    "abandoned without being counted": Mutation(
+        "route_claim",
+        "+ 1 end\nend\n\nlocal function end_lapsed",
+        "+ 0 end\nend\n\nlocal function end_lapsed",
+    ),
+    "a lease that lapses with another": Mutation(
+        "route_claim",
+        "call('ZCOUNT', KEYS[2], score, score) == 0\n    and",
+        "",
+    ),
+    "a lease at a time left behind": Mutation(
+        "route_claim", "\n    and call('ZCOUNT', KEYS[1], score, score) == 0", ""
+    ),
+    "given again, and more": Mutation("route_claim", "    if i <= limit then", "    if true then"),
+    "nobody told of more": Mutation("route_claim", "if taken == limit then wake(KEYS[7]) end", ""),
+    "accepted twice": Mutation("intent_accept", "if try('EXISTS', key) ~= 0 then", "if false then"),
+    "a conflict taken for the same": Mutation(
+        "intent_accept", "answer(same and 'duplicate' or 'conflict'", "answer('duplicate'"
+    ),
+    "scheduled in the past": Mutation(
+        "intent_accept", "if due <= now then due, due_text = now, now_text end", ""
+    ),
+    "nobody told of the first": Mutation(
+        "intent_accept", "if due <= now then\n    wake(list)", "if due <= now then\n"
+    ),
+    "a mark that is not seen": Mutation("intent_accept", "if marked or ARGV", "if ARGV"),
+    "a cancelled route that stays scheduled": Mutation(
+        "route_cancel",
+        "fault(try('ZREM', schedule, member)) then return 'fault' end",
+        "false then return 'fault' end",
+    ),
+    "cancel of what has changed": Mutation(
+        "route_cancel", "if state ~= before then return 'changed' end", ""
+    ),
+    "moved though it has changed": Mutation(
+        "route_reschedule", "if state ~= before then return 'changed' end", ""
+    ),
+    "moved and still leased": Mutation(
+        "route_reschedule", "fault(try('ZADD', schedule, digits(due), member))", "false"
+    ),
+    "due before it was moved": Mutation(
+        "route_reschedule", "math.max(now, tonumber(ARGV[4]))", "tonumber(ARGV[4])"
+    ),
+    "nobody told of the moved": Mutation(
+        "route_reschedule",
+        "wake(tag .. 'wake:' .. channel)",
+        "try('LLEN', tag .. 'wake:' .. channel)",
+    ),
+    "a replay that stays dead": Mutation(
+        "route_replay", "failure = failure or fault(try('ZREM', dead, member))", ""
+    ),
+    "a purge that is not counted": Mutation("route_purge", "count(KEYS[1], 'purged', purged)", ""),
+    "a purged route that is still needed": Mutation(
+        "route_purge", "try('HINCRBY', key, 'open', -1)", "try('HINCRBY', key, 'open', 0)"
+    ),
+    "healed whoever holds it": Mutation(
+        "route_reposition", "if not lapses or leased ~= lapses then return 'stale' end", ""
+    ),
+    "leases shortened without their members": Mutation(
+        "lease_shorten",
+        "if #members > 0 and fault(try('ZADD', KEYS[1], unpack(there))) then return end",
+        "",
+    ),
+    "trimmed at the wrong end": Mutation(
+        "stream_trim",
+        "local length = call('XLEN', stream)",
+        "local length = call('XLEN', stream) + 1",
+    ),
+}
+
+
+def mutant(mutation: Mutation) -> dict[str, Script]:
+    """Return the script with the defect, by its name."""
+    source = script(mutation.script).source
+    assert source.count(mutation.text) == 1, f"not found once: {mutation.text}"
+    changed = source.replace(mutation.text, mutation.instead)
+    digest = sha1(changed.encode(), usedforsecurity=False).hexdigest()
+    return {mutation.script: Script(mutation.script, changed, digest)}

@@ -1,0 +1,71 @@
+"""One busy call of each script that is about users, prepared to be sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from galaxy_notify.redis_client.scripts import ScriptCall
+from galaxy_notify.redis_state.preferences import (
+    UserChange,
+    preference_query,
+    preference_set,
+    recall_page,
+)
+from galaxy_notify.redis_state.reservations import Reservation, collapse_record, cooldown_reserve
+from tests.scripts.support.shard import NOW, Shard
+
+
+def querying(shard: Shard) -> ScriptCall:
+    """A user who wants something, one who never said so, one whose key holds something else."""
+    shard.client.hset(shard.keys.preferences("u1"), mapping={"*": "{}", "silenced": "1"})
+    shard.client.set(shard.keys.preferences("u3"), "foreign")
+    return preference_query(shard.keys, "chat", ["u1", "u2", "u3"])
+
+
+def reserving(shard: Shard) -> ScriptCall:
+    """Free, held, held by itself, held by a lesser one, by what was not delivered, foreign."""
+    held = [Reservation(f"u{n}", f"{1:032x}", 1, None) for n in range(2, 6)]
+    shard.run(cooldown_reserve(shard.keys, "chat", 1000, held))
+    shard.client.hset(shard.keys.cooldown("chat", "u6"), "foreign", "1")
+    void: Any = shard.client.get(shard.keys.cooldown("chat", "u5"))
+    mine, other = f"{1:032x}", f"{2:032x}"
+    items = [
+        Reservation("u1", other, 1, NOW + 5),
+        Reservation("u2", other, 1, None),
+        Reservation("u3", mine, 1, None),
+        Reservation("u4", other, 2, None),
+        Reservation("u5", other, 1, None, void),
+        Reservation("u6", other, 1, None),
+    ]
+    return cooldown_reserve(shard.keys, "chat", 1000, items)
+
+
+def collapsing(shard: Shard) -> ScriptCall:
+    """The first, one after another, one that comes again late, and a foreign key."""
+    for number in (1, 2):
+        made = f"{number:032x}"
+        shard.run(collapse_record(shard.keys, "ab", 60_000, [("u2", made), ("u3", made)]))
+    shard.client.hset(shard.keys.newest("ab", "u4"), "foreign", "1")
+    items = [("u1", 3), ("u2", 3), ("u3", 1), ("u4", 3)]
+    return collapse_record(shard.keys, "ab", 60_000, [(user, f"{n:032x}") for user, n in items])
+
+
+def setting(shard: Shard) -> ScriptCall:
+    """Users who want something new, something else, less, nothing at all, the same again."""
+    for user in ("u2", "u3", "u4", "u5"):
+        shard.client.hset(shard.keys.preferences(user), mapping={"*": "{}", "quiet": "q"})
+    changes = [
+        UserChange("u1", {"*": b"{}", "type:chat": b"c"}),
+        UserChange("u2", {"*": b"[]", "silenced": b"1", "quiet": b""}),
+        UserChange("u3", {"quiet": b""}),
+        UserChange("u4", {"silenced": b"1"}, whole=True),
+        UserChange("u5", {}, whole=True),
+    ]
+    return preference_set(shard.keys, changes)
+
+
+def reading(shard: Shard) -> ScriptCall:
+    """Users who want something, and one whose key holds something else."""
+    shard.run(setting(shard))
+    shard.client.set(shard.keys.preferences("u9"), "foreign")
+    return recall_page(shard.keys)

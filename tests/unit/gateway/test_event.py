@@ -1,0 +1,57 @@
+"""Events as gateways read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.gateway.event import EntryPosition, decode_event, decode_payload
+from tests.support.events import event_fields, event_id
+
+HERE = EntryPosition("events", "1-1", 0, 1)
+
+
+def _raw(**changed: bytes | str) -> dict[bytes, bytes]:
+    fields = event_fields(1) | changed
+    return {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in fields.items()
+    }
+
+
+def test_event__optional_fields() -> None:
+    """What the producer's request and trace were comes along, empty where there was none."""
+    event = decode_event(_raw(request_id="r-1", trace_id="t-1"), HERE)
+    assert (event.request_id, event.trace_id, event.traceparent) == ("r-1", "t-1", "")
+    assert event.payload["data"] == {"number": 1}
+
+
+def test_event__replayed() -> None:
+    """A replayed event carries its generation."""
+    assert decode_event(_raw(event_id=event_id(1) + "#2"), HERE).event_id.endswith("#2")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"event_id": ""}, "event_id: missing"),
+        ({"event_id": "0" * 32}, "event_id: not the id of an event"),
+        ({"event_id": event_id(1) + "\n"}, "event_id: not the id of an event"),
+        ({"user_id": ""}, "user_id: missing"),
+        ({"event_type": b"\xff"}, "event_type: not UTF-8"),
+        ({"trace_id": b"\xff"}, "trace_id: not UTF-8"),
+    ],
+)
+def test_event__refused(changed: dict[str, bytes | str], reason: str) -> None:
+    """Fields that no daemon wrote are refused by name."""
+    with pytest.raises(Corrupt, match=reason):
+        decode_event(_raw(**changed), HERE)
+
+
+def test_event__payload_as_json() -> None:
+    """A JSON payload is read under the same rules as a packed one."""
+    text = b'{"notification_id":"a","type":"t","producer":"p","created_at_ms":1,"data":{"n":[1]}}'
+    assert decode_payload(text)["data"] == {"n": [1]}
+    for bad in (b"{", b'{"type":1}', text.replace(b"[1]", b"NaN"), b"{" * 100_000):
+        with pytest.raises(Corrupt):
+            decode_payload(bad)
