@@ -159,7 +159,9 @@ class IntentReader:
         settled = await self._member.settle(admitted, rejects, self._options.keeping)
         if settled.fallen:
             self._log.warning("rejects dropped", count=settled.fallen)
-        codes = Counter(one.code for one in rejects if one.stream_id not in settled.unsettled)
+        codes = Counter(
+            reject.code for reject in rejects if reject.stream_id not in settled.unsettled
+        )
         for code, count in codes.items():
             self._telemetry.refused(code, count)
             self._telemetry.intents("rejected", count)

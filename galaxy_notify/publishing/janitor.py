@@ -56,7 +56,7 @@ class Janitor:
         edges = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._retry = Retry(OutageLog(edges), Stagger(), _RETRY)
         self._locked_until = 0.0
-        self._due = dict.fromkeys(("meta", "lapse", "forget"), 0.0)
+        self._due = dict.fromkeys(("meta", "leases", "forget"), 0.0)
 
     async def run(self) -> None:
         """Make passes until stopped: every two seconds, every second while the stream is long."""
@@ -95,7 +95,7 @@ class Janitor:
         expired = sum([await self._expire_dead(channel) for channel in self._state.channels])
         if self._is_due("meta", _META_EVERY_S):
             await self._upkeep.assert_meta()
-        if self._is_due("lapse", _LEASES_EVERY_S):
+        if self._is_due("leases", _LEASES_EVERY_S):
             await self._shorten_leases()
         if self._is_due("forget", _FORGET_EVERY_S):
             await self._forget()

@@ -54,7 +54,7 @@ class Publisher:
                 answers = await self._store.heal(
                     batch.channel, batch.claim.token, batch_decisions.corrections
                 )
-                self._reporter.healed(batch.channel, batch_decisions.corrections, answers)
+                self._reporter.repositioned(batch.channel, batch_decisions.corrections, answers)
         except RedisFault as error:
             if error.fault.is_refusal:
                 self._unsettled.append(batch)
@@ -137,7 +137,7 @@ class Publisher:
                     second.release(outcome.member)
                 else:
                     failure = Failure("gateway_stream_publish_failed", reason)
-                    second.retry_or_bury(outcome.member, notification, route, failure)
+                    second.retry_or_dead_letter(outcome.member, notification, route, failure)
         if decisions := second.decisions:
             settlement = Settlement(decision.outcome for decision in decisions)
             answers = await self._store.settle(batch.channel, batch.claim.token, settlement)

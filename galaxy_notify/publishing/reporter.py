@@ -72,7 +72,7 @@ class Reporter:
                 late = summed.latest_s
                 self.log.info("batch settled", channel=channel, latest_s=late, **summed.take())
 
-    def healed(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
+    def repositioned(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
         """Log members that were moved to the index where they belong."""
         for item, word in zip(items, words, strict=True):
             fields = {"member": item.member, "index": item.target, "answer": word}

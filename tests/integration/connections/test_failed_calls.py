@@ -146,21 +146,21 @@ def test_round__without_the_right_to_load_a_script_is_in_doubt_where_another_ran
 ) -> None:
     """Half of it is done: the refusal of the other half says nothing of that."""
     keys = Keys("gn", 0)
-    both = [calls.pause(keys, "push"), calls.resume(keys, "push")]
+    both = [calls.channel_pause(keys, "push"), calls.channel_resume(keys, "push")]
     access = {"url": server.url, "username": USER, "password": "right"}
     settings = settings_from({"redis": access})
     with user_on(server, "-script") as admin:
 
         def fault(client: redis.Redis) -> RedisFault:
             admin.script_flush()
-            run_sync(admin, calls.pause(keys, "email"))
+            run_sync(admin, calls.channel_pause(keys, "email"))
             with pytest.raises(RedisFault) as raised:
                 run_all_sync(client, both)
             return raised.value
 
         async def later() -> RedisFault:
             admin.script_flush()
-            run_sync(admin, calls.pause(keys, "email"))
+            run_sync(admin, calls.channel_pause(keys, "email"))
             client = open_async(settings)
             with pytest.raises(RedisFault) as raised:
                 await run_all(client, both)
