@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
-from galaxy_notify.fsck.faults import Became, Fault, Looked, Mending, settled
+from galaxy_notify.fsck.faults import Became, Inconsistency, Looked, Mending, settled
 from galaxy_notify.fsck.notifications import (
     SeenNotification,
     balance_totals,
@@ -30,6 +30,7 @@ from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.words import Word
 
 Page = Callable[[], Flow[None]]
 
@@ -50,7 +51,7 @@ class ShardCheck:
         keys: Keys,
         shared: SharedSettings,
         mending: Mending,
-        told: Callable[[Fault], None],
+        told: Callable[[Inconsistency], None],
         looked: Looked | None = None,
     ) -> None:
         self.looked = looked or Looked()
@@ -85,7 +86,7 @@ class ShardCheck:
 
     def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
         became: Became = "left" if self._mending.mends(code) else "found"
-        if word == "mended":
+        if word == Word.REPAIRED:
             became = "mended"
         self._left = self._left or became != "mended"
         if (code, subject) in self._told:
@@ -93,7 +94,7 @@ class ShardCheck:
         if len(self._told) >= _TOLD_KEPT:
             self._told.clear()
         self._told.add((code, subject))
-        self._tell(Fault(code, subject, what, mends, became))
+        self._tell(Inconsistency(code, subject, what, mends, became))
 
     def _guard(self) -> Flow[None]:
         if (yield from read_guard(self._keys)):
@@ -220,10 +221,10 @@ class ShardCheck:
         # What is left elsewhere would come back as a difference, once it is mended.
         mends = self._mending.mends("totals") and not self._left
         for _ in range(_LOOKS if mends else 0):
-            if seen.word in ("even", "mended"):
+            if seen.word in (Word.EVEN, Word.REPAIRED):
                 break
             seen = yield from balance_totals(self._keys, self._channels, seen.difference)
-        if seen.word == "even":
+        if seen.word == Word.EVEN:
             return
         by = seen.difference
         what = f"{abs(by):,} {'fewer' if by > 0 else 'more'} routes are there than were accepted"

@@ -11,6 +11,7 @@ from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 
 def pause(deployment: Deployment, channel: str) -> bool:

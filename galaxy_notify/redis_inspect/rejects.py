@@ -12,6 +12,7 @@ from galaxy_notify.redis_inspect.reading import read_all, try_all
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.words import Word
 
 # An intent may be as large as intake.max_bytes: few are in memory at a time.
 _PAGE: Final = 32

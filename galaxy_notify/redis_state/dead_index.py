@@ -25,20 +25,21 @@ from galaxy_notify.redis_state.dead_rows import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.
 _ROWS: Final = 64
 
 
-class Span(NamedTuple):
+class DiedBetween(NamedTuple):
     """From when to when dead letters died, both included."""
 
     since_ms: int
     until_ms: int
 
 
-class Position(NamedTuple):
+class DeadPosition(NamedTuple):
     """Where a dead letter stands in the order of their death."""
 
     dead_at_ms: int
@@ -64,7 +65,7 @@ class DeadLetterIndex:
         return max((entry.dead_at_ms for page in found for entry in page), default=0)
 
     def rows(
-        self, channels: Sequence[str], span: Span, after: Position | None = None
+        self, channels: Sequence[str], span: DiedBetween, after: DeadPosition | None = None
     ) -> Iterator[DeadRow]:
         """Yield the dead letters of all shards in the order in which they died.
 
@@ -72,7 +73,7 @@ class DeadLetterIndex:
 
         Each that rests there all the while comes exactly once, whatever others do meanwhile.
         """
-        start = max(after or Position(0, b""), Position(span.since_ms, b""))
+        start = max(after or DeadPosition(0, b""), DeadPosition(span.since_ms, b""))
         places = self._places(channels)
         walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
         merged = heapq.merge(*walks)
@@ -81,14 +82,14 @@ class DeadLetterIndex:
             yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
-        """Return the dead letters of these names, None for each that is none (any more)."""
+        """Return the dead letters of these names, None for each that is not dead (any more)."""
         found: list[DeadRow | None] = []
         for at in range(0, len(names), _ROWS):
             found += self._find(names[at : at + _ROWS])
         return found
 
     def again(self, row: DeadRow) -> DeadRow | None:
-        """Read a dead letter again, even one that died anew; None where it is none any more."""
+        """Read a dead letter again, even one that died again; None where it has been moved."""
         name = row.entry.name
         return self._find([name])[0] if name else row
 
@@ -137,7 +138,7 @@ class DeadLetterIndex:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
         (removed,) = self._read([Command(["ZREM", key, row.entry.member])])
-        return "purged" if unwrap(removed) else "gone"
+        return Word.PURGED if unwrap(removed) else Word.GONE
 
     def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
         for keys in self._key_space.all_keys:
@@ -145,9 +146,9 @@ class DeadLetterIndex:
                 yield keys, channel
 
     def _walk(
-        self, keys: Keys, channel: str, start: Position, until_ms: int
+        self, keys: Keys, channel: str, start: DeadPosition, until_ms: int
     ) -> Iterator[DeadEntry]:
-        """Yield one index in order; where a page starts is told by the last member, never by rank.
+        """Yield one index in order; a page starts behind the last member, never at a rank.
 
         The members of a millisecond are read again with the next page, and what came before is
         left out: a rank, or an offset into them, slips when others are removed meanwhile.

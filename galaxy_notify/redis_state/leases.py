@@ -1,8 +1,6 @@
-"""Arguments and replies of claim, settle and heal: taking a lease, and ending it.
+"""Arguments and replies of claim, settle and reposition: taking a lease, and ending it.
 
-One lease holds for a whole claim. Its members have the time at which it lapses as their score,
-down to a fraction of a millisecond that no other lease has: so the score alone says whose they are,
-one field names the token, and nothing is written for each route.
+lua/README.md explains leases, their tokens and their scores.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 # A score beyond every date, such as +inf, is never due.
 _NEVER_MS: Final = 1e15
@@ -88,11 +87,11 @@ def route_claim(
 def read_claim(reply: Sequence[Any], token: str) -> Claim:
     """Read what claim answered."""
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
-    if word == "idle":
+    if word == Word.IDLE:
         due = float(detail) if detail else float("inf")
         next_due = ceil(due) if due < _NEVER_MS else None
         return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
-    if word != "claimed":
+    if word != Word.CLAIMED:
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
     flat, records, odd = reply[4], reply[5], reply[6]
     if not {*map(type, flat), *map(type, records)} <= {bytes}:
@@ -153,7 +152,7 @@ class Publish(NamedTuple):
     kind: EventKind
 
 
-class Retry(NamedTuple):
+class RetryLater(NamedTuple):
     """Schedule another attempt."""
 
     member: bytes
@@ -190,10 +189,10 @@ class Drop(NamedTuple):
     reason: str
 
 
-Unpublished = Retry | Bury | Expire | Release | Drop
-Outcome = Publish | Unpublished
+Unpublished = RetryLater | Bury | Expire | Release | Drop
+RouteOutcome = Publish | Unpublished
 _WORDS: Final[dict[type[Unpublished], str]] = {
-    Retry: "retry",
+    RetryLater: "retry",
     Bury: "bury",
     Expire: "expire",
     Release: "release",
@@ -209,7 +208,7 @@ class Settlement:
     of the same call, however late, finds none and answers `stale` for every member.
     """
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+    def __init__(self, outcomes: Iterable[RouteOutcome] = ()) -> None:
         """Prepare; the outcomes may stand in any order."""
         made = list(outcomes)
         self._published = [outcome for outcome in made if isinstance(outcome, Publish)]
@@ -218,7 +217,7 @@ class Settlement:
     def __len__(self) -> int:
         return len(self._published) + len(self._others)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: RouteOutcome) -> None:
         """Add what becomes of one more member."""
         if isinstance(outcome, Publish):
             self._published.append(outcome)

@@ -68,15 +68,15 @@ def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
 
 def preference_read(keys: Keys, *users: str) -> ScriptCall:
     """Read all that is stored of some users of one shard."""
-    return _recall(keys, "", users)
+    return _preference_read(keys, "", users)
 
 
-def recall_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
+def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
-    return _recall(keys, cursor, ())
+    return _preference_read(keys, cursor, ())
 
 
-def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
+def _preference_read(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
     prefix = keys.preferences("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
     # A field that somebody put there beside ours is told, many are not.

@@ -36,7 +36,7 @@ class Holder(NamedTuple):
 
     @classmethod
     def read(cls, raw: bytes) -> Holder:
-        """Read a reservation as `reserve` answers it; raise ``ValueError`` where it is none."""
+        """Read a reservation as `cooldown_reserve` answers it; raise ``ValueError`` where it is none."""
         fields = raw.decode("ascii").split(" ")
         if len(fields) != _FIELDS:
             raise ValueError("a reservation is none")
@@ -72,7 +72,7 @@ def cooldown_reserve(
 
 @reader
 def reserved(reply: Any, users: int) -> list[bytes]:
-    """Read the answer to `reserve`: for each user nothing, or the reservations that hold."""
+    """Read the answer to `cooldown_reserve`: for each user nothing, or the reservations that hold."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):
@@ -92,7 +92,7 @@ def collapse_record(
 
 @reader
 def collapsed(reply: Any, users: int) -> list[Order]:
-    """Read the answer to `collapse`."""
+    """Read the answer to `collapse_record`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
     texts = iter([tuple(value.decode("ascii").split()) for value in reply])

@@ -65,7 +65,7 @@ def error_text(error: BaseException) -> str:
     """Return the message of an error, whatever its ``__str__`` does."""
     try:
         return text(str(error), ERROR_KEPT)
-    except Exception:  # a stranger's exception may fail to describe itself
+    except Exception:  # an exception of other code may fail to describe itself
         return "(no description)"
 
 

@@ -77,7 +77,7 @@ def test_consult__takes_as_many_users_as_it_promises(shard: Shard) -> None:
 def test_consulted__an_answer_of_another_shape_is_none(reply: object) -> None:
     """What answers for another number of users is read for nobody."""
     with pytest.raises(Garbled):
-        consulted(reply, 1)
+        read_queried(reply, 1)
 
 
 def test_consulted__strange_values_count_as_nothing() -> None:

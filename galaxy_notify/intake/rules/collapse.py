@@ -23,6 +23,7 @@ from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 #: How long the newest notification is remembered after its due time.
 _KEPT_MS: Final = 7 * 86_400_000

@@ -24,7 +24,7 @@ from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
+from galaxy_notify.redis_state.preferences import MOST_USERS, preference_query, read_queried
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
