@@ -209,7 +209,7 @@ def is_changed(answers: Sequence[Answer]) -> bool:
 
 def check_stored(answer: Answer) -> None:
     """Raise `InvalidPreference` if the change is refused, `CallFailed` if it was not stored."""
-    if answer.word == "full":
+    if answer.word == Word.FULL:
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")
     if answer.word == Word.FOREIGN:
