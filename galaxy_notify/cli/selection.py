@@ -25,7 +25,7 @@ Option = Callable[[Any], Any]
 _MISSING_SHOWN: Final = 20
 
 
-class Kind(NamedTuple):
+class SelectableKind(NamedTuple):
     """A kind of thing that commands select, list and move."""
 
     name: str
@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 class Selection:
     """Ids, or else filters; ``filters`` has the values of the kind's own by parameter name."""
 
-    kind: Kind
+    kind: SelectableKind
     ids: tuple[str, ...]
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     since: str | None = None
@@ -88,7 +88,7 @@ class Selection:
 class Listing:
     """Counts what a command lists of a selection, and the ids that name nothing."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: SelectableKind) -> None:
         self.shown = 0
         self.missing: list[str] = []
         self._kind = kind
@@ -117,7 +117,7 @@ class Listing:
         return Exit.NOTHING
 
 
-def selecting(kind: Kind) -> Callable[[Action], Action]:
+def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
     """Add ids and filters to a command, which gets them as one ``selection``."""
 
     def decorate(command: Action) -> Action:

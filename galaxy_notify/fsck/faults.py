@@ -17,7 +17,7 @@ _LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Inconsistency:
     """One thing that is wrong; *mends* says what ``--fix`` does about it, empty for nothing."""
 
     code: str

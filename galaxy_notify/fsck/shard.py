@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
-from galaxy_notify.fsck.faults import Became, Fault, Looked, Mending, settled
+from galaxy_notify.fsck.faults import Became, Inconsistency, Looked, Mending, settled
 from galaxy_notify.fsck.notifications import (
     SeenNotification,
     balance_totals,
@@ -50,7 +50,7 @@ class ShardCheck:
         keys: Keys,
         shared: SharedSettings,
         mending: Mending,
-        told: Callable[[Fault], None],
+        told: Callable[[Inconsistency], None],
         looked: Looked | None = None,
     ) -> None:
         self.looked = looked or Looked()
@@ -93,7 +93,7 @@ class ShardCheck:
         if len(self._told) >= _TOLD_KEPT:
             self._told.clear()
         self._told.add((code, subject))
-        self._tell(Fault(code, subject, what, mends, became))
+        self._tell(Inconsistency(code, subject, what, mends, became))
 
     def _guard(self) -> Flow[None]:
         if (yield from read_guard(self._keys)):

@@ -10,8 +10,8 @@ from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.inspector import documents
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
-    Given,
     ListQuery,
+    QueryArguments,
     dead_filter,
     list_filter,
 )
@@ -86,7 +86,7 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
-        given = Given.of(query, ListQuery)
+        given = QueryArguments.of(query, ListQuery)
 
         def read(deployment: Deployment) -> NotificationPage:
             page = list_notifications(deployment, list_filter(deployment, given), limit, cursor)
@@ -123,7 +123,7 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
-        given = Given.of(query, DeadLetterQuery)
+        given = QueryArguments.of(query, DeadLetterQuery)
 
         def read(deployment: Deployment) -> DeadLetterPage:
             letters, behind = read_dead_page(

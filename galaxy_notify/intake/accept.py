@@ -31,7 +31,7 @@ from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
+from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, AcceptOutcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _PARTS_PER_ROUND: Final = 32
@@ -112,7 +112,7 @@ class _AcceptRun:
 
     def _send_unruled(
         self, plans: Iterable[Plan | Receipt]
-    ) -> Flow[tuple[list[Plan | Receipt], dict[int, Outcome]]]:
+    ) -> Flow[tuple[list[Plan | Receipt], dict[int, AcceptOutcome]]]:
         """Send the first part of each plan that needs no rules, while the next plans are made.
 
         Returns all items, and the outcomes of those that were sent, by index.
@@ -134,7 +134,7 @@ class _AcceptRun:
         shared = self._key_space.shared
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
-    def _learn(self, outcomes: Iterable[Outcome]) -> bool:
+    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
         """Return whether Redis asked for the preferences: then somebody has set one."""
         words = {outcome.word for outcome in outcomes}
         self._has_written |= not words <= _NOT_WRITTEN
@@ -142,7 +142,7 @@ class _AcceptRun:
         self.preferences_exist |= is_asked
         return is_asked
 
-    def _with_later_parts(self, plan: Plan, first: Outcome) -> Flow[Outcome]:
+    def _with_later_parts(self, plan: Plan, first: AcceptOutcome) -> Flow[AcceptOutcome]:
         """Accept the later parts after a stored first part; return the outcome of the whole."""
         total, later = first, islice(plan.parts, 1, None)
         while chunk := list(islice(later, _PARTS_PER_ROUND)):
@@ -155,7 +155,7 @@ class _AcceptRun:
                 )
         return total
 
-    def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[Outcome]]:
+    def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[AcceptOutcome]]:
         # A part that is accepted as cancelled notifies no user, so it needs no rules.
         if not cancelled and self._needs_rules(parts[0].plan):
             return (yield from self._accept_ruled(parts))
@@ -165,14 +165,14 @@ class _AcceptRun:
             return (yield from self._accept_ruled(parts))
         return outcomes
 
-    def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[Outcome]]:
+    def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         """Accept parts by the rules; cancel the routes that a collapse key supersedes."""
-        outcomes: list[Outcome] = []
+        outcomes: list[AcceptOutcome] = []
         for chunk in _rounds(parts):
             outcomes += yield from self._accept_round(chunk)
         return outcomes
 
-    def _accept_round(self, parts: Sequence[Part]) -> Flow[list[Outcome]]:
+    def _accept_round(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         known = yield from self._accepted_before(parts)
         new = [part for part, is_known in zip(parts, known, strict=True) if not is_known]
         ruled = self.preferences_exist
@@ -198,7 +198,7 @@ class _AcceptRun:
         replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
         return [part.plan.may_exist and bool(unwrap_or(next(replies), 0)) for part in parts]
 
-    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[Outcome]]:
+    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[AcceptOutcome]]:
         """Send parts in one round trip; return the outcome of each, in order."""
         open_calls = AcceptCalls(self._key_space, ruled=ruled)
         sent: list[AcceptCall] = []
@@ -211,7 +211,7 @@ class _AcceptRun:
         return [outcomes[place] for place in range(len(outcomes))]
 
 
-def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
+def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
     word = outcome.word
     if word in _MISSING:
         return Unknown(outcome.detail, refused=word == "fault")
@@ -231,12 +231,12 @@ def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
 
 def _outcomes_of(
     sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]
-) -> Flow[dict[int, Outcome]]:
+) -> Flow[dict[int, AcceptOutcome]]:
     """Send the rest and end the round trip; return the outcomes by the index of their item."""
     if not rest:
         return {}
     replies = yield [accept_call.call for accept_call in rest]
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, AcceptOutcome] = {}
     for accept_call, reply in zip((*sent, *rest), replies, strict=True):
         outcomes |= accept_call.outcomes(reply)
     return outcomes
@@ -258,7 +258,7 @@ def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 
 def _superseding(
-    parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[Outcome]
+    parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[AcceptOutcome]
 ) -> Iterator[Recipient]:
     """Yield the recipients of stored parts with a collapse key: only they supersede others."""
     for part, ruling, outcome in zip(parts, rulings, outcomes, strict=True):

@@ -8,10 +8,10 @@ from typing import Final, Literal
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
-from galaxy_notify.operations.status import Status
-from galaxy_notify.redis_inspect.inspector import Backlog
+from galaxy_notify.operations.status import DeploymentStatus
+from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
-from galaxy_notify.redis_inspect.servers import Worker
+from galaxy_notify.redis_inspect.servers import WorkerReport
 from galaxy_notify.redis_inspect.streams import StreamReport
 
 Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
@@ -39,7 +39,7 @@ class Alarm:
     more: tuple[str, ...] = ()
 
 
-def alarms(status: Status) -> Iterator[Alarm]:
+def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
     """Find what needs somebody, what stops everything first."""
     yield from _server(status)
     yield from _workers(status)
@@ -49,7 +49,7 @@ def alarms(status: Status) -> Iterator[Alarm]:
         yield from _stream(stream)
 
 
-def _server(status: Status) -> Iterator[Alarm]:
+def _server(status: DeploymentStatus) -> Iterator[Alarm]:
     fault, uptime = status.redis.refusal, status.redis.uptime_s
     if fault is not None:
         what = f"redis takes no writes: {refusal(fault)}"
@@ -64,14 +64,14 @@ def _server(status: Status) -> Iterator[Alarm]:
         yield Alarm("restart", "warning", what, "see its log for the reason")
 
 
-def _outlived(status: Status, uptime_s: int) -> bool:
+def _outlived(status: DeploymentStatus, uptime_s: int) -> bool:
     """Tell whether a worker was there before the server: then it is not the first start of both."""
     # The uptime is in whole seconds, and hosts' clocks are a little apart.
     before_ms = status.at_ms - (uptime_s + 2) * 1000
     return any(0 < worker.started_ms < before_ms for worker in status.workers)
 
 
-def _is_empty(status: Status) -> bool:
+def _is_empty(status: DeploymentStatus) -> bool:
     return (
         not any(status.totals.values())
         and not any(backlog.scheduled or backlog.dead for backlog in status.channels.values())
@@ -79,8 +79,8 @@ def _is_empty(status: Status) -> bool:
     )
 
 
-def _workers(status: Status) -> Iterator[Alarm]:
-    by_state: dict[str, list[Worker]] = {}
+def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
+    by_state: dict[str, list[WorkerReport]] = {}
     for worker in status.workers:
         by_state.setdefault(worker.state, []).append(worker)
     gone = by_state.get("gone", [])
@@ -100,13 +100,13 @@ def _workers(status: Status) -> Iterator[Alarm]:
         yield Alarm("workers", "warning", f"no progress for {since} of {_named(silent)}", todo)
 
 
-def _cannot_report(status: Status) -> bool:
+def _cannot_report(status: DeploymentStatus) -> bool:
     """Tell whether Redis is why workers are silent: it refuses them, or did until just now."""
     uptime = status.redis.uptime_s
     return status.redis.refusal is not None or (uptime is not None and uptime < _BACK_S)
 
 
-def _nobody(status: Status, gone: Sequence[Worker]) -> Alarm:
+def _nobody(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
     todo = "start one with `galaxy-notify run`"
     if gone:
         what = f"no worker is alive, the process of {_named(gone)} has ended"
@@ -119,13 +119,13 @@ def _nobody(status: Status, gone: Sequence[Worker]) -> Alarm:
     return Alarm("workers", "error", "no worker is alive", todo, more)
 
 
-def _named(workers: Sequence[Worker]) -> str:
+def _named(workers: Sequence[WorkerReport]) -> str:
     named = ", ".join(worker.id for worker in workers[:_NAMED])
     others = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
     return f"worker{'s' * (len(workers) > 1)} {named}{others}"
 
 
-def _channel(name: str, backlog: Backlog, shards: int) -> Iterator[Alarm]:
+def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]:
     if backlog.paused:
         # A pause that was interrupted is not on every shard.
         on = f" on {backlog.paused_shards} of {shards} shards"

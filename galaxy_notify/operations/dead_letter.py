@@ -19,7 +19,7 @@ _NOTHING: Final = Transition("")
 
 
 @dataclass(frozen=True)
-class DeadLetter:
+class DeadLetterView:
     """A dead letter with what can still be read of it; what cannot is empty."""
 
     row: DeadRow

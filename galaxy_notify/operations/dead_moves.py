@@ -10,8 +10,8 @@ from itertools import groupby, islice
 from typing import Final, Protocol
 
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.dead_letter import DeadLetterView
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
@@ -23,7 +23,7 @@ _STEPS_PER_SECOND: Final = 10
 _PAUSE_S: Final = 0.2
 
 
-def _report_nothing(_: Outcome) -> None:
+def _report_nothing(_: MoveOutcome) -> None:
     """Stand for a progress that nobody follows."""
 
 
@@ -43,11 +43,11 @@ class Run:
     actor: str
     rate: float | None = None
     dry_run: bool = False
-    progress: Callable[[Outcome], None] = _report_nothing
+    progress: Callable[[MoveOutcome], None] = _report_nothing
     pause: Callable[[float], bool] = _sleep
     producers: Collection[str] | None = None
 
-    def own(self, letter: DeadLetter | None) -> DeadLetter | None:
+    def own(self, letter: DeadLetterView | None) -> DeadLetterView | None:
         """Return the dead letter, or None where it is another producer's."""
         if letter is None or self.producers is None or letter.producer in self.producers:
             return letter
@@ -67,7 +67,7 @@ class Action(Protocol):
         """Tell whether what is stored now of one that is no longer dead is this run's doing."""
 
 
-class Replay:
+class ReplayAction:
     """Sends dead letters on their way again."""
 
     def __init__(self, index: DeadLetterIndex, actor: str) -> None:
@@ -90,7 +90,7 @@ class Replay:
         return _did(now, "replayed", self._actor, before.entry.dead_at_ms)
 
 
-class Purge:
+class PurgeAction:
     """Gives dead letters up."""
 
     def __init__(self, index: DeadLetterIndex, actor: str) -> None:
@@ -117,12 +117,12 @@ class Mover:
     """Moves dead letters with one action and counts what became of them."""
 
     def __init__(self, index: DeadLetterIndex, action: Action, run: Run) -> None:
-        self.outcome = Outcome()
+        self.outcome = MoveOutcome()
         self._index = index
         self._action = action
         self._run = run
 
-    def move(self, letters: Iterable[DeadLetter | None]) -> Outcome:
+    def move(self, letters: Iterable[DeadLetterView | None]) -> MoveOutcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
 
         Raises `CallFailed` where nothing at all could be read; a fault later on stands in the
@@ -139,7 +139,7 @@ class Mover:
             outcome.fault = str(error)
         return outcome
 
-    def _next(self, source: Iterator[DeadLetter | None]) -> list[DeadLetter | None]:
+    def _next(self, source: Iterator[DeadLetterView | None]) -> list[DeadLetterView | None]:
         """Return the next batch once the pace allows it; none when asked to stop."""
         size = self._step()
         rest = size / self._run.rate if self._run.rate and self.outcome.moved else 0
@@ -154,7 +154,7 @@ class Mover:
             return BATCH
         return max(1, min(BATCH, int(rate / _STEPS_PER_SECOND)))
 
-    def _move(self, batch: Sequence[DeadLetter | None]) -> None:
+    def _move(self, batch: Sequence[DeadLetterView | None]) -> None:
         self.outcome.matched += len(batch)
         rows = [letter.row for letter in batch if letter is not None]
         self.outcome.gone += len(batch) - len(rows)

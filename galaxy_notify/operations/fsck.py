@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from galaxy_notify.fsck.faults import Fault, Looked, Mending
+from galaxy_notify.fsck.faults import Inconsistency, Looked, Mending
 from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow_sync
@@ -34,13 +34,13 @@ class Fsck:
     progress: Callable[[int], None] = lambda _: None
     looked: Looked = field(default_factory=Looked)
 
-    def run(self) -> Iterator[Fault]:
+    def run(self) -> Iterator[Inconsistency]:
         """Yield the faults as they are found; raise `RedisFault` without Redis."""
         for keys in self.deployment.all_keys:
             yield from self._shard(keys)
 
-    def _shard(self, keys: Keys) -> Iterator[Fault]:
-        found: list[Fault] = []
+    def _shard(self, keys: Keys) -> Iterator[Inconsistency]:
+        found: list[Inconsistency] = []
         mending = Mending(self.actor, self.fix)
         check = ShardCheck(keys, self.deployment.shared, mending, found.append, self.looked)
         for page in check.pages():

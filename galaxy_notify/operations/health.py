@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.model.ids import random_id
 from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.operations.status import Status, read_status
+from galaxy_notify.operations.status import DeploymentStatus, read_status
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_state import calls
@@ -28,7 +28,7 @@ class Health:
     """
 
     write_ms: float | None
-    status: Status | None
+    status: DeploymentStatus | None
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
@@ -89,7 +89,7 @@ def write_round_trip(deployment: Deployment) -> float:
     return perf_counter() - started
 
 
-def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
+def _stands_still(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
     if not status.workers:
         yield "no worker made progress within 30 s"
     elif not status.alive:
@@ -100,7 +100,7 @@ def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
             yield f"channel {name} has routes overdue by up to {seconds:,} s"
 
 
-def _warnings(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
+def _warnings(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
     """Return what a person should know besides the reasons.
 
     What a group lost is lost: it is in the status for good, and no news.

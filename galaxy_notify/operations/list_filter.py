@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_inspect.listing import ListSummary, Span
+from galaxy_notify.redis_inspect.listing import AcceptedBetween, ListSummary
 
 #: Stands for every status of a route that still needs its notification.
 OPEN: Final = "open"
@@ -44,9 +44,9 @@ class ListFilter:
                 raise InvalidQuery(name, "must be epoch milliseconds")
 
     @property
-    def span(self) -> Span:
+    def span(self) -> AcceptedBetween:
         """Return when what is wanted was accepted."""
-        return Span(self.since_ms, self.until_ms)
+        return AcceptedBetween(self.since_ms, self.until_ms)
 
     def routes(self, channels: Collection[str]) -> list[str] | None:
         """Return the routes whose statuses decide; None for all of each notification."""

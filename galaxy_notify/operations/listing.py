@@ -14,10 +14,10 @@ from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
 from galaxy_notify.redis_inspect.listing import (
-    Listed,
+    ListEntry,
+    ListPosition,
     ListSummary,
     Merge,
-    Position,
     look,
     look_at_parts,
 )
@@ -40,7 +40,7 @@ MIXED: Final = "mixed"
 class Item:
     """One line of the list; its statuses are those of the user's routes, if a user was named."""
 
-    listed: Listed
+    listed: ListEntry
     seen: ListSummary
 
     @property
@@ -143,7 +143,7 @@ class _Reading:
     limit: int
     merge: Merge
     items: list[Item] = field(default_factory=list)
-    last: Position | None = None
+    last: ListPosition | None = None
     looked: int = 0
     bytes: int = 0
     routes: int = 0
@@ -187,7 +187,7 @@ class _Reading:
             1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
         )
 
-    def _add(self, listed: Listed, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
+    def _add(self, listed: ListEntry, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
         self.last = listed.position
         self.looked += 1
         self.bytes += seen.record_bytes
@@ -199,7 +199,7 @@ class _Reading:
             self.items.append(Item(listed, whole))
 
     def _with_parts(
-        self, listed: Listed, seen: ListSummary, routes: list[str] | None
+        self, listed: ListEntry, seen: ListSummary, routes: list[str] | None
     ) -> Flow[ListSummary]:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
         names = list(_later_parts(listed, seen))
@@ -214,7 +214,7 @@ class _Reading:
         return seen
 
 
-def _later_parts(listed: Listed, seen: ListSummary) -> Iterator[str]:
+def _later_parts(listed: ListEntry, seen: ListSummary) -> Iterator[str]:
     parts = seen.record.parts if seen.record else 1
     for number in range(2, min(parts, _MOST_PARTS) + 1):
         yield part_id(listed.notification_id, number)

@@ -18,23 +18,23 @@ _SLOW_CALL_MS: Final = 100
 _RECENT_S: Final = 3600
 
 
-class _Asks(NamedTuple):
+class _Source(NamedTuple):
     tells: str
     commands: tuple[str, ...]
 
 
 #: What each command tells, and how an administrator asks.
 _ASKS: Final = {
-    "INFO": _Asks("memory, eviction, persistence and replicas", ("INFO",)),
-    "CONFIG GET": _Asks(
+    "INFO": _Source("memory, eviction, persistence and replicas", ("INFO",)),
+    "CONFIG GET": _Source(
         "the fsync policy, snapshots and how many replicas a write needs",
         tuple(f"CONFIG GET {option}" for option in OPTIONS),
     ),
-    "SCRIPT EXISTS": _Asks("the script cache", ("INFO memory",)),
-    "SLOWLOG GET": _Asks("slow commands", ("SLOWLOG GET",)),
-    "LATENCY LATEST": _Asks("latency spikes", ("LATENCY LATEST",)),
-    "CLUSTER INFO": _Asks("the state of the cluster", ("CLUSTER INFO",)),
-    "CLUSTER SLOTS": _Asks("slots without an owner", ("CLUSTER SLOTS",)),
+    "SCRIPT EXISTS": _Source("the script cache", ("INFO memory",)),
+    "SLOWLOG GET": _Source("slow commands", ("SLOWLOG GET",)),
+    "LATENCY LATEST": _Source("latency spikes", ("LATENCY LATEST",)),
+    "CLUSTER INFO": _Source("the state of the cluster", ("CLUSTER INFO",)),
+    "CLUSTER SLOTS": _Source("slots without an owner", ("CLUSTER SLOTS",)),
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_inspect.reading import server_now
@@ -70,11 +70,11 @@ class Rejects:
         """Return the rejects of these ids, None for each that is none."""
         return find_rejects(self._deployment, self._keys, ids)
 
-    def replay(self, ids: Iterable[str]) -> Outcome:
+    def replay(self, ids: Iterable[str]) -> MoveOutcome:
         """Hand the intents in again; each moves once, however often it is asked."""
         return self._move(ids, replay_rejects)
 
-    def purge(self, ids: Iterable[str]) -> Outcome:
+    def purge(self, ids: Iterable[str]) -> MoveOutcome:
         """Give them up."""
         return self._move(ids, purge_rejects)
 
@@ -82,8 +82,8 @@ class Rejects:
         self,
         ids: Iterable[str],
         move: Callable[[Deployment, IntentKeys, Sequence[str]], list[str | RedisFault]],
-    ) -> Outcome:
-        outcome, rest = Outcome(), iter(ids)
+    ) -> MoveOutcome:
+        outcome, rest = MoveOutcome(), iter(ids)
         try:
             while chunk := list(islice(rest, _CHUNK)):
                 outcome.matched += len(chunk)
@@ -95,7 +95,7 @@ class Rejects:
         return outcome
 
 
-def _count(outcome: Outcome, words: Iterable[str | RedisFault]) -> None:
+def _count(outcome: MoveOutcome, words: Iterable[str | RedisFault]) -> None:
     for word in words:
         if isinstance(word, RedisFault):
             outcome.failed[refusal(word.fault)] += 1

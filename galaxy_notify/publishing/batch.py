@@ -26,10 +26,10 @@ from galaxy_notify.redis_state.leases import (
     Drop,
     EventKind,
     Expire,
-    Outcome,
     Publish,
     Release,
-    Retry,
+    RetryLater,
+    RouteOutcome,
 )
 
 #: How long a record of a newer format is released before the next claim.
@@ -41,7 +41,7 @@ _NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
 class Decision(NamedTuple):
     """The outcome of one member, with what is known about it for logs and metrics."""
 
-    outcome: Outcome
+    outcome: RouteOutcome
     notification: Notification | None = None
     route: Route | None = None
     failure: Failure | None = None
@@ -120,7 +120,7 @@ class BatchDecisions:
         if expires is not None and self._claim.now_ms + delay >= expires:
             self.expire(member, notification, route)
             return
-        retry = Retry(member, route.failed(self._policy.worker_id, failure), delay)
+        retry = RetryLater(member, route.failed(self._policy.worker_id, failure), delay)
         self._others.append(Decision(retry, notification, route, failure))
 
     def expire(self, member: bytes, notification: Notification, route: Route) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_notify.fsck.faults import Fault, Looked, Mending
+from galaxy_notify.fsck.faults import Inconsistency, Looked, Mending
 from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
@@ -105,7 +105,7 @@ class StateCheck:
         self._logged_before = self._logged
         self.drop_round()
 
-    def _note(self, fault: Fault) -> None:
+    def _note(self, fault: Inconsistency) -> None:
         is_repaired = fault.became == "mended"
         self._state.publisher.telemetry.fault(fault.code, "mended" if is_repaired else "left")
         if fault.code in self._logged:

@@ -25,7 +25,7 @@ _PAUSE_S: Final = 0.005
 _ASKS_AT_MOST_S: Final = 10.0
 
 
-class _Asks:
+class _Search:
     """One who wants to ask: in a fork, those of the process before it do not count."""
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class _Asks:
         return self._pid == os.getpid() and time.monotonic() < self._until
 
 
-class _Asking:
+class _SearchTurns:
     """Lets one at a time ask, without a lock that an interrupted call could leave held."""
 
     def __init__(self) -> None:
-        self._those: list[_Asks] = []
+        self._those: list[_Search] = []
 
-    def begin(self, mine: _Asks) -> bool:
+    def begin(self, mine: _Search) -> bool:
         """Tell whether it is the caller's turn; else it waits in line."""
         for other in tuple(self._those):
             if not other.counts:
@@ -53,11 +53,11 @@ class _Asking:
             self._those.append(mine)
         return self.is_turn_of(mine)
 
-    def is_turn_of(self, mine: _Asks) -> bool:
+    def is_turn_of(self, mine: _Search) -> bool:
         """Tell whether it is the caller's turn."""
         return self._those[:1] == [mine]
 
-    def end(self, mine: _Asks) -> None:
+    def end(self, mine: _Search) -> None:
         """Let the next one ask."""
         with suppress(ValueError):
             self._those.remove(mine)
@@ -70,7 +70,7 @@ class TopologyClient:
         self.topology = topology
         self._client_of = client_of
         self._clients: dict[Address, redis.Redis] = {}
-        self._asking = _Asking()
+        self._asking = _SearchTurns()
 
     def now(self, slot: int) -> Address:
         """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
@@ -80,7 +80,7 @@ class TopologyClient:
         known = self.topology.address(slot)
         if known is not None and not self.topology.is_due():
             return known
-        mine = _Asks()
+        mine = _Search()
         try:
             while not self._asking.begin(mine) and known is None:
                 time.sleep(_PAUSE_S)

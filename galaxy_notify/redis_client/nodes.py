@@ -159,7 +159,7 @@ def sole(client: C) -> C:
     return client
 
 
-class Part(NamedTuple):
+class NodeCalls(NamedTuple):
     """What goes to one node: its client, the calls, and their places among all."""
 
     client: Any
@@ -169,12 +169,12 @@ class Part(NamedTuple):
 
 def by_node(
     client: NodesClient | AsyncNodesClient, calls: Sequence[ScriptCall | Command]
-) -> list[Part]:
+) -> list[NodeCalls]:
     """Group calls by the node that runs them, as far as it is known."""
-    found: dict[Any, Part] = {}
+    found: dict[Any, NodeCalls] = {}
     for place, call in enumerate(calls):
         serving = client.nodes.serving(call.command)
-        part = found.setdefault(node_of(serving) or serving, Part(serving, [], []))
+        part = found.setdefault(node_of(serving) or serving, NodeCalls(serving, [], []))
         part.calls.append(call)
         part.places.append(place)
     return list(found.values())

@@ -14,8 +14,8 @@ from galaxy_notify.redis_client.durability import Confirmation, confirmed, endin
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
+    NodeCalls,
     NodesClient,
-    Part,
     by_node,
     serving,
     sole,
@@ -267,21 +267,21 @@ def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:
     return {call.script.source for call in calls if isinstance(call, ScriptCall)}
 
 
-def _tried_sync(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
+def _tried_sync(part: NodeCalls, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return run_all_sync(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-async def _tried(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
+async def _tried(part: NodeCalls, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return await run_all(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
+def _together(parts: Sequence[NodeCalls], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
     """Return all replies in order; what a node did not answer is a fault at each place."""
     faults = [answer for answer in tried if isinstance(answer, RedisFault)]
     if faults and len(faults) == len(tried):

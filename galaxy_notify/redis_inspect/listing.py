@@ -33,7 +33,7 @@ _FEWEST_AHEAD: Final = 8
 _FIRST_ENTRIES: Final = 2
 
 
-class Position(NamedTuple):
+class ListPosition(NamedTuple):
     """Where a notification stands in the list; what was accepted later is greater."""
 
     ms: int
@@ -48,18 +48,18 @@ class Position(NamedTuple):
 
 
 #: Later than anything, and earlier.
-_NEWEST: Final = Position(1 << 64, 0, 0, 0)
-_OLDEST: Final = Position(-1, 0, 0, 0)
+_NEWEST: Final = ListPosition(1 << 64, 0, 0, 0)
+_OLDEST: Final = ListPosition(-1, 0, 0, 0)
 
 
-class Listed(NamedTuple):
+class ListEntry(NamedTuple):
     """A notification by its id, and where it stands."""
 
-    position: Position
+    position: ListPosition
     notification_id: str
 
 
-class Span(NamedTuple):
+class AcceptedBetween(NamedTuple):
     """From when to when what is listed was accepted, both included; None is any time."""
 
     since_ms: int | None = None
@@ -69,10 +69,12 @@ class Span(NamedTuple):
 class Merge:
     """The lists of all shards as one, the newest first; it is read a few entries at a time."""
 
-    def __init__(self, key_space: KeySpace, span: Span, after: Position | None) -> None:
+    def __init__(
+        self, key_space: KeySpace, span: AcceptedBetween, after: ListPosition | None
+    ) -> None:
         """Begin behind *after*, or at the newest."""
         ahead = max(_FEWEST_AHEAD, _AHEAD // key_space.shared.shards)
-        self._shards = [_Shard(keys, span, after, ahead) for keys in key_space.all_keys]
+        self._shards = [_ShardList(keys, span, after, ahead) for keys in key_space.all_keys]
 
     @property
     def foreign(self) -> list[str]:
@@ -90,9 +92,9 @@ class Merge:
         replies = (yield [one.read() for one in dry]) if dry else []
         return sum(one.take(reply) for one, reply in zip(dry, replies, strict=True))
 
-    def pop(self, most: int) -> list[Listed]:
+    def pop(self, most: int) -> list[ListEntry]:
         """Take the newest, as far as their order is known without reading on."""
-        found: list[Listed] = []
+        found: list[ListEntry] = []
         heap = [
             (one.waiting[0].position.age, one.keys.shard) for one in self._shards if one.waiting
         ]
@@ -108,26 +110,28 @@ class Merge:
                 unread = max(unread, one.floor if one.is_dry else unread)
         return found
 
-    def reached(self, last: Position | None) -> Position | None:
+    def reached(self, last: ListPosition | None) -> ListPosition | None:
         """Return behind what everything was seen; *last* is what was taken last."""
         heads = [one.waiting[0].position for one in self._shards if one.waiting]
         return last if max(heads, default=_OLDEST) > self._unread else self._unread
 
     @property
-    def _unread(self) -> Position:
+    def _unread(self) -> ListPosition:
         """Return what nothing reaches up to that is not read yet."""
         return max((one.floor for one in self._shards if one.is_dry), default=_OLDEST)
 
-    def put_back(self, listed: Sequence[Listed]) -> None:
+    def put_back(self, listed: Sequence[ListEntry]) -> None:
         """Return what was taken last."""
         for one in reversed(listed):
             self._shards[one.position.shard].waiting.appendleft(one)
 
 
-class _Shard:
-    def __init__(self, keys: Keys, span: Span, after: Position | None, ahead: int) -> None:
+class _ShardList:
+    def __init__(
+        self, keys: Keys, span: AcceptedBetween, after: ListPosition | None, ahead: int
+    ) -> None:
         self.keys = keys
-        self.waiting: deque[Listed] = deque()
+        self.waiting: deque[ListEntry] = deque()
         self.is_read = self.is_foreign = False
         #: What is not read yet is less than this.
         self.floor = after or _NEWEST
@@ -138,7 +142,7 @@ class _Shard:
         self._from = self._begin(span.until_ms, after)
         self._to = "-" if span.since_ms is None else str(span.since_ms)
 
-    def _begin(self, until_ms: int | None, after: Position | None) -> str:
+    def _begin(self, until_ms: int | None, after: ListPosition | None) -> str:
         """Return the newest id to read: nothing that stands before *after*."""
         if after is None:
             return "+" if until_ms is None else str(until_ms)
@@ -176,16 +180,16 @@ class _Shard:
         self._count = max(1, self._ahead * len(entries) // max(1, named))
         return idle
 
-    def _listed(self, stream_id: str, ids: bytes) -> Iterator[Listed]:
+    def _listed(self, stream_id: str, ids: bytes) -> Iterator[ListEntry]:
         ms, number = map(int, stream_id.split("-"))
         shard, after = self.keys.shard, self._after
-        self.floor = Position(ms, shard, number, 0)
+        self.floor = ListPosition(ms, shard, number, 0)
         names = text(ids[: 64 * MOST_IDS]).split(" ")[:MOST_IDS]
         for place in range(len(names) - 1, -1, -1):
-            position = Position(ms, shard, number, place)
+            position = ListPosition(ms, shard, number, place)
             # What is no id of ours was not accepted.
             if (after is None or position < after) and is_first_part(names[place]):
-                yield Listed(position, names[place])
+                yield ListEntry(position, names[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +220,10 @@ class ListSummary:
 
 
 def look(
-    key_space: KeySpace, listed: Sequence[Listed], routes: Sequence[str] | None
+    key_space: KeySpace, listed: Sequence[ListEntry], routes: Sequence[str] | None
 ) -> Flow[list[ListSummary]]:
     """Look at the first of these, as many as are read at once; *routes* None means all of each."""
-    shards: dict[int, list[Listed]] = {}
+    shards: dict[int, list[ListEntry]] = {}
     for one in listed:
         shards.setdefault(one.position.shard, []).append(one)
     largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
@@ -227,7 +231,7 @@ def look(
         listing_read(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
         for shard, some in shards.items()
     ]
-    found: dict[Position, ListSummary] = {}
+    found: dict[ListPosition, ListSummary] = {}
     for some, reply in zip(shards.values(), replies, strict=True):
         # Where much was to be read the last of them have no answer.
         for one, answer in zip(some, unwrap(reply), strict=False):

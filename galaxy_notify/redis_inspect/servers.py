@@ -31,7 +31,7 @@ class ServerName:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerReport:
     """A worker as it told about itself."""
 
     id: str
@@ -66,7 +66,7 @@ def read_totals(deployment: Deployment) -> dict[str, int]:
     return totals
 
 
-def read_workers(deployment: Deployment, now_ms: int) -> list[Worker]:
+def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
     """Return the workers that told of progress within 30 s, by id, with what became of each."""
     since = now_ms - ALIVE_MS
     named = read_all(
@@ -84,7 +84,7 @@ def read_workers(deployment: Deployment, now_ms: int) -> list[Worker]:
         for keys, members in zip(deployment.all_keys, named, strict=True)
         for raw, score in members
     ]
-    workers: dict[str, Worker] = {}
+    workers: dict[str, WorkerReport] = {}
     replies = read_all(deployment, (["HGETALL", key] for _, key, _ in asked))
     for (name, _, told_ms), reply in zip(asked, replies, strict=True):
         # A time to come is none of ours, but for a clock that was set back a little.
@@ -95,17 +95,19 @@ def read_workers(deployment: Deployment, now_ms: int) -> list[Worker]:
     return [workers[name] for name in sorted(workers)]
 
 
-def _progress(worker: Worker | None) -> int:
+def _progress(worker: WorkerReport | None) -> int:
     return worker.progress_ms if worker else 0
 
 
-def _worker(name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int) -> Worker | None:
+def _worker(
+    name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int
+) -> WorkerReport | None:
     if not fields:
         return None
     told = {text(field): text(value) for field, value in fields.items()}
     pid = number(told.get("pid"))
     progress_ms = max(number(told.get("progress_ms")), newest_ms)
-    return Worker(
+    return WorkerReport(
         name,
         told.get("host", ""),
         pid,

@@ -38,7 +38,7 @@ def intent_accept(
     return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)
 
 
-class Outcome(NamedTuple):
+class AcceptOutcome(NamedTuple):
     """The answer for one part, and how many routes it was sent with, skipped ones included."""
 
     word: str
@@ -54,11 +54,11 @@ class AcceptCall(NamedTuple):
     places: Sequence[int]
     counts: Sequence[tuple[int, int]]
 
-    def outcomes(self, reply: Any) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, reply: Any) -> Iterator[tuple[int, AcceptOutcome]]:
         """Return the place of each part, and what a reply, or a fault in its place, says of it."""
         answers = _answers(reply, len(self.places))
         for place, (word, detail), counts in zip(self.places, answers, self.counts, strict=True):
-            yield place, Outcome(word, detail, *counts)
+            yield place, AcceptOutcome(word, detail, *counts)
 
 
 class AcceptCalls:

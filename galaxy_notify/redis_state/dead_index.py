@@ -31,14 +31,14 @@ _PAGE: Final = 256
 _ROWS: Final = 64
 
 
-class Span(NamedTuple):
+class DiedBetween(NamedTuple):
     """From when to when dead letters died, both included."""
 
     since_ms: int
     until_ms: int
 
 
-class Position(NamedTuple):
+class DeadPosition(NamedTuple):
     """Where a dead letter stands in the order of their death."""
 
     dead_at_ms: int
@@ -64,7 +64,7 @@ class DeadLetterIndex:
         return max((entry.dead_at_ms for page in found for entry in page), default=0)
 
     def rows(
-        self, channels: Sequence[str], span: Span, after: Position | None = None
+        self, channels: Sequence[str], span: DiedBetween, after: DeadPosition | None = None
     ) -> Iterator[DeadRow]:
         """Yield the dead letters of all shards in the order in which they died.
 
@@ -72,7 +72,7 @@ class DeadLetterIndex:
 
         Each that rests there all the while comes exactly once, whatever others do meanwhile.
         """
-        start = max(after or Position(0, b""), Position(span.since_ms, b""))
+        start = max(after or DeadPosition(0, b""), DeadPosition(span.since_ms, b""))
         places = self._places(channels)
         walks = [self._walk(keys, channel, start, span.until_ms) for keys, channel in places]
         merged = heapq.merge(*walks)
@@ -145,7 +145,7 @@ class DeadLetterIndex:
                 yield keys, channel
 
     def _walk(
-        self, keys: Keys, channel: str, start: Position, until_ms: int
+        self, keys: Keys, channel: str, start: DeadPosition, until_ms: int
     ) -> Iterator[DeadEntry]:
         """Yield one index in order; a page starts behind the last member, never at a rank.
 

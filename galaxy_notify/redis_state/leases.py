@@ -153,7 +153,7 @@ class Publish(NamedTuple):
     kind: EventKind
 
 
-class Retry(NamedTuple):
+class RetryLater(NamedTuple):
     """Schedule another attempt."""
 
     member: bytes
@@ -190,10 +190,10 @@ class Drop(NamedTuple):
     reason: str
 
 
-Unpublished = Retry | Bury | Expire | Release | Drop
-Outcome = Publish | Unpublished
+Unpublished = RetryLater | Bury | Expire | Release | Drop
+RouteOutcome = Publish | Unpublished
 _WORDS: Final[dict[type[Unpublished], str]] = {
-    Retry: "retry",
+    RetryLater: "retry",
     Bury: "bury",
     Expire: "expire",
     Release: "release",
@@ -209,7 +209,7 @@ class Settlement:
     of the same call, however late, finds none and answers `stale` for every member.
     """
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+    def __init__(self, outcomes: Iterable[RouteOutcome] = ()) -> None:
         """Prepare; the outcomes may stand in any order."""
         made = list(outcomes)
         self._published = [outcome for outcome in made if isinstance(outcome, Publish)]
@@ -218,7 +218,7 @@ class Settlement:
     def __len__(self) -> int:
         return len(self._published) + len(self._others)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: RouteOutcome) -> None:
         """Add what becomes of one more member."""
         if isinstance(outcome, Publish):
             self._published.append(outcome)

@@ -7,7 +7,7 @@ from typing import Any
 
 from galaxy_notify.model.route import Failure
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state.leases import Retry, Settlement
+from galaxy_notify.redis_state.leases import RetryLater, Settlement
 from tests.support.command import CommandLine
 from tests.support.dead import WORKER, Graveyard
 from tests.support.intents import PLAIN as INTENT
@@ -109,7 +109,7 @@ def test_why__tells_of_failures(command: CommandLine, yard: Graveyard) -> None:
     assert claimed is not None
     settlement = Settlement()
     state = yard.route(member).failed(WORKER, Failure("payload_encoding_failed", "no codec"))
-    settlement.add(Retry(member.encode(), state, 60_000))
+    settlement.add(RetryLater(member.encode(), state, 60_000))
     run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", claimed.token))
     route = only_route(command, made)
     assert (route["status"], route["attempts"]) == ("failed", 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galaxy_notify.fsck.faults import Fault
+from galaxy_notify.fsck.faults import Inconsistency
 from galaxy_notify.operations.fsck import Fsck
 from galaxy_notify.redis_state.deployment import Deployment
 from tests.support.dead import ACTOR
@@ -14,7 +14,9 @@ ALL = {code: (code, plant) for code, plant in FAULTS.items()} | VARIANTS
 CHANNELS = ["push", "email"]
 
 
-def fsck(site: Site, *, fix: bool = False, deployment: Deployment | None = None) -> list[Fault]:
+def fsck(
+    site: Site, *, fix: bool = False, deployment: Deployment | None = None
+) -> list[Inconsistency]:
     """Run it to its end."""
     return list(Fsck(deployment or site.deployment, ACTOR, fix=fix).run())
 

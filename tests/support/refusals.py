@@ -9,7 +9,7 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
-from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settlement
+from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settlement
 from tests.support.dead import PLAIN, Graveyard
 
 
@@ -41,7 +41,7 @@ def _leased(yard: Graveyard, member: str) -> str:
 def _failed(yard: Graveyard, member: str) -> str:
     settlement, token = _taken(yard, member)
     state = yard.route(member).failed("worker", PLAIN.failure)
-    settlement.add(Retry(member.encode(), state, 60_000))
+    settlement.add(RetryLater(member.encode(), state, 60_000))
     run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
     assert yard.route(member).status is Status.FAILED
     return "gone"

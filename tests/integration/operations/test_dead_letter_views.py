@@ -10,7 +10,7 @@ import pytest
 from galaxy_notify.model.moments import moment_ms
 from galaxy_notify.model.route import Failure, Status
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letters import DeadLetters
+from galaxy_notify.operations.dead_letters import DeadLetterReader
 from galaxy_notify.operations.dead_moves import Run
 from tests.support.dead import ACTOR, PLAIN, Graveyard, graveyard
 from tests.support.servers import Server
@@ -21,7 +21,7 @@ ALL = DeadFilter()
 
 def ids(yard: Graveyard, wanted: DeadFilter = ALL) -> list[str]:
     """Return the ids of what a filter means."""
-    return [letter.id for letter in DeadLetters(yard.deployment).matching(wanted)]
+    return [letter.id for letter in DeadLetterReader(yard.deployment).matching(wanted)]
 
 
 def set_died(yard: Graveyard, member: str, at_ms: int) -> None:
@@ -47,7 +47,7 @@ def test_matching__skips_and_repeats_nothing_while_others_remove(server: Server)
         for member in members[:1200]:
             set_died(yard, member, 1_800_000_000_000)
         seen: list[str] = []
-        for letter in DeadLetters(yard.deployment).matching(ALL):
+        for letter in DeadLetterReader(yard.deployment).matching(ALL):
             seen.append(letter.id)
             yard.client.zrem(yard.key_space.keys(0).dead("push"), letter.id)
         assert sorted(seen) == sorted(members)
@@ -76,7 +76,7 @@ def test_matching__by_every_filter(server: Server) -> None:
         at = 1_800_000_000_000
         assert ids(yard, DeadFilter(since_ms=at + 1, until_ms=at + 3)) == [plain[1], *mail, *typed]
         assert ids(yard, DeadFilter(classes=("record_missing",))) == []
-        moved = DeadLetters(yard.deployment).replay(DeadFilter(types=("chat.message",)), RUN)
+        moved = DeadLetterReader(yard.deployment).replay(DeadFilter(types=("chat.message",)), RUN)
         assert moved.moved == moved.matched == 1
         assert yard.scheduled() == set(typed)
 
@@ -85,7 +85,7 @@ def test_find__by_notification_names_all_its_dead_routes(server: Server) -> None
     """The id of a notification stands for those of its routes that are dead."""
     with graveyard(server, channels=("push", "email")) as yard:
         first, second, mail = yard.bury(("push:u1", "push:u2", "email:u1"))
-        letters = DeadLetters(yard.deployment)
+        letters = DeadLetterReader(yard.deployment)
         letters.replay([first], RUN)
         notification = first.partition("/")[0]
         assert sorted(found.id for found in letters.find([notification])) == sorted([second, mail])
@@ -98,7 +98,7 @@ def test_stats__counts_by_everything(server: Server) -> None:
     with graveyard(server, shards=2, channels=("push", "email")) as yard:
         yard.bury(("push:u1", "email:u1"), number=3)
         yard.bury(kind=PLAIN._replace(type="chat.message", producer="shop"))
-        stats = DeadLetters(yard.deployment).stats(ALL)
+        stats = DeadLetterReader(yard.deployment).stats(ALL)
         assert stats.total == 7
         assert stats.channels == {"push": 4, "email": 3}
         assert stats.types == {"game.ready": 6, "chat.message": 1}
@@ -143,7 +143,7 @@ def test_damaged__is_shown_exported_and_purged(
     with graveyard(server) as yard:
         healthy, hurt = yard.bury(number=2)
         damage(yard, case, hurt)
-        letters = DeadLetters(yard.deployment)
+        letters = DeadLetterReader(yard.deployment)
         found = {letter.id: letter for letter in letters.matching(ALL)}
         assert found[healthy].failure_class == "payload_encoding_failed"
         assert found[hurt].failure_class == failure_class
@@ -164,12 +164,14 @@ def test_damaged__payload_is_exported_raw(server: Server) -> None:
     with graveyard(server) as yard:
         yard.bury()
         yard.bury(kind=PLAIN._replace(content=b"\x81\xc1"))
-        good, bad = (letter.exported() for letter in DeadLetters(yard.deployment).matching(ALL))
+        good, bad = (
+            letter.exported() for letter in DeadLetterReader(yard.deployment).matching(ALL)
+        )
         assert isinstance(good["payload"], dict)
         assert good["payload"]["data"] == {"turn": 12}
         assert bad["payload"] is None
         assert bad["raw_base64"]
-        assert DeadLetters(yard.deployment).purge(ALL, RUN).moved == 2
+        assert DeadLetterReader(yard.deployment).purge(ALL, RUN).moved == 2
 
 
 def test_damaged__foreign_entries_are_shown_and_forgotten(server: Server) -> None:
@@ -178,7 +180,7 @@ def test_damaged__foreign_entries_are_shown_and_forgotten(server: Server) -> Non
         yard.bury()
         key = yard.key_space.keys(0).dead("push")
         yard.client.zadd(key, {b"\xff\x1b[2J": 1_800_000_000_000, b"a" * 32 + b"/email:u1": 1})
-        letters = DeadLetters(yard.deployment)
+        letters = DeadLetterReader(yard.deployment)
         assert letters.stats(ALL).classes == {"payload_encoding_failed": 1, "record_corrupt": 2}
         assert letters.purge(ALL, RUN).moved == 3
         assert yard.total("purged") == 1
@@ -189,7 +191,7 @@ def test_damaged__a_route_that_is_not_dead_is_left_alone(server: Server) -> None
     """An entry whose route lives elsewhere is neither replayed nor purged: fsck mends it."""
     with graveyard(server) as yard:
         (member,) = yard.bury()
-        letters = DeadLetters(yard.deployment)
+        letters = DeadLetterReader(yard.deployment)
         letters.replay([member], RUN)
         set_died(yard, member, 1_800_000_000_000)
         assert next(letters.matching(ALL)).failure_class == "record_corrupt"

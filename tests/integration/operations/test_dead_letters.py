@@ -12,9 +12,9 @@ import pytest
 
 from galaxy_notify.model.route import Status
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letters import DeadLetters
-from galaxy_notify.operations.dead_moves import Mover, Purge, Replay, Run
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.dead_letters import DeadLetterReader
+from galaxy_notify.operations.dead_moves import Mover, PurgeAction, ReplayAction, Run
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import DeadRow
@@ -49,7 +49,7 @@ def test_replay__touches_each_once_while_others_die(server: Server) -> None:
         members = yard.bury(number=10_000)
         born = pool.submit(keep_dying, yard)
         try:
-            outcome = DeadLetters(yard.deployment).replay(ALL, RUN)
+            outcome = DeadLetterReader(yard.deployment).replay(ALL, RUN)
         finally:
             done.set()
         born.result()
@@ -62,9 +62,9 @@ def test_replay__touches_each_once_while_others_die(server: Server) -> None:
 def test_replay__by_two_operators_moves_each_once(server: Server) -> None:
     """Two replays of everything at the same time share the work, and their counts add up."""
 
-    def replay(yard: Graveyard, actor: str) -> Outcome:
+    def replay(yard: Graveyard, actor: str) -> MoveOutcome:
         with beside(yard, server) as own:
-            return DeadLetters(own.deployment).replay(ALL, Run(actor))
+            return DeadLetterReader(own.deployment).replay(ALL, Run(actor))
 
     with graveyard(server, shards=2) as yard, ThreadPoolExecutor() as pool:
         members = yard.bury(number=3000)
@@ -116,17 +116,17 @@ class LostReplies(DeadLetterIndex):
         return words
 
 
-@pytest.mark.parametrize("action", [Replay, Purge])
+@pytest.mark.parametrize("action", [ReplayAction, PurgeAction])
 def test_move__counts_what_a_lost_answer_did(
-    server: Server, action: type[Replay] | type[Purge]
+    server: Server, action: type[ReplayAction] | type[PurgeAction]
 ) -> None:
     """What a call did whose answer was lost is found out, not guessed and not done twice."""
     with graveyard(server) as yard:
         members = yard.bury(number=300)
         index = LostReplies(yard.deployment)
-        letters = [found.letter for found in DeadLetters(yard.deployment).find(members)]
+        letters = [found.letter for found in DeadLetterReader(yard.deployment).find(members)]
         # Another operator was faster with some: they are not ours to count.
-        DeadLetters(yard.deployment).replay(members[:10], Run("cli:bob@desk"))
+        DeadLetterReader(yard.deployment).replay(members[:10], Run("cli:bob@desk"))
         run = Run(ACTOR, pause=lambda _: False)
         outcome = Mover(index, action(index, ACTOR), run).move(letters)
         assert (outcome.matched, outcome.moved, outcome.gone) == (300, 290, 10)
@@ -140,7 +140,7 @@ def test_move__says_how_far_it_came_when_redis_goes_away() -> None:
     with running(the_bundled_server()) as server, graveyard(server) as yard:
         yard.bury(number=600)
         run = Run(ACTOR, progress=lambda _: server.kill(), pause=lambda _: False)
-        outcome = DeadLetters(yard.deployment).replay(ALL, run)
+        outcome = DeadLetterReader(yard.deployment).replay(ALL, run)
         assert outcome.moved == 256
         assert "connection" in outcome.fault
 
@@ -150,7 +150,9 @@ def test_move__stops_when_asked(server: Server) -> None:
     with graveyard(server) as yard:
         yard.bury(number=600)
         pauses = iter([False, True])
-        outcome = DeadLetters(yard.deployment).replay(ALL, Run(ACTOR, pause=lambda _: next(pauses)))
+        outcome = DeadLetterReader(yard.deployment).replay(
+            ALL, Run(ACTOR, pause=lambda _: next(pauses))
+        )
         assert outcome.stopped
         assert outcome.moved == outcome.matched == 256
         assert len(yard.dead()) == 344
@@ -166,7 +168,7 @@ def test_move__keeps_its_pace(server: Server) -> None:
 
     with graveyard(server) as yard:
         yard.bury(number=20)
-        outcome = DeadLetters(yard.deployment).replay(ALL, Run(ACTOR, rate=50, pause=pause))
+        outcome = DeadLetterReader(yard.deployment).replay(ALL, Run(ACTOR, rate=50, pause=pause))
         assert outcome.moved == 20
         assert sum(waited) == pytest.approx(20 / 50)
         assert max(waited) == pytest.approx(0.1)
@@ -177,8 +179,8 @@ def test_move__dry_run_moves_nothing(server: Server) -> None:
     with graveyard(server) as yard:
         yard.bury(number=5)
         dry = Run(ACTOR, dry_run=True)
-        assert DeadLetters(yard.deployment).purge(ALL, dry).moved == 5
-        assert DeadLetters(yard.deployment).replay(ALL, dry).moved == 5
+        assert DeadLetterReader(yard.deployment).purge(ALL, dry).moved == 5
+        assert DeadLetterReader(yard.deployment).replay(ALL, dry).moved == 5
         assert len(yard.dead()) == 5
 
 
@@ -186,7 +188,7 @@ def test_replay__twice_moves_nothing_the_second_time(server: Server) -> None:
     """What was replayed is no dead letter any more."""
     with graveyard(server) as yard:
         members = yard.bury(number=3)
-        letters = DeadLetters(yard.deployment)
+        letters = DeadLetterReader(yard.deployment)
         assert letters.replay(members, RUN).moved == 3
         second = letters.replay(members, RUN)
         assert (second.matched, second.moved, second.gone) == (3, 0, 3)
@@ -198,7 +200,7 @@ def test_replay__goes_through_the_generations(server: Server) -> None:
     with graveyard(server) as yard:
         (member,) = yard.bury()
         for generation in (2, 3):
-            DeadLetters(yard.deployment).replay([f"{member}#{generation - 1}"], RUN)
+            DeadLetterReader(yard.deployment).replay([f"{member}#{generation - 1}"], RUN)
             assert yard.route(member).generation == generation
             assert yard.die("push", 0) == 1
         route = yard.route(member)

@@ -11,10 +11,10 @@ from galaxy_notify.redis_state.leases import (
     Drop,
     EventKind,
     Expire,
-    Outcome,
     Publish,
     Release,
-    Retry,
+    RetryLater,
+    RouteOutcome,
     Settlement,
 )
 from tests.scripts.support.shard import FAILURE, KEEP, WORKER, Shard, split
@@ -62,8 +62,8 @@ def outcome(
     route, raw = route_or_new(shard, member), member.encode()
     if word == "publish":
         return publishing(shard, member, settlement=made)
-    outcomes: dict[str, Outcome] = {
-        "retry": Retry(raw, route.failed(WORKER, FAILURE), 5_000),
+    outcomes: dict[str, RouteOutcome] = {
+        "retry": RetryLater(raw, route.failed(WORKER, FAILURE), 5_000),
         "bury": Bury(raw, route.dead_lettered(WORKER, FAILURE, attempt=True)),
         "expire": Expire(raw, route.expired(WORKER), KEEP),
         "release": Release(raw),
