@@ -149,8 +149,8 @@ class Notifier(NotCopied):
         self._client.close()
 
     def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
-        # What was handed in may have used another notifier while it was read: from here on the
-        # calls are this one's, and go to no server that has lost its deployment.
+        # Reading the intents may have run calls of another notifier. From here on all calls are of
+        # this one, and none goes to a server that has lost its deployment.
         key_space, known = self._client.key_space(), self._client.preferences_exist
         done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
