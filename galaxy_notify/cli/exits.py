@@ -86,7 +86,7 @@ def unavailable_message(error: GalaxyNotifyError) -> str:
 
 
 def is_misconfigured(error: GalaxyNotifyError) -> bool:
-    """Tell whether Redis refuses us until somebody changes a setting or a permission."""
+    """Return whether Redis refuses us until somebody changes a setting or a permission."""
     fault = _fault_of(error)
     return fault is not None and fault.is_permanent
 

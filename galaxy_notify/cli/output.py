@@ -58,7 +58,7 @@ def sum_up(text: str, code: int) -> None:
 
 
 def is_unread() -> bool:
-    """Tell whether nobody has read all of the results: the reader left, or the disk is full."""
+    """Return whether nobody has read all of the results: the reader left, or the disk is full."""
     return RESULTS.lost is not None
 
 

@@ -35,7 +35,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def is_interactive() -> bool:
-    """Tell whether a person can be asked: at the keyboard, and in front of standard error."""
+    """Return whether a person can be asked: at the keyboard, and in front of standard error."""
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 

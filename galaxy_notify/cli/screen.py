@@ -141,7 +141,7 @@ def _terminal_size() -> tuple[int, int]:
 
 
 def _is_shown(character: str) -> bool:
-    """Tell whether a terminal shows a character without being steered by it."""
+    """Return whether a terminal shows a character without being steered by it."""
     return (
         character.isprintable()
         or character in _ZERO_WIDTH

@@ -64,12 +64,12 @@ class Selection:
 
     @property
     def is_bulk(self) -> bool:
-        """Tell whether it names no single thing."""
+        """Return whether it names no single thing."""
         return not self.ids
 
     @property
     def narrows(self) -> bool:
-        """Tell whether a filter was given; a limit alone picks nothing."""
+        """Return whether a filter was given; a limit alone picks nothing."""
         return any(self.filters.values()) or bool(self.since or self.until)
 
     def named(self) -> Iterator[str]:

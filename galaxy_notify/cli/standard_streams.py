@@ -94,12 +94,12 @@ def standard_input() -> BinaryIO:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a person sits at a standard stream; a closed one has none."""
+    """Return whether a person sits at a standard stream; a closed one has none."""
     return stream is not None and stream.isatty()
 
 
 def is_of_output(error: OSError) -> bool:
-    """Tell whether an error came from printing; what Redis does to us has its own errors."""
+    """Return whether an error came from printing; what Redis does to us has its own errors."""
     return isinstance(error, BrokenPipeError) or error.errno in _OF_OUTPUT
 
 

@@ -185,7 +185,7 @@ def _options(folder: Path) -> list[str]:
 
 
 def _answers(url: str, *, slowly: bool = True) -> bool:
-    """Tell whether a server is there: an error reply (loading, disk full) is an answer too.
+    """Return whether a server is there: an error reply (loading, disk full) is an answer too.
 
     *slowly* is what to say of one that holds the socket and lets us wait.
     """

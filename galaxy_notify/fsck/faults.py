@@ -45,11 +45,11 @@ class Mending:
     codes: frozenset[str] | None = None
 
     def mends(self, code: str) -> bool:
-        """Tell whether a fault of this code is to be mended."""
+        """Return whether a fault of this code is to be mended."""
         return self.fix and (self.codes is None or code in self.codes)
 
     def mends_counts(self, *, left: bool) -> bool:
-        """Tell whether notifications are to be counted again; *left* where other faults are.
+        """Return whether notifications are to be counted again; *left* where other faults are.
 
         A route that an index names, and that has no state, would be counted off; where its fault
         waits for somebody, its notification waits, too.

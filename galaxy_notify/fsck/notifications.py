@@ -36,12 +36,12 @@ class SeenNotification:
 
     @property
     def vanished(self) -> bool:
-        """Tell whether it has gone since its name was read."""
+        """Return whether it has gone since its name was read."""
         return self.ttl_ms == _NO_KEY
 
     @property
     def readable(self) -> bool:
-        """Tell whether every state tells its status."""
+        """Return whether every state tells its status."""
         return all(
             state[:1] == FORMAT and state[1:2] in _STATUSES and len(state) > 1
             for state in self.states.values()

@@ -57,7 +57,7 @@ class SeenRoute:
 
     @property
     def is_home(self) -> bool:
-        """Tell whether it was looked for in the indexes of its own channel."""
+        """Return whether it was looked for in the indexes of its own channel."""
         return self.name is not None and self.name.channel == self.channel
 
     @property

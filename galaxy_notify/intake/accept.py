@@ -85,7 +85,7 @@ class _Accepting:
             return (yield from self._run(plans))
         except RedisFault as fault:
             # Of the whole something may be there, whatever the server says of the rest.
-            raise fault.doubted() if self._has_written else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if self._has_written else fault from fault.__cause__
 
     def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)

@@ -126,7 +126,7 @@ class _Change(ABC):
             yield from self._run()
         except RedisFault as fault:
             # Of the whole something may be changed by now, whatever the server says of the rest.
-            raise fault.doubted() if self.done else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if self.done else fault from fault.__cause__
 
     def _run(self) -> Flow[None]:
         yield from self._part(self.found.name)

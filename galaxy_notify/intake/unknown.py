@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.source import IntentSource
-from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
+from galaxy_notify.redis_client.failed_calls import answer_fault, failed_call
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.permissions import missing_rights
@@ -30,7 +30,7 @@ class Unknown(NamedTuple):
     @property
     def fault(self) -> RedisFault:
         """Return what the reason tells of."""
-        return told_fault(self.reason, wrote_nothing=self.refused)
+        return answer_fault(self.reason, wrote_nothing=self.refused)
 
     def told(self, text: str) -> str:
         """Return a text with the reason behind it, as far as there is one."""
@@ -104,7 +104,7 @@ def _failed(receipts: Sequence[Receipt | Unknown], fault: RedisFault, text: str)
     unknown = {place: one for place, one in enumerate(receipts) if isinstance(one, Unknown)}
     not_written = [place for place, one in unknown.items() if one.refused]
     if len(not_written) < len(unknown):
-        fault = fault.doubted()
+        fault = fault.with_unknown_outcome()
     told = _as_told(receipts)
     return failed_call(fault, text, receipts=told, not_written=not_written)
 

@@ -65,7 +65,7 @@ def _server(status: DeploymentStatus) -> Iterator[Alarm]:
 
 
 def _outlived(status: DeploymentStatus, uptime_s: int) -> bool:
-    """Tell whether a worker was there before the server: then it is not the first start of both."""
+    """Return whether a worker started before the server: then the server has restarted."""
     # The uptime is in whole seconds, and hosts' clocks are a little apart.
     before_ms = status.at_ms - (uptime_s + 2) * 1000
     return any(0 < worker.started_ms < before_ms for worker in status.workers)
@@ -101,7 +101,7 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
 
 
 def _cannot_report(status: DeploymentStatus) -> bool:
-    """Tell whether Redis is why workers are silent: it refuses them, or did until just now."""
+    """Return whether Redis is why workers are silent: it refuses them, or did until just now."""
     uptime = status.redis.uptime_s
     return status.redis.refusal is not None or (uptime is not None and uptime < _BACK_S)
 

@@ -34,7 +34,7 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """Return whether nothing is wrong."""
         return not self.reasons
 
     @property

@@ -45,7 +45,7 @@ class Item:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether every part was looked at."""
+        """Return whether every part was looked at."""
         record = self.seen.record
         return record is not None and self.seen.parts >= record.parts
 
@@ -79,7 +79,7 @@ class Item:
 
     @property
     def has_all_routes(self) -> bool:
-        """Tell whether ``routes`` counts those of every part."""
+        """Return whether ``routes`` counts those of every part."""
         record, seen = self.seen.record, self.seen
         if record is None or record.parts == 1:
             return True

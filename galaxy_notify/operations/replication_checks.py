@@ -52,7 +52,7 @@ def _disk(seen: NodeReport) -> Iterator[Finding]:
 
 
 def _confirms_early(server: ServerName) -> bool:
-    """Tell whether WAITAOF answers for what is only written (redis/redis#13793)."""
+    """Return whether WAITAOF answers for what is only written (redis/redis#13793)."""
     return server.flavour == "valkey" or server.version in _EARLY
 
 

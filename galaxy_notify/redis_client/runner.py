@@ -101,7 +101,7 @@ class _Round:
         self.calls: list[ScriptCall | Command] = []
 
     def drop(self) -> None:
-        """Throw the connection away, if there is one: nobody reads what it is still owed."""
+        """Throw the connection away, if there is one: its unread replies are lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.discard(connection)

@@ -45,7 +45,7 @@ class ChannelBacklog:
 
     @property
     def paused(self) -> bool:
-        """Tell whether the channel is paused on any shard."""
+        """Return whether the channel is paused on any shard."""
         return self.paused_shards > 0
 
     def __add__(self, other: ChannelBacklog) -> ChannelBacklog:

@@ -83,7 +83,7 @@ class Merge:
 
     @property
     def may_have_more(self) -> bool:
-        """Tell whether anything may follow."""
+        """Return whether anything may follow."""
         return any(one.waiting or not one.is_read for one in self._shards)
 
     def fill(self) -> Flow[int]:
@@ -156,7 +156,7 @@ class _ShardList:
 
     @property
     def is_dry(self) -> bool:
-        """Tell whether the next entry is only known once it is read."""
+        """Return whether the next entry is only known once it is read."""
         return not self.waiting and not self.is_read
 
     def read(self) -> Command:

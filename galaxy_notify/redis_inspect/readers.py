@@ -42,7 +42,7 @@ class Readers:
     notes_waiting: bool = False
 
     def is_gone_for(self, ms: int) -> bool:
-        """Tell whether it is proven that no consumer was seen for so long."""
+        """Return whether it is proven that no consumer was seen for so long."""
         return self.is_seen_known and (self.seen_ms is None or self.seen_ms >= ms)
 
 
@@ -84,7 +84,7 @@ def _waiting(deployment: Deployment, group: GroupName) -> list[Mapping[str, Any]
 
 
 def _is_absent(reply: Any) -> bool:
-    """Tell whether the stream has no such group."""
+    """Return whether the stream has no such group."""
     is_fault = isinstance(reply, RedisFault)
     return has_no_key(reply) or (is_fault and "NOGROUP" in reply.fault.text)
 
@@ -110,7 +110,7 @@ def _held(reply: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_denied(reply: Any) -> bool:
-    """Tell whether the user may not ask; raise any other fault."""
+    """Return whether the user may not ask; raise any other fault."""
     if not isinstance(reply, RedisFault):
         return False
     if reply.fault.code != "NOPERM":

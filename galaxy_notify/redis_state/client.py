@@ -122,7 +122,7 @@ class SyncClient(DeploymentClient):
             sent = None
             refresh_primary_sync(self._client)
             time.sleep(jittered(pause))
-        if tries.are_in_doubt:
+        if tries.must_refresh_primary:
             self.refresh_primary()
         return tries.outcome()
 
@@ -146,7 +146,9 @@ class SyncClient(DeploymentClient):
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
                 self.refresh_primary()
-            raise self._explained(doubted(error, flow) if is_begun else error) from error.__cause__
+            raise self._explained(
+                fault_within(error, flow) if is_begun else error
+            ) from error.__cause__
         finally:
             # Whatever came between: replies that nobody reads must not meet the next call.
             if sent is not None:
@@ -189,9 +191,9 @@ class SyncClient(DeploymentClient):
         return KeySpace(self._first.prefix, found)
 
 
-def doubted(error: RedisFault, flow: Flow[Any]) -> RedisFault:
+def fault_within(error: RedisFault, flow: Flow[Any]) -> RedisFault:
     """Return a fault of a later round trip: what was sent before it may have been done.
 
     Where the flow itself raised it, the flow has said whether that is so.
     """
-    return error if getgeneratorstate(flow) == GEN_CLOSED else error.doubted()
+    return error if getgeneratorstate(flow) == GEN_CLOSED else error.with_unknown_outcome()

@@ -139,7 +139,7 @@ class IntentMember(StreamMember):
         return Ended(fallen, unsettled)
 
     async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> bool:
-        """Forget readers that ended long ago; tell whether there are more of them."""
+        """Forget readers that ended long ago; return whether there are more of them."""
         place = StreamPlace(self.stream, self.keys.never)
         return await forget_consumers(self._client, place, self.group, idle_ms)
 

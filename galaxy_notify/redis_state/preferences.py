@@ -52,7 +52,7 @@ class UserChange(NamedTuple):
 
     @property
     def adds(self) -> bool:
-        """Tell whether anything is to be stored, not only taken away."""
+        """Return whether anything is to be stored, not only taken away."""
         return any(self.fields.values())
 
 

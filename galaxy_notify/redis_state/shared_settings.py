@@ -100,7 +100,7 @@ class SharedSettings:
 
     @property
     def has_cooldowns(self) -> bool:
-        """Tell whether users are spared some types for a while."""
+        """Return whether users are spared some types for a while."""
         return bool(self.cooldown_ms or self.cooldowns)
 
     def cooldown_of(self, kind: str) -> int:

@@ -116,7 +116,7 @@ class Upkeep:
         return trimmed
 
     async def forget_consumers(self) -> bool:
-        """Forget names of consumers that ended long ago; tell whether there are more of them."""
+        """Forget names of consumers that ended long ago; return whether there are more of them."""
         with as_fault("groups"):
             (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", self.keys.stream])])
             groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]

@@ -111,7 +111,7 @@ class RepeatFilter(logging.Filter):
         self._seen: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is new, or its last sight a minute ago."""
+        """Return whether the record is new, or its last sight a minute ago."""
         now = time.monotonic()
         complaint = (record.name, str(record.msg)[:200])
         last = self._seen.get(complaint)

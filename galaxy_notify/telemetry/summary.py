@@ -30,7 +30,7 @@ class Summary:
         self.latest_s = max(self.latest_s, latest_s)
 
     def is_due(self, *, at_end: bool = False) -> bool:
-        """Tell whether there is something to log, and the last line is a second old.
+        """Return whether there is something to log, and the last line is a second old.
 
         *at_end* does not wait for the second.
         """
