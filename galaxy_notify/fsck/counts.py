@@ -12,7 +12,7 @@ _STATUSES: Final = b"pfPdcesx"
 
 
 class Miscount(NamedTuple):
-    """A fault of a notification: its code, what is wrong, and what mending does."""
+    """A fault of a notification: its code, what is wrong, and what a repair does."""
 
     code: str
     what: str

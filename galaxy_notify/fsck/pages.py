@@ -139,7 +139,7 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
 
 
 def read_guard(keys: Keys) -> Flow[bool]:
-    """Return whether the key is there that nobody of ours creates."""
+    """Return whether the key exists that must never exist."""
     (reply,) = yield [Command(["PTTL", keys.never])]
     return int(unwrap(reply)) != _ABSENT
 

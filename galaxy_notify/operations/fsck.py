@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from galaxy_notify.fsck.faults import Inconsistency, Looked, Mending
+from galaxy_notify.fsck.faults import Inconsistency, Looked, RepairScope
 from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow_sync
@@ -41,8 +41,8 @@ class Fsck:
 
     def _shard(self, keys: Keys) -> Iterator[Inconsistency]:
         found: list[Inconsistency] = []
-        mending = Mending(self.actor, self.fix)
-        check = ShardCheck(keys, self.deployment.shared, mending, found.append, self.looked)
+        scope = RepairScope(self.actor, self.fix)
+        check = ShardCheck(keys, self.deployment.shared, scope, found.append, self.looked)
         for page in check.pages():
             before, started = self._seen, time.perf_counter()
             self._run(keys, page)

@@ -51,7 +51,7 @@ class Publisher:
         try:
             outcome = await self._settle(batch, decided)
             if decided.corrections:
-                words = await self._store.heal(
+                words = await self._store.reposition(
                     batch.channel, batch.claim.token, decided.corrections
                 )
                 self._reporter.healed(batch.channel, decided.corrections, words)

@@ -110,14 +110,14 @@ class AsyncClient(DeploymentClient):
             found = fault_within(error, flow) if is_begun else error
             raise (await self._explained(found)) from error.__cause__
         finally:
-            # Whatever came between: replies that nobody reads must not meet the next call.
+            # After an interruption unread replies must not reach the next call.
             if sent is not None:
                 sent.drop()
 
     async def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
-        Whatever is refused meanwhile, that is done twice a second at most.
+        It happens at most twice a second, however many calls are refused.
         """
         if self._refreshes.may_refresh():
             await refresh_primary(self._client)

@@ -150,14 +150,14 @@ class SyncClient(DeploymentClient):
                 fault_within(error, flow) if is_begun else error
             ) from error.__cause__
         finally:
-            # Whatever came between: replies that nobody reads must not meet the next call.
+            # After an interruption unread replies must not reach the next call.
             if sent is not None:
                 sent.drop()
 
     def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
-        Whatever is refused meanwhile, that is done twice a second at most.
+        It happens at most twice a second, however many calls are refused.
         """
         if self._refreshes.may_refresh():
             refresh_primary_sync(self._client)
@@ -192,8 +192,8 @@ class SyncClient(DeploymentClient):
 
 
 def fault_within(error: RedisFault, flow: Flow[Any]) -> RedisFault:
-    """Return a fault of a later round trip: what was sent before it may have been done.
+    """Return a fault of a later round trip: earlier calls may have taken effect.
 
-    Where the flow itself raised it, the flow has said whether that is so.
+    A fault that the flow itself raised already says whether they have.
     """
     return error if getgeneratorstate(flow) == GEN_CLOSED else error.with_unknown_outcome()

@@ -98,7 +98,7 @@ class DeadRow:
 
     @property
     def why_no_purge(self) -> str:
-        """Say why it cannot be purged; empty where it can, whatever is left of it."""
+        """Return why it cannot be purged; empty if it can, even where little is left of it."""
         if not self.misplaced or self.route is None:
             return ""
         return f"its state says {self.route.status}: galaxy-notify fsck puts it right"

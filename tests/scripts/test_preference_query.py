@@ -7,7 +7,11 @@ import pytest
 from galaxy_notify.model.preference import LONGEST, PreferenceFields
 from galaxy_notify.redis_client.faults import Garbled, RedisFault
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
+from galaxy_notify.redis_state.preferences import (
+    MOST_USERS,
+    preference_query,
+    read_preference_query,
+)
 from tests.scripts.support.injection import refuse_all
 from tests.scripts.support.shard import Shard
 from tests.scripts.support.snapshot import snapshot
@@ -20,7 +24,7 @@ def _store(shard: Shard, user: str, **fields: bytes) -> None:
 
 
 def _consult(shard: Shard, *users: str) -> list[PreferenceFields]:
-    return consulted(shard.run(preference_query(shard.keys, "chat", users)), len(users))
+    return read_preference_query(shard.run(preference_query(shard.keys, "chat", users)), len(users))
 
 
 def test_consult__answers_each_user_in_order(shard: Shard) -> None:
@@ -77,9 +81,9 @@ def test_consult__takes_as_many_users_as_it_promises(shard: Shard) -> None:
 def test_consulted__an_answer_of_another_shape_is_none(reply: object) -> None:
     """What answers for another number of users is read for nobody."""
     with pytest.raises(Garbled):
-        consulted(reply, 1)
+        read_preference_query(reply, 1)
 
 
 def test_consulted__strange_values_count_as_nothing() -> None:
     """A value that is no text is passed over."""
-    assert consulted([b"t", 7, RedisFault, []], 1) == [PreferenceFields(b"t")]
+    assert read_preference_query([b"t", 7, RedisFault, []], 1) == [PreferenceFields(b"t")]

@@ -24,7 +24,11 @@ from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
+from galaxy_notify.redis_state.preferences import (
+    MOST_USERS,
+    preference_query,
+    read_preference_query,
+)
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
@@ -70,7 +74,7 @@ def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]
         )
 
     grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
-    for recipient, stored in (yield from query(grouped, call, consulted)):
+    for recipient, stored in (yield from query(grouped, call, read_preference_query)):
         recipient.stored = stored
 
 
