@@ -1,4 +1,4 @@
-"""Ask before what cannot be undone, and tell how far a long job has come."""
+"""Ask before what cannot be undone, and show the progress of a long job."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _PAUSE_S: Final = 0.2
 
 
 def _report_nothing(_: MoveOutcome) -> None:
-    """Stand for a progress that nobody follows."""
+    """Ignore progress: the default."""
 
 
 def _sleep(seconds: float) -> bool:
@@ -125,8 +125,8 @@ class Mover:
     def move(self, letters: Iterable[DeadLetterView | None]) -> MoveOutcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
 
-        Raises `CallFailed` where nothing at all could be read; a fault later on is told in the
-        outcome, because the counts up to it hold.
+        Raises `CallFailed` where nothing at all could be read; a later fault is reported in
+        the outcome, because the counts up to it hold.
         """
         outcome, source = self.outcome, iter(letters)
         try:

@@ -1,4 +1,4 @@
-"""Which notifications somebody wants to see listed."""
+"""The filter of a list of notifications."""
 
 from __future__ import annotations
 

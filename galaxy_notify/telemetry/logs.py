@@ -35,7 +35,7 @@ def configure_logs(
 ) -> None:
     """Send all logs of the process, also those of libraries, to *stream* or standard error.
 
-    Called again, as at a reload, it keeps the processors that the program has put before ours.
+    Called again, as at a reload, it keeps the processors that the program has put before its own.
     """
     stream = stream or sys.stderr
     terminal = _is_terminal(stream)
