@@ -1,6 +1,6 @@
-"""An encoder of one's own: `gateway.encoder = "encoder:compact"`.
+"""A custom encoder: `gateway.encoder = "encoder:compact"`.
 
-The daemon imports it, so it must be on its path: PYTHONPATH=examples galaxy-notify run
+The daemon imports it, so it must be on the Python path: PYTHONPATH=examples galaxy-notify run
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from galaxy_notify.encoding import payload
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 
-#: What a client shows for a type that says nothing itself.
+#: The text that a client shows for a type without title and body.
 WORDS = {"game.turn.ready": "It is your turn", "friend.request": "You have a new friend request"}
 
 
 def compact(notification: Notification, route: Route) -> bytes:
-    """Return what a web client shows, as JSON.
+    """Return the text for a web client, as JSON.
 
-    It runs on the event loop of the daemon, once for each route: no network, no files. Raising
-    `TransientEncodingError` asks for another attempt; anything else is a dead letter at once.
+    It runs on the event loop of the daemon, once for each route: use no network and no files. Raise
+    `TransientEncodingError` for another attempt; any other error makes a dead letter at once.
     """
     if not WORDS:
         raise TransientEncodingError("the words are not loaded yet")
-    said = payload(notification)
-    kind = said["type"]
-    text = said.get("title") or said.get("body") or WORDS.get(kind, kind)
+    contents = payload(notification)
+    kind = contents["type"]
+    text = contents.get("title") or contents.get("body") or WORDS.get(kind, kind)
     shown = {"text": text, "again": _again(route)}
     return json.dumps(shown, ensure_ascii=False).encode()
 
 
 def _again(route: Route) -> bool:
-    """Tell whether an operator has replayed it."""
+    """Return whether an operator has replayed the route."""
     return route.generation > 1

@@ -1,4 +1,4 @@
-"""A small gateway: it reads the stream as one of a group, and delivers by printing.
+"""A small gateway: it reads the stream as a consumer of a group, and prints each event.
 
 python examples/gateway.py [--url unix:///run/redis.sock] [--consumer gw-1]
 """
@@ -15,7 +15,7 @@ from galaxy_notify.telemetry.logs import configure_logs
 
 
 async def deliver(event: Event) -> None:
-    """Deliver one event; to raise means that it is delivered again later."""
+    """Deliver one event; if this raises, the event is delivered again later."""
     payload = event.payload
     words = payload.get("title") or payload.get("body") or event.event_type
     sys.stdout.write(f"{event.user_id}: {words}\n")
@@ -23,10 +23,10 @@ async def deliver(event: Event) -> None:
 
 
 async def main() -> None:
-    """Read until SIGINT or SIGTERM; the handler in hand ends first."""
+    """Read until SIGINT or SIGTERM; a running handler ends first."""
     parser = argparse.ArgumentParser(description="Print every event of the gateway stream, once.")
     parser.add_argument("--url", default="redis://127.0.0.1:6379/0")
-    parser.add_argument("--consumer", default="gw-1", help="a name of its own for each process")
+    parser.add_argument("--consumer", default="gw-1", help="a different name for each process")
     arguments = parser.parse_args()
     configure_logs()
     async with GatewayConsumer.from_url(

@@ -1,4 +1,4 @@
-// Hands one intent in through the Redis stream: go run intents.go
+// Submits one intent through the Redis stream: go run intents.go
 // (go get github.com/redis/go-redis/v9)
 package main
 

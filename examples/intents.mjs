@@ -1,4 +1,4 @@
-// Hands one intent in through the Redis stream: plain Node, no packages.
+// Submits one intent through the Redis stream: plain Node, no packages.
 //   node examples/intents.mjs redis://127.0.0.1:6379 user-7
 //   node examples/intents.mjs unix:///run/redis/redis.sock user-7
 import net from "node:net";
@@ -12,7 +12,7 @@ const redis = net.connect(url.protocol === "unix:" ? url.pathname : { host: url.
 redis.write(`*${words.length}\r\n${command}`);
 redis.once("data", (reply) => {
   const [head, id] = reply.toString().split("\r\n");
-  console.log(id || head); // the id of the entry, or what is wrong
-  process.exitCode = reply[0] === 36 ? 0 : 1; // "$": a text, so it was taken
+  console.log(id || head); // the id of the entry, or the error
+  process.exitCode = reply[0] === 36 ? 0 : 1; // "$": a string reply, so the entry was added
   redis.end();
 });

@@ -1,4 +1,4 @@
-"""Writes the intents of `intents.jsonl`, the same ones each time.
+"""Write the intents of `intents.jsonl`, always with the same contents.
 
 python examples/make_intents.py > examples/intents.jsonl
 python examples/make_intents.py --due-within 30    # due, one by one, in the next 30 seconds
@@ -19,7 +19,7 @@ SEED: Final = 2026
 
 Intent = dict[str, Any]
 
-# What a chat says in many scripts; text travels unchanged, whatever the language.
+# Chat texts in many writing systems; text in any language arrives unchanged.
 GREETINGS: Final = (
     "Your move, captain",
     "Καλή παρτίδα, παίζεις τώρα",
@@ -47,7 +47,7 @@ FAR_FUTURE: Final = "2126-01-01T00:00:00Z"
 
 
 def turn_ready(rng: Random, number: int) -> Intent:
-    """Tell one player of a game that it is their turn."""
+    """Notify one player of a game that it is their turn."""
     return {
         "type": "game.turn.ready",
         "producer": "lobby",
@@ -59,7 +59,7 @@ def turn_ready(rng: Random, number: int) -> Intent:
 
 
 def chat_message(rng: Random, number: int) -> Intent:
-    """Carry a line of chat to the others in the room."""
+    """Send a chat message to the others in the room."""
     return {
         "type": "chat.message",
         "producer": "chat",
@@ -71,7 +71,7 @@ def chat_message(rng: Random, number: int) -> Intent:
 
 
 def friend_request(rng: Random, number: int) -> Intent:
-    """Ask one user, once, however often the producer tries."""
+    """Send one friend request, once, even if the producer repeats it."""
     return {
         "type": "friend.request",
         "producer": "social",
@@ -83,7 +83,7 @@ def friend_request(rng: Random, number: int) -> Intent:
 
 
 def receipt(rng: Random, number: int) -> Intent:
-    """Confirm a payment; nobody wants it twice."""
+    """Confirm a payment, exactly once."""
     return {
         "type": "billing.receipt",
         "producer": "billing",
@@ -96,7 +96,7 @@ def receipt(rng: Random, number: int) -> Intent:
 
 
 def tournament(rng: Random, number: int) -> Intent:
-    """Announce a tournament to many."""
+    """Announce a tournament to many users."""
     return {
         "type": "tournament.announced",
         "producer": "events",
@@ -109,7 +109,7 @@ def tournament(rng: Random, number: int) -> Intent:
 
 
 def maintenance(rng: Random, number: int) -> Intent:
-    """Warn those who are playing just now."""
+    """Warn the users who are playing now."""
     return {
         "type": "system.maintenance",
         "producer": "ops",
@@ -147,7 +147,7 @@ _WRONG: Final[tuple[Intent, ...]] = (
 
 
 def mistakes() -> Iterator[str]:
-    """Yield what producers get wrong, a line for each way."""
+    """Yield typical mistakes of producers, one in each line."""
     right = {"type": "game.turn.ready", "producer": "lobby", "recipients": ["user-7"]}
     yield '{"type": "game.turn.ready", "producer": "lobby", "recipients": ["user-7"]'
     yield "turn ready for user-7"
@@ -156,7 +156,7 @@ def mistakes() -> Iterator[str]:
 
 
 def lines(due_within_s: float | None = None) -> Iterator[str]:
-    """Yield every line of the file: intents, some of them twice, and mistakes among them."""
+    """Yield every line of the file: intents, some of them twice, mixed with mistakes."""
     rng = Random(SEED)
     now_ms = time.time_ns() // 1_000_000
     intents = [
@@ -181,7 +181,7 @@ def _intents(rng: Random) -> Iterator[Intent]:
 
 
 def _due(rng: Random, intent: Intent, now_ms: int, within_s: float) -> Intent:
-    """Return the intent due soon; a key then belongs to this run, another run says other times."""
+    """Return the intent with a due time soon, and with a key of this run only."""
     soon = intent | {"due_at": now_ms + int(rng.random() * within_s * 1000)}
     if key := intent.get("idempotency_key"):
         soon["idempotency_key"] = f"{key}@{now_ms}"

@@ -1,4 +1,4 @@
-"""A small producer: it tells players that it is their turn, and takes one back.
+"""A small producer: it notifies players that it is their turn, and cancels one reminder.
 
 python examples/producer.py [--url unix:///run/redis.sock]
 """
@@ -12,21 +12,21 @@ from galaxy_notify import Intent, InvalidIntent, Notifier, Unavailable
 
 
 def main() -> int:
-    """Accept a few notifications and say what became of each."""
+    """Accept a few notifications and print the result of each."""
     parser = argparse.ArgumentParser(description="Accept a few notifications.")
     parser.add_argument("--url", default="redis://127.0.0.1:6379/0")
     arguments = parser.parse_args()
     with Notifier.from_url(arguments.url) as notifier:
         try:
-            return tell(notifier)
+            return notify(notifier)
         except Unavailable as error:
-            # The same key gives the same id: to ask again later is safe.
+            # The same key gives the same id, so a later repeat is safe.
             sys.stderr.write(f"try again later: {error}\n")
             return 1
 
 
-def tell(notifier: Notifier) -> int:
-    """Accept one, the same again, one that is wrong, and one that is taken back."""
+def notify(notifier: Notifier) -> int:
+    """Accept one intent twice, submit an invalid one, and cancel a third."""
     ready = Intent(
         type="game.turn.ready",
         producer="lobby",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 _CLOSE_S: Final = 5.0
-# How long a dead collector, or a disk, may hold up the end beyond the deadline.
+# Seconds by which a dead collector, or a disk, may delay the end after the deadline.
 _TELEMETRY_S: Final = 0.5
 _DISK_S: Final = 1.0
 _ATTRIBUTES: Final = {"service.name": "galaxy-notify-producer", "service.version": __version__}
@@ -71,10 +71,10 @@ class BackgroundNotifier(NotCopied):
             options.capacity, options.capacity_bytes, block_s=options.block_s, found=found
         )
         self._telemetry = start_telemetry(_ATTRIBUTES) if telemetry is None else None
-        self._reporter = BackgroundMetrics(
+        self._metrics = BackgroundMetrics(
             telemetry or self._telemetry or Telemetry.off(), self._queue
         )
-        self._sender = SenderThread(self._queue, sender, self._spill, options, self._reporter)
+        self._sender = SenderThread(self._queue, sender, self._spill, options, self._metrics)
         self._overflow = (
             OverflowThread(self._queue, self._spill, options.batch) if self._spill else None
         )
@@ -86,7 +86,7 @@ class BackgroundNotifier(NotCopied):
         self._sender.start()
         if self._overflow:
             self._overflow.start()
-        _LIVING.add(self)
+        _OPEN_NOTIFIERS.add(self)
         atexit.register(self._at_exit)
 
     @classmethod
@@ -146,7 +146,7 @@ class BackgroundNotifier(NotCopied):
                 self._sender.join(max(0.0, deadline_s))
                 self._closed = self._end()
                 atexit.unregister(self._at_exit)
-                self._reporter.report(now=True)
+                self._metrics.report(now=True)
                 if self._telemetry:
                     self._telemetry.shutdown(_TELEMETRY_S)
             return self._closed
@@ -155,15 +155,17 @@ class BackgroundNotifier(NotCopied):
         self._sender.stop()
         if self._overflow:
             self._overflow.stop()
-        hand, waiting = self._queue.end()
+        in_flight, waiting = self._queue.end()
         if self._overflow:
             self._overflow.join(_DISK_S)
-        spilled = self._spill is not None and self._keep([*hand, *waiting])
-        self._queue.left(None if spilled else "spill_failed" if self._spill else "closed")
+        spilled = self._spill is not None and self._keep([*in_flight, *waiting])
+        self._queue.count_leftovers(
+            None if spilled else "spill_failed" if self._spill else "closed"
+        )
         closed = Closed(
             self._queue.stats(),
             () if spilled else tuple(map(id_of, waiting)),
-            () if spilled else tuple(map(id_of, hand)),
+            () if spilled else tuple(map(id_of, in_flight)),
             self._spill.path if self._spill else None,
         )
         if not closed.is_clean:
@@ -176,7 +178,7 @@ class BackgroundNotifier(NotCopied):
         return closed
 
     def _keep(self, intents: list[bytes]) -> bool:
-        """Write what was not accepted to the disk, behind what is there; False if it fails."""
+        """Append intents to the spill; return False if that fails."""
         assert self._spill is not None
         try:
             if intents:
@@ -198,23 +200,23 @@ class BackgroundNotifier(NotCopied):
             "made before a fork: each process makes a BackgroundNotifier of its own"
         )
 
-    def _forget(self) -> None:
-        """Leave everything to the process that this one was forked from."""
+    def _forget_after_fork(self) -> None:
+        """Give up all resources in a forked child: they belong to the parent process."""
         self._forked = True
         atexit.unregister(self._at_exit)
         if self._spill:
             self._spill.forget()
 
 
-_LIVING: weakref.WeakSet[BackgroundNotifier] = weakref.WeakSet()
+_OPEN_NOTIFIERS: weakref.WeakSet[BackgroundNotifier] = weakref.WeakSet()
 
 
-def _forget_all() -> None:
-    for notifier in list(_LIVING):
-        notifier._forget()
+def _forget_all_after_fork() -> None:
+    for notifier in list(_OPEN_NOTIFIERS):
+        notifier._forget_after_fork()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_forget_all_after_fork)
 
 
 def _spill(options: BackgroundOptions) -> Spill | None:

@@ -12,12 +12,12 @@ from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.callables import check_callable
 
 OnFull = Literal["drop_newest", "block_with_deadline", "spill"]
-#: Is called with the fields of a refused intent, and its receipt.
+#: Called with the fields of a refused intent, and its receipt.
 OnRefused = Callable[[Mapping[str, Any], Receipt], object]
 
 _POLICIES: Final = ("drop_newest", "block_with_deadline", "spill")
 _LARGEST_BATCH: Final = 1000
-# A single intent may take all of them, and is one value in the spill.
+# A single intent may take all bytes, and is one value in the spill.
 _LARGEST_BYTES: Final = 1 << 28
 
 

@@ -1,4 +1,4 @@
-"""What became of everything that was handed to a background notifier."""
+"""The counts of the intents of a background notifier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: Why an intent was dropped; docs/background.md says more.
+#: Why an intent was dropped; see docs/background.md.
 DropReason = Literal["queue_full", "deadline", "spill_failed", "spill_corrupt", "closed"]
 
 
@@ -30,7 +30,7 @@ class Stats:
 
     @property
     def waiting(self) -> int:
-        """Return how many have no answer yet."""
+        """How many intents have no answer yet."""
         return self.spilled + self.queued + self.in_flight
 
 
@@ -50,10 +50,10 @@ class Closed:
 
     @property
     def spilled(self) -> int:
-        """Return how many wait in the file for the next start."""
+        """How many intents wait in the file for the next start."""
         return self.stats.spilled
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether nothing was left."""
+        """Whether no intent was left."""
         return not (self.remaining or self.unknown or self.spilled)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_state.words import Word
 
 Name = TypeVar("Name")
 Seen = TypeVar("Seen")
@@ -76,7 +77,7 @@ def settled(
         again: list[Name] = []
         words = yield from repair(found)
         for one, word in zip(found, words, strict=True):
-            if word == "moved":
+            if word == Word.MOVED:
                 again.append(name_of(one))
             else:
                 done.append((one, word))

@@ -90,7 +90,7 @@ def _unreadable(seen: SeenRoute, actor: str) -> Verdict | None:
 
 def _bury(seen: SeenRoute, actor: str, code: str, failure: Failure) -> Verdict:
     route = seen.route or Route(Status.PENDING, due_at_ms=seen.now_ms, at_ms=seen.now_ms)
-    state = route.buried(actor, failure, attempt=False)
+    state = route.dead_lettered(actor, failure, attempt=False)
     wanted = Wanted(f"dead:{_home(seen)}", state=state)
     return Verdict(code, failure.message, f"dead-lettered as {failure.failure_class}", wanted)
 

@@ -30,6 +30,7 @@ from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.words import Word
 
 Page = Callable[[], Flow[None]]
 
@@ -84,8 +85,8 @@ class ShardCheck:
             yield self._totals
 
     def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
-        became: Became = "left" if self._scope.mends(code) else "found"
-        if word == "mended":
+        became: Became = "left" if self._mending.mends(code) else "found"
+        if word == Word.REPAIRED:
             became = "mended"
         self._left = self._left or became != "mended"
         if (code, subject) in self._reported:
@@ -220,10 +221,10 @@ class ShardCheck:
         # A fault that is left would come back as a difference, once it is repaired.
         mends = self._scope.mends("totals") and not self._left
         for _ in range(_LOOKS if mends else 0):
-            if seen.word in ("even", "mended"):
+            if seen.word in (Word.EVEN, Word.REPAIRED):
                 break
             seen = yield from balance_totals(self._keys, self._channels, seen.difference)
-        if seen.word == "even":
+        if seen.word == Word.EVEN:
             return
         by = seen.difference
         what = f"{abs(by):,} {'fewer' if by > 0 else 'more'} routes are there than were accepted"

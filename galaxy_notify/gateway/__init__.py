@@ -1,4 +1,4 @@
-"""The gateways' side: read the gateway stream as a group that loses nothing."""
+"""The side of the gateways: read the gateway stream as a consumer group, at least once."""
 
 from galaxy_notify.gateway.consumer import GatewayConsumer
 from galaxy_notify.gateway.event import Event

@@ -59,7 +59,7 @@ class GatewayConsumer(NotCopied):
         self.consumer = checked_name("consumer", consumer)
         self._settings = settings
         self._options = options or ConsumerOptions()
-        self._place: ConsumerConnection | None = None
+        self._connection: ConsumerConnection | None = None
         self._stop = StopFlag()
         self._is_closed = False
         self._runner: HandlerRunner | None = None
@@ -89,9 +89,9 @@ class GatewayConsumer(NotCopied):
     async def __aexit__(self, *_: object) -> None:
         self._is_closed = True
         self.stop()
-        if self._place is not None:
-            await self._place.close()
-            self._place = None
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
         if self._runner is None:
             self._stop = StopFlag()
 
@@ -131,10 +131,10 @@ class GatewayConsumer(NotCopied):
         """
         self._check_open()
         try:
-            place = self._place or await self._open()
-            if place is None:
+            connection = self._connection or await self._open()
+            if connection is None:
                 raise Unavailable(NO_DEPLOYMENT.text)
-            reports = await place.reports()
+            reports = await connection.reports()
         except RedisFault as error:
             raise failed_call(error) from error
         return {shard: groups.get(self.group, _UNKNOWN) for shard, groups in reports.items()}
@@ -146,32 +146,32 @@ class GatewayConsumer(NotCopied):
     async def _run(self, runner: HandlerRunner) -> None:
         log, stagger = OutageLog(EdgeLog(get_logger("gateway", group=self.group))), Stagger()
         try:
-            place = await self._opened(log, stagger)
+            connection = await self._connected(log, stagger)
         except Stopped:
             return
         readers = [
             ShardReader(
-                GroupMember(place.at_shard(keys), keys, self.group, self.consumer),
+                GroupMember(connection.at_shard(keys), keys, self.group, self.consumer),
                 self._options,
                 runner,
                 self._stop,
                 log,
                 stagger,
             )
-            for keys in place.all_keys
+            for keys in connection.all_keys
         ]
         self._log.info("consumer started", shards=len(readers))
         await together(self._stop, *(reader.run() for reader in readers))
         self._log.info("consumer stopped")
 
-    async def _opened(self, log: OutageLog, stagger: Stagger) -> ConsumerConnection:
-        """Connect as soon as there is a deployment to read."""
+    async def _connected(self, log: OutageLog, stagger: Stagger) -> ConsumerConnection:
+        """Return a connection, as soon as there is a deployment to read."""
         retry = RetryUntilStopped(self._stop, log, stagger, _wait_unless_refused)
         is_logged = False
         while True:
-            place = self._place or await retry(self._open)
-            if place is not None:
-                return place
+            connection = self._connection or await retry(self._open)
+            if connection is not None:
+                return connection
             if not is_logged:
                 self._log.info("waiting: no deployment at this prefix yet")
                 is_logged = True
@@ -179,17 +179,17 @@ class GatewayConsumer(NotCopied):
                 raise Stopped
 
     async def _open(self) -> ConsumerConnection | None:
-        place = await ConsumerConnection.open(
+        connection = await ConsumerConnection.open(
             self._settings, f"galaxy-notify/{galaxy_notify.__version__}"
         )
-        if place is not None and place.shared.format != STATE_FORMAT:
-            await place.close()
+        if connection is not None and connection.shared.format != STATE_FORMAT:
+            await connection.close()
             raise ConfigurationError(
-                f"this deployment has state format {place.shared.format}, this version reads"
+                f"this deployment has state format {connection.shared.format}, this version reads"
                 f" {STATE_FORMAT}: run the version that wrote it"
             )
-        self._place = place
-        return place
+        self._connection = connection
+        return connection
 
 
 async def _wait_unless_refused(fault: Fault) -> bool:

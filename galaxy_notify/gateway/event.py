@@ -1,4 +1,4 @@
-"""An event as a gateway gets it, read from the fields of its stream entry."""
+"""An event as a gateway receives it, decoded from the fields of its stream entry."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EntryPosition:
-    """Where an entry stands, and which delivery of it this is."""
+    """The position of an entry, and the number of its delivery."""
 
     stream: str
     stream_id: str
@@ -57,7 +57,7 @@ class EntryPosition:
 
 
 def decode_event(fields: Mapping[bytes, bytes], position: EntryPosition) -> Event:
-    """Read the fields of an entry; raise `Corrupt` naming the one that no daemon wrote."""
+    """Return the event in the fields of an entry; raise `Corrupt` with the invalid field."""
     event_id = _text(fields, "event_id", required=True)
     target = parse_target(event_id)
     if target is None or target.route_id is None or event_id != event_id.strip():
@@ -81,7 +81,7 @@ def decode_event(fields: Mapping[bytes, bytes], position: EntryPosition) -> Even
 
 
 def decode_payload(raw: bytes) -> dict[str, Any]:
-    """Read a payload, packed or JSON, under the same rules; raise `Corrupt`."""
+    """Return the fields of a payload, msgpack or JSON; raise `Corrupt` if it is invalid."""
     # A packed map never begins with this byte.
     return unpack_payload(_packed(raw) if raw[:1] == b"{" else raw)
 

@@ -1,4 +1,4 @@
-"""The handler of the gateway's own: run on one event, within bounds."""
+"""Runs the handler of a gateway on one event, with a time limit."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _REASON_MAX: Final = 500
 
 
 class HandlerFailure(NamedTuple):
-    """Why an event was not handled; *final* where another delivery would fail as well."""
+    """Why an event was not handled; *final* if another delivery would fail too."""
 
     reason: str
     final: bool = False
 
 
 class HandlerRunner:
-    """Runs handlers, each with a time limit, which a stop makes shorter."""
+    """Runs handlers, each with a time limit, which a stop shortens."""
 
     def __init__(self, handler: Handler, timeout_s: float) -> None:
         self._handler = handler
@@ -49,12 +49,12 @@ class HandlerRunner:
         except TimeoutError as error:
             late = limit.expired()
             return HandlerFailure("the handler took too long" if late else _reason(error))
-        except Exception as error:  # a handler may raise anything: its event waits
+        except Exception as error:  # a handler may raise anything: its event stays pending
             return HandlerFailure(_reason(error))
         return None
 
     def stop_within(self, seconds: float) -> None:
-        """End every handler that takes longer than *seconds* from now."""
+        """Cancel every handler that runs longer than *seconds* from now."""
         self._ends_at = asyncio.get_running_loop().time() + seconds
         for limit in self._running:
             self._shorten(limit)
@@ -68,11 +68,11 @@ class HandlerRunner:
 def _reason(error: BaseException) -> str:
     try:
         return _bounded(f"{type(error).__name__}: {error}")
-    except Exception:  # the error's own text may fail to be made as well
+    except Exception:  # an error may fail to return its text
         return type(error).__name__
 
 
 def _bounded(text: str) -> str:
-    """Return a text that can be stored: half a surrogate pair can be raised, but not written."""
+    """Return a text of bounded length that can be stored: lone surrogates are escaped."""
     shown = " ".join(text.split())[:_REASON_MAX]
     return shown.encode("utf-8", "backslashreplace").decode()[:_REASON_MAX]

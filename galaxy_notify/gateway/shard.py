@@ -1,4 +1,4 @@
-"""One shard of a consumer: one loop reads what is new, one delivers again what was left."""
+"""One shard of a consumer: one loop reads new entries, one delivers pending ones again."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from galaxy_notify.telemetry.logs import get_logger
 
 _BLOCK_MS: Final = 500
 _SWEEP_S: Final = 1.0
-#: With so many entries waiting for another delivery nothing new is read.
-_CROWD: Final = 1000
+#: With this many entries waiting for another delivery no new ones are read.
+_MOST_WAITING: Final = 1000
 _RNG: Final = Random()  # unused by delays without jitter
 
 
 class _Delivery(NamedTuple):
     entry: Entry
     event: Event
-    seen: bool | None  # None: its twin comes first, look it up when its turn has come
+    seen: bool | None  # None: a duplicate comes first, so look it up later
 
 
 class ShardReader:
@@ -58,12 +58,12 @@ class ShardReader:
         self._acks = Acknowledger(member, options, retry_ack)
         self._slots = asyncio.Semaphore(options.concurrency)
         self._in_hand: set[str] = set()
-        self._events: set[str] = set()
-        self._crowded = False
+        self._events_in_hand: set[str] = set()
+        self._is_crowded = False
         self._log = get_logger("gateway", group=member.group, shard=member.keys.shard)
 
     async def run(self) -> None:
-        """Deliver until the consumer stops; what is left then can be taken over at once."""
+        """Deliver until the consumer stops, then release the remaining entries for others."""
         try:
             await self._retry_read(self._member.join)
         except Stopped:
@@ -83,7 +83,7 @@ class ShardReader:
 
     async def run_once(self) -> int:
         """Read once and deliver; return how many entries came. Raises `Stopped`."""
-        if self._crowded:
+        if self._is_crowded:
             await self._stop.wait(_SWEEP_S)
             return 0
         entries = await self._retry_read(lambda: self._member.read(self._options.batch, _BLOCK_MS))
@@ -91,13 +91,13 @@ class ShardReader:
         return len(entries)
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
-        """Deliver entries that were just read, each user's own in order."""
+        """Deliver entries that were just read, in order for each user."""
         read_at = time.monotonic()
         self._in_hand.update(entry.stream_id for entry in entries)
         try:
             lanes = self._lanes(await self._decode(entries, self._retry_read))
             await together(self._stop, *(self._lane(lane, read_at) for lane in lanes))
-            # What is read next is looked up among the marks.
+            # The next read looks its events up among the marks, so these must be complete.
             await self._acks.flush()
         finally:
             left = [entry.stream_id for entry in entries if entry.stream_id in self._in_hand]
@@ -130,26 +130,28 @@ class ShardReader:
             self._log.info("stopped during an outage")
 
     async def sweep_once(self) -> int:
-        """Deliver again what failed here or was left by others; return how many were tried."""
-        options, tried = self._options, 0
+        """Deliver failed entries, and stale ones of other consumers; return their number."""
+        options, delivered = self._options, 0
         await self._acks.flush()
         own, stale = await self._retry_sweep(
-            lambda: self._member.waiting(options.retry_min_ms, options.reclaim_idle_ms, _CROWD)
+            lambda: self._member.waiting(
+                options.retry_min_ms, options.reclaim_idle_ms, _MOST_WAITING
+            )
         )
-        self._crowded = len(own) >= _CROWD
+        self._is_crowded = len(own) >= _MOST_WAITING
         for waiting, idle_ms in [(entry, self._pause_ms(entry)) for entry in own] + [
             (entry, options.reclaim_idle_ms) for entry in stale
         ]:
             if waiting.idle_ms >= idle_ms and not self._is_held(waiting):
                 async with self._slots:
                     if self._stop:
-                        return tried
+                        return delivered
                     await self._redeliver(waiting, idle_ms)
-                    tried += 1
-        return tried
+                    delivered += 1
+        return delivered
 
     async def _redeliver(self, waiting: Waiting, idle_ms: int) -> None:
-        # One at a time, just before its handler: one that kills the process takes no others along.
+        # Claimed singly, just before the handler: an event that kills the process affects no other.
         if self._is_held(waiting):
             return
         entry = await self._retry_sweep(lambda: self._member.take(waiting, idle_ms))
@@ -174,7 +176,7 @@ class ShardReader:
         await retry(lambda: self._member.release(stream_ids, self._options.reclaim_idle_ms))
 
     async def _decode(self, entries: Iterable[Entry], retry: RetryUntilStopped) -> list[_Delivery]:
-        """Read entries, parking what is unreadable, and look up which were handled."""
+        """Decode entries, park corrupt ones, and look up which were handled already."""
         readable: list[tuple[Entry, Event]] = []
         keys = self._member.keys
         for entry in entries:
@@ -195,20 +197,20 @@ class ShardReader:
 
     async def _handle(self, delivery: _Delivery) -> None:
         event = delivery.event
-        if event.event_id in self._events:
-            return  # its twin is in hand; this one is looked up again by the next sweep
-        self._events.add(event.event_id)
+        if event.event_id in self._events_in_hand:
+            return  # a duplicate is in flight; the next sweep looks this one up again
+        self._events_in_hand.add(event.event_id)
         try:
             if await self._was_handled(delivery):
                 await self._acks.finish(event)
             else:
                 await self._attempt(delivery.entry, event)
         finally:
-            self._events.discard(event.event_id)
+            self._events_in_hand.discard(event.event_id)
 
     async def _was_handled(self, delivery: _Delivery) -> bool:
         event_id = delivery.event.event_id
-        if delivery.seen or self._acks.knows(event_id):
+        if delivery.seen or self._acks.is_being_marked(event_id):
             return True
         if delivery.seen is not None:
             return False
@@ -234,17 +236,17 @@ class ShardReader:
             self._log.error("event lost: its entry was trimmed", stream_id=waiting.stream_id)
 
     async def _recover(self, fault: Fault) -> bool:
-        made = await self._member.recover(fault)
-        if made:
+        recreated = await self._member.recover(fault)
+        if recreated:
             self._log.warning("group made again: it had vanished")
-        return made
+        return recreated
 
     def _pause_ms(self, waiting: Waiting) -> int:
         least, most = self._options.retry_min_ms, self._options.retry_max_ms
         return delay_ms(waiting.deliveries, least, most, "none", _RNG)
 
     def _is_held(self, waiting: Waiting) -> bool:
-        return waiting.stream_id in self._in_hand or self._acks.holds(waiting.stream_id)
+        return waiting.stream_id in self._in_hand or self._acks.is_unacknowledged(waiting.stream_id)
 
     def _is_late(self, read_at: float) -> bool:
         return time.monotonic() - read_at > self._options.in_hand_s

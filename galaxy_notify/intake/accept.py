@@ -1,17 +1,17 @@
-"""Accepting: plans become calls of bounded size, and their answers receipts.
+"""Accepting: plans become script calls of bounded size, and their replies become receipts.
 
 One flow serves threads and asyncio, one intent and a thousand. In order:
 
-1. Plans that no rule decides about are grouped by shard into calls; each call is sent as soon as
-   it is full, and the next intents are planned while Redis works on it: that overlap makes a batch
-   more than twice as fast (docs/decisions/0012-accept-plans-while-it-sends.md). The round trip
-   ends after the last one.
-2. Where rules decide, they are applied first, for many parts together, and the rulings go into
-   the calls. Without knowing of any preference nobody looks for them: then Redis answers
-   ``consult``, and those intents come here as well.
-3. The later parts of a large fan-out follow when the first one is there: it decides whether the
-   whole is new, known, or cancelled meanwhile.
-4. Each plan has its receipt, or an `Unknown` in its place.
+1. Plans that need no rules are grouped by shard into calls. Each call is sent as soon as it is
+   full, and the next intents are planned while Redis works on it: that overlap makes a batch more
+   than twice as fast (docs/decisions/0012-accept-plans-while-it-sends.md). The round trip ends
+   after the last call.
+2. Plans that need rules come next: the rules are applied to many parts together, and the rulings
+   go into the calls. Preferences are not read while none is known to exist; if there are some,
+   Redis answers ``check_rules``, and those intents are handled in this step too.
+3. The later parts of a large fan-out follow once the first part is stored: it decides whether the
+   whole notification is new, a duplicate, or already cancelled.
+4. Each plan gets a receipt, or an `Unknown` in its place.
 """
 
 from __future__ import annotations
@@ -26,52 +26,55 @@ from galaxy_notify.intake.receipts import Receipt, refused
 from galaxy_notify.intake.rules.collapse import supersede
 from galaxy_notify.intake.rules.recipients import Recipient, recipients_of
 from galaxy_notify.intake.rules.rulings import Ruling, apply_rules
-from galaxy_notify.intake.unknown import Unknown, in_doubt, with_missing_rights
+from galaxy_notify.intake.unknown import Unknown, needs_refresh, with_missing_rights
 from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, AcceptOutcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
-_THERE: Final = frozenset({"accepted", "duplicate"})
-#: Not there: surely, or as far as is known.
-_MISSING: Final = frozenset({"fault", "unknown"})
-_NOT_WRITTEN: Final = frozenset({"fault", "consult", "conflict"})
+# Compared for every part: a constant costs less than a lookup in the enum.
+_CONFLICTS, _REPEATED, _CHECK_RULES = Word.CONFLICT, Word.DUPLICATE, Word.CHECK_RULES
+_STORED: Final = frozenset({Word.ACCEPTED, Word.DUPLICATE})
+#: Not stored, or not known to be stored.
+_MISSING: Final = frozenset({Word.FAULT, Word.UNKNOWN})
+_NOT_WRITTEN: Final = frozenset({Word.FAULT, Word.CHECK_RULES, Word.CONFLICT})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
 class Accepted(NamedTuple):
-    """What became of each plan, in order, and what its flow has learned.
+    """The receipt of each plan, in order, and whether preferences are known to exist.
 
-    *is_in_doubt* says that a server answered which may not be the primary any more.
+    *needs_refresh*: the server that answered may no longer be the primary.
     """
 
     receipts: list[Receipt | Unknown]
     preferences_exist: bool
-    is_in_doubt: bool = False
+    needs_refresh: bool = False
 
 
 def accept_flow(
     key_space: KeySpace, plans: Iterable[Plan | Receipt], *, preferences_exist: bool
 ) -> Flow[Accepted]:
-    """Accept plans; a receipt among them stays what it is.
+    """Accept plans; receipts among them are returned unchanged.
 
-    *plans* may be an iterator: each is made when its turn comes. *preferences_exist* is what
-    earlier flows have learned. Raises `RedisFault` where rules could not be looked at.
+    *plans* may be an iterator, which is read while earlier calls are in flight.
+    *preferences_exist* is the value of the last flow. Raises `RedisFault` if rules cannot be read.
     """
-    work = _Accepting(key_space, preferences_exist)
-    receipts = yield from work.run(plans)
-    if all([isinstance(one, Receipt) for one in receipts]):
-        return Accepted(receipts, work.preferences_exist)
+    run_state = _AcceptRun(key_space, preferences_exist)
+    receipts = yield from run_state.run(plans)
+    if all([isinstance(receipt, Receipt) for receipt in receipts]):
+        return Accepted(receipts, run_state.preferences_exist)
     receipts = yield from with_missing_rights(key_space, receipts)
-    return Accepted(receipts, work.preferences_exist, in_doubt(receipts))
+    return Accepted(receipts, run_state.preferences_exist, needs_refresh(receipts))
 
 
-class _Accepting:
-    """One run of the flow: what it learns about preferences holds for what follows in it."""
+class _AcceptRun:
+    """One run of the flow; `preferences_exist` becomes True once Redis reports a preference."""
 
     __slots__ = ("_has_written", "_key_space", "preferences_exist")
 
@@ -89,23 +92,23 @@ class _Accepting:
 
     def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)
-        left = {
+        ruled_parts = {
             place: Part(item, 1)
             for place, item in enumerate(items)
             if isinstance(item, Plan)
-            and (place not in outcomes or outcomes[place].word == "consult")
+            and (place not in outcomes or outcomes[place].word == _CHECK_RULES)
         }
         self._learn(outcomes.values())
-        if left:
-            ruled = yield from self._accept_ruled([*left.values()])
-            outcomes |= zip(left, ruled, strict=True)
+        if ruled_parts:
+            ruled = yield from self._accept_ruled([*ruled_parts.values()])
+            outcomes |= zip(ruled_parts, ruled, strict=True)
         receipts: list[Receipt | Unknown] = []
         for place, item in enumerate(items):
             if isinstance(item, Plan):
-                whole = outcomes[place]
-                if item.part_count > 1 and whole.word in _THERE:
-                    whole = yield from self._with_later_parts(item, whole)
-                receipts.append(_receipt(item, whole))
+                outcome = outcomes[place]
+                if item.part_count > 1 and outcome.word in _STORED:
+                    outcome = yield from self._with_later_parts(item, outcome)
+                receipts.append(_receipt(item, outcome))
             else:
                 receipts.append(item)
         return receipts
@@ -113,24 +116,24 @@ class _Accepting:
     def _send_unruled(
         self, plans: Iterable[Plan | Receipt]
     ) -> Flow[tuple[list[Plan | Receipt], dict[int, AcceptOutcome]]]:
-        """Send the first part of each plan that needs no rules, while the next ones are made.
+        """Send the first part of each plan that needs no rules, while the next plans are made.
 
-        Returns all items, and by their places the outcomes of what was sent.
+        Returns all items, and the outcomes of those that were sent, by index.
         """
         items: list[Plan | Receipt] = []
-        filling = AcceptCalls(self._key_space, ruled=False)
+        open_calls = AcceptCalls(self._key_space, ruled=False)
         sent: list[AcceptCall] = []
         for place, item in enumerate(plans):
             items.append(item)
             if isinstance(item, Plan) and not self._needs_rules(item):
-                full = filling.add(place, Part(item, 1).as_requested())
-                if full is not None:
-                    sent.append(full)
-                    yield Send(full.call)
-        return items, (yield from _answered(sent, filling.rest()))
+                full_call = open_calls.add(place, Part(item, 1).as_requested())
+                if full_call is not None:
+                    sent.append(full_call)
+                    yield Send(full_call.call)
+        return items, (yield from _outcomes_of(sent, open_calls.rest()))
 
     def _needs_rules(self, plan: Plan) -> bool:
-        """Tell whether rules have to be looked at first, as far as that is known yet."""
+        """Return whether rules have to be applied first, as far as is known."""
         shared = self._key_space.shared
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
@@ -138,25 +141,25 @@ class _Accepting:
         """Return whether Redis asked for the preferences: then somebody has set one."""
         words = {outcome.word for outcome in outcomes}
         self._has_written |= not words <= _NOT_WRITTEN
-        is_asked = "consult" in words
+        is_asked = _CHECK_RULES in words
         self.preferences_exist |= is_asked
         return is_asked
 
     def _with_later_parts(self, plan: Plan, first: AcceptOutcome) -> Flow[AcceptOutcome]:
-        """Accept what follows a first part that is there; return the outcome of the whole."""
-        whole, later = first, islice(plan.parts, 1, None)
-        while some := list(islice(later, _PARTS_PER_ROUND)):
-            for outcome in (yield from self._accept_later(some, first.detail == "cancelled")):
+        """Accept the later parts after a stored first part; return the outcome of the whole."""
+        total, later = first, islice(plan.parts, 1, None)
+        while chunk := list(islice(later, _PARTS_PER_ROUND)):
+            for outcome in (yield from self._accept_later(chunk, first.detail == Word.CANCELLED)):
                 if outcome.word in _MISSING:
-                    # The parts before it are there: of the whole something was written.
-                    return outcome._replace(word="unknown")
-                whole = whole._replace(
-                    routes=whole.routes + outcome.routes, skipped=whole.skipped + outcome.skipped
+                    # The earlier parts are stored, so the outcome of the whole is unknown.
+                    return outcome._replace(word=Word.UNKNOWN)
+                total = total._replace(
+                    routes=total.routes + outcome.routes, skipped=total.skipped + outcome.skipped
                 )
-        return whole
+        return total
 
     def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[AcceptOutcome]]:
-        # What is born cancelled nobody is notified of, whatever the rules say.
+        # A part that is accepted as cancelled notifies no user, so it needs no rules.
         if not cancelled and self._needs_rules(parts[0].plan):
             return (yield from self._accept_ruled(parts))
         items = [part.as_requested(cancelled=cancelled) for part in parts]
@@ -166,60 +169,60 @@ class _Accepting:
         return outcomes
 
     def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
-        """Accept parts as rules have it; what a collapse key supersedes is taken back."""
+        """Accept parts by the rules; cancel the routes that a collapse key supersedes."""
         outcomes: list[AcceptOutcome] = []
-        for some in _rounds(parts):
-            outcomes += yield from self._accept_round(some)
+        for chunk in _rounds(parts):
+            outcomes += yield from self._accept_round(chunk)
         return outcomes
 
     def _accept_round(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
-        there = yield from self._known(parts)
-        new = [part for part, is_there in zip(parts, there, strict=True) if not is_there]
+        known = yield from self._accepted_before(parts)
+        new = [part for part, is_known in zip(parts, known, strict=True) if not is_known]
         ruled = self.preferences_exist
-        made = iter((yield from apply_rules(self._key_space, new, preferences_exist=ruled)))
-        rulings = [None if is_there else next(made) for is_there in there]
+        new_rulings = iter((yield from apply_rules(self._key_space, new, preferences_exist=ruled)))
+        rulings = [None if is_known else next(new_rulings) for is_known in known]
         items = [
             part.with_groups(ruling.groups) if ruling else part.as_requested()
             for part, ruling in zip(parts, rulings, strict=True)
         ]
         outcomes = yield from self._send(items, ruled=ruled)
         if self._learn(outcomes):
-            # Somebody has set a preference for the first time: from now on they are looked at.
+            # The first preference was just set: apply the rules again, with preferences.
             return (yield from self._accept_round(parts))
         yield from supersede(self._key_space, _superseding(parts, rulings, outcomes))
         return outcomes
 
-    def _known(self, parts: Sequence[Part]) -> Flow[list[bool]]:
-        """Return which parts are there: rules have decided about these, and begin nothing again."""
-        asked = [part for part in parts if part.plan.may_be_there]
-        if not asked:
+    def _accepted_before(self, parts: Sequence[Part]) -> Flow[list[bool]]:
+        """Return which parts are stored already: rules are not applied to them again."""
+        repeats = [part for part in parts if part.plan.may_exist]
+        if not repeats:
             return [False] * len(parts)
-        keys = (self._key_space.keys_for(part.name).notification(part.name) for part in asked)
+        keys = (self._key_space.keys_for(part.name).notification(part.name) for part in repeats)
         replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
-        return [part.plan.may_be_there and bool(unwrap_or(next(replies), 0)) for part in parts]
+        return [part.plan.may_exist and bool(unwrap_or(next(replies), 0)) for part in parts]
 
     def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[AcceptOutcome]]:
         """Send parts in one round trip; return the outcome of each, in order."""
-        filling = AcceptCalls(self._key_space, ruled=ruled)
+        open_calls = AcceptCalls(self._key_space, ruled=ruled)
         sent: list[AcceptCall] = []
         for place, item in enumerate(items):
-            full = filling.add(place, item)
-            if full is not None:
-                sent.append(full)
-                yield Send(full.call)
-        outcomes = yield from _answered(sent, filling.rest())
+            full_call = open_calls.add(place, item)
+            if full_call is not None:
+                sent.append(full_call)
+                yield Send(full_call.call)
+        outcomes = yield from _outcomes_of(sent, open_calls.rest())
         return [outcomes[place] for place in range(len(outcomes))]
 
 
 def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
     word = outcome.word
     if word in _MISSING:
-        return Unknown(outcome.detail, refused=word == "fault")
-    if word == "conflict":
+        return Unknown(outcome.detail, refused=word == Word.FAULT)
+    if word == _CONFLICTS:
         error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
         return refused(error, plan.notification_id)
-    # An id made for this very accept cannot be there already but by our own earlier sending.
-    is_duplicate = word == "duplicate" and plan.may_repeat
+    # A fresh id can exist only because an earlier attempt of this same accept stored it.
+    is_duplicate = word == _REPEATED and plan.may_repeat
     return Receipt(
         plan.notification_id,
         "duplicate" if is_duplicate else "accepted",
@@ -229,42 +232,42 @@ def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
     )
 
 
-def _answered(
+def _outcomes_of(
     sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]
 ) -> Flow[dict[int, AcceptOutcome]]:
-    """Send the rest and end the round trip; return the outcomes by their places."""
+    """Send the rest and end the round trip; return the outcomes by the index of their item."""
     if not rest:
         return {}
-    replies = yield [one.call for one in rest]
+    replies = yield [accept_call.call for accept_call in rest]
     outcomes: dict[int, AcceptOutcome] = {}
-    for one, reply in zip((*sent, *rest), replies, strict=True):
-        outcomes |= one.outcomes(reply)
+    for accept_call, reply in zip((*sent, *rest), replies, strict=True):
+        outcomes |= accept_call.outcomes(reply)
     return outcomes
 
 
 def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    """Divide parts into as many as rules are looked at for together."""
-    some: list[Part] = []
+    """Split parts into groups of bounded size, to which rules are applied together."""
+    chunk: list[Part] = []
     routes = 0
     for part in parts:
-        size = len(part.requested_routes)
-        if some and routes + size > _ROUTES_PER_ROUND:
-            yield some
-            some, routes = [], 0
-        some.append(part)
-        routes += size
-    if some:
-        yield some
+        routes_of_part = len(part.requested_routes)
+        if chunk and routes + routes_of_part > _ROUTES_PER_ROUND:
+            yield chunk
+            chunk, routes = [], 0
+        chunk.append(part)
+        routes += routes_of_part
+    if chunk:
+        yield chunk
 
 
 def _superseding(
     parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[AcceptOutcome]
 ) -> Iterator[Recipient]:
-    """Return who is notified of what came about, or had before: the rest supersedes nothing."""
+    """Yield the recipients of stored parts with a collapse key: only they supersede others."""
     for part, ruling, outcome in zip(parts, rulings, outcomes, strict=True):
-        if not part.plan.collapses or outcome.word not in _THERE:
+        if not part.plan.collapses or outcome.word not in _STORED:
             continue
         if ruling is None:
             yield from recipients_of(part)
         else:
-            yield from (one for one in ruling.recipients if one.will_deliver)
+            yield from (recipient for recipient in ruling.recipients if recipient.will_deliver)

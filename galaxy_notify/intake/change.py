@@ -1,4 +1,4 @@
-"""Changes of what still waits of a notification: cancel and reschedule, part by part, as flows."""
+"""Changes of the waiting routes of a notification: cancel and reschedule, as flows."""
 
 from __future__ import annotations
 
@@ -22,45 +22,47 @@ from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 T = TypeVar("T")
-_TRIES: Final = 3
+_ATTEMPTS: Final = 3
 
 
 def cancel_flow(key_space: KeySpace, target: Target, actor: str) -> Flow[Cancelled]:
-    """Take a notification back, or one route of it; naming a part takes back that part alone.
+    """Cancel a notification, or one route of it; the id of a part cancels that part alone.
 
-    The first part is marked first, so that parts which arrive later are born cancelled. Raises
-    `Unavailable`.
+    The first part is marked first, so that parts that are accepted later are stored as cancelled.
+    Raises `Unavailable` and `RedisFault`.
     """
-    found = yield from _look(key_space, target)
-    if not found.exists:
+    stored = yield from _read_target(key_space, target)
+    if not stored.exists:
         return Cancelled(0, 0, unknown=True)
-    job = _Cancel(key_space, found, bounded(actor))
-    yield from job.run()
-    return Cancelled(job.done, job.too_late, unknown=not job.met)
+    change = _Cancel(key_space, stored, bounded(actor))
+    yield from change.run()
+    return Cancelled(change.done, change.too_late, unknown=not change.has_routes)
 
 
 def reschedule_flow(
     key_space: KeySpace, target: Target, due_ms: int, now_ms: int, actor: str
 ) -> Flow[Rescheduled]:
-    """Have a notification, or one route of it, due at another time; in the past means now.
+    """Change the due time of a notification, or of one route; a past time means now.
 
-    Naming a part moves that part alone. Raises `InvalidIntent` and `Unavailable`.
+    The id of a part moves that part alone. Times are epoch ms. Raises `InvalidIntent`,
+    `Unavailable` and `RedisFault`.
     """
     check_due(due_ms, now_ms=now_ms, past_due_ms=key_space.shared.past_due_ms)
-    found = yield from _look(key_space, target)
-    if not found.exists:
+    stored = yield from _read_target(key_space, target)
+    if not stored.exists:
         return Rescheduled(0, 0, unknown=True)
-    job = _Reschedule(key_space, found, bounded(actor), due_ms=due_ms)
-    yield from job.run()
-    return Rescheduled(job.done, job.too_late, unknown=not job.met)
+    change = _Reschedule(key_space, stored, bounded(actor), due_ms=due_ms)
+    yield from change.run()
+    return Rescheduled(change.done, change.too_late, unknown=not change.has_routes)
 
 
-class _Found:
-    """What a change goes by: the notification, or the part, that was named.
+class _TargetRecord:
+    """The stored notification or part that a change names.
 
-    *record* is None where it cannot be read.
+    *record* is None if it is corrupt.
     """
 
     def __init__(self, target: Target, fields: Mapping[bytes, bytes]) -> None:
@@ -72,33 +74,33 @@ class _Found:
 
     @property
     def is_all(self) -> bool:
-        """Tell whether all of a notification was named, and not a part or a route."""
+        """Whether the target is a whole notification, not a part or a route."""
         return self.route_id is None and first_part(self.name) == self.name
 
     @property
     def parts(self) -> int:
-        """Return how many parts there may be; naming one means that part alone."""
+        """How many parts to change; 1 if the target is a part."""
         is_first = first_part(self.name) == self.name
         return self.record.parts if self.record and is_first else 1
 
 
-def _look(key_space: KeySpace, target: Target) -> Flow[_Found]:
-    """Read what was named; raise `RedisFault`."""
-    return _Found(target, (yield from _fields(key_space, target.notification_id)))
+def _read_target(key_space: KeySpace, target: Target) -> Flow[_TargetRecord]:
+    """Return the stored target; raise `RedisFault`."""
+    return _TargetRecord(target, (yield from _fields(key_space, target.notification_id)))
 
 
 @dataclass
 class _Change(ABC):
-    """One change of every route that waits; it counts what became of them."""
+    """One change of every waiting route; it counts the outcomes."""
 
     key_space: KeySpace
-    found: _Found
+    stored: _TargetRecord
     actor: str
     done: int = 0
     too_late: int = 0
-    met: bool = False
+    has_routes: bool = False
 
-    #: What is done, and the word of the script for it.
+    #: The verb for error messages, and the script's word for a changed route.
     verb: ClassVar[str]
     word: ClassVar[str]
 
@@ -107,50 +109,50 @@ class _Change(ABC):
         """Return the call that makes the changes."""
 
     @abstractmethod
-    def after(self, route: Route) -> bytes:
-        """Return the state of a route that waits once it is changed."""
+    def changed_state(self, route: Route) -> bytes:
+        """Return the new state of a waiting route."""
 
     @abstractmethod
     def is_done(self, route: Route) -> bool:
-        """Tell whether a route was changed so before."""
+        """Return whether the route was already changed in this way."""
 
     @property
-    def insists(self) -> bool:
-        """Tell whether a call is made even for no route."""
-        # What was changed before may not be safe yet: a call without changes waits for it.
+    def must_call(self) -> bool:
+        """Whether a call is made even without a route to change."""
+        # An earlier change may not be durable yet: a call without changes waits for it.
         return self.done > 0
 
     def run(self) -> Flow[None]:
-        """Change all that was named, the first part first; raise `CallFailed` or `RedisFault`."""
+        """Change all parts, the first part first; raise `CallFailed` or `RedisFault`."""
         try:
             yield from self._run()
         except RedisFault as fault:
-            # Of the whole something may be changed by now, whatever the server says of the rest.
-            raise fault.with_unknown_outcome() if self.done else fault from fault.__cause__
+            # Some routes may be changed already, so the outcome of the whole is unknown.
+            raise fault.doubted() if self.done else fault from fault.__cause__
 
     def _run(self) -> Flow[None]:
-        yield from self._part(self.found.name)
-        for later in self.key_space.later_parts(self.found.name, self.found.parts):
-            counts = yield [Command(command) for command in later.counting()]
-            if any(_read(count, int) for count in counts):
-                for part in later.names:
-                    yield from self._part(part)
+        yield from self._change_part(self.stored.name)
+        for group in self.key_space.later_parts(self.stored.name, self.stored.parts):
+            counts = yield [Command(command) for command in group.counting()]
+            if any(_unwrapped(count, int) for count in counts):
+                for part in group.names:
+                    yield from self._change_part(part)
 
-    def _part(self, part: str) -> Flow[None]:
-        """Change what can be changed; read again what moved meanwhile, three times at most."""
+    def _change_part(self, part: str) -> Flow[None]:
+        """Change the waiting routes; read again those that moved, up to three times."""
         counted: set[str] = set()
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             fields = yield from _fields(self.key_space, part)
             changes = list(self._changes(fields, counted))
-            if not changes and not self.insists:
+            if not changes and not self.must_call:
                 return
             (reply,) = yield [self.call(part, changes)]
-            # Without changes too, the answer says whether what was changed before is safe.
-            words = _read(reply, partial(_words_for, changes))
+            # Without changes, the answer still reports whether earlier ones are durable.
+            words = _unwrapped(reply, partial(_words_for, changes))
             counted |= self._count(changes, words)
-            if "fault" in words:
+            if Word.FAULT in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
-            if "changed" not in words:
+            if Word.CHANGED not in words:
                 return
         raise Unavailable(f"the notification kept changing: {self.verb} it again", part)
 
@@ -162,14 +164,14 @@ class _Change(ABC):
 
     def _changes(self, fields: dict[bytes, bytes], counted: set[str]) -> Iterator[RouteChange]:
         for route_id, state in self._routes(fields):
-            self.met = True
+            self.has_routes = True
             route = readable_route(state)
             if route_id in counted:
                 continue
             if route is not None and self.is_done(route):
                 self.done += 1
             elif route is not None and route.status in PUBLISHABLE:
-                yield RouteChange(route_id, state, self.after(route))
+                yield RouteChange(route_id, state, self.changed_state(route))
                 continue
             else:
                 self.too_late += 1
@@ -178,28 +180,28 @@ class _Change(ABC):
     def _routes(self, fields: dict[bytes, bytes]) -> Iterator[tuple[str, bytes]]:
         for name, state in fields.items():
             route_id = name.decode("utf-8", "replace")
-            # What is no text was not written by us, and cannot be named.
-            ours = b":" in name and route_id.encode() == name
-            if ours and self.found.route_id in (None, route_id):
+            # A field that is not UTF-8 is not a route id.
+            is_route_id = b":" in name and route_id.encode() == name
+            if is_route_id and self.stored.route_id in (None, route_id):
                 yield route_id, state
 
 
 @dataclass
 class _Cancel(_Change):
     verb = "cancel"
-    word = "cancelled"
+    word = Word.CANCELLED
 
     @property
-    def insists(self) -> bool:
-        return self.found.is_all or super().insists
+    def must_call(self) -> bool:
+        return self.stored.is_all or super().must_call
 
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
-        keys, record = self.key_space.keys_for(part), self.found.record
+        keys, record = self.key_space.keys_for(part), self.stored.record
         keyed, kind = bool(record and record.idempotency_key), record.type if record else ""
         keep_ms = self.key_space.shared.keep_ms(keyed=keyed, kind=kind)
-        return calls.route_cancel(keys, part, changes, keep_ms=keep_ms, mark=self.found.is_all)
+        return calls.route_cancel(keys, part, changes, keep_ms=keep_ms, mark=self.stored.is_all)
 
-    def after(self, route: Route) -> bytes:
+    def changed_state(self, route: Route) -> bytes:
         return route.cancelled(self.actor)
 
     def is_done(self, route: Route) -> bool:
@@ -209,54 +211,54 @@ class _Cancel(_Change):
 @dataclass
 class _Reschedule(_Change):
     verb = "reschedule"
-    word = "moved"
+    word = Word.MOVED
     due_ms: int = 0
 
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:
         keys = self.key_space.keys_for(part)
-        due_ms, mark = self.due_ms, self.found.is_all
+        due_ms, mark = self.due_ms, self.stored.is_all
         return calls.route_reschedule(keys, part, changes, due_ms=due_ms, mark=mark)
 
-    def after(self, route: Route) -> bytes:
-        record = self.found.record
-        # A route that was replayed does not expire any more.
+    def changed_state(self, route: Route) -> bytes:
+        record = self.stored.record
+        # A replayed route does not expire.
         expires_ms = record.expires_at_ms if record and route.generation == 1 else None
         if expires_ms is not None and self.due_ms >= expires_ms:
             raise InvalidIntent("due_at", f"must be earlier than expires_at, which is {expires_ms}")
         return route.rescheduled(self.actor)
 
     def is_done(self, route: Route) -> bool:
-        """Tell whether this is what an earlier sending made, whose answer was lost perhaps."""
+        """Return whether an earlier attempt, whose reply may be lost, made this change."""
         last = route.history[-1].event if route.history else ""
-        asked_ms = max(self.due_ms, route.at_ms)
+        requested_ms = max(self.due_ms, route.at_ms)
         waits = route.status in PUBLISHABLE
-        return waits and last == RESCHEDULED and route.due_at_ms == asked_ms
+        return waits and last == RESCHEDULED and route.due_at_ms == requested_ms
 
 
 def _fields(key_space: KeySpace, notification_id: str) -> Flow[dict[bytes, bytes]]:
     key = key_space.keys_for(notification_id).notification(notification_id)
     (reply,) = yield [Command(["HGETALL", key])]
-    return _read(reply, _fields_of)
+    return _unwrapped(reply, _fields_of)
 
 
 @reader
 def _fields_of(reply: Any) -> dict[bytes, bytes]:
-    found = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-    if not {*map(type, found), *map(type, found.values())} <= {bytes}:
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    if not {*map(type, fields), *map(type, fields.values())} <= {bytes}:
         raise TypeError("a hash holds texts only")
-    return found
+    return fields
 
 
 @reader
 def _words_for(changes: Sequence[RouteChange], reply: Any) -> Sequence[str]:
-    """Return the last words of a reply, one for each change; raise where there are too few."""
+    """Return the last words of a reply, one for each change; raise if there are too few."""
     words = calls.words(reply)
     if len(words) < len(changes):
         raise ValueError(f"{len(words)} answers to {len(changes)} changes")
     return words[len(words) - len(changes) :]
 
 
-def _read(reply: Any, read: Callable[[Any], T]) -> T:
-    """Read a reply; raise `RedisFault` where Redis could not serve, or it cannot be read."""
+def _unwrapped(reply: Any, read: Callable[[Any], T]) -> T:
+    """Return the value of a reply; raise `RedisFault` if it is an error or invalid."""
     with as_fault("Redis"):
         return read(unwrap(reply))

@@ -13,7 +13,7 @@ from galaxy_notify.intake.planner import Planner
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
 from galaxy_notify.intake.source import IntentSource
-from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interrupted
+from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interruption
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
@@ -95,8 +95,8 @@ class Notifier(NotCopied):
                 agreed, at_ms = self._client.key_space().shared, self._client.now_ms()
                 receipts += self._accept(plans_of(chunk, agreed, at_ms))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, source, error) from error
-        return source.checked(all_known(receipts, self._client.server, source))
+                raise interruption(receipts, chunk, source, error) from error
+        return source.require_complete(all_known(receipts, self._client.server, source))
 
     def cancel(
         self,
@@ -153,7 +153,7 @@ class Notifier(NotCopied):
         key_space, known = self._client.key_space(), self._client.preferences_exist
         done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
-        if done.is_in_doubt:
+        if done.needs_refresh:
             self._client.refresh_primary()
         return done.receipts
 
@@ -222,8 +222,8 @@ class AsyncNotifier(NotCopied):
                 agreed, at_ms = (await self._client.key_space()).shared, self._client.now_ms()
                 receipts += await self._accept(await self._planner.plans_of(chunk, agreed, at_ms))
             except RedisFault as error:
-                raise interrupted(receipts, chunk, source, error) from error
-        return source.checked(all_known(receipts, self._client.server, source))
+                raise interruption(receipts, chunk, source, error) from error
+        return source.require_complete(all_known(receipts, self._client.server, source))
 
     async def cancel(
         self,
@@ -272,7 +272,7 @@ class AsyncNotifier(NotCopied):
         key_space, known = await self._client.key_space(), self._client.preferences_exist
         done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
-        if done.is_in_doubt:
+        if done.needs_refresh:
             await self._client.refresh_primary()
         return done.receipts
 

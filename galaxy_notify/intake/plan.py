@@ -1,8 +1,8 @@
 """Plans: intents that passed every check, named and packed, before anything is sent.
 
-A plan is made before its call is sent, and never changes: its id is what a repeat finds the
-notification by, so a lost answer costs a repeat and makes no second notification. What users'
-rules decide is no part of it: `rulings` says that for each part.
+A plan is made before its call is sent, and never changes. A repeat finds the notification by the id
+of the plan, so a lost reply costs a repeat and never makes a second notification. The decisions of
+user rules are not part of it: `rulings` holds them for each part.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from galaxy_notify.telemetry.tracing import current_traceparent
 
 #: An intent, as an object or as its fields; in a list also the receipt of one already refused.
 IntentLike = Intent | Mapping[str, Any]
-Item = IntentLike | Receipt
+IntentOrReceipt = IntentLike | Receipt
 
-# More than names and moments take in a payload, beside its content.
-_MOST_BESIDE: Final = 512
+# More bytes than names and times take in a payload, beside its content.
+_MOST_OVERHEAD: Final = 512
 _CLOCKS_APART_MS: Final = 86_400_000
 _MONTH_MS: Final = 31 * 86_400_000
 
 
 class Plan(NamedTuple):
-    """An intent that passed every check, under the id it will have.
+    """An intent that passed every check, with the id of its notification.
 
-    *may_repeat* says that somebody may have handed it in before: it may be a duplicate.
-    *is_resent* says that an earlier sending of this very plan may have arrived.
+    *may_repeat*: the caller may have submitted it before, so it may be a duplicate.
+    *is_resent*: an earlier attempt to send this same plan may have arrived.
     """
 
     intent: Intent
@@ -64,34 +64,34 @@ class Plan(NamedTuple):
 
     @property
     def parts(self) -> Iterator[Part]:
-        """Return its parts, in order."""
+        """The parts of the plan, in order."""
         return (Part(self, number) for number in range(1, self.part_count + 1))
 
     @property
     def collapses(self) -> bool:
-        """Tell whether it supersedes what came before it."""
+        """Whether it has a collapse key, and so supersedes earlier notifications."""
         return self.intent.collapse_key is not None
 
     @property
-    def may_be_there(self) -> bool:
-        """Tell whether it may have been accepted already, by whatever call."""
+    def may_exist(self) -> bool:
+        """Whether any earlier call may have stored it."""
         return self.may_repeat or self.is_resent
 
 
 class Part(NamedTuple):
-    """Part *number* of a plan, counted from 1: what one script call takes as a whole."""
+    """Part *number* of a plan, counted from 1: one script call takes it as a whole."""
 
     plan: Plan
     number: int
 
     @property
     def name(self) -> str:
-        """Return the id that it will have."""
+        """The id of the part."""
         return part_id(self.plan.notification_id, self.number)
 
     @property
     def requested_routes(self) -> Sequence[str]:
-        """Return the routes that are asked for, before any rule."""
+        """The requested routes, before any rule."""
         plan = self.plan
         if plan.part_count == 1:
             return plan.routes
@@ -99,13 +99,13 @@ class Part(NamedTuple):
         return plan.routes[(self.number - 1) * size : self.number * size]
 
     def as_requested(self, *, cancelled: bool = False) -> NewNotification:
-        """Return what accept takes where no rule decides; *cancelled* lets it be born so."""
+        """Return the item to accept without rules; *cancelled* stores it as cancelled."""
         intent = self.plan.intent
         state = initial_state(intent.max_attempts, intent.due_at_ms, cancelled)
         return self.with_groups([RouteGroup(state, self.requested_routes)])
 
     def with_groups(self, groups: Sequence[RouteGroup]) -> NewNotification:
-        """Return what accept takes: all routes, in groups that begin alike."""
+        """Return the item to accept: all routes, grouped by their initial state."""
         plan = self.plan
         intent = plan.intent
         key = intent.idempotency_key
@@ -129,10 +129,10 @@ class Part(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One validated intent, and the id under which a repeat of the call finds it.
+    """One validated intent, with the id under which a repeat of the call finds it.
 
-    *given_id* is what the caller named it by; *name* is None where its idempotency key names it.
-    *at_ms* is when it was handed in.
+    *given_id* is the id from the caller. *name* is None if the idempotency key decides the id.
+    *at_ms* is the time of submission, in epoch ms.
     """
 
     intent: Intent
@@ -142,47 +142,51 @@ class Request(NamedTuple):
 
     @property
     def repeat_id(self) -> str:
-        """Return the id under which a repeat finds the notification."""
+        """The id under which a repeat finds the notification."""
         return self.name or id_for_key(self.intent.producer, self.intent.idempotency_key or "")
 
     def plan(self, shared: SharedSettings) -> Plan | Receipt:
-        """Return the plan, or the receipt that says why there is none."""
-        found = _plan_or_refusal(self.intent, shared, self.at_ms, current_traceparent(), self.name)
-        if self.given_id is not None and isinstance(found, Plan):
-            return found._replace(may_repeat=True)
-        return found
+        """Return the plan, or the receipt of a refused intent."""
+        planned = _plan_or_refusal(
+            self.intent, shared, self.at_ms, current_traceparent(), self.name
+        )
+        if self.given_id is not None and isinstance(planned, Plan):
+            return planned._replace(may_repeat=True)
+        return planned
 
 
 def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
-    """Validate an intent and name it, or refuse it; nothing is sent before it has its name."""
+    """Return a validated intent with its id, or the receipt of a refused one; nothing is sent."""
     if given_id is not None and not is_first_part(given_id):
         message = "must be an id that an accept gave"
         return refused(InvalidIntent("notification_id", message))
-    read = _intent_or_refusal(intent)
-    if isinstance(read, Receipt):
-        return read
-    name = None if read.idempotency_key else given_id or random_id(at_ms)
-    return Request(read, name, given_id, at_ms)
+    parsed = _intent_or_refusal(intent)
+    if isinstance(parsed, Receipt):
+        return parsed
+    name = None if parsed.idempotency_key else given_id or random_id(at_ms)
+    return Request(parsed, name, given_id, at_ms)
 
 
 def plans_of(
-    intents: Iterable[Item], shared: SharedSettings, at_ms: int
+    intents: Iterable[IntentOrReceipt], shared: SharedSettings, at_ms: int
 ) -> Iterator[Plan | Receipt]:
-    """Validate all intents now; plan them one by one, each when it is asked for.
+    """Validate all intents now; plan them one by one, lazily.
 
-    Reading what a program handed in runs its code, which may take long or raise anything: that
-    is over before the first call is sent. To plan what was read runs only our own.
+    Reading the objects of a program runs its code, which may be slow or raise anything, so it ends
+    before the first call is sent. Planning runs only code of this package.
     """
-    read = [_intent_or_refusal(intent) for intent in intents]
+    parsed = [_intent_or_refusal(intent) for intent in intents]
     traceparent = current_traceparent()
     return (
-        one if isinstance(one, Receipt) else _plan_or_refusal(one, shared, at_ms, traceparent)
-        for one in read
+        parsed_intent
+        if isinstance(parsed_intent, Receipt)
+        else _plan_or_refusal(parsed_intent, shared, at_ms, traceparent)
+        for parsed_intent in parsed
     )
 
 
 def is_recent(notification_id: str) -> bool:
-    """Tell whether an accept without a key may have made this id within the last month."""
+    """Return whether an accept without a key may have made this id within the last month."""
     age_ms = time.time_ns() // 1_000_000 - int(notification_id[:12], 16)
     return -_CLOCKS_APART_MS <= age_ms <= _MONTH_MS
 
@@ -194,15 +198,15 @@ def plan(
     traceparent: str,
     notification_id: str | None = None,
 ) -> Plan:
-    """Check an intent against the deployment and name it; raise `InvalidIntent`."""
+    """Return the plan of an intent for this deployment; raise `InvalidIntent`."""
     past_due_ms = shared.past_due_ms
     check_intent(intent, channels=shared.channels, now_ms=at_ms, past_due_ms=past_due_ms)
     key = intent.idempotency_key
-    named = id_for_key(intent.producer, key) if key is not None else notification_id
-    name, content = named or random_id(at_ms), pack_content(intent)
+    key_or_given_id = id_for_key(intent.producer, key) if key is not None else notification_id
+    name, content = key_or_given_id or random_id(at_ms), pack_content(intent)
     routes = routes_of(intent)
     part_count = -(-len(routes) // shared.max_routes)
-    # Whatever is too large is refused before it is sorted and digested.
+    # An intent that is too large is refused before it is sorted and digested.
     _check_size(intent, name, content, part_count, shared)
     return Plan(
         intent,
@@ -218,7 +222,7 @@ def plan(
     )
 
 
-def _intent_or_refusal(intent: Item) -> Intent | Receipt:
+def _intent_or_refusal(intent: IntentOrReceipt) -> Intent | Receipt:
     if isinstance(intent, Receipt):
         return intent
     try:
@@ -245,9 +249,9 @@ def _check_size(
 ) -> None:
     limit = shared.max_payload_bytes
     if part_count > MOST_PARTS:
-        asked = f"{part_count:,} parts of {shared.max_routes} routes"
-        raise InvalidIntent("recipients", f"{asked}, the limit is {MOST_PARTS:,}", "too_large")
-    if len(content) + _MOST_BESIDE <= limit:
+        requested = f"{part_count:,} parts of {shared.max_routes} routes"
+        raise InvalidIntent("recipients", f"{requested}, the limit is {MOST_PARTS:,}", "too_large")
+    if len(content) + _MOST_OVERHEAD <= limit:
         return
     # The last part has the longest id.
     size = payload_bytes(part_id(name, part_count), intent.type, intent.producer, content)

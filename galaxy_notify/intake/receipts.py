@@ -1,4 +1,4 @@
-"""What a producer is told."""
+"""The results that a producer gets: receipts, and the counts of a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands for a receipt that is not known, and the errors that carry receipts."""
+"""Outcomes that are unknown, and the errors that carry receipts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LONGEST_REASON: Final = 1000
 
 
 class Unknown(NamedTuple):
-    """Stands for the receipt of an intent that was not accepted as far as is known.
+    """In place of a receipt: an intent that is not known to be accepted.
 
-    *refused* says that surely nothing of it was written.
+    *refused*: certainly nothing of it was written.
     """
 
     reason: str
@@ -29,85 +29,87 @@ class Unknown(NamedTuple):
 
     @property
     def fault(self) -> RedisFault:
-        """Return what the reason tells of."""
-        return answer_fault(self.reason, wrote_nothing=self.refused)
+        """The fault in the reason."""
+        return told_fault(self.reason, wrote_nothing=self.refused)
 
-    def told(self, text: str) -> str:
-        """Return a text with the reason behind it, as far as there is one."""
-        return f"{text}: {self.reason[:_LONGEST_REASON]}" if self.reason else text
+    def with_reason(self, message: str) -> str:
+        """Return *message*, followed by the reason if there is one."""
+        return f"{message}: {self.reason[:_LONGEST_REASON]}" if self.reason else message
 
 
 def with_missing_rights(
     key_space: KeySpace, receipts: Sequence[Receipt | Unknown]
 ) -> Flow[list[Receipt | Unknown]]:
-    """Return the receipts; a reason that is a missing right names it, and what would allow it."""
-    if not any(_lacks_a_right(one) for one in receipts):
+    """Return the receipts; a reason that is a missing permission names it and its ACL rule."""
+    if not any(_lacks_a_right(receipt) for receipt in receipts):
         return list(receipts)
     missing = yield from missing_rights(key_space.keys(0), Role.PRODUCER)
     return [
-        one._replace(reason=f"{one.reason}: {missing}")
-        if missing and isinstance(one, Unknown) and _lacks_a_right(one)
-        else one
-        for one in receipts
+        receipt._replace(reason=f"{receipt.reason}: {missing}")
+        if missing and isinstance(receipt, Unknown) and _lacks_a_right(receipt)
+        else receipt
+        for receipt in receipts
     ]
 
 
-def in_doubt(receipts: Sequence[Receipt | Unknown]) -> bool:
-    """Tell whether a receipt is unknown because of the server that was asked."""
+def needs_refresh(receipts: Sequence[Receipt | Unknown]) -> bool:
+    """Return whether an outcome is unknown because the server may not be the primary."""
     return any(
-        isinstance(one, Unknown) and one.fault.fault.remedy is Remedy.RESOLVE for one in receipts
+        isinstance(receipt, Unknown) and receipt.fault.fault.remedy is Remedy.RESOLVE
+        for receipt in receipts
     )
 
 
-def interrupted(
+def interruption(
     receipts: Sequence[Receipt | Unknown],
     chunk: Sequence[object],
     source: IntentSource[Any],
     fault: RedisFault,
 ) -> CallFailed:
-    """Return the error that carries the receipts so far, none for what is left."""
-    tried = Unknown(str(fault), refused=fault.wrote_nothing)
+    """Return the error that carries the receipts so far, and None for the remaining intents."""
+    interrupted_item = Unknown(str(fault), refused=fault.wrote_nothing)
     unsent = Unknown("", refused=True)
-    left = [*[tried] * len(chunk), *[unsent] * source.left()]
-    return _failed([*receipts, *left], fault, _with(source.trouble, str(fault)))
+    left = [*[interrupted_item] * len(chunk), *[unsent] * source.skip_rest()]
+    return _failed([*receipts, *left], fault, _joined(source.failure_text, str(fault)))
 
 
-def failure_of(one: Unknown, notification_id: str, server: str) -> CallFailed:
-    """Return the error in place of the receipt of one intent."""
-    text = one.told(f"Redis at {server} could not store the notification")
-    return failed_call(one.fault, text, notification_id)
+def failure_of(receipt: Unknown, notification_id: str, server: str) -> CallFailed:
+    """Return the error for one intent without a receipt."""
+    message = receipt.with_reason(f"Redis at {server} could not store the notification")
+    return failed_call(receipt.fault, message, notification_id)
 
 
 def all_known(
     receipts: list[Receipt | Unknown], server: str, source: IntentSource[Any]
 ) -> list[Receipt]:
-    """Return the receipts; raise a `CallFailed` where one of them is unknown."""
-    found = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
+    """Return the receipts; raise `CallFailed` if one of them is unknown."""
+    known = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
     unknown = [receipt for receipt in receipts if isinstance(receipt, Unknown)]
     if unknown:
-        # The first of which nothing is known tells more than one that was refused.
-        first = min(unknown, key=lambda one: one.refused)
-        text = first.told(f"Redis at {server} could not store every notification")
-        raise _failed(receipts, first.fault, _with(source.trouble, text))
-    return found
+        # An unknown outcome matters more than a refusal.
+        first = min(unknown, key=lambda receipt: receipt.refused)
+        message = first.with_reason(f"Redis at {server} could not store every notification")
+        raise _failed(receipts, first.fault, _joined(source.failure_text, message))
+    return known
 
 
-def _lacks_a_right(one: Receipt | Unknown) -> bool:
-    return isinstance(one, Unknown) and one.fault.fault.code == "NOPERM"
+def _lacks_a_right(receipt: Receipt | Unknown) -> bool:
+    return isinstance(receipt, Unknown) and receipt.fault.fault.code == "NOPERM"
 
 
-def _with(trouble: str, text: str) -> str:
-    return f"{text}; {trouble}" if trouble else text
+def _joined(failure_text: str, message: str) -> str:
+    return f"{message}; {failure_text}" if failure_text else message
 
 
-def _failed(receipts: Sequence[Receipt | Unknown], fault: RedisFault, text: str) -> CallFailed:
-    unknown = {place: one for place, one in enumerate(receipts) if isinstance(one, Unknown)}
-    not_written = [place for place, one in unknown.items() if one.refused]
+def _failed(receipts: Sequence[Receipt | Unknown], fault: RedisFault, message: str) -> CallFailed:
+    unknown = {
+        place: receipt for place, receipt in enumerate(receipts) if isinstance(receipt, Unknown)
+    }
+    not_written = [place for place, receipt in unknown.items() if receipt.refused]
     if len(not_written) < len(unknown):
-        fault = fault.with_unknown_outcome()
-    told = _as_told(receipts)
-    return failed_call(fault, text, receipts=told, not_written=not_written)
+        fault = fault.doubted()
+    return failed_call(fault, message, receipts=_known_only(receipts), not_written=not_written)
 
 
-def _as_told(receipts: Sequence[Receipt | Unknown]) -> list[Receipt | None]:
+def _known_only(receipts: Sequence[Receipt | Unknown]) -> list[Receipt | None]:
     return [receipt if isinstance(receipt, Receipt) else None for receipt in receipts]

@@ -1,4 +1,4 @@
-"""Entries of the intent stream on their way: read, accepted, and what is to become of each."""
+"""A batch of entries of the intent stream: parsed, accepted, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -15,100 +15,102 @@ from galaxy_notify.redis_client.faults import Fault, RedisFault, fault_in
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.intents import Reject
 
-#: Somebody else's key where a notification is to be: that is of this intent, and not of Redis.
-_OF_ONE: Final = "WRONGTYPE"
-#: Where an intent names no channel its recipients choose.
-_ANY: Final = "any"
-#: Parsed in a few milliseconds.
+#: A foreign key in place of the notification: a fault of this one intent, not of Redis.
+_FOREIGN_KEY: Final = "WRONGTYPE"
+#: The channel label in metrics of an intent without channels, whose recipients choose them.
+_ANY_CHANNEL: Final = "any"
+#: This many bytes are parsed in a few milliseconds.
 _LIGHT_BYTES: Final = 1 << 16
 
 
-class Given(NamedTuple):
-    """An entry that can be read, and the intent in it."""
+class ParsedEntry(NamedTuple):
+    """An entry that could be parsed, with the intent in it."""
 
     entry: Entry
     value: Any
 
 
 class EntryBatch:
-    """Entries in hand, in the order of the stream."""
+    """The entries of one read, in the order of the stream."""
 
     def __init__(self, entries: Sequence[Entry], max_bytes: int) -> None:
-        """Read them; what can't be read is refused."""
+        """Parse the entries; invalid ones become rejects."""
         self.entries = entries
         self.rejects: list[Reject] = []
-        self.aside: list[Entry] = []
-        self.reason: Fault | None = None
-        self.tried = False
-        self._taken: dict[str, tuple[Given, Receipt]] = {}
-        self._left: list[Given] = []
+        self.postponed: list[Entry] = []
+        self.postponed_by: Fault | None = None
+        self.was_sent = False
+        self._accepted: dict[str, tuple[ParsedEntry, Receipt]] = {}
+        self._remaining: list[ParsedEntry] = []
         for entry in entries:
             try:
-                self._left.append(Given(entry, read_entry(entry, max_bytes)))
+                self._remaining.append(ParsedEntry(entry, read_entry(entry, max_bytes)))
             except InvalidIntent as error:
                 self._refuse(entry, refused(error))
 
     @property
     def stream_ids(self) -> list[str]:
-        """Return the ids of all entries."""
+        """The ids of all entries."""
         return [entry.stream_id for entry in self.entries]
 
     @property
     def size(self) -> int:
-        """Return how many bytes were read."""
+        """The size of all entries, in bytes."""
         return sum(len(value) for entry in self.entries for value in entry.fields.values())
 
     @property
     def admitted(self) -> list[str]:
-        """Return the ids of the entries whose intents were accepted."""
-        return list(self._taken)
+        """The ids of the entries whose intents were accepted."""
+        return list(self._accepted)
 
     def statuses(self) -> Counter[tuple[str, str]]:
-        """Count what was accepted by producer and status, as it was first answered."""
-        taken = self._taken.values()
-        return Counter((given.value["producer"], receipt.status) for given, receipt in taken)
+        """Return the number of accepted intents by producer and status of the first answer."""
+        accepted = self._accepted.values()
+        return Counter((parsed.value["producer"], receipt.status) for parsed, receipt in accepted)
 
     def routes(self) -> Counter[str]:
-        """Count the routes of what was accepted, by channel as far as the intent says so."""
-        counted: Counter[str] = Counter()
-        for given, receipt in self._taken.values():
+        """Return the number of accepted routes by channel, or by ``any`` without channels."""
+        counts: Counter[str] = Counter()
+        for parsed, receipt in self._accepted.values():
             if receipt.status == "accepted":
-                channels = set(given.value.get("channels") or [_ANY])
+                channels = set(parsed.value.get("channels") or [_ANY_CHANNEL])
                 for channel in channels:
-                    counted[channel] += receipt.routes // len(channels)
-        return counted
+                    counts[channel] += receipt.routes // len(channels)
+        return counts
 
     async def accept(self, notifier: AsyncNotifier) -> None:
-        """Accept what is left, in order; raise `RedisFault` while Redis can't take it."""
-        self.tried = True
-        left = self._left
-        if not left:
+        """Accept the remaining intents, in order; raise `RedisFault` if Redis cannot store them."""
+        self.was_sent = True
+        remaining = self._remaining
+        if not remaining:
             return
         try:
-            self._note(left, await notifier.accept_many([given.value for given in left]))
+            self._record(
+                remaining, await notifier.accept_many([parsed.value for parsed in remaining])
+            )
         except CallFailed as error:
-            self._note(left, error.receipts or [None] * len(left))
+            self._record(remaining, error.receipts or [None] * len(remaining))
             fault = _fault(error)
-            if fault.code != _OF_ONE:
+            if fault.code != _FOREIGN_KEY:
                 raise RedisFault(fault) from error
-            self.reason = fault
-            self.aside += [given.entry for given in self._left]
-            self._left = []
+            self.postponed_by = fault
+            self.postponed += [parsed.entry for parsed in self._remaining]
+            self._remaining = []
 
-    def doubt(self) -> None:
-        """Have all accepted once more: a server that came back may have forgotten some."""
-        self._left = [given for given, _ in self._taken.values()]
+    def accept_again(self) -> None:
+        """Accept all again: a server that restarted may have lost some."""
+        self._remaining = [parsed for parsed, _ in self._accepted.values()]
 
-    def _note(self, left: Sequence[Given], receipts: Iterable[Receipt | None]) -> None:
-        self._left = []
-        for given, receipt in zip(left, receipts, strict=True):
-            stream_id = given.entry.stream_id
+    def _record(self, remaining: Sequence[ParsedEntry], receipts: Iterable[Receipt | None]) -> None:
+        self._remaining = []
+        for parsed, receipt in zip(remaining, receipts, strict=True):
+            stream_id = parsed.entry.stream_id
             if receipt is None:
-                self._left.append(given)
+                self._remaining.append(parsed)
             elif receipt.status != "refused":
-                self._taken.setdefault(stream_id, (given, receipt))
-            elif stream_id not in self._taken:
-                self._refuse(given.entry, receipt)
+                self._accepted.setdefault(stream_id, (parsed, receipt))
+            elif stream_id not in self._accepted:
+                self._refuse(parsed.entry, receipt)
 
     def _refuse(self, entry: Entry, receipt: Receipt) -> None:
         error = receipt.error
@@ -119,7 +121,7 @@ class EntryBatch:
 
 
 async def read_batch(entries: Sequence[Entry], max_bytes: int) -> EntryBatch:
-    """Read entries: many bytes in a thread, so that what else the loop serves goes on."""
+    """Return the parsed entries; many bytes are parsed in a thread, not on the event loop."""
     size = sum(len(value) for entry in entries for value in entry.fields.values())
     if size <= _LIGHT_BYTES:
         return EntryBatch(entries, max_bytes)

@@ -1,4 +1,4 @@
-"""Entries of the intent stream: one field with one intent, or what is wrong with them."""
+"""The entries of the intent stream: one field with one intent, checked and parsed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _STREAM_ID: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def read_entry(entry: Entry, max_bytes: int) -> Any:
-    """Return the intent of an entry, as JSON has it; raise `InvalidIntent`.
+    """Return the JSON value of the intent in an entry; raise `InvalidIntent`.
 
-    One without an idempotency key has the id of its entry for it: delivered again, it is the same
-    notification.
+    Without an idempotency key the id of the entry becomes the key, so that another delivery is the
+    same notification.
     """
     raw = _intent_of(entry)
     if len(raw) > max_bytes:

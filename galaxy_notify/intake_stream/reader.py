@@ -1,4 +1,4 @@
-"""Reads the intent stream: what is handed in there becomes a notification, once."""
+"""Reads the intent stream: each intent in it becomes one notification."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _BLOCK_MS: Final = 500
 _RETRIES: Final = RetryPolicy(least_pause_s=1.0)
 _LONGEST_SWEEP_S: Final = 1.0
 _FORGET_EVERY_S: Final = 60.0
-#: Entries tried alone before new ones are read again.
-_ALONE: Final = 50
-#: With this many entries set aside nothing new is read.
-_CROWD: Final = 1000
-#: A batch of more bytes is followed by single entries, until they are small again.
+#: Pending entries that are tried one by one before new ones are read.
+_SWEEP_ENTRIES: Final = 50
+#: With this many postponed entries no new ones are read.
+_MOST_POSTPONED: Final = 1000
+#: After a batch of more bytes, entries are read one by one until they are small again.
 _LARGE_BATCH: Final = 8 << 20
-#: An entry whose read timed out this often is left to a later try.
-_TIMEOUTS: Final = 3
+#: An entry whose read times out this many times is left for a later attempt.
+_MOST_TIMEOUTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
-    """How a reader reads; see the settings of the same names."""
+    """The options of a reader; see the settings of the same names."""
 
     batch_size: int
     claim_idle_ms: int
@@ -51,17 +51,17 @@ class ReaderOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what the settings say."""
+        """Return the options in the settings."""
         own = settings.intake
         keeping = Keeping(own.max_bytes, own.rejects_max)
         return cls(own.batch_size, own.claim_idle_ms, own.max_deliveries, keeping)
 
 
 class IntentReader:
-    """One reader of the group: reads, accepts, and only then acknowledges.
+    """One reader of the group: reads, accepts, and then acknowledges entries.
 
-    What a reader left behind is tried again alone, with nothing else in hand, so that an intent
-    that ends its reader takes no others along; after some tries it is rejected unread.
+    Pending entries of a dead reader are tried one by one, so that an intent that kills its reader
+    affects no other. After ``max_deliveries`` attempts it is rejected unread.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class IntentReader:
         stop: StopFlag,
         at_start: Callable[[Fault], None] | None = None,
     ) -> None:
-        """Prepare; *at_start* may raise for a fault before Redis has served once."""
+        """Prepare; *at_start* may raise for a fault before the first answer of Redis."""
         self._member = member
         self._notifier = notifier
         self._options = options
@@ -84,16 +84,18 @@ class IntentReader:
         self._retry = RetryUntilStopped(
             stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
         )
-        self._stuck = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
+        self._postponed_edges = EdgeLog(
+            self._log, "intents set aside", "no intents set aside any more"
+        )
         self._sums = Summary()
-        self._aside: dict[str, float] = {}
-        self._count = 1
-        self._lost = False
+        self._postponed: dict[str, float] = {}
+        self._read_size = 1
+        self._read_was_lost = False
         self._sweep_at = 0.0
         self._forget_at = 0.0
 
     async def run(self) -> None:
-        """Read until stopped; what is in hand then is ended first."""
+        """Read until stopped; the batch in flight is finished first."""
         try:
             await self._retry(self._member.join)
             self._at_start = None
@@ -108,47 +110,47 @@ class IntentReader:
             self._log_sums(at_end=True)
 
     async def run_once(self) -> int:
-        """Try again what was left behind, then read once; return how many entries were read."""
-        if self._lost or monotonic() >= self._sweep_at:
+        """Retry pending entries, then read once; return how many new entries were read."""
+        if self._read_was_lost or monotonic() >= self._sweep_at:
             await self._sweep()
-        if len(self._aside) >= _CROWD:
+        if len(self._postponed) >= _MOST_POSTPONED:
             await self._stop.wait(_LONGEST_SWEEP_S)
             return 0
         entries = await self._retry(self._read)
         if entries:
             self._telemetry.intents("read", len(entries))
-            batch = await self._take_in(entries)
+            batch = await self._accept(entries)
             if batch.size > _LARGE_BATCH:
-                self._count = 1
-            elif len(entries) == self._count:
-                self._count = min(2 * self._count, self._options.batch_size)
+                self._read_size = 1
+            elif len(entries) == self._read_size:
+                self._read_size = min(2 * self._read_size, self._options.batch_size)
         return len(entries)
 
     async def _read(self) -> list[Entry]:
         try:
-            return await self._member.read(self._count, _BLOCK_MS)
+            return await self._member.read(self._read_size, _BLOCK_MS)
         except RedisFault:
-            # They may have been given to us, though the reply was lost.
-            self._lost, self._count = True, 1
+            # The entries may be pending for this reader although the reply was lost.
+            self._read_was_lost, self._read_size = True, 1
             raise
 
-    async def _take_in(self, entries: Sequence[Entry]) -> EntryBatch:
+    async def _accept(self, entries: Sequence[Entry]) -> EntryBatch:
         """Accept entries, then acknowledge or reject each."""
         batch = await read_batch(entries, self._options.keeping.bytes)
-        async with self._kept(batch.stream_ids):
-            settled = await self._retry(lambda: self._end(batch))
-            await self._put_aside(batch, settled)
+        async with self._keeping_claims(batch.stream_ids):
+            settled = await self._retry(lambda: self._accept_and_settle(batch))
+            await self._postpone(batch, settled)
         self._count_statuses(batch)
         return batch
 
-    async def _end(self, batch: EntryBatch) -> Ended:
-        if batch.tried:
+    async def _accept_and_settle(self, batch: EntryBatch) -> Ended:
+        if batch.was_sent:
             await self._member.probe()
         await batch.accept(self._notifier)
         try:
             return await self._settle(batch.admitted, batch.rejects)
         except RedisFault:
-            batch.doubt()
+            batch.accept_again()
             raise
 
     async def _settle(self, admitted: Sequence[str], rejects: Sequence[Reject]) -> Ended:
@@ -157,7 +159,9 @@ class IntentReader:
         settled = await self._member.settle(admitted, rejects, self._options.keeping)
         if settled.fallen:
             self._log.warning("rejects dropped", count=settled.fallen)
-        codes = Counter(one.code for one in rejects if one.stream_id not in settled.unsettled)
+        codes = Counter(
+            reject.code for reject in rejects if reject.stream_id not in settled.unsettled
+        )
         for code, count in codes.items():
             self._telemetry.refused(code, count)
             self._telemetry.intents("rejected", count)
@@ -171,19 +175,20 @@ class IntentReader:
             )
         return settled
 
-    async def _put_aside(self, batch: EntryBatch, settled: Ended) -> None:
-        """Leave what can't be ended now to a later try, and go on."""
-        aside = batch.aside + [e for e in batch.entries if e.stream_id in settled.unsettled]
-        for entry in aside:
+    async def _postpone(self, batch: EntryBatch, settled: Ended) -> None:
+        """Postpone the entries that cannot be settled now."""
+        postponed = batch.postponed + [e for e in batch.entries if e.stream_id in settled.unsettled]
+        for entry in postponed:
             await self._retry(partial(self._member.put_off, entry))
-            self._aside[entry.stream_id] = monotonic()
-        for reason in (batch.reason, *(fault.fault for fault in settled.unsettled.values())):
-            if reason is not None:
-                self._stuck.down(reason.code, reason.text)
-        for stream_id in {*batch.stream_ids} - {entry.stream_id for entry in aside}:
-            self._aside.pop(stream_id, None)
-        if not self._aside:
-            self._stuck.up()
+            self._postponed[entry.stream_id] = monotonic()
+        faults = (batch.postponed_by, *(error.fault for error in settled.unsettled.values()))
+        for fault in faults:
+            if fault is not None:
+                self._postponed_edges.down(fault.code, fault.text)
+        for stream_id in {*batch.stream_ids} - {entry.stream_id for entry in postponed}:
+            self._postponed.pop(stream_id, None)
+        if not self._postponed:
+            self._postponed_edges.up()
 
     def _count_statuses(self, batch: EntryBatch) -> None:
         by_status: Counter[str] = Counter()
@@ -199,21 +204,25 @@ class IntentReader:
             self._log.info("intents taken in", **self._sums.take())
 
     async def _sweep(self) -> None:
-        """Try what was left behind, one entry after the other."""
-        idle_ms, lost, tried = self._options.claim_idle_ms, self._lost, 0
-        own_idle_ms = 0 if lost else idle_ms
-        own, stale = await self._retry(lambda: self._member.waiting(own_idle_ms, idle_ms, _ALONE))
-        self._lost = False
+        """Retry pending entries, one by one."""
+        idle_ms, read_was_lost, tried = self._options.claim_idle_ms, self._read_was_lost, 0
+        own_idle_ms = 0 if read_was_lost else idle_ms
+        own, stale = await self._retry(
+            lambda: self._member.waiting(own_idle_ms, idle_ms, _SWEEP_ENTRIES)
+        )
+        self._read_was_lost = False
         for waiting in [*own, *stale]:
             if self._stop:
                 return
-            if waiting.stream_id not in self._aside or waiting.idle_ms >= idle_ms:
+            if waiting.stream_id not in self._postponed or waiting.idle_ms >= idle_ms:
                 await self._redeliver(waiting)
                 tried += 1
-        # A page of our own may be followed by another one.
-        self._lost = self._lost or (lost and tried > 0 and len(own) == _ALONE)
+        # A full page of own entries may be followed by another.
+        self._read_was_lost = self._read_was_lost or (
+            read_was_lost and tried > 0 and len(own) == _SWEEP_ENTRIES
+        )
         await self._forget()
-        is_full = _ALONE in (len(own), len(stale))
+        is_full = _SWEEP_ENTRIES in (len(own), len(stale))
         pause_s = 0.0 if is_full else min(_LONGEST_SWEEP_S, idle_ms / 4000)
         self._sweep_at = monotonic() + pause_s
 
@@ -223,13 +232,13 @@ class IntentReader:
             return
         if not await self._retry(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
             return
-        found = await self._begin(waiting)
-        if found:
+        entries = await self._begin(waiting)
+        if entries:
             self._telemetry.intents("reclaimed")
-            await self._take_in(found)
+            await self._accept(entries)
 
     async def _begin(self, waiting: Waiting) -> list[Entry]:
-        """Return the entry; nothing where it is gone or can't be read in time."""
+        """Return the entry; an empty list if it was trimmed or cannot be read in time."""
         timeouts = 0
 
         async def begin() -> list[Entry] | None:
@@ -238,16 +247,16 @@ class IntentReader:
                 entry = await self._member.begin(waiting)
             except RedisFault as error:
                 timeouts += error.fault.code == "timeout"
-                if timeouts < _TIMEOUTS:
+                if timeouts < _MOST_TIMEOUTS:
                     raise
                 await self._member.probe()
                 return None
             return [entry] if entry else []
 
-        found = await self._retry(begin)
-        if found == []:
+        entries = await self._retry(begin)
+        if entries == []:
             self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
-        return found or []
+        return entries or []
 
     async def _reject_abandoned(self, waiting: Waiting) -> None:
         message = f"begun {waiting.deliveries} times, each time its reader ended before it"
@@ -257,25 +266,25 @@ class IntentReader:
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:
             self._forget_at = monotonic() + _FORGET_EVERY_S
-            # Tidiness can wait: the next call meets the same fault.
+            # Forgetting consumers can wait; the next call reports the same fault.
             with suppress(RedisFault):
                 if await self._member.forget():
                     self._forget_at = 0.0
-            late = monotonic() - 5 * self._options.claim_idle_ms / 1000
-            self._aside = {name: at for name, at in self._aside.items() if at > late}
+            oldest = monotonic() - 5 * self._options.claim_idle_ms / 1000
+            self._postponed = {name: at for name, at in self._postponed.items() if at > oldest}
 
     @asynccontextmanager
-    async def _kept(self, stream_ids: Sequence[str]) -> AsyncIterator[None]:
-        """Keep entries from other readers for as long as the block takes."""
+    async def _keeping_claims(self, stream_ids: Sequence[str]) -> AsyncIterator[None]:
+        """Keep the claims on entries while the block runs, so that no other reader takes them."""
         done = asyncio.Event()
-        keeping = asyncio.create_task(self._keep(stream_ids, done))
+        keeping = asyncio.create_task(self._renew_claims(stream_ids, done))
         try:
             yield
         finally:
             done.set()
             await keeping
 
-    async def _keep(self, stream_ids: Sequence[str], done: asyncio.Event) -> None:
+    async def _renew_claims(self, stream_ids: Sequence[str], done: asyncio.Event) -> None:
         while not done.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.claim_idle_ms / 3000):
@@ -288,7 +297,7 @@ class IntentReader:
         self._telemetry.redis_error(fault.code)
         if self._at_start is not None:
             self._at_start(fault)
-        made = await self._member.recover(fault)
-        if made:
+        recreated = await self._member.recover(fault)
+        if recreated:
             self._log.warning("group made again: it had vanished")
-        return made
+        return recreated

@@ -43,7 +43,7 @@ class UserPreferences:
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> UserPreferences:
-        """Return the preferences in a user's hash; invalid fields count as missing, by name."""
+        """Return the preferences in a user's hash; invalid fields count as missing."""
         types: dict[str, Preference] = {}
         others: dict[str, Any] = {}
         unreadable: list[str] = []

@@ -17,6 +17,7 @@ from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
+from galaxy_notify.redis_state.words import Word
 
 _TRIES: Final = 3
 _STEPS_PER_SECOND: Final = 10
@@ -125,8 +126,8 @@ class Mover:
     def move(self, letters: Iterable[DeadLetterView | None]) -> MoveOutcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
 
-        Raises `CallFailed` where nothing at all could be read; a later fault is reported in
-        the outcome, because the counts up to it hold.
+        Raises `CallFailed` where nothing at all could be read; a fault later on stands in the
+        outcome, because the counts up to it hold.
         """
         outcome, source = self.outcome, iter(letters)
         try:
@@ -193,11 +194,13 @@ class Mover:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
         words = self._action.send(rows)
         counts = Counter(words)
-        self.outcome.moved += counts["replayed"] + counts["purged"]
-        if counts["fault"]:
-            self.outcome.failed["redis could not write it"] += counts["fault"]
-        left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
-        return self._still_dead(left, answer_lost=answer_lost)
+        self.outcome.moved += counts[Word.REPLAYED] + counts[Word.PURGED]
+        if counts[Word.FAULT]:
+            self.outcome.failed["redis could not write it"] += counts[Word.FAULT]
+        left = [
+            row for row, word in zip(rows, words, strict=True) if word in (Word.CHANGED, Word.GONE)
+        ]
+        return self._still_dead(left, doubtful=doubtful)
 
     def _still_dead(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Read again what may have moved; count what has, return what has not.
@@ -205,7 +208,7 @@ class Mover:
         After a call whose answer was lost, a member that left the index counts as moved where its
         state is in the generation that this run wrote, by a line of this actor in its history. So
         the count is never higher than what was moved, unless the same person moved the same one
-        elsewhere at the same time. One that has died again since was moved too: it is left alone.
+        elsewhere at the same time. One that died again since was moved too: it is left alone.
         """
         still: list[DeadRow] = []
         for before in rows:

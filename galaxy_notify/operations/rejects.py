@@ -21,11 +21,12 @@ from galaxy_notify.redis_inspect.rejects import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.words import Word
 
 _CHUNK: Final = 100
-_REASONS: Final = {
-    "cut": "only the beginning of the intent was kept",
-    "bare": "the entry had no intent",
+_REASONS: Final[dict[str, str]] = {
+    Word.CUT: "only the beginning of the intent was kept",
+    Word.BARE: "the entry had no intent",
 }
 
 
@@ -99,9 +100,9 @@ def _count(outcome: MoveOutcome, words: Iterable[str | RedisFault]) -> None:
     for word in words:
         if isinstance(word, RedisFault):
             outcome.failed[refusal(word.fault)] += 1
-        elif word == "moved":
+        elif word == Word.MOVED:
             outcome.moved += 1
-        elif word == "gone":
+        elif word == Word.GONE:
             outcome.gone += 1
         else:
             outcome.failed[_REASONS.get(word, word)] += 1

@@ -1,1 +1,1 @@
-"""Carries due routes to the gateway stream: claim, encode, settle."""
+"""Publishes due routes to the gateway stream: claim, encode, settle."""

@@ -1,4 +1,4 @@
-"""Decides what becomes of each member of one claim: pure, from what the claim answered."""
+"""Decides the outcome of each member of one claim, from the claim alone, without I/O."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from galaxy_notify.redis_state.leases import (
     RetryLater,
     RouteOutcome,
 )
+from galaxy_notify.redis_state.words import Word
 
-#: How long a record of a newer format rests before it is looked at again.
+#: How long a record of a newer format is released before the next claim.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
 NEWER_FORMAT: Final = "newer format"
 _NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
 
 
 class Decision(NamedTuple):
-    """What becomes of one member, and what it was decided about."""
+    """The outcome of one member, with what is known about it for logs and metrics."""
 
     outcome: RouteOutcome
     notification: Notification | None = None
@@ -49,12 +50,12 @@ class Decision(NamedTuple):
 
     @property
     def member(self) -> bytes:
-        """Return the member that it was decided about."""
+        """The member that the outcome is for."""
         return self.outcome.member
 
 
 class BatchDecisions:
-    """The decisions about one claim, member by member. It reads and writes nothing."""
+    """The decisions about one claim, member by member; it reads and writes nothing."""
 
     def __init__(self, policy: Policy, channel: str, claim: Claim) -> None:
         self.corrections: list[Correction] = []
@@ -64,7 +65,7 @@ class BatchDecisions:
         self._claim = claim
         self._prefix = f"{channel}:".encode()
         self._notifications: dict[bytes, Notification] = {}
-        # What the event before had: most events of a claim share it.
+        # The kind of the previous event: most events of a claim share it.
         self._kind = _NO_KIND
         self._notification_before: Notification | None = None
         self._route_before: Route | None = None
@@ -72,16 +73,16 @@ class BatchDecisions:
 
     @property
     def decisions(self) -> list[Decision]:
-        """Return what was decided, in the order in which settle answers."""
+        """All decisions, in the order in which settle answers."""
         return self._published + self._others
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing was decided yet that settle takes."""
+        """Whether there is no decision to settle yet."""
         return not (self._published or self._others)
 
     def add(self, claimed: ClaimedMember) -> None:
-        """Decide about one member. Nothing of it stops its neighbours."""
+        """Decide about one member; a bad one never stops the others."""
         raw, state, verdict, abandoned = claimed
         notification_id, _, route_id = raw.partition(b"/")
         regular = not verdict and state[:1] == FORMAT and route_id.startswith(self._prefix)
@@ -104,16 +105,16 @@ class BatchDecisions:
             self._publish(raw, notification, route, route_id)
 
     def release(self, member: bytes, delay_ms: int = 0, detail: str = "") -> None:
-        """Let a member be due again, untouched."""
+        """Make a member due again after *delay_ms*, without an attempt."""
         self._others.append(Decision(Release(member, delay_ms), detail=detail))
 
-    def retry_or_bury(
+    def retry_or_dead_letter(
         self, member: bytes, notification: Notification, route: Route, failure: Failure
     ) -> None:
-        """Spend an attempt: another follows, or the route is dead, or it would be too late."""
+        """Spend an attempt: retry, dead-letter, or expire a route whose retry would be too late."""
         attempt = route.attempts + 1
         if attempt >= (route.max_attempts or self._policy.shared.max_attempts):
-            self._bury(member, notification, route, failure, attempt=True)
+            self._dead_letter(member, notification, route, failure, attempt=True)
             return
         delay = self._policy.delay_ms(attempt)
         expires = _expires(notification, route)
@@ -124,7 +125,7 @@ class BatchDecisions:
         self._others.append(Decision(retry, notification, route, failure))
 
     def expire(self, member: bytes, notification: Notification, route: Route) -> None:
-        """End a route that can't be published in time any more."""
+        """Expire a route that cannot be published in time."""
         state = route.expired(self._policy.worker_id)
         expire = Expire(member, state, self._policy.keep_ms(notification))
         self._others.append(Decision(expire, notification, route))
@@ -136,20 +137,20 @@ class BatchDecisions:
             payload = self._policy.encoder.encode(notification, route)
         except TransientEncodingError as error:
             failure = Failure("payload_encoding_failed", _text_of(error) or type(error).__name__)
-            self.retry_or_bury(raw, notification, route, failure)
+            self.retry_or_dead_letter(raw, notification, route, failure)
             return
         except Corrupt as error:
             failure = Failure("record_corrupt", str(error))
-            self._bury(raw, notification, route, failure)
+            self._dead_letter(raw, notification, route, failure)
             return
-        except Exception as error:  # an encoder is third-party code: only this route pays for it
+        except Exception as error:  # an encoder is third-party code: only this route fails
             text = f"{type(error).__name__}: {_text_of(error)}"
-            self._bury(raw, notification, route, Failure("payload_encoding_failed", text))
+            self._dead_letter(raw, notification, route, Failure("payload_encoding_failed", text))
             return
         limit = self._policy.shared.max_payload_bytes
         if len(payload) > limit:
             text = f"the payload has {len(payload)} bytes, the limit is {limit}"
-            self._bury(raw, notification, route, Failure("payload_too_large", text))
+            self._dead_letter(raw, notification, route, Failure("payload_too_large", text))
             return
         kind, made = self._event_kind(notification, route), notification.notification_id
         event = Publish(raw, route_id, made, route.due_at_ms, payload, kind)
@@ -160,7 +161,7 @@ class BatchDecisions:
             return self._kind
         before, self._route_before = self._route_before, route
         self._notification_before = notification
-        # The body depends on all of a route but its status and its times.
+        # The body depends on every field of a route except its status and its times.
         if before is None or route[3:] != before[3:]:
             self._published_body = body_of(route.published(self._policy.worker_id))
         fields = (
@@ -179,7 +180,7 @@ class BatchDecisions:
         return self._kind
 
     def _irregular(self, claimed: ClaimedMember) -> None:
-        """Decide about all that is not simply to be published."""
+        """Decide about a member that cannot simply be published."""
         member = ids.split_member(claimed.member)
         if member is None:
             self._drop(claimed.member, "malformed")
@@ -187,7 +188,7 @@ class BatchDecisions:
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         elif claimed.abandoned >= self._policy.max_abandoned:
             text = f"left behind {claimed.abandoned} times by workers that died or hung"
-            self._bury_unread(claimed, Failure("lease_abandoned", text))
+            self._dead_letter_unread(claimed, Failure("lease_abandoned", text))
         elif claimed.verdict:
             self._unusable(claimed)
         else:
@@ -197,7 +198,7 @@ class BatchDecisions:
                 self._unreadable(claimed, error)
 
     def _misplaced(self, raw: bytes, route: Route) -> None:
-        """Decide about a member that does not belong here, or not yet."""
+        """Decide about a member that is in the wrong index, or not due yet."""
         member = ids.split_member(raw)
         if member is None:
             self._drop(raw, "malformed")
@@ -214,33 +215,35 @@ class BatchDecisions:
         if member is not None and newer_format(self._record(member)):
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         else:
-            self._bury_unread(claimed, Failure("record_corrupt", str(error)))
+            self._dead_letter_unread(claimed, Failure("record_corrupt", str(error)))
 
     def _unusable(self, claimed: ClaimedMember) -> None:
-        if claimed.verdict == "vanished":
+        if claimed.verdict == Word.VANISHED:
             self._drop(claimed.member, "record_missing")
-        elif claimed.verdict == "wrong_type":
+        elif claimed.verdict == Word.WRONG_TYPE:
             self._drop(claimed.member, "record_corrupt")
-        elif claimed.verdict == "oversized":
+        elif claimed.verdict == Word.OVERSIZED:
             limit = self._policy.shared.max_payload_bytes
             text = f"the record is larger than a payload of {limit} bytes may make it"
-            self._bury_unread(claimed, Failure("payload_too_large", text))
-        elif claimed.verdict == "missing":
+            self._dead_letter_unread(claimed, Failure("payload_too_large", text))
+        elif claimed.verdict == Word.MISSING:
             text = "the notification has no record, or the route no state"
-            self._bury_unread(claimed, Failure("record_missing", text))
+            self._dead_letter_unread(claimed, Failure("record_missing", text))
         else:
-            self._bury_unread(claimed, Failure("record_corrupt", "the state is far too large"))
+            self._dead_letter_unread(
+                claimed, Failure("record_corrupt", "the state is far too large")
+            )
 
-    def _bury_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
-        """Bury a route of which nothing but its own state may be decoded."""
+    def _dead_letter_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
+        """Dead-letter a route by its own state, without decoding its record."""
         try:
             route = decode_route(claimed.state)
         except Corrupt:
             now = self._claim.now_ms
             route = Route(Status.PENDING, due_at_ms=now, at_ms=now)
-        self._bury(claimed.member, None, route, failure)
+        self._dead_letter(claimed.member, None, route, failure)
 
-    def _bury(
+    def _dead_letter(
         self,
         member: bytes,
         notification: Notification | None,
@@ -250,11 +253,13 @@ class BatchDecisions:
         attempt: bool = False,
     ) -> None:
         if ids.split_member(member) is None:
-            # Among the dead letters nobody could name it.
+            # As a dead letter it would have no valid name.
             self._drop(member, "malformed")
             return
-        bury = Bury(member, route.buried(self._policy.worker_id, failure, attempt=attempt))
-        self._others.append(Decision(bury, notification, route, failure))
+        dead_letter = Bury(
+            member, route.dead_lettered(self._policy.worker_id, failure, attempt=attempt)
+        )
+        self._others.append(Decision(dead_letter, notification, route, failure))
 
     def _drop(self, member: bytes, reason: str) -> None:
         self._others.append(Decision(Drop(member, reason), detail=reason))
@@ -272,7 +277,7 @@ class BatchDecisions:
 
 
 def _text_of(error: Exception) -> str:
-    """Return what an encoder's error says; reading it may fail as well."""
+    """Return the text of an encoder's error; empty if the error cannot be read."""
     try:
         return str(error)
     except Exception:
@@ -280,5 +285,5 @@ def _text_of(error: Exception) -> str:
 
 
 def _expires(notification: Notification, route: Route) -> int | None:
-    """Return when the route ends; a replay has dropped that."""
+    """Return the expiry of the route, in epoch ms; a replayed route has none."""
     return notification.expires_at_ms if route.generation == 1 else None

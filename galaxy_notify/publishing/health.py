@@ -1,4 +1,4 @@
-"""Whether a shard can publish now: Redis answers, and the stream takes events."""
+"""The health of a shard: whether Redis answers, and whether the stream takes events."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from galaxy_notify.redis_client.retries import Retry
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
-#: How long after a write that no replica confirmed an idle shard does not pass for well.
+#: How long an idle shard stays unhealthy after a write that no replica confirmed.
 _UNCONFIRMED_S: Final = 60.0
 
 
 class ShardHealth:
-    """What one shard suffers from, and when its next attempt is worth making.
+    """The faults of one shard, and the time of its next attempt.
 
-    Redis that does not answer and a stream that takes nothing are logged apart, at their edges.
+    Outages of Redis and refusals of the stream are logged separately, at start and end.
     """
 
     def __init__(self, retry: Retry, stream: EdgeLog, telemetry: Telemetry) -> None:
-        """Prepare; *retry* waits out Redis, *stream* logs that the stream takes nothing."""
+        """Prepare; *retry* times attempts in an outage, *stream* logs refusals of the stream."""
         self._retry = retry
         self._stream = stream
         self._telemetry = telemetry
@@ -38,26 +38,26 @@ class ShardHealth:
 
     @property
     def reason(self) -> str:
-        """What is wrong; empty while all is well."""
+        """The reason of the current fault; empty while healthy."""
         return self._redis_reason or self._stream_reason
 
     @property
     def redis_is_away(self) -> bool:
-        """Whether Redis does not serve this shard; one whose replicas lag behind still does."""
+        """Whether Redis does not serve this shard; one with lagging replicas still does."""
         return bool(self._redis_reason) and not self._unconfirmed_at
 
     @property
     def retry_at(self) -> float:
-        """When to try again, by the monotonic clock; 0 is now."""
+        """The time of the next attempt, by the monotonic clock; 0 is now."""
         return max(self._retry.retry_at, self._stream_retry_at)
 
     def attempt(self) -> None:
-        """Note that a slot tries now; while Redis is away, the others wait for its outcome."""
+        """Record that a slot tries now; while Redis is away, the others wait for its outcome."""
         if self.redis_is_away:
             self._retry.attempt()
 
     def redis_failed(self, error: RedisFault) -> None:
-        """Note that Redis could not serve; raise `ConfigurationError` if it never did so."""
+        """Record a fault; raise `ConfigurationError` if Redis refuses and never answered before."""
         fault = error.fault
         self._telemetry.redis_error(fault.code)
         self._unconfirmed_at = monotonic() if fault.code == UNCONFIRMED else 0.0
@@ -67,18 +67,18 @@ class ShardHealth:
         self._redis_reason = f"redis: {fault.code}"
 
     def stream_refused(self, reason: str) -> None:
-        """Note that the stream takes nothing."""
+        """Record that the stream refuses events."""
         self._redis_answered(inf)
         self._stream.down("refused", reason)
         self._stream_reason = f"stream refused: {reason}"
         self._stream_retry_at = monotonic() + self._stream_backoff.next() / 1000
 
     def passed(self, moved: int, began_at: float = inf) -> None:
-        """Note that a pass went through, in which *moved* routes were settled.
+        """Record a successful pass, in which *moved* routes were settled.
 
-        Only one that moved routes shows that the stream takes events, and that replicas confirm
-        again. One that *began* before another failed may have asked before Redis went away: it
-        shows nothing.
+        Only a pass that moved routes proves that the stream takes events and that replicas confirm
+        again. A pass that began before another failed proves nothing: Redis may have answered it
+        before the outage.
         """
         since = self._unconfirmed_at
         if since and not moved and monotonic() - since < _UNCONFIRMED_S:

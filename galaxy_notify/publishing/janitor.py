@@ -1,6 +1,6 @@
-"""The slow loop of a shard: trimming, retention, clocks set back, a check of all state.
+"""The janitor of a shard: trimming, retention, leases after a clock step, a check of all state.
 
-One at a time per shard.
+One process at a time is the janitor of a shard.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _EVERY_S: Final = 1.0
 _AT_LEAST_S: Final = 0.05
 _QUIET_S: Final = 2.0
 _META_EVERY_S: Final = 10.0
-_SHORTEN_EVERY_S: Final = 5.0
+_LEASES_EVERY_S: Final = 5.0
 _FORGET_EVERY_S: Final = 600.0
-# The worker tries often enough to notice that Redis is back.
+# The attempts of the worker are enough to notice that Redis is back.
 _RETRY: Final = RetryPolicy(first_pause_s=5.0, least_pause_s=5.0)
 
 
-class Tidied(NamedTuple):
-    """What one pass removed; all is 0 while another worker is the shard's janitor.
+class JanitorPass(NamedTuple):
+    """The result of one pass; all counts are 0 while another worker is the janitor.
 
-    *is_long* says that the stream may soon be longer than it should be.
+    *is_long*: the stream may soon be longer than its limit.
     """
 
     is_janitor: bool
@@ -43,7 +43,7 @@ class Tidied(NamedTuple):
 
 
 class Janitor:
-    """Keeps one shard tidy; what it deletes is counted and logged."""
+    """Removes what a shard no longer needs; every removal is counted and logged."""
 
     def __init__(self, store: JanitorStore, state: ShardState) -> None:
         self._store = store
@@ -56,20 +56,20 @@ class Janitor:
         edges = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
         self._retry = Retry(OutageLog(edges), Stagger(), _RETRY)
         self._locked_until = 0.0
-        self._due = dict.fromkeys(("meta", "shorten", "forget"), 0.0)
+        self._due = dict.fromkeys(("meta", "leases", "forget"), 0.0)
 
     async def run(self) -> None:
-        """Tidy up every two seconds until the shard stops; sooner where a stream grows too long."""
+        """Make passes until stopped: every two seconds, every second while the stream is long."""
         pause_s = _EVERY_S
         while not self._state.stopping:
             try:
-                # While Redis is away the worker's attempts are enough.
+                # While Redis is away, the attempts of the worker are enough.
                 if self._state.health.redis_is_away:
                     self._start_over()
                 else:
-                    tidied = await self.run_once()
+                    result = await self.run_once()
                     self._retry.recovered()
-                    pause_s = _EVERY_S if tidied.is_long else _QUIET_S
+                    pause_s = _EVERY_S if result.is_long else _QUIET_S
             except RedisFault as error:
                 self._retry.failed(error.fault)
                 if error.fault.remedy is Remedy.RESOLVE:
@@ -83,33 +83,33 @@ class Janitor:
         except RedisFault as error:
             self._log.debug("janitor lock left to lapse", code=error.fault.code)
 
-    async def run_once(self) -> Tidied:
-        """Tidy up once if no other worker does. Raises `RedisFault`."""
+    async def run_once(self) -> JanitorPass:
+        """Make one pass, unless another worker is the janitor. Raises `RedisFault`."""
         if not await self._lock():
             self.state_check.drop_round()
-            return Tidied(is_janitor=False)
+            return JanitorPass(is_janitor=False)
         trimmed = await self._stream_trimmer.trim(self._settings.gateway.group_idle_ms)
         if trimmed.gone:
-            # Claiming may have waited for the stream to get shorter.
+            # Claiming may have waited for a shorter stream.
             self._state.claim_now()
         expired = sum([await self._expire_dead(channel) for channel in self._state.channels])
         if self._is_due("meta", _META_EVERY_S):
-            await self._store.assert_meta()
-        if self._is_due("shorten", _SHORTEN_EVERY_S):
+            await self._upkeep.assert_meta()
+        if self._is_due("leases", _LEASES_EVERY_S):
             await self._shorten_leases()
         if self._is_due("forget", _FORGET_EVERY_S):
             await self._forget()
         if await self.list_trimmer.trim() or trimmed.more:
             self._state.tidy_now.set()
         await self.state_check.page_if_due()
-        return Tidied(True, trimmed.gone, expired, trimmed.is_long)
+        return JanitorPass(True, trimmed.gone, expired, trimmed.is_long)
 
     @property
     def _settings(self) -> Settings:
         return self._state.publisher.settings
 
     async def _lock(self) -> bool:
-        """Be the shard's janitor; an idle shard is not asked for it every second."""
+        """Return whether this worker is the janitor; the lock is renewed after half of its time."""
         if monotonic() < self._locked_until:
             return True
         if not await self._store.take_lock(self._worker_id):
@@ -124,7 +124,7 @@ class Janitor:
         return True
 
     def _start_over(self) -> None:
-        """Look at the deployment itself first: the server may be back without data."""
+        """Begin with the metadata of the deployment: the server may be back without data."""
         self._due["meta"] = self._locked_until = 0.0
         self.state_check.start_over()
 
@@ -141,27 +141,29 @@ class Janitor:
             self._due["forget"] = 0.0
 
     async def _expire_dead(self, channel: str) -> int:
-        kept = self._settings.retention
-        if not (kept.dead_ms or kept.dead_max):
+        retention = self._settings.retention
+        if not (retention.dead_ms or retention.dead_max):
             return 0
-        expired = await self._store.expire_dead(channel, DeadRules(kept.dead_ms, kept.dead_max))
-        if gone := expired.aged + expired.excess:
-            self._state.publisher.telemetry.routes("purged", channel, gone)
+        expired = await self._upkeep.expire_dead(
+            channel, DeadRules(retention.dead_ms, retention.dead_max)
+        )
+        if removed := expired.aged + expired.excess:
+            self._state.publisher.telemetry.routes("purged", channel, removed)
             counts = {"aged": expired.aged, "excess": expired.excess}
             self._log.info("dead letters expired", channel=channel, **counts)
         if expired.more:
             self._state.tidy_now.set()
-        return gone
+        return removed
 
     async def _rest(self, pause_s: float) -> None:
         if self._state.stopping:
             # What a stop set may be cleared by a pass that failed meanwhile.
             return
-        hurry = self._state.tidy_now
-        if hurry.is_set():
-            hurry.clear()
+        tidy_now = self._state.tidy_now
+        if tidy_now.is_set():
+            tidy_now.clear()
             await asyncio.sleep(_AT_LEAST_S)
             return
-        hurried = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait({hurried}, timeout=pause_s)
-        hurried.cancel()
+        waiting = asyncio.ensure_future(tidy_now.wait())
+        await asyncio.wait({waiting}, timeout=pause_s)
+        waiting.cancel()

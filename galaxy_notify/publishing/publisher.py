@@ -1,4 +1,4 @@
-"""Encodes what was claimed and settles it."""
+"""Encodes and settles claimed batches."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.leases import Publish, Release, Settled, Settlement
 from galaxy_notify.redis_state.store import Store
+from galaxy_notify.redis_state.words import Word
 
-_BREATH_S: Final = 0.05
+_YIELD_EVERY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What one batch came to; ``refused`` is why the stream took nothing of it."""
+    """The result of one batch; ``refused`` is why the stream took no event, empty otherwise."""
 
     settled: int = 0
     stream_length: int = 0
@@ -31,30 +32,30 @@ class BatchResult:
 
 
 class Publisher:
-    """Brings each claimed route of a shard to an outcome."""
+    """Encodes and settles each claimed route of a shard."""
 
     def __init__(self, store: Store, state: ShardState, reporter: Reporter) -> None:
         self._store = store
         self._state = state
         self._reporter = reporter
-        # After half a lease a batch is settled as far as it is encoded.
-        self._patience_s = state.publisher.settings.worker.lease_ttl_ms / 2000
-        #: What was claimed and could not be settled; one for each slot at most.
+        # After half a lease, the routes encoded so far are settled.
+        self._half_lease_s = state.publisher.settings.worker.lease_ttl_ms / 2000
+        #: Claimed batches that could not be settled; at most one for each slot.
         self._unsettled: list[Leased] = []
 
     async def settle(self, batch: Leased) -> BatchResult:
-        """Encode and settle a batch; what there is no time for is released.
+        """Encode and settle a batch; routes for which the time is too short are released.
 
-        Raises `RedisFault`; the leases then lapse, and the next claim reads what is true.
+        Raises `RedisFault`; the leases then expire, and the next claim reads the stored state.
         """
-        decided = await self._decide(batch)
+        batch_decisions = await self._decide(batch)
         try:
-            outcome = await self._settle(batch, decided)
-            if decided.corrections:
-                words = await self._store.reposition(
-                    batch.channel, batch.claim.token, decided.corrections
+            outcome = await self._settle(batch, batch_decisions)
+            if batch_decisions.corrections:
+                answers = await self._store.heal(
+                    batch.channel, batch.claim.token, batch_decisions.corrections
                 )
-                self._reporter.healed(batch.channel, decided.corrections, words)
+                self._reporter.repositioned(batch.channel, batch_decisions.corrections, answers)
         except RedisFault as error:
             if error.fault.is_refusal:
                 self._unsettled.append(batch)
@@ -62,9 +63,10 @@ class Publisher:
         return outcome
 
     async def release_unsettled(self) -> None:
-        """Release what Redis let us take but not settle: no route is to blame for that.
+        """Release batches that Redis let us claim but not settle; no route spends an attempt.
 
-        Left to lapse, it would pass for abandoned. What was settled after all stays settled.
+        If their leases expired instead, the routes would count as abandoned. Routes that were
+        settled after all stay settled. Raises `RedisFault`.
         """
         while self._unsettled:
             batch = self._unsettled.pop()
@@ -76,50 +78,50 @@ class Publisher:
                 raise
 
     async def _decide(self, batch: Leased) -> BatchDecisions:
-        decided = BatchDecisions(self._state.publisher.policy, batch.channel, batch.claim)
-        end, breath = batch.since + self._patience_s, monotonic() + _BREATH_S
+        batch_decisions = BatchDecisions(self._state.publisher.policy, batch.channel, batch.claim)
+        end, yield_at = batch.since + self._half_lease_s, monotonic() + _YIELD_EVERY_S
         for claimed in batch.claim.members:
-            if (now := monotonic()) > breath:
-                # A slow encoder holds up signals and the other slots no longer than this.
+            if (now := monotonic()) > yield_at:
+                # A slow encoder delays signals and the other slots by at most this time.
                 self._state.progressed()
                 self._reporter.log_sums()
                 await asyncio.sleep(0)
                 now = monotonic()
-                breath = now + _BREATH_S
-            # The first is encoded however late it is, or a slow link would never see any published.
-            if self._state.stopping or (now > end and not decided.is_empty):
-                decided.release(claimed.member)
+                yield_at = now + _YIELD_EVERY_S
+            # The first is always encoded: otherwise a slow link would never publish any.
+            if self._state.stopping or (now > end and not batch_decisions.is_empty):
+                batch_decisions.release(claimed.member)
             else:
-                decided.add(claimed)
-        return decided
+                batch_decisions.add(claimed)
+        return batch_decisions
 
-    async def _settle(self, batch: Leased, decided: BatchDecisions) -> BatchResult:
-        decisions = decided.decisions
+    async def _settle(self, batch: Leased, batch_decisions: BatchDecisions) -> BatchResult:
+        decisions = batch_decisions.decisions
         if not decisions:
             return BatchResult()
         settlement = Settlement(decision.outcome for decision in decisions)
-        # As many may be others, where the claim arrived twice: then each member is compared.
+        # A claim that arrived twice may hold other members: then settle compares each one.
         claimed = 0 if batch.claim.asked_again else len(batch.claim.members)
         with self._reporter.span(decisions):
             settled = await self._store.settle(
                 batch.channel, batch.claim.token, settlement, claimed
             )
         self._reporter.settled(batch.channel, decisions, settled)
-        words = Counter(answer.word for answer in settled.answers)
+        counts = Counter(answer.word for answer in settled.answers)
         refused = ""
-        if words["expired"] or words["refused"]:
-            holds = not words["published"] and self._state.publisher.policy.on_refused == "hold"
+        if counts[Word.EXPIRED] or counts[Word.REFUSED]:
+            holds = not counts[Word.PUBLISHED] and self._state.publisher.policy.on_refused == "hold"
             refused = await self._resettle_refused(batch, decisions, settled, holds=holds)
-        done = len(decisions) - words["stale"] - words["fault"] - words["released"]
+        done = len(decisions) - counts[Word.STALE] - counts[Word.FAULT] - counts[Word.RELEASED]
         return BatchResult(0 if refused else done, settled.stream_length, refused)
 
     async def _resettle_refused(
         self, batch: Leased, decisions: Sequence[Decision], settled: Settled, *, holds: bool
     ) -> str:
-        """Settle what was not published after all: it came too late, or the stream refused it.
+        """Settle the routes that were not published: expired meanwhile, or refused by the stream.
 
-        Where the shard *holds*, the stream takes nothing at all and no route pays for that: all are
-        released, and the reason is returned. Otherwise the refused ones spend an attempt.
+        If the shard *holds*, the stream takes no event at all: all routes are released without an
+        attempt, and the reason is returned. Otherwise refused routes spend an attempt.
         """
         now = replace(batch.claim, now_ms=settled.now_ms)
         second, reason = BatchDecisions(self._state.publisher.policy, batch.channel, now), ""
@@ -128,15 +130,15 @@ class Publisher:
         ):
             if not (isinstance(outcome, Publish) and notification and route):
                 continue
-            if answer.word == "expired":
+            if answer.word == Word.EXPIRED:
                 second.expire(outcome.member, notification, route)
-            elif answer.word == "refused":
+            elif answer.word == Word.REFUSED:
                 reason = answer.detail
                 if holds:
                     second.release(outcome.member)
                 else:
                     failure = Failure("gateway_stream_publish_failed", reason)
-                    second.retry_or_bury(outcome.member, notification, route, failure)
+                    second.retry_or_dead_letter(outcome.member, notification, route, failure)
         if decisions := second.decisions:
             settlement = Settlement(decision.outcome for decision in decisions)
             answers = await self._store.settle(batch.channel, batch.claim.token, settlement)

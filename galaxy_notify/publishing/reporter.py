@@ -1,4 +1,4 @@
-"""Reports what became of batches: one line in the log a second, and one for each failure."""
+"""Reports settled batches: one log line a second, and one for each failure."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from galaxy_notify.publishing.batch import NEWER_FORMAT, Decision
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Correction, Publish, Settled
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.summary import Summary
 
-#: The answer to an item → the result that is counted.
-_RESULTS: Final = {
-    "published": "published",
-    "retried": "retried",
-    "buried": "dead_lettered",
-    "expired": "expired",
-    "stale": "conflict",
+#: Answer word of settle → result in the metrics.
+_RESULTS: Final[dict[str, str]] = {
+    Word.PUBLISHED: "published",
+    Word.RETRIED: "retried",
+    Word.BURIED: "dead_lettered",
+    Word.EXPIRED: "expired",
+    Word.STALE: "conflict",
 }
+# Compared for every route: a constant costs less than a look at the enum.
+_EXPIRED: Final = Word.EXPIRED
 _TRACED: Final = 16
 _DEBUG: Final = 10
 
 
 class Reporter:
-    """Reports what one shard's worker did, after it was stored."""
+    """Reports what the worker of one shard has settled."""
 
     def __init__(self, telemetry: Telemetry, keys: Keys, worker_id: str, max_attempts: int) -> None:
-        """Prepare; *max_attempts* is the deployment's, for routes that have none of their own."""
+        """Prepare; *max_attempts* is the deployment's default for routes."""
         self._telemetry = telemetry
         self._max_attempts = max_attempts
         self._stream = keys.stream
@@ -40,12 +43,12 @@ class Reporter:
         self.log = get_logger("publisher", **fields)
 
     def span(self, items: Sequence[Decision]) -> AbstractContextManager[object]:
-        """Return the span around a settlement, linked to where its notifications came from."""
+        """Return the span around a settlement, linked to the traces of its notifications."""
         parents = [i.notification.traceparent for i in items[:_TRACED] if i.notification]
         return self._telemetry.publish_span(self._stream, len(items), parents)
 
     def settled(self, channel: str, items: Sequence[Decision], settled: Settled) -> None:
-        """Count and log what settle answered."""
+        """Count and log the answers of settle."""
         words = Counter(answer.word for answer in settled.answers)
         counts: Counter[tuple[str, str, str]] = Counter()
         lateness: list[float] = []
@@ -66,32 +69,32 @@ class Reporter:
         self.log_sums()
 
     def log_sums(self, *, at_end: bool = False) -> None:
-        """Log what was settled: at most one line a second for each channel, *at_end* the rest."""
+        """Log sums, at most one line a second for each channel; *at_end* logs the rest."""
         for channel, summed in self._sums.items():
             if summed.is_due(at_end=at_end):
                 late = summed.latest_s
                 self.log.info("batch settled", channel=channel, latest_s=late, **summed.take())
 
-    def healed(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
-        """Log members that were put where they belong."""
+    def repositioned(self, channel: str, items: Sequence[Correction], words: Sequence[str]) -> None:
+        """Log members that were moved to the index where they belong."""
         for item, word in zip(items, words, strict=True):
             fields = {"member": item.member, "index": item.target, "answer": word}
             self.log.warning("member healed", channel=channel, **fields)
 
     def abandoned(self, channel: str, count: int) -> None:
-        """Count leases that lapsed without an outcome and were taken over."""
+        """Count leases that expired without an outcome and were taken over."""
         self._telemetry.routes("abandoned", channel, count)
         self.log.warning("abandoned leases taken over", channel=channel, routes=count)
 
     def _log_irregular(self, channel: str, item: Decision, answer: Answer) -> None:
-        if answer.word in ("released", "refused") and not item.detail:
+        if answer.word in (Word.RELEASED, Word.REFUSED) and not item.detail:
             return
-        if answer.word in ("dropped", "missing"):
+        if answer.word in (Word.DROPPED, Word.MISSING):
             self._telemetry.routes("orphaned", channel)
         if item.detail == NEWER_FORMAT:
             self._telemetry.routes("postponed", channel)
         reason = item.detail or answer.detail
-        event = "route released" if answer.word == "released" else "route set aside"
+        event = "route released" if answer.word == Word.RELEASED else "route set aside"
         fields = {"member": item.member, "answer": answer.word, "reason": reason}
         self.log.warning(event, channel=channel, **fields)
 
@@ -112,8 +115,8 @@ class Reporter:
 
 
 def _result(item: Decision, answer: Answer) -> str | None:
-    # A publish that came too late is counted when its expiry has been settled.
-    if answer.word == "expired" and isinstance(item.outcome, Publish):
+    # An expired publish is counted once its expiry is settled.
+    if answer.word == _EXPIRED and isinstance(item.outcome, Publish):
         return None
     return _RESULTS.get(answer.word)
 

@@ -1,4 +1,4 @@
-"""What the parts of a publisher share: its rules, what its shards have in common, one shard."""
+"""State that the parts of a publisher share: its policy, the process, one shard."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _LONGEST_MS_OF_SEVERAL: Final = 2500
-# Two connections a second are left to a node: beside an attempt there may be the janitor, that does
-# not know yet, or in a cluster the question where the slots are.
+# A node gets at most two connections a second: one attempt, and one by the janitor before it knows
+# of the outage or, in a cluster, by the lookup of the slots.
 _APART_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a worker process decides by: limits, retries and the encoder. Durations are in ms."""
+    """The settings that decide about routes: limits, retries, the encoder. Durations are in ms."""
 
     worker_id: str
     encoder: Encoder
@@ -47,9 +47,9 @@ class Policy:
     def from_settings(
         cls, settings: Settings, worker_id: str, encoder: Encoder | None = None
     ) -> Policy:
-        """Return the rules that *settings* ask for, with their encoder or the one in use.
+        """Return the policy of *settings*, with their encoder or the given one.
 
-        Raises `ConfigurationError` for an encoder that can't be loaded.
+        Raises `ConfigurationError` for an encoder that cannot be loaded.
         """
         return cls(
             worker_id=worker_id,
@@ -63,11 +63,11 @@ class Policy:
         )
 
     def delay_ms(self, attempt: int) -> int:
-        """Return how long to wait after failed attempt number *attempt*."""
+        """Return the pause in ms after failed attempt number *attempt*."""
         return delay_ms(attempt, self.backoff_min_ms, self.backoff_max_ms, self.jitter, self.rng)
 
     def keep_ms(self, notification: Notification) -> int:
-        """Return how long a notification is kept once no route needs it."""
+        """Return how long, in ms, a notification is kept once no route needs it."""
         keyed = bool(notification.idempotency_key)
         if self._keep_ms is None:
             return self.shared.keep_ms(keyed=keyed, kind=notification.type)
@@ -75,18 +75,18 @@ class Policy:
 
     @cached_property
     def _keep_ms(self) -> tuple[int, int] | None:
-        """Without a key and with one; None where it depends on the type."""
+        """Times in ms without a key and with one; None if it depends on the type."""
         if self.shared.has_cooldowns:
             return None
         return self.shared.keep_ms(keyed=False), self.shared.keep_ms(keyed=True)
 
 
 class ExclusiveGate:
-    """Lets the slots of a process work together, or one of them with nothing else in flight.
+    """Lets the slots of a process work in parallel, or one of them with nothing else in flight.
 
     A route that was abandoned twice may kill the process that encodes it. It is claimed alone, so
-    that it takes no other route's lease with it and only its own count grows: at `max_abandoned` it
-    is buried, and its innocent neighbours never are.
+    that a crash abandons no other route and only its own count grows. At `max_abandoned` it is
+    dead-lettered; its neighbours never are.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class ExclusiveGate:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Be inside beside others."""
+        """Hold the gate together with other slots."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._is_exclusive)
             self._inside += 1
@@ -109,7 +109,7 @@ class ExclusiveGate:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Be inside alone."""
+        """Hold the gate alone."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._is_exclusive)
             self._is_exclusive = True
@@ -124,7 +124,7 @@ class ExclusiveGate:
 
 @dataclass
 class PublisherState:
-    """What all shards of a process share; *progressed* is called with the number of a shard."""
+    """State that all shards of a process share; *progressed* gets the number of a shard."""
 
     settings: Settings
     policy: Policy
@@ -135,27 +135,27 @@ class PublisherState:
     stagger: Stagger = field(default_factory=lambda: Stagger(_APART_S))
 
     def reload(self, settings: Settings, policy: Policy) -> None:
-        """Go on by other rules, in the deployment that was joined."""
+        """Apply new settings and a new policy; the shared settings stay."""
         self.settings = settings
         self.policy = replace(policy, shared=self.policy.shared)
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """How long the pauses grow; where another node may take over, they stay shorter."""
+        """The pauses in an outage; shorter if another node may take over."""
         several = self.settings.redis.cluster or self.settings.redis.sentinels
         return RetryPolicy(_LONGEST_MS_OF_SEVERAL if several else LONGEST_MS, 0.0, _APART_S)
 
 
 class ShardState:
-    """What the parts of one shard know of each other, and how they wake each other.
+    """State that the parts of one shard share, and through which they wake each other.
 
-    Worker, claimer, publisher, waiter and janitor read and call it; none of them holds another.
+    Worker, claimer, publisher, waiter and janitor use it instead of each other.
     """
 
     def __init__(
         self, publisher: PublisherState, keys: Keys, node: Callable[[], str] = str
     ) -> None:
-        """Prepare; *node* returns the node that serves the shard now, where there are several."""
+        """Prepare; *node* returns the node that serves the shard now, in a cluster."""
         worker_id, telemetry = publisher.policy.worker_id, publisher.telemetry
         self.publisher = publisher
         self.keys = keys
@@ -173,46 +173,46 @@ class ShardState:
             telemetry,
         )
         self.stopping = False
-        #: When to claim next, by the monotonic clock, if no wake-up comes before.
+        #: The time of the next claim, by the monotonic clock, if no wake-up comes before.
         self.claim_at = 0.0
-        #: Grows while routes move: a little more work for the janitor is then none to speak of.
+        #: Grows while routes move; the janitor then works faster, at a negligible cost.
         self.batches_settled = 0
-        #: Ends the janitor's pause.
+        #: Ends the pause of the janitor.
         self.tidy_now = asyncio.Event()
         self._wakeup: asyncio.Future[None] | None = None
 
     def stop(self) -> None:
-        """Claim nothing more, settle what is encoded, release the rest; end the janitor's round."""
+        """Stop claiming, settle the encoded routes, release the others, and end the janitor."""
         self.stopping = True
         self.wake()
         self.tidy_now.set()
 
     def progressed(self) -> None:
-        """Report that the loop goes on, to the watchdog and the telemetry."""
+        """Report progress of the loop to the watchdog and to telemetry."""
         self.publisher.progressed(self.keys.shard)
         self.publisher.telemetry.progressed(self.keys.shard)
 
     def settled_batch(self, stream_length: int) -> None:
-        """Note that a batch was settled, and how long the stream is now."""
+        """Record a settled batch and the length of the stream after it."""
         self.batches_settled += 1
         if stream_length > self.publisher.policy.shared.max_len:
             self.tidy_now.set()
 
     def claim_again_in(self, seconds: float) -> None:
-        """Put off the next claim, unless something makes it worth while before."""
+        """Claim again after *seconds*, or sooner if `claim_now` is called."""
         self.claim_at = monotonic() + seconds
 
     def claim_now(self) -> None:
-        """Claim now: what claiming waited for may have come."""
+        """Claim now: there may be work."""
         self.claim_at = 0.0
         self.wake()
 
     def wake(self) -> None:
-        """End the wait of the slot that waits, if one does: there is something to reconsider."""
+        """Wake the waiting slot, if there is one: its state has changed."""
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
     def next_wakeup(self) -> asyncio.Future[None]:
-        """Return what `wake` ends; one slot waits at a time."""
+        """Return the future that `wake` completes; one slot waits at a time."""
         self._wakeup = asyncio.get_running_loop().create_future()
         return self._wakeup

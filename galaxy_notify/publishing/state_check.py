@@ -1,4 +1,4 @@
-"""The check of all state at a low rate: what ``fsck`` finds, a page now and then."""
+"""The check of all state at a low rate: the findings of ``fsck``, page by page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.telemetry.outage import EdgeLog
 
-#: What the state of a route, or a count of them, decides beyond doubt. The rest means data that
-#: is gone or foreign: an operator should see it before it is buried or counted off.
-MENDED: Final = frozenset(
+#: Faults for which the state of a route, or a count, has one certain repair. The others mean lost
+#: or foreign data: an operator should see them before a repair.
+REPAIRED: Final = frozenset(
     {
         *("already-ended", "early", "endless", "expires", "late", "long-lease", "miscounted"),
         *("not-dead", "not-listed", "not-scheduled", "scheduled-dead", "stray-count"),
         *("wrong-channel", "wrong-time"),
     }
 )
-# While routes move a page goes with each pass of the janitor; an idle shard is hardly looked at.
+# While routes move, each pass of the janitor checks a page; an idle shard is checked rarely.
 _PAGE_AT_WORK_S: Final = 1.0
 _PAGE_EVERY_S: Final = 10.0
 _ROUND_EVERY_S: Final = 600.0
@@ -32,16 +32,16 @@ _FIRST_ROUND_S: Final = 120.0
 
 
 class StateCheck:
-    """Checks one shard round after round; each kind of fault is logged once a round at most."""
+    """Checks one shard, round after round; each code of fault is logged at most once a round."""
 
     def __init__(self, store: JanitorStore, state: ShardState, log: FilteringBoundLogger) -> None:
         self._store = store
         self._state = state
-        self._scope = RepairScope(state.publisher.policy.worker_id, fix=True, codes=MENDED)
+        self._repair = Mending(state.publisher.policy.worker_id, fix=True, codes=REPAIRED)
         self._log = log
         self._refused = EdgeLog(log, "state not checked", "state checked again")
         self._pages: Iterator[Page] | None = None
-        self._looked = Looked()
+        self._counts = Looked()
         self._logged: set[str] = set()
         self._logged_before: set[str] = set()
         self._settled_before = 0
@@ -49,20 +49,20 @@ class StateCheck:
 
     @property
     def is_in_round(self) -> bool:
-        """Whether a round was begun and is not over."""
+        """Whether a round is in progress."""
         return self._pages is not None
 
     def drop_round(self) -> None:
-        """Forget the round in hand: what was seen of it may not hold any more."""
+        """Drop the current round: its findings may be outdated."""
         self._pages = None
 
     def start_over(self) -> None:
-        """Check nothing soon after an outage, and nothing of what was there before it."""
+        """Start a new round some time after an outage."""
         self.drop_round()
         self._page_due = monotonic() + _FIRST_ROUND_S
 
     async def page_if_due(self) -> None:
-        """Look at a page of the state, if it is time; raises `RedisFault`."""
+        """Check a page of the state, if one is due; raises `RedisFault`."""
         settled = self._state.batches_settled
         worked = settled > self._settled_before
         sooner = _PAGE_EVERY_S - _PAGE_AT_WORK_S if worked and self.is_in_round else 0.0
@@ -74,9 +74,9 @@ class StateCheck:
         self._page_due = monotonic() + every
 
     async def page(self) -> None:
-        """Look at the next page, the first of a new round where none is in hand.
+        """Check the next page, or the first one of a new round.
 
-        Raises `RedisFault`; without the permission it logs that once, and nothing else suffers.
+        Raises `RedisFault`; a missing permission is only logged, once.
         """
         page = self._next()
         if page is None:
@@ -92,26 +92,26 @@ class StateCheck:
 
     def _next(self) -> Page | None:
         if self._pages is None:
-            self._looked, self._logged = Looked(), set()
-            keys, shared = self._store.keys, self._store.shared
-            check = ShardCheck(keys, shared, self._scope, self._note, self._looked)
+            self._counts, self._logged = Looked(), set()
+            keys, shared = self._upkeep.keys, self._upkeep.shared
+            check = ShardCheck(keys, shared, self._repair, self._note, self._counts)
             self._pages = check.pages()
         return next(self._pages, None)
 
     def _end(self) -> None:
-        looked = self._looked
+        counts = self._counts
         self._refused.up()
-        self._log.debug("state checked", notifications=looked.notifications, routes=looked.routes)
+        self._log.debug("state checked", notifications=counts.notifications, routes=counts.routes)
         self._logged_before = self._logged
         self.drop_round()
 
     def _note(self, fault: Inconsistency) -> None:
-        is_mended = fault.became == "mended"
-        self._state.publisher.telemetry.fault(fault.code, "mended" if is_mended else "left")
+        is_repaired = fault.became == "mended"
+        self._state.publisher.telemetry.fault(fault.code, "mended" if is_repaired else "left")
         if fault.code in self._logged:
             return
         self._logged.add(fault.code)
-        if is_mended:
+        if is_repaired:
             self._log.warning(
                 "fault mended", code=fault.code, subject=fault.subject, what=fault.what
             )

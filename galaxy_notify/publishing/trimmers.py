@@ -1,4 +1,4 @@
-"""Trims the gateway stream of a shard and the list of what was accepted, a piece at a time."""
+"""Trims the gateway stream of a shard and its list of accepted notifications, in pieces."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.janitor_store import GroupTrim, JanitorStore, Trimmed
+from galaxy_notify.redis_state.upkeep import GroupTrim, Trimmed, Upkeep
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry.outage import EdgeLog
 
-#: A group that goes on losing is logged as often as this.
+#: Seconds between two log lines about entries that groups lose.
 _LOG_EVERY_S: Final = 60.0
-#: While routes move some pages of the list go with each pass; an idle shard is hardly looked at.
+#: Seconds between two passes over the list, while routes move and on an idle shard.
 _AT_WORK_S: Final = 1.0
 _IDLE_S: Final = 60.0
 _PAGES: Final = 4
 
 
 class StreamTrimmer:
-    """Trims one stream, and logs which groups lost something by it."""
+    """Trims one stream, and logs the groups that lost entries by it."""
 
     def __init__(self, store: JanitorStore, log: FilteringBoundLogger) -> None:
         self._store = store
@@ -43,9 +44,9 @@ class StreamTrimmer:
 
     def _note_idle(self, groups: Mapping[str, GroupTrim]) -> None:
         for name, group in groups.items():
-            if group.verdict == "holds":
+            if group.verdict == Word.HOLDS:
                 self._idle.discard(name)
-            elif group.verdict == "idle" and name not in self._idle:
+            elif group.verdict == Word.IDLE and name not in self._idle:
                 self._idle.add(name)
                 self._log.warning(
                     "idle group no longer holds trimming", group=name, idle_ms=group.idle_ms
@@ -62,7 +63,7 @@ class StreamTrimmer:
 
 
 class AcceptedListTrimmer:
-    """Goes through the list of one shard, the oldest first, round after round."""
+    """Trims the list of accepted notifications of one shard, the oldest first."""
 
     def __init__(self, store: JanitorStore, state: ShardState, log: FilteringBoundLogger) -> None:
         self._store = store
@@ -74,10 +75,9 @@ class AcceptedListTrimmer:
         self._settled_before = 0
 
     async def trim(self) -> bool:
-        """Look at some pages if it is time; return whether there is more to do at once.
+        """Trim some pages if they are due; return whether there is more to do at once.
 
-        Raises `RedisFault`; where the list cannot be touched it logs that once, and nothing else
-        suffers.
+        Raises `RedisFault`; a list that cannot be changed is only logged, once.
         """
         worked = self._state.batches_settled > self._settled_before
         if monotonic() - self._looked_at < (_AT_WORK_S if worked else _IDLE_S):
@@ -97,7 +97,7 @@ class AcceptedListTrimmer:
             page = await self._store.delist(self._start)
             gone += page.gone
             self._start = page.start or "-"
-            # What goes together was accepted together: more of it follows.
+            # Notifications that end together were accepted together: more of them follow.
             goes_on = bool(page.start) and 2 * page.gone >= page.looked
             if not page.start or not (goes_on or worked):
                 break

@@ -11,13 +11,13 @@ from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.store import Store
 
-#: A blocking command must end before the bound of a call, and a stop waits for it.
+#: A blocking command must end within the time limit of a call, and a stop waits for it.
 LISTEN_S: Final = 1.0
 _WRONG_TYPE_S: Final = 60.0
 
 
 class Waiter:
-    """Waits for a shard. A call in flight is never cancelled: the next wait goes on with it."""
+    """Waits for work of a shard. The next wait continues a call in flight; none is cancelled."""
 
     def __init__(self, store: Store, state: ShardState) -> None:
         self._store = store
@@ -37,15 +37,15 @@ class Waiter:
         return self._was_woken()
 
     async def close(self) -> None:
-        """Wait for the call in flight, if there is one, and wake another worker instead.
+        """Wait for the call in flight, if any, and wake another worker.
 
-        It may have taken the wake-up for a route that this worker does not publish any more.
+        The call may have consumed the wake-up for a route that this worker no longer publishes.
         """
         if self._listening is not None:
             await asyncio.wait({self._listening})
             self._listening.exception()
             self._listening = None
-        # Redis away: then others look for themselves when it is back.
+        # After an outage the other workers claim by themselves.
         with suppress(RedisFault):
             await self._store.notify_channels(self._state.channels)
 
@@ -58,7 +58,7 @@ class Waiter:
         except RedisFault as error:
             if error.fault.code != "WRONGTYPE":
                 raise
-            # Another application's key: the poll interval still finds what is due.
+            # The key belongs to another application: the poll interval still finds due routes.
             self._listen_after = monotonic() + _WRONG_TYPE_S
             self._state.log.warning(
                 "wake-ups not heard", code=error.fault.code, reason=error.fault.text

@@ -1,4 +1,4 @@
-"""The loop: claim, encode, settle, batch after batch, and rest when nothing is due."""
+"""The loop of a shard: claim, encode and settle batch after batch; wait when nothing is due."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SLICE_S: Final = 1.0
 
 
 class Pass(NamedTuple):
-    """What one pass came to: how many routes were claimed, and how many of them moved on."""
+    """The result of one pass: how many routes were claimed, and how many were settled."""
 
     claimed: int
     moved: int
 
 
 class ShardWorker:
-    """Carries the due routes of one shard. Its slots take turns claiming and settle at once."""
+    """Publishes the due routes of one shard. Its slots claim in turn and settle in parallel."""
 
     def __init__(self, store: Store, state: ShardState, reporter: Reporter) -> None:
         self._state = state
@@ -37,7 +37,7 @@ class ShardWorker:
         self._turn = asyncio.Lock()
 
     async def run(self, slots: int) -> None:
-        """Work until the shard stops; the batches in hand are finished first."""
+        """Publish until the shard stops; finish the batches in flight first."""
         tasks = [asyncio.create_task(self._work(slot)) for slot in range(slots)]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         self._state.stop()
@@ -47,19 +47,19 @@ class ShardWorker:
             task.result()
 
     async def run_once(self, slot: int) -> Pass:
-        """Settle what is due now, one batch of it, and a suspect if there is one."""
+        """Settle one batch of due routes, and a suspect if there is one; raise `RedisFault`."""
         async with self._state.publisher.gate.shared():
             await self._publisher.release_unsettled()
             result = await self._claimer.claim(slot)
-            # The slot that rests meanwhile has to know until when.
+            # The waiting slot must read the new time of the next claim.
             self._state.wake()
             done = await self._settle(result.batch)
         self._progressed()
         if not result.has_suspects or self._state.stopping:
             return done
         async with self._state.publisher.gate.exclusive():
-            alone = await self._settle(await self._claimer.claim_alone(slot, result.channel))
-        return Pass(done.claimed + alone.claimed, done.moved + alone.moved)
+            suspect = await self._settle(await self._claimer.claim_alone(slot, result.channel))
+        return Pass(done.claimed + suspect.claimed, done.moved + suspect.moved)
 
     async def _work(self, slot: int) -> None:
         health = self._state.health
@@ -68,33 +68,33 @@ class ShardWorker:
                 async with self._turn:
                     await self._rest(slot)
                 if not self._state.stopping:
-                    began_at = monotonic()
-                    health.passed((await self.run_once(slot)).moved, began_at)
+                    started_at = monotonic()
+                    health.passed((await self.run_once(slot)).moved, started_at)
             except RedisFault as error:
                 health.redis_failed(error)
                 await self._claimer.on_error(error)
-                # The slot that rests gives way to a claim that has to be asked again.
+                # Wake the waiting slot: the claim without reply is repeated first.
                 self._state.wake()
             except StreamRefused as error:
                 health.stream_refused(str(error))
 
     async def _rest(self, slot: int) -> None:
-        """Wait until there may be work, in slices, so that the loop is seen to live."""
+        """Wait until there may be work, in slices, so that the watchdog sees progress."""
         state, health = self._state, self._state.health
         while not state.stopping:
             self._progressed()
             if not health.redis_is_away:
                 await self._claimer.beat()
-            # What a slot may hold without having heard of it does not wait for the next poll; but
-            # while Redis is away, one try at a time is enough.
-            at_once = self._claimer.has_unanswered_claim(slot) and not health.reason
-            pause = max(0.0 if at_once else state.claim_at, health.retry_at) - monotonic()
+            # A claim without reply is repeated without waiting for the next poll; but while Redis
+            # is away, one attempt at a time is enough.
+            has_unanswered = self._claimer.has_unanswered_claim(slot) and not health.reason
+            pause = max(0.0 if has_unanswered else state.claim_at, health.retry_at) - monotonic()
             if pause <= 0:
                 break
-            listen = self._claimer.may_be_woken and not health.reason
+            listen = self._claimer.can_be_woken and not health.reason
             if await self._waiter.wait(min(pause, _SLICE_S), listen=listen) and listen:
                 break
-        # Until the claim that follows has found something, the other slots need not try.
+        # Until the next claim finds something, the other slots need not claim.
         self._claimer.back_off()
         health.attempt()
 
@@ -107,7 +107,7 @@ class ShardWorker:
             raise StreamRefused(outcome.refused)
         if outcome.settled:
             self._claimer.grow_batch()
-            # A retry may be due before what the other slots rest for.
+            # A retry may be due before the time for which the other slots wait.
             self._state.claim_now()
         return Pass(len(batch.claim.members), outcome.settled)
 

@@ -77,8 +77,8 @@ _PLAIN: Final = frozenset({redis.Redis, redis.asyncio.Redis})
 class _Round:
     """One round trip under way: calls are written as they are made, and answered together.
 
-    It holds the connection on which replies are owed. So that no other call reads them, whoever
-    gives the round trip up drops it; one that is only forgotten never goes back to its pool.
+    It holds the connection on which replies are owed. So that no other call reads them, a round
+    trip that is given up is dropped; one that is only forgotten never goes back to its pool.
 
     A write that fails is no error yet: the calls that were made are kept, nothing more is written,
     and `replies` raises the fault, as for a round trip that failed as a whole. In a cluster each
@@ -115,7 +115,7 @@ class SyncRound(_Round):
     """A round trip of a thread."""
 
     def send(self, call: ScriptCall) -> None:
-        """Write a call, without waiting for anything but room in the socket."""
+        """Write a call; wait for a connection and for room in its socket, not for the reply."""
         self.calls.append(call)
         if self._fault is not None or self._is_cluster:
             return
@@ -128,7 +128,7 @@ class SyncRound(_Round):
     def replies(self, calls: Sequence[ScriptCall | Command] = ()) -> list[Any]:
         """Write these calls too; return a reply, or a fault, for each of all calls.
 
-        Raises `RedisFault` where no node could be asked.
+        Raises `RedisFault` where no node could be asked, or a script could not be loaded.
         """
         self.calls += calls
         if self._fault is not None:
@@ -136,17 +136,22 @@ class SyncRound(_Round):
         if self._is_cluster:
             parts = by_node(self._client, self.calls)
             return _together(parts, [_tried_sync(part, self._confirm) for part in parts])
+        some_ran = False
         try:
             replies = self._exchange(calls)
             if unknown := _unknown(replies):
+                some_ran = len(unknown) < len(replies)
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
                     self._client.script_load(source)
                 self.calls = missing
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
+        except RedisFault as fault:
+            raise fault.doubted() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
-            raise fault_of(error, "a pipeline") from error
+            failed = fault_of(error, "a pipeline")
+            raise failed.doubted() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -180,7 +185,7 @@ class Round(_Round):
     """A round trip of a task."""
 
     async def send(self, call: ScriptCall) -> None:
-        """Write a call, without waiting for anything but room in the socket."""
+        """Write a call; wait for a connection and for room in its socket, not for the reply."""
         if self.calls:
             # To make and pack a call may take milliseconds: others have their turn between.
             await asyncio.sleep(0)
@@ -202,17 +207,22 @@ class Round(_Round):
             parts = by_node(self._client, self.calls)
             tried = (_tried(part, self._confirm) for part in parts)
             return _together(parts, await asyncio.gather(*tried))
+        some_ran = False
         try:
             replies = await self._exchange(calls)
             if unknown := _unknown(replies):
+                some_ran = len(unknown) < len(replies)
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
                     await self._client.script_load(source)
                 self.calls = missing
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
+        except RedisFault as fault:
+            raise fault.doubted() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
-            raise fault_of(error, "a pipeline") from error
+            failed = fault_of(error, "a pipeline")
+            raise failed.doubted() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:

@@ -12,6 +12,7 @@ from galaxy_notify.redis_inspect.reading import read_all, try_all
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.words import Word
 
 # An intent may be as large as intake.max_bytes: few are in memory at a time.
 _PAGE: Final = 32
@@ -126,7 +127,7 @@ def purge_rejects(
 ) -> list[str | RedisFault]:
     """Give rejects up: for each ``moved``, ``gone``, or its fault."""
     replies = try_all(deployment, [["XDEL", keys.rejects, one] for one in ids])
-    words = {1: "moved", 0: "gone"}
+    words = {1: Word.MOVED, 0: Word.GONE}
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
 
 

@@ -25,6 +25,7 @@ from galaxy_notify.redis_state.dead_rows import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.
@@ -80,14 +81,14 @@ class DeadLetterIndex:
             yield from (row for row in self._sure(rows) if row)
 
     def find(self, names: Sequence[Member]) -> list[DeadRow | None]:
-        """Return the dead letters of these names, None for each that is not a dead letter."""
+        """Return the dead letters of these names, None for each that is not dead (any more)."""
         found: list[DeadRow | None] = []
         for at in range(0, len(names), _ROWS):
             found += self._find(names[at : at + _ROWS])
         return found
 
     def again(self, row: DeadRow) -> DeadRow | None:
-        """Read a dead letter again, even one that has died again; None if it is no longer dead."""
+        """Read a dead letter again, even one that died again; None where it has been moved."""
         name = row.entry.name
         return self._find([name])[0] if name else row
 
@@ -136,7 +137,7 @@ class DeadLetterIndex:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
         (removed,) = self._read([Command(["ZREM", key, row.entry.member])])
-        return "purged" if unwrap(removed) else "gone"
+        return Word.PURGED if unwrap(removed) else Word.GONE
 
     def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
         for keys in self._key_space.all_keys:
@@ -146,7 +147,7 @@ class DeadLetterIndex:
     def _walk(
         self, keys: Keys, channel: str, start: DeadPosition, until_ms: int
     ) -> Iterator[DeadEntry]:
-        """Yield one index in order; a page starts behind the last member, not at a rank.
+        """Yield one index in order; a page starts behind the last member, never at a rank.
 
         The members of a millisecond are read again with the next page, and what came before is
         left out: a rank, or an offset into them, slips when others are removed meanwhile.

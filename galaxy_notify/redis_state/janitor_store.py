@@ -21,6 +21,7 @@ from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.words import Word
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
@@ -182,7 +183,7 @@ def _read_trimmed(reply: Sequence[Any], keep: int) -> tuple[Trimmed, dict[bytes,
         for name, word, seen, lost in rows
     }
     trimmed = Trimmed(int(gone), int(length), found, 2 * int(length) > keep, more=bool(more))
-    return trimmed, {name: int(seen) for name, word, seen, _ in rows if word == b"holds"}
+    return trimmed, {name: int(seen) for name, word, seen, _ in rows if word.decode() == Word.HOLDS}
 
 
 @reader

@@ -1,8 +1,6 @@
 """Arguments and replies of claim, settle and reposition: taking a lease, and ending it.
 
-One lease holds for a whole claim. Its members have the time at which it expires as their
-score, down to a fraction of a millisecond that no other lease has. So the score alone identifies
-the lease, one field names its token, and nothing is written for each route.
+lua/README.md explains leases, their tokens and their scores.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 # A score beyond every date, such as +inf, is never due.
 _NEVER_MS: Final = 1e15
@@ -92,11 +91,11 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     *detail* is the next due time for ``idle``, and else the length of the stream.
     """
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
-    if word == "idle":
+    if word == Word.IDLE:
         due = float(detail) if detail else float("inf")
         next_due = ceil(due) if due < _NEVER_MS else None
         return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
-    if word != "claimed":
+    if word != Word.CLAIMED:
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
     flat, records, odd = reply[4], reply[5], reply[6]
     if not {*map(type, flat), *map(type, records)} <= {bytes}:

@@ -26,7 +26,7 @@ def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> Script
 
 
 @reader
-def read_preference_query(reply: Any, users: int) -> list[PreferenceFields]:
+def read_queried(reply: Any, users: int) -> list[PreferenceFields]:
     """Read the answer to `preference_query`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
@@ -71,7 +71,7 @@ def preference_read(keys: Keys, *users: str) -> ScriptCall:
     return _preference_read(keys, "", users)
 
 
-def recall_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
+def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
     return _preference_read(keys, cursor, ())
 
@@ -92,8 +92,8 @@ class PreferencePage(NamedTuple):
 
 
 @reader
-def read_stored_preferences(reply: Any, users: int | None = None) -> PreferencePage:
-    """Read the answer to `preference_read`: for this many *users*, or for a page of them."""
+def read_preferences(reply: Any, users: int | None = None) -> Recalled:
+    """Read the answer to `preference_read` of *users*, or of a page."""
     cursor, flat = reply
     if users is not None and len(flat) != 2 * users:
         raise ValueError(f"no answer of {users} users")

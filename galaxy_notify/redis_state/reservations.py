@@ -36,7 +36,7 @@ class Holder(NamedTuple):
 
     @classmethod
     def read(cls, raw: bytes) -> Holder:
-        """Read a reservation as `cooldown_reserve` answers it; raise ``ValueError`` if invalid."""
+        """Read a reservation in an answer of `cooldown_reserve`; raise ``ValueError`` if wrong."""
         fields = raw.decode("ascii").split(" ")
         if len(fields) != _FIELDS:
             raise ValueError("a reservation is invalid")
@@ -71,8 +71,8 @@ def cooldown_reserve(
 
 
 @reader
-def read_cooldown_reserve(reply: Any, users: int) -> list[bytes]:
-    """Read the answer to `cooldown_reserve`: for each user its reservations, or nothing."""
+def reserved(reply: Any, users: int) -> list[bytes]:
+    """Read the answer to `cooldown_reserve`: for each user the blocking reservations, if any."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):
@@ -91,8 +91,8 @@ def collapse_record(
 
 
 @reader
-def read_collapse_record(reply: Any, users: int) -> list[Order]:
-    """Read the answer to `collapse_record`: newer and older parts for each user."""
+def collapsed(reply: Any, users: int) -> list[Order]:
+    """Read the answer to `collapse_record`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
     texts = iter([tuple(value.decode("ascii").split()) for value in reply])

@@ -25,7 +25,7 @@ _WORKER_TTL_MS = 30_000
 class Store:
     """One shard, as its workers write it; every method raises `RedisFault`.
 
-    *took* is called with the name, the seconds and the number of items of every script call.
+    *took* is called with the name, the seconds and the number of items of every script.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import re
 from galaxy_notify.cli.group import COMMANDS
 from galaxy_notify.model import notification, route
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
-from galaxy_notify.publishing.state_check import MENDED
+from galaxy_notify.publishing.state_check import REPAIRED
 from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from tests.support.documents import rows, text_of
 from tests.support.program import ROOT
@@ -25,7 +25,7 @@ def test_operations__tells_what_the_janitor_mends_itself() -> None:
         line for line in text_of("docs/operations.md").splitlines() if line.endswith(" itself |")
     ]
     told = [code for line in lines for code in re.findall(r"`([^`]+)`", line.split("|")[1])]
-    assert sorted(told) == sorted(MENDED)
+    assert sorted(told) == sorted(REPAIRED)
 
 
 def test_requirements__names_files_that_exist() -> None:

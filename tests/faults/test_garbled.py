@@ -14,7 +14,7 @@ from galaxy_notify.errors import CallFailed
 from galaxy_notify.fsck.faults import Looked, RepairScope
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.intake.notifier import Notifier
-from galaxy_notify.publishing.state_check import MENDED
+from galaxy_notify.publishing.state_check import REPAIRED
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.durability import Confirmation
@@ -97,8 +97,8 @@ async def _consume(client: Client) -> None:
 
 
 async def _check(client: Client) -> None:
-    scope = RepairScope("janitor", fix=True, codes=MENDED)
-    check = ShardCheck(KEYS, SharedSettings(), scope, lambda _: None, Looked())
+    mending = Mending("janitor", fix=True, codes=REPAIRED)
+    check = ShardCheck(KEYS, SharedSettings(), mending, lambda _: None, Looked())
     for page in check.pages():
         await JanitorStore(client, KEYS, SharedSettings()).check(page())
 

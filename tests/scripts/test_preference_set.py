@@ -14,9 +14,9 @@ from galaxy_notify.redis_state.preferences import (
     PreferencePage,
     UserChange,
     preference_read,
+    preference_read_page,
     preference_set,
-    read_stored_preferences,
-    recall_page,
+    read_preferences,
 )
 from tests.scripts.support.injection import Injected, refuse_all
 from tests.scripts.support.shard import Shard
@@ -42,7 +42,7 @@ def _store(shard: Shard, user: str, **fields: bytes) -> None:
 
 
 def _recall(shard: Shard, *users: str) -> dict[str, UserPreferences]:
-    found = read_stored_preferences(shard.run(preference_read(shard.keys, *users)))
+    found = read_preferences(shard.run(preference_read(shard.keys, *users)))
     return {name.decode(): preferences for name, preferences in found.users}
 
 
@@ -50,7 +50,7 @@ def _everybody(shard: Shard) -> dict[bytes, UserPreferences]:
     found: dict[bytes, UserPreferences] = {}
     page = PreferencePage(b"0", ())
     while not found or page.cursor != b"0":
-        page = read_stored_preferences(shard.run(recall_page(shard.keys, page.cursor)))
+        page = read_preferences(shard.run(preference_read_page(shard.keys, page.cursor)))
         found |= dict(page.users)
     return found
 
@@ -225,14 +225,14 @@ def test_recall__that_is_refused_is_an_error(shard: Shard) -> None:
     _store(shard, "u1", silenced=b"1")
     for command in ("HLEN", "HGETALL"):
         assert refuse_all(shard, preference_read(shard.keys, "u1"), command).failed
-    assert refuse_all(shard, recall_page(shard.keys), "SCAN").failed
+    assert refuse_all(shard, preference_read_page(shard.keys), "SCAN").failed
 
 
 @pytest.mark.parametrize("reply", [None, 7, b"OK", [], [b"0"], [b"0", [b"u1"]], [b"0", 7]])
 def test_recalled__an_answer_of_another_shape_is_none(reply: object) -> None:
     """A reply of another shape raises the one error for that."""
     with pytest.raises(Garbled):
-        read_stored_preferences(reply)
+        read_preferences(reply)
 
 
 def test_prefer__marks_or_fails(shard: Shard, any_server: Server) -> None:

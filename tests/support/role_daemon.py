@@ -13,7 +13,7 @@ from galaxy_notify.errors import (
 )
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
-from galaxy_notify.publishing.state_check import MENDED
+from galaxy_notify.publishing.state_check import REPAIRED
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
@@ -96,7 +96,7 @@ def sets_right(stage: Stage) -> Iterator[None]:
 def checks_all_state(stage: Stage) -> Iterator[None]:
     site = stage.found(worker__channels=["push", "email"])
     site.whole = False
-    for kind in sorted(MENDED):
+    for kind in sorted(REPAIRED):
         FAULTS[kind](site)
     station = site.station(url=stage.url)
     yield

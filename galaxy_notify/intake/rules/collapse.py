@@ -28,6 +28,7 @@ from galaxy_notify.redis_state.reservations import (
     read_collapse_record,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 #: How long the newest notification is remembered after its due time.
 _KEPT_MS: Final = 7 * 86_400_000
@@ -110,7 +111,7 @@ def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
 
 def _is_unfinished(reply: Any) -> bool:
     with as_fault("cancel"):
-        return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
+        return bool({Word.CHANGED, Word.FAULT}.intersection(calls.words(unwrap(reply))[1:]))
 
 
 def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:

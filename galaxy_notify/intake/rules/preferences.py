@@ -15,6 +15,7 @@ from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.preferences import UserChange
+from galaxy_notify.redis_state.words import Word
 
 _GONE = b""
 
@@ -203,20 +204,22 @@ def is_changed(answers: Sequence[Answer]) -> bool:
     """Return whether anything changed; raise what `check_stored` raises."""
     for answer in answers:
         check_stored(answer)
-    return any(answer.word == "changed" for answer in answers)
+    return any(answer.word == Word.CHANGED for answer in answers)
 
 
 def check_stored(answer: Answer) -> None:
     """Raise `InvalidPreference` if the change is refused, `CallFailed` if it was not stored."""
-    if answer.word == "full":
+    if answer.word == Word.FULL:
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")
-    if answer.word == "foreign":
+    if answer.word == Word.FOREIGN:
         message = "the key of its preferences in Redis holds something else: remove it"
         raise InvalidPreference("user", message, "conflict")
-    if answer.word not in ("changed", "same"):
+    if answer.word not in (Word.CHANGED, Word.SAME):
         text = f"Redis could not store the preferences: {answer.detail[:1000]}"
-        raise failed_call(answer_fault(answer.detail, wrote_nothing=answer.word == "refused"), text)
+        raise failed_call(
+            told_fault(answer.detail, wrote_nothing=answer.word == Word.REFUSED), text
+        )
 
 
 def _field(type_name: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +15,11 @@ from galaxy_notify import AsyncNotifier, Misconfigured, Notifier, ServerRefused,
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.rules import rulings
 from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.redis_client.access import open_async, open_sync
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.runner import run_all, run_all_sync, run_sync
+from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, CommandLine
 from tests.support.founding import found
@@ -134,6 +139,42 @@ def test_accept__refused_wrote_nothing(state: Any, code: str, any_server: Server
         assert [one and one.status for one in many.value.receipts] == [None, "refused", None]
         again = notifier.accept(KEYED, notification_id=raised.value.notification_id)
         assert again.status == "accepted"
+
+
+def test_round__without_the_right_to_load_a_script_is_in_doubt_where_another_ran(
+    server: Server,
+) -> None:
+    """Half of it is done: the refusal of the other half says nothing of that."""
+    keys = Keys("gn", 0)
+    both = [calls.channel_pause(keys, "push"), calls.channel_resume(keys, "push")]
+    access = {"url": server.url, "username": USER, "password": "right"}
+    settings = settings_from({"redis": access})
+    with user_on(server, "-script") as admin:
+
+        def fault(client: redis.Redis) -> RedisFault:
+            admin.script_flush()
+            run_sync(admin, calls.channel_pause(keys, "email"))
+            with pytest.raises(RedisFault) as raised:
+                run_all_sync(client, both)
+            return raised.value
+
+        async def later() -> RedisFault:
+            admin.script_flush()
+            run_sync(admin, calls.channel_pause(keys, "email"))
+            client = open_async(settings)
+            with pytest.raises(RedisFault) as raised:
+                await run_all(client, both)
+            await client.aclose()
+            return raised.value
+
+        with closing(open_sync(settings)) as client:
+            found_faults = [fault(client), asyncio.run(later())]
+            admin.script_flush()
+            with pytest.raises(RedisFault) as neither:
+                run_all_sync(client, both)
+    assert [one.fault.code for one in found_faults] == ["NOPERM"] * 2
+    assert not any(one.wrote_nothing for one in found_faults)
+    assert neither.value.wrote_nothing
 
 
 def test_accept__refused_after_it_wrote_is_unknown(

@@ -102,4 +102,4 @@ def test_source__of_a_list_takes_no_interruption_for_a_failure(
     with pytest.raises(TooLate):
         listed.chunk()
     assert generated.chunk() == []
-    assert "TooLate" in generated.trouble
+    assert "TooLate" in generated.failure_text

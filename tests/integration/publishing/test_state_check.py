@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.publishing import janitor, state_check
-from galaxy_notify.publishing.state_check import MENDED
+from galaxy_notify.publishing.state_check import REPAIRED
 from tests.support.dead import snapshot
 from tests.support.faults import BESIDE, FAULTS
 from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
@@ -46,7 +46,7 @@ def test_fault__is_mended_where_the_state_decides(name: str, server: Server, fou
     before = snapshot(site.client)
     site.station().check_state()
     left = {(fault.code, fault.subject) for fault in fsck(site)}
-    if code in MENDED:
+    if code in REPAIRED:
         assert left == set()
     else:
         site.whole = False

@@ -64,7 +64,7 @@ def outcome(
         return publishing(shard, member, settlement=made)
     outcomes: dict[str, RouteOutcome] = {
         "retry": RetryLater(raw, route.failed(WORKER, FAILURE), 5_000),
-        "bury": Bury(raw, route.buried(WORKER, FAILURE, attempt=True)),
+        "bury": Bury(raw, route.dead_lettered(WORKER, FAILURE, attempt=True)),
         "expire": Expire(raw, route.expired(WORKER), KEEP),
         "release": Release(raw),
         "drop": Drop(raw, "final"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -62,6 +63,21 @@ def test_spill__of_a_killed_process_has_all_that_it_wrote(path: Path) -> None:
     killed(path, _KILLED)
     with opened(path) as spill:
         assert everything(spill) == [b"%d" % number for number in range(10, 500) for _ in range(3)]
+
+
+def test_spill__half_made_by_a_crash_is_usable(path: Path, lines: Lines) -> None:
+    """A crash while the database was made left nothing that could be damaged."""
+    written(path, [])
+    made = bytearray(path.read_bytes())
+    made[18:20] = b"\x01\x01"  # no log of its own yet
+    path.write_bytes(made)
+    # A journal that takes the file back to the length of 0 pages.
+    head = bytes.fromhex("d9d505f920a163d7") + struct.pack(">5I", 0, 1, 0, 512, PAGE)
+    Path(f"{path}-journal").write_bytes(head.ljust(512, b"\0"))
+    with opened(path) as spill:
+        spill.append(INTENTS)
+        assert everything(spill) == INTENTS
+    assert lines() == []
 
 
 @pytest.mark.parametrize("cut", [1, 5, 4000, 4200])

@@ -72,7 +72,7 @@ class Hand:
         elif outcome.word == "retry":
             made.add(RetryLater(raw, route.failed(WORKER, FAILURE), outcome.delay))
         elif outcome.word == "bury":
-            made.add(Bury(raw, route.buried(WORKER, FAILURE, attempt=outcome.attempt)))
+            made.add(Bury(raw, route.dead_lettered(WORKER, FAILURE, attempt=outcome.attempt)))
         elif outcome.word == "expire":
             made.add(Expire(raw, route.expired(WORKER), outcome.keep))
         else:
