@@ -16,12 +16,10 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing import health as health_module
 from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.health import ShardHealth
-from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client import retries
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, fault_of
-from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim
 from galaxy_notify.redis_state.store import Store
@@ -276,38 +274,3 @@ def test_claimer__asks_for_every_channel_whoever_claims_beside_it() -> None:
     asyncio.run(main())
     assert [sorted(store.asked[slot]) for slot in range(4)] == [channels] * 4
     assert {asked[0] for asked in store.asked.values()} == set(channels)
-
-
-class _FailingStore:
-    """Stops the shard while it is asked for the lock, and then refuses it."""
-
-    def __init__(self, state: ShardState) -> None:
-        self.keys = state.keys
-        self.is_left = False
-        self._state = state
-
-    async def take_lock(self, _worker_id: str) -> bool:
-        self._state.stop()
-        raise _refused()
-
-    async def drop_lock(self, _worker_id: str) -> None:
-        self.is_left = True
-
-
-def _refused() -> RedisFault:
-    return RedisFault(Fault("NOPERM", Remedy.CONFIGURE, "NOPERM no permission"))
-
-
-def test_janitor__stopped_in_a_pass_that_fails_does_not_rest() -> None:
-    """The stop came before the pass had failed: a rest of half a minute would outlast the drain."""
-
-    async def main() -> None:
-        state = ShardState(publisher_state(), Keys("gn", 0))
-        store = _FailingStore(state)
-        janitor = asyncio.create_task(Janitor(cast("JanitorStore", store), state).run())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert store.is_left
-        await janitor
-
-    asyncio.run(main())
