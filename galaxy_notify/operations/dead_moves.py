@@ -194,10 +194,12 @@ class Mover:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
         words = self._action.send(rows)
         counts = Counter(words)
-        self.outcome.moved += counts["replayed"] + counts["purged"]
-        if counts["fault"]:
-            self.outcome.failed["redis could not write it"] += counts["fault"]
-        left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
+        self.outcome.moved += counts[Word.REPLAYED] + counts[Word.PURGED]
+        if counts[Word.FAULT]:
+            self.outcome.failed["redis could not write it"] += counts[Word.FAULT]
+        left = [
+            row for row, word in zip(rows, words, strict=True) if word in (Word.CHANGED, Word.GONE)
+        ]
         return self._still_dead(left, doubtful=doubtful)
 
     def _still_dead(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:

@@ -226,7 +226,7 @@ class BatchDecisions:
             limit = self._policy.shared.max_payload_bytes
             text = f"the record is larger than a payload of {limit} bytes may make it"
             self._dead_letter_unread(claimed, Failure("payload_too_large", text))
-        elif claimed.verdict == "missing":
+        elif claimed.verdict == Word.MISSING:
             text = "the notification has no record, or the route no state"
             self._dead_letter_unread(claimed, Failure("record_missing", text))
         else:

@@ -109,10 +109,10 @@ class Publisher:
         self._reporter.settled(batch.channel, decisions, settled)
         counts = Counter(answer.word for answer in settled.answers)
         refused = ""
-        if counts["expired"] or counts["refused"]:
-            holds = not counts["published"] and self._state.publisher.policy.on_refused == "hold"
+        if counts[Word.EXPIRED] or counts[Word.REFUSED]:
+            holds = not counts[Word.PUBLISHED] and self._state.publisher.policy.on_refused == "hold"
             refused = await self._resettle_refused(batch, decisions, settled, holds=holds)
-        done = len(decisions) - counts["stale"] - counts["fault"] - counts["released"]
+        done = len(decisions) - counts[Word.STALE] - counts[Word.FAULT] - counts[Word.RELEASED]
         return BatchResult(0 if refused else done, settled.stream_length, refused)
 
     async def _resettle_refused(

@@ -17,12 +17,12 @@ from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.summary import Summary
 
 #: Answer word of settle → result in the metrics.
-_RESULTS: Final = {
-    "published": "published",
-    "retried": "retried",
-    "buried": "dead_lettered",
-    "expired": "expired",
-    "stale": "conflict",
+_RESULTS: Final[dict[str, str]] = {
+    Word.PUBLISHED: "published",
+    Word.RETRIED: "retried",
+    Word.BURIED: "dead_lettered",
+    Word.EXPIRED: "expired",
+    Word.STALE: "conflict",
 }
 # Compared for every route: a constant costs less than a look at the enum.
 _EXPIRED: Final = Word.EXPIRED
@@ -116,7 +116,7 @@ class Reporter:
 
 def _result(item: Decision, answer: Answer) -> str | None:
     # An expired publish is counted once its expiry is settled.
-    if answer.word == "expired" and isinstance(item.outcome, Publish):
+    if answer.word == _EXPIRED and isinstance(item.outcome, Publish):
         return None
     return _RESULTS.get(answer.word)
 

@@ -127,7 +127,7 @@ def purge_rejects(
 ) -> list[str | RedisFault]:
     """Give rejects up: for each ``moved``, ``gone``, or its fault."""
     replies = try_all(deployment, [["XDEL", keys.rejects, one] for one in ids])
-    words = {1: "moved", 0: "gone"}
+    words = {1: Word.MOVED, 0: Word.GONE}
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
 
 

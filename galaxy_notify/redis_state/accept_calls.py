@@ -14,7 +14,9 @@ from galaxy_notify.redis_state.words import Word
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
-_WORDS: Final = frozenset({"accepted", "duplicate", "conflict", "consult", "fault"})
+_WORDS: Final = frozenset(
+    {Word.ACCEPTED, Word.DUPLICATE, Word.CONFLICT, Word.CHECK_RULES, Word.FAULT}
+)
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
@@ -128,9 +130,9 @@ def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
         flat = iter([part.decode("utf-8", "replace") for part in reply])
         answers = list(zip(flat, flat, strict=True))
     except (ValueError, TypeError, AttributeError):
-        return [("unknown", UNREAD)] * size
+        return [(Word.UNKNOWN, UNREAD)] * size
     is_read = len(answers) == size and _WORDS.issuperset([word for word, _ in answers])
-    return answers if is_read else [("unknown", UNREAD)] * size
+    return answers if is_read else [(Word.UNKNOWN, UNREAD)] * size
 
 
 def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:

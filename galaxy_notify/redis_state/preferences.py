@@ -26,8 +26,8 @@ def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> Script
 
 
 @reader
-def consulted(reply: Any, users: int) -> list[PreferenceFields]:
-    """Read the answer to `consult`: four values for each user."""
+def read_queried(reply: Any, users: int) -> list[PreferenceFields]:
+    """Read the answer to `preference_query`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
@@ -92,8 +92,8 @@ class Recalled(NamedTuple):
 
 
 @reader
-def recalled(reply: Any, users: int | None = None) -> Recalled:
-    """Read the answer to `recall` of so many *users*, or to `recall_page`."""
+def read_preferences(reply: Any, users: int | None = None) -> Recalled:
+    """Read the answer to `preference_read` of *users*, or of a page."""
     cursor, flat = reply
     if users is not None and len(flat) != 2 * users:
         raise ValueError(f"no answer of {users} users")

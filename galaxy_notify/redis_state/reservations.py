@@ -36,7 +36,7 @@ class Holder(NamedTuple):
 
     @classmethod
     def read(cls, raw: bytes) -> Holder:
-        """Read a reservation as `cooldown_reserve` answers it; raise ``ValueError`` where it is none."""
+        """Read a reservation in an answer of `cooldown_reserve`; raise ``ValueError`` if wrong."""
         fields = raw.decode("ascii").split(" ")
         if len(fields) != _FIELDS:
             raise ValueError("a reservation is none")
@@ -72,7 +72,7 @@ def cooldown_reserve(
 
 @reader
 def reserved(reply: Any, users: int) -> list[bytes]:
-    """Read the answer to `cooldown_reserve`: for each user nothing, or the reservations that hold."""
+    """Read the answer to `cooldown_reserve`: for each user the blocking reservations, if any."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):

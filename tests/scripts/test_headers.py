@@ -10,6 +10,7 @@ from lupa import lua51
 
 from galaxy_notify.model.route import TRANSITIONS, Status
 from galaxy_notify.redis_client.scripts import LUA_DIR, names, script
+from galaxy_notify.redis_state.words import Word
 from tests.scripts.support.bytecode import globals_of
 from tests.scripts.support.headers import Header
 

@@ -106,7 +106,7 @@ def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
 
 def _is_unfinished(reply: Any) -> bool:
     with as_fault("cancel"):
-        return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
+        return bool({Word.CHANGED, Word.FAULT}.intersection(calls.words(unwrap(reply))[1:]))
 
 
 def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:

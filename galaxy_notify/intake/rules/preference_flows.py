@@ -65,7 +65,7 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
 
 def _recalled(reply: Any, users: int | None = None) -> Recalled:
     with as_fault("preference_read"):
-        return recalled(unwrap(reply), users)
+        return read_preferences(unwrap(reply), users)
 
 
 def _batches(
