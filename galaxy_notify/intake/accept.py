@@ -88,7 +88,7 @@ class _AcceptRun:
             return (yield from self._run(plans))
         except RedisFault as fault:
             # Some parts may be stored already, so the outcome of the whole is unknown.
-            raise fault.doubted() if self._has_written else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if self._has_written else fault from fault.__cause__
 
     def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)

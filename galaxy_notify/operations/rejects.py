@@ -68,7 +68,7 @@ class Rejects:
         )
 
     def find(self, ids: Sequence[str]) -> list[RejectRow | None]:
-        """Return the rejects of these ids, None for each that is none."""
+        """Return the rejects of these ids, None for each that does not exist."""
         return find_rejects(self._deployment, self._keys, ids)
 
     def replay(self, ids: Iterable[str]) -> MoveOutcome:

@@ -127,7 +127,7 @@ def _measurings(asked: Iterable[Command]) -> list[Command]:
 
 
 def _pass_over_large(asked: Iterable[Command], sizes: Iterable[Any], most: int) -> None:
-    """Ask for nothing in place of each field that is larger than any of ours: it was forged."""
+    """Skip each field that is larger than any we write: another client wrote it."""
     steps = iter(sizes)
     for read in asked:
         for at in range(2, len(read.command)):

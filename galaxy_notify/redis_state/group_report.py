@@ -105,6 +105,6 @@ def order_of(stream_id: str) -> StreamId:
 
 
 def has_no_key(reply: Any) -> bool:
-    """Tell whether a reply says that the stream is not there."""
+    """Return whether a reply says that the stream is not there."""
     text = reply.fault.text if isinstance(reply, RedisFault) else ""
     return "no such key" in text or "requires the key to exist" in text

@@ -22,7 +22,7 @@ _NEVER_MS: Final = 1e15
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """What one claim may take: members, time under lease, bytes, and a stream's length."""
+    """The limits of one claim: members, lease time in ms, bytes, and the stream's length."""
 
     members: int
     ttl_ms: int
@@ -32,7 +32,7 @@ class ClaimLimits:
 
 
 class ClaimedMember(NamedTuple):
-    """One member under lease, as it was read: nothing of it is decoded yet."""
+    """One member under lease, as it was read and not yet decoded."""
 
     member: bytes
     state: bytes
@@ -42,9 +42,10 @@ class ClaimedMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim answered; ``next_due_ms`` only where nothing was due.
+    """The reply of a claim; *word* is ``claimed``, or why nothing was.
 
-    One that was *asked_again* may still be on its way once more, and take others when it arrives.
+    *next_due_ms* is set only if nothing was due. After *asked_again* the first request may still be
+    on its way, and claim other members when it arrives.
     """
 
     word: str
@@ -63,7 +64,7 @@ def route_claim(
 ) -> ScriptCall:
     """Take due members of *channel* under a lease of its own, named by *token*."""
     names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.paused]
-    # `never`, the last key of every script, is created by nobody. The notifications are named
+    # `never`, the last key of every script, never exists. The notifications are named
     # inside the script, where a cluster does not see them: while their slot moves, it would run
     # the script on the half that is still there. A key that is absent makes it answer ASK or
     # TRYAGAIN instead, for the whole script.
@@ -85,7 +86,10 @@ def route_claim(
 
 @reader
 def read_claim(reply: Sequence[Any], token: str) -> Claim:
-    """Read what claim answered."""
+    """Read the reply ``[word, now_ms, detail, suspects, members, records, irregular]``.
+
+    *detail* is the next due time for ``idle``, and else the length of the stream.
+    """
     word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
     if word == Word.IDLE:
         due = float(detail) if detail else float("inf")

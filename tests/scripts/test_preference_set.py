@@ -11,7 +11,7 @@ from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.faults import Garbled, RedisFault
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.preferences import (
-    Recalled,
+    PreferencePage,
     UserChange,
     preference_read,
     preference_read_page,
@@ -48,7 +48,7 @@ def _recall(shard: Shard, *users: str) -> dict[str, UserPreferences]:
 
 def _everybody(shard: Shard) -> dict[bytes, UserPreferences]:
     found: dict[bytes, UserPreferences] = {}
-    page = Recalled(b"0", ())
+    page = PreferencePage(b"0", ())
     while not found or page.cursor != b"0":
         page = read_preferences(shard.run(preference_read_page(shard.keys, page.cursor)))
         found |= dict(page.users)

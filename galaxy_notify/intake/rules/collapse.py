@@ -21,7 +21,12 @@ from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
+from galaxy_notify.redis_state.reservations import (
+    MOST_USERS,
+    Order,
+    collapse_record,
+    read_collapse_record,
+)
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
 
@@ -51,7 +56,7 @@ def record_newest(
         return collapse_record(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
     grouped = batches(key_space, keyed, lambda recipient: _key_of(recipient.part.plan), MOST_USERS)
-    return (yield from query(grouped, call, collapsed))
+    return (yield from query(grouped, call, read_collapse_record))
 
 
 def _key_of(plan: Plan) -> str:

@@ -14,7 +14,7 @@ from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.preferences import (
     MOST_USERS,
-    Recalled,
+    PreferencePage,
     UserChange,
     preference_read,
     preference_read_page,
@@ -53,7 +53,7 @@ def get_flow(key_space: KeySpace, user: str) -> Flow[UserPreferences]:
     return preferences
 
 
-def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
+def page_flow(keys: Keys, cursor: bytes) -> Flow[PreferencePage]:
     """Return the next page of the users of a shard with their preferences. Raises `RedisFault`.
 
     A user whose preferences change during the scan may appear twice or not at all; any other user
@@ -63,7 +63,7 @@ def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
     return _recalled(reply)
 
 
-def _recalled(reply: Any, users: int | None = None) -> Recalled:
+def _recalled(reply: Any, users: int | None = None) -> PreferencePage:
     with as_fault("preference_read"):
         return read_preferences(unwrap(reply), users)
 

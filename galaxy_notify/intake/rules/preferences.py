@@ -9,7 +9,7 @@ from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
-from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
+from galaxy_notify.redis_client.failed_calls import answer_fault, failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.calls import Answer
@@ -218,7 +218,7 @@ def check_stored(answer: Answer) -> None:
     if answer.word not in (Word.CHANGED, Word.SAME):
         text = f"Redis could not store the preferences: {answer.detail[:1000]}"
         raise failed_call(
-            told_fault(answer.detail, wrote_nothing=answer.word == Word.REFUSED), text
+            answer_fault(answer.detail, wrote_nothing=answer.word == Word.REFUSED), text
         )
 
 

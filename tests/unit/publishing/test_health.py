@@ -21,10 +21,10 @@ from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client import retries
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, fault_of
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim
 from galaxy_notify.redis_state.store import Store
-from galaxy_notify.redis_state.upkeep import Upkeep
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.telemetry import Lines, json_logs
@@ -278,7 +278,7 @@ def test_claimer__asks_for_every_channel_whoever_claims_beside_it() -> None:
     assert {asked[0] for asked in store.asked.values()} == set(channels)
 
 
-class _FailingUpkeep:
+class _FailingStore:
     """Stops the shard while it is asked for the lock, and then refuses it."""
 
     def __init__(self, state: ShardState) -> None:
@@ -303,11 +303,11 @@ def test_janitor__stopped_in_a_pass_that_fails_does_not_rest() -> None:
 
     async def main() -> None:
         state = ShardState(publisher_state(), Keys("gn", 0))
-        upkeep = _FailingUpkeep(state)
-        janitor = asyncio.create_task(Janitor(cast("Upkeep", upkeep), state).run())
+        store = _FailingStore(state)
+        janitor = asyncio.create_task(Janitor(cast("JanitorStore", store), state).run())
         for _ in range(10):
             await asyncio.sleep(0)
-        assert upkeep.is_left
+        assert store.is_left
         await janitor
 
     asyncio.run(main())
