@@ -1,1 +1,1 @@
-"""Accepting beside the caller: a bounded queue, the thread that sends it, and the spill."""
+"""Accepting in the background: a bounded queue, the thread that sends it, and the spill."""

@@ -1,6 +1,6 @@
 """Reads the spill files that were written before 0.2: frames with a mark, a length and a checksum.
 
-Kept for one release: `Spill` moves what such a file holds into its database, once.
+Kept for one release: `Spill` imports such a file into its database, once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _READ_TO: Final = struct.Struct(">QI")
 
 
 def frames(file: int) -> Iterator[bytes | None]:
-    """Yield the packed intents of an open file that were not sent; None for each damaged place."""
+    """Yield the unsent packed intents of an open file; None for each damaged place."""
     with mmap.mmap(file, 0, prot=mmap.PROT_READ) as data:
         at = _start(data)
         while at < len(data):
@@ -33,12 +33,12 @@ def frames(file: int) -> Iterator[bytes | None]:
 
 
 def _start(data: mmap.mmap) -> int:
-    """Return up to where the head says that the file was sent; the first frame if it lies."""
+    """Return the offset up to which the file was sent; the first frame if the head is damaged."""
     if len(data) < _HEAD:
         return len(data)
     offset, checksum = _READ_TO.unpack_from(data, len(FORMAT))
-    is_sound = crc32(offset.to_bytes(8)) == checksum and offset >= _HEAD
-    return int(offset) if is_sound else _HEAD
+    is_valid = crc32(offset.to_bytes(8)) == checksum and offset >= _HEAD
+    return int(offset) if is_valid else _HEAD
 
 
 def _frame(data: mmap.mmap, at: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Hand in and go on: intents are accepted in the background, exactly once each."""
+"""Accepting in the background: each intent is accepted exactly once, and no caller waits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 _CLOSE_S: Final = 5.0
-# How long a dead collector, or a disk, may hold up the end beyond the deadline.
+# Seconds by which a dead collector, or a disk, may delay the end after the deadline.
 _TELEMETRY_S: Final = 0.5
 _DISK_S: Final = 1.0
 _ATTRIBUTES: Final = {"service.name": "galaxy-notify-producer", "service.version": __version__}
@@ -39,9 +39,9 @@ _ATTRIBUTES: Final = {"service.name": "galaxy-notify-producer", "service.version
 class BackgroundNotifier(NotCopied):
     """Takes intents without waiting for Redis; safe to share between threads, not over a fork.
 
-    Each intent has its id from the moment it is handed in, and is sent under this id until there
-    is an answer: one notification, whatever happens in between. Redis being away costs the caller
-    nothing. What does not fit into the queue is treated as ``on_full`` says, and counted; see
+    Each intent gets its id in `enqueue`, and is sent with this id until there is an answer, so it
+    becomes one notification even if it is sent several times. An outage of Redis delays no caller.
+    Intents that do not fit into the queue are handled by ``on_full``, and counted; see
     `BackgroundOptions`.
     """
 
@@ -53,10 +53,10 @@ class BackgroundNotifier(NotCopied):
         options: BackgroundOptions | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        """Start to drain, beginning with what a spill of an earlier process holds.
+        """Start to send, first the intents in the spill of an earlier process.
 
-        *adopt* takes what the deployment agreed on; without *telemetry* the ``OTEL_*`` variables
-        decide. Raises `ConfigurationError` where the spill cannot be used; Redis may be away.
+        *adopt* uses the shared settings of the deployment; without *telemetry* the ``OTEL_*``
+        variables decide. Raises `ConfigurationError` if the spill is unusable; Redis may be away.
         """
         options = options or BackgroundOptions()
         self._log = get_logger("background")
@@ -71,10 +71,10 @@ class BackgroundNotifier(NotCopied):
             options.capacity, options.capacity_bytes, block_s=options.block_s, found=found
         )
         self._telemetry = start_telemetry(_ATTRIBUTES) if telemetry is None else None
-        self._reporter = BackgroundMetrics(
+        self._metrics = BackgroundMetrics(
             telemetry or self._telemetry or Telemetry.off(), self._queue
         )
-        self._sender = SenderThread(self._queue, sender, self._spill, options, self._reporter)
+        self._sender = SenderThread(self._queue, sender, self._spill, options, self._metrics)
         self._overflow = (
             OverflowThread(self._queue, self._spill, options.batch) if self._spill else None
         )
@@ -86,7 +86,7 @@ class BackgroundNotifier(NotCopied):
         self._sender.start()
         if self._overflow:
             self._overflow.start()
-        _LIVING.add(self)
+        _OPEN_NOTIFIERS.add(self)
         atexit.register(self._at_exit)
 
     @classmethod
@@ -111,10 +111,10 @@ class BackgroundNotifier(NotCopied):
         self.close()
 
     def enqueue(self, intent: IntentLike) -> str | None:
-        """Take an intent as it is now; return its id, or None where it was dropped and counted.
+        """Queue an intent as it is now; return its id, or None if it was dropped and counted.
 
-        Raises `InvalidIntent` for what can never be accepted, `AlreadyClosed` after `close`, and
-        nothing for Redis.
+        Raises `InvalidIntent` for an invalid intent and `AlreadyClosed` after `close`, but never an
+        error of Redis.
         """
         if self._forked:
             raise self._after_fork()
@@ -124,15 +124,15 @@ class BackgroundNotifier(NotCopied):
         return id_of(packed) if self._queue.put(packed) else None
 
     def stats(self) -> Stats:
-        """Return where every intent is, at one moment."""
+        """Return the counts of all intents, at one moment."""
         if self._forked:
             raise self._after_fork()
         return self._queue.stats()
 
     def close(self, deadline_s: float = _CLOSE_S) -> Closed:
-        """Take nothing more, send what waits until the deadline, and return what remained.
+        """Refuse new intents, send waiting ones until the deadline, and return those that remain.
 
-        What remained is in the spill, where there is one. Closing twice returns the same.
+        With a spill, the remaining intents are in it. Closing twice returns the same.
         """
         if self._forked:
             return Closed(Stats())
@@ -146,7 +146,7 @@ class BackgroundNotifier(NotCopied):
                 self._sender.join(max(0.0, deadline_s))
                 self._closed = self._end()
                 atexit.unregister(self._at_exit)
-                self._reporter.report(now=True)
+                self._metrics.report(now=True)
                 if self._telemetry:
                     self._telemetry.shutdown(_TELEMETRY_S)
             return self._closed
@@ -155,15 +155,17 @@ class BackgroundNotifier(NotCopied):
         self._sender.stop()
         if self._overflow:
             self._overflow.stop()
-        hand, waiting = self._queue.end()
+        in_flight, waiting = self._queue.end()
         if self._overflow:
             self._overflow.join(_DISK_S)
-        spilled = self._spill is not None and self._keep([*hand, *waiting])
-        self._queue.left(None if spilled else "spill_failed" if self._spill else "closed")
+        spilled = self._spill is not None and self._keep([*in_flight, *waiting])
+        self._queue.count_leftovers(
+            None if spilled else "spill_failed" if self._spill else "closed"
+        )
         closed = Closed(
             self._queue.stats(),
             () if spilled else tuple(map(id_of, waiting)),
-            () if spilled else tuple(map(id_of, hand)),
+            () if spilled else tuple(map(id_of, in_flight)),
             self._spill.path if self._spill else None,
         )
         if not closed.is_clean:
@@ -176,7 +178,7 @@ class BackgroundNotifier(NotCopied):
         return closed
 
     def _keep(self, intents: list[bytes]) -> bool:
-        """Write what was not accepted to the disk, behind what is there; False if it fails."""
+        """Append intents to the spill; return False if that fails."""
         assert self._spill is not None
         try:
             if intents:
@@ -198,23 +200,23 @@ class BackgroundNotifier(NotCopied):
             "made before a fork: each process makes a BackgroundNotifier of its own"
         )
 
-    def _forget(self) -> None:
-        """Leave everything to the process that this one was forked from."""
+    def _forget_after_fork(self) -> None:
+        """Give up all resources in a forked child: they belong to the parent process."""
         self._forked = True
         atexit.unregister(self._at_exit)
         if self._spill:
             self._spill.forget()
 
 
-_LIVING: weakref.WeakSet[BackgroundNotifier] = weakref.WeakSet()
+_OPEN_NOTIFIERS: weakref.WeakSet[BackgroundNotifier] = weakref.WeakSet()
 
 
-def _forget_all() -> None:
-    for notifier in list(_LIVING):
-        notifier._forget()
+def _forget_all_after_fork() -> None:
+    for notifier in list(_OPEN_NOTIFIERS):
+        notifier._forget_after_fork()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_forget_all_after_fork)
 
 
 def _spill(options: BackgroundOptions) -> Spill | None:

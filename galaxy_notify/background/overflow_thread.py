@@ -1,4 +1,4 @@
-"""The thread that writes what overflows the queue of a background notifier to the disk."""
+"""The thread that writes the overflow of the queue of a background notifier to the disk."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _STEP_BYTES: Final = 1 << 20
-# What comes one by one is written together.
+# Seconds to wait for more, so that single intents are written together.
 _LINGER_S: Final = 0.005
 _SYNC_S: Final = 1.0
 
 
 class OverflowThread(Thread):
-    """Moves the oldest intents to the disk while there are too many; it keeps them within 1 s."""
+    """Moves the oldest intents to the disk while the queue overflows; syncs it every second."""
 
     def __init__(self, queue: BoundedQueue, spill: Spill, batch: int) -> None:
         """Prepare to write *batch* intents together; `start` starts the thread."""
@@ -33,12 +33,12 @@ class OverflowThread(Thread):
         self._stopping.set()
 
     def run(self) -> None:
-        """Move what overflows until the end."""
+        """Move the overflow until the end."""
         while not self._stopping.is_set() and not self._queue.ended:
             self._run_once()
 
     def _run_once(self) -> None:
-        """Move some intents, or wait a moment for too many."""
+        """Move some intents, or wait a moment for an overflow."""
         intents = self._queue.overflow(self._batch, _STEP_BYTES, _SYNC_S)
         try:
             if intents:
@@ -51,15 +51,15 @@ class OverflowThread(Thread):
             self._stopping.wait(_SYNC_S)
 
     def _move(self, intents: list[bytes]) -> None:
-        moved = False
+        is_written = False
         try:
             self._spill.append(intents)
-            moved = True
+            is_written = True
         finally:
-            if moved:
-                self._queue.moved(len(intents))
+            if is_written:
+                self._queue.spill_succeeded(len(intents))
             else:
-                self._queue.not_moved()
+                self._queue.spill_failed()
         self._edge.up()
         if len(intents) < self._batch:
             self._stopping.wait(_LINGER_S)

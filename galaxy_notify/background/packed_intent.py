@@ -1,4 +1,4 @@
-"""Packed intents: an intent with its id, so that every sending is the same notification."""
+"""Packed intents: an intent with its id, so that every attempt sends the same notification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID: Final = 32
 
 
 class Unpacked(NamedTuple):
-    """The fields of a packed intent, and when and in which trace it was handed in."""
+    """The fields of a packed intent, with the time (epoch ms) and trace of its submission."""
 
     notification_id: str
     at_ms: int
@@ -26,36 +26,36 @@ class Unpacked(NamedTuple):
 
 
 def pack(intent: Intent) -> bytes:
-    """Return an intent as it is now, packed behind the id of its notification.
+    """Return the id of the notification, followed by the packed intent as it is now.
 
-    Raises `InvalidIntent` where its data was made unfit after it was checked.
+    Raises `InvalidIntent` if its data was changed after the check and cannot be packed.
     """
     at_ms, key = time.time_ns() // 1_000_000, intent.idempotency_key
-    named = random_id(at_ms) if key is None else id_for_key(intent.producer, key)
+    notification_id = random_id(at_ms) if key is None else id_for_key(intent.producer, key)
     values = intent.__dict__
-    # What the producer left out stays out: preferences choose where it named no channels.
+    # Omitted fields stay omitted: without channels, preferences choose them.
     fields = {name: values[name] for name in intent.model_fields_set}
     try:
         packed: bytes = msgpack.packb((at_ms, current_traceparent(), fields))
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        # The data of an Intent is a mapping, which may have been changed since it was checked.
+        # The data of an Intent is a mapping, which may change after the check.
         raise InvalidIntent("data", f"cannot be packed: {error}"[:200]) from error
-    return named.encode() + packed
+    return notification_id.encode() + packed
 
 
 def id_of(packed: bytes) -> str:
-    """Return the id of the notification of a packed intent."""
+    """Return the notification id of a packed intent."""
     return packed[:_ID].decode("ascii", "replace")
 
 
 def unpack(packed: bytes) -> Unpacked:
-    """Return what was packed; raise `InvalidIntent` for what this version cannot read."""
-    named = id_of(packed)
+    """Return the unpacked intent; raise `InvalidIntent` if this version cannot read it."""
+    notification_id = id_of(packed)
     try:
         at_ms, traceparent, fields = msgpack.unpackb(packed[_ID:])
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise InvalidIntent("", f"cannot be unpacked: {type(error).__name__}") from error
     shapes = (type(at_ms), type(traceparent), type(fields))
-    if shapes != (int, str, dict) or not is_first_part(named):
+    if shapes != (int, str, dict) or not is_first_part(notification_id):
         raise InvalidIntent("", "cannot be unpacked: not of this version")
-    return Unpacked(named, at_ms, traceparent, fields)
+    return Unpacked(notification_id, at_ms, traceparent, fields)

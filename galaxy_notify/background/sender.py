@@ -19,33 +19,33 @@ from galaxy_notify.redis_state.shared_settings import SharedSettings
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
-# A thread that computes keeps the interpreter for 5 ms, and the callers of `enqueue` would wait
-# for it so long. After these steps they have their turn.
+# A computing thread keeps the interpreter for 5 ms, and callers of `enqueue` would wait for that
+# time. After each of these steps, in seconds, they can run.
 _STEP_S: Final = 0.000_25
 _PAUSE_S: Final = 0.000_001
 
 
 class Sender:
-    """Accepts packed intents over a connection of its own; sends nothing twice by itself."""
+    """Accepts packed intents over its own connection, without retries."""
 
     def __init__(self, settings: Settings, *, adopt: bool) -> None:
         """Prepare to connect as *settings* say."""
         self._client = SyncClient(settings, adopt=adopt, pauses_s=())
 
-    def send(self, intents: Iterable[bytes]) -> list[Receipt | Unknown]:
-        """Return what became of each; raise `RedisFault` where nothing was sent.
+    def send(self, packed_intents: Iterable[bytes]) -> list[Receipt | Unknown]:
+        """Return the receipt of each intent, in order; raise `RedisFault` if none was sent.
 
-        Raises `ConfigurationError` when the deployment is another one than the settings say.
+        Raises `ConfigurationError` if the deployment does not match the settings.
         """
         client = self._client
         key_space, known = client.key_space(), client.preferences_exist
-        plans = _plans(intents, key_space.shared)
+        plans = _plans(packed_intents, key_space.shared)
         done = client.run_flow(accept_flow(key_space, plans, preferences_exist=known))
         client.preferences_exist |= done.preferences_exist
         return done.receipts
 
     def refresh_primary(self) -> None:
-        """Look the primary up before the next sending."""
+        """Refresh the primary before the next attempt."""
         self._client.refresh_primary()
 
     def close(self) -> None:
@@ -53,10 +53,10 @@ class Sender:
         self._client.close()
 
 
-def _plans(intents: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:
-    """Plan intents one by one, and let other threads have their turn between."""
+def _plans(packed_intents: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:
+    """Plan packed intents one by one, and let other threads run in between."""
     began = time.perf_counter()
-    for packed in intents:
+    for packed in packed_intents:
         yield _plan(packed, shared)
         if time.perf_counter() - began > _STEP_S:
             time.sleep(_PAUSE_S)
@@ -64,11 +64,11 @@ def _plans(intents: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | 
 
 
 def _plan(packed: bytes, shared: SharedSettings) -> Plan | Receipt:
-    """Plan a packed intent, as of the moment when it was handed in."""
+    """Return the plan of a packed intent, as of the time of its submission."""
     try:
-        named, at_ms, traceparent, fields = unpack(packed)
-        planned = plan(Intent.parse(fields), shared, at_ms, traceparent, named)
+        notification_id, at_ms, traceparent, fields = unpack(packed)
+        planned = plan(Intent.parse(fields), shared, at_ms, traceparent, notification_id)
     except InvalidIntent as error:
         return refused(error, id_of(packed))
-    # An earlier process, or the try before this one, may have sent it already.
+    # An earlier process or attempt may have sent it already.
     return planned._replace(is_resent=True)

@@ -1,4 +1,4 @@
-"""The thread that empties the queue of a background notifier into Redis, batch after batch."""
+"""The thread that sends the queue of a background notifier to Redis, batch after batch."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ from galaxy_notify.telemetry.outage import EdgeLog
 _BATCH_BYTES: Final = 1 << 20
 _WAIT_S: Final = 1.0
 _REPORT_S: Final = 1.0
-# Redis sees two connections a second at most, and many producers do not come back together.
+# Redis gets at most two connections a second, and many producers do not reconnect together.
 _RETRIES: Final = RetryPolicy(shortest_ms=800, first_pause_s=0.5, least_pause_s=0.5)
 
 
 class BackgroundMetrics:
-    """Counts in telemetry what was answered, and once a second what was dropped and what waits."""
+    """Reports to telemetry: answers at once, drops and waiting intents once a second."""
 
     def __init__(self, telemetry: Telemetry, queue: BoundedQueue) -> None:
-        """Begin with nothing counted."""
+        """Prepare to read the counts of *queue*."""
         self._telemetry, self._queue = telemetry, queue
-        self._reported: Counter[str] = Counter()
+        self._counted_dropped: Counter[str] = Counter()
         self._reported_at = 0.0
 
     def answered(self, answers: Mapping[str, int], refused: Mapping[str, int]) -> None:
-        """Count what a batch became."""
+        """Count the answers of a batch."""
         self._telemetry.accepted(answers.get("accepted", 0), {}, answers.get("duplicate", 0))
         for code, count in refused.items():
             self._telemetry.refused(code, count)
 
     def report(self, *, now: bool = False) -> None:
-        """Count, unless that was done within the last second."""
+        """Report drops and waiting intents, at most once a second unless *now*."""
         if not now and time.monotonic() - self._reported_at < _REPORT_S:
             return
         self._reported_at = time.monotonic()
         stats = self._queue.stats()
         dropped = Counter(stats.dropped)
         waiting = {"queued": stats.queued, "spilled": stats.spilled, "in flight": stats.in_flight}
-        self._telemetry.background(dropped - self._reported, waiting)
-        self._reported = dropped
+        self._telemetry.background(dropped - self._counted_dropped, waiting)
+        self._counted_dropped = dropped
 
 
 class SenderThread(threading.Thread):
-    """Sends what waits, oldest first, one batch at a time; what has no answer is sent again."""
+    """Sends waiting intents, oldest first, one batch at a time; repeats those without an answer."""
 
     def __init__(
         self,
@@ -65,12 +65,12 @@ class SenderThread(threading.Thread):
         sender: Sender,
         spill: Spill | None,
         options: BackgroundOptions,
-        reporter: BackgroundMetrics,
+        metrics: BackgroundMetrics,
     ) -> None:
         """Prepare; `start` starts the thread."""
         super().__init__(name="gn-sender", daemon=True)
         self._queue, self._sender, self._spill = queue, sender, spill
-        self._reporter = reporter
+        self._metrics = metrics
         self._batch, self._on_refused = options.batch, options.on_refused
         self._log = get_logger("background")
         self._retry = Retry(OutageLog(EdgeLog(self._log)), Stagger(), _RETRIES)
@@ -78,16 +78,16 @@ class SenderThread(threading.Thread):
         self._fetching = threading.Lock()
 
     def stop(self) -> None:
-        """End the thread when the call that it is in is over; it takes nothing more in hand."""
+        """End the thread after its current call; it takes no more intents."""
         with self._fetching:
             self._stopping.set()
 
     def run(self) -> None:
-        """Send until the end, or until the queue is closed and nothing is left."""
+        """Send until stopped, or until the queue is closed and empty."""
         try:
             while not self._stopping.is_set() and not self._queue.is_done:
                 self._run_once()
-                self._reporter.report()
+                self._metrics.report()
         finally:
             self._sender.close()
 
@@ -97,12 +97,12 @@ class SenderThread(threading.Thread):
             if not self._retry.left_s():
                 with self._fetching:
                     self._fetch()
-                if hand := self._queue.hand:
-                    self._send(hand)
+                if in_flight := self._queue.in_flight:
+                    self._send(in_flight)
         except (RedisFault, ConfigurationError) as error:
             fault = error.fault.code if isinstance(error, RedisFault) else "configuration"
             self._failed(fault, str(error))
-        except Exception as error:  # the thread must live, and what it has in hand is not lost
+        except Exception as error:  # the thread must survive; intents in flight are kept
             if self._failed("defect", type(error).__name__):
                 self._log.exception("batch not sent")
         self._stopping.wait(self._retry.left_s())
@@ -112,41 +112,41 @@ class SenderThread(threading.Thread):
         return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
-        """Take intents in hand, up to a batch; those on the disk are older than those in memory."""
-        hand = self._queue.hand
-        most = self._batch - len(hand)
-        if most <= 0 or self._stopping.is_set():
+        """Take intents, up to a batch; those on the disk are older than those in memory."""
+        in_flight = self._queue.in_flight
+        room = self._batch - len(in_flight)
+        if room <= 0 or self._stopping.is_set():
             return
-        if self._queue.take(most, _BATCH_BYTES, 0.0 if hand else _WAIT_S):
+        if self._queue.take(room, _BATCH_BYTES, 0.0 if in_flight else _WAIT_S):
             return
         spilled = self._queue.spilled
         if self._spill is None or not spilled:
             return
-        if intents := self._spill.read(min(most, spilled), _BATCH_BYTES):
-            self._queue.take_back(intents)
+        if intents := self._spill.read(min(room, spilled), _BATCH_BYTES):
+            self._queue.take_from_disk(intents)
         else:
-            self._queue.lose(spilled)
+            self._queue.count_lost(spilled)
             self._log.error("spilled intents lost", count=spilled, path=self._spill.path)
 
-    def _send(self, hand: list[bytes]) -> None:
-        answered = list(zip(hand, self._sender.send(hand), strict=True))
-        left = [packed for packed, receipt in answered if isinstance(receipt, Unknown)]
-        known = [(packed, receipt) for packed, receipt in answered if isinstance(receipt, Receipt)]
+    def _send(self, in_flight: list[bytes]) -> None:
+        results = list(zip(in_flight, self._sender.send(in_flight), strict=True))
+        left = [packed for packed, receipt in results if isinstance(receipt, Unknown)]
+        known = [(packed, receipt) for packed, receipt in results if isinstance(receipt, Receipt)]
         answers = Counter(str(receipt.status) for _, receipt in known if not receipt.error)
         refused = Counter(receipt.error.code for _, receipt in known if receipt.error)
         if not self._queue.settle(answers, refused, left):
             return
         if self._spill is not None and not left:
             self._spill.settle()
-        self._reporter.answered(answers, refused)
+        self._metrics.answered(answers, refused)
         self._report_refused([pair for pair in known if pair[1].error])
         if left and not known:
-            self._failed(*_why(answered))
+            self._failed(*_first_fault(results))
         else:
             self._retry.recovered()
 
     def _report_refused(self, refusals: Sequence[tuple[bytes, Receipt]]) -> None:
-        """Log in one line that some were refused, and call back for each."""
+        """Log refused intents in one line, and call `on_refused` for each."""
         for first in refusals[:1]:
             self._log.warning(
                 "intents refused",
@@ -166,10 +166,10 @@ class SenderThread(threading.Thread):
             fields = {}
         try:
             self._on_refused(fields, receipt)
-        except Exception:  # the caller's code
+        except Exception:  # a callback may raise anything
             self._log.exception("callback failed", callback="on_refused")
 
 
-def _why(answered: Sequence[tuple[bytes, Receipt | Unknown]]) -> tuple[str, str]:
-    reason = next((one.reason for _, one in answered if isinstance(one, Unknown)), "")
+def _first_fault(results: Sequence[tuple[bytes, Receipt | Unknown]]) -> tuple[str, str]:
+    reason = next((receipt.reason for _, receipt in results if isinstance(receipt, Unknown)), "")
     return reason.partition(":")[0], reason

@@ -1,4 +1,4 @@
-"""The spill of a background notifier: packed intents on the disk, read back in order."""
+"""The spill of a background notifier: packed intents on the disk, read in order."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from galaxy_notify.errors import ConfigurationError
 class Spill:
     """Keeps packed intents for one process; safe to share between its threads.
 
-    What was read is deleted with `settle`, and only then: after a crash it is read again.
+    `settle` deletes the intents that were read; without it they are read again after a crash.
     """
 
     def __init__(self, path: str | os.PathLike[str], most_bytes: int, batch: int = 100) -> None:
-        """Open the database, or make it, and look through what it holds.
+        """Open or create the database, and count its intents.
 
-        *batch* intents are written, and read back, together. Raises `ConfigurationError` where the
-        file is not ours, in use, or cannot be opened.
+        *batch* intents are written, and read, together. Raises `ConfigurationError` if the file is
+        not a spill, is in use, or cannot be opened.
         """
         self._batch = batch
         self._read = self._settled = self._written = 0
-        #: How many intents it held at the start, and how many rows that were overwritten.
+        #: How many intents it held at the start, and how many damaged rows.
         self.found = self.damaged = 0
         try:
             self._database = SpillDatabase(path, most_bytes, batch)
@@ -40,29 +40,32 @@ class Spill:
             raise self._unusable(path, error) from error
 
     def append(self, intents: Sequence[bytes]) -> None:
-        """Write packed intents to the end; raises `OSError`, and has written nothing then."""
+        """Append packed intents, all or none; raise `OSError`."""
         self._database.run(lambda db: self._append(db, intents))
 
     def read(self, most: int, most_bytes: int) -> list[bytes]:
-        """Return the next intents in order, as whole rows: at least one unless all were read."""
+        """Return the next intents in order, as whole rows: at least one unless all were read.
+
+        *most_bytes* limits the packed bytes. Raises `OSError`.
+        """
         return self._database.run(lambda db: self._next(db, most, most_bytes))
 
     def settle(self) -> None:
-        """Delete what was read so far. Where the disk refuses that, it is read again some day."""
+        """Delete the intents read so far; if the disk refuses, they may be read again later."""
         if self._read > self._settled:
             with suppress(OSError):
                 self._database.run(self._delete)
 
     def sync(self) -> None:
-        """Have the disk keep what was written; raises `OSError`."""
+        """Write all appended intents durably to the disk; raise `OSError`."""
         self._database.checkpoint()
 
     def close(self) -> None:
-        """Close the database, and let others have it; closing twice does nothing."""
+        """Close and unlock the database; closing twice does nothing."""
         self._database.close()
 
     def forget(self) -> None:
-        """Leave the database to the process that this one was forked from."""
+        """Drop the database in a forked child without closing it: it belongs to the parent."""
         self._database.forget()
 
     def _survey(self, db: sqlite3.Connection) -> None:
@@ -93,7 +96,7 @@ class Spill:
             for row in rows:
                 more = row.intents
                 if not more:
-                    # Its number may be wrong as well: only the next in turn is passed.
+                    # Its number may be wrong too: skip it only if it is the next one.
                     self._read += row.number == self._read + 1
                     continue
                 size += len(row.packed)

@@ -1,4 +1,4 @@
-"""The SQLite database of a spill: locked for one process, and replaced where it is damaged."""
+"""The SQLite database of a spill: locked for one process, and replaced if damaged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from galaxy_notify.background import earlier_spill
-from galaxy_notify.background.spill_rows import Row, insert, readable, rows_of
+from galaxy_notify.background.spill_rows import Row, insert, readable_rows, rows_of
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.telemetry.logs import get_logger
 
@@ -30,7 +30,7 @@ _MAGIC: Final = b"SQLite format 3\0"
 _VERSION: Final = 1
 _APPLICATION: Final = int.from_bytes(b"gnsp")
 _HEADER: Final = 100
-# Where SQLite locks a database: how many bytes, from which on.
+# The bytes that SQLite locks in a database: their number, and their offset.
 _LOCK_BYTES: Final = (512, 0x4000_0000)
 _ROWS_COPIED: Final = 16
 _UNBOUNDED: Final = 1 << 40
@@ -43,9 +43,9 @@ PRAGMA user_version = {_VERSION};
 CREATE TABLE batches (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, packed BLOB NOT NULL);
 COMMIT;
 """
-# NORMAL: a commit survives the process, a checkpoint the machine: each second, and after 16 MiB.
-# FULL waits for the disk with each commit: docs/background.md has what that costs.
-# What was sent stays in the file until it is emptied: to overwrite it would cost a write for each.
+# NORMAL: a commit survives the process; a checkpoint, each second and after 16 MiB, survives the
+# machine. FULL would wait for the disk with each commit: docs/background.md has the cost.
+# Sent intents stay in the file until it is vacuumed: overwriting each would cost a write.
 _TUNE: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -54,8 +54,8 @@ PRAGMA secure_delete = OFF;
 PRAGMA temp_store = MEMORY;
 """
 
-# No thread may be inside of SQLite while the process forks: its mutexes would stay locked in the
-# child, where a notifier of the child's own may need them.
+# No thread may be inside SQLite while the process forks: its mutexes would stay locked in the
+# child, where another notifier may need them.
 _SQLITE: Final = threading.RLock()
 os.register_at_fork(
     before=_SQLITE.acquire, after_in_parent=_SQLITE.release, after_in_child=_SQLITE.release
@@ -63,12 +63,12 @@ os.register_at_fork(
 
 
 class SpillDatabase:
-    """A table of rows in a file that no other process, and no other object, opens meanwhile."""
+    """A table of rows in a file that is locked against other processes and other objects."""
 
     def __init__(self, path: str | os.PathLike[str], most_bytes: int, batch: int) -> None:
-        """Lock and open the file, or make it; make a database of one in the earlier format.
+        """Lock and open or create the file; import a file of the earlier format.
 
-        Raises `ConfigurationError` where it is in use or not ours, else `OSError`.
+        Raises `ConfigurationError` if it is in use or not a spill, else `OSError`.
         """
         self.path = str(Path(path).absolute())
         self._most_bytes, self._batch = most_bytes, batch
@@ -82,9 +82,9 @@ class SpillDatabase:
             raise
 
     def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Return what *work* does; raise `OSError` for what SQLite raises.
+        """Return the result of *work*; raise `OSError` for an error of SQLite.
 
-        Where the database is damaged it is set aside, and *work* called a second time.
+        A damaged database is replaced, and *work* is called a second time.
         """
         with _SQLITE, _disk_errors():
             if self._db is None:
@@ -98,7 +98,7 @@ class SpillDatabase:
             return work(self._db)
 
     def checkpoint(self) -> None:
-        """Have the disk keep what was written, and empty the log."""
+        """Write all rows durably to the disk, and empty the write-ahead log."""
         self.run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     def close(self) -> None:
@@ -115,35 +115,35 @@ class SpillDatabase:
     def forget(self) -> None:
         """Leave the database to the process that this one was forked from."""
         if self._db is not None:
-            # To close it, or free it at the end of the process, would take the log of the other
-            # process into the database and delete it, while that one goes on writing.
+            # Closing it, or freeing it at the end of the process, would merge and delete the
+            # write-ahead log of the parent, which is still writing it.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
             self._db = None
         self.close()
 
     def _open(self) -> None:
-        """Lock the file, and connect to the database in it; make it where there is none."""
+        """Lock the file, and connect to its database, which is created if missing."""
         self._lock_file()
         header = os.pread(self._file, _HEADER, 0)
         if header and earlier_spill.FORMAT.startswith(header[: len(earlier_spill.FORMAT)]):
             self._import()
             return
         is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
-        if not is_new and not _is_ours(header):
+        if not is_new and not _is_spill(header):
             raise self._unusable("holds something else than a spill of this version")
         with _disk_errors():
-            # SQLite locks nothing: its locks end when any other handle of the file is closed.
+            # SQLite must not lock: its locks end when any other handle of the file is closed.
             uri = f"{Path(self.path).as_uri()}?vfs=unix-none"
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
             self._db.text_factory = bytes
-            # With one user the index of its log is in memory, not in another file.
+            # With a single user the index of the log is in memory, not in another file.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             if is_new:
                 os.ftruncate(self._file, 0)
         self.run(self._tune)
 
     def _tune(self, db: sqlite3.Connection) -> None:
-        # It has none also where a crash left it half made: SQLite has just taken that back.
+        # There are no pages in a new file, or after SQLite has rolled back a half-made database.
         if db.execute("PRAGMA page_count").fetchone() == (0,):
             db.executescript(_CREATE)
         db.executescript(_TUNE)
@@ -160,34 +160,34 @@ class SpillDatabase:
         except BlockingIOError:
             raise self._unusable(_IN_USE) from None
         if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
-            raise self._unusable(_IN_USE)  # it has just been replaced
+            raise self._unusable(_IN_USE)  # another process has just replaced it
 
     def _import(self) -> None:
-        """Move what a file of the earlier format holds into a database, in its place."""
-        counts = Counter(one is None for one in earlier_spill.frames(self._file))
+        """Replace a file of the earlier format by a database with the same intents."""
+        counts = Counter(packed is None for packed in earlier_spill.frames(self._file))
         whole = filter(None, earlier_spill.frames(self._file))
-        self._replace(self._built(rows_of(whole, self._batch, 1)))
+        self._replace(self._build(rows_of(whole, self._batch, 1)))
         self._log.warning(
             "earlier spill imported", path=self.path, count=counts[False], damaged=counts[True]
         )
 
     def _set_aside(self, db: sqlite3.Connection, reason: str) -> None:
-        """Keep a damaged database under another name, and go on with what can be read of it."""
+        """Keep a damaged database under another name, and continue with its readable rows."""
         names = (f"{self.path}.damaged-{number}" for number in count(1))
         aside = next(name for name in names if not os.path.lexists(name))
-        built = self._built(readable(db))
+        built = self._build(readable_rows(db))
         os.link(self.path, aside)
         self._replace(built, f"{aside}-wal")
         self._log.error("spill set aside", path=aside, reason=reason)
 
-    def _built(self, rows: Iterator[Row]) -> str:
-        """Return the path of another database that holds these rows."""
+    def _build(self, rows: Iterator[Row]) -> str:
+        """Write these rows to a new database; return its path."""
         path = f"{self.path}.new"
         _remove(path)
         built = SpillDatabase(path, _UNBOUNDED, self._batch)
         try:
-            while some := list(islice(rows, _ROWS_COPIED)):
-                built.run(partial(insert, rows=some))
+            while chunk := list(islice(rows, _ROWS_COPIED)):
+                built.run(partial(insert, rows=chunk))
             built.checkpoint()
         except BaseException:
             built.close()
@@ -197,12 +197,12 @@ class SpillDatabase:
         return path
 
     def _replace(self, path: str, log: str | None = None) -> None:
-        """Put another database in the place of this one, in one step, and open it."""
+        """Replace this database by another, in one step, and open it."""
         if self._db is not None:
             with suppress(sqlite3.Error):
                 self._db.close()
         with suppress(FileNotFoundError):
-            # It would be taken for the log of the other database.
+            # It would be read as the log of the other database.
             os.replace(f"{self.path}-wal", log) if log else os.unlink(f"{self.path}-wal")
         os.replace(path, self.path)
         self.close()
@@ -213,10 +213,10 @@ class SpillDatabase:
 
 
 def _lock_out_sqlite(file: int) -> None:
-    """Keep the command sqlite3 out: at its end it would delete the log that we write."""
+    """Lock out the command sqlite3: at its end it would delete the log in use."""
     if sys.platform == "linux":
-        # Ends with this handle. The usual lock would end when the process closes any handle of
-        # the file, such as that of a second notifier which was refused.
+        # This lock ends with this handle. The usual lock would end when the process closes any
+        # handle of the file, such as that of a refused second notifier.
         size, start = _LOCK_BYTES
         lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, start, size, 0)
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
@@ -229,9 +229,9 @@ def _remove(path: str) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _is_ours(header: bytes) -> bool:
-    ours = (_MAGIC, _VERSION.to_bytes(4), _APPLICATION.to_bytes(4))
-    return (header[:16], header[60:64], header[68:72]) == ours
+def _is_spill(header: bytes) -> bool:
+    expected = (_MAGIC, _VERSION.to_bytes(4), _APPLICATION.to_bytes(4))
+    return (header[:16], header[60:64], header[68:72]) == expected
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
@@ -242,7 +242,7 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """Raise what SQLite raises as `OSError`."""
+    """Raise errors of SQLite as `OSError`."""
     try:
         yield
     except sqlite3.Error as error:

@@ -11,13 +11,13 @@ from zlib import crc32
 import msgpack
 
 _SELECT: Final = "SELECT id, checksum, packed FROM batches WHERE id > ? ORDER BY id"
-#: Before every row, also before one whose number was overwritten.
+#: Below the number of any row, also of one whose number was overwritten.
 START: Final = -(1 << 63)
 _ROW_BYTES: Final = 1 << 20
 
 
 class Row(NamedTuple):
-    """Intents that were written together, and are sent together."""
+    """Intents that are written and sent together."""
 
     number: int
     checksum: int
@@ -25,32 +25,32 @@ class Row(NamedTuple):
 
     @property
     def intents(self) -> list[bytes]:
-        """Return the packed intents; none where the row was overwritten, or its number."""
+        """The packed intents; none if the row or its number is damaged."""
         is_whole = type(self.packed) is bytes and self.checksum == _checksum(*self[::2])
         return list(msgpack.unpackb(self.packed)) if is_whole else []
 
 
 class Disordered(sqlite3.DatabaseError):
-    """The numbers of the rows do not grow: one was overwritten, and hides its neighbours."""
+    """The numbers of the rows do not grow: a damaged one hides its neighbours."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def rows_of(intents: Iterable[bytes], batch: int, number: int) -> Iterator[Row]:
-    """Yield rows of at most *batch* intents and, unless it is a single one, 1 MiB.
+    """Yield rows of at most *batch* intents and 1 MiB, or of one larger intent.
 
-    They are numbered from *number* on.
+    Rows are numbered from *number* on.
     """
-    together: list[bytes] = []
+    intents_of_row: list[bytes] = []
     size = 0
-    for one in intents:
-        if together and (len(together) == batch or size + len(one) > _ROW_BYTES):
-            yield _row(number, together)
-            number, together, size = number + 1, [], 0
-        together.append(one)
-        size += len(one)
-    if together:
-        yield _row(number, together)
+    for packed in intents:
+        if intents_of_row and (len(intents_of_row) == batch or size + len(packed) > _ROW_BYTES):
+            yield _row(number, intents_of_row)
+            number, intents_of_row, size = number + 1, [], 0
+        intents_of_row.append(packed)
+        size += len(packed)
+    if intents_of_row:
+        yield _row(number, intents_of_row)
 
 
 def _row(number: int, intents: list[bytes]) -> Row:
@@ -63,7 +63,7 @@ def _checksum(number: int, packed: bytes) -> int:
 
 
 def select(db: sqlite3.Connection, after: int) -> Generator[Row, None, None]:
-    """Yield the rows behind a number, in order."""
+    """Yield the rows after a number, in order."""
     with closing(db.execute(_SELECT, (after,))) as cursor:
         yield from map(Row._make, cursor)
 
@@ -71,16 +71,16 @@ def select(db: sqlite3.Connection, after: int) -> Generator[Row, None, None]:
 def insert(db: sqlite3.Connection, rows: list[Row]) -> None:
     """Insert all rows, or none."""
     with db:
-        # One row is a transaction of its own, and lets go of the interpreter once: a busy caller
-        # takes 5 ms to give it back.
+        # A single row needs no explicit transaction, and so releases the interpreter only once:
+        # a busy caller takes 5 ms to release it again.
         if len(rows) > 1:
             db.execute("BEGIN")
-        # What has the number of a new row already is one whose number was overwritten.
+        # An existing row with the number of a new one has a damaged number.
         db.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?, ?)", rows)
 
 
-def readable(db: sqlite3.Connection) -> Iterator[Row]:
-    """Yield the whole rows before the first damaged place, then those behind the last."""
+def readable_rows(db: sqlite3.Connection) -> Iterator[Row]:
+    """Yield the intact rows before the first damaged place, then those after the last."""
     last = START
     for order in ("", " DESC"):
         with suppress(sqlite3.Error):

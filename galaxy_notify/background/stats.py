@@ -1,4 +1,4 @@
-"""What became of everything that was handed to a background notifier."""
+"""The counts of the intents of a background notifier."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: Why an intent was dropped; docs/background.md says more.
+#: Why an intent was dropped; see docs/background.md.
 DropReason = Literal["queue_full", "deadline", "spill_failed", "spill_corrupt", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Every intent in exactly one place: what came in is the sum of all the others.
+    """The number of intents in each state: ``enqueued`` and ``found`` are the sum of the others.
 
-    ``enqueued`` counts the calls of `enqueue`, ``found`` the intents that the spill held at the
-    start. ``refused`` are counted by code, ``dropped`` by reason.
+    ``enqueued`` counts the calls of `enqueue`, ``found`` the intents in the spill at the start.
+    ``refused`` are counted by code, ``dropped`` by reason.
     """
 
     enqueued: int = 0
@@ -30,17 +30,17 @@ class Stats:
 
     @property
     def waiting(self) -> int:
-        """Return how many have no answer yet."""
+        """How many intents have no answer yet."""
         return self.spilled + self.queued + self.in_flight
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What a background notifier left behind.
+    """The intents that a background notifier did not send.
 
-    ``remaining`` are the ids of intents that were never sent, ``unknown`` of those that were being
-    sent when the time was over: `Notifier.accept` takes both again under these ids, and accepts
-    each once. With a spill they are in its file instead, ``spilled`` of them.
+    ``remaining`` are the ids of intents that were never sent, ``unknown`` of those in flight when
+    the time was over: `Notifier.accept` with these ids accepts each of them once. With a spill
+    they are in its file instead, ``spilled`` of them.
     """
 
     stats: Stats
@@ -50,10 +50,10 @@ class Closed:
 
     @property
     def spilled(self) -> int:
-        """Return how many wait in the file for the next start."""
+        """How many intents wait in the file for the next start."""
         return self.stats.spilled
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether nothing was left."""
+        """Whether no intent was left."""
         return not (self.remaining or self.unknown or self.spilled)

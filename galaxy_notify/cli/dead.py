@@ -24,8 +24,8 @@ from galaxy_notify.cli.moves import check_bulk, report, stoppable
 from galaxy_notify.cli.output import echo_json, plural
 from galaxy_notify.cli.prompts import Progress, confirm, yes_option
 from galaxy_notify.cli.selection import (
-    Kind,
     Listing,
+    SelectableKind,
     Selection,
     refusing_unknown_values,
     repeated,
@@ -35,8 +35,8 @@ from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_filter import DeadFilter
-    from galaxy_notify.operations.dead_letter import DeadLetter
-    from galaxy_notify.operations.dead_letters import DeadLetters
+    from galaxy_notify.operations.dead_letter import DeadLetterView
+    from galaxy_notify.operations.dead_letters import DeadLetterReader
 
 _SHOWN: Final = 100
 _CHUNK: Final = 500
@@ -58,7 +58,7 @@ def _channels(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> 
     return tuple(dict.fromkeys(value))
 
 
-_KIND: Final = Kind(
+_KIND: Final = SelectableKind(
     "dead letter",
     "Died",
     {
@@ -212,7 +212,7 @@ def _move(
 
 
 def _agreed(
-    verb: str, letters: DeadLetters, selection: Selection, *, agreed: bool
+    verb: str, letters: DeadLetterReader, selection: Selection, *, agreed: bool
 ) -> DeadFilter | Iterable[str]:
     """Return what to move; ends the command where the person who is asked says no."""
     if not selection.is_bulk:
@@ -224,15 +224,17 @@ def _agreed(
 
 
 @contextmanager
-def _opened(app: Application) -> Iterator[DeadLetters]:
+def _opened(app: Application) -> Iterator[DeadLetterReader]:
     """Connect to the dead letters of the deployment."""
-    from galaxy_notify.operations.dead_letters import DeadLetters
+    from galaxy_notify.operations.dead_letters import DeadLetterReader
 
     with app.open() as deployment, refusing_unknown_values():
-        yield DeadLetters(deployment)
+        yield DeadLetterReader(deployment)
 
 
-def _filter(letters: DeadLetters, selection: Selection, limit: int | None = None) -> DeadFilter:
+def _filter(
+    letters: DeadLetterReader, selection: Selection, limit: int | None = None
+) -> DeadFilter:
     from galaxy_notify.operations.dead_filter import DeadFilter
 
     since_ms, until_ms = selection.span_ms(letters.now_ms)
@@ -245,8 +247,8 @@ def _filter(letters: DeadLetters, selection: Selection, limit: int | None = None
 
 
 def _found(
-    letters: DeadLetters, selection: Selection, wanted: DeadFilter
-) -> Iterable[tuple[str, DeadLetter | None]]:
+    letters: DeadLetterReader, selection: Selection, wanted: DeadFilter
+) -> Iterable[tuple[str, DeadLetterView | None]]:
     if selection.is_bulk:
         return ((letter.id, letter) for letter in letters.matching(wanted))
     return letters.find(selection.named())

@@ -24,7 +24,7 @@ from galaxy_notify.cli.output import (
 from galaxy_notify.cli.screen import printable, wrapped
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.dead_letter import DeadLetter
+    from galaxy_notify.operations.dead_letter import DeadLetterView
     from galaxy_notify.operations.dead_letters import DeadStats
 
 _TOP: Final = 20
@@ -32,7 +32,7 @@ _SAMPLE: Final = 3
 _HEADER: Final = ("died", "class", "attempts", "type", "producer", "id", "message")
 
 
-def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> None:
+def show_table(letters: Iterable[DeadLetterView], now_ms: int, *, as_json: bool) -> None:
     """Print a line for each, as columns or as JSON."""
     if as_json:
         for letter in letters:
@@ -54,7 +54,7 @@ def show_table(letters: Iterable[DeadLetter], now_ms: int, *, as_json: bool) -> 
         echo(line)
 
 
-def explain(letter: DeadLetter, now_ms: int) -> None:
+def explain(letter: DeadLetterView, now_ms: int) -> None:
     """Tell why one died, and its history."""
     echo(strong(printable(letter.id)))
     facts = (
@@ -75,7 +75,7 @@ def _line(text: str) -> str:
     return printable(text).replace("\n", " ").strip()
 
 
-def show_sample(letters: Iterator[DeadLetter]) -> int:
+def show_sample(letters: Iterator[DeadLetterView]) -> int:
     """Show a few of those that a person is asked about; return how many there are."""
     sample = list(islice(letters, _SAMPLE))
     number = len(sample) + sum(1 for _ in letters)

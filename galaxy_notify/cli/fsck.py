@@ -1,4 +1,4 @@
-"""``fsck``: compare every index with the routes, and mend what differs."""
+"""``fsck``: compare every index with the routes, and repair what differs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from galaxy_notify.cli.prompts import Progress
 from galaxy_notify.cli.screen import printable, wrapped
 
 if TYPE_CHECKING:
-    from galaxy_notify.fsck.faults import Fault
+    from galaxy_notify.fsck.faults import Inconsistency
     from galaxy_notify.operations.fsck import Fsck
 
 _SHOWN_OF_A_KIND: Final = 20
@@ -46,7 +46,7 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
     """
     from galaxy_notify.operations.fsck import Fsck
 
-    faults: list[Fault] = []
+    faults: list[Inconsistency] = []
     kinds: Counter[str] = Counter()
     became: Counter[str] = Counter()
     with app.open() as deployment, Progress("looked at", beside=False) as progress:
@@ -65,11 +65,11 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
     return _exit_code(became)
 
 
-def _line(fault: Fault) -> str:
+def _line(fault: Inconsistency) -> str:
     mark = _MARKS[fault.became](f"{fault.became:<6}")
     mends = f" → {fault.mends}" if fault.mends else ""
-    told = wrapped(f"{fault.what}{mends}", first=" " * 8, indent=" " * 10)
-    return "\n".join([f"{mark}  {fault.code:<14}  {printable(fault.subject)}", *told])
+    text = wrapped(f"{fault.what}{mends}", first=" " * 8, indent=" " * 10)
+    return "\n".join([f"{mark}  {fault.code:<14}  {printable(fault.subject)}", *text])
 
 
 def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:
@@ -96,7 +96,7 @@ def _verdict(became: Counter[str]) -> str:
     return ", ".join(words) + hint
 
 
-def _document(run: Fsck, faults: list[Fault], became: Counter[str]) -> dict[str, Any]:
+def _document(run: Fsck, faults: list[Inconsistency], became: Counter[str]) -> dict[str, Any]:
     return {
         "ok": not became["found"] and not became["left"],
         "fix": run.fix,

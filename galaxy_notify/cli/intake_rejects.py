@@ -14,7 +14,7 @@ from galaxy_notify.cli.context import Application, json_option, listing, pass_ap
 from galaxy_notify.cli.moves import check_bulk, report
 from galaxy_notify.cli.output import Cell, clock, echo, echo_json, plural, shortened, table
 from galaxy_notify.cli.prompts import confirm, yes_option
-from galaxy_notify.cli.selection import Kind, Listing, Selection, repeated, selecting
+from galaxy_notify.cli.selection import Listing, SelectableKind, Selection, repeated, selecting
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import RejectFilter, Rejects
@@ -32,7 +32,7 @@ def _check_id(text: str) -> None:
         raise click.UsageError(f"not the id of a reject: {text}")
 
 
-_KIND: Final = Kind(
+_KIND: Final = SelectableKind(
     "reject",
     "Rejected",
     {
@@ -130,7 +130,7 @@ def _ids(stored: Rejects, selection: Selection) -> Iterator[str]:
 
 
 def _named(selection: Selection) -> list[str]:
-    """Return the ids; one on standard input that is none stops the command before it begins."""
+    """Return the ids; an invalid one on standard input stops the command before it begins."""
     ids = list(selection.named())
     for text in ids:
         _check_id(text)

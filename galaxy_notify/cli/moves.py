@@ -14,12 +14,12 @@ import click
 from galaxy_notify.cli.exits import Exit, print_error
 from galaxy_notify.cli.output import echo, echo_json, note
 from galaxy_notify.cli.prompts import confirm, is_interactive
-from galaxy_notify.cli.selection import Kind, Selection
+from galaxy_notify.cli.selection import SelectableKind, Selection
 from galaxy_notify.cli.standard_streams import is_terminal
 from galaxy_notify.signals import SIGNALS, Interrupted
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.outcome import Outcome
+    from galaxy_notify.operations.outcome import MoveOutcome
 
 _LOOK_EVERY_S: Final = 0.05
 _STOPPING: Final = b"\nstopping after this batch; again to stop at once\n"
@@ -61,7 +61,9 @@ def stoppable() -> Iterator[Callable[[float], bool]]:
         yield pause
 
 
-def report(verb: str, kind: Kind, outcome: Outcome, *, as_json: bool, dry_run: bool = False) -> int:
+def report(
+    verb: str, kind: SelectableKind, outcome: MoveOutcome, *, as_json: bool, dry_run: bool = False
+) -> int:
     """Print what became of those that were to be moved; return the exit code it means."""
     if as_json:
         error = outcome.fault or None
@@ -78,7 +80,7 @@ def report(verb: str, kind: Kind, outcome: Outcome, *, as_json: bool, dry_run: b
     return _exit_code(outcome)
 
 
-def _print(kind: Kind, outcome: Outcome, moved: str, done: str) -> None:
+def _print(kind: SelectableKind, outcome: MoveOutcome, moved: str, done: str) -> None:
     echo(f"{moved} {outcome.moved} of {outcome.matched}: {done}")
     reasons = {f"no {kind.name} (any more)": outcome.gone, **outcome.failed}
     for reason, number in reasons.items():
@@ -88,7 +90,7 @@ def _print(kind: Kind, outcome: Outcome, moved: str, done: str) -> None:
         note("stopped before the end; run it again for the rest")
 
 
-def _exit_code(outcome: Outcome) -> int:
+def _exit_code(outcome: MoveOutcome) -> int:
     if outcome.fault or outcome.stopped:
         stopped = Exit.FAILED if outcome.fault else Exit.INTERRUPTED
         return Exit.PARTLY if outcome.moved else stopped

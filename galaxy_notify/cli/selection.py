@@ -25,7 +25,7 @@ Option = Callable[[Any], Any]
 _MISSING_SHOWN: Final = 20
 
 
-class Kind(NamedTuple):
+class SelectableKind(NamedTuple):
     """A kind of thing that commands select, list and move."""
 
     name: str
@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 class Selection:
     """Ids, or else filters; ``filters`` has the values of the kind's own by parameter name."""
 
-    kind: Kind
+    kind: SelectableKind
     ids: tuple[str, ...]
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     since: str | None = None
@@ -64,12 +64,12 @@ class Selection:
 
     @property
     def is_bulk(self) -> bool:
-        """Tell whether it names no single thing."""
+        """Return whether it selects by filters, not by ids."""
         return not self.ids
 
     @property
     def narrows(self) -> bool:
-        """Tell whether a filter was given; a limit alone picks nothing."""
+        """Return whether a filter was given; a limit alone picks nothing."""
         return any(self.filters.values()) or bool(self.since or self.until)
 
     def named(self) -> Iterator[str]:
@@ -88,7 +88,7 @@ class Selection:
 class Listing:
     """Counts what a command lists of a selection, and the ids that name nothing."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: SelectableKind) -> None:
         self.shown = 0
         self.missing: list[str] = []
         self._kind = kind
@@ -103,7 +103,7 @@ class Listing:
                 yield thing
 
     def end(self, limit: int | None = None) -> int:
-        """Say what was not shown and return the exit code; a bulk listing may end at a *limit*."""
+        """Print what is not shown and return the exit code; a bulk listing may end at a *limit*."""
         if self.shown == limit:
             note(f"{count(self.shown)} shown, there may be more: --limit N, --all")
         for text in self.missing[:_MISSING_SHOWN]:
@@ -117,7 +117,7 @@ class Listing:
         return Exit.NOTHING
 
 
-def selecting(kind: Kind) -> Callable[[Action], Action]:
+def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
     """Add ids and filters to a command, which gets them as one ``selection``."""
 
     def decorate(command: Action) -> Action:

@@ -35,8 +35,8 @@ from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.status import Status
-    from galaxy_notify.redis_inspect.inspector import Backlog
+    from galaxy_notify.operations.status import DeploymentStatus
+    from galaxy_notify.redis_inspect.inspector import ChannelBacklog
     from galaxy_notify.redis_inspect.streams import StreamReport
 
 _EVERY_S: Final = 2.0
@@ -97,7 +97,7 @@ def _shown_or_away(app: Application, *, as_json: bool) -> str:
         return json.dumps({"error": away}) if as_json else bad(away)
 
 
-def _lines(status: Status) -> Iterator[str]:
+def _lines(status: DeploymentStatus) -> Iterator[str]:
     """Lay a status out for a person."""
     uptime, server = status.redis.uptime_s, f"{status.server.flavour} {status.server.version}"
     up = f" up for {duration(uptime * 1000)}" if uptime else ""
@@ -118,7 +118,7 @@ def _section(title: str, body: list[str]) -> Iterator[str]:
     yield from body or [_INDENT + faint("none")]
 
 
-def _alarms(status: Status) -> Iterator[str]:
+def _alarms(status: DeploymentStatus) -> Iterator[str]:
     from galaxy_notify.operations.alarms import alarms
 
     for alarm in alarms(status):
@@ -129,21 +129,21 @@ def _alarms(status: Status) -> Iterator[str]:
             yield from wrapped(printable(line), first=_INDENT, indent=_INDENT * 2)
 
 
-def _paused(status: Status, backlog: Backlog) -> str:
-    """Say where a channel is paused; a pause that was interrupted is not everywhere."""
+def _paused(status: DeploymentStatus, backlog: ChannelBacklog) -> str:
+    """Return where a channel is paused; an interrupted pause is not on every shard."""
     if backlog.paused_shards >= status.shards:
         return "paused"
     return f"paused on {backlog.paused_shards} of {plural(status.shards, 'shard')}"
 
 
-def _channels(status: Status) -> list[str]:
+def _channels(status: DeploymentStatus) -> list[str]:
     header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
     return table(
         header, (_channel(status, n, b) for n, b in status.channels.items()), indent=_INDENT
     )
 
 
-def _channel(status: Status, name: str, backlog: Backlog) -> list[Cell]:
+def _channel(status: DeploymentStatus, name: str, backlog: ChannelBacklog) -> list[Cell]:
     late = backlog.oldest_overdue_ms
     return [
         name,
@@ -157,7 +157,7 @@ def _channel(status: Status, name: str, backlog: Backlog) -> list[Cell]:
     ]
 
 
-def _streams(status: Status) -> list[str]:
+def _streams(status: DeploymentStatus) -> list[str]:
     header = ("stream", "length", "group", "lag", "pending", "oldest", "lost", "")
     rows = (row for stream in status.streams for row in _stream(stream))
     return table(header, rows, indent=_INDENT, whole=("stream", "group"))
@@ -181,7 +181,7 @@ def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
         ]
 
 
-def _workers(status: Status) -> list[str]:
+def _workers(status: DeploymentStatus) -> list[str]:
     header = ("worker", "host", "pid", "version", "started", "progress", "")
     rows = (
         [
@@ -198,11 +198,15 @@ def _workers(status: Status) -> list[str]:
     return table(header, rows, indent=_INDENT, whole=("worker",))
 
 
-def _totals(status: Status) -> list[str]:
-    told = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
-    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+def _totals(status: DeploymentStatus) -> list[str]:
+    totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
+    return table(
+        [name.replace("_", "-") for name in totals], [list(totals.values())], indent=_INDENT
+    )
 
 
-def _skipped(status: Status) -> list[str]:
-    told = {name: total for name, total in status.skipped.items() if total}
-    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+def _skipped(status: DeploymentStatus) -> list[str]:
+    totals = {name: total for name, total in status.skipped.items() if total}
+    return table(
+        [name.replace("_", "-") for name in totals], [list(totals.values())], indent=_INDENT
+    )

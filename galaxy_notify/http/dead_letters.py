@@ -29,9 +29,9 @@ from galaxy_notify.http.schemas import DeadLetters, Replayed
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.operations.dead_letter import DeadLetterView
 from galaxy_notify.operations.dead_moves import Run
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_state.deployment import Deployment
 
 router = APIRouter(tags=["dead letters"])
@@ -50,7 +50,7 @@ async def list_dead_letters(
     """List dead letters, the oldest first."""
 
     def read(deployment: Deployment) -> bytes:
-        letters = dead_letters.DeadLetters(deployment)
+        letters = dead_letters.DeadLetterReader(deployment)
         with _query_problems():
             found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
@@ -67,8 +67,8 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
     state, asked = state_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
 
-    def move(deployment: Deployment) -> Outcome:
-        letters, deadline = dead_letters.DeadLetters(deployment), Deadline(_SEARCH_S)
+    def move(deployment: Deployment) -> MoveOutcome:
+        letters, deadline = dead_letters.DeadLetterReader(deployment), Deadline(_SEARCH_S)
         ids, complete = asked.ids, True
         if not ids:
             with _query_problems():
@@ -101,10 +101,10 @@ def _query_problems() -> Iterator[None]:
 
 
 def search(
-    letters: dead_letters.DeadLetters, wanted: DeadFilter, deadline: Deadline
-) -> tuple[list[DeadLetter], bool]:
+    letters: dead_letters.DeadLetterReader, wanted: DeadFilter, deadline: Deadline
+) -> tuple[list[DeadLetterView], bool]:
     """Return what matches a filter, and whether the search was complete within its time."""
-    found: list[DeadLetter] = []
+    found: list[DeadLetterView] = []
     # What is passed over takes time, too: a filter without matches looks at everything.
     for letter in letters.matching(replace(wanted, types=(), producers=(), classes=(), limit=None)):
         if wanted.matches(letter):
@@ -121,9 +121,9 @@ def _asked(value: Any) -> Replay:
         asked = Replay.model_validate(value)
     except ValidationError as error:
         raise refused_values(error.errors(include_url=False)) from None
-    for deployment, name in enumerate(asked.ids):
+    for index, name in enumerate(asked.ids):
         if parse_target(name) is None:
-            raise not_valid(f"ids[{deployment}]", "is no id of a notification, route or event")
+            raise not_valid(f"ids[{index}]", "is no id of a notification, route or event")
     if asked.ids and (asked.narrows or asked.all):
         raise not_valid("ids", "give ids or a filter, not both")
     if not (asked.ids or asked.narrows or asked.all):
@@ -131,7 +131,7 @@ def _asked(value: Any) -> Replay:
     return asked
 
 
-def _filter(query: DeadQuery, letters: dead_letters.DeadLetters, client: Client) -> DeadFilter:
+def _filter(query: DeadQuery, letters: dead_letters.DeadLetterReader, client: Client) -> DeadFilter:
     now_ms = letters.now_ms() if query.since or query.until else 0
     return DeadFilter(
         channels=tuple(dict.fromkeys(query.channel)),
@@ -144,7 +144,7 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetters, client: Client)
     )
 
 
-def _replayed_json(outcome: Outcome, *, dry_run: bool) -> dict[str, object]:
+def _replayed_json(outcome: MoveOutcome, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
         **outcome.as_json(),

@@ -19,7 +19,7 @@ T = TypeVar("T")
 DEADLINE_S: Final = 10.0
 
 
-class _Connection:
+class _SharedConnection:
     """The connection that all threads share: opened once, by the first that needs it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -41,7 +41,9 @@ class _Connection:
 class BlockingPool:
     """The threads of one purpose: bounded in number, in waiting work, and in time."""
 
-    def __init__(self, name: str, connection: _Connection, threads: int, in_hand: int) -> None:
+    def __init__(
+        self, name: str, connection: _SharedConnection, threads: int, in_hand: int
+    ) -> None:
         """Prepare; at most *in_hand* operations run or wait at a time."""
         self.name = name
         self._connection = connection
@@ -84,7 +86,7 @@ class BlockingPools:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is sent before the first call."""
-        self._connection = _Connection(settings)
+        self._connection = _SharedConnection(settings)
         self.probes = BlockingPool("probes", self._connection, threads=1, in_hand=2)
         self.reads = BlockingPool("reads", self._connection, threads=4, in_hand=32)
         self.changes = BlockingPool("changes", self._connection, threads=2, in_hand=16)
@@ -104,7 +106,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether there is none left."""
+        """Return whether no time is left."""
         return monotonic() >= self._end
 
     def pause(self, seconds: float) -> bool:

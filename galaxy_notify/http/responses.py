@@ -39,7 +39,7 @@ ALWAYS_SENT: Final[Sequence[tuple[bytes, bytes]]] = (
 )
 
 
-class Kind(NamedTuple):
+class ProblemKind(NamedTuple):
     """A kind of problem: its status and what it is called."""
 
     status: int
@@ -47,27 +47,27 @@ class Kind(NamedTuple):
 
 
 #: The last part of ``type`` → what it stands for; docs/http.md has the same table.
-KINDS: Final[Mapping[str, Kind]] = {
-    "bad-request": Kind(400, "The request cannot be read"),
-    "unauthorized": Kind(401, "Who calls is not known"),
-    "forbidden": Kind(403, "The caller may not do that"),
-    "not-found": Kind(404, "There is no such thing"),
-    "method-not-allowed": Kind(405, "The path has no such method"),
-    "request-timeout": Kind(408, "The request took too long to arrive"),
-    "conflict": Kind(409, "It contradicts what is stored"),
-    "too-late": Kind(409, "Nothing of it waits any more"),
-    "precondition-failed": Kind(412, "The request has a condition that does not hold"),
-    "too-large": Kind(413, "The request is larger than allowed"),
-    "uri-too-long": Kind(414, "The target of the request is longer than allowed"),
-    "unsupported-media-type": Kind(415, "The body must be JSON"),
-    "invalid": Kind(422, "A value is not valid"),
-    "head-too-large": Kind(431, "The head of the request is larger than allowed"),
-    "internal": Kind(500, "A defect of this server"),
-    "misconfigured": Kind(500, "Redis refuses this server until somebody changes something"),
-    "not-implemented": Kind(501, "The transfer coding is not known"),
-    "unavailable": Kind(503, "Redis is away: what became of the request is unknown"),
-    "refused": Kind(503, "Redis takes nothing just now: nothing was written"),
-    "busy": Kind(503, "Too many requests are in hand"),
+KINDS: Final[Mapping[str, ProblemKind]] = {
+    "bad-request": ProblemKind(400, "The request cannot be read"),
+    "unauthorized": ProblemKind(401, "Who calls is not known"),
+    "forbidden": ProblemKind(403, "The caller may not do that"),
+    "not-found": ProblemKind(404, "There is no such thing"),
+    "method-not-allowed": ProblemKind(405, "The path has no such method"),
+    "request-timeout": ProblemKind(408, "The request took too long to arrive"),
+    "conflict": ProblemKind(409, "It contradicts what is stored"),
+    "too-late": ProblemKind(409, "Nothing of it waits any more"),
+    "precondition-failed": ProblemKind(412, "The request has a condition that does not hold"),
+    "too-large": ProblemKind(413, "The request is larger than allowed"),
+    "uri-too-long": ProblemKind(414, "The target of the request is longer than allowed"),
+    "unsupported-media-type": ProblemKind(415, "The body must be JSON"),
+    "invalid": ProblemKind(422, "A value is not valid"),
+    "head-too-large": ProblemKind(431, "The head of the request is larger than allowed"),
+    "internal": ProblemKind(500, "A defect of this server"),
+    "misconfigured": ProblemKind(500, "Redis refuses this server until somebody changes something"),
+    "not-implemented": ProblemKind(501, "The transfer coding is not known"),
+    "unavailable": ProblemKind(503, "Redis is away: what became of the request is unknown"),
+    "refused": ProblemKind(503, "Redis takes nothing just now: nothing was written"),
+    "busy": ProblemKind(503, "Too many requests are in hand"),
 }
 _UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
 #: As many values are named at most.
@@ -115,7 +115,7 @@ class Problem(Portable):
 
 
 def packed(document: object) -> bytes:
-    """Return a JSON text in ASCII: no value of ours can make it fail."""
+    """Return a JSON text in ASCII, which works for every value of this package."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -10,8 +10,8 @@ from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.inspector import documents
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
-    Given,
     ListQuery,
+    QueryArguments,
     dead_filter,
     list_filter,
 )
@@ -86,7 +86,7 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
-        given = Given.of(query, ListQuery)
+        given = QueryArguments.of(query, ListQuery)
 
         def read(deployment: Deployment) -> NotificationPage:
             page = list_notifications(deployment, list_filter(deployment, given), limit, cursor)
@@ -123,7 +123,7 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
-        given = Given.of(query, DeadLetterQuery)
+        given = QueryArguments.of(query, DeadLetterQuery)
 
         def read(deployment: Deployment) -> DeadLetterPage:
             letters, behind = read_dead_page(
@@ -158,7 +158,7 @@ class Inspector(NotCopied):
                 time.sleep(jittered(pause or 0))
 
     def _deployment(self) -> Deployment:
-        # Read each time: whoever looks for long must see the channels of a daemon started since,
-        # and must not read a server that holds another deployment by the shards of the last one.
+        # Read each time: a long-lived inspector must see the channels of a daemon started since,
+        # and must not read a new deployment on the server with the shards of the last one.
         found = run_flow_sync(self._client, adopt_deployment(self._prefix))
         return Deployment(self._client, KeySpace(self._prefix, found))

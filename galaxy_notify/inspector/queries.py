@@ -43,7 +43,7 @@ class DeadLetterQuery(_Query, total=False):
     failure_class: Words
 
 
-class Given(NamedTuple):
+class QueryArguments(NamedTuple):
     """A query as it was given, read once: the words of a filter may come from an iterator."""
 
     words: Mapping[str, tuple[str, ...]]
@@ -52,7 +52,7 @@ class Given(NamedTuple):
     until: Moment | None
 
     @classmethod
-    def of(cls, query: ListQuery | DeadLetterQuery, kind: type[_Query]) -> Given:
+    def of(cls, query: ListQuery | DeadLetterQuery, kind: type[_Query]) -> QueryArguments:
         """Read a query; raise `TypeError` for a name that its kind does not have."""
         rest: dict[str, Any] = dict(query)
         for name in rest:
@@ -66,13 +66,13 @@ class Given(NamedTuple):
         return self.words.get(name, ())
 
 
-def list_filter(deployment: Deployment, given: Given) -> ListFilter:
+def list_filter(deployment: Deployment, given: QueryArguments) -> ListFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
     any_of, times = given.any_of, _moments(deployment, given)
     return ListFilter(any_of("state"), any_of("type"), any_of("producer"), given.user, *times)
 
 
-def dead_filter(deployment: Deployment, given: Given, limit: int) -> DeadFilter:
+def dead_filter(deployment: Deployment, given: QueryArguments, limit: int) -> DeadFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
     any_of, (since_ms, until_ms) = given.any_of, _moments(deployment, given)
     return DeadFilter(
@@ -90,7 +90,7 @@ def _words(given: Words | None) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
-def _moments(deployment: Deployment, given: Given) -> tuple[int | None, int | None]:
+def _moments(deployment: Deployment, given: QueryArguments) -> tuple[int | None, int | None]:
     """Return both times in epoch ms; a time ago is counted by the server's clock."""
     times = [("since", given.since), ("until", given.until)]
     now_ms = server_now(deployment) if any(isinstance(value, str) for _, value in times) else 0

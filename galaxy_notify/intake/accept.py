@@ -8,7 +8,7 @@ One flow serves threads and asyncio, one intent and a thousand. In order:
    after the last call.
 2. Plans that need rules come next: the rules are applied to many parts together, and the rulings
    go into the calls. Preferences are not read while none is known to exist; if there are some,
-   Redis answers ``consult``, and those intents are handled in this step too.
+   Redis answers ``check_rules``, and those intents are handled in this step too.
 3. The later parts of a large fan-out follow once the first part is stored: it decides whether the
    whole notification is new, a duplicate, or already cancelled.
 4. Each plan gets a receipt, or an `Unknown` in its place.
@@ -31,15 +31,18 @@ from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, Outcome
+from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, AcceptOutcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
-_STORED: Final = frozenset({"accepted", "duplicate"})
+# Compared for every part: a constant costs less than a lookup in the enum.
+_CONFLICTS, _REPEATED, _CHECK_RULES = Word.CONFLICT, Word.DUPLICATE, Word.CHECK_RULES
+_STORED: Final = frozenset({Word.ACCEPTED, Word.DUPLICATE})
 #: Not stored, or not known to be stored.
-_MISSING: Final = frozenset({"fault", "unknown"})
-_NOT_WRITTEN: Final = frozenset({"fault", "consult", "conflict"})
+_MISSING: Final = frozenset({Word.FAULT, Word.UNKNOWN})
+_NOT_WRITTEN: Final = frozenset({Word.FAULT, Word.CHECK_RULES, Word.CONFLICT})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -84,8 +87,8 @@ class _AcceptRun:
         try:
             return (yield from self._run(plans))
         except RedisFault as fault:
-            # Of the whole something may be there, whatever the server says of the rest.
-            raise fault.doubted() if self._has_written else fault from fault.__cause__
+            # Some parts may be stored already, so the outcome of the whole is unknown.
+            raise fault.with_unknown_outcome() if self._has_written else fault from fault.__cause__
 
     def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)
@@ -93,7 +96,7 @@ class _AcceptRun:
             place: Part(item, 1)
             for place, item in enumerate(items)
             if isinstance(item, Plan)
-            and (place not in outcomes or outcomes[place].word == "consult")
+            and (place not in outcomes or outcomes[place].word == _CHECK_RULES)
         }
         self._learn(outcomes.values())
         if ruled_parts:
@@ -112,7 +115,7 @@ class _AcceptRun:
 
     def _send_unruled(
         self, plans: Iterable[Plan | Receipt]
-    ) -> Flow[tuple[list[Plan | Receipt], dict[int, Outcome]]]:
+    ) -> Flow[tuple[list[Plan | Receipt], dict[int, AcceptOutcome]]]:
         """Send the first part of each plan that needs no rules, while the next plans are made.
 
         Returns all items, and the outcomes of those that were sent, by index.
@@ -134,28 +137,28 @@ class _AcceptRun:
         shared = self._key_space.shared
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
-    def _learn(self, outcomes: Iterable[Outcome]) -> bool:
-        """Return whether Redis asked for the preferences: then somebody has set one."""
+    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
+        """Return whether Redis asks for the preferences, which means that some exist."""
         words = {outcome.word for outcome in outcomes}
         self._has_written |= not words <= _NOT_WRITTEN
-        is_asked = "consult" in words
+        is_asked = _CHECK_RULES in words
         self.preferences_exist |= is_asked
         return is_asked
 
-    def _with_later_parts(self, plan: Plan, first: Outcome) -> Flow[Outcome]:
+    def _with_later_parts(self, plan: Plan, first: AcceptOutcome) -> Flow[AcceptOutcome]:
         """Accept the later parts after a stored first part; return the outcome of the whole."""
         total, later = first, islice(plan.parts, 1, None)
         while chunk := list(islice(later, _PARTS_PER_ROUND)):
-            for outcome in (yield from self._accept_later(chunk, first.detail == "cancelled")):
+            for outcome in (yield from self._accept_later(chunk, first.detail == Word.CANCELLED)):
                 if outcome.word in _MISSING:
                     # The earlier parts are stored, so the outcome of the whole is unknown.
-                    return outcome._replace(word="unknown")
+                    return outcome._replace(word=Word.UNKNOWN)
                 total = total._replace(
                     routes=total.routes + outcome.routes, skipped=total.skipped + outcome.skipped
                 )
         return total
 
-    def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[Outcome]]:
+    def _accept_later(self, parts: Sequence[Part], cancelled: bool) -> Flow[list[AcceptOutcome]]:
         # A part that is accepted as cancelled notifies no user, so it needs no rules.
         if not cancelled and self._needs_rules(parts[0].plan):
             return (yield from self._accept_ruled(parts))
@@ -165,14 +168,14 @@ class _AcceptRun:
             return (yield from self._accept_ruled(parts))
         return outcomes
 
-    def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[Outcome]]:
+    def _accept_ruled(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         """Accept parts by the rules; cancel the routes that a collapse key supersedes."""
-        outcomes: list[Outcome] = []
+        outcomes: list[AcceptOutcome] = []
         for chunk in _rounds(parts):
             outcomes += yield from self._accept_round(chunk)
         return outcomes
 
-    def _accept_round(self, parts: Sequence[Part]) -> Flow[list[Outcome]]:
+    def _accept_round(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         known = yield from self._accepted_before(parts)
         new = [part for part, is_known in zip(parts, known, strict=True) if not is_known]
         ruled = self.preferences_exist
@@ -198,7 +201,7 @@ class _AcceptRun:
         replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
         return [part.plan.may_exist and bool(unwrap_or(next(replies), 0)) for part in parts]
 
-    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[Outcome]]:
+    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[AcceptOutcome]]:
         """Send parts in one round trip; return the outcome of each, in order."""
         open_calls = AcceptCalls(self._key_space, ruled=ruled)
         sent: list[AcceptCall] = []
@@ -211,15 +214,15 @@ class _AcceptRun:
         return [outcomes[place] for place in range(len(outcomes))]
 
 
-def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
+def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
     word = outcome.word
     if word in _MISSING:
-        return Unknown(outcome.detail, refused=word == "fault")
-    if word == "conflict":
+        return Unknown(outcome.detail, refused=word == Word.FAULT)
+    if word == _CONFLICTS:
         error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
         return refused(error, plan.notification_id)
     # A fresh id can exist only because an earlier attempt of this same accept stored it.
-    is_duplicate = word == "duplicate" and plan.may_repeat
+    is_duplicate = word == _REPEATED and plan.may_repeat
     return Receipt(
         plan.notification_id,
         "duplicate" if is_duplicate else "accepted",
@@ -231,12 +234,12 @@ def _receipt(plan: Plan, outcome: Outcome) -> Receipt | Unknown:
 
 def _outcomes_of(
     sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]
-) -> Flow[dict[int, Outcome]]:
+) -> Flow[dict[int, AcceptOutcome]]:
     """Send the rest and end the round trip; return the outcomes by the index of their item."""
     if not rest:
         return {}
     replies = yield [accept_call.call for accept_call in rest]
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, AcceptOutcome] = {}
     for accept_call, reply in zip((*sent, *rest), replies, strict=True):
         outcomes |= accept_call.outcomes(reply)
     return outcomes
@@ -258,7 +261,7 @@ def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 
 def _superseding(
-    parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[Outcome]
+    parts: Sequence[Part], rulings: Sequence[Ruling | None], outcomes: Sequence[AcceptOutcome]
 ) -> Iterator[Recipient]:
     """Yield the recipients of stored parts with a collapse key: only they supersede others."""
     for part, ruling, outcome in zip(parts, rulings, outcomes, strict=True):

@@ -109,7 +109,7 @@ class Content(Protocol):
 
 
 class Intent(BaseModel):
-    """What to tell whom; raise ``InvalidIntent`` naming the first bad field."""
+    """A notification to send to its recipients; raises `InvalidIntent` for the first bad field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -248,12 +248,12 @@ def canonical_content(intent: Intent, routes: Sequence[str], content: bytes) -> 
     *routes* and *content* are those of the intent. The producer and the trace of a request are not
     included.
     """
-    asked = [intent.type, intent.due_at, intent.expires_at, intent.max_attempts, routes]
+    request = [intent.type, intent.due_at, intent.expires_at, intent.max_attempts, routes]
     if intent.collapse_key:
-        asked.append(intent.collapse_key)
+        request.append(intent.collapse_key)
     if not _is_sorted(intent.data):
         content = _packed(intent, _sorted(intent.data))
-    packed: bytes = msgpack.packb(asked) + content
+    packed: bytes = msgpack.packb(request) + content
     return packed
 
 

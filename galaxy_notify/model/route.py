@@ -130,7 +130,7 @@ class Route(NamedTuple):
         """Return the state of a route whose attempt failed and is retried."""
         return self._next(Status.FAILED, self._failure("retried", worker, failure), attempt=True)
 
-    def buried(self, worker: str, failure: Failure, *, attempt: bool) -> bytes:
+    def dead_lettered(self, worker: str, failure: Failure, *, attempt: bool) -> bytes:
         """Return the state of the dead letter; *attempt* counts this attempt."""
         line = self._failure("dead-lettered", worker, failure)
         return self._next(Status.DEAD_LETTER, line, attempt=attempt)

@@ -1,4 +1,4 @@
-"""What needs somebody now, in one line each: the same for ``status``, ``health`` and ``doctor``."""
+"""What needs an operator now, one line each: the same in ``status``, ``health`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Final, Literal
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
-from galaxy_notify.operations.status import Status
-from galaxy_notify.redis_inspect.inspector import Backlog
+from galaxy_notify.operations.status import DeploymentStatus
+from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
-from galaxy_notify.redis_inspect.servers import Worker
+from galaxy_notify.redis_inspect.servers import WorkerReport
 from galaxy_notify.redis_inspect.streams import StreamReport
 
 Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
 
-#: A restart is worth a line for so long, and where everything was lost for longer.
+#: A restart is reported for this long, and for longer if all data was lost.
 _RESTARTED_S: Final = 60
 _EMPTY_S: Final = 3600
-#: So long after the start of a server its daemons have tried again.
+#: This long after the start of a server its daemons have tried again.
 _BACK_S: Final = 10
-#: Workers at work catch up with less before anybody could look.
+#: Running workers catch up with less before an operator could look.
 _LATE_MS: Final = 10_000
 _NAMED: Final = 3
-#: Consumers that were not seen for so long are gone: a restart, or a long handler, takes less.
+#: Consumers that were not seen for this long are gone: a restart or a long handler takes less.
 GONE_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that needs somebody; *todo* helps, *more* names who is concerned, line by line."""
+    """Something that needs an operator; *todo* is the remedy, *more* has a line for each cause."""
 
     kind: Kind
     level: Literal["warning", "error"]
@@ -39,8 +39,8 @@ class Alarm:
     more: tuple[str, ...] = ()
 
 
-def alarms(status: Status) -> Iterator[Alarm]:
-    """Find what needs somebody, what stops everything first."""
+def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
+    """Yield what needs an operator; what stops everything comes first."""
     yield from _server(status)
     yield from _workers(status)
     for name, backlog in status.channels.items():
@@ -49,7 +49,7 @@ def alarms(status: Status) -> Iterator[Alarm]:
         yield from _stream(stream)
 
 
-def _server(status: Status) -> Iterator[Alarm]:
+def _server(status: DeploymentStatus) -> Iterator[Alarm]:
     fault, uptime = status.redis.refusal, status.redis.uptime_s
     if fault is not None:
         what = f"redis takes no writes: {refusal(fault)}"
@@ -64,14 +64,14 @@ def _server(status: Status) -> Iterator[Alarm]:
         yield Alarm("restart", "warning", what, "see its log for the reason")
 
 
-def _outlived(status: Status, uptime_s: int) -> bool:
-    """Tell whether a worker was there before the server: then it is not the first start of both."""
+def _outlived(status: DeploymentStatus, uptime_s: int) -> bool:
+    """Return whether a worker started before the server: then the server has restarted."""
     # The uptime is in whole seconds, and hosts' clocks are a little apart.
     before_ms = status.at_ms - (uptime_s + 2) * 1000
     return any(0 < worker.started_ms < before_ms for worker in status.workers)
 
 
-def _is_empty(status: Status) -> bool:
+def _is_empty(status: DeploymentStatus) -> bool:
     return (
         not any(status.totals.values())
         and not any(backlog.scheduled or backlog.dead for backlog in status.channels.values())
@@ -79,13 +79,13 @@ def _is_empty(status: Status) -> bool:
     )
 
 
-def _workers(status: Status) -> Iterator[Alarm]:
-    by_state: dict[str, list[Worker]] = {}
+def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
+    by_state: dict[str, list[WorkerReport]] = {}
     for worker in status.workers:
         by_state.setdefault(worker.state, []).append(worker)
     gone = by_state.get("gone", [])
     if not status.alive:
-        yield _nobody(status, gone)
+        yield _no_worker(status, gone)
     elif gone:
         todo = "what it had claimed is claimed again when its leases lapse"
         yield Alarm("workers", "warning", f"the process of {_named(gone)} has ended", todo)
@@ -100,13 +100,13 @@ def _workers(status: Status) -> Iterator[Alarm]:
         yield Alarm("workers", "warning", f"no progress for {since} of {_named(silent)}", todo)
 
 
-def _cannot_report(status: Status) -> bool:
-    """Tell whether Redis is why workers are silent: it refuses them, or did until just now."""
+def _cannot_report(status: DeploymentStatus) -> bool:
+    """Return whether Redis is why workers are silent: it refuses them, or did until just now."""
     uptime = status.redis.uptime_s
     return status.redis.refusal is not None or (uptime is not None and uptime < _BACK_S)
 
 
-def _nobody(status: Status, gone: Sequence[Worker]) -> Alarm:
+def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
     todo = "start one with `galaxy-notify run`"
     if gone:
         what = f"no worker is alive, the process of {_named(gone)} has ended"
@@ -119,13 +119,13 @@ def _nobody(status: Status, gone: Sequence[Worker]) -> Alarm:
     return Alarm("workers", "error", "no worker is alive", todo, more)
 
 
-def _named(workers: Sequence[Worker]) -> str:
+def _named(workers: Sequence[WorkerReport]) -> str:
     named = ", ".join(worker.id for worker in workers[:_NAMED])
     others = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
     return f"worker{'s' * (len(workers) > 1)} {named}{others}"
 
 
-def _channel(name: str, backlog: Backlog, shards: int) -> Iterator[Alarm]:
+def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]:
     if backlog.paused:
         # A pause that was interrupted is not on every shard.
         on = f" on {backlog.paused_shards} of {shards} shards"
@@ -159,7 +159,7 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
 
 
 def _behind(name: str, readers: Readers) -> str:
-    """Name a group that must read; that it may be dropped only where nobody is there to read."""
+    """Name a group that must read; suggest dropping it only where it has no reader."""
     if readers.is_gone_for(GONE_MS):
         return f"group {name} must read, or go: `galaxy-notify stream drop-group {name}`"
     if not readers.is_seen_known:

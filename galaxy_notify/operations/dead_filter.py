@@ -9,7 +9,7 @@ from itertools import islice
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 from galaxy_notify.model.json_data import printable
-from galaxy_notify.operations.dead_letter import DeadLetter
+from galaxy_notify.operations.dead_letter import DeadLetterView
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class DeadFilter:
 
     @property
     def narrows(self) -> bool:
-        """Tell whether it leaves anything out; a limit alone picks nothing."""
+        """Return whether it leaves anything out; a limit alone picks nothing."""
         times = self.since_ms is not None or self.until_ms is not None
         return times or any((self.channels, self.types, self.producers, self.classes))
 
-    def matches(self, letter: DeadLetter) -> bool:
-        """Tell whether it is one of those that are meant."""
+    def matches(self, letter: DeadLetterView) -> bool:
+        """Return whether it is one of those that are meant."""
         return (
             (not self.types or letter.type in self.types)
             and (not self.producers or letter.producer in self.producers)
             and (not self.classes or letter.failure_class in self.classes)
         )
 
-    def of(self, letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
+    def of(self, letters: Iterable[DeadLetterView]) -> Iterator[DeadLetterView]:
         """Yield those that are meant, no more than the limit."""
         return islice((letter for letter in letters if self.matches(letter)), self.limit)

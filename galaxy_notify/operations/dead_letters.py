@@ -12,11 +12,11 @@ from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import Member, parse_target
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.dead_moves import Action, Mover, Purge, Replay, Run
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.dead_letter import DeadLetterView
+from galaxy_notify.operations.dead_moves import Action, Mover, PurgeAction, ReplayAction, Run
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.dead_index import DeadLetterIndex, Position, Span
+from galaxy_notify.redis_state.dead_index import DeadLetterIndex, DeadPosition, DiedBetween
 from galaxy_notify.redis_state.deployment import Deployment
 
 _CHUNK: Final = 64
@@ -27,7 +27,7 @@ class Found(NamedTuple):
     """An id that was asked for, with its dead letter or None."""
 
     id: str
-    letter: DeadLetter | None
+    letter: DeadLetterView | None
 
 
 @dataclass
@@ -42,7 +42,7 @@ class DeadStats:
     types: Counter[str] = field(default_factory=Counter)
     producers: Counter[str] = field(default_factory=Counter)
 
-    def add(self, letter: DeadLetter) -> None:
+    def add(self, letter: DeadLetterView) -> None:
         """Count one; they come in the order in which they died."""
         self.total += 1
         self.oldest_ms = letter.dead_at_ms if self.oldest_ms is None else self.oldest_ms
@@ -53,7 +53,7 @@ class DeadStats:
         self.producers[letter.producer] += 1
 
 
-class DeadLetters:
+class DeadLetterReader:
     """The dead letters of a deployment; every method raises `RedisFault` or `Unavailable`.
 
     What is returned as an iterator is read as it goes, a few at a time, the oldest first.
@@ -67,16 +67,18 @@ class DeadLetters:
         """Return the server's time, by which dead letters die."""
         return server_now(self._deployment)
 
-    def matching(self, wanted: DeadFilter) -> Iterator[DeadLetter]:
-        """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""
+    def matching(self, wanted: DeadFilter) -> Iterator[DeadLetterView]:
+        """Return the dead letters that match; raise `InvalidQuery` for an unknown channel."""
         return wanted.of(self.every(wanted))
 
-    def every(self, wanted: DeadFilter, after: Position | None = None) -> Iterator[DeadLetter]:
-        """Return those of the filter's channels and times, behind a position where one is given."""
+    def every(
+        self, wanted: DeadFilter, after: DeadPosition | None = None
+    ) -> Iterator[DeadLetterView]:
+        """Return those of the filter's channels and times, with *after* only those behind it."""
         channels = self._channels(wanted)
         until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
-        rows = self._index.rows(channels, Span(wanted.since_ms or 0, until), after)
-        return (DeadLetter(row) for row in rows)
+        rows = self._index.rows(channels, DiedBetween(wanted.since_ms or 0, until), after)
+        return (DeadLetterView(row) for row in rows)
 
     def find(self, ids: Iterable[str]) -> Iterator[Found]:
         """Yield the dead letter of each id; a notification's id stands for all of its own."""
@@ -87,7 +89,7 @@ class DeadLetters:
             rows = dict(zip(names, self._index.find(names), strict=True))
             for text, name in asked:
                 row = rows[name] if name else None
-                yield Found(text, DeadLetter(row) if row else None)
+                yield Found(text, DeadLetterView(row) if row else None)
 
     def stats(self, wanted: DeadFilter) -> DeadStats:
         """Count the dead letters that a filter means."""
@@ -96,13 +98,13 @@ class DeadLetters:
             stats.add(letter)
         return stats
 
-    def replay(self, chosen: DeadFilter | Iterable[str], run: Run) -> Outcome:
+    def replay(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
         """Send dead letters on their way again; those that die meanwhile are left alone."""
-        return self._move(Replay(self._index, run.actor), chosen, run)
+        return self._move(ReplayAction(self._index, run.actor), chosen, run)
 
-    def purge(self, chosen: DeadFilter | Iterable[str], run: Run) -> Outcome:
-        """Give dead letters up; those that die meanwhile are left alone."""
-        return self._move(Purge(self._index, run.actor), chosen, run)
+    def purge(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
+        """Purge dead letters; those that die meanwhile are left alone."""
+        return self._move(PurgeAction(self._index, run.actor), chosen, run)
 
     def as_of_now(self, wanted: DeadFilter) -> DeadFilter:
         """Return the filter without what dies from now on."""
@@ -111,7 +113,7 @@ class DeadLetters:
         until = newest if wanted.until_ms is None else min(newest, wanted.until_ms)
         return replace(wanted, until_ms=until)
 
-    def _move(self, action: Action, chosen: DeadFilter | Iterable[str], run: Run) -> Outcome:
+    def _move(self, action: Action, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
         mover = Mover(self._index, action, run)
         if isinstance(chosen, DeadFilter):
             return mover.move(self.matching(self.as_of_now(chosen)))

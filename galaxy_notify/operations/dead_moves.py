@@ -10,21 +10,22 @@ from itertools import groupby, islice
 from typing import Final, Protocol
 
 from galaxy_notify.model.route import Route, Status
-from galaxy_notify.operations.dead_letter import DeadLetter
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.dead_letter import DeadLetterView
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_client.durability import UNCONFIRMED
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
+from galaxy_notify.redis_state.words import Word
 
 _TRIES: Final = 3
 _STEPS_PER_SECOND: Final = 10
 _PAUSE_S: Final = 0.2
 
 
-def _report_nothing(_: Outcome) -> None:
-    """Stand for a progress that nobody follows."""
+def _report_nothing(_: MoveOutcome) -> None:
+    """Ignore progress: the default."""
 
 
 def _sleep(seconds: float) -> bool:
@@ -43,11 +44,11 @@ class Run:
     actor: str
     rate: float | None = None
     dry_run: bool = False
-    progress: Callable[[Outcome], None] = _report_nothing
+    progress: Callable[[MoveOutcome], None] = _report_nothing
     pause: Callable[[float], bool] = _sleep
     producers: Collection[str] | None = None
 
-    def own(self, letter: DeadLetter | None) -> DeadLetter | None:
+    def own(self, letter: DeadLetterView | None) -> DeadLetterView | None:
         """Return the dead letter, or None where it is another producer's."""
         if letter is None or self.producers is None or letter.producer in self.producers:
             return letter
@@ -58,16 +59,16 @@ class Action(Protocol):
     """One way to move dead letters."""
 
     def refusal(self, row: DeadRow) -> str:
-        """Say why it cannot be moved; empty where it can."""
+        """Return why it cannot be moved; empty where it can."""
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:
-        """Move dead letters of one shard and answer a word for each."""
+        """Move dead letters of one shard; return a word for each: the answer of its script."""
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Tell whether what is stored now of one that is no longer dead is this run's doing."""
+        """Return whether what is stored now of one that is no longer dead is this run's doing."""
 
 
-class Replay:
+class ReplayAction:
     """Sends dead letters on their way again."""
 
     def __init__(self, index: DeadLetterIndex, actor: str) -> None:
@@ -75,7 +76,7 @@ class Replay:
         self._actor = actor
 
     def refusal(self, row: DeadRow) -> str:
-        """Say why it cannot be replayed."""
+        """Return why it cannot be replayed; empty where it can."""
         return row.why_no_replay
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:
@@ -83,14 +84,14 @@ class Replay:
         return self._index.replay(rows, self._actor)
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Tell whether it is in the generation that this run wrote, replayed by this actor."""
+        """Return whether it is in the generation that this run wrote, replayed by this actor."""
         was, now = before.route, after.route
         if was is None or now is None or now.generation <= was.generation:
             return False
         return _did(now, "replayed", self._actor, before.entry.dead_at_ms)
 
 
-class Purge:
+class PurgeAction:
     """Gives dead letters up."""
 
     def __init__(self, index: DeadLetterIndex, actor: str) -> None:
@@ -106,7 +107,7 @@ class Purge:
         return self._index.purge(rows, self._actor)
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Tell whether this actor purged it, or nothing is left that could say who did."""
+        """Return whether this actor purged it, or nothing is left that could say who did."""
         if after.route is None:
             return True
         purged = after.route.status is Status.PURGED
@@ -117,12 +118,12 @@ class Mover:
     """Moves dead letters with one action and counts what became of them."""
 
     def __init__(self, index: DeadLetterIndex, action: Action, run: Run) -> None:
-        self.outcome = Outcome()
+        self.outcome = MoveOutcome()
         self._index = index
         self._action = action
         self._run = run
 
-    def move(self, letters: Iterable[DeadLetter | None]) -> Outcome:
+    def move(self, letters: Iterable[DeadLetterView | None]) -> MoveOutcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
 
         Raises `CallFailed` where nothing at all could be read; a fault later on stands in the
@@ -139,7 +140,7 @@ class Mover:
             outcome.fault = str(error)
         return outcome
 
-    def _next(self, source: Iterator[DeadLetter | None]) -> list[DeadLetter | None]:
+    def _next(self, source: Iterator[DeadLetterView | None]) -> list[DeadLetterView | None]:
         """Return the next batch once the pace allows it; none when asked to stop."""
         size = self._step()
         rest = size / self._run.rate if self._run.rate and self.outcome.moved else 0
@@ -154,7 +155,7 @@ class Mover:
             return BATCH
         return max(1, min(BATCH, int(rate / _STEPS_PER_SECOND)))
 
-    def _move(self, batch: Sequence[DeadLetter | None]) -> None:
+    def _move(self, batch: Sequence[DeadLetterView | None]) -> None:
         self.outcome.matched += len(batch)
         rows = [letter.row for letter in batch if letter is not None]
         self.outcome.gone += len(batch) - len(rows)
@@ -173,33 +174,35 @@ class Mover:
         return bool(reason)
 
     def _move_shard(self, rows: list[DeadRow]) -> None:
-        doubtful = False
+        answer_lost = False
         for _ in range(_TRIES):
             try:
-                rows = self._try(rows, doubtful=doubtful)
+                rows = self._try(rows, answer_lost=answer_lost)
             except RedisFault as error:
                 if error.fault.code == UNCONFIRMED:
                     self.outcome.failed[f"done, but not safe: {error.fault.text}"] += len(rows)
                     return
-                doubtful = True
+                answer_lost = True
                 self._run.pause(_PAUSE_S)
-                rows = self._still_dead(rows, doubtful=doubtful)
+                rows = self._still_dead(rows, answer_lost=answer_lost)
             if not rows:
                 return
-        reason = "redis did not answer" if doubtful else "it kept changing"
+        reason = "redis did not answer" if answer_lost else "it kept changing"
         self.outcome.failed[reason] += len(rows)
 
-    def _try(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
+    def _try(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
         words = self._action.send(rows)
         counts = Counter(words)
-        self.outcome.moved += counts["replayed"] + counts["purged"]
-        if counts["fault"]:
-            self.outcome.failed["redis could not write it"] += counts["fault"]
-        left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
-        return self._still_dead(left, doubtful=doubtful)
+        self.outcome.moved += counts[Word.REPLAYED] + counts[Word.PURGED]
+        if counts[Word.FAULT]:
+            self.outcome.failed["redis could not write it"] += counts[Word.FAULT]
+        left = [
+            row for row, word in zip(rows, words, strict=True) if word in (Word.CHANGED, Word.GONE)
+        ]
+        return self._still_dead(left, answer_lost=answer_lost)
 
-    def _still_dead(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
+    def _still_dead(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Read again what may have moved; count what has, return what has not.
 
         After a call whose answer was lost, a member that left the index counts as moved where its
@@ -212,7 +215,7 @@ class Mover:
             row = self._index.again(before)
             if row is not None and _is_same_death(before, row):
                 still += [] if self._refused(row) else [row]
-            elif doubtful and self._action.is_mine(before, self._index.stored([before])[0]):
+            elif answer_lost and self._action.is_mine(before, self._index.stored([before])[0]):
                 self.outcome.moved += 1
             else:
                 self.outcome.gone += 1

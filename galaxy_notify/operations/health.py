@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.model.ids import random_id
 from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.operations.status import Status, read_status
+from galaxy_notify.operations.status import DeploymentStatus, read_status
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_state import calls
@@ -24,17 +24,17 @@ _MARK_MS: Final = 1000
 class Health:
     """Whether a deployment is well; *reasons* say what is not, *warnings* what soon may not be.
 
-    A warning is also what somebody has stopped on purpose: it is no reason to restart anything.
+    Something that was paused on purpose is a warning, too: it is no reason to restart anything.
     """
 
     write_ms: float | None
-    status: Status | None
+    status: DeploymentStatus | None
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """Return whether nothing is wrong."""
         return not self.reasons
 
     @property
@@ -89,7 +89,7 @@ def write_round_trip(deployment: Deployment) -> float:
     return perf_counter() - started
 
 
-def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
+def _stands_still(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
     if not status.workers:
         yield "no worker made progress within 30 s"
     elif not status.alive:
@@ -100,13 +100,13 @@ def _stands_still(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
             yield f"channel {name} has routes overdue by up to {seconds:,} s"
 
 
-def _warnings(status: Status, found: Sequence[Alarm]) -> Iterator[str]:
-    """Return what a person should know besides the reasons.
+def _warnings(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
+    """Yield what an operator should know besides the reasons.
 
-    What a group lost is lost: it is in the status for good, and no news.
+    Entries that a group lost stay in the status for good, so they are not repeated here.
     """
-    told = {"writes", "lost"} if status.alive else {"writes", "lost", "workers"}
+    shown = {"writes", "lost"} if status.alive else {"writes", "lost", "workers"}
     late = any(backlog.oldest_overdue_ms > LATEST_MS for backlog in status.channels.values())
     for alarm in found:
-        if alarm.kind not in told and not (late and alarm.kind == "late"):
+        if alarm.kind not in shown and not (late and alarm.kind == "late"):
             yield f"{alarm.what}: {alarm.todo}" if alarm.todo else alarm.what

@@ -1,4 +1,4 @@
-"""Which notifications somebody wants to see listed."""
+"""The filter of a list of notifications."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_inspect.listing import ListSummary, Span
+from galaxy_notify.redis_inspect.listing import AcceptedBetween, ListSummary
 
 #: Stands for every status of a route that still needs its notification.
 OPEN: Final = "open"
@@ -44,9 +44,9 @@ class ListFilter:
                 raise InvalidQuery(name, "must be epoch milliseconds")
 
     @property
-    def span(self) -> Span:
+    def span(self) -> AcceptedBetween:
         """Return when what is wanted was accepted."""
-        return Span(self.since_ms, self.until_ms)
+        return AcceptedBetween(self.since_ms, self.until_ms)
 
     def routes(self, channels: Collection[str]) -> list[str] | None:
         """Return the routes whose statuses decide; None for all of each notification."""
@@ -55,14 +55,14 @@ class ListFilter:
         return [f"{channel}:{self.user}" for channel in channels]
 
     def is_about(self, seen: ListSummary) -> bool:
-        """Tell whether it is of a type and from a producer that is wanted."""
+        """Return whether it is of a type and from a producer that is wanted."""
         record = seen.record
         return (not self.types or (record is not None and record.type in self.types)) and (
             not self.producers or (record is not None and record.producer in self.producers)
         )
 
     def has_state(self, seen: ListSummary) -> bool:
-        """Tell whether a route of a notification, or of a part, is wanted."""
+        """Return whether a route of a notification, or of a part, is wanted."""
         if self.user is None:
             if OPEN in self.states and seen.open:
                 return True

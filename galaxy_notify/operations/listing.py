@@ -14,10 +14,10 @@ from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
 from galaxy_notify.redis_inspect.listing import (
-    Listed,
+    ListEntry,
+    ListPosition,
     ListSummary,
     Merge,
-    Position,
     look,
     look_at_parts,
 )
@@ -30,7 +30,7 @@ MOST_LOOKED: Final = 1000
 _MOST_BYTES: Final = 8 << 20
 _MOST_ROUTES: Final = 10_000
 _CHUNK: Final = 100
-# Of a notification in parts so many are looked at.
+# This many parts of a notification are read.
 _MOST_PARTS: Final = 100
 #: Stands for the status of a whole whose routes have several.
 MIXED: Final = "mixed"
@@ -40,12 +40,12 @@ MIXED: Final = "mixed"
 class Item:
     """One line of the list; its statuses are those of the user's routes, if a user was named."""
 
-    listed: Listed
+    listed: ListEntry
     seen: ListSummary
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether every part was looked at."""
+        """Return whether every part was looked at."""
         record = self.seen.record
         return record is not None and self.seen.parts >= record.parts
 
@@ -79,7 +79,7 @@ class Item:
 
     @property
     def has_all_routes(self) -> bool:
-        """Tell whether ``routes`` counts those of every part."""
+        """Return whether ``routes`` counts those of every part."""
         record, seen = self.seen.record, self.seen
         if record is None or record.parts == 1:
             return True
@@ -122,9 +122,9 @@ def list_flow(
 ) -> Flow[Page]:
     """Read a page of what was accepted, the newest first, with what was cancelled since.
 
-    From page to page nothing comes twice and nothing that stays is passed over, whatever is
-    accepted or ends meanwhile. A page looks at a bounded number of notifications, whatever the
-    filter. Raises `InvalidQuery` and `RedisFault`.
+    From page to page nothing comes twice, and nothing that stays is left out, even if notifications
+    are accepted or end meanwhile. A page reads a bounded number of notifications with any filter.
+    Raises `InvalidQuery` and `RedisFault`.
     """
     if not 1 <= limit <= MOST_ITEMS:
         raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
@@ -143,7 +143,7 @@ class _Reading:
     limit: int
     merge: Merge
     items: list[Item] = field(default_factory=list)
-    last: Position | None = None
+    last: ListPosition | None = None
     looked: int = 0
     bytes: int = 0
     routes: int = 0
@@ -157,10 +157,10 @@ class _Reading:
             if not chunk and not self.merge.may_have_more:
                 return
             seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
-            for deployment, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
-                # The first is looked at whatever was read before it: a page gets on.
-                if deployment and self._has_enough():
-                    seen = seen[:deployment]
+            for index, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+                # The first is always read, so that a page makes progress.
+                if index and self._has_enough():
+                    seen = seen[:index]
                     break
                 yield from self._add(listed, one, routes)
             self.merge.put_back(chunk[len(seen) :])
@@ -187,7 +187,7 @@ class _Reading:
             1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
         )
 
-    def _add(self, listed: Listed, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
+    def _add(self, listed: ListEntry, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
         self.last = listed.position
         self.looked += 1
         self.bytes += seen.record_bytes
@@ -199,7 +199,7 @@ class _Reading:
             self.items.append(Item(listed, whole))
 
     def _with_parts(
-        self, listed: Listed, seen: ListSummary, routes: list[str] | None
+        self, listed: ListEntry, seen: ListSummary, routes: list[str] | None
     ) -> Flow[ListSummary]:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
         names = list(_later_parts(listed, seen))
@@ -214,7 +214,7 @@ class _Reading:
         return seen
 
 
-def _later_parts(listed: Listed, seen: ListSummary) -> Iterator[str]:
+def _later_parts(listed: ListEntry, seen: ListSummary) -> Iterator[str]:
     parts = seen.record.parts if seen.record else 1
     for number in range(2, min(parts, _MOST_PARTS) + 1):
         yield part_id(listed.notification_id, number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Outcome:
+class MoveOutcome:
     """What became of those that were asked for, so far; *failed* counts by reason.
 
     *gone* were no longer there to be moved; after a *fault* the run ended early.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_inspect.reading import server_now
@@ -21,11 +21,12 @@ from galaxy_notify.redis_inspect.rejects import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.words import Word
 
 _CHUNK: Final = 100
-_REASONS: Final = {
-    "cut": "only the beginning of the intent was kept",
-    "bare": "the entry had no intent",
+_REASONS: Final[dict[str, str]] = {
+    Word.CUT: "only the beginning of the intent was kept",
+    Word.BARE: "the entry had no intent",
 }
 
 
@@ -67,14 +68,14 @@ class Rejects:
         )
 
     def find(self, ids: Sequence[str]) -> list[RejectRow | None]:
-        """Return the rejects of these ids, None for each that is none."""
+        """Return the rejects of these ids, None for each that does not exist."""
         return find_rejects(self._deployment, self._keys, ids)
 
-    def replay(self, ids: Iterable[str]) -> Outcome:
+    def replay(self, ids: Iterable[str]) -> MoveOutcome:
         """Hand the intents in again; each moves once, however often it is asked."""
         return self._move(ids, replay_rejects)
 
-    def purge(self, ids: Iterable[str]) -> Outcome:
+    def purge(self, ids: Iterable[str]) -> MoveOutcome:
         """Give them up."""
         return self._move(ids, purge_rejects)
 
@@ -82,8 +83,8 @@ class Rejects:
         self,
         ids: Iterable[str],
         move: Callable[[Deployment, IntentKeys, Sequence[str]], list[str | RedisFault]],
-    ) -> Outcome:
-        outcome, rest = Outcome(), iter(ids)
+    ) -> MoveOutcome:
+        outcome, rest = MoveOutcome(), iter(ids)
         try:
             while chunk := list(islice(rest, _CHUNK)):
                 outcome.matched += len(chunk)
@@ -95,13 +96,13 @@ class Rejects:
         return outcome
 
 
-def _count(outcome: Outcome, words: Iterable[str | RedisFault]) -> None:
+def _count(outcome: MoveOutcome, words: Iterable[str | RedisFault]) -> None:
     for word in words:
         if isinstance(word, RedisFault):
             outcome.failed[refusal(word.fault)] += 1
-        elif word == "moved":
+        elif word == Word.MOVED:
             outcome.moved += 1
-        elif word == "gone":
+        elif word == Word.GONE:
             outcome.gone += 1
         else:
             outcome.failed[_REASONS.get(word, word)] += 1

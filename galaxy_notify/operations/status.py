@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
-from galaxy_notify.redis_inspect.inspector import Backlog, read_backlogs
+from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_inspect.server_state import ServerState, read_server_state
 from galaxy_notify.redis_inspect.servers import (
     ServerName,
-    Worker,
+    WorkerReport,
     read_server_name,
     read_totals,
     read_workers,
@@ -21,21 +21,21 @@ from galaxy_notify.redis_state.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class DeploymentStatus:
     """What holds in a deployment now."""
 
     at_ms: int
     server: ServerName
     shards: int
-    channels: dict[str, Backlog]
+    channels: dict[str, ChannelBacklog]
     totals: dict[str, int]
     skipped: dict[str, int]
     streams: list[StreamReport]
-    workers: list[Worker]
+    workers: list[WorkerReport]
     redis: ServerState
 
     @property
-    def alive(self) -> list[Worker]:
+    def alive(self) -> list[WorkerReport]:
         """Return the workers but those whose process is known to have ended."""
         return [worker for worker in self.workers if worker.state != "gone"]
 
@@ -57,11 +57,11 @@ class Status:
         }
 
 
-def read_status(deployment: Deployment) -> Status:
+def read_status(deployment: Deployment) -> DeploymentStatus:
     """Read the state of a deployment; raise `RedisFault`."""
     now_ms = server_now(deployment)
     totals = read_totals(deployment)
-    return Status(
+    return DeploymentStatus(
         now_ms,
         read_server_name(deployment),
         deployment.shared.shards,
@@ -74,7 +74,7 @@ def read_status(deployment: Deployment) -> Status:
     )
 
 
-def _channel(backlog: Backlog) -> dict[str, object]:
+def _channel(backlog: ChannelBacklog) -> dict[str, object]:
     return {
         "scheduled": backlog.scheduled,
         "due": backlog.due,
@@ -89,11 +89,11 @@ def _channel(backlog: Backlog) -> dict[str, object]:
 
 
 def _stream(stream: StreamReport) -> dict[str, object]:
-    told: dict[str, object] = {
+    shown: dict[str, object] = {
         "length": stream.length,
         "max_len": stream.max_len,
         "holding": stream.holding,
         "groups": stream.groups,
         "held_s": None if stream.held_ms is None else stream.held_ms / 1000,
     }
-    return told | ({"error": stream.fault} if stream.fault else {})
+    return shown | ({"error": stream.fault} if stream.fault else {})

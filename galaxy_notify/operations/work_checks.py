@@ -9,12 +9,12 @@ from galaxy_notify.operations.alarms import alarms
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding, Guarantee
 from galaxy_notify.operations.group_checks import Group
 from galaxy_notify.operations.health import LATEST_MS
-from galaxy_notify.operations.status import Status
+from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_inspect.readers import GroupName, Readers
 from galaxy_notify.redis_inspect.streams import StreamReport
 
 
-def worker_findings(status: Status) -> Iterator[Finding]:
+def worker_findings(status: DeploymentStatus) -> Iterator[Finding]:
     """Judge who works."""
     versions = sorted({worker.version for worker in status.alive})
     found = [alarm for alarm in alarms(status) if alarm.kind == "workers"]
@@ -31,7 +31,7 @@ def worker_findings(status: Status) -> Iterator[Finding]:
         yield Finding("ok", "workers", f"{len(status.alive)} alive, version {versions[0]}")
 
 
-def server_findings(status: Status) -> Iterator[Finding]:
+def server_findings(status: DeploymentStatus) -> Iterator[Finding]:
     """Judge a server that was started just now."""
     for alarm in alarms(status):
         if alarm.kind == "restart":
@@ -42,7 +42,7 @@ def server_findings(status: Status) -> Iterator[Finding]:
             yield Finding("warning", "restart", alarm.what, means, alarm.todo, risk)
 
 
-def refusal_findings(status: Status) -> Iterator[Finding]:
+def refusal_findings(status: DeploymentStatus) -> Iterator[Finding]:
     """Judge whether writes are taken, for a user who may not try one."""
     for alarm in alarms(status):
         if alarm.kind == "writes":
@@ -50,7 +50,7 @@ def refusal_findings(status: Status) -> Iterator[Finding]:
             yield Finding("error", "write", alarm.what, means, alarm.todo, AVAILABILITY)
 
 
-def backlog_findings(status: Status) -> Iterator[Finding]:
+def backlog_findings(status: DeploymentStatus) -> Iterator[Finding]:
     """Judge what is paused, is late, or rests."""
     for alarm in alarms(status):
         if alarm.kind == "paused":
@@ -68,7 +68,9 @@ def backlog_findings(status: Status) -> Iterator[Finding]:
             yield Finding("warning", "dead", what, "they rest until somebody decides", todo)
 
 
-def stream_findings(status: Status, readers: Mapping[GroupName, Readers]) -> Iterator[Finding]:
+def stream_findings(
+    status: DeploymentStatus, readers: Mapping[GroupName, Readers]
+) -> Iterator[Finding]:
     """Judge the gateway streams and their groups; *readers* says who reads each group."""
     for stream in status.streams:
         yield from _stream(stream)

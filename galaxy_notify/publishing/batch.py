@@ -26,11 +26,12 @@ from galaxy_notify.redis_state.leases import (
     Drop,
     EventKind,
     Expire,
-    Outcome,
     Publish,
     Release,
-    Retry,
+    RetryLater,
+    RouteOutcome,
 )
+from galaxy_notify.redis_state.words import Word
 
 #: How long a record of a newer format is released before the next claim.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
@@ -41,7 +42,7 @@ _NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
 class Decision(NamedTuple):
     """The outcome of one member, with what is known about it for logs and metrics."""
 
-    outcome: Outcome
+    outcome: RouteOutcome
     notification: Notification | None = None
     route: Route | None = None
     failure: Failure | None = None
@@ -107,20 +108,20 @@ class BatchDecisions:
         """Make a member due again after *delay_ms*, without an attempt."""
         self._others.append(Decision(Release(member, delay_ms), detail=detail))
 
-    def retry_or_bury(
+    def retry_or_dead_letter(
         self, member: bytes, notification: Notification, route: Route, failure: Failure
     ) -> None:
         """Spend an attempt: retry, dead-letter, or expire a route whose retry would be too late."""
         attempt = route.attempts + 1
         if attempt >= (route.max_attempts or self._policy.shared.max_attempts):
-            self._bury(member, notification, route, failure, attempt=True)
+            self._dead_letter(member, notification, route, failure, attempt=True)
             return
         delay = self._policy.delay_ms(attempt)
         expires = _expires(notification, route)
         if expires is not None and self._claim.now_ms + delay >= expires:
             self.expire(member, notification, route)
             return
-        retry = Retry(member, route.failed(self._policy.worker_id, failure), delay)
+        retry = RetryLater(member, route.failed(self._policy.worker_id, failure), delay)
         self._others.append(Decision(retry, notification, route, failure))
 
     def expire(self, member: bytes, notification: Notification, route: Route) -> None:
@@ -136,20 +137,20 @@ class BatchDecisions:
             payload = self._policy.encoder.encode(notification, route)
         except TransientEncodingError as error:
             failure = Failure("payload_encoding_failed", _text_of(error) or type(error).__name__)
-            self.retry_or_bury(raw, notification, route, failure)
+            self.retry_or_dead_letter(raw, notification, route, failure)
             return
         except Corrupt as error:
             failure = Failure("record_corrupt", str(error))
-            self._bury(raw, notification, route, failure)
+            self._dead_letter(raw, notification, route, failure)
             return
         except Exception as error:  # an encoder is third-party code: only this route fails
             text = f"{type(error).__name__}: {_text_of(error)}"
-            self._bury(raw, notification, route, Failure("payload_encoding_failed", text))
+            self._dead_letter(raw, notification, route, Failure("payload_encoding_failed", text))
             return
         limit = self._policy.shared.max_payload_bytes
         if len(payload) > limit:
             text = f"the payload has {len(payload)} bytes, the limit is {limit}"
-            self._bury(raw, notification, route, Failure("payload_too_large", text))
+            self._dead_letter(raw, notification, route, Failure("payload_too_large", text))
             return
         kind, made = self._event_kind(notification, route), notification.notification_id
         event = Publish(raw, route_id, made, route.due_at_ms, payload, kind)
@@ -187,7 +188,7 @@ class BatchDecisions:
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         elif claimed.abandoned >= self._policy.max_abandoned:
             text = f"left behind {claimed.abandoned} times by workers that died or hung"
-            self._bury_unread(claimed, Failure("lease_abandoned", text))
+            self._dead_letter_unread(claimed, Failure("lease_abandoned", text))
         elif claimed.verdict:
             self._unusable(claimed)
         else:
@@ -214,33 +215,35 @@ class BatchDecisions:
         if member is not None and newer_format(self._record(member)):
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         else:
-            self._bury_unread(claimed, Failure("record_corrupt", str(error)))
+            self._dead_letter_unread(claimed, Failure("record_corrupt", str(error)))
 
     def _unusable(self, claimed: ClaimedMember) -> None:
-        if claimed.verdict == "vanished":
+        if claimed.verdict == Word.VANISHED:
             self._drop(claimed.member, "record_missing")
-        elif claimed.verdict == "wrong_type":
+        elif claimed.verdict == Word.WRONG_TYPE:
             self._drop(claimed.member, "record_corrupt")
-        elif claimed.verdict == "oversized":
+        elif claimed.verdict == Word.OVERSIZED:
             limit = self._policy.shared.max_payload_bytes
             text = f"the record is larger than a payload of {limit} bytes may make it"
-            self._bury_unread(claimed, Failure("payload_too_large", text))
-        elif claimed.verdict == "missing":
+            self._dead_letter_unread(claimed, Failure("payload_too_large", text))
+        elif claimed.verdict == Word.MISSING:
             text = "the notification has no record, or the route no state"
-            self._bury_unread(claimed, Failure("record_missing", text))
+            self._dead_letter_unread(claimed, Failure("record_missing", text))
         else:
-            self._bury_unread(claimed, Failure("record_corrupt", "the state is far too large"))
+            self._dead_letter_unread(
+                claimed, Failure("record_corrupt", "the state is far too large")
+            )
 
-    def _bury_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
+    def _dead_letter_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
         """Dead-letter a route by its own state, without decoding its record."""
         try:
             route = decode_route(claimed.state)
         except Corrupt:
             now = self._claim.now_ms
             route = Route(Status.PENDING, due_at_ms=now, at_ms=now)
-        self._bury(claimed.member, None, route, failure)
+        self._dead_letter(claimed.member, None, route, failure)
 
-    def _bury(
+    def _dead_letter(
         self,
         member: bytes,
         notification: Notification | None,
@@ -253,8 +256,10 @@ class BatchDecisions:
             # As a dead letter it would have no valid name.
             self._drop(member, "malformed")
             return
-        bury = Bury(member, route.buried(self._policy.worker_id, failure, attempt=attempt))
-        self._others.append(Decision(bury, notification, route, failure))
+        dead_letter = Bury(
+            member, route.dead_lettered(self._policy.worker_id, failure, attempt=attempt)
+        )
+        self._others.append(Decision(dead_letter, notification, route, failure))
 
     def _drop(self, member: bytes, reason: str) -> None:
         self._others.append(Decision(Drop(member, reason), detail=reason))

@@ -47,7 +47,7 @@ class Nodes(Generic[C]):
 
     @property
     def are_a_cluster(self) -> bool:
-        """Tell whether there may be several; Sentinel has one primary at a time."""
+        """Return whether there may be several; Sentinel has one primary at a time."""
         return isinstance(self._topology, ClusterTopology)
 
     def serving(self, command: Sequence[Any]) -> C:
@@ -141,13 +141,13 @@ def node_of(client: redis.Redis | redis.asyncio.Redis) -> str:
 
 
 async def refresh_primary(client: redis.asyncio.Redis) -> None:
-    """Drop the idle connections to every node, and look the primaries up anew."""
+    """Drop the idle connections to every node, and look the primaries up again."""
     for one in client.nodes.clients if isinstance(client, AsyncNodesClient) else (client,):
         await connection.refresh_primary(one)
 
 
 def refresh_primary_sync(client: redis.Redis) -> None:
-    """Drop the idle connections to every node, and look the primaries up anew."""
+    """Drop the idle connections to every node, and look the primaries up again."""
     for one in client.nodes.clients if isinstance(client, NodesClient) else (client,):
         connection.refresh_primary_sync(one)
 
@@ -159,7 +159,7 @@ def sole(client: C) -> C:
     return client
 
 
-class Part(NamedTuple):
+class NodeCalls(NamedTuple):
     """What goes to one node: its client, the calls, and their places among all."""
 
     client: Any
@@ -169,12 +169,12 @@ class Part(NamedTuple):
 
 def by_node(
     client: NodesClient | AsyncNodesClient, calls: Sequence[ScriptCall | Command]
-) -> list[Part]:
+) -> list[NodeCalls]:
     """Group calls by the node that runs them, as far as it is known."""
-    found: dict[Any, Part] = {}
+    found: dict[Any, NodeCalls] = {}
     for place, call in enumerate(calls):
         serving = client.nodes.serving(call.command)
-        part = found.setdefault(node_of(serving) or serving, Part(serving, [], []))
+        part = found.setdefault(node_of(serving) or serving, NodeCalls(serving, [], []))
         part.calls.append(call)
         part.places.append(place)
     return list(found.values())

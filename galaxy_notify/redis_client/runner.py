@@ -14,8 +14,8 @@ from galaxy_notify.redis_client.durability import Confirmation, confirmed, endin
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
+    NodeCalls,
     NodesClient,
-    Part,
     by_node,
     serving,
     sole,
@@ -101,7 +101,7 @@ class _Round:
         self.calls: list[ScriptCall | Command] = []
 
     def drop(self) -> None:
-        """Throw the connection away, if there is one: nobody reads what it is still owed."""
+        """Throw the connection away, if there is one: its unread replies are lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.discard(connection)
@@ -148,10 +148,10 @@ class SyncRound(_Round):
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
         except RedisFault as fault:
-            raise fault.doubted() if some_ran else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
             failed = fault_of(error, "a pipeline")
-            raise failed.doubted() if some_ran else failed from error
+            raise failed.with_unknown_outcome() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -219,10 +219,10 @@ class Round(_Round):
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
         except RedisFault as fault:
-            raise fault.doubted() if some_ran else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
             failed = fault_of(error, "a pipeline")
-            raise failed.doubted() if some_ran else failed from error
+            raise failed.with_unknown_outcome() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -267,21 +267,21 @@ def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:
     return {call.script.source for call in calls if isinstance(call, ScriptCall)}
 
 
-def _tried_sync(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
+def _tried_sync(part: NodeCalls, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return run_all_sync(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-async def _tried(part: Part, confirm: Confirmation | None) -> list[Any] | RedisFault:
+async def _tried(part: NodeCalls, confirm: Confirmation | None) -> list[Any] | RedisFault:
     try:
         return await run_all(part.client, part.calls, confirm)
     except RedisFault as fault:
         return fault
 
 
-def _together(parts: Sequence[Part], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
+def _together(parts: Sequence[NodeCalls], tried: Sequence[list[Any] | RedisFault]) -> list[Any]:
     """Return all replies in order; what a node did not answer is a fault at each place."""
     faults = [answer for answer in tried if isinstance(answer, RedisFault)]
     if faults and len(faults) == len(tried):

@@ -1,7 +1,8 @@
 """What waits in a channel: counts by index, and what is late by the state of its routes.
 
-While a route is leased its score is when the lease lapses, so a schedule alone hides how late the
-leased ones are. Their states tell; of each kind at most a page is read, and beyond it estimated.
+While a route is leased its score is when the lease expires, so a schedule alone hides how late the
+leased ones are. Their states have the due times; at most a page of each kind is read, and the rest
+estimated.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ _LEASED_MEMBERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits and rests in a channel; ``oldest_overdue_ms`` is 0 where nothing is overdue.
+class ChannelBacklog:
+    """What waits and rests in a channel, over all shards.
 
-    ``paused_ms`` is for how long it is paused, None where it is not, or nobody knows.
+    ``oldest_overdue_ms`` is 0 if nothing is overdue. ``paused_ms`` is for how long it
+    is paused; None if it is not, or if that is unknown.
     """
 
     scheduled: int = 0
@@ -45,12 +47,12 @@ class Backlog:
 
     @property
     def paused(self) -> bool:
-        """Tell whether the channel is paused on any shard."""
+        """Return whether the channel is paused on any shard."""
         return self.paused_shards > 0
 
-    def __add__(self, other: Backlog) -> Backlog:
+    def __add__(self, other: ChannelBacklog) -> ChannelBacklog:
         """Return both shards' backlog as one."""
-        return Backlog(
+        return ChannelBacklog(
             self.scheduled + other.scheduled,
             self.due + other.due,
             self.overdue + other.overdue,
@@ -64,24 +66,26 @@ class Backlog:
 
 def read_backlogs(
     deployment: Deployment, channels: Iterable[str], now_ms: int
-) -> dict[str, Backlog]:
+) -> dict[str, ChannelBacklog]:
     """Return each channel's backlog over all shards; raise `RedisFault`."""
     page = max(20, _PAGE // deployment.shared.shards)
     shards = [
-        _Shard(keys, channel, now_ms, page) for channel in channels for keys in deployment.all_keys
+        _ShardBacklog(keys, channel, now_ms, page)
+        for channel in channels
+        for keys in deployment.all_keys
     ]
-    for step in (_Shard.counts, _Shard.leased_members, _Shard.states):
+    for step in (_ShardBacklog.counts, _ShardBacklog.leased_members, _ShardBacklog.states):
         plans = [step(shard) for shard in shards]
         replies = iter(read_all(deployment, (command for plan in plans for command in plan)))
         for shard, plan in zip(shards, plans, strict=True):
             shard.replies.append([next(replies) for _ in plan])
-    found: dict[str, Backlog] = {}
+    found: dict[str, ChannelBacklog] = {}
     for shard in shards:
-        found[shard.channel] = found.get(shard.channel, Backlog()) + shard.backlog()
+        found[shard.channel] = found.get(shard.channel, ChannelBacklog()) + shard.backlog()
     return found
 
 
-class _Shard:
+class _ShardBacklog:
     """One shard's part of a backlog, read in three steps that all shards share."""
 
     def __init__(self, keys: Keys, channel: str, now_ms: int, page: int) -> None:
@@ -121,7 +125,7 @@ class _Shard:
         return [*named, *(["ZCOUNT", schedule, *span] for span in spans[_READ_LEASES:])]
 
     def states(self) -> list[list[Any]]:
-        """Read the states that tell who is late."""
+        """Read the states that have the due times."""
         head = [member for member, _ in self.replies[0][7]]
         wanted = dict.fromkeys([*head, *self.replies[0][8], *self._leased[: self._page]])
         named = {member: name for member in wanted if (name := split_member(member))}
@@ -131,7 +135,7 @@ class _Shard:
             for name in named.values()
         ]
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> ChannelBacklog:
         """Put together what was read."""
         scheduled, due, late, dead, paused, since, _, head, window = self.replies[0]
         for member, state in zip(self._read, self.replies[2], strict=True):
@@ -141,7 +145,7 @@ class _Shard:
         oldest = [at for at in self._read.values() if at is not None]
         oldest += [moment(score) for member, score in head if self._read.get(member) is None]
         oldest_ms = self._now - min(oldest, default=self._now)
-        return Backlog(
+        return ChannelBacklog(
             scheduled,
             due,
             late + self._late(window, due - late) + self._late(held, leased),

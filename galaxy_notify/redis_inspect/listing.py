@@ -22,7 +22,7 @@ from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, sc
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
-#: One entry of ours names no more.
+#: An entry that we wrote names no more.
 MOST_IDS: Final = 1000
 #: What a record holds beside the payload: ids, names, keys and its frame.
 _FRAME_BYTES: Final = 4096
@@ -33,7 +33,7 @@ _FEWEST_AHEAD: Final = 8
 _FIRST_ENTRIES: Final = 2
 
 
-class Position(NamedTuple):
+class ListPosition(NamedTuple):
     """Where a notification stands in the list; what was accepted later is greater."""
 
     ms: int
@@ -48,18 +48,18 @@ class Position(NamedTuple):
 
 
 #: Later than anything, and earlier.
-_NEWEST: Final = Position(1 << 64, 0, 0, 0)
-_OLDEST: Final = Position(-1, 0, 0, 0)
+_NEWEST: Final = ListPosition(1 << 64, 0, 0, 0)
+_OLDEST: Final = ListPosition(-1, 0, 0, 0)
 
 
-class Listed(NamedTuple):
+class ListEntry(NamedTuple):
     """A notification by its id, and where it stands."""
 
-    position: Position
+    position: ListPosition
     notification_id: str
 
 
-class Span(NamedTuple):
+class AcceptedBetween(NamedTuple):
     """From when to when what is listed was accepted, both included; None is any time."""
 
     since_ms: int | None = None
@@ -69,10 +69,12 @@ class Span(NamedTuple):
 class Merge:
     """The lists of all shards as one, the newest first; it is read a few entries at a time."""
 
-    def __init__(self, key_space: KeySpace, span: Span, after: Position | None) -> None:
+    def __init__(
+        self, key_space: KeySpace, span: AcceptedBetween, after: ListPosition | None
+    ) -> None:
         """Begin behind *after*, or at the newest."""
         ahead = max(_FEWEST_AHEAD, _AHEAD // key_space.shared.shards)
-        self._shards = [_Shard(keys, span, after, ahead) for keys in key_space.all_keys]
+        self._shards = [_ShardList(keys, span, after, ahead) for keys in key_space.all_keys]
 
     @property
     def foreign(self) -> list[str]:
@@ -81,7 +83,7 @@ class Merge:
 
     @property
     def may_have_more(self) -> bool:
-        """Tell whether anything may follow."""
+        """Return whether anything may follow."""
         return any(one.waiting or not one.is_read for one in self._shards)
 
     def fill(self) -> Flow[int]:
@@ -90,9 +92,9 @@ class Merge:
         replies = (yield [one.read() for one in dry]) if dry else []
         return sum(one.take(reply) for one, reply in zip(dry, replies, strict=True))
 
-    def pop(self, most: int) -> list[Listed]:
+    def pop(self, most: int) -> list[ListEntry]:
         """Take the newest, as far as their order is known without reading on."""
-        found: list[Listed] = []
+        found: list[ListEntry] = []
         heap = [
             (one.waiting[0].position.age, one.keys.shard) for one in self._shards if one.waiting
         ]
@@ -108,37 +110,39 @@ class Merge:
                 unread = max(unread, one.floor if one.is_dry else unread)
         return found
 
-    def reached(self, last: Position | None) -> Position | None:
+    def reached(self, last: ListPosition | None) -> ListPosition | None:
         """Return behind what everything was seen; *last* is what was taken last."""
         heads = [one.waiting[0].position for one in self._shards if one.waiting]
         return last if max(heads, default=_OLDEST) > self._unread else self._unread
 
     @property
-    def _unread(self) -> Position:
+    def _unread(self) -> ListPosition:
         """Return what nothing reaches up to that is not read yet."""
         return max((one.floor for one in self._shards if one.is_dry), default=_OLDEST)
 
-    def put_back(self, listed: Sequence[Listed]) -> None:
+    def put_back(self, listed: Sequence[ListEntry]) -> None:
         """Return what was taken last."""
         for one in reversed(listed):
             self._shards[one.position.shard].waiting.appendleft(one)
 
 
-class _Shard:
-    def __init__(self, keys: Keys, span: Span, after: Position | None, ahead: int) -> None:
+class _ShardList:
+    def __init__(
+        self, keys: Keys, span: AcceptedBetween, after: ListPosition | None, ahead: int
+    ) -> None:
         self.keys = keys
-        self.waiting: deque[Listed] = deque()
+        self.waiting: deque[ListEntry] = deque()
         self.is_read = self.is_foreign = False
         #: What is not read yet is less than this.
         self.floor = after or _NEWEST
         self._after = after
         self._ahead = ahead
-        # An entry may name hundreds: how many, the first ones tell.
+        # An entry may name hundreds of ids: the first entries show how many.
         self._count = _FIRST_ENTRIES
         self._from = self._begin(span.until_ms, after)
         self._to = "-" if span.since_ms is None else str(span.since_ms)
 
-    def _begin(self, until_ms: int | None, after: Position | None) -> str:
+    def _begin(self, until_ms: int | None, after: ListPosition | None) -> str:
         """Return the newest id to read: nothing that stands before *after*."""
         if after is None:
             return "+" if until_ms is None else str(until_ms)
@@ -152,7 +156,7 @@ class _Shard:
 
     @property
     def is_dry(self) -> bool:
-        """Tell whether the next entry is only known once it is read."""
+        """Return whether the next entry is only known once it is read."""
         return not self.waiting and not self.is_read
 
     def read(self) -> Command:
@@ -176,21 +180,21 @@ class _Shard:
         self._count = max(1, self._ahead * len(entries) // max(1, named))
         return idle
 
-    def _listed(self, stream_id: str, ids: bytes) -> Iterator[Listed]:
+    def _listed(self, stream_id: str, ids: bytes) -> Iterator[ListEntry]:
         ms, number = map(int, stream_id.split("-"))
         shard, after = self.keys.shard, self._after
-        self.floor = Position(ms, shard, number, 0)
+        self.floor = ListPosition(ms, shard, number, 0)
         names = text(ids[: 64 * MOST_IDS]).split(" ")[:MOST_IDS]
         for place in range(len(names) - 1, -1, -1):
-            position = Position(ms, shard, number, place)
-            # What is no id of ours was not accepted.
+            position = ListPosition(ms, shard, number, place)
+            # An invalid id was never accepted.
             if (after is None or position < after) and is_first_part(names[place]):
-                yield Listed(position, names[place])
+                yield ListEntry(position, names[place])
 
 
 @dataclass(frozen=True, slots=True)
 class ListSummary:
-    """What a list tells of a notification, or of one part; what cannot be read is None.
+    """What a list shows of a notification, or of one part; None for what cannot be read.
 
     ``statuses`` are those of the routes that were asked for; ``corrupt`` stands for what cannot be
     read. ``moved_to_ms`` is the due time that the whole was given after it was accepted. ``parts``
@@ -206,7 +210,7 @@ class ListSummary:
     parts: int = 1
 
     def __add__(self, later: ListSummary) -> ListSummary:
-        """Return what both tell: the first part with another one; a part that is gone has none."""
+        """Return the sum of the first part and a later one; a part that is gone adds nothing."""
         return replace(
             self,
             open=None if self.open is None else self.open + (later.open or 0),
@@ -216,10 +220,10 @@ class ListSummary:
 
 
 def look(
-    key_space: KeySpace, listed: Sequence[Listed], routes: Sequence[str] | None
+    key_space: KeySpace, listed: Sequence[ListEntry], routes: Sequence[str] | None
 ) -> Flow[list[ListSummary]]:
     """Look at the first of these, as many as are read at once; *routes* None means all of each."""
-    shards: dict[int, list[Listed]] = {}
+    shards: dict[int, list[ListEntry]] = {}
     for one in listed:
         shards.setdefault(one.position.shard, []).append(one)
     largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
@@ -227,7 +231,7 @@ def look(
         listing_read(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
         for shard, some in shards.items()
     ]
-    found: dict[Position, ListSummary] = {}
+    found: dict[ListPosition, ListSummary] = {}
     for some, reply in zip(shards.values(), replies, strict=True):
         # Where much was to be read the last of them have no answer.
         for one, answer in zip(some, unwrap(reply), strict=False):
@@ -274,8 +278,8 @@ def _glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
 
 @reader
 def _read_glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
-    raw, still_open, moved_to, *told = answer
-    steps = iter(told)
+    raw, still_open, moved_to, *statuses = answer
+    steps = iter(statuses)
     counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
     return ListSummary(
         exists=True,

@@ -19,7 +19,7 @@ _PARTS_A_TIME: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class HeldLease:
     """One worker's hold on a route."""
 
     worker: str
@@ -36,7 +36,7 @@ class StoredRoute:
     route: Route | None
     scheduled_ms: int | None
     dead_ms: int | None
-    lease: Lease | None
+    lease: HeldLease | None
     abandoned: int
     ahead: int | None
 
@@ -161,7 +161,7 @@ def _tokens(
     return {name: found[0] for name, found in zip(leased, replies, strict=True) if found}
 
 
-def _lease(token: bytes | None, score: float | None, abandoned: int) -> Lease | None:
+def _lease(token: bytes | None, score: float | None, abandoned: int) -> HeldLease | None:
     if token is None:
         return None
-    return Lease(text(token).partition(":")[0], moment(score or 0) + 1, abandoned)
+    return HeldLease(text(token).partition(":")[0], moment(score or 0) + 1, abandoned)

@@ -49,7 +49,7 @@ class LocalPublisher:
     async def _all(self) -> None:
         settings, shared = self._publisher.settings, self._publisher.policy.shared
         for keys in KeySpace(settings.redis.prefix, shared).all_keys:
-            shard = _Shard(self._client, self._publisher, keys)
+            shard = _ShardPublisher(self._client, self._publisher, keys)
             for channel in shared.channels:
                 while await shard.publish(channel, self._token()):
                     pass
@@ -60,7 +60,7 @@ class LocalPublisher:
         return f"{WORKER}:0:{ttl_ms}:{next(self._tokens):016x}"
 
 
-class _Shard:
+class _ShardPublisher:
     """What publishes one shard."""
 
     def __init__(self, client: redis.asyncio.Redis, publisher: PublisherState, keys: Keys) -> None:
@@ -76,7 +76,7 @@ class _Shard:
         claim = await self._store.claim(channel, token, self._limits)
         if not claim.members:
             return False
-        # However long an encoder takes, as with a debugger in it: no lease lapses meanwhile.
+        # An encoder may take any time, as with a debugger in it: no lease expires meanwhile.
         outcome = await self._publisher.settle(Leased(channel, claim, since=inf))
         if outcome.refused:
             raise StreamRefused(outcome.refused)

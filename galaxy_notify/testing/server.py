@@ -36,7 +36,7 @@ _VERSION: Final = (7,)
 
 
 class Clock:
-    """The time of a server in this process, in epoch ms; it moves when it is told to."""
+    """The time of a server in this process, in epoch ms; it moves only when it is set."""
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
@@ -57,7 +57,7 @@ class InProcess(Environment):
         """Return a client of this server."""
         del settings
         client = sync_client(URL, **options)
-        self._lead_here(client, _Connection, agreed and agreed.check)
+        self._lead_here(client, _LocalConnection, agreed and agreed.check)
         return client
 
     def open_async(
@@ -66,7 +66,7 @@ class InProcess(Environment):
         """Return an asynchronous client of this server; it works in any event loop."""
         del settings
         client = async_client(URL, **options)
-        self._lead_here(client, _AsyncConnection, agreed and agreed.check_async)
+        self._lead_here(client, _AsyncLocalConnection, agreed and agreed.check_async)
         return client
 
     def now_ms(self) -> int:
@@ -193,7 +193,7 @@ class _Writer:
         return _Line(self._server)
 
 
-class _Connection(SyncUnix):
+class _LocalConnection(SyncUnix):
     def __init__(self, *, socket_of: Any, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
         self._socket_of = socket_of
@@ -206,7 +206,7 @@ class _Connection(SyncUnix):
         return line is None or bool(line.has_unread)
 
 
-class _AsyncConnection(Unix):
+class _AsyncLocalConnection(Unix):
     def __init__(self, *, socket_of: Any, **options: Any) -> None:
         super().__init__(**options)
         self._socket_of = socket_of

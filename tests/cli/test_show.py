@@ -7,7 +7,7 @@ from typing import Any
 
 from galaxy_notify.model.route import Failure
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state.leases import Retry, Settlement
+from galaxy_notify.redis_state.leases import RetryLater, Settlement
 from tests.support.command import CommandLine
 from tests.support.dead_letters import WORKER, DeadLetterFixture
 from tests.support.intents import PLAIN as INTENT
@@ -117,7 +117,7 @@ def test_why__tells_of_failures(command: CommandLine, deployment: DeadLetterFixt
     assert claimed is not None
     settlement = Settlement()
     state = deployment.route(member).failed(WORKER, Failure("payload_encoding_failed", "no codec"))
-    settlement.add(Retry(member.encode(), state, 60_000))
+    settlement.add(RetryLater(member.encode(), state, 60_000))
     run_sync(
         deployment.client, settlement.call(deployment.key_space.keys(0), "push", claimed.token)
     )

@@ -18,8 +18,8 @@ from tests.faults.support.forged import (
     MEMBER,
     Case,
     accept,
-    buried,
     claim,
+    dead_lettered,
     event,
     fence,
     leave,
@@ -31,8 +31,8 @@ from tests.faults.support.history import History, history_of
 
 OTHER = "host-2-ffff:0:30000:22"
 SOUND = [accept(), claim(), publish()]
-REPLAYED = forged.state(decode_route(buried()).replayed("me"))
-SKIPS_ONE = forged.state(decode_route(buried())._replace(generation=2).replayed("me"))
+REPLAYED = forged.state(decode_route(dead_lettered()).replayed("me"))
+SKIPS_ONE = forged.state(decode_route(dead_lettered())._replace(generation=2).replayed("me"))
 
 
 def read(*told: Transition) -> History:
@@ -44,7 +44,7 @@ def test_history__that_is_sound_passes() -> None:
     """Accept, claim and publish break nothing; so do a retry, a burial and a replay."""
     assert read(*SOUND).violations == []
     again = [write(REPLAYED), (b"ZADD", b"{gn:0}:schedule:push", b"%d" % DUE, MEMBER.encode())]
-    history = read(accept(), claim(), [fence(), write(buried()), leave()], again)
+    history = read(accept(), claim(), [fence(), write(dead_lettered()), leave()], again)
     assert history.violations == []
 
 
@@ -93,15 +93,15 @@ LIES: dict[str, tuple[str, list[Transition]]] = {
     "a claim before its time": ("I3", [accept(), claim(lapses=b"1900000029000.5")]),
     "a dead letter without a reason": (
         "I7",
-        [accept(), claim(), [fence(), write(buried("", attempt=False)), leave()]],
+        [accept(), claim(), [fence(), write(dead_lettered("", attempt=False)), leave()]],
     ),
     "a generation left out": (
         "I8",
-        [accept(), claim(), [fence(), write(buried()), leave()], [write(SKIPS_ONE)]],
+        [accept(), claim(), [fence(), write(dead_lettered()), leave()], [write(SKIPS_ONE)]],
     ),
     "an attempt spent on an outage": (
         "I9",
-        [accept(), claim(), [fence(), write(buried("lease_abandoned")), leave()]],
+        [accept(), claim(), [fence(), write(dead_lettered("lease_abandoned")), leave()]],
     ),
     "a route that rises from the dead": ("I2", [*SOUND, [write(forged.PENDING)]]),
 }
@@ -170,7 +170,7 @@ def _forgotten(case: Case) -> None:
 
 
 def _unlisted(case: Case) -> None:
-    case.rest.routes[MEMBER] = decode_route(buried())
+    case.rest.routes[MEMBER] = decode_route(dead_lettered())
     case.rest.entries.clear()
 
 

@@ -12,7 +12,7 @@ import pytest
 from galaxy_notify.http.dead_letters import search
 from galaxy_notify.http.pools import Deadline
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letters import DeadLetters
+from galaxy_notify.operations.dead_letters import DeadLetterReader
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.command import command_for
 from tests.support.dead_letters import DeadLetterFixture, Kind
@@ -112,7 +112,7 @@ def test_replay__moves_what_was_meant_once(
 def test_search__ends_when_its_time_is_over(deployment: DeadLetterFixture) -> None:
     """A filter that nothing matches does not look through a million in vain."""
     deployment.bury(number=3)
-    letters = DeadLetters(deployment.connected)
+    letters = DeadLetterReader(deployment.connected)
     for wanted, all_of_them in (
         (DeadFilter(classes=(MISSING,)), []),
         (DeadFilter(), ["one"]),

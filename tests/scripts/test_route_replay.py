@@ -32,11 +32,11 @@ def test_replay__makes_a_dead_letter_due_again(any_server: Server) -> None:
     """A replayed route starts anew: due now, no attempts spent, in its next generation."""
     with dead_letter_fixture(any_server) as deployment:
         (member,) = deployment.bury()
-        buried = deployment.route(member)
+        dead_lettered = deployment.route(member)
         assert replay(deployment, change(deployment, member)) == ["replayed"]
         route = deployment.route(member)
         assert (route.status, route.generation, route.attempts) == (Status.PENDING, 2, 0)
-        assert route.due_at_ms == route.at_ms >= buried.at_ms
+        assert route.due_at_ms == route.at_ms >= dead_lettered.at_ms
         assert route.failure is None
         assert event_id(member, route.generation) == f"{member}#2"
         assert deployment.dead() == {}
@@ -49,10 +49,10 @@ def test_replay__is_audited(server: Server) -> None:
     """The history keeps why it died, and says who sent it again."""
     with dead_letter_fixture(server) as deployment:
         (member,) = deployment.bury()
-        buried = deployment.route(member)
+        dead_lettered = deployment.route(member)
         replay(deployment, change(deployment, member))
         *past, last = deployment.route(member).history
-        assert tuple(past) == buried.history
+        assert tuple(past) == dead_lettered.history
         assert past[-1].failure_class == "payload_encoding_failed"
         assert (last.event, last.worker) == ("replayed", ACTOR)
 

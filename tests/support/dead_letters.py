@@ -94,16 +94,18 @@ class DeadLetterFixture:
 
     def die(self, channel: str, shard: int, failure: Failure = PLAIN.failure) -> int:
         """Claim all that is due and bury it; return how many that were."""
-        buried = 0
+        dead_lettered = 0
         while claimed := self.claim(channel, shard):
             settlement = Settlement()
             for member in claimed.members:
                 state = decode_route(member.state)
-                settlement.add(Bury(member.member, state.buried(WORKER, failure, attempt=True)))
+                settlement.add(
+                    Bury(member.member, state.dead_lettered(WORKER, failure, attempt=True))
+                )
             keys = self.key_space.keys(shard)
             run_sync(self.client, settlement.call(keys, channel, claimed.token))
-            buried += len(claimed.members)
-        return buried
+            dead_lettered += len(claimed.members)
+        return dead_lettered
 
     def claim(self, channel: str, shard: int) -> leases.Claim | None:
         """Take what is due under a lease, None where nothing is."""

@@ -27,7 +27,7 @@ def dead(deployment: DeploymentFixture) -> str:
     (claimed,), token = _taken(deployment, member)
     settlement, state = Settlement(), decode_route(claimed.state)
     failure = Failure("payload_encoding_failed", "no such codec")
-    settlement.add(Bury(claimed.member, state.buried("host-1-abcd", failure, attempt=True)))
+    settlement.add(Bury(claimed.member, state.dead_lettered("host-1-abcd", failure, attempt=True)))
     run_sync(deployment.client, settlement.call(deployment.keys, "push", token))
     return member
 

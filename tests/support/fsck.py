@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galaxy_notify.fsck.faults import Fault
+from galaxy_notify.fsck.faults import Inconsistency
 from galaxy_notify.operations.fsck import Fsck
 from galaxy_notify.redis_state.deployment import Deployment
 from tests.support.dead_letters import ACTOR
@@ -16,7 +16,7 @@ CHANNELS = ["push", "email"]
 
 def fsck(
     deployment: DeploymentFixture, *, fix: bool = False, opened: Deployment | None = None
-) -> list[Fault]:
+) -> list[Inconsistency]:
     """Run it to its end."""
     return list(Fsck(opened or deployment.connected, ACTOR, fix=fix).run())
 

@@ -9,7 +9,7 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
-from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settlement
+from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settlement
 from tests.support.dead_letters import PLAIN, DeadLetterFixture
 
 
@@ -44,7 +44,7 @@ def _leased(deployment: DeadLetterFixture, member: str) -> str:
 def _failed(deployment: DeadLetterFixture, member: str) -> str:
     settlement, token = _taken(deployment, member)
     state = deployment.route(member).failed("worker", PLAIN.failure)
-    settlement.add(Retry(member.encode(), state, 60_000))
+    settlement.add(RetryLater(member.encode(), state, 60_000))
     run_sync(deployment.client, settlement.call(deployment.key_space.keys(0), "push", token))
     assert deployment.route(member).status is Status.FAILED
     return "gone"

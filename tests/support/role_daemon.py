@@ -19,10 +19,10 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.store import Store
-from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.support.deployment import DeploymentFixture
 from tests.support.faults import FAULTS
 from tests.support.roles import Stage, step
@@ -220,10 +220,10 @@ async def lives(client: redis.asyncio.Redis, deployment: DeploymentFixture) -> N
     await store.notify_channels(["push"])
     await store.identify("host-1", {"host": "h"}, deployment.now())
     await store.retire("host-1")
-    upkeep = Upkeep(client, deployment.keys, deployment.connected.shared)
+    janitor = JanitorStore(client, deployment.keys, deployment.connected.shared)
     for _ in range(2):
-        await upkeep.take_lock("host-1")
-    await upkeep.drop_lock("host-1")
+        await janitor.take_lock("host-1")
+    await janitor.drop_lock("host-1")
 
 
 @step(Role.DAEMON, lasts=True)

@@ -14,8 +14,8 @@ from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.janitor_store import LISTED
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.upkeep import LISTED
 from tests.bench.bench_run import BenchRun, deployment, ensure_deployment, patient
 from tests.bench.figures import Figures
 from tests.bench.watch import commands

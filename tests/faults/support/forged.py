@@ -45,9 +45,9 @@ def published(stream_id: str, worker: str = WORKER) -> bytes:
     return state(_ROUTE.published(worker)) + stream_id.encode()
 
 
-def buried(failure_class: str = "payload_encoding_failed", *, attempt: bool = True) -> bytes:
+def dead_lettered(failure_class: str = "payload_encoding_failed", *, attempt: bool = True) -> bytes:
     """Return the state of the route as a dead letter."""
-    return state(_ROUTE.buried(WORKER, Failure(failure_class, "no"), attempt=attempt))
+    return state(_ROUTE.dead_lettered(WORKER, Failure(failure_class, "no"), attempt=attempt))
 
 
 def accept() -> Transition:

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from galaxy_notify.redis_client.connection import async_client
-from galaxy_notify.redis_state import consumer_names, upkeep
+from galaxy_notify.redis_state import consumer_names, janitor_store
 from galaxy_notify.redis_state.consumer_names import PAGE, StreamPlace, forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.support.deployment import Deploy
@@ -32,7 +32,7 @@ def names(client: redis.Redis, stream: str) -> set[str]:
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every name count as one that was not seen for long."""
-    monkeypatch.setattr(upkeep, "_CONSUMER_MS", -1)
+    monkeypatch.setattr(janitor_store, "_CONSUMER_MS", -1)
 
 
 @pytest.mark.usefixtures("forgetful")

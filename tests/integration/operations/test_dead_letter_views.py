@@ -10,7 +10,7 @@ import pytest
 from galaxy_notify.model.moments import moment_ms
 from galaxy_notify.model.route import Failure, Status
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letters import DeadLetters
+from galaxy_notify.operations.dead_letters import DeadLetterReader
 from galaxy_notify.operations.dead_moves import Run
 from tests.support.dead_letters import ACTOR, PLAIN, DeadLetterFixture, dead_letter_fixture
 from tests.support.servers import Server
@@ -21,7 +21,7 @@ ALL = DeadFilter()
 
 def ids(deployment: DeadLetterFixture, wanted: DeadFilter = ALL) -> list[str]:
     """Return the ids of what a filter means."""
-    return [letter.id for letter in DeadLetters(deployment.connected).matching(wanted)]
+    return [letter.id for letter in DeadLetterReader(deployment.connected).matching(wanted)]
 
 
 def set_died(deployment: DeadLetterFixture, member: str, at_ms: int) -> None:
@@ -47,7 +47,7 @@ def test_matching__skips_and_repeats_nothing_while_others_remove(server: Server)
         for member in members[:1200]:
             set_died(deployment, member, 1_800_000_000_000)
         seen: list[str] = []
-        for letter in DeadLetters(deployment.connected).matching(ALL):
+        for letter in DeadLetterReader(deployment.connected).matching(ALL):
             seen.append(letter.id)
             deployment.client.zrem(deployment.key_space.keys(0).dead("push"), letter.id)
         assert sorted(seen) == sorted(members)
@@ -82,7 +82,9 @@ def test_matching__by_every_filter(server: Server) -> None:
             *typed,
         ]
         assert ids(deployment, DeadFilter(classes=("record_missing",))) == []
-        moved = DeadLetters(deployment.connected).replay(DeadFilter(types=("chat.message",)), RUN)
+        moved = DeadLetterReader(deployment.connected).replay(
+            DeadFilter(types=("chat.message",)), RUN
+        )
         assert moved.moved == moved.matched == 1
         assert deployment.scheduled() == set(typed)
 
@@ -91,7 +93,7 @@ def test_find__by_notification_names_all_its_dead_routes(server: Server) -> None
     """The id of a notification stands for those of its routes that are dead."""
     with dead_letter_fixture(server, channels=("push", "email")) as deployment:
         first, second, mail = deployment.bury(("push:u1", "push:u2", "email:u1"))
-        letters = DeadLetters(deployment.connected)
+        letters = DeadLetterReader(deployment.connected)
         letters.replay([first], RUN)
         notification = first.partition("/")[0]
         assert sorted(found.id for found in letters.find([notification])) == sorted([second, mail])
@@ -104,7 +106,7 @@ def test_stats__counts_by_everything(server: Server) -> None:
     with dead_letter_fixture(server, shards=2, channels=("push", "email")) as deployment:
         deployment.bury(("push:u1", "email:u1"), number=3)
         deployment.bury(kind=PLAIN._replace(type="chat.message", producer="shop"))
-        stats = DeadLetters(deployment.connected).stats(ALL)
+        stats = DeadLetterReader(deployment.connected).stats(ALL)
         assert stats.total == 7
         assert stats.channels == {"push": 4, "email": 3}
         assert stats.types == {"game.ready": 6, "chat.message": 1}
@@ -149,7 +151,7 @@ def test_damaged__is_shown_exported_and_purged(
     with dead_letter_fixture(server) as deployment:
         healthy, hurt = deployment.bury(number=2)
         damage(deployment, case, hurt)
-        letters = DeadLetters(deployment.connected)
+        letters = DeadLetterReader(deployment.connected)
         found = {letter.id: letter for letter in letters.matching(ALL)}
         assert found[healthy].failure_class == "payload_encoding_failed"
         assert found[hurt].failure_class == failure_class
@@ -171,13 +173,13 @@ def test_damaged__payload_is_exported_raw(server: Server) -> None:
         deployment.bury()
         deployment.bury(kind=PLAIN._replace(content=b"\x81\xc1"))
         good, bad = (
-            letter.exported() for letter in DeadLetters(deployment.connected).matching(ALL)
+            letter.exported() for letter in DeadLetterReader(deployment.connected).matching(ALL)
         )
         assert isinstance(good["payload"], dict)
         assert good["payload"]["data"] == {"turn": 12}
         assert bad["payload"] is None
         assert bad["raw_base64"]
-        assert DeadLetters(deployment.connected).purge(ALL, RUN).moved == 2
+        assert DeadLetterReader(deployment.connected).purge(ALL, RUN).moved == 2
 
 
 def test_damaged__foreign_entries_are_shown_and_forgotten(server: Server) -> None:
@@ -188,7 +190,7 @@ def test_damaged__foreign_entries_are_shown_and_forgotten(server: Server) -> Non
         deployment.client.zadd(
             key, {b"\xff\x1b[2J": 1_800_000_000_000, b"a" * 32 + b"/email:u1": 1}
         )
-        letters = DeadLetters(deployment.connected)
+        letters = DeadLetterReader(deployment.connected)
         assert letters.stats(ALL).classes == {"payload_encoding_failed": 1, "record_corrupt": 2}
         assert letters.purge(ALL, RUN).moved == 3
         assert deployment.total("purged") == 1
@@ -199,7 +201,7 @@ def test_damaged__a_route_that_is_not_dead_is_left_alone(server: Server) -> None
     """An entry whose route lives elsewhere is neither replayed nor purged: fsck mends it."""
     with dead_letter_fixture(server) as deployment:
         (member,) = deployment.bury()
-        letters = DeadLetters(deployment.connected)
+        letters = DeadLetterReader(deployment.connected)
         letters.replay([member], RUN)
         set_died(deployment, member, 1_800_000_000_000)
         assert next(letters.matching(ALL)).failure_class == "record_corrupt"

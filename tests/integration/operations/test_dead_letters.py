@@ -12,9 +12,9 @@ import pytest
 
 from galaxy_notify.model.route import Status
 from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letters import DeadLetters
-from galaxy_notify.operations.dead_moves import Mover, Purge, Replay, Run
-from galaxy_notify.operations.outcome import Outcome
+from galaxy_notify.operations.dead_letters import DeadLetterReader
+from galaxy_notify.operations.dead_moves import Mover, PurgeAction, ReplayAction, Run
+from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import DeadRow
@@ -49,7 +49,7 @@ def test_replay__touches_each_once_while_others_die(server: Server) -> None:
         members = deployment.bury(number=10_000)
         born = pool.submit(keep_dying, deployment)
         try:
-            outcome = DeadLetters(deployment.connected).replay(ALL, RUN)
+            outcome = DeadLetterReader(deployment.connected).replay(ALL, RUN)
         finally:
             done.set()
         born.result()
@@ -62,9 +62,9 @@ def test_replay__touches_each_once_while_others_die(server: Server) -> None:
 def test_replay__by_two_operators_moves_each_once(server: Server) -> None:
     """Two replays of everything at the same time share the work, and their counts add up."""
 
-    def replay(deployment: DeadLetterFixture, actor: str) -> Outcome:
+    def replay(deployment: DeadLetterFixture, actor: str) -> MoveOutcome:
         with beside(deployment, server) as own:
-            return DeadLetters(own.connected).replay(ALL, Run(actor))
+            return DeadLetterReader(own.connected).replay(ALL, Run(actor))
 
     with dead_letter_fixture(server, shards=2) as deployment, ThreadPoolExecutor() as pool:
         members = deployment.bury(number=3000)
@@ -118,17 +118,17 @@ class LostReplies(DeadLetterIndex):
         return words
 
 
-@pytest.mark.parametrize("action", [Replay, Purge])
+@pytest.mark.parametrize("action", [ReplayAction, PurgeAction])
 def test_move__counts_what_a_lost_answer_did(
-    server: Server, action: type[Replay] | type[Purge]
+    server: Server, action: type[ReplayAction] | type[PurgeAction]
 ) -> None:
     """What a call did whose answer was lost is found out, not guessed and not done twice."""
     with dead_letter_fixture(server) as deployment:
         members = deployment.bury(number=300)
         index = LostReplies(deployment.connected)
-        letters = [found.letter for found in DeadLetters(deployment.connected).find(members)]
+        letters = [found.letter for found in DeadLetterReader(deployment.connected).find(members)]
         # Another operator was faster with some: they are not ours to count.
-        DeadLetters(deployment.connected).replay(members[:10], Run("cli:bob@desk"))
+        DeadLetterReader(deployment.connected).replay(members[:10], Run("cli:bob@desk"))
         run = Run(ACTOR, pause=lambda _: False)
         outcome = Mover(index, action(index, ACTOR), run).move(letters)
         assert (outcome.matched, outcome.moved, outcome.gone) == (300, 290, 10)
@@ -142,7 +142,7 @@ def test_move__says_how_far_it_came_when_redis_goes_away() -> None:
     with running(main_server()) as server, dead_letter_fixture(server) as deployment:
         deployment.bury(number=600)
         run = Run(ACTOR, progress=lambda _: server.kill(), pause=lambda _: False)
-        outcome = DeadLetters(deployment.connected).replay(ALL, run)
+        outcome = DeadLetterReader(deployment.connected).replay(ALL, run)
         assert outcome.moved == 256
         assert "connection" in outcome.fault
 
@@ -152,7 +152,7 @@ def test_move__stops_when_asked(server: Server) -> None:
     with dead_letter_fixture(server) as deployment:
         deployment.bury(number=600)
         pauses = iter([False, True])
-        outcome = DeadLetters(deployment.connected).replay(
+        outcome = DeadLetterReader(deployment.connected).replay(
             ALL, Run(ACTOR, pause=lambda _: next(pauses))
         )
         assert outcome.stopped
@@ -170,7 +170,9 @@ def test_move__keeps_its_pace(server: Server) -> None:
 
     with dead_letter_fixture(server) as deployment:
         deployment.bury(number=20)
-        outcome = DeadLetters(deployment.connected).replay(ALL, Run(ACTOR, rate=50, pause=pause))
+        outcome = DeadLetterReader(deployment.connected).replay(
+            ALL, Run(ACTOR, rate=50, pause=pause)
+        )
         assert outcome.moved == 20
         assert sum(waited) == pytest.approx(20 / 50)
         assert max(waited) == pytest.approx(0.1)
@@ -181,8 +183,8 @@ def test_move__dry_run_moves_nothing(server: Server) -> None:
     with dead_letter_fixture(server) as deployment:
         deployment.bury(number=5)
         dry = Run(ACTOR, dry_run=True)
-        assert DeadLetters(deployment.connected).purge(ALL, dry).moved == 5
-        assert DeadLetters(deployment.connected).replay(ALL, dry).moved == 5
+        assert DeadLetterReader(deployment.connected).purge(ALL, dry).moved == 5
+        assert DeadLetterReader(deployment.connected).replay(ALL, dry).moved == 5
         assert len(deployment.dead()) == 5
 
 
@@ -190,7 +192,7 @@ def test_replay__twice_moves_nothing_the_second_time(server: Server) -> None:
     """What was replayed is no dead letter any more."""
     with dead_letter_fixture(server) as deployment:
         members = deployment.bury(number=3)
-        letters = DeadLetters(deployment.connected)
+        letters = DeadLetterReader(deployment.connected)
         assert letters.replay(members, RUN).moved == 3
         second = letters.replay(members, RUN)
         assert (second.matched, second.moved, second.gone) == (3, 0, 3)
@@ -202,7 +204,7 @@ def test_replay__goes_through_the_generations(server: Server) -> None:
     with dead_letter_fixture(server) as deployment:
         (member,) = deployment.bury()
         for generation in (2, 3):
-            DeadLetters(deployment.connected).replay([f"{member}#{generation - 1}"], RUN)
+            DeadLetterReader(deployment.connected).replay([f"{member}#{generation - 1}"], RUN)
             assert deployment.route(member).generation == generation
             assert deployment.die("push", 0) == 1
         route = deployment.route(member)

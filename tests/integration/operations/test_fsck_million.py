@@ -25,7 +25,7 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.operations.pausing import pause
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.scripts import script
-from galaxy_notify.redis_state.upkeep import LOCK_MS
+from galaxy_notify.redis_state.janitor_store import LOCK_MS
 from tests.bench.figures import percentile
 from tests.bench.fill import Load
 from tests.support.daemons import daemon_on

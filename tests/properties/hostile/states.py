@@ -15,7 +15,7 @@ _HUGE = "9" * 5000
 
 
 def _dead(failure: Failure) -> bytes:
-    raw = decode_route(STATE).buried("w" + _STEERS, failure, attempt=True)
+    raw = decode_route(STATE).dead_lettered("w" + _STEERS, failure, attempt=True)
     return raw[:2] + b"%013d" % DUE_MS + raw[15:]
 
 

@@ -90,7 +90,7 @@ def _next_states(route: Route) -> list[bytes]:
     failure = Failure("record_corrupt", "reason")
     return [
         route.failed("w", failure),
-        route.buried("w", failure, attempt=False),
+        route.dead_lettered("w", failure, attempt=False),
         route.cancelled("me"),
         route.expired("w"),
         route.replayed("me"),
@@ -280,7 +280,7 @@ def test_state__is_read_back(steps: list[int], said: str, most: int) -> None:
         route = decode_route(state)
         state = [
             route.failed("w", Failure("payload_encoding_failed", said)),
-            route.buried("w", Failure("record_corrupt", said * 100), attempt=True),
+            route.dead_lettered("w", Failure("record_corrupt", said * 100), attempt=True),
             *(route.cancelled("me"), route.expired("w"), route.replayed("me"), route.purged("me")),
         ][step]
     found = decode_route(state)

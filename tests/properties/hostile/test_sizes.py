@@ -46,7 +46,7 @@ def _entry(client: redis.Redis) -> None:
 
 def _dead(client: redis.Redis) -> None:
     failure = Failure("payload_too_large", "far")
-    state = decode_route(STATE).buried("w", failure, attempt=False)
+    state = decode_route(STATE).dead_lettered("w", failure, attempt=False)
     key = plant(client, record=record(content=b"x" * HUGE), state=state)
     client.hset(key, ROUTE, state[:2] + b"%013d%013d" % (DUE_MS, DUE_MS) + state[28:])
     client.zrem(KEYS.schedule("push"), MEMBER)

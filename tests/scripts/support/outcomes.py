@@ -11,10 +11,10 @@ from galaxy_notify.redis_state.leases import (
     Drop,
     EventKind,
     Expire,
-    Outcome,
     Publish,
     Release,
-    Retry,
+    RetryLater,
+    RouteOutcome,
     Settlement,
 )
 from tests.scripts.support.shard import FAILURE, KEEP, WORKER, Shard, split
@@ -62,9 +62,9 @@ def outcome(
     route, raw = route_or_new(shard, member), member.encode()
     if word == "publish":
         return publishing(shard, member, settlement=made)
-    outcomes: dict[str, Outcome] = {
-        "retry": Retry(raw, route.failed(WORKER, FAILURE), 5_000),
-        "bury": Bury(raw, route.buried(WORKER, FAILURE, attempt=True)),
+    outcomes: dict[str, RouteOutcome] = {
+        "retry": RetryLater(raw, route.failed(WORKER, FAILURE), 5_000),
+        "bury": Bury(raw, route.dead_lettered(WORKER, FAILURE, attempt=True)),
         "expire": Expire(raw, route.expired(WORKER), KEEP),
         "release": Release(raw),
         "drop": Drop(raw, "final"),

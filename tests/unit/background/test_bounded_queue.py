@@ -41,18 +41,18 @@ class Accounting(RuleBasedStateMachine):
     @rule(most=st.integers(1, 10), most_bytes=st.integers(1, 200))
     def take(self, most: int, most_bytes: int) -> None:
         """The drainer takes a batch in hand."""
-        before = self.queue.hand
+        before = self.queue.in_flight
         count = self.queue.take(most, most_bytes)
         if not count and self.disk and not self.ended:
             parcels = self.disk[:most]
             del self.disk[:most]
-            self.queue.take_back(parcels)
-        self.taken_out += self.queue.hand[len(before) :]
+            self.queue.take_from_disk(parcels)
+        self.taken_out += self.queue.in_flight[len(before) :]
 
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
         """Some of the batch has an answer."""
-        hand = self.queue.hand
+        hand = self.queue.in_flight
         kinds = st.sampled_from(["accepted", "duplicate", "conflict", "unknown"])
         drawn = data.draw(st.lists(kinds, min_size=len(hand), max_size=len(hand)))
         left = [parcel for parcel, kind in zip(hand, drawn, strict=True) if kind == "unknown"]
@@ -66,9 +66,9 @@ class Accounting(RuleBasedStateMachine):
         parcels = self.queue.overflow(most, CAPACITY_BYTES, 0.0)
         if parcels and works:
             self.disk += parcels
-            self.queue.moved(len(parcels))
+            self.queue.spill_succeeded(len(parcels))
         elif parcels:
-            self.queue.not_moved()
+            self.queue.spill_failed()
 
     @precondition(lambda self: self.disk and not self.ended)
     @rule()
@@ -76,7 +76,7 @@ class Accounting(RuleBasedStateMachine):
         """What lies on the disk cannot be read any more."""
         for parcel in self.disk:
             self.taken_in.remove(parcel)
-        self.queue.lose(len(self.disk))
+        self.queue.count_lost(len(self.disk))
         self.disk.clear()
 
     @rule()
@@ -91,7 +91,7 @@ class Accounting(RuleBasedStateMachine):
         self.queue.close()
         hand, waiting = self.queue.end()
         self.taken_out += waiting if not self.disk else []
-        self.queue.left(reason)
+        self.queue.count_leftovers(reason)
         stats = self.queue.stats()
         assert (stats.queued, stats.in_flight) == (0, 0)
         assert stats.spilled == len(self.disk) + (0 if reason else len(hand) + len(waiting))
@@ -180,10 +180,10 @@ def test_put__names_the_disk_where_that_is_why() -> None:
     queue.put(b"2")
     queue.put(b"3")
     assert queue.overflow(10, 1000, 0.0) == [b"1", b"2"]
-    queue.not_moved()
+    queue.spill_failed()
     queue.put(b"4")
     assert queue.overflow(10, 1000, 0.0) == [b"1", b"2"]
-    queue.moved(2)
+    queue.spill_succeeded(2)
     queue.put(b"5")
     assert queue.stats().dropped == {"queue_full": 1, "spill_failed": 1}
     assert (queue.stats().spilled, queue.stats().queued) == (2, 1)

@@ -7,24 +7,24 @@ from dataclasses import replace
 import pytest
 
 from galaxy_notify.operations.alarms import alarms
-from galaxy_notify.operations.status import Status
+from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_client.faults import Fault, Remedy
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
-from galaxy_notify.redis_inspect.inspector import Backlog
+from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.server_state import ServerState
-from galaxy_notify.redis_inspect.servers import ServerName, Worker
+from galaxy_notify.redis_inspect.servers import ServerName, WorkerReport
 from galaxy_notify.redis_inspect.streams import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport
 
 NOW = 1_900_000_000_000
-WORKER = Worker("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
+WORKER = WorkerReport("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
 OOM = ServerState("refused", Fault("OOM", Remedy.RETRY, "command not allowed"), 7000)
-WELL = Status(
+WELL = DeploymentStatus(
     NOW,
     ServerName("redis", "7.0.15", "master"),
     1,
-    {"push": Backlog()},
+    {"push": ChannelBacklog()},
     dict.fromkeys(TOTALS, 0),
     dict.fromkeys(SKIPPED, 0),
     [StreamReport(0, "{gn:0}:client-events", 0, 1000, holding=False)],
@@ -33,17 +33,17 @@ WELL = Status(
 )
 
 
-def told(status: Status) -> list[str]:
+def told(status: DeploymentStatus) -> list[str]:
     """Return what is said, without what helps."""
     return [alarm.what for alarm in alarms(status)]
 
 
-def of_worker(**fields: object) -> Status:
+def of_worker(**fields: object) -> DeploymentStatus:
     """Return the status with its one worker changed."""
     return replace(WELL, workers=[replace(WORKER, **fields)])  # type: ignore[arg-type]
 
 
-def restarted(seconds: int, **fields: object) -> Status:
+def restarted(seconds: int, **fields: object) -> DeploymentStatus:
     """Return the status of a server that was started so long ago."""
     redis = ServerState("taken", None, seconds)
     return replace(WELL, redis=redis, **fields)  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ def test_alarms__a_restart_that_lost_everything_is_told_longer() -> None:
     # A deployment that was founded and not used yet looks the same.
     assert alarm.todo.startswith("if anything was accepted before, it is lost")
     assert told(restarted(3601)) == []
-    assert told(restarted(300, channels={"push": Backlog(scheduled=1)})) == []
+    assert told(restarted(300, channels={"push": ChannelBacklog(scheduled=1)})) == []
 
 
 def test_alarms__the_first_start_of_all_is_no_restart() -> None:
@@ -123,16 +123,16 @@ def test_alarms__one_of_two_workers_is_gone() -> None:
 
 def test_alarms__a_pause_with_its_age_and_what_waits() -> None:
     """Of a pause by an older version the age is unknown."""
-    paused = Backlog(due=1500, paused_shards=1, paused_ms=125_000, oldest_overdue_ms=90_000)
+    paused = ChannelBacklog(due=1500, paused_shards=1, paused_ms=125_000, oldest_overdue_ms=90_000)
     expected = ["channel push is paused for 2 min 5 s, 1,500 due"]
     assert told(replace(WELL, channels={"push": paused})) == expected
-    old = Backlog(paused_shards=1)
+    old = ChannelBacklog(paused_shards=1)
     assert told(replace(WELL, channels={"push": old})) == ["channel push is paused"]
 
 
 def test_alarms__lateness_before_it_is_a_reason() -> None:
     """A backlog that workers clear within seconds is not worth a line."""
-    late = Backlog(due=30, overdue=30, oldest_overdue_ms=11_000)
+    late = ChannelBacklog(due=30, overdue=30, oldest_overdue_ms=11_000)
     expected = ["channel push is late: 30 overdue, the oldest by 11 s"]
     assert told(replace(WELL, channels={"push": late})) == expected
     assert told(replace(WELL, channels={"push": replace(late, oldest_overdue_ms=9000)})) == []

@@ -14,11 +14,11 @@ from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
 from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import STATES, ListFilter
-from galaxy_notify.redis_inspect.listing import Position
+from galaxy_notify.redis_inspect.listing import ListPosition
 
 SHARDS = 7
 POSITIONS = st.builds(
-    Position,
+    ListPosition,
     st.integers(0, 2**64 - 1),
     st.integers(0, SHARDS - 1),
     st.integers(0, 2**64 - 1),
@@ -27,7 +27,7 @@ POSITIONS = st.builds(
 
 
 @given(POSITIONS)
-def test_cursor__is_read_as_it_was_written(position: Position) -> None:
+def test_cursor__is_read_as_it_was_written(position: ListPosition) -> None:
     """Every position has one cursor, and it needs no quoting in a URL or a shell."""
     text = write_cursor(position)
     assert read_cursor(text, SHARDS) == position
@@ -51,7 +51,7 @@ def test_cursor__of_the_right_length_is_no_better(raw: bytes) -> None:
 
 @given(POSITIONS, st.data())
 def test_cursor__that_was_cut_or_changed_is_refused_or_another(
-    position: Position, data: st.DataObject
+    position: ListPosition, data: st.DataObject
 ) -> None:
     """A changed letter gives another position or an error, never an exception of another kind."""
     text = write_cursor(position)
@@ -63,7 +63,7 @@ def test_cursor__that_was_cut_or_changed_is_refused_or_another(
 
 def test_cursor__of_another_deployment_is_refused() -> None:
     """A shard that is not there has no place in the list."""
-    text = write_cursor(Position(5, 3, 0, 0))
+    text = write_cursor(ListPosition(5, 3, 0, 0))
     with pytest.raises(InvalidQuery):
         read_cursor(text, 3)
 

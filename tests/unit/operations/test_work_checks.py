@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.operations.finding import Finding
-from galaxy_notify.operations.status import Status
+from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.operations.work_checks import stream_findings
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.server_state import ServerState
@@ -30,7 +30,7 @@ def read(seen_ms: int | None, held_ms: int | None = None) -> Readers:
 def found(group: GroupReport, readers: Readers) -> Finding:
     stream = StreamReport(0, "stream", 9_000, 100_000, holding=False, groups={"g": group})
     name, state = ServerName("redis", "7.0.15", "master"), ServerState("taken", None, None)
-    status = Status(0, name, 1, {}, {}, {}, [stream], [], state)
+    status = DeploymentStatus(0, name, 1, {}, {}, {}, [stream], [], state)
     return next(stream_findings(status, {("stream", "g"): readers}))
 
 

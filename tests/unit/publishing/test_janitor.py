@@ -8,12 +8,12 @@ from typing import cast
 from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.support.worker import publisher_state
 
 
-class _FailingUpkeep:
+class _FailingStore:
     """Stops the shard while it is asked for the lock, and then refuses it."""
 
     def __init__(self, state: ShardState) -> None:
@@ -38,11 +38,11 @@ def test_janitor__stopped_in_a_pass_that_fails_does_not_rest() -> None:
 
     async def main() -> None:
         state = ShardState(publisher_state(), Keys("gn", 0))
-        upkeep = _FailingUpkeep(state)
-        janitor = asyncio.create_task(Janitor(cast("Upkeep", upkeep), state).run())
+        store = _FailingStore(state)
+        janitor = asyncio.create_task(Janitor(cast("JanitorStore", store), state).run())
         for _ in range(10):
             await asyncio.sleep(0)
-        assert upkeep.is_left
+        assert store.is_left
         await janitor
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ from galaxy_notify.publishing.batch import Decision
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import EventKind, Publish, Retry, Settled
+from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settled
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.summary import Summary
 from tests.support.telemetry import json_logs
@@ -67,7 +67,7 @@ def test_reporter__tells_of_each_failure() -> None:
         reporter = Reporter(Telemetry.off(), Keys("gn", 0), "host-1-abcd", 8)
         failure = Failure("payload_encoding_failed", "no codec")
         items = [
-            Decision(Retry(b"m%d" % n, b"", 1000), None, Route(Status.PENDING, 0, 0), failure)
+            Decision(RetryLater(b"m%d" % n, b"", 1000), None, Route(Status.PENDING, 0, 0), failure)
             for n in (1, 2)
         ]
         answers = [Answer("retried", "2001000"), Answer("retried", "2002000")]

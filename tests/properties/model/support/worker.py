@@ -18,7 +18,7 @@ from galaxy_notify.redis_state.leases import (
     Expire,
     Publish,
     Release,
-    Retry,
+    RetryLater,
     Settlement,
 )
 from tests.properties.model.support.expected import KEEPS
@@ -70,9 +70,9 @@ class Hand:
         if outcome.word == "publish":
             self._publish(made, claimed, route, outcome)
         elif outcome.word == "retry":
-            made.add(Retry(raw, route.failed(WORKER, FAILURE), outcome.delay))
+            made.add(RetryLater(raw, route.failed(WORKER, FAILURE), outcome.delay))
         elif outcome.word == "bury":
-            made.add(Bury(raw, route.buried(WORKER, FAILURE, attempt=outcome.attempt)))
+            made.add(Bury(raw, route.dead_lettered(WORKER, FAILURE, attempt=outcome.attempt)))
         elif outcome.word == "expire":
             made.add(Expire(raw, route.expired(WORKER), outcome.keep))
         else:
