@@ -1,4 +1,4 @@
-"""The janitor of a shard: how it ends."""
+"""The janitor of a shard: its stop."""
 
 from __future__ import annotations
 
