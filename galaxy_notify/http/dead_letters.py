@@ -87,7 +87,7 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
         state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
     replayed = _replayed_json(outcome, dry_run=asked.dry_run)
     if outcome.fault:
-        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=replayed)
+        raise unavailable(f"redis failed: {outcome.fault}; repeat the request", more=replayed)
     return answer(replayed)
 
 
@@ -127,7 +127,7 @@ def _asked(value: Any) -> Replay:
     if asked.ids and (asked.narrows or asked.all):
         raise not_valid("ids", "give ids or a filter, not both")
     if not (asked.ids or asked.narrows or asked.all):
-        raise not_valid("ids", 'say which: ids, a filter such as class, or "all": true')
+        raise not_valid("ids", 'select dead letters: ids, a filter such as class, or "all": true')
     return asked
 
 

@@ -170,13 +170,13 @@ def test_check__judges_without_redis() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "standard input: nothing to do, there is no line in it\n"),
-        ("\n \n", "standard input: nothing to do, there is no line in it\n"),
+        ("", "standard input: no lines, nothing to do\n"),
+        ("\n \n", "standard input: no lines, nothing to do\n"),
         (f"[{GOOD}]", "standard input: begins with a JSON array; give one object per line"),
         (json.dumps([PLAIN], indent=2), "begins with a JSON array; give one object per line"),
         (
             json.dumps(PLAIN, indent=2),
-            "an object goes over several lines; give one object per line",
+            "an object spans several lines; give one object per line",
         ),
         (GOOD, ""),
         ("{bad", ""),

@@ -103,7 +103,7 @@ def test_doctor__finds_missing_persistence(command: CommandLine, any_server: Ser
 
 
 def test_doctor__finds_a_replica(command: CommandLine, any_server: Server) -> None:
-    """A replica takes no writes."""
+    """A replica refuses writes."""
     with any_server.client() as client:
         client.replicaof("127.0.0.1", "1")
         try:
@@ -149,7 +149,7 @@ def test_doctor__without_permission_to_look_says_so(any_server: Server) -> None:
         done = CommandLine(any_server.url, {"REDIS__USERNAME": "ann"}).run("doctor")
         deployment.client.acl_deluser("ann")
     assert done.exit_code == 0
-    assert "unknown  unseen: not looked at: no answer to INFO, CONFIG GET" in done.stdout
+    assert "unknown  unseen: not checked: no reply to INFO, CONFIG GET" in done.stdout
     assert "`redis-cli CONFIG GET appendfsync`" in " ".join(done.stdout.split())
     assert done.stdout.endswith(" unknown\n")
     assert "ok       write:" in done.stdout

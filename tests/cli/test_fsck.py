@@ -35,7 +35,7 @@ def test_fsck__nothing_wrong_is_0(command: CommandLine, deployment: DeploymentFi
     before = snapshot(deployment.client)
     done = command.run("fsck")
     assert done.exit_code == 0
-    assert done.stdout == "2 notifications with 2 routes, 1 entry of indexes: all agree\n"
+    assert done.stdout == "2 notifications with 2 routes, 1 entry of indexes: all consistent\n"
     assert command.run("fsck", "--fix").exit_code == 0
     assert snapshot(deployment.client) == before
 
@@ -62,9 +62,9 @@ def test_fsck__left_is_4(command: CommandLine, deployment: DeploymentFixture) ->
     deployment.client.set(deployment.keys.notification("nobody"), "foreign")
     done = command.run("fsck", "--fix")
     assert done.exit_code == 4
-    assert "mended  early" in done.stdout
+    assert "repaired  early" in done.stdout
     assert "left    foreign-key" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("1 mended, 1 left")
+    assert done.stdout.splitlines()[-1].endswith("1 repaired, 1 left")
 
 
 def test_fsck__json_is_one_document(command: CommandLine, deployment: DeploymentFixture) -> None:

@@ -73,7 +73,7 @@ def test_health__needs_writes(command: CommandLine, deployment: DeadLetterFixtur
     finally:
         deployment.client.config_set("maxmemory", 0)
     assert done.exit_code == 1
-    assert "redis takes no writes" in done.stdout
+    assert "redis refuses writes" in done.stdout
 
 
 def test_worker__that_was_killed_is_gone_at_once(
@@ -158,10 +158,10 @@ def test_status__has_a_line_for_refused_writes(
         deployment.client.config_set("maxmemory", 0)
         deployment.client.replicaof("NO", "ONE")
     assert shown.exit_code == 0
-    assert f"! redis takes no writes: {refused}" in shown.stdout
+    assert f"! redis refuses writes: {refused}" in shown.stdout
     assert told["redis"]["writes"] == "refused"
     assert told["redis"]["refusal"].startswith(refused)
-    assert (health.exit_code, f"redis takes no writes: {refused}" in health.stdout) == (1, True)
+    assert (health.exit_code, f"redis refuses writes: {refused}" in health.stdout) == (1, True)
 
 
 def test_status__does_not_say_of_writes_what_it_cannot_know(

@@ -187,9 +187,9 @@ def test_cluster__needs_a_hash_tag() -> None:
     [
         ("", "must be 1 to 200 characters"),
         ("x" * 201, "must be 1 to 200 characters"),
-        (" x", "must not begin or end with blanks"),
-        ("x\n", "must not begin or end with blanks"),
-        ("{gn:0}:client-events", "must not be a key of the deployment"),
+        (" x", "must not begin or end with spaces"),
+        ("x\n", "must not begin or end with spaces"),
+        ("{gn:0}:client-events", "must not begin like a key of the deployment"),
     ],
 )
 def test_stream__has_a_name_that_can_be(name: str, problem: str) -> None:
@@ -204,4 +204,4 @@ def test_stream__is_not_the_gateways() -> None:
     done = CommandLine(NOWHERE, {"INTAKE__STREAM": "s", "GATEWAY__STREAM": "s"}).run(
         "config", "check"
     )
-    assert "intake.stream: must be another key than gateway.stream" in done.output
+    assert "intake.stream: must differ from gateway.stream" in done.output

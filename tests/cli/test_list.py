@@ -79,7 +79,7 @@ def test_list__takes_every_filter(command: CommandLine, deployment: DeadLetterFi
         ("--limit", "-1", "1<=x<=100"),
         ("--limit", "101", "1<=x<=100"),
         ("--limit", "ten", "integer"),
-        ("--cursor", "abc", "is none that a page of this list ended with"),
+        ("--cursor", "abc", "is not a cursor of this list"),
         ("--state", "gone", "must be one of open, pending"),
         ("--user", "a b", "must match"),
         ("--since", "yesterday", "must be RFC 3339"),
@@ -117,7 +117,7 @@ def test_list__survives_what_cannot_be_read(
     deployment.client.set(keys.accepted, "foreign")
     done = command.run("list")
     assert done.exit_code == 3
-    assert f"{keys.accepted} holds something else" in done.stderr
+    assert f"key {keys.accepted} has another type" in done.stderr
 
 
 def test_list__without_redis_is_1() -> None:

@@ -106,7 +106,7 @@ def test_why__names_who_holds_a_lease(command: CommandLine, deployment: DeadLett
     assert route["lease"]["worker"] == WORKER
     assert route["lease"]["abandoned"] == 0
     assert route["lease"]["lapses_at_ms"] == claimed.now_ms + 30_000
-    assert route["why"].startswith(f"leased by {WORKER} (not alive any more) for another")
+    assert route["why"].startswith(f"leased by {WORKER} (no longer alive) for another")
 
 
 def test_why__tells_of_failures(command: CommandLine, deployment: DeadLetterFixture) -> None:

@@ -290,7 +290,7 @@ def test_row54__exhausted_stream(fault_run: NewFaultRun) -> None:
         one.deployment.keys.stream, {"user_id": "x", "event_type": "x"}, id=last
     )
     one.hand_in(50)
-    daemon.wait_for("stream refused")
+    daemon.wait_for("stream writes refused")
     one.deployment.client.delete(one.deployment.keys.stream)
     one.wait_until_over()
     one.assert_kept()

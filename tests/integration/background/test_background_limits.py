@@ -125,7 +125,7 @@ def test_close__ends_at_its_deadline(hanging: Server, deploy: Deploy, lines: Lin
         assert is_exact(closed.stats)
         assert {*closed.unknown, *closed.remaining} == set(ids)
         assert closed.stats.dropped == {"closed": 500}
-    assert "background notifier left intents" in events(lines)
+    assert "background notifier stopped with unsent intents" in events(lines)
     with Notifier.from_url(hanging.url) as direct:
         for recipient, named in zip(MANY, ids, strict=True):
             direct.accept({**PLAIN, "recipients": [recipient]}, notification_id=named)

@@ -101,7 +101,9 @@ def test_close__leaves_the_rest_in_the_file(
         drained(notifier)
         assert notifier.stats().accepted == 90
     assert {member.partition("/")[0] for member in deployment.routes()} == set(ids)
-    assert [line["count"] for line in lines() if line["event"] == "spill found"] == [90, 90]
+    assert [
+        line["count"] for line in lines() if line["event"] == "unsent intents found in spill"
+    ] == [90, 90]
     with background(NOWHERE, **options) as notifier:
         assert notifier.stats().found == 0
 
@@ -155,7 +157,7 @@ def test_damaged_spill__is_told_and_read(
     with background(server.url, **options) as notifier:
         drained(notifier)
         assert notifier.stats().accepted == 45
-    (told,) = (line for line in lines() if line["event"] == "spill found")
+    (told,) = (line for line in lines() if line["event"] == "unsent intents found in spill")
     assert (told["count"], told["damaged"]) == (45, 1)
 
 
@@ -181,7 +183,7 @@ def test_spill__that_is_overwritten_under_our_feet_is_counted(
     assert stats.dropped["spill_corrupt"] > 100
     assert stats.accepted > 100
     assert stats.accepted + stats.dropped["spill_corrupt"] == 400
-    assert {"spill set aside", "spilled intents lost"} <= set(events(lines))
+    assert {"damaged spill set aside", "spilled intents lost"} <= set(events(lines))
 
 
 def test_full_disk__drops_and_says_why(path: Path, lines: Lines) -> None:

@@ -50,7 +50,7 @@ def test_consumer__parks_what_cannot_be_read(any_server: Server) -> None:
     assert [event.deliveries for event in seen.events] == [1, 1, 1, 1]
     assert reasons == [
         b"event_id: missing",
-        b"event_id: not the id of an event",
+        b"event_id: not an event id",
         b"user_id: not UTF-8",
         b"payload_bytes: missing",
     ]
@@ -179,7 +179,7 @@ def test_consumer__handler_that_hangs(server: Server) -> None:
     with server.client() as client:
         write_deployment(client)
         asyncio.run(scenario(client))
-        assert parked(client)[0][b"reason"] == b"the handler took too long"
+        assert parked(client)[0][b"reason"] == b"the handler timed out"
     assert done == [event_id(2), event_id(3), event_id(4)]
 
 

@@ -38,13 +38,13 @@ def test_wrong_type__of_the_rejects_holds_up_nobody(
     async def main() -> None:
         async with reading(deployment.settings):
             await until(lambda: left(deployment.client) == 1, "the good one is accepted")
-            await until(lambda: _told(lines, "intents set aside"), "it is told")
+            await until(lambda: _told(lines, "intents blocked"), "it is told")
             hand_in(deployment.client, intent(2))
             await until(lambda: left(deployment.client) == 1, "the next one is accepted")
             assert in_hand(deployment.client)["times_delivered"] < 5
             deployment.client.delete(KEYS.rejects)
             await until(lambda: not left(deployment.client), "it is rejected")
-            await until(lambda: _told(lines, "no intents set aside any more"), "it is told")
+            await until(lambda: _told(lines, "intents no longer blocked"), "it is told")
 
     asyncio.run(main())
     assert [one["code"] for one in rejects(deployment.client)] == [b"invalid"]

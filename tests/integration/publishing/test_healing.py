@@ -239,5 +239,5 @@ def test_foreign_key__in_place_of_wake_ups_is_told_once(
         wait_until(lambda: not deployment.due(), "it is published")
         deployment.notify("u2")
         wait_until(lambda: not deployment.due(), "so is the next")
-    assert [line["event"] for line in lines()].count("wake-ups not heard") == 1
+    assert [line["event"] for line in lines()].count("wake-ups unavailable") == 1
     assert not [line for line in lines() if line["event"] == "redis unavailable"]

@@ -95,8 +95,8 @@ def test_list_trimmer__is_stopped_by_no_stranger(
     for _ in range(3):
         harness.trim_list()
         assert harness.tidy()
-    told = [line for line in lines() if line["event"] == "list not trimmed"]
+    told = [line for line in lines() if line["event"] == "list trimming failed"]
     assert [(line["code"], line["level"]) for line in told] == [("WRONGTYPE", "warning")]
     deployment.client.delete(deployment.keys.accepted)
     harness.trim_list()
-    assert [line["event"] for line in lines()][-1] == "list trimmed again"
+    assert [line["event"] for line in lines()][-1] == "list trimming resumed"

@@ -198,8 +198,8 @@ def test_refusing_stream__holds_the_shard(
         }
         deployment.client.delete(deployment.keys.stream)
         wait_until(lambda: not deployment.due(), "all are published")
-    assert len(told(lines, "stream refused")) == 1
-    assert len(told(lines, "stream accepted again")) == 1
+    assert len(told(lines, "stream writes refused")) == 1
+    assert len(told(lines, "stream writes accepted again")) == 1
     assert all(route.attempts == 0 for route in deployment.routes().values())
     assert deployment.total("abandoned") == 0
 

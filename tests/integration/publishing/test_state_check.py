@@ -67,8 +67,8 @@ def test_fault__is_counted_each_time_and_logged_once_a_round(
     lost = FAULTS["vanished"](deployment)
     for _ in range(3):
         harness.check_state()
-    assert [code for code, _ in told(lines, "fault mended")] == ["early"]
-    assert told(lines, "fault left") == [("vanished", lost)]
+    assert [code for code, _ in told(lines, "inconsistency repaired")] == ["early"]
+    assert told(lines, "inconsistency not repaired") == [("vanished", lost)]
     counted = metrics.values("state.faults")
     assert counted == {("mended", "early"): 30, ("left", "vanished"): 3}
     assert {fault.became for fault in fsck(deployment, fix=True)} == {"mended"}
@@ -76,7 +76,11 @@ def test_fault__is_counted_each_time_and_logged_once_a_round(
     FAULTS["vanished"](deployment)
     FAULTS["early"](deployment)
     harness.check_state()
-    assert len(told(lines, "fault mended")) == len(told(lines, "fault left")) == 2
+    assert (
+        len(told(lines, "inconsistency repaired"))
+        == len(told(lines, "inconsistency not repaired"))
+        == 2
+    )
     assert {fault.became for fault in fsck(deployment, fix=True)} == {"mended"}
 
 
@@ -92,7 +96,7 @@ def test_work__is_no_fault(any_server: Server, deploy: Deploy, lines: Lines) -> 
             )
             scrubbing.check_state()
     assert len([line for line in lines() if line["event"] == CHECKED]) == 20
-    assert told(lines, "fault mended") == told(lines, "fault left") == []
+    assert told(lines, "inconsistency repaired") == told(lines, "inconsistency not repaired") == []
 
 
 def test_round__is_spread_over_many_passes(
@@ -151,7 +155,7 @@ def test_user__who_may_not_look_tidies_up_all_the_same(
             assert harness.tidy()
     finally:
         deployment.client.acl_deluser("ann")
-    refused = [line for line in lines() if line["event"] == "state not checked"]
+    refused = [line for line in lines() if line["event"] == "state check unavailable"]
     assert [line["code"] for line in refused] == ["NOPERM"]
     assert member not in deployment.due()
     assert {fault.became for fault in fsck(deployment, fix=True)} == {"mended"}

@@ -95,14 +95,14 @@ def test_claiming__holds_at_twice_the_length(
     assert len(publish(deployment, harness, 10)) == 10
     deployment.notify("waits")
     with harness.running():
-        wait_until(lambda: told(lines, "claiming held"), "it holds")
+        wait_until(lambda: told(lines, "claiming suspended"), "it holds")
         assert len(deployment.due()) == 1
         (stream,) = read_streams(deployment.connected)
         assert (stream.length, stream.max_len, stream.holding) == (10, 5, True)
         read(deployment, "gateway", 10, 10)
         # Long before the poll interval: whoever trims wakes who waits for it.
         wait_until(lambda: not deployment.due(), "it goes on")
-    assert len(told(lines, "claiming held")) == 1
+    assert len(told(lines, "claiming suspended")) == 1
     assert len(told(lines, "claiming resumed")) == 1
 
 
@@ -134,7 +134,7 @@ def test_idle_group__no_longer_holds(any_server: Server, deploy: Deploy, lines: 
     assert stream_ids(deployment) == ids[-10:]
     publish(deployment, harness, 10)
     harness.tidy()
-    (line,) = told(lines, "idle group no longer holds trimming")
+    (line,) = told(lines, "idle group no longer blocks trimming")
     assert line["group"] == "left"
     # Of 19 entries it had read one, and ten were left; then ten more went.
     assert read_streams(deployment.connected)[0].groups["left"]["lost"] == 18

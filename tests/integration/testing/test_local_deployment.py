@@ -235,7 +235,7 @@ def test_time__passes_only_by_advance() -> None:
         d.advance(ms=3_600_001)
         assert d.inspector.show(str(later.notification_id)) is None
         assert d.now_ms == began + 3_660_001
-        with pytest.raises(ValueError, match="time does not go back"):
+        with pytest.raises(ValueError, match="time cannot go backwards"):
             d.advance(ms=-1)
 
 

@@ -116,10 +116,10 @@ def test_health__of_the_stream_is_well_when_routes_move(health: ShardHealth, lin
     health.passed(3)
     assert health.reason == ""
     assert [line["event"] for line in lines()] == [
-        "stream refused",
+        "stream writes refused",
         "redis unavailable",
         "redis available again",
-        "stream accepted again",
+        "stream writes accepted again",
     ]
 
 
@@ -224,7 +224,7 @@ def test_health__of_replicas_is_restored_by_a_confirmed_write(
         health.redis_failed(unconfirmed)
         health.passed(0)
     assert health.reason == "redis: unconfirmed"
-    assert not health.redis_is_away, "the janitor goes on"
+    assert not health.redis_is_away, "the janitor resumed"
     health.passed(1)
     assert not health.reason
     assert [line["event"] for line in lines()] == ["redis unavailable", "redis available again"]
