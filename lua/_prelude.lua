@@ -1,5 +1,8 @@
--- Glued in front of every script. Times are epoch ms; production passes '' for now.
+-- In front of every script. Times are epoch ms; only tests pass one, production passes ''.
 local KEYS, ARGV, call, try = KEYS, ARGV, redis.call, redis.pcall
+-- Where the parts of a state begin: status, last transition, due time, body (lua/README.md).
+local STATUS, AT, DUE, BODY = 2, 3, 16, 29
+local answers, counts = {}, {}
 
 local function now_ms(given)
   if given ~= '' then return tonumber(given) end
@@ -8,16 +11,16 @@ local function now_ms(given)
 end
 
 local function digits(number) return string.format('%.0f', number) end
-
 local function fault(reply) return type(reply) == 'table' and reply.err or nil end
+local function status_of(state) return state:sub(STATUS, STATUS) end
+local function due_of(state) return state:sub(DUE, BODY - 1) end
+local function answer(word, detail) answers[#answers + 1], answers[#answers + 2] = word, detail or '' end
+local function tally(field, by) counts[field] = (counts[field] or 0) + by end
+local function count(totals, field, by) if by > 0 then try('HINCRBY', totals, field, by) end end
 
--- Fill in the time of the transition and a state's due time (nil keeps its own).
+-- Fill in the time of the transition and the due time of a state (nil keeps its own).
 local function stamp(state, due, now)
-  return state:sub(1, 2) .. digits(now) .. (due and digits(due) or state:sub(16, 28)) .. state:sub(29)
-end
-
-local function count(totals, field, by)
-  if by > 0 then try('HINCRBY', totals, field, by) end
+  return state:sub(1, STATUS) .. digits(now) .. (due and digits(due) or due_of(state)) .. state:sub(BODY)
 end
 
 local function wake(list)

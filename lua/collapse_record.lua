@@ -1,26 +1,26 @@
 -- collapse_record: (none) -> (none)
 --
--- Record for users which notification is the newest of a collapse key, and return those
--- before and after it. A repeat returns the same, also after an error half-way; a notification
--- that is no longer the newest learns the newer one. A read-only call records nothing.
+-- Record the newest notification of a collapse key for each user, and return which ones
+-- are newer and older than the given one. A repeat returns the same, also after an error
+-- in the middle, unless newer ones arrived. A call that only reads records nothing.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
---   2 key        str  hex, stands for the producer and its collapse key
---   3 keep_ms    int  how long it is remembered
---   4 note       str  '1' notes what is not known yet; '' looks only
+--   2 key        str  hex, identifies the producer and its collapse key
+--   3 keep_ms    int  how long it is kept
+--   4 note       str  '1' records an unknown one; '' only reads
 --   5.. items    each: user, notification or part id
--- RETURNS for each item the ids that are newer and the last few that are older, with
--- blanks between them, newest first
+-- RETURNS for each item the newer ids and the last few older ids, newest first, separated
+-- by blanks
 
 local ID = '^' .. ('%x'):rep(32)
--- The last one may have come to nothing.
+-- Two, because the last one may never have been delivered.
 local OLDER = 2
-local prefix, keep, answers = ARGV[1] .. 'newest:' .. ARGV[2] .. ':', ARGV[3], {}
+local prefix, keep = ARGV[1] .. 'newest:' .. ARGV[2] .. ':', ARGV[3]
 
--- Those of others before and behind our own; nil where it is not among them.
+-- Return the newer and the older ids of other notifications; nil if this id is unknown.
 local function around(chain, id)
   if not (' ' .. chain .. ' '):find(' ' .. id .. ' ', 1, true) then return nil end
   local found, first, last, many = false, id:match('^%x+'), '', 0
@@ -40,24 +40,24 @@ local function around(chain, id)
   return newer:sub(2), older:sub(2)
 end
 
--- A later part stands beside the others of its notification, as new as they are.
+-- A later part is inserted beside the other parts of its notification: it is as new as they are.
 local function join(chain, id)
   local place = (' ' .. chain):find(' ' .. id:match('^%x+'), 1, true) or 1
   return chain:sub(1, place - 1) .. id .. ' ' .. chain:sub(place)
 end
 
--- Return the newer and the older ones; what is not ours is left alone.
+-- Return the newer and the older ids; a value of another client is not touched.
 local function note(key, id)
   local chain = try('GET', key)
   local refused = fault(chain)
-  -- Without the permission to look nothing is known.
+  -- Without the permission to read, nothing is known.
   if refused and not refused:find('WRONGTYPE', 1, true) then return nil, chain end
   if refused or chain and (chain:find('[^%x. ]') or not chain:match(ID)) then return '', '' end
   local newer, older = around(chain or '', id)
   if newer then return newer, older end
-  -- What was noted and is not known any more is older than what is.
+  -- If this id was recorded and forgotten, all that are known are newer.
   if ARGV[4] == '' then return chain or '', '' end
-  -- A few are remembered, so that none of them comes back as the newest.
+  -- Several are kept, so that none of them returns as the newest.
   local noted = join(chain or '', id):sub(1, 640):match('^(.*%S) *$')
   call('SET', key, noted, 'PX', keep)
   newer, older = around(noted, id)

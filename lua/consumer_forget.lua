@@ -1,15 +1,15 @@
 -- consumer_forget: (idle) -> (forgotten)
 --
--- Forget consumers of a group that hold nothing, of those that the caller found unseen
--- for long. One that lives after all is known again with its next read.
+-- Remove consumers of a group that have no pending entries, from a list of consumers that
+-- were idle for long. A consumer that is alive is created again by its next read.
 --
 -- KEYS
---   1 stream     stream  gateway events, or what producers hand in
+--   1 stream     stream  gateway events, or intents from producers
 --   2 never      the guard against a moving slot
 -- ARGV
 --   1 group      str
 --   2.. names    each: a consumer
--- RETURNS how many hold nothing
+-- RETURNS how many were removed
 
 local stream, group, forgotten = KEYS[1], ARGV[1], 0
 for at = 2, #ARGV do

@@ -1,11 +1,11 @@
 -- event_ack: (pending) -> (acknowledged)
 --
--- Mark events as handled and acknowledge their entries, in one step: who dies before
--- it is delivered the event again, who dies after it never. It begins with a removing
--- command, so that it runs at maxmemory; run twice, it changes nothing more.
+-- Mark events as handled and acknowledge their entries, in one step. A consumer that dies
+-- before it gets the event again; one that dies after it does not. The first command
+-- removes, so the script runs at maxmemory. A repeat changes nothing.
 --
 -- KEYS
---   1 seen       zset    event ids by when the group has handled them
+--   1 seen       zset    event ids by when the group handled them
 --   2 stream     stream  gateway events
 --   3 never      the guard against a moving slot
 -- ARGV

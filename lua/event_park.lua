@@ -1,8 +1,8 @@
 -- event_park: (pending) -> (parked)
 --
--- Move an entry that a group can't handle to the parked stream, with the reason, and
--- acknowledge it. Its fields are copied here, under 'entry.<field>', byte for byte. It
--- begins with a removing command, so that it runs at maxmemory.
+-- Move an entry that a group cannot handle to the parked stream, with the reason, and
+-- acknowledge it. Its fields are copied here, as 'entry.<field>', byte for byte. The first
+-- command removes, so the script runs at maxmemory.
 --
 -- KEYS
 --   1 stream     stream  gateway events
@@ -16,7 +16,7 @@
 --   5 reason     str
 --   6 max        int  how many parked entries are kept
 -- RETURNS a word
---   parked       it rests in the parked stream
+--   parked       it is in the parked stream now
 --   stale        it was not pending: nothing was written
 --   gone         it was trimmed from the stream; it is acknowledged
 

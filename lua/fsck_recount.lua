@@ -1,25 +1,25 @@
 -- fsck_recount: (none) -> (none)
 --
--- Count the routes that need a notification again, and see to it that it expires when
--- none does, and not before. It is counted here, so that no transition comes between;
--- a notification that changed since it was read is left as it is.
+-- Count the routes that need a notification, and set or remove its time to live: it
+-- expires if no route needs it. The count is taken here, so that no transition comes in
+-- between. A notification that changed since it was read is not touched.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
---   2 fix        str  '1' writes; '' only looks
+--   2 fix        str  '1' writes; '' only checks
 --   3 keep_ms    int  how long to keep a notification that no route needs
---   4.. items    each: id, 'open' as read ('' = none), how many routes need it, '1' where
---                it expires
+--   4.. items    each: id, 'open' as read ('' = none), how many routes need it, '1' if it
+--                expires
 -- RETURNS a word for each item
---   found        it is as it was read; nothing was written
---   mended       it counts right, and expires when it should
---   moved        it is not as it was read; nothing was written
+--   found        unchanged since it was read; nothing was written
+--   repaired     count and time to live are correct now
+--   moved        changed since it was read; nothing was written
 --   fault        a write was refused
 
 local tag, fix, keep = ARGV[1], ARGV[2] == '1', ARGV[3]
-local MOST, answers = 4000, {}
+local MOST = 4000
 
 local function needing(key)
   local names, routes, needed = try('HKEYS', key), {}, 0
@@ -46,7 +46,7 @@ local function recount(id, open, needed, expires)
   if needed > 0 and expires and fault(try('PERSIST', key)) then return 'fault' end
   if tonumber(open) ~= needed and fault(try('HSET', key, 'open', digits(needed))) then return 'fault' end
   if needed == 0 and not expires and fault(try('PEXPIRE', key, keep)) then return 'fault' end
-  return 'mended'
+  return 'repaired'
 end
 
 for at = 4, #ARGV, 4 do

@@ -1,8 +1,9 @@
 -- fsck_scan_index: (none) -> (none)
 --
--- Look at a page of an index. A member that stands where its state says is passed over;
--- any other is named, for a closer look. Only the head of a state is known here: of each
--- kind of body, one state is answered with the members that have it.
+-- Read a page of an index. Members that are consistent with their state are skipped; all
+-- others are returned, for a closer look. Only the head of a state is known here. Of each
+-- kind of body, one state is returned with all members that have the same body, for the
+-- caller to check.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
@@ -13,14 +14,14 @@
 --   4 channel    str
 --   5 cursor     str  from the page before; '0' begins
 --   6 count      int  about how many members a page has
---   7 held_ms    int  for how long at most a worker gives a route back
--- RETURNS the next cursor, how many members were seen, those to look at more closely,
--- and for each kind of body a state that has it and the members that have it
+--   7 held_ms    int  the longest delay with which a worker releases a route
+-- RETURNS the next cursor, how many members were read, those to look at more closely,
+-- and for each kind of body one state with it and the members that have it
 
 local tag, now, index, channel = ARGV[1], now_ms(ARGV[2]), ARGV[3], ARGV[4]
 local schedule, dead = tag .. 'schedule:' .. channel, tag .. 'dead:' .. channel
 local abandoned, held = tag .. 'abandoned:' .. channel, now + tonumber(ARGV[7])
-local HEAD, LONGEST, MOST = 28, 65536, 1000
+local LONGEST, MOST = 65536, 1000
 local members, seen, odd, bodies, kinds = {}, {}, {}, {}, {}
 
 local function page()
@@ -30,7 +31,7 @@ local function page()
   return found or call('ZSCAN', dead, ARGV[5], 'COUNT', ARGV[6])
 end
 
--- How long the lease of a score may last, where one has that score.
+-- Return the time to live of each lease, by its score.
 local function leases()
   local held_by, found = {}, call('ZRANGE', tag .. 'leases:' .. channel, 0, 9999, 'WITHSCORES')
   for i = 1, #found, 2 do
@@ -39,12 +40,12 @@ local function leases()
   return held_by
 end
 
--- The status and the two times of a state whose head can be read.
+-- Return the status and the two times of a state, if its head can be read.
 local function head(state)
   if not state or fault(state) or #state > LONGEST then return nil end
-  local status, times = state:sub(1, HEAD):match('^1([pfd])(%d+)$')
-  if not status or #times ~= 26 then return nil end
-  return status, tonumber(times:sub(1, 13)), tonumber(times:sub(14))
+  local status, times = state:sub(1, BODY - 1):match('^1([pfd])(%d+)$')
+  if not status or #times ~= BODY - AT then return nil end
+  return status, tonumber(state:sub(AT, DUE - 1)), tonumber(due_of(state))
 end
 
 local function is_timely(score, due, ttl)
@@ -63,7 +64,7 @@ local function is_sound(member, state, score, died, count, ttls)
 end
 
 local function sort(member, state)
-  local body = state:sub(HEAD + 1)
+  local body = state:sub(BODY)
   if body == '' then return end
   if not kinds[body] then
     kinds[body] = {state, {}}
@@ -82,7 +83,7 @@ local function look(first, last)
     local id, route = member:match('^([^/]*)/?(.*)$')
     local state = try('HGET', tag .. 'notification:' .. id, route)
     if index == 'abandoned' and score then
-      -- the schedule has it, and is looked at itself
+      -- It is in the schedule, which is scanned itself.
     elseif is_sound(member, state, score, died, counts[at], ttls) then
       sort(member, state)
     else

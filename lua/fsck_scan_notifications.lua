@@ -1,19 +1,19 @@
 -- fsck_scan_notifications: (none) -> (none)
 --
--- Look at a page of notifications. One that counts rightly the routes that need it, all
--- of them in an index, and that expires when none does, is passed over; any other is
--- named, for a closer look.
+-- Read a page of notifications. One is skipped if it counts its open routes correctly, all
+-- of them are in an index, and it expires if none is open. All others are returned, for a
+-- closer look.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
---   2 cursor     str  from the page before; '0' begins, '' looks at nothing further
---   3 pattern    str  what the key of a notification of this shard looks like
---   4 count      int  about how many keys a page looks at
---   5.. ids      those that were left of the page before
--- RETURNS the next cursor, the ids that were looked at, how many routes they have, the
--- ids to look at more closely, the channels of their routes, and the ids that are left
+--   2 cursor     str  from the page before; '0' begins, '' scans no further
+--   3 pattern    str  of the keys of the notifications of this shard
+--   4 count      int  about how many keys a page has
+--   5.. ids      those left from the page before
+-- RETURNS the next cursor, the ids that were read, how many routes they have, the ids to
+-- look at more closely, the channels of their routes, and the ids that are left
 
 local tag, cursor = ARGV[1], ARGV[2]
 local prefix, MOST_FIELDS, ENOUGH = tag .. 'notification:', 4000, 1000

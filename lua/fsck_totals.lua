@@ -1,21 +1,21 @@
 -- fsck_totals: (none) -> (none)
 --
--- Compare what was accepted with what became of it: scheduled, dead, or ended. What
--- is missing has vanished with every trace and is counted as purged; what is too many
--- was accepted without being counted.
+-- Compare the number of accepted routes with the number that are scheduled, dead or ended.
+-- Missing routes vanished without a trace and are counted as purged. Surplus routes were
+-- accepted without being counted.
 --
 -- KEYS
 --   1 totals     hash
 --   2 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
---   2 read       int  the difference to mend, as read; '' only looks
+--   2 read       int  the difference to repair, as read; '' only checks
 --   3.. channels
--- RETURNS a word, and by how many more were accepted than are accounted for
---   even         nothing is missing
+-- RETURNS a word, and the number accepted minus the number accounted for
+--   even         they are equal
 --   found        they differ; nothing was written
---   mended       they are even now
---   moved        the difference is not the one that was read; nothing was written
+--   repaired     they are equal now
+--   moved        the difference changed since it was read; nothing was written
 --   fault        the write was refused
 
 local tag, read = ARGV[1], ARGV[2]
@@ -34,4 +34,4 @@ if read == '' then return {'found', difference} end
 if tonumber(read) ~= difference then return {'moved', difference} end
 local field = difference > 0 and 'purged' or 'accepted'
 local failure = fault(try('HINCRBY', KEYS[1], field, digits(math.abs(difference))))
-return {failure and 'fault' or 'mended', difference}
+return {failure and 'fault' or 'repaired', difference}

@@ -1,11 +1,10 @@
 -- intake_ack: (pending) -> (admitted)
 --
--- Acknowledge entries of the intent stream whose intents were accepted, and delete
--- them. It begins with a removing command, so that it runs at maxmemory; run twice,
--- it changes nothing more.
+-- Acknowledge entries of the intent stream whose intents were accepted, and delete them.
+-- The first command removes, so the script runs at maxmemory. A repeat changes nothing.
 --
 -- KEYS
---   1 intents    stream  what producers hand in
+--   1 intents    stream  intents from producers
 --   2 never      the guard against a moving slot
 -- ARGV
 --   1 group      str
@@ -14,7 +13,7 @@
 
 local ids = {}
 for at = 2, #ARGV do ids[#ids + 1] = ARGV[at] end
--- Deleted first: what is acknowledged and left would stay for ever, unseen.
+-- Deleted first: an acknowledged entry that is left in the stream would stay for ever.
 local deleted = call('XDEL', KEYS[1], unpack(ids))
 call('XACK', KEYS[1], ARGV[1], unpack(ids))
 return deleted

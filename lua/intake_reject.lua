@@ -1,12 +1,12 @@
 -- intake_reject: (pending) -> (rejected)
 --
--- Move an entry of the intent stream that can't be accepted to the rejects, with the
--- reason, acknowledge it and delete it. The text of its intent is copied here, byte
--- for byte; of a longer one only the beginning is kept, and how long it was. It begins
--- with a removing command, so that it runs at maxmemory.
+-- Move an entry of the intent stream that cannot be accepted to the rejects, with the
+-- reason, acknowledge it and delete it. The text of its intent is copied here, byte for
+-- byte; of a text that is too long, only the beginning and the length are kept. The first
+-- command removes, so the script runs at maxmemory.
 --
 -- KEYS
---   1 intents    stream  what producers hand in
+--   1 intents    stream  intents from producers
 --   2 rejects    stream  entries that could not be accepted
 --   3 never      the guard against a moving slot
 -- ARGV
@@ -15,11 +15,11 @@
 --   3 code       str
 --   4 field      str
 --   5 message    str
---   6 deliveries int  how often it was begun
---   7 longest    int  bytes of an intent that is kept whole
+--   6 deliveries int  how often it was delivered
+--   7 longest    int  bytes; a longer intent is cut
 --   8 max        int  how many rejects are kept
--- RETURNS a word, and how many rejects fell out
---   rejected     it rests among the rejects
+-- RETURNS a word, and how many rejects were trimmed
+--   rejected     it is among the rejects now
 --   stale        it was not pending: nothing was written
 --   gone         it was trimmed from the stream; it is acknowledged
 
@@ -59,6 +59,6 @@ if fault(deleted) then
   try('XDEL', rejects, copy)
   return deleted
 end
--- What stays pending without an entry is dropped by the next claim.
+-- If this fails, the next XCLAIM drops the pending entry, because it is deleted.
 try('XACK', intents, group, id)
 return {'rejected', fallen}

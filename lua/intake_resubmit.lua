@@ -1,20 +1,20 @@
 -- intake_resubmit: (rejected) -> (waiting)
 --
--- Put the intent of a reject back into the intent stream, and remove the reject. What
--- was begun more than once may have been accepted before: it keeps the id under which
--- it would be found then.
+-- Put the intent of a reject back into the intent stream, and remove the reject. An intent
+-- that was delivered more than once may have been accepted before: it keeps its entry id,
+-- by which it is then found.
 --
 -- KEYS
 --   1 rejects    stream  entries that could not be accepted
---   2 intents    stream  what producers hand in
+--   2 intents    stream  intents from producers
 --   3 never      the guard against a moving slot
 -- ARGV
 --   1 reject id  str
 -- RETURNS a word
 --   moved        it waits in the intent stream
 --   gone         no such reject: nothing was written
---   bare         its entry had no intent: nothing was written
---   cut          only the beginning of its intent was kept: nothing was written
+--   bare         its entry has no intent: nothing was written
+--   cut          only the beginning of its intent is there: nothing was written
 
 local rejects, intents, id = KEYS[1], KEYS[2], ARGV[1]
 

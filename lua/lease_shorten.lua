@@ -1,11 +1,11 @@
 -- lease_shorten: (leased) -> (leased)
 --
--- Shorten leases that a clock set back lets last longer than they may. Their members
--- move along, so that the holder can still settle in time.
+-- Shorten leases that last longer than their time to live, which happens when a clock was
+-- set back. Their members move along, so that the holder can still settle in time.
 --
 -- KEYS
 --   1 schedule   zset  members by when they are next due
---   2 leases     zset  token -> when the lease lapses, the score of its members
+--   2 leases     zset  token -> when the lease expires: the score of its members
 --   3 never      the guard against a moving slot
 -- ARGV
 --   1 now        int  or '' for the server's clock
@@ -13,14 +13,13 @@
 
 local now, shortened = now_ms(ARGV[1]), 0
 
--- The fraction of a lease score is its identity: docs/decisions/0001-one-lease-per-claim.md
+-- The fraction of a lease score identifies the lease: docs/decisions/0001-one-lease-per-claim.md
 local function shorten(token, score, ttl)
   local members, taken, stray = try('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256), nil, nil
-  local there, back, lapse, to = {}, {}, tonumber(score) - math.ceil(score - now - ttl), nil
-  repeat -- a whole number of ms earlier, as its fraction tells it from what is merely due
-    to, lapse = string.format('%.17g', lapse), lapse - 1
-    taken = try('ZCOUNT', KEYS[2], to, to)
-    stray = try('ZCOUNT', KEYS[1], to, to)
+  local there, back, expiry, to = {}, {}, tonumber(score) - math.ceil(score - now - ttl), nil
+  repeat -- a whole number of ms earlier: a score without a fraction is no lease score
+    to, expiry = string.format('%.17g', expiry), expiry - 1
+    taken, stray = try('ZCOUNT', KEYS[2], to, to), try('ZCOUNT', KEYS[1], to, to)
     if fault(members) or fault(taken) or fault(stray) then return end
   until taken + stray == 0
   for i, member in ipairs(members) do

@@ -1,8 +1,8 @@
 -- listing_read: (none) -> (none)
 --
--- Look at notifications as a list tells of them: their records, what is open, and the
--- statuses of some or all of their routes. What is larger than any of ours is not read.
--- It ends early where it has read much, but not before the first.
+-- Read notifications for a list: their records, the number of open routes, and the statuses
+-- of some or all of their routes. A value that is larger than allowed is not read. The
+-- reply ends early after many bytes or routes, but never before the first notification.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
@@ -11,9 +11,9 @@
 --   2 largest    int  a larger record is not read
 --   3 named      str  how many routes are named, or '*' for all of each notification
 --   4.. names    these, then the ids
--- RETURNS for each of the ids, as far as it came, a list: none where it is gone, or else the
--- record ('' = none to read), open, the due time that the whole was given later, then letters
--- of statuses ('?' = unreadable) and how many routes have each
+-- RETURNS for each of the first ids a list, empty if the notification is gone, else: the record
+-- ('' = none that can be read), open, the due time set later for the whole notification, then
+-- status letters ('?' = unreadable), each with the number of routes that have it
 
 local tag, largest, all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '*'
 local MOST_BYTES, MOST_ROUTES, MOST_FIELDS, LONGEST = 1048576, 1000, 4000, 65536
@@ -29,8 +29,8 @@ local function routes_of(key)
 end
 
 local function statuses(key)
-  local small, counts, told = {}, {}, {}
-  local function see(letter) counts[letter] = (counts[letter] or 0) + 1 end
+  local small, numbers, flat = {}, {}, {}
+  local function see(status) numbers[status] = (numbers[status] or 0) + 1 end
   for _, name in ipairs(routes_of(key)) do
     local size = call('HSTRLEN', key, name)
     if size > LONGEST then see('?') elseif size > 0 then small[#small + 1] = name end
@@ -39,11 +39,11 @@ local function statuses(key)
   for _, state in ipairs(#small > 0 and call('HMGET', key, unpack(small)) or {}) do
     see(state:match('^1(%a)') or '?')
   end
-  for letter, count in pairs(counts) do
-    told[#told + 1] = letter
-    told[#told + 1] = count
+  for status, number in pairs(numbers) do
+    flat[#flat + 1] = status
+    flat[#flat + 1] = number
   end
-  return told
+  return flat
 end
 
 local function look(key)

@@ -1,21 +1,21 @@
 -- listing_trim: (none) -> (none)
 --
--- Go through some of what is listed, the oldest first, and remove the entries of which
--- no notification is there any more; what is no entry of ours goes as well. Where many
--- are named it ends early.
+-- Read some entries of the list of accepted notifications, the oldest first, and remove
+-- those whose notifications are all gone, and invalid entries. The call ends early if the
+-- entries name many notifications.
 --
 -- KEYS
 --   1 accepted   stream  what was accepted, for listing
 --   2 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
---   2 start      str  '-', or '(' and the id of an entry: begin behind it
---   3 count      int  about how many entries to look at, at most 1,000
--- RETURNS where to go on ('' = nothing follows, '-' = at the beginning again), how many
--- entries were looked at, how many went
+--   2 start      str  '-', or '(' and the id of an entry: begin after it
+--   3 count      int  about how many entries to read, at most 1,000
+-- RETURNS where to continue ('' = nothing follows, '-' = at the beginning again), how many
+-- entries were read, how many were removed
 
 local tag, start, most = ARGV[1], ARGV[2], math.min(tonumber(ARGV[3]), 1000)
--- What one call of accept can name, and names that take as long to look for as one may wait.
+-- MOST_IDS: what one call of intent_accept can name. ENOUGH: ids to look up in one call.
 local STEP, LONGEST, MOST_IDS, ENOUGH = 16, 65536, 1000, 1000
 local looked, named, gone, last = 0, 0, {}, '0-0'
 
@@ -48,7 +48,7 @@ repeat
 until start == '' or looked >= most or named >= ENOUGH
 local ms, number = last:match('^(%d+)-(%d+)$')
 if ARGV[2] == '-' and #gone == looked and #number < 15 then
-  -- All of the beginning goes: that takes less than one by one.
+  -- The whole beginning is removed: one XTRIM is faster than many XDEL.
   if looked > 0 then call('XTRIM', KEYS[1], 'MINID', '=', ms .. '-' .. digits(number + 1)) end
   if start ~= '' then start = '-' end
 elseif #gone > 0 then

@@ -1,16 +1,16 @@
 -- preference_query: (none) -> (none)
 --
--- Read what is stored of users that concerns one type. What is too long to be ours is
--- passed over, and of a user whose key holds something else nothing is known.
+-- Read what users have stored about one type. A value that is too long is skipped. If the
+-- key of a user has another type, nothing is returned for that user.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 field      str  the field of the type
---   3 longest    int  bytes of a field of ours
+--   3 longest    int  bytes of a field
 --   4.. users
--- RETURNS four values for each user, absent ones empty: of the type, of every type, whether
+-- RETURNS four values for each user, empty if not set: of this type, of all types, whether
 -- the user is silenced, the quiet hours
 
 local prefix, field, longest = ARGV[1] .. 'preferences:', ARGV[2], tonumber(ARGV[3])
@@ -19,7 +19,7 @@ local found = {}
 for at = 4, #ARGV do
   local values = try('HMGET', prefix .. ARGV[at], field, '*', 'silenced', 'quiet')
   local refused = fault(values)
-  -- Without the permission to look, nobody may be taken for one who wants everything.
+  -- Without the permission to read, no user may be treated as one without preferences.
   if refused and not refused:find('WRONGTYPE', 1, true) then return values end
   for i = 1, 4 do
     local value = not refused and values[i]

@@ -1,30 +1,25 @@
 -- preference_read: (none) -> (none)
 --
--- Read everything that is stored of users: of a page of all of them, or of those named.
+-- Read all preferences of users: of a page of all users, or of the users named.
 --
 -- KEYS
 --   1 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
---   2 most       int  fields that a user of ours may have
---   3 longest    int  bytes of a field of ours; a longer one is cut to nothing
---   4 cursor     str  from the page before; '0' begins, '' reads none but those named
---   5 pattern    str  what the key of a user of this shard looks like
---   6 count      int  about how many keys a page looks at
+--   2 most       int  fields that a user may have
+--   3 longest    int  bytes of a field; a longer one is returned empty
+--   4 cursor     str  from the page before; '0' begins, '' reads only the users named
+--   5 pattern    str  of the keys of users of this shard
+--   6 count      int  about how many keys a page has
 --   7.. users
 -- RETURNS the next cursor, and for each user the name and a list of fields and values, or
---   foreign      the key holds something else
---   crowded      it has more fields than ours have
+--   foreign      the key has another type
+--   crowded      the key has too many fields
 
 local prefix, most, longest = ARGV[1] .. 'preferences:', tonumber(ARGV[2]), tonumber(ARGV[3])
-local cursor, found, users, met = ARGV[4], {}, {}, {}
+local cursor, users, met = ARGV[4], {}, {}
 
-local function answer(user, fields)
-  found[#found + 1] = user
-  found[#found + 1] = fields
-end
-
--- Returns the refusal where nobody may look.
+-- Return the error if the user may not be read.
 local function read(user)
   local key = prefix .. user
   local size = try('HLEN', key)
@@ -54,4 +49,4 @@ for _, user in ipairs(users) do
   local refused = read(user)
   if refused then return refused end
 end
-return {cursor, found}
+return {cursor, answers}

@@ -1,9 +1,9 @@
 -- preference_set: (none) -> (none)
 --
--- Store what users want to be told. The mark of the shard comes first: without it nobody
--- looks. What a user wants is added before anything is taken away, so that a refusal in
--- between leaves too much, never too little, and a second run finishes it. What only
--- takes away runs when memory is full, too.
+-- Store preferences of users. The mark of the shard is set first: without it, accept does
+-- not check preferences. Fields are set before others are removed, so that a refusal in
+-- between leaves too many, never too few, and a repeat completes it. A change that only
+-- removes fields also runs at maxmemory.
 --
 -- KEYS
 --   1 preferred  string the mark of the shard
@@ -11,27 +11,21 @@
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 most       int  fields that a user may have
---   3.. users    each: user, '1' to leave the user no other fields, number of fields,
---                then each field with its value, '' to take it away
+--   3.. users    each: user, '1' to remove all other fields, number of fields, then
+--                each field with its value, '' to remove it
 -- RETURNS a word and a detail for each user; without users, the shard is marked
 --   changed      it is stored
---   same         it was stored already
+--   same         it was stored before
 --   full         the user would have too many fields; nothing was stored
---   foreign      the key of the user holds something else; it is left alone
+--   foreign      the key of the user has another type; it is not touched
 --   fault        not everything was stored; the detail is the error
 
 local preferred, prefix, most = KEYS[1], ARGV[1] .. 'preferences:', tonumber(ARGV[2])
-local answers = {}
-
-local function answer(word, detail)
-  answers[#answers + 1] = word
-  answers[#answers + 1] = detail or ''
-end
 
 local function mark()
-  local marked = try('EXISTS', preferred)
-  if marked == 0 then marked = try('SET', preferred, '1') end
-  return fault(marked)
+  local reply = try('EXISTS', preferred)
+  if reply == 0 then reply = try('SET', preferred, '1') end
+  return fault(reply)
 end
 
 local function answer_refused(refused)
@@ -39,7 +33,7 @@ local function answer_refused(refused)
   return answer('fault', refused)
 end
 
--- What is to be set, the names of it, what is to go, and all names that are given.
+-- Return the fields to set with values, their names, the names to remove, and all names given.
 local function sort(at, size)
   local sets, names, gone, given = {}, {}, {}, {}
   for i = at + 3, at + 1 + 2 * size, 2 do
@@ -56,7 +50,7 @@ local function sort(at, size)
   return sets, names, gone, given
 end
 
--- How many of the fields to set are new, and whether any would change.
+-- Return how many of the fields to set are new, and whether any of them changes.
 local function compare(held, sets)
   local new, differs = 0, false
   for i, value in ipairs(held) do

@@ -1,8 +1,8 @@
 -- route_cancel: pending | failed -> cancelled
 --
--- Take routes back. A route leaves the schedule, and with it its lease, first, so that
--- no worker can settle what was told to be cancelled; one that changed since it was
--- read is left as it is. The mark stays for parts that arrive later: they are born cancelled.
+-- Cancel routes. A route leaves the schedule first, and with it its lease, so that no
+-- worker can settle a cancelled route. A route that changed since it was read is not
+-- touched. The mark makes parts of the notification that arrive later cancelled, too.
 --
 -- KEYS
 --   1 notification hash
@@ -12,19 +12,20 @@
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
 --   3 id         str  of the notification
---   4 keep_ms    int  how long to keep it once no route needs it
---   5 mark       str  '1' marks the notification, even one that is not there yet
+--   4 keep_ms    int  how long to keep the notification once no route needs it
+--   5 mark       str  '1' marks the notification, even one that does not exist yet
 --   6.. routes   each: route id, the state as read, the state to write
 -- RETURNS a word for each route, after 'known' or 'unknown' for the notification
 --   known        the notification exists
 --   unknown      it does not
---   cancelled    the route was taken back
---   changed      its state is not the one that was read: read it again
---   fault        it is as it was
+--   cancelled    the route is cancelled
+--   changed      its state differs from the one that was read: read it again
+--   fault        not done: the route is unchanged
 
 local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
 local known = call('HEXISTS', KEYS[1], 'open') == 1
-local answers, cancelled = {known and 'known' or 'unknown'}, 0
+local cancelled = 0
+answers = {known and 'known' or 'unknown'}
 
 local function cancel(route, before, after)
   local state = try('HGET', KEYS[1], route)

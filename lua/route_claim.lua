@@ -1,16 +1,15 @@
 -- route_claim: pending | failed -> (leased)
 --
--- Take due members under a lease: their score becomes the time at which it lapses,
--- so the next claim sees the next members and an abandoned one is simply due again.
--- A lease that has lapsed ends here, and what it left behind is counted. A member
--- abandoned twice is a suspect and is taken only when alone. Asked again with its
--- token, a claim gives the same again, as far as the limit allows now, and the rest
--- is due again.
+-- Lease due members: their score becomes the time at which the lease expires. The next
+-- claim takes the next members, and an abandoned member is due again by itself. Leases
+-- that have expired end here, and are counted for each member. A member abandoned twice is
+-- a suspect and is claimed alone. A repeat with the same token returns the same members,
+-- up to the current limit; the rest are released.
 --
 -- KEYS
 --   1 schedule   zset    members by when they are next due
---   2 leases     zset    token -> when the lease lapses, the score of its members
---   3 abandoned  hash    member -> how often it was left behind
+--   2 leases     zset    token -> when the lease expires: the score of its members
+--   3 abandoned  hash    member -> leases that expired unsettled
 --   4 paused     set     paused channels
 --   5 stream     stream  gateway events
 --   6 totals     hash
@@ -23,13 +22,13 @@
 --   4 channel    str
 --   5 limit      int  members to take, at most 256
 --   6 ttl_ms     int  how long the lease lasts
---   7 budget     int  bytes of records and states to answer with
---   8 largest    int  a larger record is named, not answered
---   9 hold       int  stream length at which nothing is claimed; 0 = never
---   10 alone     str  '1' takes one suspect instead
+--   7 budget     int  bytes of records and states to return
+--   8 largest    int  bytes; a larger record is reported, not returned
+--   9 hold       int  stream length from which on nothing is claimed; 0 = never
+--   10 alone     str  '1' claims one suspect instead
 -- RETURNS word, now, detail, suspects seen, members, records, oddities
---   claimed      members: member, state, ...; records: id, record, ...; oddities: place
---                among the members, verdict, how often it was left behind, ...
+--   claimed      members: member, state, ...; records: id, record, ...; oddities: position
+--                among the members, verdict, how many of its leases expired, ...
 --   idle         the detail is when the next member is due, or ''
 --   paused       the channel is paused
 --   held         the detail is the length of the stream
@@ -41,16 +40,16 @@ local limit, ttl = math.max(1, math.min(tonumber(ARGV[5]), 256)), tonumber(ARGV[
 local alone, suspects = ARGV[10] == '1', 0
 local members, times, counted = {}, {}, call('HLEN', KEYS[3]) > 0
 
--- A lease lapses at a time of its own, just before it may last no longer: the fraction
--- tells it from others, and its members from those that are due at a whole millisecond.
--- What a lease that has ended left behind may have that time too, once a clock was set back.
+-- Return a lease score: the latest free time before the lease must expire. Its fraction of a
+-- millisecond is unique among leases; a member without a lease has a whole millisecond. The
+-- schedule is checked too: after a clock was set back, members of an ended lease may have it.
 -- Why one lease for the whole claim: docs/decisions/0001-one-lease-per-claim.md
-local function free_score(lapse)
+local function free_score(expiry)
   local score
   repeat
-    lapse = lapse - 1 / 1024
-    score = string.format('%.17g', lapse)
-  until lapse % 1 ~= 0 and call('ZCOUNT', KEYS[2], score, score) == 0
+    expiry = expiry - 1 / 1024
+    score = string.format('%.17g', expiry)
+  until expiry % 1 ~= 0 and call('ZCOUNT', KEYS[2], score, score) == 0
     and call('ZCOUNT', KEYS[1], score, score) == 0
   return score
 end
@@ -59,21 +58,21 @@ local function leased_at(score)
   return call('ZRANGEBYSCORE', KEYS[1], score, score, 'LIMIT', 0, 256)
 end
 
--- Return how often each of some members was left behind before.
+-- Return how many leases expired unsettled on each of these members.
 local function counts_of(names)
   if not counted or #names == 0 then return {} end
   return call('HMGET', KEYS[3], unpack(names))
 end
 
--- What lapsed leases left behind: their tokens, the members with the new counts, and
--- up to where the schedule was looked through for them.
-local lapsed, left, horizon = {}, {}, digits(now)
+-- Expired leases: their tokens, their members with the new counts, and the score up to which
+-- they were read.
+local expired, left, horizon = {}, {}, digits(now)
 
-local function look_for_lapsed()
+local function read_expired()
   local found, names = call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 64), {}
   for i = 1, #found, 2 do
     for _, member in ipairs(leased_at(found[i + 1])) do names[#names + 1] = member end
-    if found[i] ~= token then lapsed[#lapsed + 1] = found[i] end
+    if found[i] ~= token then expired[#expired + 1] = found[i] end
     if #names >= 512 or i == 127 then
       horizon = found[i + 1]
       break
@@ -83,8 +82,8 @@ local function look_for_lapsed()
   for i, member in ipairs(names) do left[member] = (tonumber(before[i]) or 0) + 1 end
 end
 
-local function end_lapsed()
-  if #lapsed == 0 then return end
+local function end_expired()
+  if #expired == 0 then return end
   local entries = {}
   for member, count in pairs(left) do
     entries[#entries + 1] = member
@@ -94,7 +93,7 @@ local function end_lapsed()
     local refused = try('HSET', KEYS[3], unpack(entries))
     if fault(refused) then return refused end
   end
-  try('ZREM', KEYS[2], unpack(lapsed))
+  try('ZREM', KEYS[2], unpack(expired))
   count(KEYS[6], 'abandoned', #entries / 2)
 end
 
@@ -115,8 +114,8 @@ local function choose()
   until #members >= want or #due < limit or offset >= 1024
 end
 
--- Take what this claim was given before; what is too much now is due again, uncounted.
-local function given_before(score)
+-- Take the members this token already holds. Return those beyond the limit, to release.
+local function held_before(score)
   local due = {}
   local given = leased_at(score)
   local before = counts_of(given)
@@ -131,13 +130,13 @@ local function given_before(score)
   return due
 end
 
-local records, known, large, bytes, answers, oddities = {}, {}, {}, 0, {}, {}
+local records, known, large, bytes, oddities = {}, {}, {}, 0, {}
 local budget, largest = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local function small(state) return state and #state <= 65536 and state or '' end
 
--- To measure first costs more than to read; but once something far too large was met, all
--- else is measured, so that one call reads no more than one such thing.
+-- Reading is cheaper than measuring first. After the first value that is far too large, every
+-- value is measured, so that one call reads at most one of them.
 local wary = false
 
 local function exceeds(key, field, most)
@@ -156,7 +155,7 @@ local function look_up(key, id, route)
   return nil, nil, 'wrong_type'
 end
 
--- Read one member's state, and the record where no member before it had the same.
+-- Read the state of a member, and its record unless an earlier member had the same.
 local function read(member)
   local slash = member:find('/', 1, true)
   if not slash then return 'vanished', '' end
@@ -182,7 +181,7 @@ local function read(member)
 end
 
 local before, due = call('ZSCORE', KEYS[2], token), {}
-if before then due = given_before(before) end
+if before then due = held_before(before) end
 local again = #members > 0
 if not again then
   if call('SISMEMBER', KEYS[4], ARGV[4]) == 1 then return {'paused', now, '', 0} end
@@ -190,7 +189,7 @@ if not again then
   if ARGV[9] ~= '0' and not fault(length) and length >= tonumber(ARGV[9]) then
     return {'held', now, length, 0}
   end
-  look_for_lapsed()
+  read_expired()
   choose()
 end
 
@@ -207,7 +206,7 @@ for i, member in ipairs(members) do
   end
 end
 if taken == 0 then
-  local refused = end_lapsed()
+  local refused = end_expired()
   if refused then return refused end
   local head = call('ZRANGEBYSCORE', KEYS[1], '(' .. horizon, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return {'idle', now, head[2] or '', suspects}
@@ -225,6 +224,6 @@ if fault(refused) then
   try('ZREM', KEYS[2], token)
   return refused
 end
-end_lapsed()
+end_expired()
 if taken == limit then wake(KEYS[7]) end
 return {'claimed', now, '', suspects, answers, records, oddities}

@@ -1,7 +1,7 @@
 -- route_purge: dead_letter -> purged
 --
--- Give dead letters up. It begins with a removing command, so that it runs at
--- maxmemory. A dead letter without a state is only taken off the index.
+-- Give up dead letters. The first command removes, so the script runs at maxmemory. A dead
+-- letter without a state only leaves the index.
 --
 -- KEYS
 --   1 totals     hash
@@ -12,9 +12,9 @@
 --   3 keep_ms    int  how long to keep a notification once no route needs it
 --   4.. items    each: id, route id, the state as read ('' = none), the state to write
 -- RETURNS a word for each item
---   purged       it is no dead letter any more
---   gone         it was none
---   changed      its state is not the one that was read: read it again
+--   purged       it is no longer a dead letter
+--   gone         it was not a dead letter
+--   changed      its state differs from the one that was read: read it again
 --   fault        nothing was written
 
 local tag, now, purged = ARGV[1], now_ms(ARGV[2]), 0
@@ -42,7 +42,6 @@ local function purge(id, route, before, after)
   return 'purged'
 end
 
-local answers = {}
 for at = 4, #ARGV, 4 do
   answers[#answers + 1] = purge(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
 end

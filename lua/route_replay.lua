@@ -1,8 +1,8 @@
 -- route_replay: dead_letter -> pending
 --
--- Send dead letters on their way again, due now, in their next generation. One
--- that is not among the dead letters any more, or changed since it was read, is
--- left as it is, so that replaying twice moves nothing the second time.
+-- Make dead letters due now, in their next generation. One that is no longer a dead
+-- letter, or that changed since it was read, is not touched, so that a second replay
+-- moves nothing.
 --
 -- KEYS
 --   1 totals     hash
@@ -13,8 +13,8 @@
 --   3.. items    each: id, route id, the state as read, the state to write
 -- RETURNS a word for each item
 --   replayed     it is due now
---   gone         it is no dead letter any more
---   changed      its state is not the one that was read: read it again
+--   gone         it is no longer a dead letter
+--   changed      its state differs from the one that was read: read it again
 --   fault        nothing was written
 
 local tag, now, replayed, woken = ARGV[1], now_ms(ARGV[2]), 0, {}
@@ -41,7 +41,6 @@ local function replay(id, route, before, after)
   return 'replayed'
 end
 
-local answers = {}
 for at = 3, #ARGV, 4 do
   answers[#answers + 1] = replay(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
 end

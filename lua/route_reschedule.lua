@@ -1,8 +1,8 @@
 -- route_reschedule: pending | failed -> (unchanged)
 --
--- Give routes another due time. A route moves on the schedule first, which ends its
--- lease, so that no worker can settle what was told to be due at another time; one that
--- changed since it was read is left as it is. What is to be due in the past is due now.
+-- Give routes another due time. A route moves on the schedule first, which ends its lease,
+-- so that no worker can settle it before its new time. A route that changed since it was
+-- read is not touched. A due time in the past means now.
 --
 -- KEYS
 --   1 notification hash
@@ -11,17 +11,17 @@
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
 --   3 id         str  of the notification
---   4 due        int  when the routes are to be due
---   5 mark       str  '1' notes the time as that of the whole notification
+--   4 due        int  the new due time
+--   5 mark       str  '1' stores it as the due time of the whole notification
 --   6.. routes   each: route id, the state as read, the state to write
 -- RETURNS a word for each route
 --   moved        it is due at that time
---   changed      its state is not the one that was read: read it again
---   fault        it is as it was
+--   changed      its state differs from the one that was read: read it again
+--   fault        not done: the route is unchanged
 
 local tag, now, id = ARGV[1], now_ms(ARGV[2]), ARGV[3]
 local due = math.max(now, tonumber(ARGV[4]))
-local answers, moved, any = {}, {}, false
+local moved, any = {}, false
 
 local function move(route, before, after)
   local state = try('HGET', KEYS[1], route)

@@ -1,30 +1,30 @@
 -- route_settle: pending | failed -> published | failed | dead_letter | expired
 --
--- End leases, each member with its outcome. The lease is the only fence: its token
--- must be known, and the member's score still its own. The first write is the first
--- XADD, so a server that takes no writes refuses the whole call; the second drops the
--- lease, so a re-run finds every item stale. A state that can't be written takes its
--- event back. The lease returns at the end if it still has members.
+-- Settle members of a lease, each with its own outcome. The lease is the only fence: the
+-- token must exist, and the score of the member must still be that of the lease. The first
+-- write is the first XADD, so a server that refuses writes refuses the whole call. The
+-- second write drops the lease, so a repeat finds every item stale. If a state cannot be
+-- written, its event is deleted. The lease returns at the end if members are left.
 --
 -- KEYS
 --   1 schedule   zset    members by when they are next due
---   2 leases     zset    token -> when the lease lapses, the score of its members
---   3 abandoned  hash    member -> how often it was left behind
+--   2 leases     zset    token -> when the lease expires: the score of its members
+--   3 abandoned  hash    member -> leases that expired unsettled
 --   4 dead       zset    dead letters by when they died
 --   5 stream     stream  gateway events
 --   6 totals     hash
---   7 orphans    stream  what was removed because its record could not be used
+--   7 orphans    stream  members removed because their record is unusable
 --   8 never      the guard against a moving slot
 -- ARGV
 --   1 tag        str  prefix of every key of the shard
 --   2 now        int  or '' for the server's clock
 --   3 token      str  from the claim
 --   4 channel    str  of every route to publish
---   5 whole      int  how many the claim gave, where all of them follow; else ''
---   6 kinds      int  how many kinds of events to publish follow
+--   5 whole      int  number of members claimed, if all of them follow; else ''
+--   6 kinds      int  number of kinds of events to publish that follow
 --   7.. items    kinds: keep_ms, expires ('' = never), sole ('1': its notifications have
 --                no other route), event_type, request_id, trace_id, traceparent ('' =
---                none), suffix of the event ids, the state behind its due time, number of
+--                none), suffix of the event ids, body of the state, number of
 --                notifications; these, each: id, payload, due time of 13 digits, number
 --                of routes, route ids
 --                then, each: retry, member, state, delay_ms; bury, member, state;
@@ -33,33 +33,30 @@
 -- RETURNS now, the stream's length, then a word and a detail for each item
 --   published    the detail is the stream id
 --   retried      the detail is when it is next due
---   buried       it rests among the dead letters
---   expired      it ended; a publish answers it too, unpublished, its lease left intact
+--   buried       it is a dead letter now
+--   expired      it ended; for a publish: too late, not published, the lease is kept
 --   released     it is due again
---   dropped      it left the schedule for the orphans
---   stale        the lease has moved on: nothing was written
---   missing      its hash has vanished: nothing is in the stream, it went to the orphans
---   refused      the stream did not take it; the lease is left intact
+--   dropped      it moved from the schedule to the orphans
+--   stale        the lease no longer holds it: nothing was written
+--   missing      its hash has vanished: nothing is in the stream, it moved to the orphans
+--   refused      the stream refused the event; the lease is kept
 --   fault        not done; the detail is the error
 
 local tag, now, token = ARGV[1], now_ms(ARGV[2]), ARGV[3]
 local KIND, SIZE = 10, {retry = 4, bury = 3, expire = 4, release = 3, drop = 3}
 local published, user_at = '1P' .. digits(now), #ARGV[4] + 2
-local answers, removed, moved, faulty, counts, n = {now, 0}, {}, {}, {}, {}, 0
+local removed, moved, faulty = {}, {}, {}
+answers = {now, 0}
 
--- Guard: which members are still under this lease? If as many are as were claimed, all are.
-local lapses, ours, fenced = call('ZSCORE', KEYS[2], token), {}, false
-local left = lapses and call('ZCOUNT', KEYS[1], lapses, lapses) or 0
+-- Guard: which members does this lease still hold? If as many as were claimed, all of them.
+local expiry, held, fenced = call('ZSCORE', KEYS[2], token), {}, false
+local left = expiry and call('ZCOUNT', KEYS[1], expiry, expiry) or 0
 local whole = left > 0 and left == tonumber(ARGV[5])
 if left > 0 and not whole then
-  for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[1], lapses, lapses)) do ours[member] = true end
+  for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[1], expiry, expiry)) do held[member] = true end
 end
 local counted = call('HLEN', KEYS[3]) > 0
 call('ZCARD', KEYS[4])
-
-local function answer(word, detail) answers[#answers + 1], answers[#answers + 2] = word, detail or '' end
-
-local function tally(field, by) counts[field] = (counts[field] or 0) + by end
 
 local function key_of(member) return tag .. 'notification:' .. member:match('^[^/]*') end
 
@@ -71,9 +68,10 @@ local function drop_fence() -- the second write: docs/decisions/0003-settle-writ
   return fault(try('ZREM', KEYS[2], token))
 end
 
--- What could not be done lapses without being counted: no route is to blame for it.
+-- A member that failed here becomes due when the lease expires, and is not counted as abandoned:
+-- the fault is not its own.
 local function failed(member, reason)
-  faulty[#faulty + 1] = digits(math.ceil(lapses))
+  faulty[#faulty + 1] = digits(math.ceil(expiry))
   faulty[#faulty + 1] = member
   answer('fault', reason)
 end
@@ -90,7 +88,7 @@ local function orphan(member, word, reason)
   answer(word, reason)
 end
 
--- A write that made fields met a vanished hash, unless the record is there.
+-- A write that created fields found no hash, unless the record is there.
 local function vanished(member, key, created, route)
   if created == 0 or try('HEXISTS', key, 'record') == 1 then return false end
   try('HDEL', key, route)
@@ -126,7 +124,7 @@ local function traced(at)
   return fields
 end
 
--- Return an error only while nothing has been written, for the whole call to answer.
+-- Return an error only while nothing has been written: it is then the reply of the whole call.
 local function publish_route(kind, member, key, route, payload, state)
   local stream_id = try('XADD', KEYS[5], '*', 'user_id', route:sub(user_at), 'event_type', kind.type,
     'event_id', member .. kind.suffix, 'payload_bytes', payload, unpack(kind.fields))
@@ -156,18 +154,18 @@ local function publish_route(kind, member, key, route, payload, state)
   return reason
 end
 
--- Publish the routes of one notification that are still ours, each once.
+-- Publish the routes of one notification that this lease still holds, each once.
 local function publish_all(kind, id, payload, due, first, last)
   local key, state, before = tag .. 'notification:' .. id, published .. due .. kind.state, kind.done
   for at = first, last do
     local route = ARGV[at]
     local member = id .. '/' .. route
-    if not (whole or ours[member]) then
+    if not (whole or held[member]) then
       answer('stale')
     elseif kind.late then
       answer('expired')
     else
-      ours[member] = nil
+      held[member] = nil
       local failure = publish_route(kind, member, key, route, payload, state)
       if failure then return failure end
     end
@@ -248,10 +246,10 @@ for _ = 1, tonumber(ARGV[6]) do
 end
 while ARGV[at] do
   local outcome, member = ARGV[at], ARGV[at + 1]
-  if not (whole or ours[member]) then
+  if not (whole or held[member]) then
     answer('stale')
   else
-    ours[member] = nil
+    held[member] = nil
     local failure = drop_fence()
     if failure then return redis.error_reply(failure) end
     outcomes[outcome](member, at)
@@ -261,10 +259,10 @@ end
 
 if fenced then
   if #faulty > 0 then try('ZADD', KEYS[1], 'XX', unpack(faulty)) end
-  -- One range is sooner gone than many members.
-  local gone = #removed == 0 or #removed == left and try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)
+  -- Removing one range is faster than removing many members.
+  local gone = #removed == 0 or #removed == left and try('ZREMRANGEBYSCORE', KEYS[1], expiry, expiry)
     or try('ZREM', KEYS[1], unpack(removed))
-  if not fault(gone) and left > #removed + #moved + #faulty / 2 then try('ZADD', KEYS[2], lapses, token) end
+  if not fault(gone) and left > #removed + #moved + #faulty / 2 then try('ZADD', KEYS[2], expiry, token) end
   for _, member in ipairs(counted and removed or {}) do moved[#moved + 1] = member end
   if counted and #moved > 0 then try('HDEL', KEYS[3], unpack(moved)) end
   for field, by in pairs(counts) do count(KEYS[6], field, by) end

@@ -1,24 +1,24 @@
 -- stream_trim: (none) -> (none)
 --
--- Shorten the gateway stream towards its length, never past what a group that still
--- counts has not read and acknowledged. What a group that does not count had not read
--- or acknowledged is lost to it: it is counted, and acknowledged, as nobody can read it.
--- The group furthest behind is judged first, and others only as far as it matters.
--- Whole nodes go first; a stream far over a small length is cut exactly.
+-- Trim the gateway stream towards its length, but never entries that a counted group has
+-- not read and acknowledged. Entries that an idle group had not read or acknowledged are
+-- lost to it: they are counted, and acknowledged, because they cannot be read any more. The
+-- group furthest behind is checked first, others only if necessary. Whole nodes of the
+-- stream are removed; a stream far over a small length is cut exactly.
 --
 -- KEYS
 --   1 stream     stream  gateway events
---   2 lost       hash    group -> entries that trimming took from it
+--   2 lost       hash    group -> entries it lost by trimming
 --   3 never      the guard against a moving slot
 -- ARGV
 --   1 max_len    int  length to keep
---   2 idle_ms    int  a group whose consumers were not seen for so long does not count;
---                '' = no group counts
+--   2 idle_ms    int  a group idle for longer than this is not counted;
+--                '' = no group is counted
 --   3 now        int  or '' for the server's clock
---   4.. groups   each: name, when its consumers were seen, in ms
--- RETURNS how many entries went, the length now, now, 1 if more can go at once, then for
--- each group that was judged or lost something: its name; 'holds', 'idle', or 'behind'
--- where no group counts; when its consumers were seen, in ms; how many entries it lost
+--   4.. groups   each: name, when a consumer was last active, in ms
+-- RETURNS how many entries were removed, the length now, now, 1 if more can be removed at
+-- once, then for each group that was checked or lost entries: its name; 'holds', 'idle', or
+-- 'behind' if no group is counted; when a consumer was last active, in ms; how many it lost
 
 local stream, lost, keep, now = KEYS[1], KEYS[2], tonumber(ARGV[1]), now_ms(ARGV[3])
 local patience, page, given, groups = tonumber(ARGV[2]), 4000, {}, {}
@@ -42,8 +42,8 @@ end
 local found = try('XINFO', 'GROUPS', stream)
 if length > 0 and fault(found) then return found end
 for _, flat in ipairs(found) do
-  local told = pairs_of(flat)
-  groups[told.name] = {name = told.name, pending = told.pending, last = told['last-delivered-id']}
+  local info = pairs_of(flat)
+  groups[info.name] = {name = info.name, pending = info.pending, last = info['last-delivered-id']}
 end
 for _, name in ipairs(losers > 0 and call('HKEYS', lost) or {}) do
   if not groups[name] then call('HDEL', lost, name) end
@@ -55,21 +55,21 @@ local function first_id()
   return first and first[1]
 end
 
--- The list of its consumers may be long: it is read only when the answer is not known.
+-- The list of consumers may be long: it is read only if the given time does not decide.
 local function seen(group)
   local known = given[group.name]
   if known and known <= now and now - known <= patience then return known end
   local idle
   for _, consumer in ipairs(call('XINFO', 'CONSUMERS', stream, group.name)) do
-    local told = pairs_of(consumer).idle
-    if not idle or told < idle then idle = told end
+    local since = pairs_of(consumer).idle
+    if not idle or since < idle then idle = since end
   end
   if idle then return now - idle end
   local last = group.last == '0-0' and first_id() or group.last
   return tonumber(last:match('%d+'))
 end
 
--- Where a group stands: at its oldest pending entry, else at the last that it was given.
+-- The position of a group: its oldest pending entry, else the last one delivered to it.
 for name, group in pairs(groups) do
   group.oldest = group.pending > 0 and call('XPENDING', stream, name, '-', '+', 1)[1]
   group.at = group.oldest and group.oldest[1] or group.last
@@ -85,8 +85,8 @@ local function furthest_behind()
   return found
 end
 
--- Behind its place a group may lose: of the entries it was given those that are pending,
--- of those behind them all. The entries up to the last it was given fill less than a node.
+-- Trimming beyond the position of a group takes from it: pending entries among those that were
+-- delivered, and every entry after them. Entries up to the last delivered fill less than a node.
 local function pass(group)
   if group.oldest and not group.passed then
     group.first = first_id()
@@ -119,8 +119,8 @@ while over() > 0 and not safe do
     if now - group.seen <= patience then safe = group.at else pass(group) end
   end
 end
--- What could still go stands in one node with what must stay, so these entries are few and
--- small. Beyond what is safe, where they may be large, none is read.
+-- Entries that could still be removed share a node with entries that must stay, so they are few
+-- and small. Entries beyond the safe position may be large: none of them is read.
 local rest = over()
 if rest > 0 and (rest * 10 > keep or more == 1) then
   local most = math.min(rest, 1000) + 1
@@ -130,7 +130,7 @@ if rest > 0 and (rest * 10 > keep or more == 1) then
   end
 end
 
--- What is removed is counted, whatever fails now.
+-- Removed entries are counted even if a command fails from here on.
 local report, first = {gone, length - gone, now, more}, try('XRANGE', stream, '-', '+', 'COUNT', 1)
 for name, group in pairs(groups) do
   local missed, ended = group.kept and math.max(0, gone - group.gone - group.kept) or 0, {}
@@ -144,7 +144,7 @@ for name, group in pairs(groups) do
   count(lost, name, missed)
   if group.seen or missed > 0 then
     local verdict = not patience and 'behind' or group.passed and 'idle' or 'holds'
-    for _, told in ipairs({name, verdict, group.seen or 0, missed}) do report[#report + 1] = told end
+    for _, value in ipairs({name, verdict, group.seen or 0, missed}) do report[#report + 1] = value end
   end
 end
 return report

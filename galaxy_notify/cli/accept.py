@@ -87,7 +87,7 @@ def _accepted(accept: Accept, values: list[Any]) -> tuple[Sequence[Outcome], Cal
 
 
 def _cause(failure: CallFailed) -> str:
-    """Say what Redis answered, and the right where one is missing."""
+    """Return what Redis answered, and the right if one is missing."""
     from galaxy_notify.redis_client.faults import RedisFault
 
     if isinstance(failure.__cause__, RedisFault) and failure.__cause__.fault.server:

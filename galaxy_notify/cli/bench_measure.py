@@ -42,7 +42,7 @@ class Measured:
 def measure(
     settings: Settings, deployment: Deployment, routes: int, go_on: Callable[[], None]
 ) -> Measured:
-    """Accept and publish so many routes; raise `Unavailable` and `RedisFault`.
+    """Accept and publish this many routes; raise `Unavailable` and `RedisFault`.
 
     *go_on* is called between calls, and may raise to end it.
     """
@@ -123,7 +123,7 @@ async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -
 async def _until(
     count: _Count, routes: int, working: asyncio.Task[None], go_on: Callable[[], None]
 ) -> None:
-    """Wait until so many are published; raise what ended the worker, or `Unavailable`."""
+    """Wait until this many are published; raise what ended the worker, or `Unavailable`."""
     while count.published < routes:
         go_on()
         count.moved.clear()

@@ -74,7 +74,7 @@ def reschedule(
 
 
 class _Changed(NamedTuple):
-    """What became of the routes: *word* says what was done to so many."""
+    """What became of the routes: *word* says what was done, and to how many."""
 
     word: str
     routes: int

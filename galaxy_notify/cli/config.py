@@ -21,7 +21,7 @@ from galaxy_notify.errors import ConfigurationError
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
-# As RFC 6750 has it. A quick hash keeps only what nobody can guess: short ones are refused.
+# As RFC 6750 has it. A quick hash protects only what cannot be guessed: short ones are refused.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
 _LONGEST: Final = 4096
 _RULE: Final = (
@@ -74,8 +74,8 @@ def check(app: Application, as_json: bool) -> int:
     else:
         changed = _changed(rows)
         names = f": {', '.join(changed)}" if changed else ""
-        told = f"{len(rows)} settings, {len(changed)} changed from the default{names}"
-        echo("\n".join(wrapped(told, first=f"{good('ok')}: ", indent="  ")))
+        summary = f"{len(rows)} settings, {len(changed)} of them not at their default{names}"
+        echo("\n".join(wrapped(summary, first=f"{good('ok')}: ", indent="  ")))
     return Exit.CONFIG if problems else Exit.OK
 
 
@@ -132,8 +132,8 @@ def hash_token(
     entry += f":producer={'+'.join(bound)}" if bound else ""
     parse_token(entry)
     if as_json:
-        told = {"name": name, "scopes": list(dict.fromkeys(scopes)), "entry": entry}
-        echo_json(told | ({"producers": bound} if bound else {}))
+        token = {"name": name, "scopes": list(dict.fromkeys(scopes)), "entry": entry}
+        echo_json(token | ({"producers": bound} if bound else {}))
         return
     echo(entry)
     if is_terminal(sys.stdout):

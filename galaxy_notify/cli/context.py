@@ -73,7 +73,7 @@ def pass_application(command: Callable[Concatenate[Application, P], R]) -> Calla
 
 
 def listing(command: Callable[P, R]) -> Callable[P, R]:
-    """Let a command end, with exit code 0, where nobody reads its output any more.
+    """Let a command end, with exit code 0, where its output has no reader any more.
 
     Without this a command goes on to its end, and its exit code is the one that it has anyhow.
     """

@@ -46,7 +46,7 @@ def command() -> None:
     from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.telemetry.logs import configure_logs
 
-    # The story tells what happens; what is logged beside it would only disturb.
+    # The demo prints what happens; log lines beside it would only disturb.
     configure_logs("error")
     SIGNALS.watchdog.patience_s = _PATIENCE_S
     with tempfile.TemporaryDirectory(prefix="gn-demo-") as folder:
@@ -94,7 +94,7 @@ def _near(program: str) -> str:
 
 
 def _tell(stage: Stage) -> None:
-    """Play all steps; each waits for what it tells of."""
+    """Play all steps; each waits for what it shows."""
     stage.start_daemon()
     victim = stage.start_daemon()
     _accept_and_publish(stage)

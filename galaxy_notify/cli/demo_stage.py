@@ -53,7 +53,7 @@ class Stage:
         self._config.write_text(_SETTINGS.format(url=url))
         self._url = url
         self._repaired = folder / "repaired"
-        # Whatever the user has set for a deployment of his own must not reach the demo.
+        # Settings of the user's own deployment must not reach the demo.
         own = {k: v for k, v in environ.items() if not k.startswith("GALAXY_NOTIFY_")}
         self._environ = own | {REPAIRED_VARIABLE: str(self._repaired)}
         settings = load_settings(str(self._config), environ=self._environ)
@@ -166,7 +166,7 @@ class Stage:
         return time.monotonic() - started
 
     def wait_total(self, name: str, at_least: int) -> float:
-        """Wait until so many routes have come to an outcome."""
+        """Wait until this many routes have an outcome."""
         return self.wait_for(
             f"{at_least} routes {name}", lambda: self.totals().get(name, 0) >= at_least
         )

@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, one line for each error, and output that nobody reads."""
+"""How a command ends: exit codes, one line for each error, and output without a reader."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ SIGNALLED: Final = 128
 
 
 def print_error(text: str) -> None:
-    """Say on standard error what went wrong, in one line."""
+    """Print on standard error what went wrong, in one line."""
     line = " ".join(text.split()) or "failed"
     say(f"galaxy-notify: {printable(line)}")
 
 
 def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
-    """Tell the user what happened, in one line, and return the exit code it means."""
+    """Print what happened, in one line, and return its exit code."""
     match error:
         case SystemExit(code=int(code)) | click.exceptions.Exit(exit_code=code):
             return code
@@ -73,7 +73,7 @@ def finish_output(code: int) -> int:
 
 
 def unavailable_message(error: GalaxyNotifyError) -> str:
-    """Say in one line that Redis is away, or that it refuses the call, and how."""
+    """Return one line: that Redis is away, or that it refuses the call, and why."""
     fault = _fault_of(error)
     if fault is None:
         return f"redis is away: {error}"
@@ -86,7 +86,7 @@ def unavailable_message(error: GalaxyNotifyError) -> str:
 
 
 def is_misconfigured(error: GalaxyNotifyError) -> bool:
-    """Tell whether Redis refuses us until somebody changes a setting or a permission."""
+    """Return whether Redis refuses every try until a setting or a permission changes."""
     fault = _fault_of(error)
     return fault is not None and fault.is_permanent
 

@@ -1,4 +1,4 @@
-"""``fsck``: compare every index with the routes, and mend what differs."""
+"""``fsck``: compare every index with the routes, and repair what differs."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
 def _line(fault: Inconsistency) -> str:
     mark = _MARKS[fault.became](f"{_WORDS[fault.became]:<8}")
     mends = f" → {fault.mends}" if fault.mends else ""
-    told = wrapped(f"{fault.what}{mends}", first=" " * 8, indent=" " * 10)
-    return "\n".join([f"{mark}  {fault.code:<14}  {printable(fault.subject)}", *told])
+    text = wrapped(f"{fault.what}{mends}", first=" " * 8, indent=" " * 10)
+    return "\n".join([f"{mark}  {fault.code:<14}  {printable(fault.subject)}", *text])
 
 
 def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:

@@ -82,7 +82,7 @@ class Cli(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is named; an unknown one is told with those of similar names."""
+        """Find the command that is named; for an unknown one suggest similar names."""
         name = args[0]
         if not name.startswith("-") and name not in _NAMES:
             raise NoSuchCommand(name, possibilities=_NAMES, ctx=ctx)

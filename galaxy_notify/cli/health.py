@@ -35,12 +35,12 @@ def command(app: Application, as_json: bool) -> int:
 
 
 def _line(health: Health) -> str:
-    told = printable("; ".join((*health.reasons, *health.warnings)))
+    causes = printable("; ".join((*health.reasons, *health.warnings)))
     if not health.ok:
-        return f"{bad('unhealthy')}: {told}"
+        return f"{bad('unhealthy')}: {causes}"
     works = f"a write took {health.write_ms:.1f} ms, {plural(health.workers or 0, 'worker')} alive"
     if health.warnings:
-        return f"{warn('warning')}: {told} ({works})"
+        return f"{warn('warning')}: {causes} ({works})"
     return f"{good('healthy')}: {works}"
 
 

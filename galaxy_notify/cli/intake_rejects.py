@@ -130,7 +130,7 @@ def _ids(stored: Rejects, selection: Selection) -> Iterator[str]:
 
 
 def _named(selection: Selection) -> list[str]:
-    """Return the ids; one on standard input that is none stops the command before it begins."""
+    """Return the ids; an invalid one on standard input stops the command before it begins."""
     ids = list(selection.named())
     for text in ids:
         _check_id(text)

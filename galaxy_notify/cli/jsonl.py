@@ -157,7 +157,7 @@ class _Tally:
             yield repeat
 
     def summary(self, words: Mapping[str, str]) -> str:
-        """Say in one line what became of all lines."""
+        """Print in one line what became of all lines."""
         counted = [f"{self._by_status[status]:,} {word}" for status, word in words.items()]
         return f"{plural(self._by_status.total(), 'line')}: {', '.join(counted)}"
 
@@ -204,7 +204,7 @@ def _line(number: int, raw: bytes, size: int) -> Iterator[Line]:
 
 
 def _hint(first: bytes) -> str | None:
-    """Say what to do about a file that holds JSON, but not an object on each line."""
+    """Return what to do about a file that holds JSON, but not an object on each line."""
     line = first.removeprefix(_BYTE_ORDER_MARK).strip()
     if line.startswith(b"["):
         return "begins with a JSON array; give one object per line: `jq -c '.[]' FILE`"

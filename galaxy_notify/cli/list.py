@@ -117,22 +117,22 @@ def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
 
 
 def _row(item: Item, now_ms: int) -> list[Cell]:
-    told = item.as_json()
-    routes = told["routes"]
+    shown = item.as_json()
+    routes = shown["routes"]
     return [
-        told["notification_id"],
-        ago(told["accepted_at_ms"], now_ms, 1),
-        *(shortened(told[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
-        ago(told["due_at_ms"], now_ms, 1) if told["due_at_ms"] else "–",
-        told["open"],
+        shown["notification_id"],
+        ago(shown["accepted_at_ms"], now_ms, 1),
+        *(shortened(shown[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
+        ago(shown["due_at_ms"], now_ms, 1) if shown["due_at_ms"] else "–",
+        shown["open"],
         routes if item.has_all_routes else f"{routes:,}+",
-        _state(told),
+        _state(shown),
     ]
 
 
-def _state(told: dict[str, Any]) -> str:
+def _state(shown: dict[str, Any]) -> str:
     """Return the status of all routes, or how many have which."""
-    if told["state"] is not None and told["state"] in told["states"]:
-        return str(told["state"])
-    counted = sorted((told["states"] or {}).items(), key=lambda one: -one[1])
+    if shown["state"] is not None and shown["state"] in shown["states"]:
+        return str(shown["state"])
+    counted = sorted((shown["states"] or {}).items(), key=lambda one: -one[1])
     return ", ".join(f"{number:,} {status}" for status, number in counted)

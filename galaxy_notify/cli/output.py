@@ -49,7 +49,7 @@ def note(text: str) -> None:
 
 
 def sum_up(text: str, code: int) -> None:
-    """Print on standard error what became of all, for a person, or because nobody read the results.
+    """Print a summary on standard error, for a person, or because the results were not read.
 
     Without a reader it is printed where the exit code tells of a failure only.
     """
@@ -58,7 +58,7 @@ def sum_up(text: str, code: int) -> None:
 
 
 def is_unread() -> bool:
-    """Tell whether nobody has read all of the results: the reader left, or the disk is full."""
+    """Return whether some results were not read: the reader left, or the disk is full."""
     return RESULTS.lost is not None
 
 

@@ -1,4 +1,4 @@
-"""``prefs``: what users want to be told, and by which channels."""
+"""``prefs``: the preferences of users."""
 
 from __future__ import annotations
 
@@ -226,11 +226,11 @@ def _refusing() -> Iterator[None]:
 
 def _show_json(user: str, preferences: UserPreferences, *, changed: bool | None = None) -> None:
     """Print the preferences of a user as one JSON document."""
-    told: dict[str, Any] = {"user": user}
+    shown: dict[str, Any] = {"user": user}
     if changed is not None:
-        told["changed"] = changed
+        shown["changed"] = changed
     unreadable = list(preferences.unreadable)
-    echo_json({**told, "preferences": preferences.as_json(), "unreadable": unreadable})
+    echo_json({**shown, "preferences": preferences.as_json(), "unreadable": unreadable})
 
 
 def _show(user: str, preferences: UserPreferences) -> None:

@@ -78,7 +78,7 @@ def _document(line: Line, read: _Read, answer: Answer | None) -> dict[str, Any]:
 def export_all(deployment: Deployment) -> int:
     """Print all users, shard by shard; return the exit code."""
     code = Exit.OK
-    for raw_user, preferences in _everybody(deployment):
+    for raw_user, preferences in _all_users(deployment):
         user = _name(raw_user)
         left_out = list(preferences.unreadable)
         if user is None:
@@ -93,7 +93,7 @@ def export_all(deployment: Deployment) -> int:
     return code
 
 
-def _everybody(deployment: Deployment) -> Iterator[tuple[bytes, Any]]:
+def _all_users(deployment: Deployment) -> Iterator[tuple[bytes, Any]]:
     from galaxy_notify.intake.rules.preference_flows import page_flow
     from galaxy_notify.redis_client.flows import run_flow_sync
 

@@ -1,4 +1,4 @@
-"""Ask before what cannot be undone, and tell how far a long job has come."""
+"""Ask before what cannot be undone, and show the progress of a long job."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def is_interactive() -> bool:
-    """Tell whether a person can be asked: at the keyboard, and in front of standard error."""
+    """Return whether a person can be asked: at the keyboard, and in front of standard error."""
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 

@@ -101,19 +101,19 @@ def wrapped(text: str, *, indent: str = "", first: str = "", most: int | None = 
 
 def on_screen(lines: Iterable[str], hint: str) -> list[str]:
     """Return the lines that the screen holds; the last one says how many there are more."""
-    told = list(lines)
+    every = list(lines)
     columns, height = line_width() or _COLUMNS, screen_height() - 1
     shown, used = list[str](), 0
-    for line in told:
+    for line in every:
         used += _rows(line, columns)
         if used > height:
             break
         shown.append(line)
-    if len(shown) == len(told):
+    if len(shown) == len(every):
         return shown
     while shown and sum(_rows(line, columns) for line in shown) > height - 1:
         shown.pop()
-    return [*shown, f"{len(told) - len(shown)} more lines: {hint}"]
+    return [*shown, f"{len(every) - len(shown)} more lines: {hint}"]
 
 
 def redrawn(lines: Iterable[str]) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _terminal_size() -> tuple[int, int]:
 
 
 def _is_shown(character: str) -> bool:
-    """Tell whether a terminal shows a character without being steered by it."""
+    """Return whether a terminal shows a character without being steered by it."""
     return (
         character.isprintable()
         or character in _ZERO_WIDTH

@@ -66,12 +66,12 @@ class Selection:
 
     @property
     def is_bulk(self) -> bool:
-        """Tell whether it names no single thing."""
+        """Return whether it selects by filters, not by ids."""
         return not self.ids
 
     @property
     def narrows(self) -> bool:
-        """Tell whether a filter was given; a limit alone picks nothing."""
+        """Return whether a filter was given; a limit alone picks nothing."""
         return any(self.filters.values()) or bool(self.since or self.until)
 
     def named(self) -> Iterator[str]:
@@ -105,7 +105,7 @@ class Listing:
                 yield thing
 
     def end(self, limit: int | None = None) -> int:
-        """Say what was not shown and return the exit code; a bulk listing may end at a *limit*."""
+        """Print what is not shown and return the exit code; a bulk listing may end at a *limit*."""
         if self.shown == limit:
             note(f"{count(self.shown)} shown, there may be more: --limit N, --all")
         for text in self.missing[:_MISSING_SHOWN]:

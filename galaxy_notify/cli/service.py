@@ -1,4 +1,4 @@
-"""How a command that serves until it is told to end is run."""
+"""How a command is run that serves until a signal ends it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def serve(
     except (ConfigurationError, Unavailable):
         raise
     except Exception as error:
-        # The supervisor starts it anew; what was in hand is taken up again.
+        # The supervisor starts it again; unfinished work is taken up again.
         failed(error)
         sys.exit(1)
     finally:

@@ -65,13 +65,13 @@ def command(app: Application, name: str, payload: bool, as_json: bool) -> int:
     return Exit.OK
 
 
-def _lines(shown: Shown, told: dict[str, Any]) -> Iterator[str]:
-    now, routes = shown.around.now_ms, told["routes"]
-    yield strong(told["notification_id"])
-    for name, value in _facts(told, now):
+def _lines(shown: Shown, facts: dict[str, Any]) -> Iterator[str]:
+    now, routes = shown.around.now_ms, facts["routes"]
+    yield strong(facts["notification_id"])
+    for name, value in _facts(facts, now):
         yield from wrapped(printable(value), first=f"  {name:<9} ", indent=" " * 12)
-    if "payload" in told:
-        yield from _payload(told["payload"])
+    if "payload" in facts:
+        yield from _payload(facts["payload"])
     for route in routes[:_ROUTES_SHOWN]:
         yield ""
         yield from _route(route, now)
@@ -79,28 +79,28 @@ def _lines(shown: Shown, told: dict[str, Any]) -> Iterator[str]:
         yield ""
         more = (
             f"{len(routes) - _ROUTES_SHOWN:,} more routes: --json shows all,"
-            f" `galaxy-notify show {told['notification_id']}/ROUTE` one"
+            f" `galaxy-notify show {facts['notification_id']}/ROUTE` one"
         )
         yield from map(faint, wrapped(more))
 
 
-def _facts(told: dict[str, Any], now: int) -> Iterator[tuple[str, str]]:
-    yield "what", f"{told['type']} by {told['producer']}, {told['severity']}"
-    if told["created_at_ms"] is not None:
-        yield "accepted", f"{clock(told['created_at_ms'])} ({ago(told['created_at_ms'], now)})"
-        if told["due_at_ms"] > told["created_at_ms"]:
-            yield "due", f"{clock(told['due_at_ms'])} ({ago(told['due_at_ms'], now)})"
-    if told["expires_at_ms"] is not None:
-        yield "expires", f"{clock(told['expires_at_ms'])} ({ago(told['expires_at_ms'], now)})"
+def _facts(facts: dict[str, Any], now: int) -> Iterator[tuple[str, str]]:
+    yield "what", f"{facts['type']} by {facts['producer']}, {facts['severity']}"
+    if facts["created_at_ms"] is not None:
+        yield "accepted", f"{clock(facts['created_at_ms'])} ({ago(facts['created_at_ms'], now)})"
+        if facts["due_at_ms"] > facts["created_at_ms"]:
+            yield "due", f"{clock(facts['due_at_ms'])} ({ago(facts['due_at_ms'], now)})"
+    if facts["expires_at_ms"] is not None:
+        yield "expires", f"{clock(facts['expires_at_ms'])} ({ago(facts['expires_at_ms'], now)})"
     for name, key in (("request", "request_id"), ("trace", "trace_id")):
-        if told[key]:
-            yield name, told[key]
-    states = Counter(route["status"] for route in told["routes"])
+        if facts[key]:
+            yield name, facts[key]
+    states = Counter(route["status"] for route in facts["routes"])
     counted = ", ".join(f"{number:,} {status}" for status, number in states.most_common())
-    parts = f" in {plural(told['parts'], 'part')}" if told["parts"] > 1 else ""
+    parts = f" in {plural(facts['parts'], 'part')}" if facts["parts"] > 1 else ""
     yield "routes", f"{counted}{parts}"
-    if told["ttl_ms"] is not None:
-        yield "kept", f"for another {duration(told['ttl_ms'])}"
+    if facts["ttl_ms"] is not None:
+        yield "kept", f"for another {duration(facts['ttl_ms'])}"
 
 
 def _payload(payload: dict[str, Any] | None) -> Iterator[str]:

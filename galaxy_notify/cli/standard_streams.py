@@ -1,7 +1,7 @@
-"""The standard streams of a command: one may be closed, full, or read by nobody.
+"""The standard streams of a command: one may be closed, full, or without a reader.
 
 A command that changes something, or whose exit code is a verdict, goes on without a reader and ends
-with the exit code it would have had. A listing ends at once: nobody wants the rest.
+with the exit code it would have had. A listing ends at once: its rest has no reader.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Results:
     def __init__(self) -> None:
         #: Why nothing more can be written, once that is known.
         self.lost: OSError | None = None
-        #: Whether the command ends where nobody reads its output.
+        #: Whether the command ends where its output has no reader.
         self.is_listing = False
 
     def begin(self) -> None:
@@ -81,7 +81,7 @@ RESULTS: Final = Results()
 
 
 def say(text: str, *, newline: bool = True) -> None:
-    """Write to standard error; nothing depends on whether somebody reads it."""
+    """Write to standard error; nothing depends on whether it is read."""
     with suppress(OSError):
         click.echo(text, nl=newline, file=sys.stderr)
 
@@ -94,19 +94,19 @@ def standard_input() -> BinaryIO:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a person sits at a standard stream; a closed one has none."""
+    """Return whether a person sits at a standard stream; a closed one has none."""
     return stream is not None and stream.isatty()
 
 
 def is_of_output(error: OSError) -> bool:
-    """Tell whether an error came from printing; what Redis does to us has its own errors."""
+    """Return whether an error came from printing; what Redis does to us has its own errors."""
     return isinstance(error, BrokenPipeError) or error.errno in _OF_OUTPUT
 
 
 def open_closed_streams() -> None:
     """Put ``/dev/null`` in the place of closed standard streams.
 
-    Otherwise a connection to Redis gets the number of a standard stream, and whatever writes there
+    Otherwise a connection to Redis gets the number of a standard stream, and all that writes there
     writes into it. Standard input stays closed for our own commands, which say so.
     """
     for number in range(3):
@@ -120,7 +120,7 @@ def open_closed_streams() -> None:
 
 
 def take_any_text() -> None:
-    """Let the standard streams take any text, whatever the encoding of the terminal."""
+    """Let the standard streams take any text, in any encoding of the terminal."""
     codecs.register_error(_ERRORS, _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -131,7 +131,7 @@ def _alarms(status: DeploymentStatus) -> Iterator[str]:
 
 
 def _paused(status: DeploymentStatus, backlog: ChannelBacklog) -> str:
-    """Say where a channel is paused; a pause that was interrupted is not everywhere."""
+    """Return where a channel is paused; an interrupted pause is not on every shard."""
     if backlog.paused_shards >= status.shards:
         return "paused"
     return f"paused on {backlog.paused_shards} of {plural(status.shards, 'shard')}"
@@ -200,10 +200,14 @@ def _workers(status: DeploymentStatus) -> list[str]:
 
 
 def _totals(status: DeploymentStatus) -> list[str]:
-    told = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
-    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+    totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
+    return table(
+        [name.replace("_", "-") for name in totals], [list(totals.values())], indent=_INDENT
+    )
 
 
 def _skipped(status: DeploymentStatus) -> list[str]:
-    told = {name: total for name, total in status.skipped.items() if total}
-    return table([name.replace("_", "-") for name in told], [list(told.values())], indent=_INDENT)
+    totals = {name: total for name, total in status.skipped.items() if total}
+    return table(
+        [name.replace("_", "-") for name in totals], [list(totals.values())], indent=_INDENT
+    )

@@ -61,8 +61,8 @@ def entry_line(entry: StreamEntry, *, payload: bool) -> str:
         event = _event(entry)
     except Corrupt as error:
         return f"{when}  {bad('unreadable')}: {shortened(str(error), _WIDE)}"
-    told = (event.event_type, event.user_id, event.event_id)
-    names = "  ".join(shortened(text, _WIDE) for text in told)
+    fields = (event.event_type, event.user_id, event.event_id)
+    names = "  ".join(shortened(text, _WIDE) for text in fields)
     lines = wrapped(f"{when}  {names}", indent="    ")
     return "\n".join([*lines, f"    {_content(event)}"] if payload else lines)
 

@@ -29,7 +29,7 @@ def table(
     """Lay rows out in columns: numbers to the right, text to the left; nothing for no rows.
 
     No line is longer than the terminal's. Where the rows do not fit, columns of text are cut, but
-    not those in *uncut*; then the columns named in *whole*, which somebody may want to copy,
+    not those in *uncut*; then the columns named in *whole*, which a user may want to copy,
     stand on lines of their own above their rows; and at last each value has its own line.
     """
     shown = [[_text(cell) for cell in row] for row in rows]

@@ -14,9 +14,9 @@ from galaxy_notify.publishing.worker import ShardWorker
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.store import Store
-from galaxy_notify.redis_state.upkeep import Upkeep
 
 
 class Shard:
@@ -32,7 +32,7 @@ class Shard:
         self._store = Store(client, keys, telemetry.script_ran, confirm)
         self._reporter = Reporter(telemetry, keys, policy.worker_id, policy.shared.max_attempts)
         self.worker = ShardWorker(self._store, self.state, self._reporter)
-        self.janitor = Janitor(Upkeep(client, keys, policy.shared), self.state)
+        self.janitor = Janitor(JanitorStore(client, keys, policy.shared), self.state)
 
     async def run(self) -> None:
         """Publish until stopped; raise the error that ended it otherwise."""

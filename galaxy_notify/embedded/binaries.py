@@ -79,7 +79,7 @@ def _is_program(path: Path) -> bool:
 def _ask(path: Path, *, bundled: bool = False) -> ServerBinary | None:
     """Ask a program for its version; None when it does not answer, or is too old for us."""
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             [path, "--version"],
             capture_output=True,
             text=True,
@@ -89,7 +89,7 @@ def _ask(path: Path, *, bundled: bool = False) -> ServerBinary | None:
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = _ANSWER.search(told)
+    match = _ANSWER.search(answer)
     if match is None or version_key(match[2]) < OLDEST:
         return None
     return ServerBinary(path, match[1].lower(), match[2], bundled)

@@ -97,7 +97,7 @@ class EmbeddedServer:
         servers = find_servers(self._environ.get("PATH", os.defpath))
         with _only_server(self.folder) as lock, (self.folder / state_dir.LOG).open("ab") as log:
             if self._process is not None:
-                self._process.wait()  # dead, as the lock tells
+                self._process.wait()  # it has ended: the lock is free
             binary = state_dir.choose_server(self.folder, servers)
             with SIGNALS.uninterrupted():  # one that is started is one that we know
                 self._process = subprocess.Popen(
@@ -185,7 +185,7 @@ def _options(folder: Path) -> list[str]:
 
 
 def _answers(url: str, *, slowly: bool = True) -> bool:
-    """Tell whether a server is there: an error reply (loading, disk full) is an answer too.
+    """Return whether a server is there: an error reply (loading, disk full) is an answer too.
 
     *slowly* is what to say of one that holds the socket and lets us wait.
     """

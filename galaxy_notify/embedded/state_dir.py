@@ -65,7 +65,7 @@ def check(folder: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, or check that an existing one is ours alone; its mode becomes 0700."""
+    """Make the folder, or check that no other user owns an existing one; its mode becomes 0700."""
     check(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,8 +128,8 @@ def _read_writer(folder: Path) -> tuple[str, str] | None:
     """Read who wrote the data: flavour and version; None for a folder without data."""
     note = folder / _WRITER
     try:
-        told = json.loads(note.read_bytes())
-        flavour, version = str(told["flavour"]), str(told["version"])
+        writer = json.loads(note.read_bytes())
+        flavour, version = str(writer["flavour"]), str(writer["version"])
         version_key(version)
     except FileNotFoundError:
         # Data without a note: this layout of files began with 7.0, in either flavour.

@@ -1,1 +1,1 @@
-"""The check of all state: every index against the routes. Page by page, for whoever asks."""
+"""The check of all state: every index against the routes. Page by page, for any caller."""

@@ -12,7 +12,7 @@ _STATUSES: Final = b"pfPdcesx"
 
 
 class Miscount(NamedTuple):
-    """A fault of a notification: its code, what is wrong, and what mending does."""
+    """A fault of a notification: its code, what is wrong, and what a repair does."""
 
     code: str
     what: str
@@ -36,7 +36,7 @@ def miscount(one: SeenNotification) -> Miscount | None:
 
 
 def should_be_indexed(one: SeenNotification, state: bytes) -> bool:
-    """Tell whether an index should have the route of this state.
+    """Return whether an index should have the route of this state.
 
     One that cannot be read may have ended: its notification knows, as long as it does not expire.
     """

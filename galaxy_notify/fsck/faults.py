@@ -1,4 +1,4 @@
-"""What a check of all state finds, and how it tells faults from work that goes on meanwhile."""
+"""The faults that a check of all state finds, and how work in progress is kept apart from them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_state.words import Word
 
 Name = TypeVar("Name")
 Seen = TypeVar("Seen")
 Became = Literal["found", "mended", "left"]
 
-# What moves under every look is at work, not at fault.
+# A member that moves between all of these readings is being worked on.
 _LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Inconsistency:
-    """One thing that is wrong; *mends* says what ``--fix`` does about it, empty for nothing."""
+    """One fault; *mends* is what ``--fix`` does about it, empty for nothing."""
 
     code: str
     subject: str
@@ -29,7 +30,7 @@ class Inconsistency:
 
 @dataclass
 class Looked:
-    """How much was looked at."""
+    """How much was checked."""
 
     notifications: int = 0
     routes: int = 0
@@ -37,22 +38,22 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Mending:
-    """In whose name faults are mended, and which: all, or only those of *codes*."""
+class RepairScope:
+    """Who repairs faults, and which: all of them, or only those of *codes*."""
 
     actor: str
     fix: bool
     codes: frozenset[str] | None = None
 
     def mends(self, code: str) -> bool:
-        """Tell whether a fault of this code is to be mended."""
+        """Return whether a fault of this code is to be repaired."""
         return self.fix and (self.codes is None or code in self.codes)
 
-    def mends_counts(self, *, left: bool) -> bool:
-        """Tell whether notifications are to be counted again; *left* where other faults are.
+    def repairs_counts(self, *, left: bool) -> bool:
+        """Return whether notifications are to be recounted; *left*: other faults were not repaired.
 
-        A route that an index names, and that has no state, would be counted off; where its fault
-        waits for somebody, its notification waits, too.
+        A recount drops a route that an index names and that has no state; while its fault waits for
+        an operator, its notification waits too.
         """
         return self.fix and (self.codes is None or not left)
 
@@ -60,13 +61,13 @@ class Mending:
 def settled(
     names: Sequence[Name],
     look: Callable[[Sequence[Name]], Flow[list[Seen]]],
-    mend: Callable[[Sequence[Seen]], Flow[list[str]]],
+    repair: Callable[[Sequence[Seen]], Flow[list[str]]],
     name_of: Callable[[Seen], Name],
 ) -> Flow[list[tuple[Seen, str]]]:
-    """Look, look again in one piece, and start over with what moved in between.
+    """Read, read again by one script, and start over with what moved in between.
 
-    *look* finds faults among names; *mend* answers a word for each, ``moved`` where it is not as
-    it was seen; *name_of* gives a fault's name back.
+    *look* finds faults among names. *repair* returns a word for each, ``moved`` where it differs
+    from the first reading. *name_of* returns the name of a fault. Returns each fault and its word.
     """
     done: list[tuple[Seen, str]] = []
     for _ in range(_LOOKS):
@@ -74,9 +75,9 @@ def settled(
         if not found:
             break
         again: list[Name] = []
-        words = yield from mend(found)
+        words = yield from repair(found)
         for one, word in zip(found, words, strict=True):
-            if word == "moved":
+            if word == Word.MOVED:
                 again.append(name_of(one))
             else:
                 done.append((one, word))

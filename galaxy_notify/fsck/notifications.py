@@ -36,12 +36,12 @@ class SeenNotification:
 
     @property
     def vanished(self) -> bool:
-        """Tell whether it has gone since its name was read."""
+        """Return whether it has gone since its name was read."""
         return self.ttl_ms == _NO_KEY
 
     @property
     def readable(self) -> bool:
-        """Tell whether every state tells its status."""
+        """Return whether the status of every state is readable."""
         return all(
             state[:1] == FORMAT and state[1:2] in _STATUSES and len(state) > 1
             for state in self.states.values()
@@ -85,7 +85,7 @@ def read_notifications(keys: Keys, names: Sequence[str]) -> Flow[list[SeenNotifi
 def recount_notifications(
     keys: Keys, items: Sequence[SeenNotification], keep_ms: int, *, fix: bool
 ) -> Flow[list[str]]:
-    """Look again, and mend if *fix*, a few at a time; answer a word for each."""
+    """Read again, and repair if *fix*, a few at a time; return a word for each."""
     answers: list[str] = []
     for chunk in _chunks(items):
         (reply,) = yield [fsck_recount(keys, chunk, keep_ms, fix=fix)]
@@ -96,7 +96,7 @@ def recount_notifications(
 def fsck_recount(
     keys: Keys, items: Iterable[SeenNotification], keep_ms: int, *, fix: bool
 ) -> ScriptCall:
-    """Compare notifications with what was read and, if *fix*, count and keep them rightly."""
+    """Compare notifications with what was read and, if *fix*, correct their counts and expiry."""
     args: list[Argument] = [keys.tag, "1" if fix else "", keep_ms]
     for item in items:
         args += (item.name, item.open or "", item.needing, "1" if item.ttl_ms >= 0 else "")
@@ -106,7 +106,7 @@ def fsck_recount(
 def balance_totals(
     keys: Keys, channels: Sequence[str], difference: int | None = None
 ) -> Flow[Balance]:
-    """Compare what was accepted with what became of it; mend the *difference* that was read."""
+    """Compare what was accepted with all outcomes; repair the *difference* that was read."""
     (reply,) = yield [fsck_totals(keys, channels, difference)]
     return _balanced(unwrap(reply))
 
@@ -118,7 +118,7 @@ def _balanced(reply: Sequence[Any]) -> Balance:
 
 
 def fsck_totals(keys: Keys, channels: Sequence[str], difference: int | None) -> ScriptCall:
-    """Add up the totals of a shard and, where a difference is given, mend that one."""
+    """Add up the totals of a shard and, where a difference is given, repair it."""
     read: Argument = "" if difference is None else difference
     return ScriptCall(script("fsck_totals"), [keys.totals, keys.never], [keys.tag, read, *channels])
 

@@ -40,7 +40,7 @@ class Cursor:
 
     @property
     def is_done(self) -> bool:
-        """Tell whether there is no further page."""
+        """Return whether there is no further page."""
         return self.begun and self.at in (b"0", b"") and not self.left
 
     def move(self, at: bytes, left: Sequence[bytes] = ()) -> None:
@@ -139,13 +139,13 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
 
 
 def read_guard(keys: Keys) -> Flow[bool]:
-    """Tell whether the key is there that nobody of ours creates."""
+    """Return whether the key exists that must never exist."""
     (reply,) = yield [Command(["PTTL", keys.never])]
     return int(unwrap(reply)) != _ABSENT
 
 
 def is_foreign(reply: Any) -> bool:
-    """Tell whether a key turned out to be of another type; raise any other fault."""
+    """Return whether a key turned out to be of another type; raise any other fault."""
     if not isinstance(reply, RedisFault):
         return False
     if reply.fault.code != "WRONGTYPE":

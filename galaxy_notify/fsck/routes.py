@@ -18,7 +18,7 @@ from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
 
 # A dozen commands each: well under a few milliseconds.
-_MENDED_AT_ONCE: Final = 64
+_REPAIRED_AT_ONCE: Final = 64
 # What a claim names its lease: worker, slot, how long it lasts, and a nonce.
 _TOKEN: Final = re.compile(rb".*:\d+:(\d{1,15}):[^:]+", re.DOTALL)
 _MOST_LEASES: Final = 10_000
@@ -57,12 +57,12 @@ class SeenRoute:
 
     @property
     def is_home(self) -> bool:
-        """Tell whether it was looked for in the indexes of its own channel."""
+        """Return whether it was looked for in the indexes of its own channel."""
         return self.name is not None and self.name.channel == self.channel
 
     @property
     def lease_ttl_ms(self) -> int | None:
-        """Return how long its lease may last, or None where there is none of ours."""
+        """Return how long its lease may last in ms; None without a valid lease."""
         match = _TOKEN.fullmatch(self.lease or b"")
         return int(match[1]) if match else None
 
@@ -111,13 +111,13 @@ def read_routes(keys: Keys, channel: str, members: Sequence[bytes]) -> Flow[list
     ]
 
 
-def mend_routes(
+def repair_routes(
     keys: Keys, items: Sequence[tuple[SeenRoute, Wanted]], *, fix: bool
 ) -> Flow[list[str]]:
-    """Look again, each in one piece, and mend if *fix*; answer a word for each."""
+    """Read routes again, each by one script, and repair if *fix*; return a word for each."""
     answers: list[str] = []
-    for at in range(0, len(items), _MENDED_AT_ONCE):
-        (reply,) = yield [fsck_repair(keys, items[at : at + _MENDED_AT_ONCE], fix=fix)]
+    for at in range(0, len(items), _REPAIRED_AT_ONCE):
+        (reply,) = yield [fsck_repair(keys, items[at : at + _REPAIRED_AT_ONCE], fix=fix)]
         answers += words(unwrap(reply))
     return answers
 

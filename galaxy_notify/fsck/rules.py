@@ -1,4 +1,4 @@
-"""What is wrong with one route's places, and where it belongs. Pure: it talks to nobody."""
+"""What is wrong with one route's places, and where it belongs. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ON_TIME: Final = "scheduled for when it is due"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A fault: its code, what is wrong, what mending does, and where the route then stands."""
+    """A fault: its code, what is wrong, what a repair does, and where the route then stands."""
 
     code: str
     what: str
@@ -26,7 +26,7 @@ class Verdict:
 
 
 def judge(seen: SeenRoute, actor: str) -> Verdict | None:
-    """Say what is wrong with a route; None where nothing is, or where a worker is at it."""
+    """Return what is wrong with a route; None for nothing, or while a worker has it."""
     route, live = seen.route, _is_leased(seen)
     if newer_format(seen.state):
         return None

@@ -1,4 +1,4 @@
-"""The check of one shard, page by page, beside whoever is at work."""
+"""The check of one shard, page by page, while workers and notifiers go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
-from galaxy_notify.fsck.faults import Became, Inconsistency, Looked, Mending, settled
+from galaxy_notify.fsck.faults import Became, Inconsistency, Looked, RepairScope, settled
 from galaxy_notify.fsck.notifications import (
     SeenNotification,
     balance_totals,
@@ -24,41 +24,42 @@ from galaxy_notify.fsck.pages import (
     read_guard,
     read_survey,
 )
-from galaxy_notify.fsck.routes import SeenRoute, mend_routes, read_routes
+from galaxy_notify.fsck.routes import SeenRoute, read_routes, repair_routes
 from galaxy_notify.fsck.rules import Verdict, judge
 from galaxy_notify.model.ids import CHANNEL, NOTIFICATION_ID, shard_of
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.words import Word
 
 Page = Callable[[], Flow[None]]
 
 _LOOKS: Final = 3
-# A fault that is told twice harms nobody; to remember millions of them would.
-_TOLD_KEPT: Final = 100_000
+# To report a fault twice is harmless; to remember millions of them is not.
+_REPORTED_KEPT: Final = 100_000
 
 
 class ShardCheck:
-    """Compares every index of a shard with the routes; *told* is given each fault.
+    """Compares every index of a shard with the routes; *report* is called with each fault.
 
-    Every fault is seen twice, the second time in one piece, so that work that goes on meanwhile
-    is none.
+    Every fault is read twice, the second time by one script, so that work in progress is not taken
+    for a fault.
     """
 
     def __init__(
         self,
         keys: Keys,
         shared: SharedSettings,
-        mending: Mending,
-        told: Callable[[Inconsistency], None],
+        scope: RepairScope,
+        report: Callable[[Inconsistency], None],
         looked: Looked | None = None,
     ) -> None:
         self.looked = looked or Looked()
-        self._keys, self._deployment, self._mending = keys, shared, mending
-        self._tell = told
+        self._keys, self._shared, self._scope = keys, shared, scope
+        self._report = report
         self._channels = list(shared.channels)
         self._broken: set[str] = set()
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self._left = False
 
     def pages(self) -> Iterator[Page]:
@@ -84,16 +85,16 @@ class ShardCheck:
             yield self._totals
 
     def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
-        became: Became = "left" if self._mending.mends(code) else "found"
-        if word == "mended":
+        became: Became = "left" if self._scope.mends(code) else "found"
+        if word == Word.REPAIRED:
             became = "mended"
         self._left = self._left or became != "mended"
-        if (code, subject) in self._told:
+        if (code, subject) in self._reported:
             return
-        if len(self._told) >= _TOLD_KEPT:
-            self._told.clear()
-        self._told.add((code, subject))
-        self._tell(Inconsistency(code, subject, what, mends, became))
+        if len(self._reported) >= _REPORTED_KEPT:
+            self._reported.clear()
+        self._reported.add((code, subject))
+        self._report(Inconsistency(code, subject, what, mends, became))
 
     def _guard(self) -> Flow[None]:
         if (yield from read_guard(self._keys)):
@@ -126,24 +127,24 @@ class ShardCheck:
             yield from self._routes(channel, page.odd[at : at + PAGE], index)
 
     def _routes(self, channel: str, members: Sequence[bytes], where: str) -> Flow[int]:
-        """Look at members of which *where* is the first index that has them; count the faults."""
+        """Check members of which *where* is the first index that has them; count the faults."""
 
         def look(names: Sequence[bytes]) -> Flow[list[tuple[SeenRoute, Verdict]]]:
             seen = yield from read_routes(self._keys, channel, names)
-            judged = ((one, judge(one, self._mending.actor)) for one in seen if one.place == where)
+            judged = ((one, judge(one, self._scope.actor)) for one in seen if one.place == where)
             return [(one, verdict) for one, verdict in judged if verdict]
 
-        def mend(found: Sequence[tuple[SeenRoute, Verdict]]) -> Flow[list[str]]:
+        def repair(found: Sequence[tuple[SeenRoute, Verdict]]) -> Flow[list[str]]:
             words = [""] * len(found)
             for fix in (True, False):
-                at = [n for n, (_, v) in enumerate(found) if self._mending.mends(v.code) is fix]
+                at = [n for n, (_, v) in enumerate(found) if self._scope.mends(v.code) is fix]
                 items = [(found[n][0], found[n][1].wanted) for n in at]
-                answers = yield from mend_routes(self._keys, items, fix=fix)
+                answers = yield from repair_routes(self._keys, items, fix=fix)
                 for n, word in zip(at, answers, strict=True):
                     words[n] = word
             return words
 
-        faults = yield from settled(members, look, mend, lambda one: one[0].member)
+        faults = yield from settled(members, look, repair, lambda one: one[0].member)
         for (seen, verdict), word in faults:
             self._fault(verdict.code, _text(seen.member), verdict.what, verdict.mends, word)
         return len(faults)
@@ -161,31 +162,31 @@ class ShardCheck:
     def _is_foreign(self, name: str) -> bool:
         what = "not a valid notification name"
         if re.fullmatch(NOTIFICATION_ID, name):
-            shard = shard_of(name, self._deployment.shards)
+            shard = shard_of(name, self._shared.shards)
             what = "" if shard == self._keys.shard else f"belongs to shard {shard}"
         if what:
             self._fault("foreign-key", self._keys.notification(name), what, "")
         return bool(what)
 
     def _learn(self, channels: Iterable[str]) -> None:
-        """Look at the indexes of channels that no daemon works on, too."""
+        """Add the channels on which no daemon works."""
         known = {name for name in channels if re.fullmatch(CHANNEL, name)}
         self._channels += sorted(known - set(self._channels))
 
     def _counted(self, names: Sequence[str]) -> Flow[None]:
-        """Look at notifications closely: first their routes, then what they count."""
+        """Check notifications closely: first their routes, then their counts."""
         seen = yield from read_notifications(self._keys, names)
         for one in seen:
             if one.foreign:
                 key, what = self._keys.notification(one.name), "is not a notification hash"
                 self._fault("wrong-type", key, what, "")
         moved = 0
-        for channel, members in self._named(seen).items():
+        for channel, members in self._misplaced(seen).items():
             for at in range(0, len(members), PAGE):
                 moved += yield from self._routes(channel, members[at : at + PAGE], "none")
         yield from self._counts([one.name for one in seen if moved or miscount(one)])
 
-    def _named(self, seen: Iterable[SeenNotification]) -> dict[str, list[bytes]]:
+    def _misplaced(self, seen: Iterable[SeenNotification]) -> dict[str, list[bytes]]:
         """Return the routes that some index should have, by channel; learn new channels."""
         members: dict[str, list[bytes]] = {}
         for one in seen:
@@ -198,32 +199,32 @@ class ShardCheck:
         return {channel: found for channel, found in members.items() if self._is_whole(channel)}
 
     def _counts(self, names: Sequence[str]) -> Flow[None]:
-        """Look at what notifications count, once their routes stand where they belong."""
-        keep_ms = self._deployment.keep_ms(keyed=True)
+        """Check the counts of notifications whose routes are in the right indexes."""
+        keep_ms = self._shared.keep_ms(keyed=True)
 
-        def look(some: Sequence[str]) -> Flow[list[tuple[SeenNotification, Miscount]]]:
-            seen = yield from read_notifications(self._keys, some)
+        def look(batch: Sequence[str]) -> Flow[list[tuple[SeenNotification, Miscount]]]:
+            seen = yield from read_notifications(self._keys, batch)
             return [(one, fault) for one in seen if (fault := miscount(one))]
 
-        def mend(found: Sequence[tuple[SeenNotification, Miscount]]) -> Flow[list[str]]:
+        def repair(found: Sequence[tuple[SeenNotification, Miscount]]) -> Flow[list[str]]:
             items = [one for one, _ in found]
-            fix = self._mending.mends_counts(left=self._left)
+            fix = self._scope.repairs_counts(left=self._left)
             return (yield from recount_notifications(self._keys, items, keep_ms, fix=fix))
 
         for (one, fault), word in (
-            yield from settled(names, look, mend, lambda found: found[0].name)
+            yield from settled(names, look, repair, lambda found: found[0].name)
         ):
             self._fault(fault.code, one.name, fault.what, fault.mends, word)
 
     def _totals(self) -> Flow[None]:
         seen = yield from balance_totals(self._keys, self._channels)
-        # What is left elsewhere would come back as a difference, once it is mended.
-        mends = self._mending.mends("totals") and not self._left
+        # A fault that is left would come back as a difference, once it is repaired.
+        mends = self._scope.mends("totals") and not self._left
         for _ in range(_LOOKS if mends else 0):
-            if seen.word in ("even", "mended"):
+            if seen.word in (Word.EVEN, Word.REPAIRED):
                 break
             seen = yield from balance_totals(self._keys, self._channels, seen.difference)
-        if seen.word == "even":
+        if seen.word == Word.EVEN:
             return
         by = seen.difference
         what = f"{abs(by):,} {'fewer' if by > 0 else 'more'} routes exist than were accepted"

@@ -10,6 +10,7 @@ from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.group import FINISH_MAX, GroupMember, MarkLimits, Parking
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry.logs import get_logger
 
 #: With this many events waiting for acknowledgement, the next handler waits too.
@@ -70,7 +71,7 @@ class Acknowledger:
         """Move an entry that cannot be handled to the parked stream."""
         item = Parking(entry.stream_id, entry.deliveries, reason)
         word = await self._retry(lambda: self._member.park(item, self._options.parked_max))
-        if word == "parked":
+        if word == Word.PARKED:
             self._log.error(
                 "event parked",
                 stream_id=entry.stream_id,

@@ -71,7 +71,7 @@ class Authenticator:
         self._verifier = Verifier(settings) if settings.takes_jwt else None
 
     def authenticate(self, header: str | None) -> Client:
-        """Return who sent this Authorization header; raise a `Problem` (401) for nobody."""
+        """Return the caller of an Authorization header; raise a `Problem` (401) if invalid."""
         if self.is_open:
             return Client(_ANYBODY, frozenset(SCOPES))
         if header is None:

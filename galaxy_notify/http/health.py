@@ -62,7 +62,7 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses=responses(ok={200: Ready}, guarded=False))
 async def readyz(request: Request) -> Response:
-    """Tell whether a write reaches the primary and comes back."""
+    """Return whether a write reaches the primary and comes back."""
     readiness: Readiness = request.app.state.readiness
     try:
         return answer({"status": "ok", "write_ms": await readiness.write_ms()})

@@ -44,7 +44,7 @@ _REQUEST_ID: Final = re.compile("[ -~]{1,128}")
 
 
 class Middleware:
-    """The outermost application; whatever happens within, it answers and writes one line."""
+    """The outermost application: it always answers, and writes one line for each request."""
 
     def __init__(
         self, app: ASGIApp, telemetry: Telemetry, *, limit: RequestLimit, local_only: bool

@@ -106,7 +106,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether there is none left."""
+        """Return whether no time is left."""
         return monotonic() >= self._end
 
     def pause(self, seconds: float) -> bool:

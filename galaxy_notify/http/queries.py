@@ -99,7 +99,7 @@ class DeadQuery(Query):
 
     @property
     def narrows(self) -> bool:
-        """Tell whether it has a filter; a limit alone picks nothing."""
+        """Return whether it has a filter; a limit alone picks nothing."""
         return any((self.channel, self.type, self.producer, self.class_, self.since, self.until))
 
 

@@ -115,7 +115,7 @@ class Problem(Portable):
 
 
 def packed(document: object) -> bytes:
-    """Return a JSON text in ASCII: no value of ours can make it fail."""
+    """Return a JSON text in ASCII, which works for every value of this package."""
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""The life of the API's process: listen, serve, stop, and what it tells its supervisor."""
+"""The life of the API's process: listen, serve, stop, and what it reports to its supervisor."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def listen_error(error: OSError) -> str:
-    """Say why an address cannot be listened on."""
+    """Return why an address cannot be listened on."""
     # asyncio and the look-up of names add their own words, and the address again.
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
@@ -129,7 +129,7 @@ class BoundedProtocol(H11Protocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Say that nothing more comes; a close while the client still sends loses the answer."""
+        """Send the end of output; a close while the client still sends would lose the answer."""
         self._is_refused = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True

@@ -90,7 +90,7 @@ class AsyncInspector(NotCopied):
     async def close(self) -> None:
         """Close the connections once running calls have ended; later ones raise `AlreadyClosed`."""
         self._is_closed = True
-        # In a thread of the loop's own: it waits for ours.
+        # In a thread of the loop's own executor: it waits for our threads.
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:

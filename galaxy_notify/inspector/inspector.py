@@ -158,7 +158,7 @@ class Inspector(NotCopied):
                 time.sleep(jittered(pause or 0))
 
     def _deployment(self) -> Deployment:
-        # Read each time: whoever looks for long must see the channels of a daemon started since,
-        # and must not read a server that holds another deployment by the shards of the last one.
+        # Read each time: a long-lived inspector must see the channels of a daemon started since,
+        # and must not read a new deployment on the server with the shards of the last one.
         found = run_flow_sync(self._client, adopt_deployment(self._prefix))
         return Deployment(self._client, KeySpace(self._prefix, found))

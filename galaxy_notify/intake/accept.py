@@ -8,7 +8,7 @@ One flow serves threads and asyncio, one intent and a thousand. In order:
    after the last call.
 2. Plans that need rules come next: the rules are applied to many parts together, and the rulings
    go into the calls. Preferences are not read while none is known to exist; if there are some,
-   Redis answers ``consult``, and those intents are handled in this step too.
+   Redis answers ``check_rules``, and those intents are handled in this step too.
 3. The later parts of a large fan-out follow once the first part is stored: it decides whether the
    whole notification is new, a duplicate, or already cancelled.
 4. Each plan gets a receipt, or an `Unknown` in its place.
@@ -33,13 +33,16 @@ from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, AcceptOutcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
-_STORED: Final = frozenset({"accepted", "duplicate"})
+# Compared for every part: a constant costs less than a lookup in the enum.
+_CONFLICTS, _REPEATED, _CHECK_RULES = Word.CONFLICT, Word.DUPLICATE, Word.CHECK_RULES
+_STORED: Final = frozenset({Word.ACCEPTED, Word.DUPLICATE})
 #: Not stored, or not known to be stored.
-_MISSING: Final = frozenset({"fault", "unknown"})
-_NOT_WRITTEN: Final = frozenset({"fault", "consult", "conflict"})
+_MISSING: Final = frozenset({Word.FAULT, Word.UNKNOWN})
+_NOT_WRITTEN: Final = frozenset({Word.FAULT, Word.CHECK_RULES, Word.CONFLICT})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -84,8 +87,8 @@ class _AcceptRun:
         try:
             return (yield from self._run(plans))
         except RedisFault as fault:
-            # Of the whole something may be there, whatever the server says of the rest.
-            raise fault.doubted() if self._has_written else fault from fault.__cause__
+            # Some parts may be stored already, so the outcome of the whole is unknown.
+            raise fault.with_unknown_outcome() if self._has_written else fault from fault.__cause__
 
     def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)
@@ -93,7 +96,7 @@ class _AcceptRun:
             place: Part(item, 1)
             for place, item in enumerate(items)
             if isinstance(item, Plan)
-            and (place not in outcomes or outcomes[place].word == "consult")
+            and (place not in outcomes or outcomes[place].word == _CHECK_RULES)
         }
         self._learn(outcomes.values())
         if ruled_parts:
@@ -135,10 +138,10 @@ class _AcceptRun:
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
     def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
-        """Return whether Redis asked for the preferences: then somebody has set one."""
+        """Return whether Redis asks for the preferences, which means that some exist."""
         words = {outcome.word for outcome in outcomes}
         self._has_written |= not words <= _NOT_WRITTEN
-        is_asked = "consult" in words
+        is_asked = _CHECK_RULES in words
         self.preferences_exist |= is_asked
         return is_asked
 
@@ -146,10 +149,10 @@ class _AcceptRun:
         """Accept the later parts after a stored first part; return the outcome of the whole."""
         total, later = first, islice(plan.parts, 1, None)
         while chunk := list(islice(later, _PARTS_PER_ROUND)):
-            for outcome in (yield from self._accept_later(chunk, first.detail == "cancelled")):
+            for outcome in (yield from self._accept_later(chunk, first.detail == Word.CANCELLED)):
                 if outcome.word in _MISSING:
                     # The earlier parts are stored, so the outcome of the whole is unknown.
-                    return outcome._replace(word="unknown")
+                    return outcome._replace(word=Word.UNKNOWN)
                 total = total._replace(
                     routes=total.routes + outcome.routes, skipped=total.skipped + outcome.skipped
                 )
@@ -214,12 +217,12 @@ class _AcceptRun:
 def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
     word = outcome.word
     if word in _MISSING:
-        return Unknown(outcome.detail, refused=word == "fault")
-    if word == "conflict":
+        return Unknown(outcome.detail, refused=word == Word.FAULT)
+    if word == _CONFLICTS:
         error = InvalidIntent("idempotency_key", _CONFLICT, "conflict")
         return refused(error, plan.notification_id)
     # A fresh id can exist only because an earlier attempt of this same accept stored it.
-    is_duplicate = word == "duplicate" and plan.may_repeat
+    is_duplicate = word == _REPEATED and plan.may_repeat
     return Receipt(
         plan.notification_id,
         "duplicate" if is_duplicate else "accepted",

@@ -22,6 +22,7 @@ from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 T = TypeVar("T")
 _ATTEMPTS: Final = 3
@@ -127,7 +128,7 @@ class _Change(ABC):
             yield from self._run()
         except RedisFault as fault:
             # Some routes may be changed already, so the outcome of the whole is unknown.
-            raise fault.doubted() if self.done else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if self.done else fault from fault.__cause__
 
     def _run(self) -> Flow[None]:
         yield from self._change_part(self.stored.name)
@@ -149,9 +150,9 @@ class _Change(ABC):
             # Without changes, the answer still reports whether earlier ones are durable.
             words = _unwrapped(reply, partial(_words_for, changes))
             counted |= self._count(changes, words)
-            if "fault" in words:
+            if Word.FAULT in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
-            if "changed" not in words:
+            if Word.CHANGED not in words:
                 return
         raise Unavailable(f"the notification kept changing: repeat the {self.verb}", part)
 
@@ -188,7 +189,7 @@ class _Change(ABC):
 @dataclass
 class _Cancel(_Change):
     verb = "cancel"
-    word = "cancelled"
+    word = Word.CANCELLED
 
     @property
     def must_call(self) -> bool:
@@ -210,7 +211,7 @@ class _Cancel(_Change):
 @dataclass
 class _Reschedule(_Change):
     verb = "reschedule"
-    word = "moved"
+    word = Word.MOVED
     due_ms: int = 0
 
     def call(self, part: str, changes: Sequence[RouteChange]) -> ScriptCall:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.source import IntentSource
-from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
+from galaxy_notify.redis_client.failed_calls import answer_fault, failed_call
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_state.permissions import missing_rights
@@ -30,7 +30,7 @@ class Unknown(NamedTuple):
     @property
     def fault(self) -> RedisFault:
         """The fault in the reason."""
-        return told_fault(self.reason, wrote_nothing=self.refused)
+        return answer_fault(self.reason, wrote_nothing=self.refused)
 
     def with_reason(self, message: str) -> str:
         """Return *message*, followed by the reason if there is one."""
@@ -107,7 +107,7 @@ def _failed(receipts: Sequence[Receipt | Unknown], fault: RedisFault, message: s
     }
     not_written = [place for place, receipt in unknown.items() if receipt.refused]
     if len(not_written) < len(unknown):
-        fault = fault.doubted()
+        fault = fault.with_unknown_outcome()
     return failed_call(fault, message, receipts=_known_only(receipts), not_written=not_written)
 
 

@@ -1,4 +1,4 @@
-"""What needs somebody now, in one line each: the same for ``status``, ``health`` and ``doctor``."""
+"""What needs an operator now, one line each: the same in ``status``, ``health`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from galaxy_notify.redis_inspect.streams import StreamReport
 
 Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
 
-#: A restart is worth a line for so long, and where everything was lost for longer.
+#: A restart is reported for this long, and for longer if all data was lost.
 _RESTARTED_S: Final = 60
 _EMPTY_S: Final = 3600
-#: So long after the start of a server its daemons have tried again.
+#: This long after the start of a server its daemons have tried again.
 _BACK_S: Final = 10
-#: Workers at work catch up with less before anybody could look.
+#: Running workers catch up with less before an operator could look.
 _LATE_MS: Final = 10_000
 _NAMED: Final = 3
-#: Consumers that were not seen for so long are gone: a restart, or a long handler, takes less.
+#: Consumers that were not seen for this long are gone: a restart or a long handler takes less.
 GONE_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that needs somebody; *todo* helps, *more* names who is concerned, line by line."""
+    """Something that needs an operator; *todo* is the remedy, *more* has a line for each cause."""
 
     kind: Kind
     level: Literal["warning", "error"]
@@ -40,7 +40,7 @@ class Alarm:
 
 
 def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
-    """Find what needs somebody, what stops everything first."""
+    """Yield what needs an operator; what stops everything comes first."""
     yield from _server(status)
     yield from _workers(status)
     for name, backlog in status.channels.items():
@@ -65,7 +65,7 @@ def _server(status: DeploymentStatus) -> Iterator[Alarm]:
 
 
 def _outlived(status: DeploymentStatus, uptime_s: int) -> bool:
-    """Tell whether a worker was there before the server: then it is not the first start of both."""
+    """Return whether a worker started before the server: then the server has restarted."""
     # The uptime is in whole seconds, and hosts' clocks are a little apart.
     before_ms = status.at_ms - (uptime_s + 2) * 1000
     return any(0 < worker.started_ms < before_ms for worker in status.workers)
@@ -85,7 +85,7 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
         by_state.setdefault(worker.state, []).append(worker)
     gone = by_state.get("gone", [])
     if not status.alive:
-        yield _nobody(status, gone)
+        yield _no_worker(status, gone)
     elif gone:
         todo = "routes it had claimed are claimed again when their leases expire"
         yield Alarm("workers", "warning", f"the process of {_named(gone)} has ended", todo)
@@ -101,12 +101,12 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
 
 
 def _cannot_report(status: DeploymentStatus) -> bool:
-    """Tell whether Redis is why workers are silent: it refuses them, or did until just now."""
+    """Return whether Redis is why workers are silent: it refuses them, or did until just now."""
     uptime = status.redis.uptime_s
     return status.redis.refusal is not None or (uptime is not None and uptime < _BACK_S)
 
 
-def _nobody(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
+def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
     todo = "start one with `galaxy-notify run`"
     if gone:
         what = f"no worker is alive, the process of {_named(gone)} has ended"
@@ -159,7 +159,7 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
 
 
 def _behind(name: str, readers: Readers) -> str:
-    """Name a group that must read; that it may be dropped only where nobody is there to read."""
+    """Name a group that must read; suggest dropping it only where it has no reader."""
     if readers.is_gone_for(GONE_MS):
         return (
             f"start consumers of group {name}, or drop it: `galaxy-notify stream drop-group {name}`"

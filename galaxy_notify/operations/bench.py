@@ -38,7 +38,7 @@ class RoundTrip:
 
 
 def throwaway_settings(settings: Settings) -> Settings:
-    """Return settings for the same server that write to a prefix nobody else has."""
+    """Return settings for the same server that write to a prefix of their own."""
     redis = settings.redis.model_copy(update={"prefix": _PREFIX + secrets.token_hex(6)})
     worker = settings.worker.model_copy(update={"shards": 1, "channels": ("push",)})
     gateway = settings.gateway.model_copy(
@@ -48,7 +48,7 @@ def throwaway_settings(settings: Settings) -> Settings:
 
 
 def check_empty(deployment: Deployment) -> None:
-    """Refuse a prefix that is not ours alone; raise `ConfigurationError` and `RedisFault`."""
+    """Raise `ConfigurationError` unless the prefix is a throw-away one and empty."""
     if not deployment.key_space.prefix.startswith(_PREFIX):
         raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
     if found := next(_keys(deployment), []):

@@ -35,12 +35,12 @@ class DeadFilter:
 
     @property
     def narrows(self) -> bool:
-        """Tell whether it leaves anything out; a limit alone picks nothing."""
+        """Return whether it leaves anything out; a limit alone picks nothing."""
         times = self.since_ms is not None or self.until_ms is not None
         return times or any((self.channels, self.types, self.producers, self.classes))
 
     def matches(self, letter: DeadLetterView) -> bool:
-        """Tell whether it is one of those that are meant."""
+        """Return whether it is one of those that are meant."""
         return (
             (not self.types or letter.type in self.types)
             and (not self.producers or letter.producer in self.producers)

@@ -107,7 +107,7 @@ class DeadLetterView:
             "expires_at_ms": found.expires_at_ms if found else None,
             "request_id": found.request_id if found else "",
             "trace_id": found.trace_id if found else "",
-            "history": [told(line) for line in self.history],
+            "history": [history_line(line) for line in self.history],
         }
 
     def exported(self) -> dict[str, object]:
@@ -116,10 +116,10 @@ class DeadLetterView:
 
 
 def attempts_made(route: Route | None) -> int:
-    """Return how many attempts the history of this generation tells of, the last one included.
+    """Return how many attempts the history of this generation shows, the last one included.
 
     The state counts only attempts that another one follows; a person counts the first one as 1,
-    also where it was published or buried at once.
+    also where it was published or dead-lettered at once.
     """
     if route is None:
         return 0
@@ -131,7 +131,7 @@ def attempts_made(route: Route | None) -> int:
     return route.attempts
 
 
-def told(line: Transition) -> dict[str, object]:
+def history_line(line: Transition) -> dict[str, object]:
     """Return a line of the history as JSON shows it."""
     return {
         "at_ms": line.at_ms,

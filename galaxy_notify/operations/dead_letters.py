@@ -68,13 +68,13 @@ class DeadLetterReader:
         return server_now(self._deployment)
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetterView]:
-        """Return the dead letters that a filter means; raise `InvalidQuery` for no such channel."""
+        """Return the dead letters that match; raise `InvalidQuery` for an unknown channel."""
         return wanted.of(self.every(wanted))
 
     def every(
         self, wanted: DeadFilter, after: DeadPosition | None = None
     ) -> Iterator[DeadLetterView]:
-        """Return those of the filter's channels and times, behind a position where one is given."""
+        """Return those of the filter's channels and times, with *after* only those behind it."""
         channels = self._channels(wanted)
         until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
         rows = self._index.rows(channels, DiedBetween(wanted.since_ms or 0, until), after)
@@ -103,7 +103,7 @@ class DeadLetterReader:
         return self._move(ReplayAction(self._index, run.actor), chosen, run)
 
     def purge(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
-        """Give dead letters up; those that die meanwhile are left alone."""
+        """Purge dead letters; those that die meanwhile are left alone."""
         return self._move(PurgeAction(self._index, run.actor), chosen, run)
 
     def as_of_now(self, wanted: DeadFilter) -> DeadFilter:

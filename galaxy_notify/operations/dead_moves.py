@@ -17,6 +17,7 @@ from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import BATCH, DeadRow
+from galaxy_notify.redis_state.words import Word
 
 _TRIES: Final = 3
 _STEPS_PER_SECOND: Final = 10
@@ -24,7 +25,7 @@ _PAUSE_S: Final = 0.2
 
 
 def _report_nothing(_: MoveOutcome) -> None:
-    """Stand for a progress that nobody follows."""
+    """Ignore progress: the default."""
 
 
 def _sleep(seconds: float) -> bool:
@@ -58,13 +59,13 @@ class Action(Protocol):
     """One way to move dead letters."""
 
     def refusal(self, row: DeadRow) -> str:
-        """Say why it cannot be moved; empty where it can."""
+        """Return why it cannot be moved; empty where it can."""
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:
-        """Move dead letters of one shard and answer a word for each."""
+        """Move dead letters of one shard; return a word for each: the answer of its script."""
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Tell whether what is stored now of one that is no longer dead is this run's doing."""
+        """Return whether what is stored now of one that is no longer dead is this run's doing."""
 
 
 class ReplayAction:
@@ -75,7 +76,7 @@ class ReplayAction:
         self._actor = actor
 
     def refusal(self, row: DeadRow) -> str:
-        """Say why it cannot be replayed."""
+        """Return why it cannot be replayed; empty where it can."""
         return row.why_no_replay
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:
@@ -83,7 +84,7 @@ class ReplayAction:
         return self._index.replay(rows, self._actor)
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Tell whether it is in the generation that this run wrote, replayed by this actor."""
+        """Return whether it is in the generation that this run wrote, replayed by this actor."""
         was, now = before.route, after.route
         if was is None or now is None or now.generation <= was.generation:
             return False
@@ -106,7 +107,7 @@ class PurgeAction:
         return self._index.purge(rows, self._actor)
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Tell whether this actor purged it, or nothing is left that could say who did."""
+        """Return whether this actor purged it, or nothing is left that could say who did."""
         if after.route is None:
             return True
         purged = after.route.status is Status.PURGED
@@ -173,35 +174,37 @@ class Mover:
         return bool(reason)
 
     def _move_shard(self, rows: list[DeadRow]) -> None:
-        doubtful = False
+        answer_lost = False
         for _ in range(_TRIES):
             try:
-                rows = self._try(rows, doubtful=doubtful)
+                rows = self._try(rows, answer_lost=answer_lost)
             except RedisFault as error:
                 if error.fault.code == UNCONFIRMED:
                     self.outcome.failed[
                         f"done, but durability is not confirmed: {error.fault.text}"
                     ] += len(rows)
                     return
-                doubtful = True
+                answer_lost = True
                 self._run.pause(_PAUSE_S)
-                rows = self._still_dead(rows, doubtful=doubtful)
+                rows = self._still_dead(rows, answer_lost=answer_lost)
             if not rows:
                 return
-        reason = "redis did not answer" if doubtful else "it kept changing"
+        reason = "redis did not answer" if answer_lost else "it kept changing"
         self.outcome.failed[reason] += len(rows)
 
-    def _try(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
+    def _try(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
         words = self._action.send(rows)
         counts = Counter(words)
-        self.outcome.moved += counts["replayed"] + counts["purged"]
-        if counts["fault"]:
-            self.outcome.failed["redis could not write it"] += counts["fault"]
-        left = [row for row, word in zip(rows, words, strict=True) if word in ("changed", "gone")]
-        return self._still_dead(left, doubtful=doubtful)
+        self.outcome.moved += counts[Word.REPLAYED] + counts[Word.PURGED]
+        if counts[Word.FAULT]:
+            self.outcome.failed["redis could not write it"] += counts[Word.FAULT]
+        left = [
+            row for row, word in zip(rows, words, strict=True) if word in (Word.CHANGED, Word.GONE)
+        ]
+        return self._still_dead(left, answer_lost=answer_lost)
 
-    def _still_dead(self, rows: list[DeadRow], *, doubtful: bool) -> list[DeadRow]:
+    def _still_dead(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Read again what may have moved; count what has, return what has not.
 
         After a call whose answer was lost, a member that left the index counts as moved where its
@@ -214,7 +217,7 @@ class Mover:
             row = self._index.again(before)
             if row is not None and _is_same_death(before, row):
                 still += [] if self._refused(row) else [row]
-            elif doubtful and self._action.is_mine(before, self._index.stored([before])[0]):
+            elif answer_lost and self._action.is_mine(before, self._index.stored([before])[0]):
                 self.outcome.moved += 1
             else:
                 self.outcome.gone += 1

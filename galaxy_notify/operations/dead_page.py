@@ -14,7 +14,7 @@ from galaxy_notify.redis_state.dead_index import DeadPosition
 from galaxy_notify.redis_state.deployment import Deployment
 
 MOST_ITEMS: Final = 100
-#: What one page looks at, whatever the filter.
+#: How many dead letters one page reads, with any filter.
 MOST_LOOKED: Final = 1000
 
 

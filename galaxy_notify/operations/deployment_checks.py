@@ -85,7 +85,7 @@ def disk_finding(deployment: Deployment, durability: str) -> Finding | None:
 
 
 def guard_findings(deployment: Deployment) -> Iterator[Finding]:
-    """Find guards that somebody has created: scripts name them as keys that are never there."""
+    """Find guard keys that exist: scripts name them as keys that never exist."""
     asked = try_all(deployment, (["PTTL", keys.never] for keys in deployment.all_keys))
     for keys, reply in zip(deployment.all_keys, asked, strict=True):
         if not isinstance(reply, RedisFault) and int(reply) != _ABSENT:

@@ -46,7 +46,7 @@ from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import Settings
 
-#: Who cannot tell whether Redis takes writes.
+#: Who cannot return whether Redis takes writes.
 _WITHOUT_WRITES: Final = (Role.CONSUMER, Role.READER)
 _AWAY: Final = frozenset({"connection", "timeout"})
 

@@ -1,4 +1,4 @@
-"""Compare every index with the routes, beside whoever is at work, and mend what differs."""
+"""Compare every index with the routes, while workers go on, and repair what differs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from galaxy_notify.fsck.faults import Inconsistency, Looked, Mending
+from galaxy_notify.fsck.faults import Inconsistency, Looked, RepairScope
 from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow_sync
@@ -22,10 +22,10 @@ _PAUSES_S: Final = (0.1, 0.5, 2.0)
 
 @dataclass
 class Fsck:
-    """One run over a whole deployment; *fix* mends, in the name of *actor*.
+    """One run over a whole deployment; with *fix* it repairs, in the name of *actor*.
 
-    It takes half of the server's time at most, in pages of about a millisecond. *progress* is told
-    how much more was looked at.
+    It takes half of the server's time at most, in pages of about a millisecond. *progress* is
+    called with the number of further things that were checked.
     """
 
     deployment: Deployment
@@ -41,8 +41,8 @@ class Fsck:
 
     def _shard(self, keys: Keys) -> Iterator[Inconsistency]:
         found: list[Inconsistency] = []
-        mending = Mending(self.actor, self.fix)
-        check = ShardCheck(keys, self.deployment.shared, mending, found.append, self.looked)
+        scope = RepairScope(self.actor, self.fix)
+        check = ShardCheck(keys, self.deployment.shared, scope, found.append, self.looked)
         for page in check.pages():
             before, started = self._seen, time.perf_counter()
             self._run(keys, page)
@@ -55,7 +55,7 @@ class Fsck:
     def _run(self, keys: Keys, page: Page) -> None:
         """Look at a page, again after a short outage: what was seen so far still holds.
 
-        What was mended just before it broke off is right then, and goes untold.
+        A repair just before the outage is not reported: the second look finds no fault.
         """
         client = at_shard(self.deployment.client, keys.tag)
         for pause_s in _PAUSES_S:

@@ -24,7 +24,7 @@ _MARK_MS: Final = 1000
 class Health:
     """Whether a deployment is well; *reasons* say what is not, *warnings* what soon may not be.
 
-    A warning is also what somebody has stopped on purpose: it is no reason to restart anything.
+    Something that was paused on purpose is a warning, too: it is no reason to restart anything.
     """
 
     write_ms: float | None
@@ -34,7 +34,7 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """Return whether nothing is wrong."""
         return not self.reasons
 
     @property
@@ -101,12 +101,12 @@ def _stands_still(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[
 
 
 def _warnings(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:
-    """Return what a person should know besides the reasons.
+    """Yield what an operator should know besides the reasons.
 
-    What a group lost is lost: it is in the status for good, and no news.
+    Entries that a group lost stay in the status for good, so they are not repeated here.
     """
-    told = {"writes", "lost"} if status.alive else {"writes", "lost", "workers"}
+    shown = {"writes", "lost"} if status.alive else {"writes", "lost", "workers"}
     late = any(backlog.oldest_overdue_ms > LATEST_MS for backlog in status.channels.values())
     for alarm in found:
-        if alarm.kind not in told and not (late and alarm.kind == "late"):
+        if alarm.kind not in shown and not (late and alarm.kind == "late"):
             yield f"{alarm.what}: {alarm.todo}" if alarm.todo else alarm.what

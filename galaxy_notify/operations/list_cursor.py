@@ -21,7 +21,7 @@ def write_cursor(position: ListPosition) -> str:
 
 
 def read_cursor(text: str, shards: int) -> ListPosition:
-    """Return the position behind which a page begins; raise `InvalidQuery` for what is none."""
+    """Return the position behind which a page begins; raise `InvalidQuery`."""
     try:
         number, *values = _FORM.unpack(base64.b64decode(text, b"-_", validate=True))
         position = ListPosition(*values)

@@ -1,4 +1,4 @@
-"""Which notifications somebody wants to see listed."""
+"""The filter of a list of notifications."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class ListFilter:
         return [f"{channel}:{self.user}" for channel in channels]
 
     def is_about(self, seen: ListSummary) -> bool:
-        """Tell whether it is of a type and from a producer that is wanted."""
+        """Return whether it is of a type and from a producer that is wanted."""
         record = seen.record
         return (not self.types or (record is not None and record.type in self.types)) and (
             not self.producers or (record is not None and record.producer in self.producers)
         )
 
     def has_state(self, seen: ListSummary) -> bool:
-        """Tell whether a route of a notification, or of a part, is wanted."""
+        """Return whether a route of a notification, or of a part, is wanted."""
         if self.user is None:
             if OPEN in self.states and seen.open:
                 return True

@@ -30,7 +30,7 @@ MOST_LOOKED: Final = 1000
 _MOST_BYTES: Final = 8 << 20
 _MOST_ROUTES: Final = 10_000
 _CHUNK: Final = 100
-# Of a notification in parts so many are looked at.
+# This many parts of a notification are read.
 _MOST_PARTS: Final = 100
 #: Stands for the status of a whole whose routes have several.
 MIXED: Final = "mixed"
@@ -45,7 +45,7 @@ class Item:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether every part was looked at."""
+        """Return whether every part was looked at."""
         record = self.seen.record
         return record is not None and self.seen.parts >= record.parts
 
@@ -79,7 +79,7 @@ class Item:
 
     @property
     def has_all_routes(self) -> bool:
-        """Tell whether ``routes`` counts those of every part."""
+        """Return whether ``routes`` counts those of every part."""
         record, seen = self.seen.record, self.seen
         if record is None or record.parts == 1:
             return True
@@ -122,9 +122,9 @@ def list_flow(
 ) -> Flow[Page]:
     """Read a page of what was accepted, the newest first, with what was cancelled since.
 
-    From page to page nothing comes twice and nothing that stays is passed over, whatever is
-    accepted or ends meanwhile. A page looks at a bounded number of notifications, whatever the
-    filter. Raises `InvalidQuery` and `RedisFault`.
+    From page to page nothing comes twice, and nothing that stays is left out, even if notifications
+    are accepted or end meanwhile. A page reads a bounded number of notifications with any filter.
+    Raises `InvalidQuery` and `RedisFault`.
     """
     if not 1 <= limit <= MOST_ITEMS:
         raise InvalidQuery("limit", f"must be a whole number from 1 to {MOST_ITEMS}")
@@ -157,10 +157,10 @@ class _Reading:
             if not chunk and not self.merge.may_have_more:
                 return
             seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
-            for deployment, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
-                # The first is looked at whatever was read before it: a page gets on.
-                if deployment and self._has_enough():
-                    seen = seen[:deployment]
+            for index, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
+                # The first is always read, so that a page makes progress.
+                if index and self._has_enough():
+                    seen = seen[:index]
                     break
                 yield from self._add(listed, one, routes)
             self.merge.put_back(chunk[len(seen) :])

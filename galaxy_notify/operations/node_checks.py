@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, EARLY, LOST, Finding
 from galaxy_notify.redis_client.scripts import names
-from galaxy_notify.redis_inspect.node_report import OPTIONS, NodeReport, Slow, Told
+from galaxy_notify.redis_inspect.node_report import OPTIONS, Fields, NodeReport, Slow
 
 _OLDEST: Final = (6, 2)
 _FULL: Final = 0.8
@@ -19,12 +19,12 @@ _RECENT_S: Final = 3600
 
 
 class _Source(NamedTuple):
-    tells: str
+    topic: str
     commands: tuple[str, ...]
 
 
-#: What each command tells, and how an administrator asks.
-_ASKS: Final = {
+#: What each command shows, and the commands for an administrator.
+_SOURCES: Final = {
     "INFO": _Source("memory, eviction, persistence and replicas", ("INFO",)),
     "CONFIG GET": _Source(
         "the fsync policy, snapshots and how many replicas a write needs",
@@ -39,7 +39,7 @@ _ASKS: Final = {
 
 
 def node_findings(seen: NodeReport) -> Iterator[Finding]:
-    """Judge a server by what it tells of itself; its replicas are judged elsewhere."""
+    """Judge a server by its own report; its replicas are judged elsewhere."""
     yield _round_trip(seen.trip_ms)
     yield _clock(seen.offset_ms)
     yield _version(seen)
@@ -90,27 +90,27 @@ def _version(seen: NodeReport) -> Finding:
 def _unseen(seen: NodeReport) -> Iterator[Finding]:
     if not seen.unseen:
         return
-    asks = [_ASKS[command] for command in seen.unseen]
+    asks = [_SOURCES[command] for command in seen.unseen]
     commands = (command for one in asks for command in one.commands)
     yield Finding(
         "unknown",
         "unseen",
-        f"not checked: no reply to {', '.join(seen.unseen)}",
-        f"{'; '.join(one.tells for one in asks)}: unknown, this user has no permission",
+        f"not looked at: no answer to {', '.join(seen.unseen)}",
+        f"{'; '.join(one.topic for one in asks)}: unknown, as this user may not ask",
         f"as an administrator: {', '.join(f'`redis-cli {command}`' for command in commands)}",
     )
 
 
-def _untold(check: str, field: str) -> Finding:
-    means = "it cannot be checked"
-    todo = f"check the server: its INFO has no {field}"
-    return Finding("unknown", check, f"INFO has no {field}", means, todo)
+def _missing_field(check: str, field: str) -> Finding:
+    means = "nothing can be said of it"
+    todo = f"look at the server: its INFO has no {field}"
+    return Finding("unknown", check, f"INFO does not tell {field}", means, todo)
 
 
-def _eviction(info: Told) -> Finding:
+def _eviction(info: Fields) -> Finding:
     policy = info.get("maxmemory_policy")
     if not policy:
-        return _untold("eviction", "maxmemory_policy")
+        return _missing_field("eviction", "maxmemory_policy")
     if policy == "noeviction":
         return Finding("ok", "eviction", "maxmemory-policy is noeviction")
     limited = info.get("maxmemory", "0") != "0"
@@ -126,9 +126,9 @@ def _eviction(info: Told) -> Finding:
     )
 
 
-def _memory(info: Told) -> Iterator[Finding]:
+def _memory(info: Fields) -> Iterator[Finding]:
     if "used_memory" not in info:
-        yield _untold("memory", "used_memory")
+        yield _missing_field("memory", "used_memory")
         return
     used, limit, owner = _int(info, "used_memory"), _int(info, "maxmemory"), "maxmemory"
     if not limit:
@@ -153,7 +153,7 @@ def _memory(info: Told) -> Iterator[Finding]:
     )
 
 
-def _clients(info: Told) -> Iterator[Finding]:
+def _clients(info: Fields) -> Iterator[Finding]:
     used, most = _int(info, "connected_clients"), _int(info, "maxclients")
     if most and used >= _FULL * most:
         yield Finding(
@@ -166,7 +166,7 @@ def _clients(info: Told) -> Iterator[Finding]:
         )
 
 
-def _persistence(info: Told, config: Told) -> Finding:
+def _persistence(info: Fields, config: Fields) -> Finding:
     if info.get("aof_enabled") == "1":
         fsync = config.get("appendfsync", "")
         if fsync == "no":
@@ -182,7 +182,7 @@ def _persistence(info: Told, config: Told) -> Finding:
         what = f"append-only file{f', fsync {fsync}' * bool(fsync)}"
         return Finding("ok", "persistence", what, means.get(fsync, ""))
     if "aof_enabled" not in info:
-        return _untold("persistence", "aof_enabled")
+        return _missing_field("persistence", "aof_enabled")
     snapshots = config.get("save")
     lost = "everything" if snapshots == "" else "everything since the last snapshot"
     lost += ", or everything where none is made," if snapshots is None else ""
@@ -196,7 +196,7 @@ def _persistence(info: Told, config: Told) -> Finding:
     )
 
 
-def _last_writes(info: Told) -> Iterator[Finding]:
+def _last_writes(info: Fields) -> Iterator[Finding]:
     for field, what in (
         ("aof_last_write_status", "writing the append-only file"),
         ("aof_last_bgrewrite_status", "the last rewrite of the append-only file"),
@@ -234,6 +234,6 @@ def _worst(seen: Sequence[Slow]) -> Slow | None:
     return max(recent, key=lambda one: one.took_ms, default=None)
 
 
-def _int(info: Told, name: str) -> int:
+def _int(info: Fields, name: str) -> int:
     text = info.get(name, "0")
     return int(text) if text.isdigit() else 0

@@ -11,16 +11,17 @@ from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 
 def pause(deployment: Deployment, channel: str) -> bool:
     """Stop claiming a channel; return whether that changed anything. Raises `RedisFault`."""
-    return "paused" in _on_all(deployment, channel, calls.channel_pause)
+    return Word.PAUSED in _on_all(deployment, channel, calls.channel_pause)
 
 
 def resume(deployment: Deployment, channel: str) -> bool:
     """Claim a channel again; return whether that changed anything. Raises `RedisFault`."""
-    return "resumed" in _on_all(deployment, channel, calls.channel_resume)
+    return Word.RESUMED in _on_all(deployment, channel, calls.channel_resume)
 
 
 def _on_all(

@@ -21,11 +21,11 @@ _WAYS_OUT: Final[Mapping[str, str]] = {
 
 
 def way_out(code: str) -> str:
-    """Say what helps where Redis refuses writes with this code."""
+    """Return the remedy where Redis refuses writes with this code."""
     return _WAYS_OUT.get(code, "see the server's log")
 
 
 def refusal(fault: Fault) -> str:
-    """Say what Redis answered, and where, without the place in a script."""
+    """Return what Redis answered, and where, without the line of a script."""
     text = _IN_SCRIPT.sub("", fault.text).rstrip(".") + fault.where
     return text if fault.code in _PLAIN or text.startswith(fault.code) else f"{fault.code}: {text}"

@@ -21,11 +21,12 @@ from galaxy_notify.redis_inspect.rejects import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.words import Word
 
 _CHUNK: Final = 100
-_REASONS: Final = {
-    "cut": "only the beginning of the intent was kept",
-    "bare": "the entry had no intent",
+_REASONS: Final[dict[str, str]] = {
+    Word.CUT: "only the beginning of the intent was kept",
+    Word.BARE: "the entry had no intent",
 }
 
 
@@ -67,7 +68,7 @@ class Rejects:
         )
 
     def find(self, ids: Sequence[str]) -> list[RejectRow | None]:
-        """Return the rejects of these ids, None for each that is none."""
+        """Return the rejects of these ids, None for each that does not exist."""
         return find_rejects(self._deployment, self._keys, ids)
 
     def replay(self, ids: Iterable[str]) -> MoveOutcome:
@@ -99,9 +100,9 @@ def _count(outcome: MoveOutcome, words: Iterable[str | RedisFault]) -> None:
     for word in words:
         if isinstance(word, RedisFault):
             outcome.failed[refusal(word.fault)] += 1
-        elif word == "moved":
+        elif word == Word.MOVED:
             outcome.moved += 1
-        elif word == "gone":
+        elif word == Word.GONE:
             outcome.gone += 1
         else:
             outcome.failed[_REASONS.get(word, word)] += 1

@@ -8,7 +8,7 @@ from typing import Final
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.redis_client.faults import Fault
-from galaxy_notify.redis_inspect.node_report import NodeReport, Told
+from galaxy_notify.redis_inspect.node_report import Fields, NodeReport
 from galaxy_notify.redis_inspect.servers import ServerName
 
 _LAG_S: Final = 10
@@ -52,11 +52,11 @@ def _disk(seen: NodeReport) -> Iterator[Finding]:
 
 
 def _confirms_early(server: ServerName) -> bool:
-    """Tell whether WAITAOF answers for what is only written (redis/redis#13793)."""
+    """Return whether WAITAOF answers for what is only written (redis/redis#13793)."""
     return server.flavour == "valkey" or server.version in _EARLY
 
 
-def _not_primary(role: str, info: Told) -> Finding:
+def _not_primary(role: str, info: Fields) -> Finding:
     what = f"this server is a {role or 'server of unknown role'}, not the primary"
     if info.get("master_link_status") == "down":
         since = info.get("master_link_down_since_seconds", "")
@@ -74,12 +74,12 @@ def _not_primary(role: str, info: Told) -> Finding:
     )
 
 
-def _is_sound(replica: Told) -> bool:
+def _is_sound(replica: Fields) -> bool:
     lag = replica.get("lag", "")
     return replica.get("state") == "online" and lag.isdigit() and int(lag) < _LAG_S
 
 
-def _replicas(replicas: Sequence[Told], healthy: int) -> Iterator[Finding]:
+def _replicas(replicas: Sequence[Fields], healthy: int) -> Iterator[Finding]:
     if not replicas:
         means = "the data depends on this server's disk, and is unavailable while its host is down"
         yield Finding("ok", "replicas", "it has no replica", means)
@@ -101,7 +101,7 @@ def _replicas(replicas: Sequence[Told], healthy: int) -> Iterator[Finding]:
     )
 
 
-def _needed(healthy: int, config: Told, durability: str) -> Iterator[Finding]:
+def _needed(healthy: int, config: Fields, durability: str) -> Iterator[Finding]:
     kind, _, number = durability.partition(":")
     wanted = int(number) if kind == "replicas" and number.isdigit() else 0
     if wanted > healthy:
@@ -137,7 +137,7 @@ def _needed(healthy: int, config: Told, durability: str) -> Iterator[Finding]:
         )
 
 
-def cluster_findings(info: Told | None, slots: Sequence[range] | None) -> Iterator[Finding]:
+def cluster_findings(info: Fields | None, slots: Sequence[range] | None) -> Iterator[Finding]:
     """Judge a cluster by CLUSTER INFO and the slots that have an owner."""
     if info is not None and info.get("cluster_state") != "ok":
         yield Finding(
@@ -159,10 +159,10 @@ def cluster_findings(info: Told | None, slots: Sequence[range] | None) -> Iterat
         yield Finding("ok", "cluster", f"all {_SLOTS:,} slots have an owner")
 
 
-def sentinel_findings(told: Mapping[str, Told | Fault]) -> Iterator[Finding]:
+def sentinel_findings(reports: Mapping[str, Fields | Fault]) -> Iterator[Finding]:
     """Judge sentinels by what each answers to SENTINEL MASTER, or why it does not."""
-    answers = {name: one for name, one in told.items() if not isinstance(one, Fault)}
-    for name, one in told.items():
+    answers = {name: one for name, one in reports.items() if not isinstance(one, Fault)}
+    for name, one in reports.items():
         if isinstance(one, Fault):
             what = f"sentinel {name} cannot be queried: {one.text}"
             means = "the other sentinels are used; the quorum for a failover may be missed"
@@ -179,7 +179,7 @@ def sentinel_findings(told: Mapping[str, Told | Fault]) -> Iterator[Finding]:
     yield from _watch(next(iter(answers.values())))
 
 
-def _watch(primary: Told) -> Iterator[Finding]:
+def _watch(primary: Fields) -> Iterator[Finding]:
     others, quorum = _int(primary, "num-other-sentinels"), _int(primary, "quorum")
     sentinels = others + 1
     flags = set(primary.get("flags", "").split(",")) & {"s_down", "o_down", "disconnected"}
@@ -211,6 +211,6 @@ def together_findings(offsets: Sequence[float], versions: Sequence[str]) -> Iter
         yield Finding("warning", "clock", what, means, "synchronise the clocks (NTP)")
 
 
-def _int(told: Told, name: str) -> int:
-    text = told.get(name, "")
+def _int(report: Fields, name: str) -> int:
+    text = report.get(name, "")
     return int(text) if text.isdigit() else 0

@@ -9,7 +9,7 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Target, shard_of
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import HISTORY_KEPT, Route, Transition
-from galaxy_notify.operations.dead_letter import attempts_made, told
+from galaxy_notify.operations.dead_letter import attempts_made, history_line
 from galaxy_notify.operations.why import Surroundings, why
 from galaxy_notify.redis_inspect.notifications import (
     StoredNotification,
@@ -71,7 +71,7 @@ class Shown:
             },
             "stream_id": route.stream_id if route else "",
             "why": why(stored, shard_of(stored.part, self.shards), self.around),
-            "history": [told(line) for line in self._history(route)],
+            "history": [history_line(line) for line in self._history(route)],
         }
 
     def _history(self, route: Route | None) -> list[Transition]:

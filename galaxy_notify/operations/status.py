@@ -89,11 +89,11 @@ def _channel(backlog: ChannelBacklog) -> dict[str, object]:
 
 
 def _stream(stream: StreamReport) -> dict[str, object]:
-    told: dict[str, object] = {
+    shown: dict[str, object] = {
         "length": stream.length,
         "max_len": stream.max_len,
         "holding": stream.holding,
         "groups": stream.groups,
         "held_s": None if stream.held_ms is None else stream.held_ms / 1000,
     }
-    return told | ({"error": stream.fault} if stream.fault else {})
+    return shown | ({"error": stream.fault} if stream.fault else {})

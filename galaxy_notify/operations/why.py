@@ -42,7 +42,7 @@ class Surroundings:
 
 
 def why(stored: StoredRoute, shard: int, around: Surroundings) -> str:
-    """Say why a route is where it is, and what to do where somebody must."""
+    """Return why a route is where it is, and what an operator has to do, if anything."""
     route = stored.route
     if route is None:
         return "its state cannot be read: the next claim dead-letters it as record_corrupt"

@@ -31,6 +31,7 @@ from galaxy_notify.redis_state.leases import (
     RetryLater,
     RouteOutcome,
 )
+from galaxy_notify.redis_state.words import Word
 
 #: How long a record of a newer format is released before the next claim.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
@@ -217,16 +218,16 @@ class BatchDecisions:
             self._dead_letter_unread(claimed, Failure("record_corrupt", str(error)))
 
     def _unusable(self, claimed: ClaimedMember) -> None:
-        if claimed.verdict == "vanished":
+        if claimed.verdict == Word.VANISHED:
             self._drop(claimed.member, "record_missing")
-        elif claimed.verdict == "wrong_type":
+        elif claimed.verdict == Word.WRONG_TYPE:
             self._drop(claimed.member, "record_corrupt")
-        elif claimed.verdict == "oversized":
+        elif claimed.verdict == Word.OVERSIZED:
             limit = self._policy.shared.max_payload_bytes
             text = f"the record is larger than a payload of {limit} bytes may make it"
             self._dead_letter_unread(claimed, Failure("payload_too_large", text))
-        elif claimed.verdict == "missing":
-            text = "the notification has no record, or the route has no state"
+        elif claimed.verdict == Word.MISSING:
+            text = "the notification has no record, or the route no state"
             self._dead_letter_unread(claimed, Failure("record_missing", text))
         else:
             self._dead_letter_unread(claimed, Failure("record_corrupt", "the state is too large"))

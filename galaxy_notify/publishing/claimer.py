@@ -13,6 +13,7 @@ from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.leases import Claim, ClaimLimits
 from galaxy_notify.redis_state.store import Store
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry.outage import EdgeLog
 
@@ -174,12 +175,12 @@ class Claimer:
             (c.next_due_ms - c.now_ms) / 1000 for c in empty_claims if c.next_due_ms is not None
         ]
         self._state.claim_again_in(max(0.0, min(pauses)))
-        self.can_be_woken = any(claim.word == "idle" for claim in empty_claims)
+        self.can_be_woken = any(claim.word == Word.IDLE for claim in empty_claims)
 
     def _note_hold(self, claim: Claim) -> None:
-        if claim.word == "held":
+        if claim.word == Word.HELD:
             self._hold_edges.down("stream_full", f"the stream has {claim.stream_length} entries")
-        elif claim.word != "paused" and self._hold_edges.is_down:
+        elif claim.word != Word.PAUSED and self._hold_edges.is_down:
             self._hold_edges.up()
 
     def _token(self, slot: int) -> str:

@@ -15,7 +15,7 @@ from galaxy_notify.publishing.trimmers import AcceptedListTrimmer, StreamTrimmer
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.retries import OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.redis_state.dead_retention import DeadRules
-from galaxy_notify.redis_state.upkeep import LOCK_MS, Upkeep
+from galaxy_notify.redis_state.janitor_store import LOCK_MS, JanitorStore
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -45,14 +45,14 @@ class JanitorPass(NamedTuple):
 class Janitor:
     """Removes what a shard no longer needs; every removal is counted and logged."""
 
-    def __init__(self, upkeep: Upkeep, state: ShardState) -> None:
-        self._upkeep = upkeep
+    def __init__(self, store: JanitorStore, state: ShardState) -> None:
+        self._store = store
         self._state = state
         self._worker_id = state.publisher.policy.worker_id
         self._log = get_logger("janitor", worker=self._worker_id, shard=state.keys.shard)
-        self.state_check = StateCheck(upkeep, state, self._log)
-        self.list_trimmer = AcceptedListTrimmer(upkeep, state, self._log)
-        self._stream_trimmer = StreamTrimmer(upkeep, self._log)
+        self.state_check = StateCheck(store, state, self._log)
+        self.list_trimmer = AcceptedListTrimmer(store, state, self._log)
+        self._stream_trimmer = StreamTrimmer(store, self._log)
         edges = EdgeLog(self._log, "janitor interrupted", "janitor resumed")
         self._retry = Retry(OutageLog(edges), Stagger(), _RETRY)
         self._locked_until = 0.0
@@ -73,13 +73,13 @@ class Janitor:
             except RedisFault as error:
                 self._retry.failed(error.fault)
                 if error.fault.remedy is Remedy.RESOLVE:
-                    await self._upkeep.refresh_primary()
+                    await self._store.refresh_primary()
                 self._start_over()
                 pause_s = self._retry.left_s()
                 self._state.tidy_now.clear()
             await self._rest(pause_s)
         try:
-            await self._upkeep.drop_lock(self._worker_id)
+            await self._store.drop_lock(self._worker_id)
         except RedisFault as error:
             self._log.debug("janitor lock left to expire", code=error.fault.code)
 
@@ -94,7 +94,7 @@ class Janitor:
             self._state.claim_now()
         expired = sum([await self._expire_dead(channel) for channel in self._state.channels])
         if self._is_due("meta", _META_EVERY_S):
-            await self._upkeep.assert_meta()
+            await self._store.assert_meta()
         if self._is_due("leases", _LEASES_EVERY_S):
             await self._shorten_leases()
         if self._is_due("forget", _FORGET_EVERY_S):
@@ -112,7 +112,7 @@ class Janitor:
         """Return whether this worker is the janitor; the lock is renewed after half of its time."""
         if monotonic() < self._locked_until:
             return True
-        if not await self._upkeep.take_lock(self._worker_id):
+        if not await self._store.take_lock(self._worker_id):
             return False
         self._locked_until = monotonic() + LOCK_MS / 2000
         return True
@@ -130,21 +130,21 @@ class Janitor:
 
     async def _shorten_leases(self) -> None:
         for channel in self._state.channels:
-            if shortened := await self._upkeep.lapse(channel):
+            if shortened := await self._store.shorten_leases(channel):
                 fields = {"channel": channel, "leases": shortened}
                 self._log.warning("leases shortened after clock step", **fields)
 
     async def _forget(self) -> None:
         """Forget workers and consumers that ended long ago."""
-        await self._upkeep.forget_workers()
-        if await self._upkeep.forget_consumers():
+        await self._store.forget_workers()
+        if await self._store.forget_consumers():
             self._due["forget"] = 0.0
 
     async def _expire_dead(self, channel: str) -> int:
         retention = self._settings.retention
         if not (retention.dead_ms or retention.dead_max):
             return 0
-        expired = await self._upkeep.expire_dead(
+        expired = await self._store.expire_dead(
             channel, DeadRules(retention.dead_ms, retention.dead_max)
         )
         if removed := expired.aged + expired.excess:

@@ -17,6 +17,7 @@ from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.leases import Publish, Release, Settled, Settlement
 from galaxy_notify.redis_state.store import Store
+from galaxy_notify.redis_state.words import Word
 
 _YIELD_EVERY_S: Final = 0.05
 
@@ -51,7 +52,7 @@ class Publisher:
         try:
             outcome = await self._settle(batch, batch_decisions)
             if batch_decisions.corrections:
-                answers = await self._store.heal(
+                answers = await self._store.reposition(
                     batch.channel, batch.claim.token, batch_decisions.corrections
                 )
                 self._reporter.repositioned(batch.channel, batch_decisions.corrections, answers)
@@ -108,10 +109,10 @@ class Publisher:
         self._reporter.settled(batch.channel, decisions, settled)
         counts = Counter(answer.word for answer in settled.answers)
         refused = ""
-        if counts["expired"] or counts["refused"]:
-            holds = not counts["published"] and self._state.publisher.policy.on_refused == "hold"
+        if counts[Word.EXPIRED] or counts[Word.REFUSED]:
+            holds = not counts[Word.PUBLISHED] and self._state.publisher.policy.on_refused == "hold"
             refused = await self._resettle_refused(batch, decisions, settled, holds=holds)
-        done = len(decisions) - counts["stale"] - counts["fault"] - counts["released"]
+        done = len(decisions) - counts[Word.STALE] - counts[Word.FAULT] - counts[Word.RELEASED]
         return BatchResult(0 if refused else done, settled.stream_length, refused)
 
     async def _resettle_refused(
@@ -129,9 +130,9 @@ class Publisher:
         ):
             if not (isinstance(outcome, Publish) and notification and route):
                 continue
-            if answer.word == "expired":
+            if answer.word == Word.EXPIRED:
                 second.expire(outcome.member, notification, route)
-            elif answer.word == "refused":
+            elif answer.word == Word.REFUSED:
                 reason = answer.detail
                 if holds:
                     second.release(outcome.member)

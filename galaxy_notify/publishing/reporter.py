@@ -11,18 +11,21 @@ from galaxy_notify.publishing.batch import NEWER_FORMAT, Decision
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Correction, Publish, Settled
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.summary import Summary
 
 #: Answer word of settle → result in the metrics.
-_RESULTS: Final = {
-    "published": "published",
-    "retried": "retried",
-    "buried": "dead_lettered",
-    "expired": "expired",
-    "stale": "conflict",
+_RESULTS: Final[dict[str, str]] = {
+    Word.PUBLISHED: "published",
+    Word.RETRIED: "retried",
+    Word.BURIED: "dead_lettered",
+    Word.EXPIRED: "expired",
+    Word.STALE: "conflict",
 }
+# Compared for every route: a constant costs less than a look at the enum.
+_EXPIRED: Final = Word.EXPIRED
 _TRACED: Final = 16
 _DEBUG: Final = 10
 
@@ -84,14 +87,14 @@ class Reporter:
         self.log.warning("abandoned leases taken over", channel=channel, routes=count)
 
     def _log_irregular(self, channel: str, item: Decision, answer: Answer) -> None:
-        if answer.word in ("released", "refused") and not item.detail:
+        if answer.word in (Word.RELEASED, Word.REFUSED) and not item.detail:
             return
-        if answer.word in ("dropped", "missing"):
+        if answer.word in (Word.DROPPED, Word.MISSING):
             self._telemetry.routes("orphaned", channel)
         if item.detail == NEWER_FORMAT:
             self._telemetry.routes("postponed", channel)
         reason = item.detail or answer.detail
-        event = "route released" if answer.word == "released" else "route set aside"
+        event = "route released" if answer.word == Word.RELEASED else "route set aside"
         fields = {"member": item.member, "answer": answer.word, "reason": reason}
         self.log.warning(event, channel=channel, **fields)
 
@@ -113,7 +116,7 @@ class Reporter:
 
 def _result(item: Decision, answer: Answer) -> str | None:
     # An expired publish is counted once its expiry is settled.
-    if answer.word == "expired" and isinstance(item.outcome, Publish):
+    if answer.word == _EXPIRED and isinstance(item.outcome, Publish):
         return None
     return _RESULTS.get(answer.word)
 

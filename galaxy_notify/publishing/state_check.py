@@ -8,11 +8,11 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_notify.fsck.faults import Inconsistency, Looked, Mending
+from galaxy_notify.fsck.faults import Inconsistency, Looked, RepairScope
 from galaxy_notify.fsck.shard import Page, ShardCheck
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.upkeep import Upkeep
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.telemetry.outage import EdgeLog
 
 #: Faults for which the state of a route, or a count, has one certain repair. The others mean lost
@@ -34,10 +34,10 @@ _FIRST_ROUND_S: Final = 120.0
 class StateCheck:
     """Checks one shard, round after round; each code of fault is logged at most once a round."""
 
-    def __init__(self, upkeep: Upkeep, state: ShardState, log: FilteringBoundLogger) -> None:
-        self._upkeep = upkeep
+    def __init__(self, store: JanitorStore, state: ShardState, log: FilteringBoundLogger) -> None:
+        self._store = store
         self._state = state
-        self._repair = Mending(state.publisher.policy.worker_id, fix=True, codes=REPAIRED)
+        self._repair = RepairScope(state.publisher.policy.worker_id, fix=True, codes=REPAIRED)
         self._log = log
         self._refused = EdgeLog(log, "state check unavailable", "state check resumed")
         self._pages: Iterator[Page] | None = None
@@ -83,7 +83,7 @@ class StateCheck:
             self._end()
             return
         try:
-            await self._upkeep.check(page())
+            await self._store.check(page())
         except RedisFault as error:
             self.drop_round()
             if error.fault.remedy is not Remedy.CONFIGURE:
@@ -93,7 +93,7 @@ class StateCheck:
     def _next(self) -> Page | None:
         if self._pages is None:
             self._counts, self._logged = Looked(), set()
-            keys, shared = self._upkeep.keys, self._upkeep.shared
+            keys, shared = self._store.keys, self._store.shared
             check = ShardCheck(keys, shared, self._repair, self._note, self._counts)
             self._pages = check.pages()
         return next(self._pages, None)

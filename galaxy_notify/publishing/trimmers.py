@@ -11,7 +11,8 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.upkeep import GroupTrim, Trimmed, Upkeep
+from galaxy_notify.redis_state.janitor_store import GroupTrim, JanitorStore, Trimmed
+from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry.outage import EdgeLog
 
 #: Seconds between two log lines about entries that groups lose.
@@ -25,8 +26,8 @@ _PAGES: Final = 4
 class StreamTrimmer:
     """Trims one stream, and logs the groups that lost entries by it."""
 
-    def __init__(self, upkeep: Upkeep, log: FilteringBoundLogger) -> None:
-        self._upkeep = upkeep
+    def __init__(self, store: JanitorStore, log: FilteringBoundLogger) -> None:
+        self._store = store
         self._log = log
         self._idle: set[str] = set()
         self._lost: Counter[str] = Counter()
@@ -34,7 +35,7 @@ class StreamTrimmer:
 
     async def trim(self, group_idle_ms: int) -> Trimmed:
         """Trim once; raises `RedisFault`."""
-        trimmed = await self._upkeep.trim(group_idle_ms)
+        trimmed = await self._store.trim(group_idle_ms)
         if trimmed.gone:
             self._log.debug("stream trimmed", entries=trimmed.gone, length=trimmed.length)
         self._note_idle(trimmed.groups)
@@ -43,9 +44,9 @@ class StreamTrimmer:
 
     def _note_idle(self, groups: Mapping[str, GroupTrim]) -> None:
         for name, group in groups.items():
-            if group.verdict == "holds":
+            if group.verdict == Word.HOLDS:
                 self._idle.discard(name)
-            elif group.verdict == "idle" and name not in self._idle:
+            elif group.verdict == Word.IDLE and name not in self._idle:
                 self._idle.add(name)
                 self._log.warning(
                     "idle group no longer blocks trimming", group=name, idle_ms=group.idle_ms
@@ -64,8 +65,8 @@ class StreamTrimmer:
 class AcceptedListTrimmer:
     """Trims the list of accepted notifications of one shard, the oldest first."""
 
-    def __init__(self, upkeep: Upkeep, state: ShardState, log: FilteringBoundLogger) -> None:
-        self._upkeep = upkeep
+    def __init__(self, store: JanitorStore, state: ShardState, log: FilteringBoundLogger) -> None:
+        self._store = store
         self._state = state
         self._log = log
         self._refused = EdgeLog(log, "list trimming failed", "list trimming resumed")
@@ -93,7 +94,7 @@ class AcceptedListTrimmer:
     async def _trim(self, *, worked: bool) -> bool:
         gone, self._settled_before = 0, self._state.batches_settled
         for _ in range(_PAGES):
-            page = await self._upkeep.delist(self._start)
+            page = await self._store.delist(self._start)
             gone += page.gone
             self._start = page.start or "-"
             # Notifications that end together were accepted together: more of them follow.

@@ -66,7 +66,7 @@ class AsyncPool(redis.asyncio.ConnectionPool):
             share.forget(connection)
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
-        """Throw away all connections of this loop, or only those that nobody uses."""
+        """Throw away all connections of this loop, or only the idle ones."""
         share = self._shares.get(asyncio.get_running_loop())
         if share is not None:
             share.clear(lent=inuse_connections)
@@ -160,7 +160,7 @@ class Share:
         self._serve()
 
     def clear(self, *, lent: bool = True) -> None:
-        """Throw away all connections, or only those that nobody uses."""
+        """Throw away all connections, or only the idle ones."""
         for connection in {*self._stock.empty(), *(self._stock.all() if lent else ())}:
             connection.drop()
             self._stock.forget(connection)

@@ -30,7 +30,7 @@ _ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
 class _Credentials(CredentialProvider):
-    """Reads the password anew for each connection, so that a rotated one is picked up."""
+    """Reads the password again for each connection, so that a rotated one is picked up."""
 
     def __init__(self, username: str | None, password: Callable[[], str | None]) -> None:
         self.username = username
@@ -99,7 +99,7 @@ def sync_client(
 
 async def refresh_primary(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
-    _doubt(client)
+    _mark_stale(client)
     # One that can't even be closed in time is no loss.
     with suppress(*REDIS_ERRORS):
         await client.connection_pool.disconnect(inuse_connections=False)
@@ -107,15 +107,15 @@ async def refresh_primary(client: redis.asyncio.Redis) -> None:
 
 def refresh_primary_sync(client: redis.Redis) -> None:
     """Drop the idle connections and look the primary up: it may be another one."""
-    _doubt(client)
+    _mark_stale(client)
     with suppress(*REDIS_ERRORS):
         client.connection_pool.disconnect(inuse_connections=False)
 
 
-def _doubt(client: redis.Redis | redis.asyncio.Redis) -> None:
+def _mark_stale(client: redis.Redis | redis.asyncio.Redis) -> None:
     primary = client.connection_pool.connection_kwargs.get("primary")
     if primary is not None:
-        primary.doubt()
+        primary.mark_stale()
 
 
 def _common(name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from galaxy_notify.redis_client.scripts import Command, ScriptCall, tag_in
 
 #: Shorter than the bound of a call, so that the server says how many had it in time.
 WAIT_MS: Final = 1000
-#: The code of a fault that says: it was done, and may be lost yet.
+#: The code of a fault for a write that was done and may still be lost.
 UNCONFIRMED: Final = "unconfirmed"
 _UNFIT: Final = ("unknown command", "appendonly is disabled")
 #: What the disk has with `appendfsync always`, it has before the write is answered.
@@ -57,7 +57,7 @@ class Confirmation:
 
     @property
     def is_of_disk(self) -> bool:
-        """Tell whether the disk of the primary is what is waited for."""
+        """Return whether it waits for the disk of the primary."""
         return bool(self.wait[0] == "WAITAOF")
 
     def trial(self, mark: str) -> Generator[Command, Any, None]:
@@ -101,8 +101,8 @@ class Confirmation:
             return _unconfirmed(f"{self.wait[0]} returned an unreadable reply")
         if had >= self.wanted:
             return None
-        told = f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms"
-        return _unconfirmed(f"{told}; {_NEEDS_ALWAYS}" if self.is_of_disk else told)
+        reason = f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms"
+        return _unconfirmed(f"{reason}; {_NEEDS_ALWAYS}" if self.is_of_disk else reason)
 
 
 def ending_of(calls: Sequence[ScriptCall | Command], confirm: Confirmation | None) -> list[Command]:
@@ -137,7 +137,7 @@ def confirmed(
     for place, call in enumerate(calls):
         if isinstance(call, ScriptCall) and not isinstance(found[place], Exception):
             fault = faults[tag_in(call.command)]
-            found[place] = RedisFault(fault, doubtful=True) if fault else found[place]
+            found[place] = RedisFault(fault, outcome_unknown=True) if fault else found[place]
     return found
 
 

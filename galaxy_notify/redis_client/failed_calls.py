@@ -1,4 +1,4 @@
-"""What a program is told of a call that failed: unknown, refused just now, or refused for good."""
+"""The error of a failed call: outcome unknown, refused for now, or refused for good."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def failed_call(
     receipts: Sequence[Any] = (),
     not_written: Sequence[int] = (),
 ) -> CallFailed:
-    """Return the error for a fault: three kinds that ask for three different things.
+    """Return the error for a fault: `Unavailable`, `ServerRefused` or `Misconfigured`.
 
-    *text* stands for what the fault says itself.
+    *text* replaces the fault's own text.
     """
-    told = text or str(fault)
+    message = text or str(fault)
     kind: type[CallFailed] = Unavailable
     if fault.fault.is_permanent:
-        kind, told = Misconfigured, f"redis refuses the call: {told}"
+        kind, message = Misconfigured, f"redis refuses: {message}"
     elif fault.wrote_nothing and fault.fault.code != BUSY:
-        kind, told = ServerRefused, f"redis refused the call, nothing was written: {told}"
+        kind, message = ServerRefused, f"redis refused the call, nothing was written: {message}"
     code = fault.fault.code
-    error = kind(told, notification_id, receipts, code=code, not_written=not_written)
+    error = kind(message, notification_id, receipts, code=code, not_written=not_written)
     error.__cause__ = fault
     return error
 
@@ -39,6 +39,6 @@ def refuse_permanent(fault: Fault) -> None:
         raise failed_call(RedisFault(fault))
 
 
-def told_fault(reason: str, *, wrote_nothing: bool) -> RedisFault:
-    """Return the fault that the text of an answer tells of."""
-    return RedisFault(fault_in(reason), doubtful=not wrote_nothing)
+def answer_fault(reason: str, *, wrote_nothing: bool) -> RedisFault:
+    """Return the fault in the text of a script's answer."""
+    return RedisFault(fault_in(reason), outcome_unknown=not wrote_nothing)

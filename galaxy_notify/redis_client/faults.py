@@ -15,10 +15,10 @@ from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_client.tls import tls_trouble
 from galaxy_notify.redis_client.whereabouts import noted
 
-#: What a call to Redis may raise; anything else is a defect of ours.
+#: What a call to Redis may raise; anything else is a defect of this package.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 #: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
-#: over a push of nothing, a reader of ours over fewer values than a script answers with. It is
+#: over a push of nothing, our own reader over fewer values than it expects. It is
 #: caught where replies are read only (`wire`, `replies.reader`): elsewhere it is a defect.
 GARBLED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -41,7 +41,7 @@ class Remedy(Enum):
 
     #: Back off and try again; it passes by itself.
     RETRY = "retry"
-    #: The primary, or what came from it, is in doubt: drop connections, look it up, try again.
+    #: The primary may have moved, or a reply is unreadable: drop connections, look it up, retry.
     RESOLVE = "resolve"
     #: Credentials, permissions or the deployment are wrong: exit 78 at start, else wait long.
     CONFIGURE = "configure"
@@ -51,7 +51,7 @@ class Remedy(Enum):
 class Fault:
     """A fault's short code, what to do, and a bounded text without arguments.
 
-    ``server`` and ``user`` say where and as whom it was met; empty where that is not known.
+    ``server`` and ``user`` are those of the connection; empty where they are not known.
     """
 
     code: str
@@ -64,12 +64,12 @@ class Fault:
 
     @property
     def is_permanent(self) -> bool:
-        """Tell whether it stays until somebody changes a setting, a password or a right."""
+        """Return whether it stays until an operator changes a setting, a password or a right."""
         return self.remedy is Remedy.CONFIGURE
 
     @property
     def where(self) -> str:
-        """Say where it was met, and as whom where that matters; empty where the text says it."""
+        """Return the server, and the user where that matters; empty where the text has them."""
         if not self.server:
             return ""
         if self.is_permanent and self.code != "TLS":
@@ -78,27 +78,27 @@ class Fault:
 
     @property
     def reason(self) -> str:
-        """Say for a log what it is, and where and as whom it was met."""
+        """Return the text for a log, with server and user."""
         return self.text + self.where
 
     @property
     def is_refusal(self) -> bool:
-        """Tell whether Redis said that it takes nothing now, whatever it was handed."""
+        """Return whether Redis refuses every write at the moment."""
         return self.code in _REFUSALS
 
     @property
     def is_about_a_key(self) -> bool:
-        """Tell whether the user may run the command, but not on this key."""
+        """Return whether the user may run the command, but not on this key."""
         return self.code == "NOPERM" and _ON_A_KEY.search(self.text) is not None
 
 
-#: Nobody who has the settings has founded the deployment yet, or the server has lost it.
+#: No worker has created the deployment yet, or the server has lost it.
 NO_DEPLOYMENT: Final = Fault(
     "no_deployment",
     Remedy.RETRY,
     "no deployment at this prefix yet: start galaxy-notify run",
 )
-#: It was founded again, with other shards: what was planned for the old ones must not be sent.
+#: It was created again with other shards: calls planned for the old ones must not be sent.
 OTHER_DEPLOYMENT: Final = Fault(
     "other_deployment",
     Remedy.RETRY,
@@ -109,30 +109,32 @@ OTHER_DEPLOYMENT: Final = Fault(
 class RedisFault(GalaxyNotifyError):
     """A call to Redis failed; its scripts may run twice.
 
-    Whether it took effect is unknown unless the server refused it. *doubtful* says that an
-    earlier try of the same call may have taken effect, whatever the server says now.
+    Whether it took effect is unknown unless the server refused it. *outcome_unknown* means that an
+    earlier try of the same call may have taken effect, even if the server refuses it now.
     """
 
-    def __init__(self, fault: Fault, *, doubtful: bool = False) -> None:
-        # There the text says all, and is what users are shown.
+    def __init__(self, fault: Fault, *, outcome_unknown: bool = False) -> None:
+        # That text is complete, and is what users are shown.
         text = f"{fault.code}: {fault.text}{fault.where}"
         super().__init__(fault.text if fault.code == NO_DEPLOYMENT.code else text)
         self.fault = fault
-        self.doubtful = doubtful
+        self.outcome_unknown = outcome_unknown
 
     @property
     def wrote_nothing(self) -> bool:
-        """Tell whether surely nothing was written: the call was refused as a whole, or not sent."""
+        """Return whether nothing was written for certain: the call was refused or not sent."""
         fault = self.fault
-        return (fault.is_refusal or fault.is_permanent or fault.code == BUSY) and not self.doubtful
+        return (
+            fault.is_refusal or fault.is_permanent or fault.code == BUSY
+        ) and not self.outcome_unknown
 
     def lacking(self, rights: str) -> RedisFault:
         """Return the same fault with the rights that the user lacks, as far as they are known."""
-        return RedisFault(replace(self.fault, missing=rights), doubtful=self.doubtful)
+        return RedisFault(replace(self.fault, missing=rights), outcome_unknown=self.outcome_unknown)
 
-    def doubted(self) -> RedisFault:
+    def with_unknown_outcome(self) -> RedisFault:
         """Return the same fault for a call of which an earlier try may have taken effect."""
-        return RedisFault(self.fault, doubtful=True)
+        return RedisFault(self.fault, outcome_unknown=True)
 
 
 _RESOLVE: Final = frozenset(
@@ -180,24 +182,24 @@ def reply_code(text: str) -> str:
 
 
 def classify(error: BaseException) -> Fault:
-    """Say what kind of fault *error* is, and which server it came from."""
+    """Return the fault that *error* is, with the server it came from."""
     # While it connects, redis-py's asyncio client hides what the server said in the cause.
-    if type(error) is exceptions.ConnectionError and _told_by_server(error.__cause__):
+    if type(error) is exceptions.ConnectionError and _is_error_reply(error.__cause__):
         error = error.__cause__
     found = noted(error)
     return replace(_classified(error), server=found.server, user=found.user)
 
 
 def _classified(error: BaseException) -> Fault:
-    if told := tls_trouble(error):
-        return Fault("TLS", Remedy.CONFIGURE, told[:200])
+    if trouble := tls_trouble(error):
+        return Fault("TLS", Remedy.CONFIGURE, trouble[:200])
     text = _bounded(error)
     if isinstance(error, exceptions.AuthenticationError):
         return Fault(_auth_code(error, text), Remedy.CONFIGURE, text)
     for kinds, code, remedy in _OF_THE_LINK:
         if isinstance(error, kinds):
             return Fault(code, remedy, text)
-    return _told_fault(error, text)
+    return _reply_fault(error, text)
 
 
 def fault_of(error: BaseException, what: str = "") -> RedisFault:
@@ -217,7 +219,7 @@ def fault_of(error: BaseException, what: str = "") -> RedisFault:
 
 @contextmanager
 def as_fault(what: str) -> Iterator[None]:
-    """Raise `RedisFault` for whatever calling Redis comes to; see `fault_of`."""
+    """Raise `RedisFault` for every error of a call to Redis; see `fault_of`."""
     try:
         yield
     except REDIS_ERRORS as error:
@@ -225,26 +227,26 @@ def as_fault(what: str) -> Iterator[None]:
 
 
 def fault_in(text: str) -> Fault:
-    """Return the fault that a text tells of: an error reply, or ``<code>: <text>``."""
+    """Return the fault in a text: an error reply, or ``<code>: <text>``."""
     code = reply_code(text.replace(": ", " ", 1))
     remedy = Remedy.CONFIGURE if code in _CONFIGURE else Remedy.RETRY
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else remedy, text[:200])
 
 
-def _told_fault(error: BaseException, text: str) -> Fault:
-    """Return the fault that a server's error reply tells of."""
+def _reply_fault(error: BaseException, text: str) -> Fault:
+    """Return the fault for a server's error reply."""
     # redis-py takes the code off the text of the errors it knows, and keeps it beside.
     known = str(getattr(error, "status_code", None))
     code = known if known in _CODES else reply_code(str(error))
     if code in _CONFIGURE:
         return Fault(code, Remedy.CONFIGURE, text)
     if _NO_DATABASE.search(text):
-        told = f"the server has no such database: {text}"
-        return Fault(code, Remedy.CONFIGURE, f"redis.url: {told}"[:200])
+        reason = f"the server has no such database: {text}"
+        return Fault(code, Remedy.CONFIGURE, f"redis.url: {reason}"[:200])
     return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
 
 
-def _told_by_server(cause: BaseException | None) -> TypeGuard[BaseException]:
+def _is_error_reply(cause: BaseException | None) -> TypeGuard[BaseException]:
     return isinstance(cause, (exceptions.ResponseError, exceptions.AuthenticationError))
 
 
@@ -258,6 +260,6 @@ def _auth_code(error: exceptions.AuthenticationError, text: str) -> str:
 
 def _bounded(error: BaseException) -> str:
     # redis-py wraps where a slot has gone to into a tuple.
-    told = error.message if isinstance(error, exceptions.AskError) else error
-    text = " ".join(str(told).split()) or type(error).__name__
+    message = error.message if isinstance(error, exceptions.AskError) else error
+    text = " ".join(str(message).split()) or type(error).__name__
     return _IN_PIPELINE.sub("", text)[:200]

@@ -8,7 +8,7 @@ A flow is a generator that yields what Redis is to be asked:
   place, for each call that was sent since the last one and then for each of these, in order.
 
 A flow never runs inside the code that holds a connection: whatever it raises, and whatever
-interrupts it, reaches its driver, which drops a connection with replies that nobody has read.
+interrupts it, reaches its driver, which drops a connection with unread replies.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def unwrap(reply: Any) -> Any:
 
 
 def unwrap_or(reply: Any, absent: Any) -> Any:
-    """Return a reply; *absent* for a key of another type, which holds nothing of ours."""
+    """Return a reply; *absent* for a key of another type, which does not hold our data."""
     if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
         return absent
     return unwrap(reply)

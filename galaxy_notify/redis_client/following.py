@@ -1,4 +1,4 @@
-"""Connections that follow the primary: each goes to whoever is it when it is used."""
+"""Connections that follow the primary: each goes to its address at the time of use."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from galaxy_notify.redis_client.per_loop import PerLoop
 from galaxy_notify.redis_client.topology import Address, Topology
 
 _PAUSE_S: Final = 0.005
-#: A search that is under way for longer was interrupted, as by a signal handler that raises: no one
-#: will end it, and the next caller takes its turn.
-_ASKS_AT_MOST_S: Final = 10.0
+#: A longer search was interrupted, as by a signal handler that raises: it will not end, and the
+#: next caller takes its turn.
+_LONGEST_SEARCH_S: Final = 10.0
 
 
 class _Search:
-    """One who wants to ask: in a fork, those of the process before it do not count."""
+    """A caller that wants to search; in a fork, those of the parent process do not count."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._until = time.monotonic() + _ASKS_AT_MOST_S
+        self._until = time.monotonic() + _LONGEST_SEARCH_S
 
     @property
     def counts(self) -> bool:
-        """Tell whether it may still be asking."""
+        """Return whether it may still be searching."""
         return self._pid == os.getpid() and time.monotonic() < self._until
 
 
 class _SearchTurns:
-    """Lets one at a time ask, without a lock that an interrupted call could leave held."""
+    """Lets one caller search at a time; an interrupted call leaves no lock held."""
 
     def __init__(self) -> None:
         self._those: list[_Search] = []
 
     def begin(self, mine: _Search) -> bool:
-        """Tell whether it is the caller's turn; else it waits in line."""
+        """Return whether it is the caller's turn; else it waits in line."""
         for other in tuple(self._those):
             if not other.counts:
                 self.end(other)
@@ -54,17 +54,17 @@ class _SearchTurns:
         return self.is_turn_of(mine)
 
     def is_turn_of(self, mine: _Search) -> bool:
-        """Tell whether it is the caller's turn."""
+        """Return whether it is the caller's turn."""
         return self._those[:1] == [mine]
 
     def end(self, mine: _Search) -> None:
-        """Let the next one ask."""
+        """Let the next caller search."""
         with suppress(ValueError):
             self._those.remove(mine)
 
 
 class TopologyClient:
-    """Asks a lookup's nodes for threads; one at a time asks, and none more than twice a second."""
+    """Asks the nodes where the primary is: one thread at a time, at most twice a second."""
 
     def __init__(self, topology: Topology, client_of: Callable[[Address], redis.Redis]) -> None:
         self.topology = topology
@@ -73,7 +73,7 @@ class TopologyClient:
         self._asking = _SearchTurns()
 
     def now(self, slot: int) -> Address:
-        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
+        """Return the node that serves a slot; raise redis-py's `ConnectionError` if it is unknown.
 
         While one thread asks, the others go where the primary was.
         """
@@ -115,7 +115,7 @@ class TopologyClient:
 
 
 class AsyncTopologyClient:
-    """Asks a lookup's nodes for tasks; one at a time asks, and none more than twice a second."""
+    """Asks the nodes where the primary is: one task at a time, at most twice a second."""
 
     def __init__(
         self, topology: Topology, client_of: Callable[[Address], redis.asyncio.Redis]
@@ -126,7 +126,7 @@ class AsyncTopologyClient:
         self._locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
 
     async def now(self, slot: int) -> Address:
-        """Return who serves a slot; raise redis-py's `ConnectionError` where that is unknown.
+        """Return the node that serves a slot; raise redis-py's `ConnectionError` if it is unknown.
 
         While one task asks, the others go where the primary was.
         """
@@ -176,17 +176,17 @@ class Primary(NamedTuple):
         return self.topology_client.topology.address(self.slot)
 
     def moved(self, error: MovedError) -> None:
-        """Note where the node that was asked says that the slot is."""
+        """Store where the node that was asked says that the slot is."""
         known = self.known()
         host = error.host or (known.host if known else "")
-        if host in ("", "?"):  # a node without a name; the others tell its address
-            self.doubt()
+        if host in ("", "?"):  # a node without a name; the others know its address
+            self.mark_stale()
         else:
             self.topology_client.topology.moved(error.slot_id, Address(host, error.port))
 
-    def doubt(self) -> None:
-        """Let the nodes be asked again before the next connection."""
-        self.topology_client.topology.doubt()
+    def mark_stale(self) -> None:
+        """Have the nodes asked again before the next connection."""
+        self.topology_client.topology.mark_stale()
 
 
 # After a forced failover the old primary takes writes for seconds, and all of them are lost. So
@@ -202,7 +202,7 @@ class FollowingConnection(AbstractConnection):
         super().__init__(**options)
 
     def connect(self) -> None:
-        """Connect, or connect anew where the primary has moved."""
+        """Connect; where the primary has moved, to its new address."""
         at: Address = self._primary.now()
         if (self.host, self.port) != at:
             self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
@@ -210,11 +210,11 @@ class FollowingConnection(AbstractConnection):
         try:
             super().connect()  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS:
-            self._primary.doubt()
+            self._primary.mark_stale()
             raise
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply, and mark where a slot has moved."""
+        """Return a reply, and store where a slot has moved."""
         try:
             return super().read_response(*args, **options)
         except MovedError as error:
@@ -233,7 +233,7 @@ class AsyncFollowingConnection(AsyncAbstractConnection):
         super().__init__(**options)
 
     async def connect(self) -> None:
-        """Connect, or connect anew where the primary has moved."""
+        """Connect; where the primary has moved, to its new address."""
         at: Address = await self._primary.now()
         if (self.host, self.port) != at:
             await self.disconnect(nowait=True)
@@ -241,11 +241,11 @@ class AsyncFollowingConnection(AsyncAbstractConnection):
         try:
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS:
-            self._primary.doubt()
+            self._primary.mark_stale()
             raise
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply, and mark where a slot has moved."""
+        """Return a reply, and store where a slot has moved."""
         try:
             return await super().read_response(*args, **options)
         except MovedError as error:

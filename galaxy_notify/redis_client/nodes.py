@@ -47,7 +47,7 @@ class Nodes(Generic[C]):
 
     @property
     def are_a_cluster(self) -> bool:
-        """Tell whether there may be several; Sentinel has one primary at a time."""
+        """Return whether there may be several; Sentinel has one primary at a time."""
         return isinstance(self._topology, ClusterTopology)
 
     def serving(self, command: Sequence[Any]) -> C:
@@ -141,13 +141,13 @@ def node_of(client: redis.Redis | redis.asyncio.Redis) -> str:
 
 
 async def refresh_primary(client: redis.asyncio.Redis) -> None:
-    """Drop the idle connections to every node, and look the primaries up anew."""
+    """Drop the idle connections to every node, and look the primaries up again."""
     for one in client.nodes.clients if isinstance(client, AsyncNodesClient) else (client,):
         await connection.refresh_primary(one)
 
 
 def refresh_primary_sync(client: redis.Redis) -> None:
-    """Drop the idle connections to every node, and look the primaries up anew."""
+    """Drop the idle connections to every node, and look the primaries up again."""
     for one in client.nodes.clients if isinstance(client, NodesClient) else (client,):
         connection.refresh_primary_sync(one)
 

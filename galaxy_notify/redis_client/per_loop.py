@@ -75,7 +75,7 @@ class Together(Generic[T]):
         self._task: asyncio.Future[T] | None = None
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Return what the work comes to; whoever gives up waiting does not end it."""
+        """Return the result of the work; a caller that stops waiting does not end it."""
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(work())
             self._task.add_done_callback(_noted)
@@ -83,6 +83,6 @@ class Together(Generic[T]):
 
 
 def _noted(task: asyncio.Future[Any]) -> None:
-    """Take note of an error that nobody may be left to wait for."""
+    """Read an error for which no caller may be waiting any more."""
     if not task.cancelled():
         task.exception()

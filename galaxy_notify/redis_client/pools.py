@@ -40,7 +40,7 @@ def unanswered() -> redis.TimeoutError:
 # operation of the interpreter. What is lent counts for as long as the object lives; one that an
 # interrupted call dropped is made up for as soon as it is gone.
 class Stock:
-    """Makes connections up to a limit, and keeps those that nobody uses."""
+    """Makes connections up to a limit, and keeps the idle ones."""
 
     def __init__(self, make: Callable[[], Any], most: int) -> None:
         """Prepare an empty stock; *make* returns a connection that is not connected yet."""
@@ -84,7 +84,7 @@ class Stock:
     def write_off(self, lent: Sequence[ref[Any]]) -> int:
         """Let others be made in place of what was lent for too long; return how many.
 
-        Nobody uses them: a traceback that somebody keeps holds those of interrupted calls.
+        They are not in use: a stored traceback can keep those of interrupted calls alive.
         """
         overdue = [one for known in lent if known in self._living and (one := known()) is not None]
         for connection in overdue:
@@ -180,7 +180,7 @@ class SyncPool(redis.ConnectionPool):
             self._serve()
 
     def disconnect(self, inuse_connections: bool = True) -> None:
-        """Throw away all connections, or only those that nobody uses."""
+        """Throw away all connections, or only the idle ones."""
         if self.pid != os.getpid():
             self.reset()
         lent = self._stock.all() if inuse_connections else []

@@ -2,7 +2,7 @@
 
 A link, or something in between, can change what a server said (row 22 of the fault matrix). What no
 longer is a reply is found by the parser (`wire`). A reply of another kind is found here, once: by
-`check_kinds` for commands, by `reader` for scripts. Whoever reads further need not doubt it.
+`check_kinds` for commands, by `reader` for scripts. Later readers need not check it again.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Stagger:
             other.release()
 
     def _free_from(self, at: float, retry: Retry, node: str) -> float:
-        """Return the first time from *at* on that is far enough from everybody else's turn."""
+        """Return the first time from *at* on that is far enough from every other turn."""
         others = (t.at for r, t in self._turns.items() if r is not retry and t.node == node)
         for other in sorted(others):
             if abs(other - at) < self._apart_s:

@@ -101,7 +101,7 @@ class _Round:
         self.calls: list[ScriptCall | Command] = []
 
     def drop(self) -> None:
-        """Throw the connection away, if there is one: nobody reads what it is still owed."""
+        """Throw the connection away, if there is one: its unread replies are lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.discard(connection)
@@ -148,10 +148,10 @@ class SyncRound(_Round):
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
         except RedisFault as fault:
-            raise fault.doubted() if some_ran else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
             failed = fault_of(error, "a pipeline")
-            raise failed.doubted() if some_ran else failed from error
+            raise failed.with_unknown_outcome() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -219,10 +219,10 @@ class Round(_Round):
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
         except RedisFault as fault:
-            raise fault.doubted() if some_ran else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
             failed = fault_of(error, "a pipeline")
-            raise failed.doubted() if some_ran else failed from error
+            raise failed.with_unknown_outcome() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:

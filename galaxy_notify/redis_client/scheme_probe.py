@@ -47,7 +47,7 @@ class Verdicts:
         self._note(address, inf, other=False)
 
     def speaks_other(self, address: Address, ask: Callable[[str, int], bool]) -> bool:
-        """Tell what *ask* answers, now or within the last minute."""
+        """Return what *ask* answers, now or within the last minute."""
         if address not in self._known or self._known[address][0] <= self._clock():
             # Noted first: other threads do not ask as well.
             self._note(address, self._clock() + _REMEMBERED_S, other=False)
@@ -57,7 +57,7 @@ class Verdicts:
     async def speaks_other_async(
         self, address: Address, ask: Callable[[str, int], Awaitable[bool]]
     ) -> bool:
-        """Tell what *ask* answers, now or within the last minute."""
+        """Return what *ask* answers, now or within the last minute."""
         if address not in self._known or self._known[address][0] <= self._clock():
             self._note(address, self._clock() + _REMEMBERED_S, other=False)
             self._note(address, self._clock() + _REMEMBERED_S, other=await ask(*address))
@@ -75,7 +75,7 @@ WITH_TLS: Final = Verdicts()
 
 
 def speaks_plain(host: str, port: int) -> bool:
-    """Tell whether a server answers PING without TLS, within a second."""
+    """Return whether a server answers PING without TLS, within a second."""
     with suppress(OSError), socket.create_connection((host, port), _WAIT_S) as plain:
         plain.sendall(_PING)
         return plain.recv(1) in _REPLIES
@@ -83,7 +83,7 @@ def speaks_plain(host: str, port: int) -> bool:
 
 
 async def speaks_plain_async(host: str, port: int) -> bool:
-    """Tell whether a server answers PING without TLS, within a second."""
+    """Return whether a server answers PING without TLS, within a second."""
     writer = None
     try:
         async with asyncio.timeout(2 * _WAIT_S):
@@ -98,7 +98,7 @@ async def speaks_plain_async(host: str, port: int) -> bool:
 
 
 def speaks_tls(host: str, port: int) -> bool:
-    """Tell whether a server takes part in a TLS handshake, within a second."""
+    """Return whether a server takes part in a TLS handshake, within a second."""
     try:
         with socket.create_connection((host, port), _WAIT_S) as plain:
             _any_server().wrap_socket(plain, server_hostname=host).close()
@@ -108,7 +108,7 @@ def speaks_tls(host: str, port: int) -> bool:
 
 
 async def speaks_tls_async(host: str, port: int) -> bool:
-    """Tell whether a server takes part in a TLS handshake, within a second."""
+    """Return whether a server takes part in a TLS handshake, within a second."""
     try:
         async with asyncio.timeout(2 * _WAIT_S):
             _, writer = await asyncio.open_connection(host, port, ssl=_any_server())
@@ -127,17 +127,17 @@ def _any_server() -> ssl.SSLContext:
 
 
 def _is_alert(error: OSError) -> bool:
-    """Tell whether the other side ended a handshake in the words of TLS."""
+    """Return whether the other side ended a handshake in the words of TLS."""
     return isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason or "")
 
 
 def may_be_tls(error: RedisError) -> bool:
-    """Tell whether a login ended as it does where a TLS server is spoken to without it."""
+    """Return whether a login ended as it does where a TLS server is spoken to without it."""
     said = isinstance(error, AuthenticationError | BusyLoadingError)
     return isinstance(error, ConnectionError | InvalidResponse) and not said
 
 
 def may_be_plain(error: OSError) -> bool:
-    """Tell whether a TLS handshake ended as it does where a plain server is spoken to."""
+    """Return whether a TLS handshake ended as it does where a plain server is spoken to."""
     elsewhere = (ConnectionRefusedError, ssl.SSLCertVerificationError, socket.gaierror)
     return not isinstance(error, elsewhere)

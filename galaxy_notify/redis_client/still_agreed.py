@@ -40,7 +40,7 @@ class AgreementCheck:
         self.is_broken = False
 
     def plan_for(self, shards: int | None) -> None:
-        """Let the calls that follow in this thread or task be for so many shards; None for any."""
+        """Bind later calls of this thread or task to this many shards; None for any."""
         _PLANNED.set((self, shards))
 
     def check(self, connection: Any) -> None:
@@ -76,7 +76,7 @@ class AgreementCheck:
 
 
 def is_as_planned(connection: Any) -> bool:
-    """Tell whether the server had the shards that the running call is for; True where not asked."""
+    """Return whether the server has the shards that the running call is for; True if unasked."""
     planned, found = _PLANNED.get(), connection.shards_of
     if planned is None or found is None or planned[0] is not found[0] or planned[1] is None:
         return True

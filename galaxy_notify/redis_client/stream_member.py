@@ -33,7 +33,7 @@ class Waiting(NamedTuple):
 
 
 class StreamMember:
-    """What every consumer does, whatever its stream holds."""
+    """What every consumer does, for the gateway and the intake stream."""
 
     def __init__(self, client: redis.asyncio.Redis, stream: str, group: str, consumer: str) -> None:
         self.stream = stream
@@ -91,7 +91,7 @@ class StreamMember:
         return None
 
     async def exists(self, stream_id: str) -> bool:
-        """Tell whether an entry is still in the stream."""
+        """Return whether an entry is still in the stream."""
         return bool(await ask(self._client.xrange(self.stream, stream_id, stream_id)))
 
     async def release(self, stream_ids: Sequence[str], idle_ms: int) -> None:

@@ -45,11 +45,11 @@ def tls_trouble(error: BaseException) -> str:
     # redis-py raises its own error in the place of that of TLS.
     for found in (error, error.__cause__ or error.__context__):
         if isinstance(found, ssl.SSLError):
-            return _told(found)
+            return _message(found)
     return ""
 
 
-def _told(error: ssl.SSLError) -> str:
+def _message(error: ssl.SSLError) -> str:
     reason = str(error.reason or "")
     words = reason.lower().replace("_", " ")
     match error:

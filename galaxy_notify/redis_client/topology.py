@@ -1,4 +1,4 @@
-"""Where the primary is, as sentinels or the nodes of a cluster tell: plain steps, without I/O."""
+"""Where the primary is, as sentinels or cluster nodes report it: plain steps, without I/O."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from redis.crc import key_slot
 
 from galaxy_notify.redis_client.faults import Remedy, classify
 
-#: Shortest time between two searches while the known primary is in doubt, in seconds.
-_DOUBTED_S: Final = 0.5
+#: Shortest time between two searches while the topology is stale, in seconds.
+_STALE_S: Final = 0.5
 #: A search is followed by a rest of this many times its duration, so that nodes which do not answer
-#: cost callers a tenth of their time at most; in doubt it is worth as much time as it takes.
+#: cost callers a tenth of their time at most; a stale topology is worth as much as a search takes.
 _REST: Final = 10
-_REST_IN_DOUBT: Final = 1
+_REST_WHEN_STALE: Final = 1
 # In place of a host: the node is to be reached by its host name, and has none.
 _NO_NAME: Final = (None, b"", b"?")
-# After a failover some nodes still name the old primary. So while an answer is in doubt, the same
-# one is believed again only when this many nodes have been heard and none named another.
+# After a failover some nodes still name the old primary. So while the topology is stale, the same
+# address is accepted again only when this many nodes have answered and none named another.
 _OPINIONS: Final = 3
 
 
@@ -42,35 +42,35 @@ Asking = Generator[Address, Any, None]
 class Topology(ABC):
     """What is known of the primaries, and which nodes can be asked.
 
-    An answer holds until it is doubted, or for `watched_s`. While nobody answers, the last one
-    goes on to hold: a primary may work although all who could name it are away.
+    An answer is valid until it is marked stale, or for `watched_s`. While no node answers, the last
+    one stays valid: a primary may work although every node that could name it is away.
     """
 
     command: tuple[str, ...]
-    #: After how many seconds it is asked again although nothing went wrong.
+    #: After this many seconds the nodes are asked again although nothing went wrong.
     watched_s: ClassVar[float]
 
     def __init__(self, nodes: Iterable[Address]) -> None:
         self._nodes = deque(nodes)
         self._asked_at = float("-inf")
-        self._doubted = True
+        self._is_stale = True
         self._took_s = 0.0
         self._complaint = "no node was asked yet"
-        #: Why one of those asked last does not let us ask: waiting does not help. Empty otherwise.
+        #: Why a node asked last does not permit the command: waiting does not help. Else empty.
         self.refusal = ""
 
     @abstractmethod
     def address(self, slot: int) -> Address | None:
-        """Return who serves a slot, as far as is known."""
+        """Return the node that serves a slot; None if it is not known."""
 
     @abstractmethod
     def _take(self, reply: Any, asked: Address) -> bool:
-        """Take an answer over; tell whether it says anything new. Raises `ValueError`."""
+        """Store an answer; return whether it changed anything. Raises `ValueError`."""
 
     def moved(self, slot: int, to: Address) -> None:
-        """Take over what a node said of a slot that it does not serve, and ask again soon."""
+        """Store where a node said that a slot is, and mark the topology stale."""
         del slot, to
-        self.doubt()
+        self.mark_stale()
 
     @property
     def complaint(self) -> str:
@@ -79,17 +79,17 @@ class Topology(ABC):
 
     @property
     def nodes(self) -> list[Address]:
-        """Return who can be asked, the most likely to answer first."""
+        """Return the nodes that can be asked, the most likely to answer first."""
         return list(self._nodes)
 
-    def doubt(self) -> None:
-        """Ask again soon: who was named can't be reached, or says that it is not the primary."""
-        self._doubted = True
+    def mark_stale(self) -> None:
+        """Ask again soon: the primary cannot be reached, or says that it is not the primary."""
+        self._is_stale = True
 
     def is_due(self) -> bool:
-        """Tell whether it is time to ask."""
-        if self._doubted:
-            holds_s = max(_DOUBTED_S, _REST_IN_DOUBT * self._took_s)
+        """Return whether it is time to ask."""
+        if self._is_stale:
+            holds_s = max(_STALE_S, _REST_WHEN_STALE * self._took_s)
         else:
             holds_s = max(self.watched_s, _REST * self._took_s)
         return monotonic() - self._asked_at >= holds_s
@@ -105,18 +105,18 @@ class Topology(ABC):
 
     def _asking(self) -> Asking:
         self.refusal = ""
-        doubted, opinions = self._doubted, 0
+        was_stale, opinions = self._is_stale, 0
         for node in list(self._nodes):
             is_new = self._heard((yield node), node)
             if is_new is not None:
-                self._doubted = False
+                self._is_stale = False
                 opinions += 1
-                if is_new or not doubted or opinions == _OPINIONS:
+                if is_new or not was_stale or opinions == _OPINIONS:
                     return
             self._pass_over(node)
 
     def _heard(self, reply: Any, node: Address) -> bool | None:
-        """Take a reply over and tell whether it is news; None where it says nothing."""
+        """Store a reply; return whether it changed anything, None where it cannot be used."""
         if isinstance(reply, Exception):
             self._complaint = f"{node} does not answer: {_line(reply)}"
             if classify(reply).remedy is Remedy.CONFIGURE:
@@ -140,19 +140,19 @@ class Topology(ABC):
 class SentinelTopology(Topology):
     """The primary of a set that sentinels watch."""
 
-    # A forced failover leaves the old primary writing for seconds; who watches loses less.
+    # A forced failover leaves the old primary writing for seconds; frequent checks lose less.
     watched_s = 1.0
 
     def __init__(self, sentinels: Iterable[Address], name: str) -> None:
         super().__init__(sentinels)
         self.command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
-        #: What a sentinel is asked for all that it knows.
+        #: The command that reads all that a sentinel knows.
         self.details = ("SENTINEL", "MASTER", name)
         self._name = name
         self._primary: Address | None = None
 
     def address(self, slot: int) -> Address | None:
-        """Return the primary, whatever the slot."""
+        """Return the primary: the same one for every slot."""
         del slot
         return self._primary
 
@@ -191,7 +191,7 @@ class ClusterTopology(Topology):
         its = range(slot, slot + 1)
         others = {slots: node for slots, node in self._slots.items() if slots != its}
         self._slots = {its: to} | others
-        self.doubt()
+        self.mark_stale()
 
     def _take(self, reply: Any, asked: Address) -> bool:
         found: dict[range, Address] = {}
@@ -213,9 +213,9 @@ def slot_of(tag: str) -> int:
     return int(key_slot(tag.encode()))
 
 
-def _node(told: Any, asked: Address) -> Address:
+def _node(node: Any, asked: Address) -> Address:
     """Read a node; one without a name is known by its address, or else is where we asked."""
-    host, port, *about = told
+    host, port, *about = node
     if host in _NO_NAME and len(about) > 1:
         more = about[1]
         pairs = more.items() if isinstance(more, dict) else zip(more[::2], more[1::2], strict=True)

@@ -1,4 +1,4 @@
-"""What a round trip comes to that is tried several times: replies, faults, and doubts."""
+"""The state of a round trip that is tried several times: replies, faults, and unknown outcomes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class RetryState:
         self.replies: list[Any] = []
         self._places: Sequence[int] | None = None
         self._fault: RedisFault | None = None
-        self._is_doubtful = False
+        self._outcome_unknown = False
 
     def answered(self, replies: Sequence[Any]) -> None:
-        """Note the replies to what was left; what a node could not serve is left again."""
+        """Store the replies to what was left; what a node could not serve is left again."""
         if self._places is None:
             self.replies = list(replies)
             self._places = range(len(replies))
@@ -40,31 +40,31 @@ class RetryState:
             self.left = ()
             return
         for n in faults:
-            self.replies[self._places[n]] = self._told(replies[n])
+            self.replies[self._places[n]] = self._with_earlier_tries(replies[n])
         again = [n for n in faults if replies[n].fault.code in _ELSEWHERE]
-        self._is_doubtful |= any([not replies[n].wrote_nothing for n in again])
+        self._outcome_unknown |= any([not replies[n].wrote_nothing for n in again])
         self.left = [self.left[n] for n in again]
         self._places = [self._places[n] for n in again]
 
     def failed(self, error: RedisFault, pause: float | None) -> None:
-        """Note that no node served what was left; a final fault is the outcome, or joins it."""
+        """Record that no node served what was left; a final fault becomes the reply to each."""
         if not is_final(error, pause):
-            self._is_doubtful |= not error.wrote_nothing
+            self._outcome_unknown |= not error.wrote_nothing
             return
-        error = self._told(error)
+        error = self._with_earlier_tries(error)
         if not self.replies:
             self._fault = error
         for place in self._places or ():
             self.replies[place] = error
         self.left = ()
 
-    def _told(self, fault: RedisFault) -> RedisFault:
-        """Return a fault; a refusal, too, leaves open what became of an earlier try."""
-        return fault.doubted() if self._is_doubtful else fault
+    def _with_earlier_tries(self, fault: RedisFault) -> RedisFault:
+        """Return a fault; its outcome is unknown if an earlier try may have taken effect."""
+        return fault.with_unknown_outcome() if self._outcome_unknown else fault
 
     @property
-    def are_in_doubt(self) -> bool:
-        """Tell whether whoever answered, or what came, is not to be trusted any longer."""
+    def must_refresh_primary(self) -> bool:
+        """Return whether the primary may have moved, or a reply was unreadable."""
         if self._fault is not None:
             return self._fault.fault.remedy is Remedy.RESOLVE
         # A plain loop: this is on the way of every accept.
@@ -74,13 +74,13 @@ class RetryState:
         return False
 
     def outcome(self) -> list[Any]:
-        """Return a reply or a fault for each call; raise the fault that is all there is."""
+        """Return a reply or a fault for each call; raise the fault if there is no reply at all."""
         if self._fault is not None:
             raise self._fault
         return self.replies
 
 
 def is_final(error: RedisFault, pause: float | None) -> bool:
-    """Tell whether a fault is not worth another try; there is none without a *pause*."""
+    """Return whether a fault is not worth another try; without a *pause* none is."""
     fault = error.fault
     return pause is None or fault.remedy is Remedy.CONFIGURE or fault.code in _FINAL

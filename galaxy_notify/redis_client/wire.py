@@ -42,20 +42,20 @@ from galaxy_notify.redis_client.whereabouts import address_of, note
 # handler that raises. The reply still comes, and the next call on that connection would take it for
 # its own: a receipt of other intents. So each connection counts the replies that it is owed.
 class _Owing:
-    """Knows how many replies are yet to come: what owes any is never lent again."""
+    """Counts the replies that are still to come: a connection that owes any is not lent again."""
 
-    #: Replies that were asked for by redis-py and not read.
+    #: Replies that redis-py asked for and has not read.
     owed: int = 0
     #: Replies that were read.
     answers: int = 0
-    #: Another one was made in its place.
+    #: Another connection was made in its place.
     is_lost: bool = False
-    #: Who asked how many shards the server has, and what it said; None where nobody did.
+    #: The asker of the server's number of shards, and the answer; None where it was not asked.
     shards_of: tuple[object, bytes | None] | None = None
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether the next call can only read its own reply."""
+        """Return whether the next call can only read its own reply."""
         return self.owed <= 0 and bool(self.is_connected)  # type: ignore[attr-defined]
 
     def _answered(self) -> None:
@@ -114,7 +114,7 @@ class _Connection(_Owing, AbstractConnection):
         return reply
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Log in; one that cannot is closed, whatever it was answered."""
+        """Log in; close the connection if the login fails for any reason."""
         try:
             await super().on_connect_check_health(check_health)
         except GARBLED as error:
@@ -122,7 +122,7 @@ class _Connection(_Owing, AbstractConnection):
 
 
 class _SyncConnection(_Owing, AbstractSyncConnection):
-    """Raises redis-py's own errors only, whatever the link makes of a reply."""
+    """Raises redis-py's own errors only, even where the link garbles a reply."""
 
     def connect(self) -> None:
         """Connect and log in."""
@@ -168,7 +168,7 @@ class _SyncConnection(_Owing, AbstractSyncConnection):
         return reply
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Log in; one that cannot is closed, whatever it was answered."""
+        """Log in; close the connection if the login fails for any reason."""
         try:
             super().on_connect_check_health(check_health)
         except GARBLED as error:
@@ -176,7 +176,7 @@ class _SyncConnection(_Owing, AbstractSyncConnection):
 
 
 def _is_a_size(error: ResponseError) -> bool:
-    """Tell whether an error was the head of a list or a text, whose rest is yet to come."""
+    """Return whether an error was the head of a list or a text, whose rest is yet to come."""
     return str(error).lstrip("-").isdigit()
 
 
@@ -198,13 +198,13 @@ class _Tcp(_Connection, redis.asyncio.Connection):
             if may_be_tls(error) and await WITHOUT_TLS.speaks_other_async(
                 _address(self), speaks_tls_async
             ):
-                told = tls_there(address_of(self))
-                raise ConnectionError(str(told)) from told
+                wrong_scheme = tls_there(address_of(self))
+                raise ConnectionError(str(wrong_scheme)) from wrong_scheme
             raise
 
 
 class _Tls(_Connection, redis.asyncio.SSLConnection):
-    """Reads the certificates anew for each connection, so that rotated ones are picked up."""
+    """Reads the certificates again for each connection, so that rotated ones are picked up."""
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         self.ssl_context.context = None
@@ -242,8 +242,8 @@ class _SyncTcp(_SyncConnection, redis.Connection):
             WITHOUT_TLS.fits(_address(self))
         except (ConnectionError, InvalidResponse) as error:
             if may_be_tls(error) and WITHOUT_TLS.speaks_other(_address(self), speaks_tls):
-                told = tls_there(address_of(self))
-                raise ConnectionError(str(told)) from told
+                wrong_scheme = tls_there(address_of(self))
+                raise ConnectionError(str(wrong_scheme)) from wrong_scheme
             raise
 
 

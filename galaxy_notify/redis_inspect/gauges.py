@@ -13,7 +13,7 @@ from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_state.group_report import FREQUENT, group_report_async, least_lag
 from galaxy_notify.redis_state.keys import Keys
 
-#: The totals that are always told, in the order in which routes come by them.
+#: The totals that are always reported, in the order in which routes reach them.
 TOTALS: Final = (
     *("accepted", "published", "retried", "dead_lettered", "replayed", "purged"),
     *("cancelled", "expired", "skipped", "abandoned", "orphaned", "undone"),
@@ -23,7 +23,7 @@ SKIPPED: Final = (
     *("skipped:silenced", "skipped:no_channels", "skipped:channel_not_wanted"),
     *("skipped:below_minimum", "skipped:quiet_hours", "skipped:cooldown"),
 )
-_TOLD: Final = (*TOTALS, *SKIPPED)
+_REPORTED: Final = (*TOTALS, *SKIPPED)
 _OVERDUE_MS = 1000
 
 
@@ -58,7 +58,7 @@ async def read_gauges(
         now_ms = seconds * 1000 + micros // 1000
         pipeline = client.pipeline(transaction=False)
         pipeline.xlen(keys.stream)
-        pipeline.hmget(keys.totals, *_TOLD)
+        pipeline.hmget(keys.totals, *_REPORTED)
         for channel in channels:
             pipeline.zcard(keys.schedule(channel))
             pipeline.zcount(keys.schedule(channel), "-inf", now_ms - _OVERDUE_MS)
@@ -95,10 +95,10 @@ async def _lags(client: redis.asyncio.Redis, keys: Keys) -> dict[str, int]:
 def _totals(totals: Any) -> dict[str, int]:
     if not isinstance(totals, list):
         return {}
-    told = zip(_TOLD, totals, strict=True)
-    return {name: number(value) for name, value in told if value is not None}
+    answers = zip(_REPORTED, totals, strict=True)
+    return {name: number(value) for name, value in answers if value is not None}
 
 
 def _number(reply: Any) -> int:
-    """Return a count, 0 where the key is of a wrong type: that is told elsewhere."""
+    """Return a count, 0 where the key is of a wrong type: that is reported elsewhere."""
     return reply if isinstance(reply, int) else 0

@@ -1,7 +1,8 @@
 """What waits in a channel: counts by index, and what is late by the state of its routes.
 
-While a route is leased its score is when the lease lapses, so a schedule alone hides how late the
-leased ones are. Their states tell; of each kind at most a page is read, and beyond it estimated.
+While a route is leased its score is when the lease expires, so a schedule alone hides how late the
+leased ones are. Their states have the due times; at most a page of each kind is read, and the rest
+estimated.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _LEASED_MEMBERS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class ChannelBacklog:
-    """What waits and rests in a channel; ``oldest_overdue_ms`` is 0 where nothing is overdue.
+    """What waits and rests in a channel, over all shards.
 
-    ``paused_ms`` is for how long it is paused, None where it is not, or nobody knows.
+    ``oldest_overdue_ms`` is 0 if nothing is overdue. ``paused_ms`` is for how long it
+    is paused; None if it is not, or if that is unknown.
     """
 
     scheduled: int = 0
@@ -45,7 +47,7 @@ class ChannelBacklog:
 
     @property
     def paused(self) -> bool:
-        """Tell whether the channel is paused on any shard."""
+        """Return whether the channel is paused on any shard."""
         return self.paused_shards > 0
 
     def __add__(self, other: ChannelBacklog) -> ChannelBacklog:
@@ -123,7 +125,7 @@ class _ShardBacklog:
         return [*named, *(["ZCOUNT", schedule, *span] for span in spans[_READ_LEASES:])]
 
     def states(self) -> list[list[Any]]:
-        """Read the states that tell who is late."""
+        """Read the states that have the due times."""
         head = [member for member, _ in self.replies[0][7]]
         wanted = dict.fromkeys([*head, *self.replies[0][8], *self._leased[: self._page]])
         named = {member: name for member in wanted if (name := split_member(member))}

@@ -22,7 +22,7 @@ from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, sc
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
-#: One entry of ours names no more.
+#: An entry that we wrote names no more.
 MOST_IDS: Final = 1000
 #: What a record holds beside the payload: ids, names, keys and its frame.
 _FRAME_BYTES: Final = 4096
@@ -83,7 +83,7 @@ class Merge:
 
     @property
     def may_have_more(self) -> bool:
-        """Tell whether anything may follow."""
+        """Return whether anything may follow."""
         return any(one.waiting or not one.is_read for one in self._shards)
 
     def fill(self) -> Flow[int]:
@@ -137,7 +137,7 @@ class _ShardList:
         self.floor = after or _NEWEST
         self._after = after
         self._ahead = ahead
-        # An entry may name hundreds: how many, the first ones tell.
+        # An entry may name hundreds of ids: the first entries show how many.
         self._count = _FIRST_ENTRIES
         self._from = self._begin(span.until_ms, after)
         self._to = "-" if span.since_ms is None else str(span.since_ms)
@@ -156,7 +156,7 @@ class _ShardList:
 
     @property
     def is_dry(self) -> bool:
-        """Tell whether the next entry is only known once it is read."""
+        """Return whether the next entry is only known once it is read."""
         return not self.waiting and not self.is_read
 
     def read(self) -> Command:
@@ -187,14 +187,14 @@ class _ShardList:
         names = text(ids[: 64 * MOST_IDS]).split(" ")[:MOST_IDS]
         for place in range(len(names) - 1, -1, -1):
             position = ListPosition(ms, shard, number, place)
-            # What is no id of ours was not accepted.
+            # An invalid id was never accepted.
             if (after is None or position < after) and is_first_part(names[place]):
                 yield ListEntry(position, names[place])
 
 
 @dataclass(frozen=True, slots=True)
 class ListSummary:
-    """What a list tells of a notification, or of one part; what cannot be read is None.
+    """What a list shows of a notification, or of one part; None for what cannot be read.
 
     ``statuses`` are those of the routes that were asked for; ``corrupt`` stands for what cannot be
     read. ``moved_to_ms`` is the due time that the whole was given after it was accepted. ``parts``
@@ -210,7 +210,7 @@ class ListSummary:
     parts: int = 1
 
     def __add__(self, later: ListSummary) -> ListSummary:
-        """Return what both tell: the first part with another one; a part that is gone has none."""
+        """Return the sum of the first part and a later one; a part that is gone adds nothing."""
         return replace(
             self,
             open=None if self.open is None else self.open + (later.open or 0),
@@ -278,8 +278,8 @@ def _glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
 
 @reader
 def _read_glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
-    raw, still_open, moved_to, *told = answer
-    steps = iter(told)
+    raw, still_open, moved_to, *statuses = answer
+    steps = iter(statuses)
     counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
     return ListSummary(
         exists=True,

@@ -1,4 +1,4 @@
-"""What one server tells of itself, each answer None where we may not ask for it."""
+"""What one server reports about itself; None for each answer that this user may not ask for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from galaxy_notify.redis_client.topology import SentinelTopology
 from galaxy_notify.redis_inspect.servers import ServerName, server_name
 from galaxy_notify.redis_state.deployment import Deployment
 
-Told = Mapping[str, str]
+Fields = Mapping[str, str]
 
 _TRIPS: Final = 7
 _SLOWEST_OF: Final = 32
 _SECTIONS: Final = ("clients", "memory", "persistence", "replication", "cluster")
-#: What CONFIG GET is asked for, where the user may run it: no role may, as it tells passwords too.
+#: The options for CONFIG GET, where the user may run it: no role may, as it shows passwords too.
 OPTIONS: Final = ("appendfsync", "save", "min-replicas-to-write", "min-replicas-max-lag")
 
 
@@ -45,20 +45,20 @@ class Slow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """One server; *unseen* names the commands that it did not answer, most often for want of a
-    right: what they tell is unknown.
+    """One server; *unseen* names the commands that it did not answer, most often because the user
+    lacks a right: their part of the report is unknown.
     """
 
     server: ServerName
     trip_ms: float
     offset_ms: float
-    info: Told | None
-    replicas: Sequence[Told]
-    config: Told
+    info: Fields | None
+    replicas: Sequence[Fields]
+    config: Fields
     scripts: int | None
     slow: Sequence[Slow]
     spikes: Sequence[Slow]
-    cluster: Told | None
+    cluster: Fields | None
     slots: Sequence[range] | None
     unseen: tuple[str, ...]
 
@@ -71,8 +71,8 @@ def nodes_of(deployment: Deployment) -> list[Node]:
     return [Node(name if several else "", client) for name, client in primaries.items()]
 
 
-def read_sentinels(deployment: Deployment) -> dict[str, Told | Fault]:
-    """Return what each sentinel tells of the primary, or why it does not; empty without them."""
+def read_sentinels(deployment: Deployment) -> dict[str, Fields | Fault]:
+    """Return what each sentinel reports about the primary, or its fault; empty without any."""
     topology_client = (
         deployment.client.topology_client if isinstance(deployment.client, NodesClient) else None
     )
@@ -92,7 +92,7 @@ def read_sentinels(deployment: Deployment) -> dict[str, Told | Fault]:
 
 
 def read_node(client: redis.Redis) -> NodeReport:
-    """Ask a server for all that it tells; raise `RedisFault` where it is away."""
+    """Read the report of a server; raise `RedisFault` where it is away."""
     trips, offsets, now_s = _clock(client)
     asked: dict[str, list[Command]] = {
         "HELLO": [Command(["HELLO"])],
@@ -103,9 +103,9 @@ def read_node(client: redis.Redis) -> NodeReport:
         "LATENCY LATEST": [Command(["LATENCY", "LATEST"])],
     }
     replies = iter(run_all_sync(client, [read for reads in asked.values() for read in reads]))
-    told = {name: [next(replies) for _ in reads] for name, reads in asked.items()}
-    unseen = tuple(name for name, answers in told.items() if any(map(_is_fault, answers)))
-    seen = {name: None if name in unseen else answers for name, answers in told.items()}
+    answers = {name: [next(replies) for _ in reads] for name, reads in asked.items()}
+    unseen = tuple(name for name, found in answers.items() if any(map(_is_fault, found)))
+    seen = {name: None if name in unseen else found for name, found in answers.items()}
     info = _info(seen["INFO"])
     is_cluster = info is not None and info.get("cluster_enabled") == "1"
     cluster, slots = _cluster(client) if is_cluster else (None, None)
@@ -113,7 +113,7 @@ def read_node(client: redis.Redis) -> NodeReport:
         parts = {"CLUSTER INFO": cluster, "CLUSTER SLOTS": slots}
         unseen += tuple(name for name, part in parts.items() if part is None)
     return NodeReport(
-        server=server_name(told["HELLO"][0]),
+        server=server_name(answers["HELLO"][0]),
         trip_ms=median(trips),
         offset_ms=median(offsets),
         info=info,
@@ -151,13 +151,13 @@ def _first(replies: Sequence[Any] | None) -> Any:
     return replies[0] if replies else ()
 
 
-def _info(replies: Sequence[Any] | None) -> Told | None:
+def _info(replies: Sequence[Any] | None) -> Fields | None:
     if replies is None:
         return None
     return {str(name): str(value) for section in replies for name, value in section.items()}
 
 
-def _replicas(replies: Sequence[Any] | None) -> list[Told]:
+def _replicas(replies: Sequence[Any] | None) -> list[Fields]:
     found = (
         value
         for section in replies or ()
@@ -167,7 +167,7 @@ def _replicas(replies: Sequence[Any] | None) -> list[Told]:
     return [{str(name): str(value) for name, value in one.items()} for one in found]
 
 
-def _config(replies: Sequence[Any] | None) -> Told:
+def _config(replies: Sequence[Any] | None) -> Fields:
     found: dict[str, str] = {}
     for reply in replies or ():
         found |= {text(name): text(value) for name, value in pairs(reply).items()}
@@ -186,14 +186,14 @@ def _spikes(rows: Iterable[Any], now_s: int) -> list[Slow]:
     return [Slow(text(row[0]), float(row[3]), now_s - int(row[1])) for row in rows]
 
 
-def _cluster(client: redis.Redis) -> tuple[Told | None, list[range] | None]:
+def _cluster(client: redis.Redis) -> tuple[Fields | None, list[range] | None]:
     info, slots = run_all_sync(
         client, [Command(["CLUSTER", "INFO"]), Command(["CLUSTER", "SLOTS"])]
     )
-    told = None
+    fields = None
     if not isinstance(info, RedisFault):
         lines = (line.partition(":") for line in text(info).splitlines())
-        told = {name: value.strip() for name, _, value in lines}
+        fields = {name: value.strip() for name, _, value in lines}
     if isinstance(slots, RedisFault):
-        return told, None
-    return told, [range(int(row[0]), int(row[1]) + 1) for row in slots]
+        return fields, None
+    return fields, [range(int(row[0]), int(row[1]) + 1) for row in slots]

@@ -17,7 +17,7 @@ from galaxy_notify.redis_state.group_report import has_no_key
 #: A stream and one of its groups.
 GroupName = tuple[str, str]
 
-#: Of what waits for an acknowledgement, so many of the oldest entries are looked at.
+#: This many of the oldest unacknowledged entries are read.
 _LOOKED_AT: Final = 1_000
 #: A group of which a consumer was seen within this time is in use.
 IN_USE_MS: Final = 600_000
@@ -42,16 +42,16 @@ class Readers:
     notes_waiting: bool = False
 
     def is_gone_for(self, ms: int) -> bool:
-        """Tell whether it is proven that no consumer was seen for so long."""
+        """Return whether it is proven that no consumer was seen for *ms*."""
         return self.is_seen_known and (self.seen_ms is None or self.seen_ms >= ms)
 
 
 def whose_use(found: Collection[Readers], *, unread: bool) -> str:
-    """Say why a group must be taken for one that is read; empty where it is proven not to be.
+    """Return why a group must be treated as in use; empty where it is proven unused.
 
-    A consumer of ours asks for entries every half second, one that handles an event when it is
-    done with it; a process that is started again is back within minutes. Silence proves that none
-    is there where entries are *unread*, or where the server notes who waits for more.
+    A consumer of this package asks for entries every half second, one that handles an event as soon
+    as it is done; a restarted process is back within minutes. Silence is a proof only where entries
+    are *unread*, or where the server records consumers that wait for more.
     """
     for readers in found:
         if not readers.is_seen_known:
@@ -84,7 +84,7 @@ def _waiting(deployment: Deployment, group: GroupName) -> list[Mapping[str, Any]
 
 
 def _is_absent(reply: Any) -> bool:
-    """Tell whether the stream has no such group."""
+    """Return whether the stream has no such group."""
     is_fault = isinstance(reply, RedisFault)
     return has_no_key(reply) or (is_fault and "NOGROUP" in reply.fault.text)
 
@@ -110,7 +110,7 @@ def _held(reply: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_denied(reply: Any) -> bool:
-    """Tell whether the user may not ask; raise any other fault."""
+    """Return whether the user may not ask; raise any other fault."""
     if not isinstance(reply, RedisFault):
         return False
     if reply.fault.code != "NOPERM":

@@ -12,13 +12,14 @@ from galaxy_notify.redis_inspect.reading import read_all, try_all
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
+from galaxy_notify.redis_state.words import Word
 
 # An intent may be as large as intake.max_bytes: few are in memory at a time.
 _PAGE: Final = 32
 
 
 class IntakeState(NamedTuple):
-    """How the stream stands: what of it nobody was given yet, and what is in hand."""
+    """The state of the intent stream: entries, those delivered to a reader, and rejects."""
 
     length: int
     pending: int
@@ -27,12 +28,12 @@ class IntakeState(NamedTuple):
 
     @property
     def unread(self) -> int:
-        """Return how many entries no reader was given: what is done with is deleted."""
+        """Return how many entries no reader was given; finished entries are deleted."""
         return max(0, self.length - self.pending)
 
 
 def read_state(deployment: Deployment, keys: IntentKeys, group: str) -> IntakeState:
-    """Return how the stream stands; None for the age of the oldest entry where there is none."""
+    """Return the state of the stream; ``oldest_ms`` is None for an empty one."""
     length, first, time, rejects = read_all(
         deployment,
         [
@@ -105,7 +106,7 @@ def rejects_between(
 def find_rejects(
     deployment: Deployment, keys: IntentKeys, ids: Sequence[str]
 ) -> list[RejectRow | None]:
-    """Return the rejects of these ids, None for each that is none."""
+    """Return the rejects of these ids, None for each that does not exist."""
     found: list[RejectRow | None] = []
     for start in range(0, len(ids), _PAGE):
         asked = [["XRANGE", keys.rejects, one, one] for one in ids[start : start + _PAGE]]
@@ -126,7 +127,7 @@ def purge_rejects(
 ) -> list[str | RedisFault]:
     """Give rejects up: for each ``moved``, ``gone``, or its fault."""
     replies = try_all(deployment, [["XDEL", keys.rejects, one] for one in ids])
-    words = {1: "moved", 0: "gone"}
+    words = {1: Word.MOVED, 0: Word.GONE}
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]
 
 

@@ -38,12 +38,12 @@ def read_server_state(deployment: Deployment) -> ServerState:
 
     A server that cannot be asked to write is ``refused`` where INFO says so, else ``unknown``.
     """
-    told = list(_infos(deployment))
-    uptime = min((number(info.get("uptime_in_seconds")) for info in told), default=None)
+    infos = list(_infos(deployment))
+    uptime = min((number(info.get("uptime_in_seconds")) for info in infos), default=None)
     faults = [fault for fault in _probed(deployment) if fault is not None]
     refusal = next((fault for fault in faults if fault.code not in _NOT_OF_THE_SERVER), None)
     if refusal is None and any(fault.code == "NOPERM" for fault in faults):
-        refusal = next(filter(None, map(_refusal_in, told)), None)
+        refusal = next(filter(None, map(_refusal_in, infos)), None)
         return ServerState("refused" if refusal else "unknown", refusal, uptime)
     return ServerState("refused" if refusal else "taken", refusal, uptime)
 

@@ -1,4 +1,4 @@
-"""What the server says about itself, and which workers told that they are alive."""
+"""What the server says about itself, and which workers reported that they are alive."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.worker_process import process_state
 
-#: A worker that made no progress for so long is not alive.
+#: A worker that made no progress for this long is not alive.
 ALIVE_MS: Final = 30_000
-#: A worker tells of its progress every 3 s; a refused one pauses for 5 s at most before that.
+#: A worker reports its progress every 3 s; a refused one pauses for 5 s at most before that.
 SILENT_MS: Final = 9_000
 
 #: ``gone`` and ``stopped`` (by a signal) are seen only from the machine of the worker.
@@ -32,7 +32,7 @@ class ServerName:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """A worker as it told about itself."""
+    """A worker as it reported itself."""
 
     id: str
     host: str
@@ -52,9 +52,9 @@ def server_name(hello: Any) -> ServerName:
     """Read the answer to HELLO."""
     if isinstance(hello, RedisFault):
         raise hello
-    told = {text(name): value for name, value in pairs(hello).items()}
-    role = text(told.get("role", b""))
-    return ServerName(text(told.get("server", b"")), text(told.get("version", b"")), role)
+    reply = {text(name): value for name, value in pairs(hello).items()}
+    role = text(reply.get("role", b""))
+    return ServerName(text(reply.get("server", b"")), text(reply.get("version", b"")), role)
 
 
 def read_totals(deployment: Deployment) -> dict[str, int]:
@@ -67,7 +67,7 @@ def read_totals(deployment: Deployment) -> dict[str, int]:
 
 
 def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
-    """Return the workers that told of progress within 30 s, by id, with what became of each."""
+    """Return the workers that reported progress within 30 s, by id, with their states."""
     since = now_ms - ALIVE_MS
     named = read_all(
         deployment,
@@ -86,9 +86,9 @@ def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
     ]
     workers: dict[str, WorkerReport] = {}
     replies = read_all(deployment, (["HGETALL", key] for _, key, _ in asked))
-    for (name, _, told_ms), reply in zip(asked, replies, strict=True):
-        # A time to come is none of ours, but for a clock that was set back a little.
-        newest_ms = told_ms if told_ms <= now_ms + ALIVE_MS else 0
+    for (name, _, reported_ms), reply in zip(asked, replies, strict=True):
+        # No worker wrote a time in the future, except before the clock was set back a little.
+        newest_ms = reported_ms if reported_ms <= now_ms + ALIVE_MS else 0
         worker = _worker(name, pairs(reply), now_ms, newest_ms)
         if worker and worker.progress_ms >= max(since, _progress(workers.get(name))):
             workers[name] = worker
@@ -104,17 +104,17 @@ def _worker(
 ) -> WorkerReport | None:
     if not fields:
         return None
-    told = {text(field): text(value) for field, value in fields.items()}
-    pid = number(told.get("pid"))
-    progress_ms = max(number(told.get("progress_ms")), newest_ms)
+    reported = {text(field): text(value) for field, value in fields.items()}
+    pid = number(reported.get("pid"))
+    progress_ms = max(number(reported.get("progress_ms")), newest_ms)
     return WorkerReport(
         name,
-        told.get("host", ""),
+        reported.get("host", ""),
         pid,
-        told.get("version", ""),
-        number(told.get("started_ms")),
+        reported.get("version", ""),
+        number(reported.get("started_ms")),
         progress_ms,
-        _state(pid, told.get("process", ""), now_ms - progress_ms),
+        _state(pid, reported.get("process", ""), now_ms - progress_ms),
     )
 
 

@@ -16,7 +16,7 @@ from galaxy_notify.redis_state.keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """A gateway stream; *fault* tells why it takes nothing, where it is no stream at all.
+    """A gateway stream; *fault* is why it takes nothing, where the key is not a stream.
 
     *held_ms* is how old the newest entry of one that holds is: nothing was published since. Of one
     that holds *readers* says by group who reads it.
@@ -48,7 +48,7 @@ def _report(deployment: Deployment, keys: Keys, length: int | RedisFault) -> Str
             raise length  # it says nothing of the stream
         fault = length.fault.text
         return StreamReport(keys.shard, keys.stream, 0, max_len, holding=True, fault=fault)
-    # As a claim decides it: past twice its length a stream takes nothing until somebody reads.
+    # As a claim decides it: past twice its length a stream takes nothing until it is read.
     holding = trim == "acknowledged" and length >= 2 * max_len
     groups = group_report(deployment.client, keys)
     report = StreamReport(keys.shard, keys.stream, length, max_len, holding, groups)

@@ -10,10 +10,13 @@ from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
-UNREAD: Final = f"{UNREADABLE}: accept returned an unreadable reply"
-_WORDS: Final = frozenset({"accepted", "duplicate", "conflict", "consult", "fault"})
+UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+_WORDS: Final = frozenset(
+    {Word.ACCEPTED, Word.DUPLICATE, Word.CONFLICT, Word.CHECK_RULES, Word.FAULT}
+)
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
@@ -101,7 +104,7 @@ class _Waiting:
         self.bytes = 0
 
     def has_room(self, routes: int, size: int) -> bool:
-        """Tell whether so many routes, and a record of this size, fit into the same call."""
+        """Return whether so many routes, and a record of this size, fit into the same call."""
         return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
 
     def take(self, place: int, item: NewNotification, counts: tuple[int, int]) -> None:
@@ -122,14 +125,14 @@ class _Waiting:
 def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
     """Return a word and a detail for each part; what cannot be read says nothing of any."""
     if isinstance(reply, RedisFault):
-        return [("fault" if reply.wrote_nothing else "unknown", str(reply))] * size
+        return [(Word.FAULT if reply.wrote_nothing else Word.UNKNOWN, str(reply))] * size
     try:
         flat = iter([part.decode("utf-8", "replace") for part in reply])
         answers = list(zip(flat, flat, strict=True))
     except (ValueError, TypeError, AttributeError):
-        return [("unknown", UNREAD)] * size
+        return [(Word.UNKNOWN, UNREAD)] * size
     is_read = len(answers) == size and _WORDS.issuperset([word for word, _ in answers])
-    return answers if is_read else [("unknown", UNREAD)] * size
+    return answers if is_read else [(Word.UNKNOWN, UNREAD)] * size
 
 
 def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
 from galaxy_notify.redis_client.runner import Round, run_all
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_client.tries import RetryState, is_final
-from galaxy_notify.redis_state.client import DeploymentClient, doubted
+from galaxy_notify.redis_state.client import DeploymentClient, fault_within
 from galaxy_notify.redis_state.joining import (
     check_durability,
 )
@@ -83,7 +83,7 @@ class AsyncClient(DeploymentClient):
             sent = None
             await refresh_primary(self._client)
             await asyncio.sleep(jittered(pause))
-        if tries.are_in_doubt:
+        if tries.must_refresh_primary:
             await self.refresh_primary()
         return tries.outcome()
 
@@ -107,17 +107,17 @@ class AsyncClient(DeploymentClient):
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
                 await self.refresh_primary()
-            found = doubted(error, flow) if is_begun else error
+            found = fault_within(error, flow) if is_begun else error
             raise (await self._explained(found)) from error.__cause__
         finally:
-            # Whatever came between: replies that nobody reads must not meet the next call.
+            # After an interruption unread replies must not reach the next call.
             if sent is not None:
                 sent.drop()
 
     async def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
-        Whatever is refused meanwhile, that is done twice a second at most.
+        It happens at most twice a second, however many calls are refused.
         """
         if self._refreshes.may_refresh():
             await refresh_primary(self._client)

@@ -11,7 +11,7 @@ from galaxy_notify.redis_state.keys import Keys
 
 
 class Answer(NamedTuple):
-    """A script's word on one item, and the detail that goes with it."""
+    """A script's answer for one item: its word, and a detail that depends on the word."""
 
     word: str
     detail: str
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 
 @reader
 def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
-    """Read alternating words and details; raise where they do not answer each of so many items."""
+    """Read alternating words and details; raise `Garbled` unless there are *items* answers."""
     values = iter(flat)
     found = [
         Answer(word.decode(), _text(detail)) for word, detail in zip(values, values, strict=True)
@@ -30,7 +30,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
 
 @reader
 def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
-    """Read a list of words; raise where they do not answer each of so many items."""
+    """Read a list of words; raise `Garbled` unless there are *items* of them."""
     found = [_text(word) for word in flat]
     _check_count(found, items)
     return found

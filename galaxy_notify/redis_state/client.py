@@ -122,7 +122,7 @@ class SyncClient(DeploymentClient):
             sent = None
             refresh_primary_sync(self._client)
             time.sleep(jittered(pause))
-        if tries.are_in_doubt:
+        if tries.must_refresh_primary:
             self.refresh_primary()
         return tries.outcome()
 
@@ -146,16 +146,18 @@ class SyncClient(DeploymentClient):
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:
                 self.refresh_primary()
-            raise self._explained(doubted(error, flow) if is_begun else error) from error.__cause__
+            raise self._explained(
+                fault_within(error, flow) if is_begun else error
+            ) from error.__cause__
         finally:
-            # Whatever came between: replies that nobody reads must not meet the next call.
+            # After an interruption unread replies must not reach the next call.
             if sent is not None:
                 sent.drop()
 
     def refresh_primary(self) -> None:
         """Drop the idle connections and look the primaries up before the next call.
 
-        Whatever is refused meanwhile, that is done twice a second at most.
+        It happens at most twice a second, however many calls are refused.
         """
         if self._refreshes.may_refresh():
             refresh_primary_sync(self._client)
@@ -189,9 +191,9 @@ class SyncClient(DeploymentClient):
         return KeySpace(self._first.prefix, found)
 
 
-def doubted(error: RedisFault, flow: Flow[Any]) -> RedisFault:
-    """Return a fault of a later round trip: what was sent before it may have been done.
+def fault_within(error: RedisFault, flow: Flow[Any]) -> RedisFault:
+    """Return a fault of a later round trip: earlier calls may have taken effect.
 
-    Where the flow itself raised it, the flow has said whether that is so.
+    A fault that the flow itself raised already says whether they have.
     """
-    return error if getgeneratorstate(flow) == GEN_CLOSED else error.doubted()
+    return error if getgeneratorstate(flow) == GEN_CLOSED else error.with_unknown_outcome()

@@ -20,7 +20,7 @@ _PASS: Final = 40 * PAGE
 
 
 class StreamPlace(NamedTuple):
-    """A stream, and the key that nobody creates beside it."""
+    """A stream, and the key of its slot that never exists."""
 
     stream: str
     never: str
@@ -35,10 +35,10 @@ def consumer_forget(place: StreamPlace, group: bytes | str, names: Sequence[byte
 async def forget_consumers(
     client: redis.asyncio.Redis, place: StreamPlace, group: bytes | str, idle_ms: int
 ) -> bool:
-    """Forget consumers that hold nothing and were not seen for so long, some at a time.
+    """Forget consumers that hold nothing and were idle for *idle_ms*, some at a time.
 
-    The one that was seen last stays: it says when the group was seen. Returns whether there may be
-    more to forget; raises `RedisFault`.
+    The one that was seen last stays: it shows when the group was last used. Returns whether there
+    may be more to forget; raises `RedisFault`.
     """
     with as_fault("XINFO"):
         (reply,) = await run_all(client, [Command(["XINFO", "CONSUMERS", place.stream, group])])

@@ -25,6 +25,7 @@ from galaxy_notify.redis_state.dead_rows import (
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 _PAGE: Final = 256
 # Records are as large as producers like: few are in memory at a time.
@@ -55,7 +56,7 @@ class DeadLetterIndex:
         self._key_space = deployment.key_space
 
     def newest_ms(self, channels: Sequence[str]) -> int:
-        """Return when the last of the dead letters died, 0 where there is none."""
+        """Return when the last of the dead letters died, in epoch ms; 0 without dead letters."""
         asked = [
             Command(["ZREVRANGE", keys.dead(channel), 0, 0, "WITHSCORES"])
             for keys, channel in self._places(channels)
@@ -68,9 +69,8 @@ class DeadLetterIndex:
     ) -> Iterator[DeadRow]:
         """Yield the dead letters of all shards in the order in which they died.
 
-        With *after* those behind it only.
-
-        Each that rests there all the while comes exactly once, whatever others do meanwhile.
+        With *after* only those behind it. Each one that stays dead meanwhile comes exactly once,
+        even if others are moved at the same time.
         """
         start = max(after or DeadPosition(0, b""), DeadPosition(span.since_ms, b""))
         places = self._places(channels)
@@ -97,7 +97,7 @@ class DeadLetterIndex:
         return self._rows([(row.keys, row.entry) for row in rows])
 
     def names_of(self, notification_id: str) -> Iterator[Member]:
-        """Yield all routes of a notification, whatever their state; a part names its own alone."""
+        """Yield all routes of a notification in any state; the id of a part yields only its own."""
         whole = first_part(notification_id) == notification_id
         number, parts = 1, 1
         while number <= parts:
@@ -115,12 +115,12 @@ class DeadLetterIndex:
             number += 1
 
     def replay(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
-        """Send dead letters of one shard on their way again; answer a word for each."""
+        """Send dead letters of one shard on their way again; return a word for each."""
         call = dead_rows.route_replay(rows[0].keys, [row.replayed(actor) for row in rows])
         return self._run(call)
 
     def purge(self, rows: Sequence[DeadRow], actor: str) -> list[str]:
-        """Give dead letters of one shard up; answer a word for each."""
+        """Purge dead letters of one shard; return a word for each."""
         changes: dict[int, list[tuple[int, DeadChange]]] = {}
         words: dict[int, str] = {}
         for position, row in enumerate(rows):
@@ -137,7 +137,7 @@ class DeadLetterIndex:
         """Take an entry that names no route off the index; it was never accepted nor counted."""
         key = row.keys.dead(row.entry.channel)
         (removed,) = self._read([Command(["ZREM", key, row.entry.member])])
-        return "purged" if unwrap(removed) else "gone"
+        return Word.PURGED if unwrap(removed) else Word.GONE
 
     def _places(self, channels: Sequence[str]) -> Iterator[tuple[Keys, str]]:
         for keys in self._key_space.all_keys:
@@ -186,10 +186,9 @@ class DeadLetterIndex:
         return list(read_rows(entries, asked, self._read(list(asked.values()))))
 
     def _sure(self, rows: Sequence[DeadRow]) -> list[DeadRow | None]:
-        """Tell damage from a move by others between reading the index and the state.
+        """Return None for each row that another client moved between the two readings.
 
-        One whose state is the same before and after the index has it is damaged; any other has
-        moved: None.
+        A suspect is damaged if the index still has it and its state has not changed since.
         """
         sure: list[DeadRow | None] = list(rows)
         positions = [position for position, row in enumerate(rows) if row.suspect]

@@ -23,6 +23,7 @@ from galaxy_notify.redis_state.dead_rows import (
 )
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.words import Word
 
 ACTOR: Final = "janitor"
 # Records are as large as producers like, so they are read few at a time; and a call looks at so
@@ -126,7 +127,7 @@ def _measurings(asked: Iterable[Command]) -> list[Command]:
 
 
 def _pass_over_large(asked: Iterable[Command], sizes: Iterable[Any], most: int) -> None:
-    """Ask for nothing in place of each field that is larger than any of ours: it was forged."""
+    """Skip each field that is larger than any we write: another client wrote it."""
     steps = iter(sizes)
     for read in asked:
         for at in range(2, len(read.command)):
@@ -149,7 +150,7 @@ async def _purge(
     done = await _forget(client, foreign)
     for keep_ms, group in groupby(sorted(changes), key=lambda pair: pair[0]):
         call = dead_rows.route_purge(rows[0].keys, [change for _, change in group], keep_ms)
-        done += calls.words(await run(client, call)).count("purged")
+        done += calls.words(await run(client, call)).count(Word.PURGED)
     return done
 
 

@@ -79,12 +79,12 @@ class DeadRow:
 
     @property
     def misplaced(self) -> bool:
-        """Tell whether its state says that it is no dead letter."""
+        """Return whether its state says that it is no dead letter."""
         return self.route is not None and self.route.status is not Status.DEAD_LETTER
 
     @property
     def suspect(self) -> bool:
-        """Tell whether it is damaged, unless it was moved while it was read."""
+        """Return whether it is damaged, unless it was moved while it was read."""
         return self.entry.name is not None and (self.state is None or self.misplaced)
 
     @property
@@ -98,7 +98,7 @@ class DeadRow:
 
     @property
     def why_no_purge(self) -> str:
-        """Say why it cannot be purged; empty where it can, whatever is left of it."""
+        """Return why it cannot be purged; empty if it can, even where little is left of it."""
         if not self.misplaced or self.route is None:
             return ""
         return f"its state is {self.route.status}: run galaxy-notify fsck"

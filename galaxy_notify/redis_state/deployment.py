@@ -58,8 +58,8 @@ class Deployment:
 def connect(settings: Settings, *, join: bool = False) -> Deployment:
     """Connect to the deployment that *settings* name and compare what must agree.
 
-    Nothing is written unless *join* founds a deployment where there is none, and tries whether the
-    disk has a write in time where that is waited for. Raises `RedisFault` and `ConfigurationError`.
+    Only *join* writes: it creates a missing deployment and, if ``redis.durability`` is ``aof``,
+    tries whether the disk confirms a write in time. Raises `RedisFault` and `ConfigurationError`.
     """
     client = open_sync(settings)
     mine, prefix = SharedSettings.from_settings(settings), settings.redis.prefix

@@ -58,7 +58,7 @@ def group_report(
 ) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; raise `RedisFault`."""
     with as_fault("groups"):
-        return read_standing(run_sync(client, group_read(keys, limits)))
+        return read_groups(run_sync(client, group_read(keys, limits)))
 
 
 async def group_report_async(
@@ -66,11 +66,11 @@ async def group_report_async(
 ) -> dict[str, GroupReport]:
     """Return how each group of a shard stands; raise `RedisFault`."""
     with as_fault("groups"):
-        return read_standing(await run(client, group_read(keys, limits)))
+        return read_groups(await run(client, group_read(keys, limits)))
 
 
 @reader
-def read_standing(reply: Sequence[Any]) -> dict[str, GroupReport]:
+def read_groups(reply: Sequence[Any]) -> dict[str, GroupReport]:
     """Return the reports in a reply of the script."""
     now_ms, _, *values = reply
     rows = (values[at : at + _FIELDS] for at in range(0, len(values), _FIELDS))
@@ -105,6 +105,6 @@ def order_of(stream_id: str) -> StreamId:
 
 
 def has_no_key(reply: Any) -> bool:
-    """Tell whether a reply says that the stream is not there."""
+    """Return whether a reply says that the stream is not there."""
     text = reply.fault.text if isinstance(reply, RedisFault) else ""
     return "no such key" in text or "requires the key to exist" in text

@@ -78,12 +78,12 @@ class IntentMember(StreamMember):
         await ask(self._client.xlen(self.stream))
 
     async def own(self, limit: int) -> list[Waiting]:
-        """Return what is pending for this reader: it was given it, whether it heard so or not."""
+        """Return what is pending for this reader, even if the reply that delivered it was lost."""
         mine, _ = await self.waiting(0, 0, limit)
         return mine
 
     async def claim(self, waiting: Waiting, idle_ms: int) -> bool:
-        """Make a waiting entry ours, without counting a delivery; False if somebody was quicker."""
+        """Take a waiting entry over without counting a delivery; False if another reader has it."""
         least = 0 if waiting.consumer == self.consumer else idle_ms
         claimed = self._client.xclaim(
             self.stream, self.group, self.consumer, least, [waiting.stream_id], justid=True
@@ -93,7 +93,7 @@ class IntentMember(StreamMember):
     async def begin(self, waiting: Waiting) -> Entry | None:
         """Count the beginning of another try, and return the entry, or None where it is gone.
 
-        The count is told, not added to: a lost reply, and the repetition after it, cost nothing.
+        The count is set, not incremented: a repetition after a lost reply costs nothing.
         """
         begun = waiting.deliveries + 1
         pipeline = self._client.pipeline(transaction=False)
@@ -106,11 +106,11 @@ class IntentMember(StreamMember):
         return Entry(waiting.stream_id, rows[0][1], begun)
 
     async def put_off(self, entry: Entry) -> None:
-        """Take the last try of an entry back: it was not its fault that it did not end."""
+        """Uncount the last try of an entry: it failed for a reason outside the entry."""
         await ask(self._recount(self._client, entry.stream_id, entry.deliveries - 1))
 
     async def keep(self, stream_ids: Sequence[str]) -> None:
-        """Say that we still have these entries in hand."""
+        """Renew the claim on these entries."""
         keeping = self._client.xclaim(
             self.stream, self.group, self.consumer, 0, list(stream_ids), justid=True
         )
@@ -121,8 +121,8 @@ class IntentMember(StreamMember):
     ) -> Ended:
         """End deliveries in one round trip; safe to repeat.
 
-        Raises `RedisFault`, unless it is the key of the rejects that is none: what can't be put
-        there is returned.
+        Raises `RedisFault`. If only the stream of rejects is of a wrong type, the entries that
+        cannot be rejected are returned instead.
         """
         made = [intake_ack(self.keys, self.group, admitted)] if admitted else []
         made += [intake_reject(self.keys, self.group, item, keeping) for item in rejects]
@@ -139,7 +139,7 @@ class IntentMember(StreamMember):
         return Ended(fallen, unsettled)
 
     async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> bool:
-        """Forget readers that ended long ago; tell whether there are more of them."""
+        """Forget readers that ended long ago; return whether there are more of them."""
         place = StreamPlace(self.stream, self.keys.never)
         return await forget_consumers(self._client, place, self.group, idle_ms)
 

@@ -26,14 +26,14 @@ _FIELDS: Final = tuple(field.name for field in fields(SharedSettings))
 
 @reader
 def _found(values: Sequence[Any]) -> SharedSettings | None:
-    # A stranger may have put any number of others beside our fields.
+    # Another client may have added any number of other fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}
     return SharedSettings.from_meta(meta) if meta else None
 
 
 def read_deployment(prefix: str) -> Flow[SharedSettings | None]:
-    """Return what the deployment agreed on, or None where nobody has been yet."""
+    """Return what the deployment agreed on, or None where none exists yet."""
     for _ in range(2):
         (reply,) = yield [Command(["HMGET", Keys(prefix, 0).meta, *_FIELDS])]
         if not (isinstance(reply, RedisFault) and reply.fault.code == "MOVED"):
@@ -45,7 +45,7 @@ def read_deployment(prefix: str) -> Flow[SharedSettings | None]:
 def adopt_deployment(prefix: str) -> Flow[SharedSettings]:
     """Return what the deployment agreed on, for a client without its settings.
 
-    It never founds one: raises `RedisFault` with `NO_DEPLOYMENT` where there is none.
+    It never creates one: raises `RedisFault` with `NO_DEPLOYMENT` where none exists.
     """
     found = yield from read_deployment(prefix)
     if found is None:
@@ -57,7 +57,7 @@ def adopt_deployment(prefix: str) -> Flow[SharedSettings]:
 def join_deployment(
     prefix: str, mine: SharedSettings, *, lead: bool = False
 ) -> Flow[SharedSettings]:
-    """Agree with the deployment, or found it; return what holds.
+    """Agree with the deployment, or create it; return the settings that apply.
 
     Shards and format must be equal. Of the rest a daemon's settings win (*lead*), so that a
     change reaches producers and consumers when the daemons restart with it.

@@ -87,11 +87,11 @@ class Keys:
         return f"{self.tag}confirmed"
 
     # While a cluster moves a slot, Redis refuses a script only if a key that it names is missing.
-    # Ours build names of hashes from arguments; on half a slot they would take healthy routes for
+    # Our scripts build hash names from arguments; on half a slot they would take healthy routes for
     # vanished ones. This key is always missing: docs/decisions/0002-never-as-last-key.md
     @cached_property
     def never(self) -> str:
-        """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
+        """Return the key that never exists: it makes a moving slot refuse a whole script."""
         return f"{self.tag}never"
 
     def notification(self, notification_id: str) -> str:
@@ -103,7 +103,7 @@ class Keys:
         return f"{self.tag}schedule:{channel}"
 
     def leases(self, channel: str) -> str:
-        """Return the sorted set of leases by when they lapse."""
+        """Return the sorted set of leases by when they expire."""
         return f"{self.tag}leases:{channel}"
 
     def abandoned(self, channel: str) -> str:
@@ -119,7 +119,7 @@ class Keys:
         return f"{self.tag}wake:{channel}"
 
     def worker(self, worker_id: str) -> str:
-        """Return the hash in which a worker tells that it is alive."""
+        """Return the hash in which a worker reports that it is alive."""
         return f"{self.tag}worker:{worker_id}"
 
     def seen(self, group: str) -> str:
@@ -127,7 +127,7 @@ class Keys:
         return f"{self.tag}seen:{group}"
 
     def preferences(self, user: str) -> str:
-        """Return the hash of what a user wants to be told."""
+        """Return the hash of a user's preferences."""
         return f"{self.tag}preferences:{user}"
 
     def cooldown(self, kind: str, user: str) -> str:
@@ -152,5 +152,5 @@ class IntentKeys:
 
     @property
     def never(self) -> str:
-        """Return the key that nobody creates: it makes a moving slot refuse a whole script."""
+        """Return the key that never exists: it makes a moving slot refuse a whole script."""
         return f"{self.stream}:never"

@@ -1,8 +1,6 @@
-"""Arguments and replies of claim, settle and heal: taking a lease, and ending it.
+"""Arguments and replies of claim, settle and reposition: taking a lease, and ending it.
 
-One lease holds for a whole claim. Its members have the time at which it lapses as their score,
-down to a fraction of a millisecond that no other lease has: so the score alone says whose they are,
-one field names the token, and nothing is written for each route.
+lua/README.md explains leases, their tokens and their scores.
 """
 
 from __future__ import annotations
@@ -12,10 +10,11 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
 
 # A score beyond every date, such as +inf, is never due.
 _NEVER_MS: Final = 1e15
@@ -23,7 +22,7 @@ _NEVER_MS: Final = 1e15
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """What one claim may take: members, time under lease, bytes, and a stream's length."""
+    """The limits of one claim: members, lease time in ms, bytes, and the stream's length."""
 
     members: int
     ttl_ms: int
@@ -33,7 +32,7 @@ class ClaimLimits:
 
 
 class ClaimedMember(NamedTuple):
-    """One member under lease, as it was read: nothing of it is decoded yet."""
+    """One member under lease, as it was read and not yet decoded."""
 
     member: bytes
     state: bytes
@@ -43,9 +42,10 @@ class ClaimedMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim answered; ``next_due_ms`` only where nothing was due.
+    """The reply of a claim; *word* is ``claimed``, or why nothing was.
 
-    One that was *asked_again* may still be on its way once more, and take others when it arrives.
+    *next_due_ms* is set only if nothing was due. After *asked_again* the first request may still be
+    on its way, and claim other members when it arrives.
     """
 
     word: str
@@ -64,7 +64,7 @@ def route_claim(
 ) -> ScriptCall:
     """Take due members of *channel* under a lease of its own, named by *token*."""
     names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel), keys.paused]
-    # `never`, the last key of every script, is created by nobody. The notifications are named
+    # `never`, the last key of every script, never exists. The notifications are named
     # inside the script, where a cluster does not see them: while their slot moves, it would run
     # the script on the half that is still there. A key that is absent makes it answer ASK or
     # TRYAGAIN instead, for the whole script.
@@ -86,13 +86,16 @@ def route_claim(
 
 @reader
 def read_claim(reply: Sequence[Any], token: str) -> Claim:
-    """Read what claim answered."""
-    word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
-    if word == "idle":
+    """Read the reply ``[word, now_ms, detail, suspects, members, records, irregular]``.
+
+    *detail* is the next due time for ``idle``, and else the length of the stream.
+    """
+    word, now_ms, detail, suspects = text(reply[0]), int(reply[1]), reply[2], int(reply[3])
+    if word == Word.IDLE:
         due = float(detail) if detail else float("inf")
         next_due = ceil(due) if due < _NEVER_MS else None
         return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
-    if word != "claimed":
+    if word != Word.CLAIMED:
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
     flat, records, odd = reply[4], reply[5], reply[6]
     if not {*map(type, flat), *map(type, records)} <= {bytes}:
@@ -101,7 +104,7 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     members = [ClaimedMember(member, state) for member, state in zip(steps, steps, strict=True)]
     for place, verdict, abandoned in zip(oddities, oddities, oddities, strict=True):
         member, state, *_ = members[place - 1]
-        members[place - 1] = ClaimedMember(member, state, _text(verdict), abandoned)
+        members[place - 1] = ClaimedMember(member, state, text(verdict), abandoned)
     found = dict(zip(pairs, pairs, strict=True))
     return Claim(word, token, now_ms, suspects=suspects, members=members, records=found)
 
@@ -294,7 +297,3 @@ class Settled(NamedTuple):
 def read_settled(reply: Sequence[Any], items: int | None = None) -> Settled:
     """Read what settle answered; raise where it does not answer each of *items*."""
     return Settled(int(reply[0]), int(reply[1]), answers(reply[2:], items))
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,9 +1,9 @@
-"""Which of the commands and keys that we need the user may use, asked without changing anything.
+"""Which of the needed commands and keys the user may use, asked without changing anything.
 
 Redis checks permissions before it looks at what a command would do, so each one is sent in a form
-that does nothing: on the key that nobody creates, or with arguments that cannot be. What a user may
+that does nothing: on a key that never exists, or with arguments that cannot be. What a user may
 run directly, a script may run for it. Where the answer is about the key, the command is allowed on
-others; the keys are tried with a script that nobody has loaded.
+others; the keys are tried with a script that is not loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What users want to be told, in Redis: one hash for each user, on the user's own shard."""
+"""The preferences of users in Redis: one hash for each user, on the user's own shard."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _FIELDS: Final = 4
 
 
 def preference_query(keys: Keys, type_name: str, users: Sequence[str]) -> ScriptCall:
-    """Read what users of one shard want to be told of a type; at most `MOST_USERS` of them."""
+    """Read what users of one shard prefer for a type; at most `MOST_USERS` of them."""
     args: list[Argument] = [keys.tag, f"type:{type_name}", LONGEST, *users]
     return ScriptCall(script("preference_query"), [keys.never], args)
 
 
 @reader
-def consulted(reply: Any, users: int) -> list[PreferenceFields]:
-    """Read the answer to `consult`: four values for each user."""
+def read_queried(reply: Any, users: int) -> list[PreferenceFields]:
+    """Read the answer to `preference_query`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
     return list(_stored(reply))
 
 
 def _stored(values: Sequence[Any]) -> Iterator[PreferenceFields]:
-    # What is no text of Redis', such as an error within the list, counts as nothing.
+    # A value that is not bytes, such as an error within the list, counts as absent.
     known = [value if isinstance(value, bytes) else None for value in values]
     for at in range(0, len(known), _FIELDS):
         yield PreferenceFields(*known[at : at + _FIELDS])
 
 
 class UserChange(NamedTuple):
-    """What to store of a user; an empty value takes its field away, *whole* all that is not named.
+    """The fields to store for a user; an empty value removes its field, *whole* all others.
 
-    Naming nothing and leaving nothing deletes the user.
+    A user without fields is deleted.
     """
 
     user: str
@@ -52,7 +52,7 @@ class UserChange(NamedTuple):
 
     @property
     def adds(self) -> bool:
-        """Tell whether anything is to be stored, not only taken away."""
+        """Return whether anything is to be stored, not only taken away."""
         return any(self.fields.values())
 
 
@@ -68,23 +68,23 @@ def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
 
 def preference_read(keys: Keys, *users: str) -> ScriptCall:
     """Read all that is stored of some users of one shard."""
-    return _recall(keys, "", users)
+    return _preference_read(keys, "", users)
 
 
-def recall_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
+def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
-    return _recall(keys, cursor, ())
+    return _preference_read(keys, cursor, ())
 
 
-def _recall(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
+def _preference_read(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
     prefix = keys.preferences("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
-    # A field that somebody put there beside ours is told, many are not.
+    # A few foreign fields are reported; a hash with many is not read.
     args: list[Argument] = [keys.tag, 2 * MOST_FIELDS, LONGEST, cursor, pattern, _COUNT, *users]
     return ScriptCall(script("preference_read"), [keys.never], args)
 
 
-class Recalled(NamedTuple):
+class PreferencePage(NamedTuple):
     """What is stored of users, and where the next page begins: ``0`` after the last one."""
 
     cursor: bytes
@@ -92,13 +92,13 @@ class Recalled(NamedTuple):
 
 
 @reader
-def recalled(reply: Any, users: int | None = None) -> Recalled:
-    """Read the answer to `recall` of so many *users*, or to `recall_page`."""
+def read_preferences(reply: Any, users: int | None = None) -> PreferencePage:
+    """Read the answer to `preference_read` of *users*, or of a page."""
     cursor, flat = reply
     if users is not None and len(flat) != 2 * users:
         raise ValueError(f"no answer of {users} users")
     pairs = zip(flat[::2], flat[1::2], strict=True)
-    return Recalled(cursor, [(name, _preferences(fields)) for name, fields in pairs])
+    return PreferencePage(cursor, [(name, _preferences(fields)) for name, fields in pairs])
 
 
 def _preferences(fields: Any) -> UserPreferences:

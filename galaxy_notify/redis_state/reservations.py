@@ -19,7 +19,7 @@ _FIELDS: Final = 4
 
 
 class Reservation(NamedTuple):
-    """A request for a user's cooldown; *undelivered* are those that were found to hold nothing."""
+    """A request for a user's cooldown; *undelivered* are holders that were not delivered."""
 
     user: str
     part: str
@@ -29,14 +29,14 @@ class Reservation(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who has a reservation: a notification or a part of it, and when it was made."""
+    """The holder of a reservation: a notification or a part of it, and when it was made."""
 
     part: str
     made_at_ms: int
 
     @classmethod
     def read(cls, raw: bytes) -> Holder:
-        """Read a reservation as `reserve` answers it; raise ``ValueError`` where it is none."""
+        """Read a reservation in an answer of `cooldown_reserve`; raise ``ValueError`` if wrong."""
         fields = raw.decode("ascii").split(" ")
         if len(fields) != _FIELDS:
             raise ValueError("a reservation is invalid")
@@ -45,12 +45,12 @@ class Holder(NamedTuple):
     @classmethod
     @reader
     def read_all(cls, raw: bytes) -> list[Holder]:
-        """Read all that hold for one user."""
+        """Read all reservations of one user."""
         return [cls.read(one) for one in raw.split(b",")]
 
 
 class Order(NamedTuple):
-    """Which parts of a collapse key are newer than ours, and the last few older ones."""
+    """The parts of a collapse key that are newer than the given one, and the last older ones."""
 
     newer: tuple[str, ...] = ()
     older: tuple[str, ...] = ()
@@ -71,19 +71,19 @@ def cooldown_reserve(
 
 
 @reader
-def reserved(reply: Any, users: int) -> list[bytes]:
-    """Read the answer to `reserve`: for each user nothing, or the reservations that hold."""
+def read_cooldown_reserve(reply: Any, users: int) -> list[bytes]:
+    """Read the answer to `cooldown_reserve`: for each user the blocking reservations, if any."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     if not all(isinstance(held, bytes) for held in reply):
-        raise ValueError("a reservation is not text")
+        raise ValueError("a reservation is not bytes")
     return reply
 
 
 def collapse_record(
     keys: Keys, key: str, keep_ms: int, items: Iterable[tuple[str, str]], *, note: bool = True
 ) -> ScriptCall:
-    """Note the newest notification of a key for users of one shard, or only look: users, parts."""
+    """Record the newest part of a key for users of one shard; without *note* only read."""
     args: list[Argument] = [keys.tag, key, keep_ms, "1" if note else ""]
     for user, part in items:
         args += (user, part)
@@ -91,8 +91,8 @@ def collapse_record(
 
 
 @reader
-def collapsed(reply: Any, users: int) -> list[Order]:
-    """Read the answer to `collapse`."""
+def read_collapse_record(reply: Any, users: int) -> list[Order]:
+    """Read the answer to `collapse_record`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")
     texts = iter([tuple(value.decode("ascii").split()) for value in reply])

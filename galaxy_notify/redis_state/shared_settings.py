@@ -1,4 +1,4 @@
-"""What a whole deployment agrees on, kept in Redis and compared by whoever connects."""
+"""The settings of a whole deployment, kept in Redis and compared at every connect."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class SharedSettings:
     def keep_ms(self, *, keyed: bool, kind: str = "") -> int:
         """Return how long a notification is kept once no route needs it.
 
-        That of a *kind* with a cooldown tells meanwhile whether it was delivered; one of no known
-        kind may have any.
+        One of a *kind* with a cooldown is kept for that long: its routes show whether it was
+        delivered. An unknown kind counts as the one with the longest cooldown.
         """
         kept = max(self.settled_ms, self.idempotency_ms) if keyed else self.settled_ms
         if not self.has_cooldowns:
@@ -100,16 +100,16 @@ class SharedSettings:
 
     @property
     def has_cooldowns(self) -> bool:
-        """Tell whether users are spared some types for a while."""
+        """Return whether any type has a cooldown."""
         return bool(self.cooldown_ms or self.cooldowns)
 
     def cooldown_of(self, kind: str) -> int:
-        """Return for how many ms a user is not told of a type again."""
+        """Return the cooldown of a type in ms; 0 for none."""
         usual = 0 if kind in self.mandatory else self.cooldown_ms
         return _cooldowns(self.cooldowns).get(kind, usual)
 
     def check_format(self) -> None:
-        """Refuse what another version keeps otherwise; raise `ConfigurationError`."""
+        """Raise `ConfigurationError` for state in the format of another version."""
         if self.format != STATE_FORMAT:
             raise ConfigurationError(
                 f"this deployment has state format {self.format}, this version writes"
@@ -211,7 +211,7 @@ class KeySpace:
 
 
 class Parts(NamedTuple):
-    """Some parts of a notification; how many there are is a stranger's word, most may be gone."""
+    """Some parts of a notification; the stored number may be wrong, and most may be gone."""
 
     key_space: KeySpace
     names: list[str]

@@ -1,4 +1,4 @@
-"""The writes of a worker on one shard. Each method runs the script of its name."""
+"""The writes of a worker on one shard."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Store:
         took: Callable[[str, float, int], None],
         confirm: Confirmation | None = None,
     ) -> None:
-        """Prepare; an outcome is settled once it is as safe as *confirm* wants."""
+        """Prepare; an outcome is settled once *confirm* is met (WAIT or WAITAOF)."""
         self.keys = keys
         self._confirm = confirm
         self._client = client
@@ -52,11 +52,11 @@ class Store:
     async def settle(
         self, channel: str, token: str, settlement: Settlement, claimed: int = 0
     ) -> Settled:
-        """End a lease, each member with its outcome, and answer for each in order.
+        """End a lease, each member with its outcome; return an answer for each, in order.
 
         After a fault it is not sent again: it may have run, and would answer `stale` for what it
-        has just published. What it did not settle is due again when the lease lapses, and the next
-        claim reads what is true.
+        has just published. What it did not settle is due again when the lease expires, and the
+        next claim reads the true state.
         """
         call = settlement.call(self.keys, channel, token, self._now, claimed)
         items = len(settlement)
@@ -64,7 +64,9 @@ class Store:
             call, lambda reply: leases.read_settled(reply, items), items, self._confirm
         )
 
-    async def heal(self, channel: str, token: str, corrections: Sequence[Correction]) -> list[str]:
+    async def reposition(
+        self, channel: str, token: str, corrections: Sequence[Correction]
+    ) -> list[str]:
         """Put misplaced members where their state says."""
         call, items = (
             leases.route_reposition(self.keys, channel, token, corrections),
@@ -107,7 +109,7 @@ class Store:
             await self._client.zadd(self.keys.workers, {worker_id: now_ms})
 
     async def retire(self, worker_id: str) -> None:
-        """Report that the worker has left, so that nobody takes it for a living one."""
+        """Report that the worker has left, so that it no longer counts as alive."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.delete(self.keys.worker(worker_id))
         pipeline.zrem(self.keys.workers, worker_id)

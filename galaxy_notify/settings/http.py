@@ -52,7 +52,7 @@ def parse_token(entry: str) -> Token:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches what listens there."""
+    """Return whether only this machine reaches what listens there."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -145,10 +145,10 @@ class HttpSettings(Section):
 
     @property
     def takes_jwt(self) -> bool:
-        """Tell whether a JWT opens the door."""
+        """Return whether a JWT opens the door."""
         return self.jwt_key is not None or self.jwt_secret is not None
 
     @property
     def is_guarded(self) -> bool:
-        """Tell whether a caller has to say who it is."""
+        """Return whether a caller has to say who it is."""
         return bool(self.tokens) or self.takes_jwt

@@ -63,7 +63,7 @@ def _settings(reading: Reading) -> Settings:
 
 
 def _validated(reading: Reading) -> tuple[Settings, set[str]]:
-    """Validate each value; what is wrong is told, and left at its default for the other rules."""
+    """Validate each value; a wrong one is reported, and replaced by its default for other rules."""
     reading.read()
     try:
         return _made(reading.tables), set()
@@ -87,7 +87,7 @@ def _made(tables: Mapping[str, Mapping[str, object]]) -> Settings:
 
 
 def _rule(name: str, field: FieldInfo, fault: Mapping[str, Any]) -> str:
-    """Say which rule a value breaks, and the value where it may be shown."""
+    """Return which rule a value breaks, and the value where it may be shown."""
     kind, value = fault["type"], fault["input"]
     if kind == "value_error":
         rule = str(fault["ctx"]["error"])

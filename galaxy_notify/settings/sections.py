@@ -262,7 +262,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
 
     @property
     def sources(self) -> dict[str, str]:
-        """Return where each ``section.field`` came from; ``default`` when nobody set it."""
+        """Return where each ``section.field`` came from; ``default`` where it is not set."""
         return dict(self._sources)
 
     def masked(self) -> dict[str, dict[str, object]]:

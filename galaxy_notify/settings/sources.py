@@ -114,7 +114,7 @@ class FileSource(Source):
 
 
 class CredentialsSource(Source):
-    """The credential files named after a setting; others are not ours."""
+    """The credential files named after a setting; other files are ignored."""
 
     def read(self) -> None:
         directory = self.reading.environ.get(CREDENTIALS_VARIABLE)
@@ -162,7 +162,7 @@ def settings_file(config: str | None, environ: Mapping[str, str]) -> Path | None
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Say whether a setting must never be shown."""
+    """Return whether a setting must never be shown."""
     return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
@@ -191,7 +191,7 @@ def _files_in(directory: str) -> list[Path]:
 
 
 def _value_of(text: str, wanted: object) -> object:
-    """Turn text into the kind of value wanted; text that is none stays, to be refused."""
+    """Convert text to the wanted type; invalid text stays as it is, and is refused later."""
     if wanted is int and re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     if wanted is bool:

@@ -30,7 +30,7 @@ class BrokenRule(NamedTuple):
 
 
 def untagged(settings: Settings) -> str:
-    """Say what is wrong with the name of the intent stream in a cluster; empty if nothing is."""
+    """Return what is wrong with the name of the intent stream in a cluster; empty for nothing."""
     if not settings.redis.cluster or _TAGGED.match(settings.intake.stream):
         return ""
     return "must begin with a hash tag in a cluster, such as {gn-intents}"

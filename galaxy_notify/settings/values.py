@@ -81,7 +81,7 @@ def _url(value: str) -> str:
 
 
 def _check_address(host: str, port: int | None) -> None:
-    """Raise ``ValueError`` for what nobody can connect to."""
+    """Raise ``ValueError`` for an address to which no client can connect."""
     if host:
         host.encode("idna")
     if not host.isprintable() or " " in host or port == 0:

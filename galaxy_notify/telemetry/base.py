@@ -1,4 +1,4 @@
-"""What the rest of the package tells telemetry; as it stands here it costs a method call."""
+"""The interface of telemetry for the rest of the package; this base only costs a method call."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Telemetry:
 
     @classmethod
     def off(cls) -> Telemetry:
-        """Return telemetry that costs nothing and tells nobody."""
+        """Return telemetry that records nothing."""
         return Telemetry()
 
     def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
@@ -84,10 +84,10 @@ class Telemetry:
         """Count what a stored batch did, and note how late its published routes were."""
 
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
-        """Count routes that an operator or the healing moved."""
+        """Count routes that an operator or a reposition moved."""
 
     def fault(self, code: str, became: str) -> None:
-        """Count a fault of the state: its kind, and whether it was mended or left."""
+        """Count a fault of the state: its kind, and whether it was repaired or left."""
 
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
         """Note how long a script took over the wire, and the size of its batch if it had one."""

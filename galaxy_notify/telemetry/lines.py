@@ -1,4 +1,4 @@
-"""Write log lines so that nobody who reads them can stop the process."""
+"""Write log lines so that a slow or absent reader cannot stop the process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class LineWriter:
         self.dropped = 0
 
     def msg(self, line: str) -> None:
-        """Write one line, and after it how many were dropped while nobody read them."""
+        """Write one line, and after it how many were dropped while the reader was stuck."""
         if self.write(line) and self.dropped > self._reported:
             count, self._reported = self.dropped - self._reported, self.dropped
-            # Whatever the level is: who reads errors only has lost errors only.
+            # At any level: a log of errors only has lost only errors.
             every = structlog.make_filtering_bound_logger(0)
             structlog.wrap_logger(self, wrapper_class=every).warning(
                 "log lines dropped", count=count

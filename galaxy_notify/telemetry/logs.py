@@ -35,7 +35,7 @@ def configure_logs(
 ) -> None:
     """Send all logs of the process, also those of libraries, to *stream* or standard error.
 
-    Called again, as at a reload, it keeps the processors that the program has put before ours.
+    Called again, as at a reload, it keeps the processors that the program has put before its own.
     """
     stream = stream or sys.stderr
     terminal = _is_terminal(stream)
@@ -111,7 +111,7 @@ class RepeatFilter(logging.Filter):
         self._seen: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is new, or its last sight a minute ago."""
+        """Return whether the record is new, or its last sight a minute ago."""
         now = time.monotonic()
         complaint = (record.name, str(record.msg)[:200])
         last = self._seen.get(complaint)

@@ -35,7 +35,7 @@ def build(
 ) -> Telemetry:
     """Return telemetry with every exporter that can be made; the others are logged.
 
-    *scraped* are readers that somebody else asks.
+    *scraped* are readers that a scrape asks.
     """
     try:
         readers: list[MetricReader] = list(scraped)

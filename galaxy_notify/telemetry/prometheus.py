@@ -1,4 +1,4 @@
-"""Metrics that Prometheus fetches, beside whatever the ``OTEL_*`` variables export."""
+"""Metrics that Prometheus fetches, beside those that the ``OTEL_*`` variables export."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True)
 class Scraped:
-    """Telemetry, and what a scrape of it is told."""
+    """Telemetry, and the text for a scrape of it."""
 
     telemetry: Telemetry
     registry: CollectorRegistry
@@ -29,7 +29,7 @@ class Scraped:
 
     def text(self) -> bytes:
         """Return every metric as it stands, in the text format."""
-        # Of two at a time one would be told everything twice, and the other nothing.
+        # Of two concurrent scrapes one would get every value twice, and the other none.
         with self._one_at_a_time:
             return generate_latest(self.registry)
 

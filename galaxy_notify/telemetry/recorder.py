@@ -89,11 +89,11 @@ class Recorder(Telemetry):
             self._histograms["routes.lateness"].record(max(0.0, seconds), {"channel": channel})
 
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
-        """Count routes that an operator or the healing moved."""
+        """Count routes that an operator or a reposition moved."""
         self._counters[f"routes.{verb}"].add(count, {"channel": channel})
 
     def fault(self, code: str, became: str) -> None:
-        """Count a fault of the state: its kind, and whether it was mended or left."""
+        """Count a fault of the state: its kind, and whether it was repaired or left."""
         self._counters["state.faults"].add(1, {"code": code, "became": became})
 
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:

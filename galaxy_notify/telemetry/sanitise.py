@@ -62,7 +62,7 @@ def text(value: str, kept: int = TEXT_KEPT) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """Return the message of an error, whatever its ``__str__`` does."""
+    """Return the message of an error, even if its ``__str__`` fails."""
     try:
         return text(str(error), ERROR_KEPT)
     except Exception:  # an exception of other code may fail to describe itself

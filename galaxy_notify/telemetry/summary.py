@@ -17,7 +17,7 @@ class Summary:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin without any batch; *clock* returns seconds."""
         self._clock = clock
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
         self._counts: Counter[str] = Counter()
         self._batches = 0
         #: The largest lateness of a route, in seconds.
@@ -30,16 +30,16 @@ class Summary:
         self.latest_s = max(self.latest_s, latest_s)
 
     def is_due(self, *, at_end: bool = False) -> bool:
-        """Tell whether there is something to log, and the last line is a second old.
+        """Return whether there is something to log, and the last line is a second old.
 
         *at_end* does not wait for the second.
         """
-        return self._batches > 0 and (at_end or self._clock() - self._told_at >= PERIOD_S)
+        return self._batches > 0 and (at_end or self._clock() - self._logged_at >= PERIOD_S)
 
     def take(self) -> dict[str, int]:
         """Return the sums with the number of batches, and begin again."""
         taken = {"batches": self._batches, **self._counts}
-        self._told_at = self._clock()
+        self._logged_at = self._clock()
         self._counts.clear()
         self._batches, self.latest_s = 0, 0.0
         return taken

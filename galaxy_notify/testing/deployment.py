@@ -21,7 +21,7 @@ from galaxy_notify.settings import settings_from
 from galaxy_notify.testing.publisher import WORKER, LocalPublisher
 from galaxy_notify.testing.server import Clock, InProcess
 
-#: 2026-01-01T00:00:00Z: when a deployment begins unless it is told otherwise.
+#: 2026-01-01T00:00:00Z: when a deployment begins by default.
 BEGINNING_MS: Final = 1_767_225_600_000
 
 
@@ -108,7 +108,7 @@ class LocalDeployment:
         return self._length() - before
 
     def events(self, user: str | None = None) -> list[Event]:
-        """Return what gateways would get, for everybody or one user, in the order of publishing."""
+        """Return what gateways would get, for all users or one, in the order of publishing."""
         found = chain.from_iterable(map(self._events_of, self._key_space.all_keys))
         in_order = sorted(found, key=lambda event: _number(event.stream_id))
         return [event for event in in_order if user in (None, event.user_id)]

@@ -76,7 +76,7 @@ class _ShardPublisher:
         claim = await self._store.claim(channel, token, self._limits)
         if not claim.members:
             return False
-        # However long an encoder takes, as with a debugger in it: no lease lapses meanwhile.
+        # An encoder may take any time, as with a debugger in it: no lease expires meanwhile.
         outcome = await self._publisher.settle(Leased(channel, claim, since=inf))
         if outcome.refused:
             raise StreamRefused(outcome.refused)

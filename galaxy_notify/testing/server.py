@@ -36,7 +36,7 @@ _VERSION: Final = (7,)
 
 
 class Clock:
-    """The time of a server in this process, in epoch ms; it moves when it is told to."""
+    """The time of a server in this process, in epoch ms; it moves only when it is set."""
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms

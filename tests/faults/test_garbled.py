@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 
 from galaxy_notify.errors import CallFailed
-from galaxy_notify.fsck.faults import Looked, Mending
+from galaxy_notify.fsck.faults import Looked, RepairScope
 from galaxy_notify.fsck.shard import ShardCheck
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.publishing.state_check import REPAIRED
@@ -26,6 +26,7 @@ from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
 from galaxy_notify.redis_state.group_report import group_report_async
 from galaxy_notify.redis_state.intents import IntentMember, Keeping, Reject
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.joining import (
     check_durability,
     join_deployment,
@@ -34,10 +35,9 @@ from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.leases import Release, Settlement
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
-from galaxy_notify.redis_state.upkeep import Upkeep
 from tests.faults.support.faulty_proxy import Trouble, faulty
 from tests.properties.hostile.planting import KEYS, plant
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
@@ -72,12 +72,12 @@ async def _join(client: Client) -> None:
 
 
 async def _tidy_up(client: Client) -> None:
-    upkeep = Upkeep(client, KEYS, SharedSettings())
-    await upkeep.take_lock("janitor")
-    await upkeep.trim(1)
-    await upkeep.lapse("push")
-    await upkeep.assert_meta()
-    await upkeep.forget_workers()
+    store = JanitorStore(client, KEYS, SharedSettings())
+    await store.take_lock("janitor")
+    await store.trim(1)
+    await store.shorten_leases("push")
+    await store.assert_meta()
+    await store.forget_workers()
 
 
 async def _measure(client: Client) -> None:
@@ -97,10 +97,10 @@ async def _consume(client: Client) -> None:
 
 
 async def _check(client: Client) -> None:
-    mending = Mending("janitor", fix=True, codes=REPAIRED)
+    mending = RepairScope("janitor", fix=True, codes=REPAIRED)
     check = ShardCheck(KEYS, SharedSettings(), mending, lambda _: None, Looked())
     for page in check.pages():
-        await Upkeep(client, KEYS, SharedSettings()).check(page())
+        await JanitorStore(client, KEYS, SharedSettings()).check(page())
 
 
 async def _confirm(client: Client) -> None:
@@ -176,7 +176,7 @@ def test_row22__any_kind_of_reply_to_a_change(
 ) -> None:
     """Accept, reschedule and cancel tell what they do not know as unavailable."""
     monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
-    found(server.url)
+    found_deployment(server.url)
     for trouble in _troubles():
         with (
             faulty(server.socket, Random(1), trouble) as proxy,

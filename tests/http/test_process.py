@@ -18,7 +18,7 @@ from tests.support.api import INTENT, PATH, ApiProcess, api_on, entry, problem
 from tests.support.daemons import supervisor
 from tests.support.program import environment
 from tests.support.roles import PASSWORD, stage
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import HANG_S, wait_until
 
 _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
@@ -27,7 +27,7 @@ _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """Give a server that may be killed; it keeps what it answered."""
-    with running(the_bundled_server(), appendonly="yes") as server:
+    with running(main_server(), appendonly="yes") as server:
         yield server
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_notify.redis_state.reservations import Order, collapse_record, collapsed
+from galaxy_notify.redis_state.reservations import Order, collapse_record, read_collapse_record
 from tests.scripts.support.shard import Shard
 from tests.scripts.support.snapshot import snapshot
 
@@ -14,7 +14,9 @@ IDS = [f"{number:032x}" for number in range(30)]
 
 def note(shard: Shard, made: str, user: str = "u1") -> Order:
     """Note a notification as the newest."""
-    (newest,) = collapsed(shard.run(collapse_record(shard.keys, "ab", KEEP, [(user, made)])), 1)
+    (newest,) = read_collapse_record(
+        shard.run(collapse_record(shard.keys, "ab", KEEP, [(user, made)])), 1
+    )
     return newest
 
 
@@ -71,7 +73,11 @@ def test_collapse__only_looked_at_makes_nothing_newer(shard: Shard) -> None:
     before = snapshot(shard)
     items = [("u1", made) for made in IDS[1:4]]
     reply = shard.run(collapse_record(shard.keys, "ab", KEEP, items, note=False))
-    assert collapsed(reply, 3) == [Order((IDS[2],)), Order((), (IDS[1],)), Order((IDS[2], IDS[1]))]
+    assert read_collapse_record(reply, 3) == [
+        Order((IDS[2],)),
+        Order((), (IDS[1],)),
+        Order((IDS[2], IDS[1])),
+    ]
     assert snapshot(shard) == before
 
 

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.redis_state.reservations import Holder, Reservation, cooldown_reserve, reserved
+from galaxy_notify.redis_state.reservations import (
+    Holder,
+    Reservation,
+    cooldown_reserve,
+    read_cooldown_reserve,
+)
 from tests.scripts.support.shard import NOW, Shard
 from tests.scripts.support.snapshot import snapshot
 
@@ -25,7 +30,9 @@ def ask(
 ) -> bytes:
     """Ask for the cooldown of one user; nothing means that it may be told."""
     item = Reservation("u1", part, rank, due, undelivered)
-    (held,) = reserved(shard.run(cooldown_reserve(shard.keys, "chat", cooldown, [item])), 1)
+    (held,) = read_cooldown_reserve(
+        shard.run(cooldown_reserve(shard.keys, "chat", cooldown, [item])), 1
+    )
     return held
 
 
@@ -113,13 +120,18 @@ def test_reserve__compares_when_notifications_are_due(shard: Shard) -> None:
 def test_reserve__is_each_users_and_each_types_own(shard: Shard) -> None:
     """Neither another user nor another type is held back."""
     users = [Reservation(user, FIRST, 0, None) for user in ("u1", "u2", "u1")]
-    assert reserved(shard.run(cooldown_reserve(shard.keys, "chat", DAY, users)), 3) == [b""] * 3
+    assert (
+        read_cooldown_reserve(shard.run(cooldown_reserve(shard.keys, "chat", DAY, users)), 3)
+        == [b""] * 3
+    )
     others = [Reservation(user, SECOND, 0, None) for user in ("u3", "u2")]
-    free, held = reserved(shard.run(cooldown_reserve(shard.keys, "chat", DAY, others)), 2)
+    free, held = read_cooldown_reserve(
+        shard.run(cooldown_reserve(shard.keys, "chat", DAY, others)), 2
+    )
     assert free == b""
     assert Holder.read(held).part == FIRST
     mail = cooldown_reserve(shard.keys, "mail", DAY, [Reservation("u1", SECOND, 0, None)])
-    assert reserved(shard.run(mail), 1) == [b""]
+    assert read_cooldown_reserve(shard.run(mail), 1) == [b""]
 
 
 @pytest.mark.parametrize(

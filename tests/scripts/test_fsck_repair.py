@@ -38,7 +38,7 @@ def test_mend__puts_a_route_back_once(shard: Shard) -> None:
     """It is scheduled and a worker woken; the same call again finds it moved."""
     member, item = unscheduled(shard)
     shard.client.delete(shard.keys.wake("push"))
-    assert run(shard, item) == ["mended"]
+    assert run(shard, item) == ["repaired"]
     assert shard.schedule() == {member: NOW + 5_000}
     assert shard.client.llen(shard.keys.wake("push")) == 1
     before = snapshot(shard)
@@ -91,7 +91,7 @@ def test_mend__ends_the_lease_of_what_it_moves(shard: Shard) -> None:
     member = SEEDS["dead_letter"](shard, 1)
     shard.lease(member, MINE, NOW - 1)
     shard.client.hset(shard.keys.abandoned("push"), member, 1)
-    assert run(shard, *faults_of(shard, member)) == ["mended"]
+    assert run(shard, *faults_of(shard, member)) == ["repaired"]
     assert (shard.schedule(), shard.counts(), shard.dead()) == ({}, {}, {member: NOW})
     assert shard.words(publishing(shard, member)) == ["stale"]
 
@@ -101,7 +101,7 @@ def test_mend__makes_a_lease_that_lasts_too_long_due(shard: Shard) -> None:
     (member,) = shard.accept(1)
     shard.client.hset(shard.keys.abandoned("push"), member, 1)
     shard.lease(member, MINE, NOW + 10**9)
-    assert run(shard, *faults_of(shard, member)) == ["mended"]
+    assert run(shard, *faults_of(shard, member)) == ["repaired"]
     assert (shard.schedule(), shard.leases()) == ({member: NOW}, {})
     assert shard.counts() == {member: 1}
 
@@ -111,7 +111,7 @@ def test_mend__buries_what_has_no_record(shard: Shard) -> None:
     (member,) = shard.accept(1)
     shard.client.hdel(shard.hash_of(member), "record")
     shard.now += 7
-    assert run(shard, *faults_of(shard, member)) == ["mended"]
+    assert run(shard, *faults_of(shard, member)) == ["repaired"]
     route = shard.route(member)
     assert (route.status, route.at_ms) == (Status.DEAD_LETTER, NOW + 7)
     assert route.history[-1].worker == ACTOR
@@ -125,7 +125,7 @@ def test_mend__leaves_an_index_of_another_channel_as_it_stands(shard: Shard) -> 
     assert shard.claim(channel="email").members
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     own = shard.schedule("email")
-    assert run(shard, *faults_of(shard, member)) == ["mended"]
+    assert run(shard, *faults_of(shard, member)) == ["repaired"]
     assert (shard.schedule("push"), shard.schedule("email")) == ({}, own)
     assert set(shard.leases("email")) == {member}
 
@@ -159,7 +159,7 @@ def test_recount__counts_and_keeps(shard: Shard) -> None:
     before = snapshot(shard)
     assert recounted(shard, *seen, fix=False) == ["found"] * 3
     assert snapshot(shard) == before
-    assert recounted(shard, *seen) == ["mended"] * 3
+    assert recounted(shard, *seen) == ["repaired"] * 3
     assert [shard.open(member) for member in (many, soon, endless)] == [2, 2, 0]
     ttls: list[Any] = [shard.client.pttl(shard.hash_of(m)) for m in (many, soon, endless)]
     assert ttls[:2] == [-1, -1]
@@ -198,6 +198,6 @@ def test_balance__makes_the_totals_even(field: str, by: int, shard: Shard) -> No
     difference = by if field == "accepted" else -by
     assert shard.run(fsck_totals(shard.keys, channels, None)) == [b"found", difference]
     assert shard.run(fsck_totals(shard.keys, channels, 99)) == [b"moved", difference]
-    assert shard.run(fsck_totals(shard.keys, channels, difference)) == [b"mended", difference]
+    assert shard.run(fsck_totals(shard.keys, channels, difference)) == [b"repaired", difference]
     assert shard.run(fsck_totals(shard.keys, channels, difference)) == [b"even", 0]
     assert shard.total("purged" if difference > 0 else "accepted") >= by

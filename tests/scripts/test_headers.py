@@ -10,6 +10,7 @@ from lupa import lua51
 
 from galaxy_notify.model.route import TRANSITIONS, Status
 from galaxy_notify.redis_client.scripts import LUA_DIR, names, script
+from galaxy_notify.redis_state.words import Word
 from tests.scripts.support.bytecode import globals_of
 from tests.scripts.support.headers import Header
 
@@ -115,7 +116,7 @@ def test_prelude__is_short() -> None:
     [
         ("--   1 paused     set    paused channels", "test_keys__are_those_that_are_read"),
         ("--   1 channel    str", "test_argv__is_what_is_read"),
-        ("--   already      it was", "test_returns__are_the_words_that_are_answered"),
+        ("--   already      it was paused before", "test_returns__are_the_words_that_are_answered"),
     ],
 )
 def test_header__that_lies_is_caught(
@@ -135,3 +136,9 @@ def test_globals_of__sees_what_leaks() -> None:
     source = "local a = 1\nlocal function f() leak = a + other end\nreturn f"
     assert globals_of(source) == ({"other"}, {"leak"})
     assert lua51.LuaRuntime().execute("return 1") == 1
+
+
+def test_words__are_those_of_the_headers() -> None:
+    """The enum has every word that a header promises, and no other."""
+    promised = {word for header in _HEADERS.values() for word in header.documented_words}
+    assert {word.value for word in Word} == promised

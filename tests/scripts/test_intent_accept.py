@@ -230,7 +230,7 @@ def test_accept__has_preferences_looked_at_first(shard: Shard) -> None:
     shard.client.set(shard.keys.preferred, "1")
     before = snapshot(shard)
     items = [new(1), new(2, ("push:u1", "email:u1"))]
-    assert _words(shard, *items) == ["consult", "consult"]
+    assert _words(shard, *items) == ["check_rules", "check_rules"]
     assert snapshot(shard) == before
     reply = shard.run(intent_accept(shard.keys, items, ruled=True))
     assert [answer.word for answer in calls.answers(reply)] == ["accepted", "accepted"]

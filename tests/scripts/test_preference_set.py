@@ -11,12 +11,12 @@ from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_client.faults import Garbled, RedisFault
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.preferences import (
-    Recalled,
+    PreferencePage,
     UserChange,
     preference_read,
+    preference_read_page,
     preference_set,
-    recall_page,
-    recalled,
+    read_preferences,
 )
 from tests.scripts.support.injection import Injected, refuse_all
 from tests.scripts.support.shard import Shard
@@ -42,15 +42,15 @@ def _store(shard: Shard, user: str, **fields: bytes) -> None:
 
 
 def _recall(shard: Shard, *users: str) -> dict[str, UserPreferences]:
-    found = recalled(shard.run(preference_read(shard.keys, *users)))
+    found = read_preferences(shard.run(preference_read(shard.keys, *users)))
     return {name.decode(): preferences for name, preferences in found.users}
 
 
 def _everybody(shard: Shard) -> dict[bytes, UserPreferences]:
     found: dict[bytes, UserPreferences] = {}
-    page = Recalled(b"0", ())
+    page = PreferencePage(b"0", ())
     while not found or page.cursor != b"0":
-        page = recalled(shard.run(recall_page(shard.keys, page.cursor)))
+        page = read_preferences(shard.run(preference_read_page(shard.keys, page.cursor)))
         found |= dict(page.users)
     return found
 
@@ -225,14 +225,14 @@ def test_recall__that_is_refused_is_an_error(shard: Shard) -> None:
     _store(shard, "u1", silenced=b"1")
     for command in ("HLEN", "HGETALL"):
         assert refuse_all(shard, preference_read(shard.keys, "u1"), command).failed
-    assert refuse_all(shard, recall_page(shard.keys), "SCAN").failed
+    assert refuse_all(shard, preference_read_page(shard.keys), "SCAN").failed
 
 
 @pytest.mark.parametrize("reply", [None, 7, b"OK", [], [b"0"], [b"0", [b"u1"]], [b"0", 7]])
 def test_recalled__an_answer_of_another_shape_is_none(reply: object) -> None:
     """A reply of another shape raises the one error for that."""
     with pytest.raises(Garbled):
-        recalled(reply)
+        read_preferences(reply)
 
 
 def test_prefer__marks_or_fails(shard: Shard, any_server: Server) -> None:

@@ -18,7 +18,7 @@ _STALE_READ = b"1p" + b"1" * 26 + initial_state(None)[28:]
 
 
 def _heal(shard: Shard, member: str) -> list[str]:
-    return shard.heal(Correction(member.encode(), "dead:push", shard.now))
+    return shard.reposition(Correction(member.encode(), "dead:push", shard.now))
 
 
 def _cancel(shard: Shard, member: str) -> list[str]:

@@ -27,7 +27,7 @@ def test_heal__returns_a_dead_letter_to_the_dead(shard: Shard) -> None:
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.now += 50
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "dead:push", NOW + 7)) == ["healed"]
+    assert shard.reposition(Correction(member.encode(), "dead:push", NOW + 7)) == ["repositioned"]
     assert shard.dead() == {member: NOW}
     assert not shard.schedule()
     assert not shard.leases()
@@ -40,7 +40,7 @@ def test_heal__moves_a_route_to_its_own_channel(shard: Shard) -> None:
     shard.client.zrem(shard.keys.schedule("email"), member)
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["healed"]
+    assert shard.reposition(Correction(member.encode(), "schedule:email", NOW)) == ["repositioned"]
     assert shard.schedule("email") == {member: NOW}
     assert not shard.schedule()
     assert not shard.leases()
@@ -52,7 +52,7 @@ def test_heal__does_not_bring_another_lease_forward(shard: Shard) -> None:
     shard.claim(SECOND, channel="email")
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["healed"]
+    assert shard.reposition(Correction(member.encode(), "schedule:email", NOW)) == ["repositioned"]
     assert shard.schedule("email") == {member: NOW + TTL}
     assert member in shard.leases("email")
 
@@ -62,7 +62,9 @@ def test_heal__puts_off_what_is_not_due_yet(shard: Shard) -> None:
     (member,) = shard.accept(1, due=NOW + 9_000)
     shard.client.zadd(shard.keys.schedule("push"), {member: 0})
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "schedule:push", NOW + 9_000)) == ["healed"]
+    assert shard.reposition(Correction(member.encode(), "schedule:push", NOW + 9_000)) == [
+        "repositioned"
+    ]
     assert shard.schedule() == {member: NOW + 9_000}
     assert not shard.leases()
 
@@ -72,7 +74,7 @@ def test_heal__schedules_nothing_that_has_left(shard: Shard) -> None:
     (member,) = shard.accept(1)
     shard.claim()
     shard.client.zrem(shard.keys.schedule("push"), member)
-    shard.heal(Correction(member.encode(), "schedule:push", NOW))
+    shard.reposition(Correction(member.encode(), "schedule:push", NOW))
     assert not shard.schedule()
 
 
@@ -82,9 +84,9 @@ def test_heal__twice_is_stale(shard: Shard) -> None:
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.claim()
     correction = Correction(member.encode(), "dead:push", NOW)
-    shard.heal(correction)
+    shard.reposition(correction)
     before = snapshot(shard)
-    assert shard.heal(correction) == ["stale"]
+    assert shard.reposition(correction) == ["stale"]
     assert snapshot(shard) == before
 
 

@@ -60,7 +60,7 @@ ERRORS: list[BaseException] = [
     Unavailable("away", "b" * 32, [RECEIPT, None], code="timeout"),
     ServerRefused("full", receipts=[RECEIPT, None], code="OOM", not_written=[1]),
     Misconfigured("no right", "b" * 32, code="NOPERM"),
-    RedisFault(Fault("OOM", Remedy.RETRY, "full", "127.0.0.1:1", "ann"), doubtful=True),
+    RedisFault(Fault("OOM", Remedy.RETRY, "full", "127.0.0.1:1", "ann"), outcome_unknown=True),
     Problem("invalid", "type: wrong", [{"field": "type"}], {"A": "b"}, {"x": 1}),
     UnfitData("too deep", "a", ".b"),
 ]

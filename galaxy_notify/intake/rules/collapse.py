@@ -21,8 +21,14 @@ from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import RouteChange
-from galaxy_notify.redis_state.reservations import MOST_USERS, Order, collapse_record, collapsed
+from galaxy_notify.redis_state.reservations import (
+    MOST_USERS,
+    Order,
+    collapse_record,
+    read_collapse_record,
+)
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 #: How long the newest notification is remembered after its due time.
 _KEPT_MS: Final = 7 * 86_400_000
@@ -50,7 +56,7 @@ def record_newest(
         return collapse_record(batch.keys, batch.alike, wait_ms + _KEPT_MS, items, note=record)
 
     grouped = batches(key_space, keyed, lambda recipient: _key_of(recipient.part.plan), MOST_USERS)
-    return (yield from query(grouped, call, collapsed))
+    return (yield from query(grouped, call, read_collapse_record))
 
 
 def _key_of(plan: Plan) -> str:
@@ -105,7 +111,7 @@ def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
 
 def _is_unfinished(reply: Any) -> bool:
     with as_fault("cancel"):
-        return bool({"changed", "fault"}.intersection(calls.words(unwrap(reply))[1:]))
+        return bool({Word.CHANGED, Word.FAULT}.intersection(calls.words(unwrap(reply))[1:]))
 
 
 def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:

@@ -21,7 +21,7 @@ from galaxy_notify.redis_state.reservations import (
     Holder,
     Reservation,
     cooldown_reserve,
-    reserved,
+    read_cooldown_reserve,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
@@ -62,7 +62,7 @@ def _reserve(key_space: KeySpace, recipients: Sequence[Recipient]) -> Flow[None]
         return cooldown_reserve(batch.keys, batch.alike, cooldown_ms, items)
 
     grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
-    for recipient, held in (yield from query(grouped, call, reserved)):
+    for recipient, held in (yield from query(grouped, call, read_cooldown_reserve)):
         recipient.blocked_by = held
 
 

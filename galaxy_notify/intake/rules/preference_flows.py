@@ -14,14 +14,15 @@ from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.preferences import (
     MOST_USERS,
-    Recalled,
+    PreferencePage,
     UserChange,
     preference_read,
+    preference_read_page,
     preference_set,
-    recall_page,
-    recalled,
+    read_preferences,
 )
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.words import Word
 
 # Redis stores this many fields in about a millisecond.
 _FIELDS_PER_CALL: Final = 512
@@ -52,19 +53,19 @@ def get_flow(key_space: KeySpace, user: str) -> Flow[UserPreferences]:
     return preferences
 
 
-def page_flow(keys: Keys, cursor: bytes) -> Flow[Recalled]:
+def page_flow(keys: Keys, cursor: bytes) -> Flow[PreferencePage]:
     """Return the next page of the users of a shard with their preferences. Raises `RedisFault`.
 
     A user whose preferences change during the scan may appear twice or not at all; any other user
     appears at least once.
     """
-    (reply,) = yield [recall_page(keys, cursor)]
+    (reply,) = yield [preference_read_page(keys, cursor)]
     return _recalled(reply)
 
 
-def _recalled(reply: Any, users: int | None = None) -> Recalled:
+def _recalled(reply: Any, users: int | None = None) -> PreferencePage:
     with as_fault("preference_read"):
-        return recalled(unwrap(reply), users)
+        return read_preferences(unwrap(reply), users)
 
 
 def _batches(
@@ -95,9 +96,9 @@ def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> S
 def _answers_of(reply: Any, items: int) -> list[Answer]:
     """Return the answers of a call; the word is ``unknown`` for all if it has no valid reply."""
     if isinstance(reply, RedisFault):
-        word = "refused" if reply.wrote_nothing else "unknown"
+        word = Word.REFUSED if reply.wrote_nothing else Word.UNKNOWN
         return [Answer(word, str(reply))] * items
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, AttributeError):
-        return [Answer("unknown", "prefer returned an unreadable reply")] * items
+        return [Answer(Word.UNKNOWN, "preference_set answered what cannot be read")] * items

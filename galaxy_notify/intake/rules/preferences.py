@@ -9,22 +9,23 @@ from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
-from galaxy_notify.redis_client.failed_calls import failed_call, told_fault
+from galaxy_notify.redis_client.failed_calls import answer_fault, failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.client import SyncClient
 from galaxy_notify.redis_state.preferences import UserChange
+from galaxy_notify.redis_state.words import Word
 
 _GONE = b""
 
 
 class Preferences:
-    """What users want to be told; safe to share between threads.
+    """The preferences of users; safe to share between threads.
 
-    Each change may be repeated, and tells whether anything had to be changed: one that had to be
-    sent twice, because its answer was lost, may tell that nothing had. It raises
-    `InvalidPreference`, and what `Notifier` raises when Redis does not serve.
+    Each change may be repeated, and returns whether anything changed. A change that was sent twice
+    because its reply was lost may return False. It raises `InvalidPreference`, and the errors of
+    `Notifier` if Redis does not serve.
     """
 
     def __init__(self, client: SyncClient) -> None:
@@ -32,7 +33,7 @@ class Preferences:
         self._client = client
 
     def get(self, user: str) -> UserPreferences:
-        """Return all that a user wants; one who never said so wants the defaults."""
+        """Return all preferences of a user; empty ones mean the defaults."""
         check_user(user)
         try:
             return self._client.run_flow(get_flow(self._client.key_space(), user))
@@ -46,7 +47,7 @@ class Preferences:
         channels: Collection[str] | None = None,
         min_severity: str | None = None,
     ) -> bool:
-        """Replace the preference of a type, or of every type; no channels at all means nothing."""
+        """Replace the preference of a type, or of every type; empty *channels* mute it."""
         return self._change(wish(user, type, channels, min_severity, self.channels()))
 
     def remove(self, user: str, type: str | None = None) -> bool:
@@ -54,7 +55,7 @@ class Preferences:
         return self._change(removed(user, type))
 
     def silence(self, user: str) -> bool:
-        """Tell the user nothing but what is mandatory; what was set before is kept."""
+        """Deliver only mandatory types to the user; the other preferences are kept."""
         return self._change(silenced(user))
 
     def resume(self, user: str) -> bool:
@@ -64,15 +65,15 @@ class Preferences:
     def quiet(
         self, user: str, start: str | None, end: str | None = None, zone: str | None = None
     ) -> bool:
-        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None takes them away."""
+        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None removes them."""
         return self._change(quieted(user, start, end, zone))
 
     def delete(self, user: str) -> bool:
-        """Forget all that the user wants."""
+        """Delete all preferences of the user."""
         return self._change(deleted(user))
 
     def change(self, changes: Sequence[UserChange]) -> list[Answer]:
-        """Store many changes in few round trips; an answer for each, in order."""
+        """Store many changes in few round trips; return an answer for each, in order."""
         try:
             return self._client.run_flow(change_flow(self._client.key_space(), changes))
         except RedisFault as error:
@@ -97,7 +98,7 @@ class AsyncPreferences:
         self._client = client
 
     async def get(self, user: str) -> UserPreferences:
-        """Return all that a user wants; see `Preferences.get`."""
+        """Return all preferences of a user; see `Preferences.get`."""
         check_user(user)
         await self._client.turn()
         try:
@@ -120,7 +121,7 @@ class AsyncPreferences:
         return await self._change(removed(user, type))
 
     async def silence(self, user: str) -> bool:
-        """Tell the user nothing but what is mandatory; what was set before is kept."""
+        """Deliver only mandatory types to the user; the other preferences are kept."""
         return await self._change(silenced(user))
 
     async def resume(self, user: str) -> bool:
@@ -130,15 +131,15 @@ class AsyncPreferences:
     async def quiet(
         self, user: str, start: str | None, end: str | None = None, zone: str | None = None
     ) -> bool:
-        """Set the quiet hours, or take them away; see `Preferences.quiet`."""
+        """Set or remove the quiet hours; see `Preferences.quiet`."""
         return await self._change(quieted(user, start, end, zone))
 
     async def delete(self, user: str) -> bool:
-        """Forget all that the user wants."""
+        """Delete all preferences of the user."""
         return await self._change(deleted(user))
 
     async def change(self, changes: Sequence[UserChange]) -> list[Answer]:
-        """Store many changes in few round trips; an answer for each, in order."""
+        """Store many changes in few round trips; return an answer for each, in order."""
         await self._client.turn()
         try:
             return await self._client.run_flow(change_flow(await self._client.key_space(), changes))
@@ -203,20 +204,22 @@ def is_changed(answers: Sequence[Answer]) -> bool:
     """Return whether anything changed; raise what `check_stored` raises."""
     for answer in answers:
         check_stored(answer)
-    return any(answer.word == "changed" for answer in answers)
+    return any(answer.word == Word.CHANGED for answer in answers)
 
 
 def check_stored(answer: Answer) -> None:
     """Raise `InvalidPreference` if the change is refused, `CallFailed` if it was not stored."""
-    if answer.word == "full":
+    if answer.word == Word.FULL:
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")
-    if answer.word == "foreign":
-        message = "the Redis key of its preferences has another type: remove it"
+    if answer.word == Word.FOREIGN:
+        message = "the key of its preferences in Redis holds something else: remove it"
         raise InvalidPreference("user", message, "conflict")
-    if answer.word not in ("changed", "same"):
+    if answer.word not in (Word.CHANGED, Word.SAME):
         text = f"Redis could not store the preferences: {answer.detail[:1000]}"
-        raise failed_call(told_fault(answer.detail, wrote_nothing=answer.word == "refused"), text)
+        raise failed_call(
+            answer_fault(answer.detail, wrote_nothing=answer.word == Word.REFUSED), text
+        )
 
 
 def _field(type_name: str | None) -> str:

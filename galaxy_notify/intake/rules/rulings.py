@@ -24,7 +24,7 @@ from galaxy_notify.model.preference import judge
 from galaxy_notify.model.route import initial_state, skipped_state
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.scripts import ScriptCall
-from galaxy_notify.redis_state.preferences import MOST_USERS, consulted, preference_query
+from galaxy_notify.redis_state.preferences import MOST_USERS, preference_query, read_queried
 from galaxy_notify.redis_state.shared_settings import KeySpace
 
 
@@ -46,7 +46,7 @@ def apply_rules(
     by_part = [list(recipients_of(part)) for part in parts]
     recipients = [recipient for members in by_part for recipient in members]
     if preferences_exist:
-        yield from _consult(key_space, recipients)
+        yield from _query_stored(key_space, recipients)
     for recipient in recipients:
         intent = recipient.part.plan.intent
         due_ms = max(intent.due_at_ms or 0, recipient.part.plan.created_at_ms)
@@ -63,14 +63,14 @@ def apply_rules(
     ]
 
 
-def _consult(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
+def _query_stored(key_space: KeySpace, recipients: Iterable[Recipient]) -> Flow[None]:
     def call(batch: RecipientBatch) -> ScriptCall:
         return preference_query(
             batch.keys, batch.alike, [recipient.user for recipient in batch.recipients]
         )
 
     grouped = batches(key_space, recipients, lambda recipient: recipient.kind, MOST_USERS)
-    for recipient, stored in (yield from query(grouped, call, consulted)):
+    for recipient, stored in (yield from query(grouped, call, read_queried)):
         recipient.stored = stored
 
 

@@ -10,7 +10,7 @@ from galaxy_notify.daemon.process import Daemon
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.publishing.janitor import Janitor
 from galaxy_notify.publishing.worker import ShardWorker
-from galaxy_notify.redis_state.upkeep import Upkeep
+from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.servers import Server
@@ -36,11 +36,11 @@ def test_worker__that_breaks_lets_the_janitor_end_its_call(
 ) -> None:
     """A call in flight is answered, not cancelled."""
     begun, ended = asyncio.Event(), []
-    take_lock = Upkeep.take_lock
+    take_lock = JanitorStore.take_lock
 
-    async def slowly(upkeep: Upkeep, worker_id: str) -> bool:
+    async def slowly(store: JanitorStore, worker_id: str) -> bool:
         begun.set()
-        taken = await take_lock(upkeep, worker_id)
+        taken = await take_lock(store, worker_id)
         ended.append(worker_id)
         return taken
 
@@ -48,7 +48,7 @@ def test_worker__that_breaks_lets_the_janitor_end_its_call(
         await begun.wait()
         raise Defect
 
-    monkeypatch.setattr(Upkeep, "take_lock", slowly)
+    monkeypatch.setattr(JanitorStore, "take_lock", slowly)
     monkeypatch.setattr(ShardWorker, "run", late)
     _run(server)
     assert ended

@@ -59,7 +59,10 @@ def test_reply__of_any_shape(reply: Any) -> None:
         with suppress(RedisFault):
             assert len((await store.settle("push", "token", settlement)).answers) == 1
         with suppress(RedisFault):
-            assert len(await store.heal("push", "token", [Correction(b"a", "dead:push", 1)])) == 1
+            assert (
+                len(await store.reposition("push", "token", [Correction(b"a", "dead:push", 1)]))
+                == 1
+            )
 
     asyncio.run(ask())
 

@@ -178,7 +178,7 @@ class Shard:
         """Run settle and return the words of its answers."""
         return [answer.word for answer in self.settle(settlement, token, channel)]
 
-    def heal(self, *items: leases.Correction, token: str = MINE) -> list[str]:
+    def reposition(self, *items: leases.Correction, token: str = MINE) -> list[str]:
         """Run heal."""
         return calls.words(self.run(leases.route_reposition(self.keys, "push", token, items)))
 

@@ -8,8 +8,8 @@ from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import (
     UserChange,
     preference_query,
+    preference_read_page,
     preference_set,
-    recall_page,
 )
 from galaxy_notify.redis_state.reservations import Reservation, collapse_record, cooldown_reserve
 from tests.scripts.support.shard import NOW, Shard
@@ -68,4 +68,4 @@ def reading(shard: Shard) -> ScriptCall:
     """Users who want something, and one whose key holds something else."""
     shard.run(setting(shard))
     shard.client.set(shard.keys.preferences("u9"), "foreign")
-    return recall_page(shard.keys)
+    return preference_read_page(shard.keys)

@@ -78,10 +78,10 @@ def test_sentinels__a_doubted_answer_is_not_believed_from_one(clock: Clock) -> N
     """A sentinel that was cut off may name the old primary for long: others are heard, too."""
     topology = SentinelTopology([A, B, C], "mymaster")
     asked(topology, {A: sentinel(OLD)})
-    topology.doubt()
+    topology.mark_stale()
     assert asked(topology, {A: sentinel(OLD), B: sentinel(NEW)}) == [A, B]
     assert topology.address(0) == NEW
-    topology.doubt()
+    topology.mark_stale()
     all_alike = {node: sentinel(NEW) for node in (A, B, C)}
     assert sorted(asked(topology, all_alike)) == [A, B, C]
     assert topology.address(0) == NEW
@@ -93,7 +93,7 @@ def test_sentinels__are_asked_each_second_and_twice_in_doubt(clock: Clock) -> No
     assert topology.is_due()
     asked(topology, {A: sentinel(OLD)})
     assert not topology.is_due()
-    topology.doubt()
+    topology.mark_stale()
     assert not topology.is_due()
     clock.now += 0.5
     assert topology.is_due()
@@ -119,7 +119,7 @@ def test_sentinels__that_are_silent_for_long_are_asked_seldom(clock: Clock) -> N
     ask_in_vain()
     clock.now += 14
     assert not topology.is_due()
-    topology.doubt()
+    topology.mark_stale()
     assert topology.is_due()
     ask_in_vain()
     clock.now += 1.4
@@ -157,7 +157,7 @@ def test_cluster__slots_have_their_primaries(clock: Clock) -> None:
     assert topology.primaries == [A, B]
     clock.now += 10_000
     assert not topology.is_due()
-    topology.doubt()
+    topology.mark_stale()
     assert asked(topology, dict.fromkeys((A, B, D), AWAY)) == [A, B, D]
     assert topology.address(5461) == B
 

@@ -30,7 +30,7 @@ def test_tries__what_was_answered_stands() -> None:
     tries.failed(REFUSED, 0.1)
     assert list(tries.left) == [CALLS[1]]
     tries.failed(TIMEOUT, 0.1)
-    assert (list(tries.left), tries.outcome()) == ([], [b"0", TIMEOUT.doubted(), b"2"])
+    assert (list(tries.left), tries.outcome()) == ([], [b"0", TIMEOUT.with_unknown_outcome(), b"2"])
 
 
 def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
@@ -43,7 +43,7 @@ def test_tries__a_fault_that_is_all_there_is_is_raised() -> None:
         assert not tries.left
         with pytest.raises(RedisFault) as raised:
             tries.outcome()
-        assert raised.value == error.doubted()
+        assert raised.value == error.with_unknown_outcome()
 
 
 def test_tries__a_refusal_after_a_lost_answer_is_in_doubt() -> None:
@@ -62,10 +62,10 @@ def test_tries__tell_of_doubts() -> None:
     for error, in_doubt in ((REFUSED, False), (replica, True), (UNREADABLE, True)):
         tries = RetryState(CALLS[:1])
         tries.answered([error])
-        assert tries.are_in_doubt is in_doubt
+        assert tries.must_refresh_primary is in_doubt
         tries = RetryState(CALLS[:1])
         tries.failed(error, None)
-        assert tries.are_in_doubt is in_doubt
+        assert tries.must_refresh_primary is in_doubt
 
 
 def test_open__a_sentinel_may_have_an_ipv6_address() -> None:

@@ -158,7 +158,7 @@ class Model:
         if route is None or route.lease != token or token not in self.leases:
             return "stale"
         self._schedule(route, None if route.status == "dead_letter" else route.due)
-        return "healed"
+        return "repositioned"
 
     def healed(self, token: str) -> None:
         """End a lease that holds nothing after a heal."""

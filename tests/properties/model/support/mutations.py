@@ -20,12 +20,12 @@ class Mutation(NamedTuple):
 MUTATIONS: Final = {
     "published without the fence": Mutation(
         "route_settle",
-        "if not (whole or ours[member]) then\n      answer",
+        "if not (whole or held[member]) then\n      answer",
         "if false then\n      answer",
     ),
     "settled without the fence": Mutation(
         "route_settle",
-        "if not (whole or ours[member]) then\n    answer",
+        "if not (whole or held[member]) then\n    answer",
         "if false then\n    answer",
     ),
     "a lease that outlives its settlement": Mutation(
@@ -35,7 +35,7 @@ MUTATIONS: Final = {
         "route_settle", "or try('ZREM', KEYS[1], unpack(removed))", "or 0"
     ),
     "a whole claim that stays scheduled": Mutation(
-        "route_settle", "try('ZREMRANGEBYSCORE', KEYS[1], lapses, lapses)", "0"
+        "route_settle", "try('ZREMRANGEBYSCORE', KEYS[1], expiry, expiry)", "0"
     ),
     "open not counted down": Mutation(
         "route_settle", "try('HINCRBY', key, 'open', -routes)", "try('HGET', key, 'open')"
@@ -76,8 +76,8 @@ MUTATIONS: Final = {
     ),
     "abandoned without being counted": Mutation(
         "route_claim",
-        "+ 1 end\nend\n\nlocal function end_lapsed",
-        "+ 0 end\nend\n\nlocal function end_lapsed",
+        "+ 1 end\nend\n\nlocal function end_expired",
+        "+ 0 end\nend\n\nlocal function end_expired",
     ),
     "a lease that lapses with another": Mutation(
         "route_claim",
@@ -94,12 +94,14 @@ MUTATIONS: Final = {
         "intent_accept", "answer(same and 'duplicate' or 'conflict'", "answer('duplicate'"
     ),
     "scheduled in the past": Mutation(
-        "intent_accept", "if due <= now then due, due_text = now, now_text end", ""
+        "intent_accept", "if due <= now then return now, now_text end", ""
     ),
     "nobody told of the first": Mutation(
         "intent_accept", "if due <= now then\n    wake(list)", "if due <= now then\n"
     ),
-    "a mark that is not seen": Mutation("intent_accept", "if marked or ARGV", "if ARGV"),
+    "a mark that is not seen": Mutation(
+        "intent_accept", "if mark and status == PENDING then", "if false then"
+    ),
     "a cancelled route that stays scheduled": Mutation(
         "route_cancel",
         "fault(try('ZREM', schedule, member)) then return 'fault' end",
@@ -130,7 +132,7 @@ MUTATIONS: Final = {
         "route_purge", "try('HINCRBY', key, 'open', -1)", "try('HINCRBY', key, 'open', 0)"
     ),
     "healed whoever holds it": Mutation(
-        "route_reposition", "if not lapses or leased ~= lapses then return 'stale' end", ""
+        "route_reposition", "if not expiry or leased ~= expiry then return 'stale' end", ""
     ),
     "leases shortened without their members": Mutation(
         "lease_shorten",
@@ -139,8 +141,8 @@ MUTATIONS: Final = {
     ),
     "trimmed at the wrong end": Mutation(
         "stream_trim",
-        "local length = call('XLEN', stream)",
-        "local length = call('XLEN', stream) + 1",
+        "local length, losers, gone, more = call('XLEN', stream)",
+        "local length, losers, gone, more = call('XLEN', stream) + 1",
     ),
 }
 

@@ -21,10 +21,11 @@ from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
+from galaxy_notify.redis_state.words import Word
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
-#: A consumer that was not seen for so long and is empty has ended.
+#: A consumer that was idle for this long and holds nothing has ended.
 _CONSUMER_MS: Final = 3_600_000
 #: Entries of the list in a page.
 LISTED: Final = 128
@@ -65,7 +66,7 @@ class Delisted(NamedTuple):
     gone: int
 
 
-class Upkeep:
+class JanitorStore:
     """The janitor's side of one shard; every method raises `RedisFault`."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, shared: SharedSettings) -> None:
@@ -76,9 +77,9 @@ class Upkeep:
         self._seen: dict[bytes, int] = {}
 
     async def take_lock(self, worker_id: str) -> bool:
-        """Become the shard's janitor, or stay it; False while another one is.
+        """Take or keep the lock of the shard's janitor; False while another worker has it.
 
-        The lock goes with everything else when a server loses its data: who takes it founds again.
+        A server that loses its data loses the lock too: its next holder writes the shared settings.
         """
         with as_fault("janitor"):
             return await self._take_lock(worker_id)
@@ -86,7 +87,7 @@ class Upkeep:
     async def _take_lock(self, worker_id: str) -> bool:
         holder = await self._ask("GET", self.keys.janitor)
         if holder not in (None, worker_id.encode()):
-            # Set back, the clock would let a dead janitor hold its lock for as long as that.
+            # A clock that was set back would let a dead janitor hold its lock for that long.
             if await self._ask("PTTL", self.keys.janitor) <= LOCK_MS:
                 return False
             await self._ask("DEL", self.keys.janitor)
@@ -95,12 +96,12 @@ class Upkeep:
             taken = await self._ask("SET", self.keys.janitor, worker_id, "NX", "PX", LOCK_MS)
             await self.assert_meta()
             return bool(taken)
-        # Whoever took it in between trims as safely as we do: each step is safe to run twice.
+        # Another janitor that took it in between does no harm: each step is safe to run twice.
         await self._ask("PEXPIRE", self.keys.janitor, LOCK_MS)
         return True
 
     async def drop_lock(self, worker_id: str) -> None:
-        """Let another worker be the janitor at once."""
+        """Release the lock, so that another worker can be the janitor at once."""
         if await self._ask("GET", self.keys.janitor) == worker_id.encode():
             await self._ask("DEL", self.keys.janitor)
 
@@ -116,7 +117,7 @@ class Upkeep:
         return trimmed
 
     async def forget_consumers(self) -> bool:
-        """Forget names of consumers that ended long ago; tell whether there are more of them."""
+        """Forget names of consumers that ended long ago; return whether there are more of them."""
         with as_fault("groups"):
             (found,) = await run_all(self._client, [Command(["XINFO", "GROUPS", self.keys.stream])])
             groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
@@ -127,20 +128,20 @@ class Upkeep:
             [await forget_consumers(self._client, place, name, _CONSUMER_MS) for name in crowded]
         )
 
-    async def lapse(self, channel: str) -> int:
-        """Shorten leases that a clock set back lets last too long; return how many."""
+    async def shorten_leases(self, channel: str) -> int:
+        """Shorten leases that last too long because the clock was set back; return how many."""
         with as_fault("lease_shorten"):
             return _whole(await run(self._client, calls.lease_shorten(self.keys, channel)))
 
     async def delist(self, start: str) -> Delisted:
-        """Remove what is not there any more from a page of what is listed, behind *start*."""
+        """Remove notifications that are gone from a page of the list, behind *start*."""
         with as_fault("listing_trim"):
             return _read_delisted(
                 await run(self._client, calls.listing_trim(self.keys, start, LISTED))
             )
 
     async def forget_workers(self) -> None:
-        """Forget the workers that were not heard of for an hour."""
+        """Forget the workers that reported nothing for an hour."""
         with as_fault("TIME"):
             seconds, _ = await self._ask("TIME")
             until = int(seconds) * 1000 - _FORGOTTEN_MS
@@ -152,16 +153,16 @@ class Upkeep:
             return await expire_dead(self._client, self.keys, channel, rules, self.shared)
 
     async def refresh_primary(self) -> None:
-        """Drop idle connections: what came over them is in doubt."""
+        """Drop idle connections, so that the next call looks the primary up again."""
         await refresh_primary(self._client)
 
     async def check(self, page: Flow[None]) -> None:
-        """Look at a page of the state, and mend what it says."""
+        """Check a page of the state, and repair its faults."""
         with as_fault("check"):
             await run_flow(self._client, page)
 
     async def assert_meta(self) -> None:
-        """Keep what the deployment agreed on, even if the server has restarted empty."""
+        """Write the shared settings if the server has lost them."""
         await assert_deployment(self._client, self.keys, self.shared)
 
     async def _ask(self, *command: Any) -> Any:
@@ -171,7 +172,10 @@ class Upkeep:
 
 @reader
 def _read_trimmed(reply: Sequence[Any], keep: int) -> tuple[Trimmed, dict[bytes, int]]:
-    """Return what went, and when the consumers of the groups that hold were seen."""
+    """Read ``[removed, length, now_ms, more, (group, word, seen_ms, lost)...]``.
+
+    Returns the result, and when the consumers of the groups that hold were seen.
+    """
     gone, length, now, more, *groups = reply
     rows = [groups[at : at + 4] for at in range(0, len(groups), 4)]
     found = {
@@ -179,7 +183,7 @@ def _read_trimmed(reply: Sequence[Any], keep: int) -> tuple[Trimmed, dict[bytes,
         for name, word, seen, lost in rows
     }
     trimmed = Trimmed(int(gone), int(length), found, 2 * int(length) > keep, more=bool(more))
-    return trimmed, {name: int(seen) for name, word, seen, _ in rows if word == b"holds"}
+    return trimmed, {name: int(seen) for name, word, seen, _ in rows if word.decode() == Word.HOLDS}
 
 
 @reader
