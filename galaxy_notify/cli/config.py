@@ -74,7 +74,7 @@ def check(app: Application, as_json: bool) -> int:
     else:
         changed = _changed(rows)
         names = f": {', '.join(changed)}" if changed else ""
-        summary = f"{len(rows)} settings, {len(changed)} of them not at their default{names}"
+        summary = f"{len(rows)} settings, {len(changed)} changed from the default{names}"
         echo("\n".join(wrapped(summary, first=f"{good('ok')}: ", indent="  ")))
     return Exit.CONFIG if problems else Exit.OK
 

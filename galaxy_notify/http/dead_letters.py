@@ -123,7 +123,7 @@ def _asked(value: Any) -> Replay:
         raise refused_values(error.errors(include_url=False)) from None
     for index, name in enumerate(asked.ids):
         if parse_target(name) is None:
-            raise not_valid(f"ids[{index}]", "is no id of a notification, route or event")
+            raise not_valid(f"ids[{index}]", "is not the id of a notification, route or event")
     if asked.ids and (asked.narrows or asked.all):
         raise not_valid("ids", "give ids or a filter, not both")
     if not (asked.ids or asked.narrows or asked.all):

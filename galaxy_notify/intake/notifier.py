@@ -38,7 +38,7 @@ class Notifier(NotCopied):
     """Accepts intents; safe to share between threads.
 
     Every call ends within seconds. It raises `Unavailable` if Redis is away, its subclass
-    `ServerRefused` if Redis takes no writes at the moment, `Misconfigured` if an operator has to
+    `ServerRefused` if Redis refuses writes at the moment, `Misconfigured` if an operator has to
     change something first, `ConfigurationError` if the deployment does not match the settings, and
     `AlreadyClosed` after `close`.
     """

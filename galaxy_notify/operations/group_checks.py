@@ -32,7 +32,7 @@ class Group:
             what = f"{self._subject} lost {self.report['lost']:,} entries to trimming"
             todo = "raise gateway.max_len or gateway.group_idle_ms"
             yield Finding(
-                "warning", "stream", what, "its users missed these events events", todo, LOST
+                "warning", "stream", what, "its users missed these events events events", todo, LOST
             )
         yield self._unread() or self._held() or self._behind() or self._unknown() or self._well()
 

@@ -95,16 +95,16 @@ def _unseen(seen: NodeReport) -> Iterator[Finding]:
     yield Finding(
         "unknown",
         "unseen",
-        f"not looked at: no answer to {', '.join(seen.unseen)}",
-        f"{'; '.join(one.topic for one in asks)}: unknown, as this user may not ask",
+        f"not checked: no reply to {', '.join(seen.unseen)}",
+        f"{'; '.join(one.topic for one in asks)}: unknown, this user has no permission",
         f"as an administrator: {', '.join(f'`redis-cli {command}`' for command in commands)}",
     )
 
 
 def _missing_field(check: str, field: str) -> Finding:
-    means = "nothing can be said of it"
-    todo = f"look at the server: its INFO has no {field}"
-    return Finding("unknown", check, f"INFO does not tell {field}", means, todo)
+    means = "it cannot be checked"
+    todo = f"check the server: its INFO has no {field}"
+    return Finding("unknown", check, f"INFO has no {field}", means, todo)
 
 
 def _eviction(info: Fields) -> Finding:

@@ -227,7 +227,7 @@ class BatchDecisions:
             text = f"the record is larger than a payload of {limit} bytes may make it"
             self._dead_letter_unread(claimed, Failure("payload_too_large", text))
         elif claimed.verdict == Word.MISSING:
-            text = "the notification has no record, or the route no state"
+            text = "the notification has no record, or the route has no state"
             self._dead_letter_unread(claimed, Failure("record_missing", text))
         else:
             self._dead_letter_unread(claimed, Failure("record_corrupt", "the state is too large"))

@@ -13,7 +13,7 @@ from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
-UNREAD: Final = f"{UNREADABLE}: accept answered what cannot be read"
+UNREAD: Final = f"{UNREADABLE}: accept returned an unreadable reply"
 _WORDS: Final = frozenset(
     {Word.ACCEPTED, Word.DUPLICATE, Word.CONFLICT, Word.CHECK_RULES, Word.FAULT}
 )

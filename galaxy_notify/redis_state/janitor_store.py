@@ -25,7 +25,7 @@ from galaxy_notify.redis_state.words import Word
 
 LOCK_MS: Final = 10_000
 _FORGOTTEN_MS: Final = 3_600_000
-#: A consumer that was idle for this long and holds nothing has ended.
+#: A consumer that was idle for this long and is empty has ended.
 _CONSUMER_MS: Final = 3_600_000
 #: Entries of the list in a page.
 LISTED: Final = 128

@@ -63,7 +63,7 @@ def test_health__nothing_may_be_overdue_by_a_minute(
 
 
 def test_health__needs_writes(command: CommandLine, deployment: DeadLetterFixture) -> None:
-    """A server that takes no writes is unhealthy; the check itself leaves nothing behind."""
+    """A server that refuses writes is unhealthy; the check itself leaves nothing behind."""
     alive(deployment)
     assert command.run("health").exit_code == 0
     wait_until(lambda: not deployment.client.keys("*notification*"), "the mark is gone")

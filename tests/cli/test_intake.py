@@ -95,7 +95,8 @@ def test_replay__leaves_what_was_cut(deployment: DeploymentFixture, command: Com
     done = command.run("intake", "rejects", "replay", "--all")
     assert done.exit_code == 4
     assert done.stdout == (
-        "moved 4 of 5: in the stream again\n  1 not moved: only the beginning of the intent was kept\n"
+        "moved 4 of 5: in the stream again\n  1 not moved: only the beginning of the intent was "
+        "kept\n"
     )
     assert len(rejects(deployment.client)) == 1
     assert command.run("intake", "rejects", "replay", "--all").exit_code == 1

@@ -50,8 +50,9 @@ def test_get__of_one_who_never_said_anything(server: Server) -> None:
         "every",
         "type",
         "as",
-        "asked",
-        "for",
+        "the",
+        "intent",
+        "says",
         "info",
     ]
 

@@ -101,4 +101,4 @@ def _answers_of(reply: Any, items: int) -> list[Answer]:
     try:
         return calls.answers(reply, items)
     except (ValueError, TypeError, AttributeError):
-        return [Answer(Word.UNKNOWN, "preference_set answered what cannot be read")] * items
+        return [Answer(Word.UNKNOWN, "preference_set returned an unreadable reply")] * items

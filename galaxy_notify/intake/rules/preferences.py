@@ -213,7 +213,7 @@ def check_stored(answer: Answer) -> None:
         message = f"the user has {MOST_FIELDS} preferences, which is the limit"
         raise InvalidPreference("type", message, "too_large")
     if answer.word == Word.FOREIGN:
-        message = "the key of its preferences in Redis holds something else: remove it"
+        message = "the Redis key of its preferences has another type: remove it"
         raise InvalidPreference("user", message, "conflict")
     if answer.word not in (Word.CHANGED, Word.SAME):
         text = f"Redis could not store the preferences: {answer.detail[:1000]}"

@@ -59,7 +59,7 @@ def test_server__killed_and_restarted_costs_nothing(
 def test_refusing_server__is_told_once_and_charged_to_nobody(
     own_server: Server, deploy: Deploy, lines: Lines, refusal: Refusal, code: str
 ) -> None:
-    """While Redis takes no writes nothing is spent; once it does, what is due is published."""
+    """While Redis refuses writes nothing is spent; once it does, what is due is published."""
     deployment = deploy(own_server, worker__lease_ttl_ms=300, worker__poll_interval_ms=100)
     with deployment.worker_harness().running():
         deployment.notify("before")

@@ -127,7 +127,7 @@ def test_round__is_spread_over_many_passes(
 
 
 def test_outage__ends_the_round(any_server: Server, deploy: Deploy) -> None:
-    """Nothing is mended on a server that takes no writes; the next round does it."""
+    """Nothing is mended on a server that refuses writes; the next round does it."""
     deployment = deploy(any_server)
     member = FAULTS["not-scheduled"](deployment)
     harness = deployment.worker_harness()
