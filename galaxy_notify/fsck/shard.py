@@ -85,7 +85,7 @@ class ShardCheck:
             yield self._totals
 
     def _fault(self, code: str, subject: str, what: str, mends: str, word: str = "") -> None:
-        became: Became = "left" if self._mending.mends(code) else "found"
+        became: Became = "left" if self._scope.mends(code) else "found"
         if word == Word.REPAIRED:
             became = "mended"
         self._left = self._left or became != "mended"

@@ -128,7 +128,7 @@ class _Change(ABC):
             yield from self._run()
         except RedisFault as fault:
             # Some routes may be changed already, so the outcome of the whole is unknown.
-            raise fault.doubted() if self.done else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if self.done else fault from fault.__cause__
 
     def _run(self) -> Flow[None]:
         yield from self._change_part(self.stored.name)

@@ -30,7 +30,7 @@ class Unknown(NamedTuple):
     @property
     def fault(self) -> RedisFault:
         """The fault in the reason."""
-        return told_fault(self.reason, wrote_nothing=self.refused)
+        return answer_fault(self.reason, wrote_nothing=self.refused)
 
     def with_reason(self, message: str) -> str:
         """Return *message*, followed by the reason if there is one."""
@@ -107,7 +107,7 @@ def _failed(receipts: Sequence[Receipt | Unknown], fault: RedisFault, message: s
     }
     not_written = [place for place, receipt in unknown.items() if receipt.refused]
     if len(not_written) < len(unknown):
-        fault = fault.doubted()
+        fault = fault.with_unknown_outcome()
     return failed_call(fault, message, receipts=_known_only(receipts), not_written=not_written)
 
 

@@ -200,7 +200,7 @@ class Mover:
         left = [
             row for row, word in zip(rows, words, strict=True) if word in (Word.CHANGED, Word.GONE)
         ]
-        return self._still_dead(left, doubtful=doubtful)
+        return self._still_dead(left, answer_lost=answer_lost)
 
     def _still_dead(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Read again what may have moved; count what has, return what has not.

@@ -94,7 +94,7 @@ class Janitor:
             self._state.claim_now()
         expired = sum([await self._expire_dead(channel) for channel in self._state.channels])
         if self._is_due("meta", _META_EVERY_S):
-            await self._upkeep.assert_meta()
+            await self._store.assert_meta()
         if self._is_due("leases", _LEASES_EVERY_S):
             await self._shorten_leases()
         if self._is_due("forget", _FORGET_EVERY_S):
@@ -144,7 +144,7 @@ class Janitor:
         retention = self._settings.retention
         if not (retention.dead_ms or retention.dead_max):
             return 0
-        expired = await self._upkeep.expire_dead(
+        expired = await self._store.expire_dead(
             channel, DeadRules(retention.dead_ms, retention.dead_max)
         )
         if removed := expired.aged + expired.excess:

@@ -52,7 +52,7 @@ class Publisher:
         try:
             outcome = await self._settle(batch, batch_decisions)
             if batch_decisions.corrections:
-                answers = await self._store.heal(
+                answers = await self._store.reposition(
                     batch.channel, batch.claim.token, batch_decisions.corrections
                 )
                 self._reporter.repositioned(batch.channel, batch_decisions.corrections, answers)

@@ -37,7 +37,7 @@ class StateCheck:
     def __init__(self, store: JanitorStore, state: ShardState, log: FilteringBoundLogger) -> None:
         self._store = store
         self._state = state
-        self._repair = Mending(state.publisher.policy.worker_id, fix=True, codes=REPAIRED)
+        self._repair = RepairScope(state.publisher.policy.worker_id, fix=True, codes=REPAIRED)
         self._log = log
         self._refused = EdgeLog(log, "state not checked", "state checked again")
         self._pages: Iterator[Page] | None = None
@@ -93,7 +93,7 @@ class StateCheck:
     def _next(self) -> Page | None:
         if self._pages is None:
             self._counts, self._logged = Looked(), set()
-            keys, shared = self._upkeep.keys, self._upkeep.shared
+            keys, shared = self._store.keys, self._store.shared
             check = ShardCheck(keys, shared, self._repair, self._note, self._counts)
             self._pages = check.pages()
         return next(self._pages, None)

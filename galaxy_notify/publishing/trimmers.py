@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
-from galaxy_notify.redis_state.upkeep import GroupTrim, Trimmed, Upkeep
+from galaxy_notify.redis_state.janitor_store import GroupTrim, JanitorStore, Trimmed
 from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry.outage import EdgeLog
 

@@ -148,10 +148,10 @@ class SyncRound(_Round):
                 for place, reply in zip(unknown, self._exchange(missing), strict=True):
                     replies[place] = reply
         except RedisFault as fault:
-            raise fault.doubted() if some_ran else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
             failed = fault_of(error, "a pipeline")
-            raise failed.doubted() if some_ran else failed from error
+            raise failed.with_unknown_outcome() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -219,10 +219,10 @@ class Round(_Round):
                 for place, reply in zip(unknown, await self._exchange(missing), strict=True):
                     replies[place] = reply
         except RedisFault as fault:
-            raise fault.doubted() if some_ran else fault from fault.__cause__
+            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
         except REDIS_ERRORS as error:
             failed = fault_of(error, "a pipeline")
-            raise failed.doubted() if some_ran else failed from error
+            raise failed.with_unknown_outcome() if some_ran else failed from error
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:

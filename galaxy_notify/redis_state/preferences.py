@@ -92,7 +92,7 @@ class PreferencePage(NamedTuple):
 
 
 @reader
-def read_preferences(reply: Any, users: int | None = None) -> Recalled:
+def read_preferences(reply: Any, users: int | None = None) -> PreferencePage:
     """Read the answer to `preference_read` of *users*, or of a page."""
     cursor, flat = reply
     if users is not None and len(flat) != 2 * users:

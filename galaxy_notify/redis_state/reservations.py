@@ -71,7 +71,7 @@ def cooldown_reserve(
 
 
 @reader
-def reserved(reply: Any, users: int) -> list[bytes]:
+def read_cooldown_reserve(reply: Any, users: int) -> list[bytes]:
     """Read the answer to `cooldown_reserve`: for each user the blocking reservations, if any."""
     if not isinstance(reply, list) or len(reply) != users:
         raise ValueError(f"no answer of {users} users")
@@ -91,7 +91,7 @@ def collapse_record(
 
 
 @reader
-def collapsed(reply: Any, users: int) -> list[Order]:
+def read_collapse_record(reply: Any, users: int) -> list[Order]:
     """Read the answer to `collapse_record`."""
     if not isinstance(reply, list) or len(reply) != 2 * users:
         raise ValueError(f"no answer of {users} users")

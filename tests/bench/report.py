@@ -15,10 +15,10 @@ from tests.bench.targets import Verdict, judge
 _HEAD = """\
 # Benchmarks
 
-Made by `make bench`; do not edit. Real servers over TCP, worker processes with the default
-settings, each measured from outside; text that differs from one notification to the next. All
-ratios are between figures of the same run, taken in turns. A value is the median of the runs,
-beside the lowest and the highest.
+Made by `make bench`; do not edit. Real servers over TCP and worker processes with the default
+settings, each measured from outside, with a different text for each notification. All ratios
+compare figures of the same run, measured in turns. A value is the median of the runs; the lowest
+and the highest are beside it.
 """
 
 

@@ -72,7 +72,7 @@ def test_listing__tells_the_bounds_of_the_code() -> None:
         "bytes": f"{listing._MOST_BYTES >> 20} MiB of records",
         "items": f"1 to {listing.MOST_ITEMS}",
         "parts": f"first {listing._MOST_PARTS} parts",
-        "dead": f"dead letters a page looks at {dead_page.MOST_LOOKED:,},",
+        "dead": f"{dead_page.MOST_LOOKED:,} for a page of dead letters",
     }
     text = " ".join(text_of(LISTING).split())
     assert [name for name, told in values.items() if told not in text] == []

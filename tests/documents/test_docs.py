@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 from galaxy_notify.cli.group import COMMANDS
 from galaxy_notify.model import notification, route
@@ -87,3 +88,37 @@ def test_failure_classes__are_those_of_the_code_and_the_readme() -> None:
     given = set(re.findall(r'Failure\(\s*"(\w+)"', text))
     assert given == set(FAILURE_CLASSES)
     assert all(f"`{name}`" in text_of("README.md") for name in FAILURE_CLASSES)
+
+
+def test_contributing__draws_the_layers_that_are_enforced() -> None:
+    """The picture has the layers of pyproject.toml, in their order."""
+    contracts = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    enforced = [{name.strip() for name in row.split("|")} for row in contracts[0]["layers"]]
+    picture = text_of("CONTRIBUTING.md").partition("## The layers")[2].split("```")[1]
+    drawn = [
+        {name.strip() for name in re.split(r" {2,}", line.strip())[0].split("|")}
+        for line in picture.partition(" - -")[0].splitlines()
+        if line.strip()
+    ]
+    assert drawn == enforced
+
+
+def test_contributing__names_files_that_exist() -> None:
+    """Each place of a recipe is there, but for those with a name to choose."""
+    named = re.findall(
+        r"`((?:galaxy_notify|tests|lua|config)/[\w./-]*)`", text_of("CONTRIBUTING.md")
+    )
+    chosen = {name for name in named if re.search(r"NAME|SUBSYSTEM", name)}
+    assert len(named) > 10
+    assert sorted({name for name in named if not (ROOT / name).exists()} - chosen) == []
+
+
+def test_glossary__has_each_word_once() -> None:
+    """No word is explained twice, and each explanation is complete."""
+    text = text_of("docs/glossary.md").partition("## Words of the texts")[0]
+    table = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    entries = [row for row in table if row[0].strip() != "word"]
+    words = [word.strip() for row in entries for word in row[0].split(",")]
+    assert len(words) > 50
+    assert sorted(words) == sorted(set(words))
+    assert all(len(row) == 4 and all(cell.strip() for cell in row) for row in entries)

@@ -1,4 +1,4 @@
-"""heal and lapse: what stands at a wrong place, or is held too long, is put right."""
+"""reposition and shorten: what stands at a wrong place, or is held too long, is put right."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_heal__returns_a_dead_letter_to_the_dead(shard: Shard) -> None:
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.now += 50
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "dead:push", NOW + 7)) == ["repositioned"]
+    assert shard.reposition(Correction(member.encode(), "dead:push", NOW + 7)) == ["repositioned"]
     assert shard.dead() == {member: NOW}
     assert not shard.schedule()
     assert not shard.leases()
@@ -40,7 +40,7 @@ def test_heal__moves_a_route_to_its_own_channel(shard: Shard) -> None:
     shard.client.zrem(shard.keys.schedule("email"), member)
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["repositioned"]
+    assert shard.reposition(Correction(member.encode(), "schedule:email", NOW)) == ["repositioned"]
     assert shard.schedule("email") == {member: NOW}
     assert not shard.schedule()
     assert not shard.leases()
@@ -52,7 +52,7 @@ def test_heal__does_not_bring_another_lease_forward(shard: Shard) -> None:
     shard.claim(SECOND, channel="email")
     shard.client.zadd(shard.keys.schedule("push"), {member: NOW})
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "schedule:email", NOW)) == ["repositioned"]
+    assert shard.reposition(Correction(member.encode(), "schedule:email", NOW)) == ["repositioned"]
     assert shard.schedule("email") == {member: NOW + TTL}
     assert member in shard.leases("email")
 
@@ -62,7 +62,9 @@ def test_heal__puts_off_what_is_not_due_yet(shard: Shard) -> None:
     (member,) = shard.accept(1, due=NOW + 9_000)
     shard.client.zadd(shard.keys.schedule("push"), {member: 0})
     shard.claim()
-    assert shard.heal(Correction(member.encode(), "schedule:push", NOW + 9_000)) == ["repositioned"]
+    assert shard.reposition(Correction(member.encode(), "schedule:push", NOW + 9_000)) == [
+        "repositioned"
+    ]
     assert shard.schedule() == {member: NOW + 9_000}
     assert not shard.leases()
 

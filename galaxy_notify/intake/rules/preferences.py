@@ -218,7 +218,7 @@ def check_stored(answer: Answer) -> None:
     if answer.word not in (Word.CHANGED, Word.SAME):
         text = f"Redis could not store the preferences: {answer.detail[:1000]}"
         raise failed_call(
-            told_fault(answer.detail, wrote_nothing=answer.word == Word.REFUSED), text
+            answer_fault(answer.detail, wrote_nothing=answer.word == Word.REFUSED), text
         )
 
 

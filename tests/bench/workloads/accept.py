@@ -1,4 +1,4 @@
-"""Accepting: one at a time, in batches, from asyncio and on the command line."""
+"""Accepting one at a time, in batches, from asyncio and on the command line."""
 
 from __future__ import annotations
 

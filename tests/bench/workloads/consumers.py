@@ -1,4 +1,4 @@
-"""Consumers at full rate: one and two of a group, beside bare reading and acknowledging."""
+"""One and two consumers of a group at full rate, compared with only reading and acknowledging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backlog, drained: single recipients and fan-outs, small and large texts, and the baselines."""
+"""Draining a backlog: single recipients and fan-outs, small and large texts, and the baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an append-only file costs, at each of its settings, on servers that take turns."""
+"""The cost of an append-only file at each of its settings, measured on servers in turns."""
 
 from __future__ import annotations
 

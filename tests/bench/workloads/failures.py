@@ -1,4 +1,4 @@
-"""A backlog in which routes fail, once or for good: retries and dead letters."""
+"""A backlog in which routes fail once or permanently: retries and dead letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a daemon costs with nothing to do, and whether its memory stays flat under work."""
+"""The cost of an idle daemon, and whether its memory stays constant under load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an accept to the stream, on a daemon that has nothing else to do."""
+"""The time from an accept to the stream, with an otherwise idle daemon."""
 
 from __future__ import annotations
 

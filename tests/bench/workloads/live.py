@@ -1,4 +1,4 @@
-"""Steady arrivals from a living producer, a process that shares the machine; its own peak."""
+"""Steady arrivals from a producer process on the same machine, with a peak of its own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the time goes: one batch of 128 after the other, by hand, part by part.
+"""Where the time goes: one batch of 128 after the other, without a daemon, part by part.
 
-Of each part the lowest of all batches of a run, so that what else the machine does matters little.
+Each value is the lowest of all batches of a run, so that other load on the machine matters little.
 """
 
 from __future__ import annotations

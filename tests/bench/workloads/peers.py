@@ -1,4 +1,4 @@
-"""The peers, each in an environment of its own: a no-op job with the same payload."""
+"""Other queues, each in its own environment: a no-op job with the same payload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Very many dead letters, replayed with one command."""
+"""Many dead letters, replayed with one command."""
 
 from __future__ import annotations
 

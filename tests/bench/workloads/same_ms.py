@@ -1,4 +1,4 @@
-"""Very many routes that are due in the same millisecond."""
+"""Many routes that are due in the same millisecond."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Routes that become due at a steady rate: how late they come at 25, 50 and 80 % of the peak.
+"""The lateness of routes that become due at a steady rate of 25, 50 and 80 % of the peak.
 
-The peak is the highest rate still on time in the same run, tried from above, each rate twice.
+The peak is the highest rate that is still on time in the same run; rates are tried downwards, each
+twice.
 """
 
 from __future__ import annotations

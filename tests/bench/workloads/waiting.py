@@ -1,6 +1,6 @@
-"""Schedules that wait: what a claim costs beside them, and how much memory each route takes.
+"""Waiting schedules: the cost of a claim beside them, and the memory of each route.
 
-Two servers take turns, one with a small schedule and one with a growing one.
+Two servers are measured in turns, one with a small schedule and one with a growing schedule.
 """
 
 from __future__ import annotations

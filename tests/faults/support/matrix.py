@@ -17,19 +17,19 @@ OWN = "tests/faults"
 _OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d)_")
 #: What each invariant says.
 INVARIANTS = {
-    "I1": "what was accepted is never lost",
+    "I1": "an accepted route is never lost",
     "I2": "each route is published once for each generation, event and state in one step",
-    "I3": "nothing is published before it is due by the server's clock",
-    "I4": "what is published is what was accepted",
-    "I5": "only who holds the lease settles a route",
-    "I6": "a dead daemon holds up its routes no longer than its leases last",
-    "I7": "a dead letter tells why, when and by whom it died, within bounds",
-    "I8": "a replay is one new generation, however often it is asked for",
-    "I9": "no attempt is spent on what Redis or the network did",
-    "I10": "a daemon outlives every fault of Redis and of the network, and goes on",
+    "I3": "no route is published before it is due by the server's clock",
+    "I4": "the published content is the accepted content",
+    "I5": "only the holder of the lease settles a route",
+    "I6": "a dead daemon delays its routes no longer than its leases last",
+    "I7": "a dead letter records the reason, the time and the worker of its failure, within bounds",
+    "I8": "a replay creates one new generation, however often it is repeated",
+    "I9": "a fault of Redis or of the network costs no attempt",
+    "I10": "a daemon survives every fault of Redis and of the network, and continues",
     "I11": "memory and file descriptors stay bounded",
     "I12": "each line of the log is one JSON object, without secrets",
-    "I13": "an outage costs at most two connections a second for each daemon, and a few lines",
+    "I13": "an outage costs at most two connections a second for each daemon, and a few log lines",
     "I14": "indexes and states agree",
 }
 
@@ -129,7 +129,7 @@ def document(results: Results, about: Sequence[tuple[str, str]]) -> str:
     lines = [
         "# The fault matrix",
         "",
-        "What is broken on purpose, what must hold all the same, and which tests show it. Written",
+        "The injected faults, the invariants that must hold, and the tests that show it. Written",
         "by `make test-faults ARGS=--write-matrix`, which runs all of it; the quick tests run in",
         "`make test` as well. `GN_SEED` with the number below repeats what the run drew.",
         "",
@@ -145,7 +145,7 @@ def document(results: Results, about: Sequence[tuple[str, str]]) -> str:
         "",
         "## Figures",
         "",
-        "What the tests with a journal and a history counted. Times are those of this run.",
+        "Counts from the tests that keep a journal and a history. Times are those of this run.",
         "",
     ]
     for row in rows():
