@@ -116,10 +116,7 @@ class BoundedQueue:
     # --- the sender thread
 
     def take(self, most: int, most_bytes: int, wait_s: float = 0.0) -> int:
-        """Take the oldest intents, at least one; none while older ones are on the disk.
-
-        Waits up to *wait_s* seconds for work. Returns how many were taken.
-        """
+        """Take the oldest intents and return their number; 0 while older ones are on the disk."""
         with self._lock:
             if wait_s and not self._has_work():
                 self._sender_asleep = True

@@ -1,4 +1,4 @@
-"""Hand in and go on: intents are accepted in the background, exactly once each."""
+"""Accepting in the background: each intent is accepted exactly once, and no caller waits."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _ATTRIBUTES: Final = {"service.name": "galaxy-notify-producer", "service.version
 class BackgroundNotifier(NotCopied):
     """Takes intents without waiting for Redis; safe to share between threads, not over a fork.
 
-    Each intent has its id from the moment it is handed in, and is sent under this id until there
-    is an answer: one notification, whatever happens in between. Redis being away costs the caller
-    nothing. What does not fit into the queue is treated as ``on_full`` says, and counted; see
+    Each intent gets its id in `enqueue`, and is sent with this id until there is an answer, so it
+    becomes one notification even if it is sent several times. An outage of Redis delays no caller.
+    Intents that do not fit into the queue are handled by ``on_full``, and counted; see
     `BackgroundOptions`.
     """
 
@@ -53,10 +53,10 @@ class BackgroundNotifier(NotCopied):
         options: BackgroundOptions | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        """Start to drain, beginning with what a spill of an earlier process holds.
+        """Start to send, first the intents in the spill of an earlier process.
 
-        *adopt* takes what the deployment agreed on; without *telemetry* the ``OTEL_*`` variables
-        decide. Raises `ConfigurationError` where the spill cannot be used; Redis may be away.
+        *adopt* uses the shared settings of the deployment; without *telemetry* the ``OTEL_*``
+        variables decide. Raises `ConfigurationError` if the spill is unusable; Redis may be away.
         """
         options = options or BackgroundOptions()
         self._log = get_logger("background")
@@ -111,10 +111,10 @@ class BackgroundNotifier(NotCopied):
         self.close()
 
     def enqueue(self, intent: IntentLike) -> str | None:
-        """Take an intent as it is now; return its id, or None where it was dropped and counted.
+        """Queue an intent as it is now; return its id, or None if it was dropped and counted.
 
-        Raises `InvalidIntent` for what can never be accepted, `AlreadyClosed` after `close`, and
-        nothing for Redis.
+        Raises `InvalidIntent` for an invalid intent and `AlreadyClosed` after `close`, but never an
+        error of Redis.
         """
         if self._forked:
             raise self._after_fork()
@@ -124,15 +124,15 @@ class BackgroundNotifier(NotCopied):
         return id_of(packed) if self._queue.put(packed) else None
 
     def stats(self) -> Stats:
-        """Return where every intent is, at one moment."""
+        """Return the counts of all intents, at one moment."""
         if self._forked:
             raise self._after_fork()
         return self._queue.stats()
 
     def close(self, deadline_s: float = _CLOSE_S) -> Closed:
-        """Take nothing more, send what waits until the deadline, and return what remained.
+        """Refuse new intents, send waiting ones until the deadline, and return those that remain.
 
-        What remained is in the spill, where there is one. Closing twice returns the same.
+        With a spill, the remaining intents are in it. Closing twice returns the same.
         """
         if self._forked:
             return Closed(Stats())

@@ -23,17 +23,17 @@ _LARGEST_BYTES: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class BackgroundOptions:
-    """How much a background notifier holds, and what it does beyond that.
+    """The limits of a background notifier, and what it does when they are reached.
 
-    - ``capacity``, ``capacity_bytes``: how many intents wait in memory, and how many bytes they
-      may take together (packed); the first bound that is reached counts.
-    - ``on_full``: ``drop_newest`` drops what does not fit, ``block_with_deadline`` lets the caller
-      wait for room, at most ``block_ms``, ``spill`` writes the oldest to an SQLite database.
-    - ``spill_path``, ``spill_max_bytes``: its path, and how long it may become.
+    - ``capacity``, ``capacity_bytes``: the most intents in memory, and their most bytes together
+      (packed); the first limit that is reached counts.
+    - ``on_full``: ``drop_newest`` drops a new intent, ``block_with_deadline`` lets the caller wait
+      for room for at most ``block_ms``, ``spill`` writes the oldest to an SQLite database.
+    - ``spill_path``, ``spill_max_bytes``: the path of the database, and its largest size.
     - ``batch``: how many intents are sent together.
-    - ``on_refused``: is called for intents that were refused, in the thread that sends.
-    - ``exit_within_s``: how long the end of the process waits for what is left, where nobody
-      called `close`.
+    - ``on_refused``: called for each refused intent, in the sender thread.
+    - ``exit_within_s``: how long the end of the process waits for remaining intents, if `close`
+      was not called.
     """
 
     capacity: int = 10_000
@@ -69,5 +69,5 @@ class BackgroundOptions:
 
     @property
     def block_s(self) -> float:
-        """Return how long a caller may wait for room."""
+        """How long a caller may wait for room, in s."""
         return self.block_ms / 1000 if self.on_full == "block_with_deadline" else 0.0

@@ -12,10 +12,10 @@ DropReason = Literal["queue_full", "deadline", "spill_failed", "spill_corrupt", 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Every intent in exactly one place: what came in is the sum of all the others.
+    """The number of intents in each state: ``enqueued`` and ``found`` are the sum of the others.
 
-    ``enqueued`` counts the calls of `enqueue`, ``found`` the intents that the spill held at the
-    start. ``refused`` are counted by code, ``dropped`` by reason.
+    ``enqueued`` counts the calls of `enqueue`, ``found`` the intents in the spill at the start.
+    ``refused`` are counted by code, ``dropped`` by reason.
     """
 
     enqueued: int = 0
@@ -36,11 +36,11 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What a background notifier left behind.
+    """The intents that a background notifier did not send.
 
-    ``remaining`` are the ids of intents that were never sent, ``unknown`` of those that were being
-    sent when the time was over: `Notifier.accept` takes both again under these ids, and accepts
-    each once. With a spill they are in its file instead, ``spilled`` of them.
+    ``remaining`` are the ids of intents that were never sent, ``unknown`` of those in flight when
+    the time was over: `Notifier.accept` with these ids accepts each of them once. With a spill
+    they are in its file instead, ``spilled`` of them.
     """
 
     stats: Stats

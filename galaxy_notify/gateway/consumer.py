@@ -32,16 +32,16 @@ _UNKNOWN: Final = GroupReport(lag=None, pending=0, oldest_pending_s=None, lost=N
 
 
 class GatewayConsumer(NotCopied):
-    """Delivers every event of the gateway streams to a handler, at least once each.
+    """Delivers every event of the gateway streams to a handler, at least once.
 
-    The group is made at the beginning of each shard's stream. An event is acknowledged after its
-    handler, together with a mark of its ``event_id`` in Redis, so that a repeated one is not
-    handled twice. A crash, or an outage longer than ``reclaim_idle_s``, repeats what was handled
-    and not yet marked, on each shard 64 events and those in hand at most; therefore handlers
-    de-duplicate what must not happen twice. A handler that raises is tried again later, while its
-    neighbours go on; what fails ten times, or can't be read, is parked with the reason.
-    Consumers of a group share its events; each living one needs a name of its own, best one that
-    it keeps over restarts. Within a shard events come in the order of publishing, see
+    The group is created at the start of the stream of each shard. An event is acknowledged after
+    its handler, together with a mark of its ``event_id`` in Redis, so that another delivery is not
+    handled again. A crash, or an outage longer than ``reclaim_idle_s``, repeats events that were
+    handled but not yet marked: on each shard at most 64 events and those in flight. So a handler
+    must de-duplicate effects that must not happen twice. If a handler raises, its event is
+    delivered again later, while others continue. An event that fails ten times, or cannot be read,
+    is parked with the reason. Consumers of a group share its events; each needs its own name, and
+    should keep it over restarts. Within a shard events come in the order of publishing, see
     `ConsumerOptions`.
     """
 
@@ -76,7 +76,7 @@ class GatewayConsumer(NotCopied):
         options: ConsumerOptions | None = None,
         **redis: Any,
     ) -> Self:
-        """Return a consumer that reads shards and streams from the deployment.
+        """Return a consumer that takes shards and streams from the deployment.
 
         Further arguments are settings of the section ``redis``, such as ``password``.
         """
@@ -96,13 +96,13 @@ class GatewayConsumer(NotCopied):
             self._stop = StopFlag()
 
     async def run(self, handler: Handler) -> None:
-        """Deliver events to the handler until `stop`; wait out outages of Redis.
+        """Deliver events to the handler until `stop`, also across outages of Redis.
 
-        A stop, and likewise a cancellation, first lets the handlers in hand end, within
-        ``stop_within_s``. It may then run again, in another event loop as well. Raises
-        `ConfigurationError` for a handler that is no coroutine function of one event, and where
-        Redis refuses us at the start or the deployment is of another format; `AlreadyClosed` after
-        the end of the block; anything else that it raises is a defect.
+        A stop, or a cancellation, first waits up to ``stop_within_s`` for running handlers. After
+        that it may run again, also in another event loop. Raises `ConfigurationError` if the
+        handler is not a coroutine function of one event, if Redis refuses access at the start, or
+        if the deployment has another state format; `AlreadyClosed` after the end of the block. Any
+        other error is a defect.
         """
         self._check_open()
         check_callable("handler", handler, ("event",), asynchronous=True)
@@ -124,9 +124,9 @@ class GatewayConsumer(NotCopied):
             self._runner.stop_within(self._options.stop_within_s)
 
     async def report(self) -> dict[int, GroupReport]:
-        """Return how the group stands on each shard.
+        """Return the state of the group on each shard.
 
-        Raises `Unavailable` when Redis is away, `Misconfigured` where it refuses us, and
+        Raises `Unavailable` if Redis is away, `Misconfigured` if it refuses access, and
         `AlreadyClosed` after the end of the block.
         """
         self._check_open()

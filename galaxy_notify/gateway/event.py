@@ -21,8 +21,8 @@ _UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, Memo
 class Event:
     """One event for one user.
 
-    ``event_id`` is the same whenever the event is delivered again. ``deliveries`` counts this
-    delivery too. ``request_id``, ``trace_id`` and ``traceparent`` are empty where there is none.
+    ``event_id`` is the same in every delivery of the event. ``deliveries`` includes this delivery.
+    ``request_id``, ``trace_id`` and ``traceparent`` are empty if the intent had none.
     """
 
     event_id: str
@@ -39,9 +39,9 @@ class Event:
 
     @cached_property
     def payload(self) -> dict[str, Any]:
-        """Read the payload of the ``msgpack`` or ``json`` encoder; raise `Corrupt` if it is none.
+        """The payload of the ``msgpack`` or ``json`` encoder; raises `Corrupt` if it is invalid.
 
-        A handler lets `Corrupt` pass: the entry is then parked at once.
+        A handler should not catch `Corrupt`: the entry is then parked at once.
         """
         return decode_payload(self.payload_bytes)
 

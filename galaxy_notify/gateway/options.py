@@ -13,21 +13,21 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class ConsumerOptions:
-    """How a consumer reads, retries and remembers.
+    """How a consumer reads, retries and remembers events.
 
     - ``concurrency``: handlers at a time on each shard. With 1 they run in the order of the
       stream; with more, in order for each user. A retried event comes late, out of order.
     - ``batch``: entries asked for in one read.
-    - ``reclaim_idle_s``: what another consumer has left untouched this long is taken over.
-    - ``handler_timeout_s``: a handler that takes longer has failed; at most, and by default, half
-      of ``reclaim_idle_s``, so that no other consumer is given what is still in hand.
+    - ``reclaim_idle_s``: entries that another consumer leaves idle for this long are taken over.
+    - ``handler_timeout_s``: a handler that takes longer fails; at most, and by default, half of
+      ``reclaim_idle_s``, so that no other consumer takes over an event in flight.
     - ``retry_min_s``, ``retry_max_s``: the pause before a failed event is delivered again
       doubles from one to the other.
-    - ``max_deliveries``: an event that failed this often is parked with the reason.
+    - ``max_deliveries``: an event that fails this many times is parked with the reason.
     - ``marks_ttl_s``, ``marks_max``: how long, and how many on each shard, handled events are
       remembered, so that a repeated one is not handled twice.
     - ``parked_max``: entries kept in the parked stream of each shard.
-    - ``stop_within_s``: how long a stop waits for the handlers in hand.
+    - ``stop_within_s``: how long a stop waits for running handlers.
     """
 
     concurrency: int = 1
@@ -52,32 +52,32 @@ class ConsumerOptions:
 
     @property
     def reclaim_idle_ms(self) -> int:
-        """Return after how long an entry of another consumer is taken over."""
+        """The idle time in ms after which an entry of another consumer is taken over."""
         return round(self.reclaim_idle_s * 1000)
 
     @property
     def in_hand_s(self) -> float:
-        """Return how long an entry may be in hand before its handler must have begun."""
+        """The longest time in s from the read of an entry to the start of its handler."""
         return self.reclaim_idle_s / 2
 
     @property
     def timeout_s(self) -> float:
-        """Return how long a handler may take."""
+        """The time limit of a handler, in s."""
         return self.handler_timeout_s or self.reclaim_idle_s / 2
 
     @property
     def retry_min_ms(self) -> int:
-        """Return the pause after a first failure."""
+        """The pause after the first failure, in ms."""
         return max(1, round(self.retry_min_s * 1000))
 
     @property
     def retry_max_ms(self) -> int:
-        """Return the longest pause; the consumer itself retries before others take over."""
+        """The longest pause, in ms; short enough to retry before another consumer takes over."""
         return max(self.retry_min_ms, min(round(self.retry_max_s * 1000), self.reclaim_idle_ms))
 
 
 def checked_name(field: str, name: str) -> str:
-    """Return a group's or a consumer's name, or refuse it."""
+    """Return the name of a group or consumer; raise `ConfigurationError` if it is invalid."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
             f'{field}: "{name[:128]}" is no name (letters, digits, . _ : @ - and at most 128)'

@@ -57,8 +57,8 @@ class ShardReader:
         )
         self._acks = Acknowledger(member, options, retry_ack)
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._in_hand: set[str] = set()
-        self._events_in_hand: set[str] = set()
+        self._in_flight: set[str] = set()
+        self._events_in_flight: set[str] = set()
         self._is_crowded = False
         self._log = get_logger("gateway", group=member.group, shard=member.keys.shard)
 
@@ -93,15 +93,15 @@ class ShardReader:
     async def _deliver(self, entries: Sequence[Entry]) -> None:
         """Deliver entries that were just read, in order for each user."""
         read_at = time.monotonic()
-        self._in_hand.update(entry.stream_id for entry in entries)
+        self._in_flight.update(entry.stream_id for entry in entries)
         try:
             lanes = self._lanes(await self._decode(entries, self._retry_read))
             await together(self._stop, *(self._lane(lane, read_at) for lane in lanes))
             # The next read looks its events up among the marks, so these must be complete.
             await self._acks.flush()
         finally:
-            left = [entry.stream_id for entry in entries if entry.stream_id in self._in_hand]
-            self._in_hand.difference_update(left)
+            left = [entry.stream_id for entry in entries if entry.stream_id in self._in_flight]
+            self._in_flight.difference_update(left)
         if self._stop and not self._is_late(read_at):
             await self._release(left, self._retry_read)
 
@@ -118,7 +118,7 @@ class ShardReader:
                 if self._stop or self._is_late(read_at):
                     return
                 await self._handle(delivery)
-                self._in_hand.discard(delivery.entry.stream_id)
+                self._in_flight.discard(delivery.entry.stream_id)
 
     async def _sweep(self) -> None:
         pause = min(_SWEEP_S, self._options.retry_min_s, self._options.reclaim_idle_s)
@@ -161,7 +161,7 @@ class ShardReader:
         if self._stop:
             await self._release([waiting.stream_id], self._retry_sweep)
             return
-        self._in_hand.add(entry.stream_id)
+        self._in_flight.add(entry.stream_id)
         try:
             for delivery in await self._decode([entry], self._retry_sweep):
                 if not delivery.seen and entry.deliveries > self._options.max_deliveries:
@@ -170,7 +170,7 @@ class ShardReader:
                 else:
                     await self._handle(delivery)
         finally:
-            self._in_hand.discard(entry.stream_id)
+            self._in_flight.discard(entry.stream_id)
 
     async def _release(self, stream_ids: Sequence[str], retry: RetryUntilStopped) -> None:
         await retry(lambda: self._member.release(stream_ids, self._options.reclaim_idle_ms))
@@ -185,7 +185,7 @@ class ShardReader:
                 readable.append((entry, decode_event(entry.fields, position)))
             except Corrupt as error:
                 await self._acks.park(entry, str(error))
-                self._in_hand.discard(entry.stream_id)
+                self._in_flight.discard(entry.stream_id)
         ids = [event.event_id for _, event in readable]
         seen = await retry(lambda: self._member.seen(ids)) if ids else set()
         first = {event.event_id: event.stream_id for _, event in reversed(readable)}
@@ -197,16 +197,16 @@ class ShardReader:
 
     async def _handle(self, delivery: _Delivery) -> None:
         event = delivery.event
-        if event.event_id in self._events_in_hand:
+        if event.event_id in self._events_in_flight:
             return  # a duplicate is in flight; the next sweep looks this one up again
-        self._events_in_hand.add(event.event_id)
+        self._events_in_flight.add(event.event_id)
         try:
             if await self._was_handled(delivery):
                 await self._acks.finish(event)
             else:
                 await self._attempt(delivery.entry, event)
         finally:
-            self._events_in_hand.discard(event.event_id)
+            self._events_in_flight.discard(event.event_id)
 
     async def _was_handled(self, delivery: _Delivery) -> bool:
         event_id = delivery.event.event_id
@@ -246,7 +246,9 @@ class ShardReader:
         return delay_ms(waiting.deliveries, least, most, "none", _RNG)
 
     def _is_held(self, waiting: Waiting) -> bool:
-        return waiting.stream_id in self._in_hand or self._acks.is_unacknowledged(waiting.stream_id)
+        return waiting.stream_id in self._in_flight or self._acks.is_unacknowledged(
+            waiting.stream_id
+        )
 
     def _is_late(self, read_at: float) -> bool:
         return time.monotonic() - read_at > self._options.in_hand_s

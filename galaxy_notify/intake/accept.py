@@ -87,7 +87,7 @@ class _AcceptRun:
         try:
             return (yield from self._run(plans))
         except RedisFault as fault:
-            # Of the whole something may be there, whatever the server says of the rest.
+            # Some parts may be stored already, so the outcome of the whole is unknown.
             raise fault.with_unknown_outcome() if self._has_written else fault from fault.__cause__
 
     def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
@@ -138,7 +138,7 @@ class _AcceptRun:
         return self.preferences_exist or shared.has_cooldowns or plan.collapses
 
     def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
-        """Return whether Redis asked for the preferences: then somebody has set one."""
+        """Return whether Redis asks for the preferences, which means that some exist."""
         words = {outcome.word for outcome in outcomes}
         self._has_written |= not words <= _NOT_WRITTEN
         is_asked = _CHECK_RULES in words

@@ -1,4 +1,4 @@
-"""The producer's side: accept intents, and take them back."""
+"""The API of producers: accept intents, cancel and reschedule notifications."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ Producers = Collection[str] | None
 class Notifier(NotCopied):
     """Accepts intents; safe to share between threads.
 
-    Every call ends within seconds: it raises `Unavailable` when Redis is away, its subclass
-    `ServerRefused` when Redis takes nothing just now, `Misconfigured` when somebody has to change
-    something first, `ConfigurationError` when the deployment does not fit the settings, and
+    Every call ends within seconds. It raises `Unavailable` if Redis is away, its subclass
+    `ServerRefused` if Redis takes no writes at the moment, `Misconfigured` if an operator has to
+    change something first, `ConfigurationError` if the deployment does not match the settings, and
     `AlreadyClosed` after `close`.
     """
 
     def __init__(
         self, settings: Settings, *, adopt: bool = False, environment: Environment = REAL
     ) -> None:
-        """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on."""
+        """Prepare to connect by *settings*; *adopt* uses the deployment's shared settings."""
         self._client = SyncClient(settings, adopt=adopt, environment=environment)
 
     @classmethod
@@ -64,10 +64,10 @@ class Notifier(NotCopied):
         self.close()
 
     def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
-        """Accept one intent, or say what is wrong with it.
+        """Accept one intent; return its receipt, which has an error if the intent is refused.
 
-        After `Unavailable`, repeat it with the ``notification_id`` that the error carries: it is
-        accepted once, whichever of the calls got through.
+        After `Unavailable`, repeat the call with the ``notification_id`` of the error: the intent
+        is accepted once, even if both calls arrive.
         """
         self._client.check_open()
         request = request_of(intent, notification_id, self._client.now_ms())
@@ -82,10 +82,11 @@ class Notifier(NotCopied):
         return receipt
 
     def accept_many(self, intents: Iterable[IntentLike]) -> list[Receipt]:
-        """Accept intents in few round trips; a refused one does not hold up its neighbours.
+        """Accept intents in few round trips; return their receipts, in order.
 
-        `Unavailable` carries the receipts so far, with None where the outcome is unknown. Where
-        *intents* raises, `SourceFailed` carries those of the intents that it gave before.
+        A refused intent does not affect the others. `Unavailable` carries the receipts so far,
+        with None for each unknown outcome. If *intents* raises, `SourceFailed` carries the
+        receipts of the intents before that.
         """
         self._client.check_open()
         receipts: list[Receipt | Unknown] = []
@@ -106,9 +107,9 @@ class Notifier(NotCopied):
         actor: str = "client",
         producers: Producers = None,
     ) -> Cancelled:
-        """Take back what is not in the stream yet, or one route of it; *actor* is recorded.
+        """Cancel the routes of a notification that are not in the stream yet, or one *route* of it.
 
-        With *producers* whatever others handed in is unknown.
+        *actor* is recorded. With *producers*, notifications of other producers are unknown.
         """
         self._client.check_open()
         target = target_of(notification_id, route, producers)
@@ -125,9 +126,9 @@ class Notifier(NotCopied):
         actor: str = "client",
         producers: Producers = None,
     ) -> Rescheduled:
-        """Have what is not in the stream yet, or one route of it, due at another time.
+        """Change the due time of the routes that are not in the stream yet, or of one *route*.
 
-        *due_at* is what an intent may have there. Raises `InvalidIntent` where it cannot be.
+        *due_at* has the form of that field in an intent. Raises `InvalidIntent` if it is invalid.
         """
         self._client.check_open()
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
@@ -140,7 +141,7 @@ class Notifier(NotCopied):
 
     @property
     def preferences(self) -> Preferences:
-        """Return what reads and changes the preferences of users."""
+        """The preferences of users, to read and change."""
         return Preferences(self._client)
 
     def close(self) -> None:
@@ -148,8 +149,8 @@ class Notifier(NotCopied):
         self._client.close()
 
     def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
-        # What was handed in may have used another notifier while it was read: from here on the
-        # calls are this one's, and go to no server that has lost its deployment.
+        # Reading the intents may have run calls of another notifier. From here on all calls are of
+        # this one, and none goes to a server that has lost its deployment.
         key_space, known = self._client.key_space(), self._client.preferences_exist
         done = self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
         self._client.preferences_exist |= done.preferences_exist
@@ -175,9 +176,9 @@ class AsyncNotifier(NotCopied):
         once: bool = False,
         environment: Environment = REAL,
     ) -> None:
-        """Prepare to connect as *settings* say; *adopt* takes what the deployment agreed on.
+        """Prepare to connect by *settings*; *adopt* uses the deployment's shared settings.
 
-        *once* leaves short faults to the caller, who tries again.
+        *once* retries no short faults: the caller does.
         """
         self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
@@ -194,7 +195,7 @@ class AsyncNotifier(NotCopied):
         await self.close()
 
     async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
-        """Accept one intent, or say what is wrong with it; see `Notifier.accept`."""
+        """Accept one intent; return its receipt; see `Notifier.accept`."""
         self._client.check_open()
         await self._client.turn()
         run, at_ms = self._planner.run_for, self._client.now_ms()
@@ -233,7 +234,7 @@ class AsyncNotifier(NotCopied):
         actor: str = "client",
         producers: Producers = None,
     ) -> Cancelled:
-        """Take back what is not in the stream yet, or one route of it; see `Notifier.cancel`."""
+        """Cancel the routes that are not in the stream yet; see `Notifier.cancel`."""
         self._client.check_open()
         target = target_of(notification_id, route, producers)
         if target is None:
@@ -249,7 +250,7 @@ class AsyncNotifier(NotCopied):
         actor: str = "client",
         producers: Producers = None,
     ) -> Rescheduled:
-        """Have what is not in the stream yet due at another time; see `Notifier.reschedule`."""
+        """Change the due time of routes not in the stream yet; see `Notifier.reschedule`."""
         self._client.check_open()
         due_ms, target = due_moment(due_at), target_of(notification_id, route, producers)
         if target is None:
@@ -261,7 +262,7 @@ class AsyncNotifier(NotCopied):
 
     @property
     def preferences(self) -> AsyncPreferences:
-        """Return what reads and changes the preferences of users."""
+        """The preferences of users, to read and change."""
         return AsyncPreferences(self._client)
 
     async def close(self) -> None:

@@ -18,9 +18,9 @@ class Refusal:
 
 
 class Receipt(NamedTuple):
-    """What became of an intent; ``routes`` and ``parts`` are 0 where it was refused.
+    """The result of an intent; ``routes`` and ``parts`` are 0 if it was refused.
 
-    Of the routes a rule suppressed so many as ``skipped`` says.
+    ``skipped`` of the routes are skipped by a rule.
     """
 
     notification_id: str | None
@@ -31,7 +31,7 @@ class Receipt(NamedTuple):
     skipped: int = 0
 
     def as_json(self, line: int) -> dict[str, Any]:
-        """Return the receipt as the contract shapes it; ``skipped`` only where a rule did."""
+        """Return the receipt as a JSON object; it has ``skipped`` only if a rule skipped routes."""
         refusal = self.error
         skipped = {"skipped": self.skipped} if self.skipped else {}
         return {
@@ -54,7 +54,7 @@ def refused(error: InvalidIntent, notification_id: str | None = None) -> Receipt
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel did: routes taken back (earlier ones included), and routes too late for it."""
+    """The result of a cancel: cancelled routes, including earlier ones, and those too late."""
 
     cancelled: int
     too_late: int
@@ -63,7 +63,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Rescheduled:
-    """What a reschedule did: routes due at the new time, and routes too late for it."""
+    """The result of a reschedule: routes due at the new time, and those too late."""
 
     moved: int
     too_late: int

@@ -31,7 +31,7 @@ _RETRIES: Final = RetryPolicy(least_pause_s=1.0)
 _LONGEST_SWEEP_S: Final = 1.0
 _FORGET_EVERY_S: Final = 60.0
 #: Pending entries that are tried one by one before new ones are read.
-_SWEEP_ENTRIES: Final = 50
+_PER_SWEEP: Final = 50
 #: With this many postponed entries no new ones are read.
 _MOST_POSTPONED: Final = 1000
 #: After a batch of more bytes, entries are read one by one until they are small again.
@@ -84,13 +84,11 @@ class IntentReader:
         self._retry = RetryUntilStopped(
             stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
         )
-        self._postponed_edges = EdgeLog(
-            self._log, "intents set aside", "no intents set aside any more"
-        )
+        self._blocked = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
         self._sums = Summary()
         self._postponed: dict[str, float] = {}
         self._read_size = 1
-        self._read_was_lost = False
+        self._is_read_lost = False
         self._sweep_at = 0.0
         self._forget_at = 0.0
 
@@ -111,7 +109,7 @@ class IntentReader:
 
     async def run_once(self) -> int:
         """Retry pending entries, then read once; return how many new entries were read."""
-        if self._read_was_lost or monotonic() >= self._sweep_at:
+        if self._is_read_lost or monotonic() >= self._sweep_at:
             await self._sweep()
         if len(self._postponed) >= _MOST_POSTPONED:
             await self._stop.wait(_LONGEST_SWEEP_S)
@@ -131,7 +129,7 @@ class IntentReader:
             return await self._member.read(self._read_size, _BLOCK_MS)
         except RedisFault:
             # The entries may be pending for this reader although the reply was lost.
-            self._read_was_lost, self._read_size = True, 1
+            self._is_read_lost, self._read_size = True, 1
             raise
 
     async def _accept(self, entries: Sequence[Entry]) -> EntryBatch:
@@ -184,11 +182,11 @@ class IntentReader:
         faults = (batch.postponed_by, *(error.fault for error in settled.unsettled.values()))
         for fault in faults:
             if fault is not None:
-                self._postponed_edges.down(fault.code, fault.text)
+                self._blocked.down(fault.code, fault.text)
         for stream_id in {*batch.stream_ids} - {entry.stream_id for entry in postponed}:
             self._postponed.pop(stream_id, None)
         if not self._postponed:
-            self._postponed_edges.up()
+            self._blocked.up()
 
     def _count_statuses(self, batch: EntryBatch) -> None:
         by_status: Counter[str] = Counter()
@@ -205,12 +203,12 @@ class IntentReader:
 
     async def _sweep(self) -> None:
         """Retry pending entries, one by one."""
-        idle_ms, read_was_lost, tried = self._options.claim_idle_ms, self._read_was_lost, 0
-        own_idle_ms = 0 if read_was_lost else idle_ms
+        idle_ms, is_read_lost, tried = self._options.claim_idle_ms, self._is_read_lost, 0
+        own_idle_ms = 0 if is_read_lost else idle_ms
         own, stale = await self._retry(
-            lambda: self._member.waiting(own_idle_ms, idle_ms, _SWEEP_ENTRIES)
+            lambda: self._member.waiting(own_idle_ms, idle_ms, _PER_SWEEP)
         )
-        self._read_was_lost = False
+        self._is_read_lost = False
         for waiting in [*own, *stale]:
             if self._stop:
                 return
@@ -218,11 +216,9 @@ class IntentReader:
                 await self._redeliver(waiting)
                 tried += 1
         # A full page of own entries may be followed by another.
-        self._read_was_lost = self._read_was_lost or (
-            read_was_lost and tried > 0 and len(own) == _SWEEP_ENTRIES
-        )
+        self._is_read_lost |= is_read_lost and tried > 0 and len(own) == _PER_SWEEP
         await self._forget()
-        is_full = _SWEEP_ENTRIES in (len(own), len(stale))
+        is_full = _PER_SWEEP in (len(own), len(stale))
         pause_s = 0.0 if is_full else min(_LONGEST_SWEEP_S, idle_ms / 4000)
         self._sweep_at = monotonic() + pause_s
 

@@ -109,7 +109,7 @@ class Content(Protocol):
 
 
 class Intent(BaseModel):
-    """What to tell whom; raise ``InvalidIntent`` naming the first bad field."""
+    """A notification to send to its recipients; raises `InvalidIntent` for the first bad field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -21,11 +21,11 @@ _GONE = b""
 
 
 class Preferences:
-    """What users want to be told; safe to share between threads.
+    """The preferences of users; safe to share between threads.
 
-    Each change may be repeated, and tells whether anything had to be changed: one that had to be
-    sent twice, because its answer was lost, may tell that nothing had. It raises
-    `InvalidPreference`, and what `Notifier` raises when Redis does not serve.
+    Each change may be repeated, and returns whether anything changed. A change that was sent twice
+    because its reply was lost may return False. It raises `InvalidPreference`, and the errors of
+    `Notifier` if Redis does not serve.
     """
 
     def __init__(self, client: SyncClient) -> None:
@@ -33,7 +33,7 @@ class Preferences:
         self._client = client
 
     def get(self, user: str) -> UserPreferences:
-        """Return all that a user wants; one who never said so wants the defaults."""
+        """Return all preferences of a user; empty ones mean the defaults."""
         check_user(user)
         try:
             return self._client.run_flow(get_flow(self._client.key_space(), user))
@@ -47,7 +47,7 @@ class Preferences:
         channels: Collection[str] | None = None,
         min_severity: str | None = None,
     ) -> bool:
-        """Replace the preference of a type, or of every type; no channels at all means nothing."""
+        """Replace the preference of a type, or of every type; empty *channels* mute it."""
         return self._change(wish(user, type, channels, min_severity, self.channels()))
 
     def remove(self, user: str, type: str | None = None) -> bool:
@@ -55,7 +55,7 @@ class Preferences:
         return self._change(removed(user, type))
 
     def silence(self, user: str) -> bool:
-        """Tell the user nothing but what is mandatory; what was set before is kept."""
+        """Deliver only mandatory types to the user; the other preferences are kept."""
         return self._change(silenced(user))
 
     def resume(self, user: str) -> bool:
@@ -65,15 +65,15 @@ class Preferences:
     def quiet(
         self, user: str, start: str | None, end: str | None = None, zone: str | None = None
     ) -> bool:
-        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None takes them away."""
+        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None removes them."""
         return self._change(quieted(user, start, end, zone))
 
     def delete(self, user: str) -> bool:
-        """Forget all that the user wants."""
+        """Delete all preferences of the user."""
         return self._change(deleted(user))
 
     def change(self, changes: Sequence[UserChange]) -> list[Answer]:
-        """Store many changes in few round trips; an answer for each, in order."""
+        """Store many changes in few round trips; return an answer for each, in order."""
         try:
             return self._client.run_flow(change_flow(self._client.key_space(), changes))
         except RedisFault as error:
@@ -98,7 +98,7 @@ class AsyncPreferences:
         self._client = client
 
     async def get(self, user: str) -> UserPreferences:
-        """Return all that a user wants; see `Preferences.get`."""
+        """Return all preferences of a user; see `Preferences.get`."""
         check_user(user)
         await self._client.turn()
         try:
@@ -121,7 +121,7 @@ class AsyncPreferences:
         return await self._change(removed(user, type))
 
     async def silence(self, user: str) -> bool:
-        """Tell the user nothing but what is mandatory; what was set before is kept."""
+        """Deliver only mandatory types to the user; the other preferences are kept."""
         return await self._change(silenced(user))
 
     async def resume(self, user: str) -> bool:
@@ -131,15 +131,15 @@ class AsyncPreferences:
     async def quiet(
         self, user: str, start: str | None, end: str | None = None, zone: str | None = None
     ) -> bool:
-        """Set the quiet hours, or take them away; see `Preferences.quiet`."""
+        """Set or remove the quiet hours; see `Preferences.quiet`."""
         return await self._change(quieted(user, start, end, zone))
 
     async def delete(self, user: str) -> bool:
-        """Forget all that the user wants."""
+        """Delete all preferences of the user."""
         return await self._change(deleted(user))
 
     async def change(self, changes: Sequence[UserChange]) -> list[Answer]:
-        """Store many changes in few round trips; an answer for each, in order."""
+        """Store many changes in few round trips; return an answer for each, in order."""
         await self._client.turn()
         try:
             return await self._client.run_flow(change_flow(await self._client.key_space(), changes))
