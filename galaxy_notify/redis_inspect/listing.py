@@ -95,11 +95,8 @@ class Merge:
     def pop(self, most: int) -> list[ListEntry]:
         """Take the newest, as far as their order is known without reading on."""
         found: list[ListEntry] = []
-        heap = [
-            (shard.waiting[0].position.age, shard.keys.shard)
-            for shard in self._shards
-            if shard.waiting
-        ]
+        ready = (shard for shard in self._shards if shard.waiting)
+        heap = [(shard.waiting[0].position.age, shard.keys.shard) for shard in ready]
         heapify(heap)
         unread = self._unread
         while heap and len(found) < most and heap[0][0] < unread.age:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -22,7 +22,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     """Read alternating words and details; raise `Garbled` unless there are *items* answers."""
     values = iter(flat)
     found = [
-        Answer(word.decode(), _text(detail)) for word, detail in zip(values, values, strict=True)
+        Answer(word.decode(), text(detail)) for word, detail in zip(values, values, strict=True)
     ]
     _check_count(found, items)
     return found
@@ -31,7 +31,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
 @reader
 def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
     """Read a list of words; raise `Garbled` unless there are *items* of them."""
-    found = [_text(word) for word in flat]
+    found = [text(word) for word in flat]
     _check_count(found, items)
     return found
 
@@ -110,7 +110,3 @@ def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
 
 def time_argument(now: int | None) -> Argument:
     return "" if now is None else now
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.calls import Answer, answers, time_argument
 from galaxy_notify.redis_state.keys import Keys
@@ -90,7 +90,7 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
 
     *detail* is the next due time for ``idle``, and else the length of the stream.
     """
-    word, now_ms, detail, suspects = _text(reply[0]), int(reply[1]), reply[2], int(reply[3])
+    word, now_ms, detail, suspects = text(reply[0]), int(reply[1]), reply[2], int(reply[3])
     if word == Word.IDLE:
         due = float(detail) if detail else float("inf")
         next_due = ceil(due) if due < _NEVER_MS else None
@@ -104,7 +104,7 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     members = [ClaimedMember(member, state) for member, state in zip(steps, steps, strict=True)]
     for place, verdict, abandoned in zip(oddities, oddities, oddities, strict=True):
         member, state, *_ = members[place - 1]
-        members[place - 1] = ClaimedMember(member, state, _text(verdict), abandoned)
+        members[place - 1] = ClaimedMember(member, state, text(verdict), abandoned)
     found = dict(zip(pairs, pairs, strict=True))
     return Claim(word, token, now_ms, suspects=suspects, members=members, records=found)
 
@@ -238,9 +238,8 @@ class Settlement:
     ) -> ScriptCall:
         """Return the call that settles everything added so far.
 
-        *claimed* is how many the claim gave: where all of them are settled, a lease that still has
-        as many members has them all. It is 0 where the claim may arrive once more, and take as many
-        others.
+        *claimed* is how many members the claim gave: if all are settled, the whole lease ends. It
+        is 0 where the claim may arrive once more, and take as many others.
         """
         whole = claimed if claimed == len(self) else ""
         names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel)]
@@ -297,7 +296,3 @@ class Settled(NamedTuple):
 def read_settled(reply: Sequence[Any], items: int | None = None) -> Settled:
     """Read what settle answered; raise where it does not answer each of *items*."""
     return Settled(int(reply[0]), int(reply[1]), answers(reply[2:], items))
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
