@@ -160,7 +160,7 @@ def _loaded(name: str) -> object:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ConfigurationError(
-            f'gateway.encoder: "{name}" is none of msgpack, json, module:attribute'
+            f'gateway.encoder: "{name}" is not one of msgpack, json, module:attribute'
         )
     try:
         loaded: object = import_module(module)
@@ -179,14 +179,14 @@ def _instance(name: str, loaded: object) -> object:
         return loaded()
     except (Exception, SystemExit) as error:  # a constructor may raise anything too
         reason = f"{type(error).__name__}: {error}"[:200]
-        raise ConfigurationError(f'gateway.encoder: cannot make "{name}": {reason}') from error
+        raise ConfigurationError(f'gateway.encoder: cannot create "{name}": {reason}') from error
 
 
 def _encode_function(name: str, loaded: object) -> Callable[[Notification, Route], object]:
     encode = getattr(loaded, "encode", loaded)
     if not callable(encode):
         raise ConfigurationError(
-            f'gateway.encoder: "{name}" is no function and has no method encode'
+            f'gateway.encoder: "{name}" is not a function and has no method encode'
         )
     if is_asynchronous(encode):
         raise ConfigurationError(f'gateway.encoder: "{name}" is asynchronous')

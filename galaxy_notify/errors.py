@@ -1,19 +1,19 @@
 """Every error galaxy-notify raises on purpose.
 
 GalaxyNotifyError
-├── Invalid                    what was handed in was refused; names the field
-│   ├── InvalidIntent          an intent
-│   ├── InvalidPreference      a user's preferences
-│   └── InvalidQuery           what somebody wants to see
-├── ConfigurationError         a setting is wrong, or does not fit the deployment (exit 78)
-│   └── Misconfigured          Redis refuses us until somebody changes a setting or a right
-├── Unavailable                Redis is away: whether the call took effect is unknown
-│   └── ServerRefused          Redis refused the call just now: nothing was written
-├── AlreadyClosed              what was called has been closed
-├── SourceFailed               what gives the intents raised; carries the receipts so far
-├── Corrupt                    a stored record or state cannot be read
-├── StreamRefused              the stream takes nothing (wrong type, ids exhausted, permission)
-└── TransientEncodingError     an encoder asks for another attempt
+├── Invalid                    invalid input; names the field
+│   ├── InvalidIntent          an invalid intent
+│   ├── InvalidPreference      invalid preferences of a user
+│   └── InvalidQuery           an invalid filter, limit or cursor
+├── ConfigurationError         a setting is invalid or does not match the deployment (exit 78)
+│   └── Misconfigured          Redis refuses calls until a setting or a permission is changed
+├── Unavailable                Redis is unavailable: the outcome of the call is unknown
+│   └── ServerRefused          Redis refused the call for now: nothing was written
+├── AlreadyClosed              the object was closed before the call
+├── SourceFailed               the iterable of intents raised; carries the receipts so far
+├── Corrupt                    a stored record or state is unreadable
+├── StreamRefused              the stream refuses writes (wrong type, ids exhausted, permission)
+└── TransientEncodingError     raised by an encoder to request another attempt
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Any
 
 
 class Portable(Exception):
-    """An error that can be pickled and copied, and equals one of its class that says the same.
+    """An error that can be pickled, copied and compared by class, arguments and fields.
 
-    So it comes whole out of a pool of processes, whatever its constructor takes.
+    It therefore passes between processes unchanged.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -50,7 +50,7 @@ class GalaxyNotifyError(Portable):
 
 
 class Invalid(GalaxyNotifyError):
-    """What was handed in was refused; ``field`` says where, ``message`` why, ``code`` the kind.
+    """Input was refused; ``field`` names the place, ``message`` the reason, ``code`` the kind.
 
     ``code`` is ``invalid``, ``conflict`` or ``too_large``.
     """
@@ -75,19 +75,19 @@ class InvalidPreference(Invalid):
 
 
 class InvalidQuery(Invalid):
-    """What somebody wants to see cannot be asked for."""
+    """A filter, limit or cursor of a query is invalid."""
 
 
 class ConfigurationError(GalaxyNotifyError):
-    """A setting is wrong, or does not fit the deployment it meets."""
+    """A setting is invalid or does not match the deployment."""
 
 
 class CallFailed(GalaxyNotifyError):
     """A call to Redis failed; ``code`` is that of Redis, or ``timeout`` or ``connection``.
 
     After an accept, ``notification_id`` is the id to repeat it with. After an accept of many,
-    ``receipts`` has one entry for each intent, None where it was not accepted or nothing is known
-    of it; ``not_written`` has the places of those of which surely nothing was written.
+    ``receipts`` has one entry per intent, None if it was not accepted or its outcome is unknown;
+    ``not_written`` has the indexes of intents of which certainly nothing was written.
     """
 
     def __init__(
@@ -109,38 +109,38 @@ class CallFailed(GalaxyNotifyError):
 class Unavailable(CallFailed):
     """Redis did not answer in time: whether the call took effect is unknown; repeat it.
 
-    Nothing is known to be lost, and what is repeated under the same id takes effect once.
+    A call repeated under the same id takes effect only once.
     """
 
 
 class ServerRefused(Unavailable):
-    """Redis answered that it takes no such call just now: nothing was written; repeat it later.
+    """Redis refused the call for now: nothing was written; repeat it later.
 
     It is out of memory, cannot write to its disk, is a replica, or still loads its data.
     """
 
 
 class Misconfigured(CallFailed, ConfigurationError):
-    """Redis refuses us until somebody changes a setting, a password or a right.
+    """Redis refuses calls until a setting, a password or a permission is changed.
 
-    Its text names the user, the server, and the right where one is missing. Repeating the call
-    alone does not help.
+    The text names the user, the server and any missing permission. Repeating the call does not
+    help.
     """
 
 
 class AlreadyClosed(GalaxyNotifyError):
-    """What was called has been closed: nothing was sent, and nothing will be; make another one."""
+    """The object was closed before the call: nothing was sent; create a new one."""
 
     @classmethod
     def named(cls, name: str) -> AlreadyClosed:
         """Return the error that names what was closed."""
-        return cls(f"this {name} was closed: make another one")
+        return cls(f"this {name} is closed: create a new one")
 
 
 class SourceFailed(GalaxyNotifyError):
-    """What gives the intents raised while it was read, which is the cause of this error.
+    """The iterable of intents raised while it was read; its exception is the cause of this error.
 
-    ``receipts`` has one for each intent that it gave before: those were accepted, or refused.
+    ``receipts`` has one receipt per intent read before: accepted or refused.
     """
 
     def __init__(self, message: str, receipts: Sequence[Any] = ()) -> None:
@@ -149,15 +149,15 @@ class SourceFailed(GalaxyNotifyError):
 
 
 class Corrupt(GalaxyNotifyError):
-    """A stored record or state cannot be read."""
+    """A stored record or state is unreadable."""
 
 
 class StreamRefused(GalaxyNotifyError):
-    """The gateway stream takes nothing: wrong type, ids exhausted or no permission."""
+    """The gateway stream refuses writes: wrong type, ids exhausted or no permission."""
 
 
 class TransientEncodingError(GalaxyNotifyError):
-    """An encoder raises it to ask for another attempt; any other exception is permanent."""
+    """Raised by an encoder to request another attempt; any other exception is permanent."""
 
 
 def _again(kind: type[Portable], args: tuple[Any, ...]) -> Portable:

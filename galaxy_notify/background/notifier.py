@@ -65,7 +65,10 @@ class BackgroundNotifier(NotCopied):
         found = self._spill.found if self._spill else 0
         if self._spill and (found or self._spill.damaged):
             self._log.warning(
-                "spill found", path=self._spill.path, count=found, damaged=self._spill.damaged
+                "unsent intents found in spill",
+                path=self._spill.path,
+                count=found,
+                damaged=self._spill.damaged,
             )
         self._queue = BoundedQueue(
             options.capacity, options.capacity_bytes, block_s=options.block_s, found=found
@@ -170,7 +173,7 @@ class BackgroundNotifier(NotCopied):
         )
         if not closed.is_clean:
             self._log.warning(
-                "background notifier left intents",
+                "background notifier stopped with unsent intents",
                 remaining=len(closed.remaining),
                 unknown=len(closed.unknown),
                 spilled=closed.spilled,
@@ -196,9 +199,7 @@ class BackgroundNotifier(NotCopied):
         self._finish(self._exit_within_s)
 
     def _after_fork(self) -> RuntimeError:
-        return RuntimeError(
-            "made before a fork: each process makes a BackgroundNotifier of its own"
-        )
+        return RuntimeError("created before a fork: create a BackgroundNotifier in each process")
 
     def _forget_after_fork(self) -> None:
         """Give up all resources in a forked child: they belong to the parent process."""

@@ -50,16 +50,20 @@ class BackgroundOptions:
         for name in ("capacity", "capacity_bytes", "block_ms", "spill_max_bytes", "batch"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise ConfigurationError(f"{name}: {value!r} is no whole number greater than 0")
+                raise ConfigurationError(f"{name}: {value!r} is not a whole number greater than 0")
         if self.exit_within_s < 0:
             raise ConfigurationError(f"exit_within_s: {self.exit_within_s} is less than 0")
         self._check_bounds()
         if self.on_refused is not None:
             check_callable("on_refused", self.on_refused, ("fields", "receipt"))
         if self.on_full not in _POLICIES:
-            raise ConfigurationError(f"on_full: {self.on_full!r} is none of {', '.join(_POLICIES)}")
+            raise ConfigurationError(
+                f"on_full: {self.on_full!r} is not one of {', '.join(_POLICIES)}"
+            )
         if (self.on_full == "spill") != (self.spill_path is not None):
-            raise ConfigurationError('spill_path: goes with on_full="spill", and only with it')
+            raise ConfigurationError(
+                'spill_path: required with on_full="spill", not allowed otherwise'
+            )
 
     def _check_bounds(self) -> None:
         if self.capacity_bytes > _LARGEST_BYTES:

@@ -57,5 +57,5 @@ def unpack(packed: bytes) -> Unpacked:
         raise InvalidIntent("", f"cannot be unpacked: {type(error).__name__}") from error
     shapes = (type(at_ms), type(traceparent), type(fields))
     if shapes != (int, str, dict) or not is_first_part(notification_id):
-        raise InvalidIntent("", "cannot be unpacked: not of this version")
+        raise InvalidIntent("", "cannot be unpacked: unknown version")
     return Unpacked(notification_id, at_ms, traceparent, fields)

@@ -104,7 +104,7 @@ class SenderThread(threading.Thread):
             self._failed(fault, str(error))
         except Exception as error:  # the thread must survive; intents in flight are kept
             if self._failed("defect", type(error).__name__):
-                self._log.exception("batch not sent")
+                self._log.exception("background batch failed")
         self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:

@@ -34,7 +34,7 @@ _HEADER: Final = 100
 _LOCK_BYTES: Final = (512, 0x4000_0000)
 _ROWS_COPIED: Final = 16
 _UNBOUNDED: Final = 1 << 40
-_IN_USE: Final = "another notifier uses it; each needs a file of its own"
+_IN_USE: Final = "in use by another notifier; each notifier needs its own file"
 
 _CREATE: Final = f"""
 BEGIN;
@@ -130,7 +130,7 @@ class SpillDatabase:
             return
         is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
         if not is_new and not _is_spill(header):
-            raise self._unusable("holds something else than a spill of this version")
+            raise self._unusable("is not a spill of this version")
         with _disk_errors():
             # SQLite must not lock: its locks end when any other handle of the file is closed.
             uri = f"{Path(self.path).as_uri()}?vfs=unix-none"
@@ -168,7 +168,7 @@ class SpillDatabase:
         whole = filter(None, earlier_spill.frames(self._file))
         self._replace(self._build(rows_of(whole, self._batch, 1)))
         self._log.warning(
-            "earlier spill imported", path=self.path, count=counts[False], damaged=counts[True]
+            "old spill imported", path=self.path, count=counts[False], damaged=counts[True]
         )
 
     def _set_aside(self, db: sqlite3.Connection, reason: str) -> None:
@@ -178,7 +178,7 @@ class SpillDatabase:
         built = self._build(readable_rows(db))
         os.link(self.path, aside)
         self._replace(built, f"{aside}-wal")
-        self._log.error("spill set aside", path=aside, reason=reason)
+        self._log.error("damaged spill set aside", path=aside, reason=reason)
 
     def _build(self, rows: Iterator[Row]) -> str:
         """Write these rows to a new database; return its path."""

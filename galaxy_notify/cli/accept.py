@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 @click.command("accept")
 @click.argument("file", default="-", metavar="[FILE|-]")
-@click.option("--check", is_flag=True, help="Only validate; nothing is sent to Redis.")
+@click.option("--check", is_flag=True, help="Validate only; send nothing to Redis.")
 @only_json_option
 @pass_application
 def command(app: Application, file: str, check: bool) -> int:
     """Accept notifications, one JSON object per line.
 
-    For each line that is not blank a receipt is printed, as JSON, in order. When Redis goes away
-    or refuses in the middle, standard error tells which lines are unknown and which were not
-    written; it is safe to run the same file again where the intents have idempotency keys.
+    Prints one JSON receipt per non-blank line, in order. If Redis fails in the middle, standard
+    error lists the lines with an unknown outcome and the lines that were not written. Running the
+    same file again is safe for intents with idempotency keys.
 
     Exit codes: 0 all accepted or duplicate, 4 some refused, 1 all refused or Redis away,
-    2 the file cannot be read.
+    2 file unreadable.
     """
     with opened(file, "intents") as stream, _acceptor(app, check=check) as accept:
         return answer_lines(

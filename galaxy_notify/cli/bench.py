@@ -22,17 +22,16 @@ if TYPE_CHECKING:
     type=click.IntRange(100, 1_000_000),
     default=20_000,
     show_default=True,
-    help="How many routes to accept and to publish.",
+    help="Number of routes to accept and publish.",
 )
 @json_option
 @pass_uninterrupted
 def command(app: Application, routes: int, as_json: bool) -> None:
-    """Measure this server in a throw-away prefix.
+    """Measure this server under a temporary prefix.
 
     Accepts notifications with 200 bytes of text, publishes them with one worker in this process,
-    and compares with what the server can do at all. Everything is written below a prefix of its
-    own, which is removed at the end, also when the command is interrupted; about a kilobyte of
-    memory for each route is needed meanwhile.
+    and compares the rates with the server's limit. All keys are written under a temporary prefix
+    and removed at the end, also after an interrupt. Needs about 1 KB of Redis memory per route.
     """
     from galaxy_notify.operations.bench import check_empty, throwaway_settings
     from galaxy_notify.redis_state.deployment import connect
@@ -100,7 +99,7 @@ def _show(measured: Measured, server: dict[str, str], routes: int) -> None:
     rows = [
         ("accept, in batches", f"{measured.accepted:,.0f} /s", ""),
         ("publish, one worker", f"{measured.published:,.0f} /s", f"{share:.0%} of XADD alone"),
-        ("XADD alone", f"{measured.floor:,.0f} /s", "nothing can publish faster"),
+        ("XADD alone", f"{measured.floor:,.0f} /s", "upper limit of publishing"),
         ("a bare write", f"{trip.p50:.3f} ms", f"p99 {trip.p99:.3f} ms"),
     ]
     for line in table(("", "measured", ""), rows):

@@ -36,10 +36,10 @@ def _moment(_: click.Context, __: click.Parameter, value: str) -> int:
 @_naming_routes
 @pass_application
 def cancel(app: Application, notification_id: str, route: str | None, as_json: bool) -> int:
-    """Take a notification, or one of its routes, back.
+    """Cancel a notification or one of its routes.
 
-    ID names a notification, a route or an event. What is in the gateway stream already cannot be
-    taken back. Exit codes: 0 cancelled, also when it already was, 3 unknown, 4 some too late,
+    ID is the id of a notification, a route or an event. Routes already published to the gateway
+    stream cannot be cancelled. Exit codes: 0 cancelled (now or before), 3 unknown, 4 some too late,
     1 all too late.
     """
     from galaxy_notify.intake.notifier import Notifier
@@ -58,11 +58,12 @@ def cancel(app: Application, notification_id: str, route: str | None, as_json: b
 def reschedule(
     app: Application, notification_id: str, due_ms: int, route: str | None, as_json: bool
 ) -> int:
-    """Give a notification, or one of its routes, another due time.
+    """Change the due time of a notification or of one of its routes.
 
-    ID names a notification, a route or an event; DUE is RFC 3339 with an offset, or epoch ms, and
-    in the past means now. What a worker holds is taken from it; what is in the gateway stream
-    already stays. Exit codes: 0 moved, 3 unknown, 4 some too late, 1 all too late or DUE refused.
+    ID is the id of a notification, a route or an event. DUE is RFC 3339 with an offset, or epoch
+    ms; a time in the past means now. Routes claimed by a worker are taken from it; routes already
+    published are not changed. Exit codes: 0 moved, 3 unknown, 4 some too late, 1 all too late or
+    DUE invalid.
     """
     from galaxy_notify.intake.notifier import Notifier
 

@@ -38,7 +38,7 @@ def command() -> None:
 @json_option
 @pass_application
 def show(app: Application, as_json: bool) -> None:
-    """Show every setting with its value and where it came from; secrets stay hidden."""
+    """Show every setting, its value and its source; secrets are masked."""
     rows = list(_rows(app))
     if as_json:
         echo_json({name: {"value": value, "source": source} for name, value, source in rows})
@@ -55,10 +55,10 @@ def show(app: Application, as_json: bool) -> None:
 @json_option
 @pass_application
 def check(app: Application, as_json: bool) -> int:
-    """Say everything that is wrong with the settings; 78 when something is.
+    """Check the settings and list all errors; exit code 78 if there are any.
 
-    Also tries what run and serve try before they ask Redis: it imports the encoder, reads keys, and
-    looks for the embedded server.
+    Also runs the checks that run and serve make before they connect to Redis: imports the encoder,
+    reads the keys and looks for the embedded server.
     """
     problems: list[str] = []
     try:
@@ -82,7 +82,7 @@ def check(app: Application, as_json: bool) -> int:
 @command.command("defaults")
 @json_option
 def defaults(as_json: bool) -> None:
-    """Print a settings file that holds every default, each with what it means."""
+    """Print a settings file with every default, with explanations."""
     from galaxy_notify.settings import Settings, defaults_toml
 
     if as_json:
@@ -99,23 +99,24 @@ def defaults(as_json: bool) -> None:
     multiple=True,
     required=True,
     type=click.Choice(["producer", "operator", "read-only"]),
-    help="What its bearer may do. May be repeated.",
+    help="Scope of the token. May be repeated.",
 )
 @click.option(
     "--producer",
     "producers",
     multiple=True,
     metavar="NAME",
-    help="Bind it to what this producer hands in. May be repeated.",
+    help="Limit the token to this producer. May be repeated.",
 )
 @json_option
 @interruptible
 def hash_token(
     name: str, scopes: tuple[str, ...], producers: tuple[str, ...], as_json: bool
 ) -> None:
-    """Print the entry of `http.tokens` for a token, which is read from standard input.
+    """Read a token from standard input and print its entry for `http.tokens`.
 
-    NAME is who calls with it. At a terminal the token is asked for and not shown.
+    NAME identifies the client that uses it. On a terminal, the token is prompted for and not
+    echoed.
     """
     from hashlib import sha256
 
@@ -136,7 +137,7 @@ def hash_token(
         return
     echo(entry)
     if is_terminal(sys.stdout):
-        note(f'put it into the settings: [http] tokens = ["{entry}"]')
+        note(f'add it to the settings: [http] tokens = ["{entry}"]')
 
 
 def _start_problems(settings: Settings) -> list[str]:

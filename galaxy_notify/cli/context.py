@@ -90,7 +90,7 @@ def listing(command: Callable[P, R]) -> Callable[P, R]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 #: ``--json`` of a command that prints nothing else, so that programs may always give it.
 only_json_option = click.option(
-    "--json", is_flag=True, expose_value=False, help="JSON lines, which is the only format."
+    "--json", is_flag=True, expose_value=False, help="Print JSON lines (the only format)."
 )
 
 

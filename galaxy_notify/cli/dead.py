@@ -46,7 +46,7 @@ def _check_id(text: str) -> None:
     from galaxy_notify.model.ids import parse_target
 
     if parse_target(text) is None:
-        raise click.UsageError(f"not an id of a notification, route or event: {text}")
+        raise click.UsageError(f"not the id of a notification, route or event: {text}")
 
 
 def _channels(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def _channels(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> 
 
     for name in value:
         if not re.fullmatch(CHANNEL, name):
-            raise click.BadParameter(f"no name of a channel: {name}")
+            raise click.BadParameter(f"not a channel name: {name}")
     return tuple(dict.fromkeys(value))
 
 
@@ -63,8 +63,8 @@ _KIND: Final = SelectableKind(
     "Died",
     {
         "channels": repeated("--channel", "channels", "Channel.", callback=_channels),
-        "types": repeated("--type", "types", "Type of the notification."),
-        "producers": repeated("--producer", "producers", "Who sent it."),
+        "types": repeated("--type", "types", "Notification type."),
+        "producers": repeated("--producer", "producers", "Producer."),
         "classes": repeated(
             "--class",
             "classes",
@@ -81,9 +81,9 @@ _KIND: Final = SelectableKind(
 
 @click.group("dead")
 def command() -> None:
-    """Look at, export, replay or purge dead letters.
+    """Show, export, replay or purge dead letters.
 
-    Name them by filters or by ids; - reads ids, or the output of ls --json, from standard input.
+    Select them by filters or ids; - reads ids, or the output of ls --json, from standard input.
     """
 
 
@@ -93,7 +93,7 @@ def command() -> None:
 @pass_application
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
-    """List dead letters, the oldest first; 100 unless --limit or --all."""
+    """List dead letters, oldest first; at most 100 without --limit or --all."""
     listed = Listing(_KIND)
     with _opened(app) as letters:
         wanted = _filter(letters, selection, _SHOWN)
@@ -110,7 +110,7 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
 @pass_application
 @listing
 def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
-    """Explain dead letters: why each died, and its history."""
+    """Explain dead letters: their failure and history."""
     selection, listed = Selection(_KIND, ids), Listing(_KIND)
     with _opened(app) as letters:
         now_ms = letters.now_ms()
@@ -148,7 +148,7 @@ def stats(app: Application, selection: Selection, as_json: bool) -> int:
 @pass_application
 @listing
 def export(app: Application, selection: Selection) -> int:
-    """Print everything about dead letters, with their payload, as JSON lines."""
+    """Print complete dead letters with their payload, as JSON lines."""
     listed = Listing(_KIND)
     with _opened(app) as letters:
         for letter in listed.present(_chosen(letters, selection, _filter(letters, selection))):
@@ -161,8 +161,10 @@ def _moving(command: Callable[..., int]) -> Callable[..., int]:
     for option in (
         json_option,
         yes_option,
-        click.option("--rate", type=click.IntRange(1, 1_000_000), help="At most so many a second."),
-        click.option("--dry-run", is_flag=True, help="Only say what would be moved."),
+        click.option(
+            "--rate", type=click.IntRange(1, 1_000_000), help="Maximum number per second."
+        ),
+        click.option("--dry-run", is_flag=True, help="Show what would be moved; change nothing."),
         selecting(_KIND),
     ):
         command = option(command)
@@ -173,9 +175,9 @@ def _moving(command: Callable[..., int]) -> Callable[..., int]:
 @_moving
 @pass_application
 def replay(app: Application, /, **options: Any) -> int:
-    """Send dead letters on their way again: due now, all attempts anew, no expiry.
+    """Schedule dead letters again: due now, attempts reset to 0, no expiry.
 
-    It is safe to stop it at any point and to run it again: each moves once.
+    Safe to stop at any point and to run again: each dead letter moves once.
     """
     return _move(app, "replay", **options)
 
@@ -184,7 +186,7 @@ def replay(app: Application, /, **options: Any) -> int:
 @_moving
 @pass_application
 def purge(app: Application, /, **options: Any) -> int:
-    """Give dead letters up for good; `dead export` keeps a copy."""
+    """Delete dead letters permanently; `dead export` saves a copy."""
     return _move(app, "purge", **options)
 
 

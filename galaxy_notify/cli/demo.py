@@ -36,10 +36,10 @@ _BUSY_TIMES: Final = 2
 @click.command()
 @listing
 def command() -> None:
-    """Show everything once, on a server of its own: accept, publish, retry, dead letter, replay.
+    """Demonstrate everything on a temporary server: accept, publish, retry, dead letter, replay.
 
-    Nothing outside a temporary directory is touched. Takes about ten seconds; Ctrl-C ends it and
-    leaves nothing.
+    Uses only a temporary directory. Takes about ten seconds; Ctrl-C stops it and removes
+    everything.
     """
     SIGNALS.raise_if_ending()
     from galaxy_notify.cli.demo_stage import Stage
@@ -57,12 +57,12 @@ def command() -> None:
             url = _started(server)
             with Stage(Path(folder), url, os.environ) as stage:
                 server_name = stage.server_name()
-                echo(strong(f"galaxy-notify demo, on a real {server_name} started for it"))
+                echo(strong(f"galaxy-notify demo on a temporary {server_name}"))
                 _tell(stage)
         finally:
             server.stop()
     echo()
-    echo(good("Everything above happened on a real server, which has been stopped and removed."))
+    echo(good("Everything ran on a real server, which has been stopped and removed."))
     program = sys.argv[0] if sys.argv[0].endswith("galaxy-notify") else "galaxy-notify"
     echo(f"Next: {_near(program)} --embedded run, and the README for the rest.")
 
@@ -110,7 +110,7 @@ def _accept_and_publish(stage: Stage) -> None:
     turn = _intent("game.turn.ready", ["ada", "grace"], "turn-12", title="Your turn")
     wrong = _intent("game.turn.ready", ["no such id"], "turn-13")
     file = stage.write_intents(turn, turn, wrong)
-    echo("  Three lines: one for two recipients, the same once more, and one that is wrong.")
+    echo("  Three lines: an intent with two recipients, the same intent again, and an invalid one.")
     stage.run("accept", file, ends=4)
     stage.wait_total("published", 2)
     echo("  Two daemons share the work; the events are in the stream:")
@@ -128,19 +128,19 @@ def _schedule(stage: Stage) -> None:
 
 
 def _retry(stage: Stage) -> None:
-    _step(3, "A failure that passes: retried with backoff")
+    _step(3, "Temporary failure: retried with backoff")
     receipt = stage.notifier.accept(_intent("mail.slow", ["grace"], "slow"))
     stage.wait_total("published", 4)
     stage.run("show", str(receipt.notification_id))
 
 
 def _dead_letter_and_replay(stage: Stage) -> None:
-    _step(4, "A failure that stays: a dead letter, and its replay")
+    _step(4, "Permanent failure: dead letter and replay")
     stage.notifier.accept(_intent("mail.broken", ["ada"], "broken"))
     stage.wait_total("dead_lettered", 1)
     stage.run("dead", "ls")
     stage.repair()
-    echo("  The template is repaired, so it may go out after all.")
+    echo("  The template is repaired; the dead letter can be replayed.")
     stage.run("dead", "replay", "--class", "payload_encoding_failed", "--yes")
     stage.wait_total("published", 5)
 
@@ -148,16 +148,19 @@ def _dead_letter_and_replay(stage: Stage) -> None:
 def _kill(stage: Stage, victim: int) -> None:
     import asyncio
 
-    _step(5, f"Kill -9: {_STORM:,} routes, and a daemon dies in the middle")
+    _step(5, f"Kill -9: a daemon dies while {_STORM:,} routes are published")
     recipients = [f"user-{number}" for number in range(_STORM // _GAMES)]
     intents = [_intent("game.over", recipients, f"over-{game}") for game in range(_GAMES)]
     before = stage.totals()["published"]
     stage.notifier.accept_many(intents)
     os.kill(victim, signal.SIGKILL)
     left = before + _STORM - stage.totals()["published"]
-    echo(f"  Daemon {victim} was killed with {left:,} routes still to go.")
+    echo(f"  Daemon {victim} was killed with {left:,} routes left.")
     seconds = stage.wait_total("published", before + _STORM)
-    echo(f"  {seconds:.1f} s later the other one has published them all, also what it had leased.")
+    echo(
+        f"  {seconds:.1f} s later the other daemon has published all of them, including those the "
+        f"killed one had leased."
+    )
     seen = asyncio.run(stage.read_stream(before + _STORM))
     twice = sum(1 for times in seen.values() if times > 1)
     result = f"{before + _STORM - len(seen)} missing, {twice} twice"

@@ -150,7 +150,7 @@ class Stage:
         return seen
 
     def totals(self) -> dict[str, int]:
-        """Return the counts of routes since the beginning."""
+        """Return the counts of routes since the deployment began."""
         totals = read_status(self.deployment).as_json()["totals"]
         assert isinstance(totals, dict)
         return totals
@@ -161,7 +161,7 @@ class Stage:
         while not condition():
             SIGNALS.raise_if_ending()
             if time.monotonic() - started > _PATIENCE_S:
-                raise click.ClickException(f"demo: waited {_PATIENCE_S:.0f} s in vain: {what}")
+                raise click.ClickException(f"demo: timed out after {_PATIENCE_S:.0f} s: {what}")
             time.sleep(_LOOK_EVERY_S)
         return time.monotonic() - started
 

@@ -24,11 +24,11 @@ _WIDE: Final = 105
 @json_option
 @pass_application
 def command(app: Application, as_json: bool) -> int:
-    """Find what endangers the guarantees, and say what to do.
+    """Find risks to the guarantees and suggest fixes.
 
-    Looks at the connection, the server, its memory and persistence, our permissions, the settings
-    and the work. It changes nothing. What this user may not ask for is unknown. Exit code 1 on an
-    error; warnings and what is unknown are 0.
+    Checks the connection, the server, its memory and persistence, the user's permissions, the
+    settings and the backlog. Changes nothing. Checks that this user may not run are reported as
+    unknown. Exit code 1 on an error finding, 0 with warnings or unknown findings.
     """
     _ = app.settings  # what is wrong with them ends the command before Redis is asked
     findings: list[Finding] = []

@@ -68,7 +68,7 @@ def finish_output(code: int) -> int:
     lost = RESULTS.lost
     if lost is None or isinstance(lost, BrokenPipeError):
         return code
-    print_error(f"cannot write the output: {lost.strerror or lost}")
+    print_error(f"cannot write output: {lost.strerror or lost}")
     return Exit.FAILED
 
 
@@ -81,7 +81,7 @@ def unavailable_message(error: GalaxyNotifyError) -> str:
 
     refuses = fault.is_permanent or fault.is_refusal
     unnamed = fault.code == "NOPERM" and not fault.missing
-    hint = "; `galaxy-notify doctor` names the missing rights" if unnamed else ""
+    hint = "; `galaxy-notify doctor` lists the missing permissions" if unnamed else ""
     return f"redis {'refuses' if refuses else 'is away'}: {refusal(fault)}{hint}"
 
 
@@ -122,6 +122,6 @@ def _known(error: GalaxyNotifyError) -> int:
 def _internal(error: BaseException, debug: bool) -> int:
     if debug:
         say("".join(traceback.format_exception(error)), newline=False)
-    hint = "" if debug else " (--debug shows where: galaxy-notify --debug …)"
+    hint = "" if debug else " (for a traceback: galaxy-notify --debug …)"
     print_error(f"internal error: {type(error).__name__}: {error}{hint}")
     return Exit.FAILED

@@ -30,19 +30,20 @@ if TYPE_CHECKING:
     from galaxy_notify.operations.fsck import Fsck
 
 _SHOWN_OF_A_KIND: Final = 20
+_WORDS: Final = {"found": "found", "mended": "repaired", "left": "left"}
 _MARKS: Final = {"found": warn, "mended": good, "left": bad}
 
 
 @click.command("fsck")
-@click.option("--fix", is_flag=True, help="Mend what is wrong; without it nothing is written.")
+@click.option("--fix", is_flag=True, help="Repair inconsistencies; without it nothing is written.")
 @json_option
 @pass_application
 def command(app: Application, fix: bool, as_json: bool) -> int:
-    """Compare every index with the routes, and mend it.
+    """Compare every index with the routes and repair it.
 
-    It may run beside working daemons: what they move meanwhile is no fault, and each fault is seen
-    twice. It reads everything, in small pages. Exit code 0 when nothing is wrong, or all of it
-    was mended; 1 when something is wrong and --fix was not given; 4 when some of it is left.
+    Safe to run beside working daemons: every inconsistency is checked twice before it is reported.
+    Reads all state, in small pages. Exit code 0 if the state is consistent or everything was
+    repaired, 1 if inconsistencies were found without --fix, 4 if some were not repaired.
     """
     from galaxy_notify.operations.fsck import Fsck
 
@@ -88,11 +89,9 @@ def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:
 
 def _verdict(became: Counter[str]) -> str:
     if not became:
-        return good("all agree")
-    words = [
-        f"{count(became[word])} {word}" for word in ("found", "mended", "left") if became[word]
-    ]
-    hint = "; mend it: `galaxy-notify fsck --fix`" if became["found"] else ""
+        return good("all consistent")
+    words = [f"{count(became[word])} {shown}" for word, shown in _WORDS.items() if became[word]]
+    hint = "; repair: `galaxy-notify fsck --fix`" if became["found"] else ""
     return ", ".join(words) + hint
 
 

@@ -26,31 +26,31 @@ COMPLETE_VARIABLE: Final = "_GALAXY_NOTIFY_COMPLETE"
 #: under its own name in the module that `_HOMES` says.
 COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Serve": {
-        "run": "Run the daemon that publishes what is due.",
-        "intake": "Take intents from a Redis stream.",
+        "run": "Run the daemon, which publishes due notifications.",
+        "intake": "Read and accept intents from a Redis stream.",
         "serve": "Serve the HTTP API.",
-        "demo": "Show everything once, on a server of its own.",
+        "demo": "Demonstrate everything on a temporary server.",
     },
     "Notify": {
         "accept": "Accept notifications, one JSON object per line.",
-        "list": "List what was accepted, the newest first.",
-        "show": "Explain one notification: each route, its history, and why it waits.",
-        "cancel": "Take a notification, or one of its routes, back.",
-        "reschedule": "Give a notification, or one of its routes, another due time.",
-        "prefs": "Look at and change what users want to be told.",
+        "list": "List accepted notifications, newest first.",
+        "show": "Explain one notification: its routes, their history and why they wait.",
+        "cancel": "Cancel a notification or one of its routes.",
+        "reschedule": "Change the due time of a notification or of one of its routes.",
+        "prefs": "Show and change users' preferences.",
     },
     "Operate": {
-        "status": "Show what waits, what is late, who works and who reads.",
-        "health": "Check that everything moves, for probes and alarms.",
-        "dead": "Look at, export, replay or purge dead letters.",
-        "stream": "Read the gateway stream and look after its groups.",
+        "status": "Show backlog, late routes, workers and consumer groups.",
+        "health": "Check that the deployment works, for probes and alarms.",
+        "dead": "Show, export, replay or purge dead letters.",
+        "stream": "Read the gateway stream and manage its consumer groups.",
         "pause": "Stop publishing one channel.",
-        "resume": "Publish a paused channel again.",
+        "resume": "Resume publishing a paused channel.",
     },
     "Check": {
-        "doctor": "Find what endangers the guarantees, and say what to do.",
-        "fsck": "Compare every index with the routes, and mend it.",
-        "bench": "Measure this server in a throw-away prefix.",
+        "doctor": "Find risks to the guarantees and suggest fixes.",
+        "fsck": "Compare every index with the routes and repair it.",
+        "bench": "Measure this server under a temporary prefix.",
         "config": "Show and check the settings.",
         "completion": "Print the shell completion script.",
     },
@@ -130,12 +130,14 @@ def _set_up(ctx: click.Context, environ: Mapping[str, str]) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="galaxy-notify %(version)s")
-@click.option("--config", metavar="FILE", help="The settings file to read.")
-@click.option("--embedded", is_flag=True, help="Use the server that `run --embedded` starts.")
-@click.option("--debug", is_flag=True, help="Show where an internal error came from.")
+@click.option("--config", metavar="FILE", help="Settings file to read.")
+@click.option(
+    "--embedded", is_flag=True, help="Use the embedded server that `run --embedded` starts."
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None, embedded: bool, debug: bool) -> None:
-    """Carry notifications through Redis to the gateway stream.
+    """Deliver notifications through Redis to the gateway stream.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 4 partly done,
     78 bad configuration.

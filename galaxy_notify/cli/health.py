@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @json_option
 @pass_application
 def command(app: Application, as_json: bool) -> int:
-    """Check that everything moves, for probes and alarms.
+    """Check that the deployment works, for probes and alarms.
 
-    Exit code 0 when a write reaches Redis and back, a worker made progress within 30 seconds and
-    nothing is overdue by more than 60; else 1 and the reason. What may come to that, such as a
-    channel that is paused or a stream that holds, is a warning and 0.
+    Exit code 0 if a test write succeeds, a worker made progress within 30 seconds and no route is
+    overdue by more than 60 seconds; else 1, with the reason. Early signs, such as a paused channel
+    or a full stream, are warnings (exit code 0).
     """
     health = _checked(app)
     if as_json:

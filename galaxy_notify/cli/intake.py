@@ -23,11 +23,12 @@ _HEAD: Final = ("stream", "group", "unread", "pending", "oldest", "rejects")
 @click.pass_context
 @pass_uninterrupted
 def command(application: Application, context: click.Context) -> None:
-    """Take intents from a Redis stream.
+    """Read and accept intents from a Redis stream.
 
-    Reads the stream intake.stream as one of the group intake.group: each entry has one field,
-    intent, with the JSON of an intent. Any number of readers share the entries. SIGTERM or SIGINT
-    drains and ends it with 0, a second one ends it at once; it waits while Redis is away.
+    Reads the stream intake.stream as a consumer of the group intake.group. Each entry has one
+    field, intent, with an intent as JSON. Any number of readers share the entries. SIGTERM or
+    SIGINT drains and stops it with exit code 0, a second one stops it immediately. Redis outages
+    are waited for.
     """
     if context.invoked_subcommand is None:
         _read(application.settings)
@@ -40,7 +41,7 @@ command.add_command(rejects)
 @json_option
 @pass_application
 def status(app: Application, as_json: bool) -> None:
-    """Show how the intent stream stands.
+    """Show the state of the intent stream.
 
     What no reader was given yet, what is in hand, the age of the oldest of both, and the rejects.
     """

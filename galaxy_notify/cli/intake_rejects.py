@@ -39,7 +39,7 @@ _KIND: Final = SelectableKind(
         "codes": repeated(
             "--code",
             "codes",
-            f"Why: {', '.join(_CODES)}.",
+            f"Code: {', '.join(_CODES)}.",
             type=click.Choice(_CODES),
             metavar="CODE",
         ),
@@ -52,9 +52,9 @@ _KIND: Final = SelectableKind(
 
 @click.group("rejects")
 def rejects() -> None:
-    """Look after intents that could not be accepted.
+    """Manage intents that were rejected.
 
-    They rest in the stream that ends in :rejects until somebody replays or purges them.
+    Rejects are kept in the stream that ends in :rejects until they are replayed or purged.
     """
 
 
@@ -64,7 +64,7 @@ def rejects() -> None:
 @pass_application
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
-    """List rejects, the oldest first; 100 unless --limit or --all."""
+    """List rejects, oldest first; at most 100 without --limit or --all."""
     listed = Listing(_KIND)
     with _opened(app) as stored:
         shown = listed.present(_chosen(stored, selection))
@@ -78,9 +78,9 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
 @json_option
 @pass_application
 def replay(app: Application, selection: Selection, as_json: bool) -> int:
-    """Put intents back into the stream, as they were; each moves once.
+    """Put rejected intents back into the intent stream, unchanged; each moves once.
 
-    Of an intent that was too large only the beginning is kept: it cannot be replayed.
+    Intents that were too large cannot be replayed: only their beginning is kept.
     """
     check_bulk("replay", selection, asks=False)
     with _opened(app) as stored:
@@ -94,7 +94,7 @@ def replay(app: Application, selection: Selection, as_json: bool) -> int:
 @json_option
 @pass_application
 def purge(app: Application, selection: Selection, yes: bool, as_json: bool) -> int:
-    """Give rejects up for good; `intake rejects ls --json` keeps a copy."""
+    """Delete rejects permanently; `intake rejects ls --json` saves a copy."""
     check_bulk("purge", selection, asks=not yes)
     with _opened(app) as stored:
         ids = list(_ids(stored, selection))

@@ -174,7 +174,7 @@ def _named_batches(stream: BinaryIO, file: str) -> Iterator[list[Line]]:
     except OSError as error:
         raise _unreadable(file, error) from None
     if not found:
-        note(f"{name}: nothing to do, there is no line in it")
+        note(f"{name}: no lines, nothing to do")
 
 
 def _lines(stream: BinaryIO) -> Iterator[Line | None]:
@@ -209,7 +209,7 @@ def _hint(first: bytes) -> str | None:
     if line.startswith(b"["):
         return "begins with a JSON array; give one object per line: `jq -c '.[]' FILE`"
     if line.startswith(b"{") and line.endswith((b"{", b"[", b",")):
-        return "an object goes over several lines; give one object per line: `jq -c . FILE`"
+        return "an object spans several lines; give one object per line: `jq -c . FILE`"
     return None
 
 

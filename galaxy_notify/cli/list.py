@@ -34,15 +34,20 @@ _WIDTH: Final = 24
 
 
 @click.command("list")
-@click.option("--type", "types", multiple=True, metavar="T", help="Type. May be repeated.")
-@click.option("--producer", "producers", multiple=True, metavar="P", help="Who sent it. Likewise.")
-@click.option("--user", metavar="U", help="Who is told.")
+@click.option(
+    "--type", "types", multiple=True, metavar="T", help="Notification type. May be repeated."
+)
+@click.option(
+    "--producer", "producers", multiple=True, metavar="P", help="Producer. May be repeated."
+)
+@click.option("--user", metavar="U", help="Recipient.")
 @click.option(
     "--state",
     "states",
     multiple=True,
     metavar="S",
-    help="A status of one of its routes (those of the user), or open. May be repeated.",
+    help="Status of one of its routes (with --user: of that user's routes), or open. May be "
+    "repeated.",
 )
 @moment_options("Accepted")
 @click.option(
@@ -50,24 +55,26 @@ _WIDTH: Final = 24
     type=click.IntRange(1, _SHOWN),
     default=_SHOWN,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number to list.",
 )
-@click.option("--cursor", metavar="C", help="Go on where a list ended that told of more.")
+@click.option(
+    "--cursor", metavar="C", help="Continue after a previous page; the value is printed below it."
+)
 @json_option
 @pass_application
 @listing
 def command(
     app: Application, /, limit: int, cursor: str | None, as_json: bool, **given: Any
 ) -> int:
-    """List what was accepted, the newest first, with what was cancelled since.
+    """List accepted notifications, newest first, including cancelled ones.
 
-    Each is listed as long as it is kept. Exit code 3 when nothing matched.
+    A notification is listed until its record expires. Exit code 3 when nothing matched.
     """
     with app.open() as deployment, refusing_unknown_values():
         page, now_ms = _read(deployment, given, limit, cursor)
     _print(page.items, now_ms, as_json=as_json)
     for key in page.foreign:
-        note(f"nothing of this shard is listed: {printable(key)} holds something else")
+        note(f"this shard cannot be listed: key {printable(key)} has another type")
     if page.cursor is not None:
         note(f"{count(len(page.items))} shown, there may be more: --cursor {page.cursor}")
     if not page.items:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from galaxy_notify.operations.outcome import MoveOutcome
 
 _LOOK_EVERY_S: Final = 0.05
-_STOPPING: Final = b"\nstopping after this batch; again to stop at once\n"
+_STOPPING: Final = b"\nstopping after this batch; press Ctrl-C again to stop immediately\n"
 
 
 def check_bulk(verb: str, selection: Selection, *, asks: bool) -> None:
@@ -32,7 +32,7 @@ def check_bulk(verb: str, selection: Selection, *, asks: bool) -> None:
     kind = selection.kind
     if not (selection.narrows or selection.everything):
         raise click.UsageError(
-            f"say which to {verb}: ids, a filter such as {kind.example}, or --all"
+            f"select which to {verb}: ids, a filter such as {kind.example}, or --all"
         )
     if asks and not is_interactive():
         confirm(f"{verb} of many {kind.name}s", yes=False)
@@ -74,20 +74,20 @@ def report(
         note("nothing matched")
     if outcome.fault:
         print_error(
-            f"redis went away: {outcome.fault}; of {outcome.unknown} it is not known;"
-            " run it again, each moves once"
+            f"redis failed: {outcome.fault}; outcome unknown for {outcome.unknown}; run it again, "
+            f"each moves once"
         )
     return _exit_code(outcome)
 
 
 def _print(kind: SelectableKind, outcome: MoveOutcome, moved: str, done: str) -> None:
     echo(f"{moved} {outcome.moved} of {outcome.matched}: {done}")
-    reasons = {f"no {kind.name} (any more)": outcome.gone, **outcome.failed}
+    reasons = {f"no longer a {kind.name}": outcome.gone, **outcome.failed}
     for reason, number in reasons.items():
         if number:
-            echo(f"  {number} not: {reason}")
+            echo(f"  {number} not moved: {reason}")
     if outcome.stopped:
-        note("stopped before the end; run it again for the rest")
+        note("stopped before the end; run it again to move the rest")
 
 
 def _exit_code(outcome: MoveOutcome) -> int:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def command(app: Application, channel: str, as_json: bool) -> None:
     """Stop publishing one channel.
 
-    Its notifications are still accepted and wait; what a worker holds already is published.
+    Its notifications are still accepted, and wait. Routes already claimed by a worker are
+    published.
     """
     from galaxy_notify.operations.pausing import pause
 
@@ -29,7 +30,10 @@ def command(app: Application, channel: str, as_json: bool) -> None:
     if as_json:
         echo_json({"channel": channel, "paused": True, "already": already})
     else:
-        echo(f"{channel} is {'already ' * already}paused; `galaxy-notify resume {channel}` goes on")
+        echo(
+            f"{channel} is {'already ' * already}paused; resume it with `galaxy-notify resume "
+            f"{channel}`"
+        )
 
 
 @click.command("resume")
@@ -37,14 +41,14 @@ def command(app: Application, channel: str, as_json: bool) -> None:
 @json_option
 @pass_application
 def resume(app: Application, channel: str, as_json: bool) -> None:
-    """Publish a paused channel again."""
+    """Resume publishing a paused channel."""
     from galaxy_notify.operations.pausing import resume as resume_channel
 
     already = _on_all_shards(app, channel, resume_channel)
     if as_json:
         echo_json({"channel": channel, "paused": False, "already": already})
     else:
-        echo(f"{channel} {'was not paused' if already else 'is published again'}")
+        echo(f"{channel} {'was not paused' if already else 'is resumed'}")
 
 
 def _on_all_shards(app: Application, channel: str, act: Callable[[Deployment, str], bool]) -> bool:

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from galaxy_notify.redis_state.preferences import UserChange
 
 _type_option = click.option(
-    "--type", "type_name", metavar="T", help="Of this type; without it, of every type."
+    "--type", "type_name", metavar="T", help="Notification type; default: every type."
 )
 
 
 @click.group("prefs")
 def command() -> None:
-    """Look at and change what users want to be told.
+    """Show and change users' preferences.
 
-    The preference of a type comes before that of every type; docs/rules.md has all the rules.
+    A preference for a type overrides the preference for every type. See docs/rules.md.
     """
 
 
@@ -46,7 +46,7 @@ def command() -> None:
 @json_option
 @pass_application
 def get(app: Application, user: str, as_json: bool) -> None:
-    """Show what a user wants; one who never said so has the defaults."""
+    """Show a user's preferences; a user without any has the defaults."""
     from galaxy_notify.intake.rules.preference_flows import get_flow
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_client.flows import run_flow_sync
@@ -64,18 +64,20 @@ def get(app: Application, user: str, as_json: bool) -> None:
 @command.command("set")
 @click.argument("user")
 @_type_option
-@click.option("--channels", metavar="A,B", help="Only by these channels; '' for none at all.")
-@click.option("--min-severity", type=click.Choice(SEVERITIES), help="Only from this one on.")
-@click.option("--quiet", "hours", metavar="22:00-07:00", help="Put pushes off for so long.")
-@click.option("--zone", metavar="Z", help="The time zone of --quiet, such as Europe/Berlin.")
-@click.option("--no-quiet", is_flag=True, help="Have no quiet hours.")
+@click.option("--channels", metavar="A,B", help="Deliver only by these channels; '' for none.")
+@click.option("--min-severity", type=click.Choice(SEVERITIES), help="Minimum severity to deliver.")
+@click.option(
+    "--quiet", "hours", metavar="22:00-07:00", help="Quiet hours during which push is deferred."
+)
+@click.option("--zone", metavar="Z", help="Time zone of --quiet, such as Europe/Berlin.")
+@click.option("--no-quiet", is_flag=True, help="Remove the quiet hours.")
 @json_option
 @pass_application
 def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
-    """Set what a user wants, of one type or of all, and when.
+    """Set a user's preferences for one type or for every type, and quiet hours.
 
-    --channels and --min-severity together replace what was set for the same type before; what is
-    not named of them is not set any more.
+    --channels and --min-severity replace the earlier preference for the same type; the one you omit
+    is cleared.
     """
     with _opened(app) as preferences:
         return _change(preferences, _wanted(preferences, user, given), as_json)
@@ -87,7 +89,7 @@ def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
 @json_option
 @pass_application
 def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> int:
-    """Remove what was set of a type, or of every type."""
+    """Remove the preference for a type, or for every type."""
     from galaxy_notify.intake.rules.preferences import removed
 
     return _changed(app, lambda: removed(user, type_name), as_json)
@@ -98,7 +100,7 @@ def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> 
 @json_option
 @pass_application
 def silence(app: Application, user: str, as_json: bool) -> int:
-    """Tell a user nothing but what is mandatory, until resume."""
+    """Deliver only mandatory types to a user, until resume."""
     from galaxy_notify.intake.rules.preferences import silenced
 
     return _changed(app, lambda: silenced(user), as_json)
@@ -109,7 +111,7 @@ def silence(app: Application, user: str, as_json: bool) -> int:
 @json_option
 @pass_application
 def resume(app: Application, user: str, as_json: bool) -> int:
-    """Go by what was set before the user was silenced."""
+    """End silence; the user's other preferences apply again."""
     from galaxy_notify.intake.rules.preferences import resumed
 
     return _changed(app, lambda: resumed(user), as_json)
@@ -120,7 +122,7 @@ def resume(app: Application, user: str, as_json: bool) -> int:
 @json_option
 @pass_application
 def delete(app: Application, user: str, as_json: bool) -> int:
-    """Forget all that a user wants."""
+    """Delete all preferences of a user."""
     from galaxy_notify.intake.rules.preferences import deleted
 
     return _changed(app, lambda: deleted(user), as_json)
@@ -133,9 +135,9 @@ def delete(app: Application, user: str, as_json: bool) -> int:
 def import_(app: Application, file: str) -> int:
     """Store the preferences of many users, one JSON object per line.
 
-    Each line replaces all that its user wanted before, and gets a line of its own in answer. It is
-    safe to run again. Exit codes: 0 all stored, 4 some refused, 1 all refused or Redis away,
-    2 the file cannot be read.
+    Each line replaces all preferences of its user and produces one line of output. Running it again
+    is safe. Exit codes: 0 all stored, 4 some refused, 1 all refused or Redis away, 2 file
+    unreadable.
     """
     with opened(file, "preferences") as stream, _opened(app) as preferences:
         return import_all(stream, file, preferences)
@@ -146,10 +148,10 @@ def import_(app: Application, file: str) -> int:
 @pass_application
 @listing
 def export(app: Application) -> int:
-    """Print what every user wants, as JSON lines that import takes.
+    """Print the preferences of every user, as JSON lines for import.
 
-    Who is changed meanwhile may be printed twice or not at all. What cannot be read is left out
-    and told on standard error; the exit code is 4 then.
+    A user changed during the export may be printed twice or not at all. Unreadable preferences are
+    left out and reported on standard error, with exit code 4.
     """
     with app.open() as deployment:
         return export_all(deployment)
@@ -176,9 +178,9 @@ def _quiet_fields(
     from galaxy_notify.intake.rules.preferences import quieted
 
     if (hours is None) != (zone is None):
-        raise click.UsageError("--quiet and --zone go together")
+        raise click.UsageError("--quiet and --zone require each other")
     if hours is not None and no_quiet:
-        raise click.UsageError("either --quiet or --no-quiet")
+        raise click.UsageError("use --quiet or --no-quiet, not both")
     if hours is None:
         return dict(quieted(user, None, None, None).fields) if no_quiet else {}
     start, _, end = hours.partition("-")
@@ -235,8 +237,10 @@ def _show(user: str, preferences: UserPreferences) -> None:
     """Print the preferences of a user for people."""
     from galaxy_notify.model.preference import Preference
 
-    echo(strong(user) + ("  silenced: gets nothing but what is mandatory" * preferences.silenced))
-    rows = [_row("every type", preferences.of_every_type or Preference(), "as asked for", "info")]
+    echo(strong(user) + ("  silenced: receives only mandatory types" * preferences.silenced))
+    rows = [
+        _row("every type", preferences.of_every_type or Preference(), "as the intent says", "info")
+    ]
     for name, wish in preferences.of_types.items():
         rows.append(_row(name, wish, "as every type", "as every type"))
     for line in table(("type", "channels", "from"), rows, indent="  "):
@@ -245,7 +249,7 @@ def _show(user: str, preferences: UserPreferences) -> None:
         hours = preferences.quiet.as_json()
         echo(f"  quiet from {hours['from']} to {hours['to']}, {hours['zone']}")
     if preferences.unreadable:
-        note(f"cannot be read, and counts as not set: {', '.join(preferences.unreadable)}")
+        note(f"unreadable, treated as not set: {', '.join(preferences.unreadable)}")
 
 
 def _row(name: str, wish: Preference, channels: str, least: str) -> tuple[str, str, str]:

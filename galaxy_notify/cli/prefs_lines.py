@@ -88,7 +88,7 @@ def export_all(deployment: Deployment) -> int:
             echo(json.dumps(document, separators=(",", ":")))
         if left_out:
             shown = user or repr(raw_user)[2:-1]
-            note(f"{shown[:200]}: left out, as it cannot be read: {', '.join(left_out)}")
+            note(f"{shown[:200]}: unreadable, left out: {', '.join(left_out)}")
             code = Exit.PARTLY
     return code
 

@@ -16,7 +16,9 @@ from galaxy_notify.cli.standard_streams import is_terminal, say
 _REDRAW_S: Final = 0.2
 
 #: ``--yes``, the same on every command that asks.
-yes_option = click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Skip the confirmation; required without a terminal."
+)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -28,7 +30,9 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not is_interactive():
-        raise click.UsageError(f"{question}\nNobody is here to ask; to do it: {_forced()}")
+        raise click.UsageError(
+            f"{question}\nConfirmation needs a terminal. To proceed: {_forced()}"
+        )
     if not click.confirm(question, err=True):
         note("nothing was changed")
         click.get_current_context().exit(Exit.FAILED)

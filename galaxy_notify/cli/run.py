@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 @click.command()
 @pass_uninterrupted
 def command(application: Application) -> None:
-    """Run the daemon that publishes what is due.
+    """Run the daemon, which publishes due notifications.
 
-    It is ready at once, also while Redis is away. SIGTERM or SIGINT drains and ends it with 0, a
-    second one ends it at once; SIGHUP reads the settings again.
+    Starts immediately, even while Redis is away. SIGTERM or SIGINT drains and stops it with exit
+    code 0, a second one stops it immediately. SIGHUP reloads the settings.
     """
     from galaxy_notify.telemetry.logs import configure_logs
 

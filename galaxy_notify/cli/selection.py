@@ -57,7 +57,9 @@ class Selection:
         if self.ids and (self.narrows or self.everything or self.limit):
             raise click.UsageError("give ids or filters, not both")
         if "-" in self.ids and len(self.ids) > 1:
-            raise click.UsageError("- stands alone: all ids then come from standard input")
+            raise click.UsageError(
+                "- must be the only argument: it reads all ids from standard input"
+            )
         for text in self.ids:
             if text != "-":
                 self.kind.check_id(text)
@@ -129,10 +131,10 @@ def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
 
         decorated: Action = run
         everything = click.option(
-            "--all", "everything", is_flag=True, help="Every one; without any limit."
+            "--all", "everything", is_flag=True, help="Select all, without a limit."
         )
         limit = click.option(
-            "--limit", type=click.IntRange(min=1), help="At most so many, oldest first."
+            "--limit", type=click.IntRange(min=1), help="Maximum number, oldest first."
         )
         ids_argument = click.argument("ids", nargs=-1, metavar="[ID...|-]")
         own = reversed([*kind.filters.values()])
@@ -156,13 +158,16 @@ def moment_options(event: str) -> Option:
 
     def decorate(command: Any) -> Any:
         until = click.option(
-            "--until", callback=_checked_moment, metavar="TIME", help=f"{event} then or before."
+            "--until",
+            callback=_checked_moment,
+            metavar="TIME",
+            help=f"{event} at or before this time.",
         )
         since = click.option(
             "--since",
             callback=_checked_moment,
             metavar="TIME",
-            help=f"{event} then or later: RFC 3339, epoch ms, or so long ago (15m, 2h, 3d).",
+            help=f"{event} at or after this time: RFC 3339, epoch ms, or an age (15m, 2h, 3d).",
         )
         return since(until(command))
 

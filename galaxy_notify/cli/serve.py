@@ -26,8 +26,8 @@ _INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
 def command(application: Application) -> None:
     """Serve the HTTP API.
 
-    It comes up at once, also while Redis is away: then it answers 503. SIGTERM or SIGINT stops it
-    with 0 once the requests in hand are answered, a second one ends it at once.
+    Starts immediately, even while Redis is away; it then answers 503. SIGTERM or SIGINT stops it
+    with exit code 0 after in-flight requests are answered, a second one stops it immediately.
     """
     from galaxy_notify.cli.service import serve
     from galaxy_notify.telemetry.logs import configure_logs, get_logger

@@ -37,13 +37,14 @@ _COLOURS: Final = {"published": good, "dead_letter": bad, "corrupt": bad, "faile
 
 @click.command("show")
 @click.argument("name", metavar="ID")
-@click.option("--payload", is_flag=True, help="Show what it says, too: title, body and data.")
+@click.option("--payload", is_flag=True, help="Also show title, body and data.")
 @json_option
 @pass_application
 def command(app: Application, name: str, payload: bool, as_json: bool) -> int:
-    """Explain one notification: each route, its history, and why it waits.
+    """Explain one notification: its routes, their history and why they wait.
 
-    ID names a notification, a route (ID/push:user-7) or an event. Exit code 3 when it is unknown.
+    ID is the id of a notification, a route (ID/push:user-7) or an event. Exit code 3 when it is
+    unknown.
     """
     from galaxy_notify.model.ids import parse_target
 
@@ -55,7 +56,7 @@ def command(app: Application, name: str, payload: bool, as_json: bool) -> int:
         with app.open() as deployment:
             shown = show(deployment, target)
     if shown is None:
-        note(f"unknown: {printable(name)}" + ("" if target else " is no id of ours"))
+        note(f"unknown: {printable(name)}" + ("" if target else " is not a valid id"))
         return Exit.NOTHING
     if as_json:
         echo_json(shown.as_json(payload=payload))

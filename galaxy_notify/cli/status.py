@@ -44,21 +44,22 @@ _CLEAR: Final = "\033[2J"
 _HINT: Final = "galaxy-notify status"
 _INDENT: Final = "  "
 _NAME: Final = 64
-_WRITES = {"taken": "takes writes", "refused": "takes no writes", "unknown": "writes: unknown"}
+_WRITES = {"taken": "accepts writes", "refused": "refuses writes", "unknown": "writes: unknown"}
 _STATES = {"working": good, "silent": warn, "stopped": bad, "gone": bad}
 _ALWAYS = frozenset({"accepted", "published", "dead_lettered"})
 
 
 @click.command("status")
-@click.option("--watch", is_flag=True, help="Show it again every 2 seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every 2 seconds, until Ctrl-C.")
 @json_option
 @pass_application
 @listing
 def command(app: Application, watch: bool, as_json: bool) -> int:
-    """Show what waits, what is late, who works and who reads.
+    """Show backlog, late routes, workers and consumer groups.
 
-    scheduled counts all that wait, leased ones included; due is what could be published now;
-    overdue has been due for over a second. Exit code 1 when Redis is away.
+    scheduled counts all waiting routes, including leased ones; due counts routes that can be
+    published now; overdue counts routes that have been due for more than one second. Exit code 1
+    when Redis is away.
     """
     if not watch:
         echo(_shown(app, as_json=as_json))
@@ -107,9 +108,9 @@ def _lines(status: DeploymentStatus) -> Iterator[str]:
     yield from _section("channels", _channels(status))
     yield from _section("streams", _streams(status))
     yield from _section("workers", _workers(status))
-    yield from _section("since the beginning", _totals(status))
+    yield from _section("since the deployment began", _totals(status))
     if any(status.skipped.values()):
-        yield from _section("of these skipped", _skipped(status))
+        yield from _section("skipped, by reason", _skipped(status))
 
 
 def _section(title: str, body: list[str]) -> Iterator[str]:

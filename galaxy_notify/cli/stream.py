@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 _SHOWN: Final = 10
 _GROUPS: Final = (*("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost"),)
 
-payload_option = click.option("--payload", is_flag=True, help="Show what the events carry, too.")
+payload_option = click.option("--payload", is_flag=True, help="Also show the payloads.")
 
 
 @click.group("stream")
 def command() -> None:
-    """Read the gateway stream and look after its groups."""
+    """Read the gateway stream and manage its consumer groups."""
 
 
 @command.command("tail")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep showing new events, until Ctrl-C.")
 @click.option(
     "--count",
     "-n",
@@ -43,16 +43,16 @@ def command() -> None:
     type=click.IntRange(0, 100_000),
     default=_SHOWN,
     show_default=True,
-    help="How many of the newest events to begin with.",
+    help="Number of newest events to start with.",
 )
 @payload_option
 @json_option
 @pass_application
 @listing
 def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bool) -> None:
-    """Show the newest events over all shards, the oldest of them first.
+    """Show the newest events of all shards, oldest first.
 
-    It reads beside the groups and takes nothing away from them.
+    Reading does not affect the consumer groups.
     """
     from galaxy_notify.redis_inspect import stream
 
@@ -75,12 +75,11 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
 @json_option
 @pass_application
 def groups(app: Application, as_json: bool) -> None:
-    """Show who reads each shard's stream, how far behind, and what they lost.
+    """Show each shard's consumer groups, their lag and their losses.
 
-    Lag is counted; where more than 5,000 events lie on both sides of the group's place it is
-    unknown, and shown as "> 5,000". Lost is what trimming removed before the group had acknowledged
-    it. Parked entries are those that a group could not handle; they rest in the stream that ends in
-    :parked.
+    Lag is the number of unread events; "> 5,000" means more than 5,000 and not counted. Lost
+    events were trimmed before the group acknowledged them. Parked entries could not be handled;
+    they are kept in the stream that ends in :parked.
     """
     from galaxy_notify.redis_inspect.stream import parked_length
     from galaxy_notify.redis_inspect.streams import read_streams
@@ -102,17 +101,17 @@ def groups(app: Application, as_json: bool) -> None:
 
 
 @command.command("consume")
-@click.option("--group", required=True, help="The consumer group; made if it is not there.")
-@click.option("--consumer", required=True, help="This consumer's own name in the group.")
-@click.option("--count", "wanted", type=click.IntRange(1), help="Stop after so many events.")
+@click.option("--group", required=True, help="Consumer group; created if missing.")
+@click.option("--consumer", required=True, help="Unique name of this consumer in the group.")
+@click.option("--count", "wanted", type=click.IntRange(1), help="Stop after this many events.")
 @payload_option
 @pass_uninterrupted
 @listing
 def consume(app: Application, group: str, consumer: str, wanted: int | None, payload: bool) -> None:
-    """Take events from the stream as a group does, and print each as a line of JSON.
+    """Consume events as a group member; print each as a line of JSON.
 
-    An event is acknowledged once it is printed. It waits out outages; Ctrl-C or SIGTERM ends it
-    with 0, a second one at once.
+    An event is acknowledged after it is printed. Redis outages are waited for. Ctrl-C or SIGTERM
+    stops it with exit code 0, a second one stops it immediately.
     """
     settings = app.settings
     if SIGNALS.end_signal:
@@ -142,17 +141,17 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
 
 @command.command("drop-group")
 @click.argument("group")
-@click.option("--force", is_flag=True, help="Drop a group that is read, or may be.")
+@click.option("--force", is_flag=True, help="Drop the group even if it is or may be in use.")
 @yes_option
 @json_option
 @pass_application
 def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bool) -> int:
-    """Forget a group on all shards, so that it no longer holds up trimming.
+    """Delete a group on all shards, so that it no longer blocks trimming.
 
-    What it has not read or acknowledged, and which events it has handled, is forgotten, too. Stop
-    its consumers first: they make it again, and are given all events in the stream once more. A
-    group of which a consumer was seen within ten minutes is dropped with --force only, as is one
-    that has read everything where nothing proves that no consumer waits for more.
+    Its position, its pending events and its record of handled events are deleted. Stop its
+    consumers first: a running consumer recreates the group and receives all events in the stream
+    again. Without --force, a group is not dropped if a consumer was seen within ten minutes, or if
+    it has read everything and may still have a waiting consumer.
     """
     from galaxy_notify.model.json_data import is_carried
     from galaxy_notify.redis_inspect import stream
@@ -162,7 +161,7 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
 
     shown = printable(group)
     if not is_carried(group):
-        raise click.UsageError(f"not the name of a group: {shown}")
+        raise click.UsageError(f"not a group name: {shown}")
     with app.open() as deployment:
         streams = [report for report in read_streams(deployment) if group in report.groups]
         reports = [report.groups[group] for report in streams]
@@ -186,7 +185,8 @@ def _refuse_one_in_use(group: str, use: str) -> None:
     if use:
         raise click.UsageError(
             f"group {group} may be in use: {use}\n"
-            "Its consumers lose their place in the stream. Stop them first; --force drops it now."
+            "Its consumers would lose their position in the stream. Stop them first, or use "
+            "--force."
         )
 
 

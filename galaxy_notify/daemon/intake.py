@@ -43,7 +43,7 @@ class Intake:
         self._watchdog = ProgressWatchdog(self._supervisor)
         self._signals = EndSignals(
             lambda name: self._on_stop_signal(name),
-            lambda name: self._log.warning("intake leaves at once", signal=name),
+            lambda name: self._log.warning("intake exiting immediately", signal=name),
         )
 
     async def run(self) -> None:
@@ -63,7 +63,7 @@ class Intake:
         self._log.info("intake stopped")
 
     def _on_stop_signal(self, name: str) -> None:
-        self._log.info("intake asked to stop", signal=name)
+        self._log.info("intake stop requested", signal=name)
         self._stop.set()
 
     async def _join(self) -> bool:
@@ -88,7 +88,7 @@ class Intake:
         done, late = await asyncio.wait({reading}, timeout=DRAIN_S)
         if late:
             # Another reader soon claims its entries; nothing is lost.
-            self._log.warning("intake ended at its bound")
+            self._log.warning("intake drain timed out")
         for task in done:
             task.result()
 

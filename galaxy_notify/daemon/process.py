@@ -61,7 +61,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._signals = EndSignals(
             self._on_stop_signal,
-            lambda name: self._log.warning("daemon leaves at once", signal=name),
+            lambda name: self._log.warning("daemon exiting immediately", signal=name),
             on_reload=self._reload_settings,
         )
         self._publisher: PublisherState | None = None
@@ -144,12 +144,12 @@ class Daemon:
         done, late = await asyncio.wait(running, timeout=DRAIN_S)
         if late:
             # Their leases expire and another worker takes over; nothing is lost.
-            self._log.warning("drain ended at its bound", shards=len(late))
+            self._log.warning("drain timed out", shards=len(late))
         for task in done:
             task.result()
 
     def _on_stop_signal(self, name: str) -> None:
-        self._log.info("daemon asked to stop", signal=name)
+        self._log.info("daemon stop requested", signal=name)
         self._stop.set()
 
     def _reload_settings(self) -> None:
@@ -158,7 +158,7 @@ class Daemon:
         try:
             settings = self._read_settings()
         except ConfigurationError as error:
-            self._log.error("settings not reloaded", reason=str(error))
+            self._log.error("settings reload failed", reason=str(error))
         else:
             needed = restart_needed(self._settings, settings)
             self._settings = reloadable(self._settings, settings)

@@ -218,9 +218,7 @@ def _turn(folder: Path, wait: Wait) -> Iterator[None]:
     lock = _open_lock(folder, "start.lock")
     try:
         if not wait(lambda: _try_lock(lock, fcntl.LOCK_EX), _TURN_SECONDS):
-            raise Unavailable(
-                f"another process has been starting a server in {folder} for too long"
-            )
+            raise Unavailable(f"another process is still starting a server in {folder}")
         yield
     finally:
         os.close(lock)
@@ -236,7 +234,9 @@ def _only_server(folder: Path) -> Iterator[int]:
     lock = _open_lock(folder, "server.lock")
     try:
         if not _wait_to_start(lambda: _try_lock(lock, fcntl.LOCK_EX), _STOP_SECONDS):
-            raise Unavailable(f"a server lives in {folder} without answering on its socket; end it")
+            raise Unavailable(
+                f"a server runs in {folder} but does not answer on its socket; stop it"
+            )
         yield lock
     finally:
         os.close(lock)
@@ -279,7 +279,7 @@ def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
 
     def settled() -> bool:
         if SIGNALS.end_signal:
-            raise Unavailable("the process is asked to end, so no embedded server is started")
+            raise Unavailable("the process is stopping, so no embedded server is started")
         return condition()
 
     return _wait(settled, seconds)
@@ -287,4 +287,4 @@ def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "no output"

@@ -38,7 +38,7 @@ def socket_path(folder: Path) -> Path:
     if (length := len(os.fsencode(path))) > LONGEST_SOCKET:
         raise ConfigurationError(
             f"redis.state_dir: the socket {path} would have a path of {length} bytes,"
-            f" and {LONGEST_SOCKET} is the longest possible: choose a shorter folder"
+            f" and {LONGEST_SOCKET} is the longest possible: use a shorter path"
         )
     return path
 
@@ -85,8 +85,8 @@ def _check_existing(folder: Path) -> None:
     if found.st_mode & _OTHERS and any(folder.iterdir()) and not (folder / _WRITER).exists():
         mode = stat.S_IMODE(found.st_mode)
         raise ConfigurationError(
-            f"redis.state_dir: {folder} is open to other users (mode {mode:04o}):"
-            " name a folder of its own, or make it 0700"
+            f"redis.state_dir: {folder} is accessible to other users (mode {mode:04o}): use a "
+            f"separate folder, or set mode 0700"
         )
 
 
@@ -136,7 +136,7 @@ def _read_writer(folder: Path) -> tuple[str, str] | None:
         return ("", "7.0") if (folder / "appendonlydir").exists() else None
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"redis.state_dir: {note} does not tell who wrote the data; it should hold"
+            f"redis.state_dir: {note} is invalid; expected"
             ' {"flavour": "redis", "version": "7.0.15"}'
         ) from error
     return flavour, version

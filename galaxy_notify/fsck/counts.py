@@ -27,7 +27,7 @@ def miscount(one: SeenNotification) -> Miscount | None:
     if one.counted != needing:
         counted = (one.open or b"none").decode("ascii", "backslashreplace")
         what = f"{needing} of its routes need it, but it counts {counted}"
-        return Miscount("miscounted", what, "counted again, expires when none needs it")
+        return Miscount("miscounted", what, "recounted, expires when no route needs it")
     if needing and one.ttl_ms >= 0:
         return Miscount("expires", "expires although routes need it", "kept")
     if not needing and one.ttl_ms == -1:

@@ -51,8 +51,8 @@ def _is_leased(seen: SeenRoute) -> bool:
 def _malformed() -> Verdict:
     return Verdict(
         "malformed",
-        "no route of ours can have this name",
-        "removed and noted among the orphans",
+        "not a valid route name",
+        "removed and recorded as an orphan",
         Wanted(reason="malformed"),
     )
 
@@ -64,16 +64,16 @@ def _stateless(seen: SeenRoute, actor: str) -> Verdict | None:
         return _record_missing(seen, actor, "its notification has no state for it")
     return Verdict(
         "vanished",
-        "an index names it, but its notification has vanished"
+        "an index lists it, but its notification is missing"
         if not seen.record
         else "it is listed as a dead letter, but its notification has no state for it",
-        "removed, counted as purged, noted among the orphans",
+        "removed, counted as purged, recorded as an orphan",
         Wanted(reason="record_missing"),
     )
 
 
 def _stray_count() -> Verdict:
-    what = "counted as left behind, but no schedule has it"
+    what = "has an abandoned count, but is in no schedule"
     return Verdict("stray-count", what, "count removed", Wanted())
 
 
@@ -100,7 +100,7 @@ def _waiting(seen: SeenRoute, route: Route, actor: str, *, live: bool) -> Verdic
     if not seen.record and not live:
         return _record_missing(seen, actor, "its notification has no record")
     if seen.score is None:
-        what = f"{route.status}, but no schedule names it"
+        what = f"{route.status}, but in no schedule"
         return Verdict("not-scheduled", what, _ON_TIME, on_time)
     if seen.lease_ttl_ms is None:
         found = _untimely(seen.score, route.due_at_ms, seen.now_ms, on_time)
@@ -109,7 +109,7 @@ def _waiting(seen: SeenRoute, route: Route, actor: str, *, live: bool) -> Verdic
     if found is None and seen.died is not None:
         what = f"{route.status}, but also listed as a dead letter"
         stay = Wanted(on_time.target, seen.score, keep_count=True)
-        found = Verdict("not-dead", what, "taken off the dead letters", stay)
+        found = Verdict("not-dead", what, "removed from the dead letters", stay)
     return found
 
 
@@ -126,7 +126,7 @@ def _untimely(score: float, due: int, now_ms: int, on_time: Wanted) -> Verdict |
 def _wrong_lease(score: float, now_ms: int, ttl: int, on_time: Wanted) -> Verdict | None:
     if score <= now_ms + ttl:
         return None
-    what = f"leased for another {_distance(score, now_ms)}, longer than its lease may last"
+    what = f"leased for another {_distance(score, now_ms)}, longer than the maximum lease"
     return Verdict("long-lease", what, "made due", on_time._replace(score=None, keep_count=True))
 
 
@@ -148,15 +148,15 @@ def _resting(seen: SeenRoute, route: Route) -> Verdict | None:
 def _dead(seen: SeenRoute, route: Route) -> Verdict | None:
     wanted = Wanted(f"dead:{seen.channel}", route.at_ms)
     if seen.died is None:
-        return Verdict("not-listed", "a dead letter that is listed nowhere", "listed", wanted)
+        return Verdict("not-listed", "a dead letter in no index", "listed", wanted)
     if seen.score is not None:
-        what, mends = "a dead letter that is scheduled, too", "taken off the schedule"
+        what, mends = "a dead letter that is also scheduled", "removed from the schedule"
         return Verdict("scheduled-dead", what, mends, wanted)
     if seen.count is not None:
-        what = "a dead letter that is counted as left behind"
+        what = "a dead letter with an abandoned count"
         return Verdict("stray-count", what, "count removed", wanted)
     if seen.died != route.at_ms:
-        what = "listed as a dead letter of another time than its state says"
+        what = "listed as a dead letter with another time than in its state"
         return Verdict("wrong-time", what, "listed at its time", wanted)
     return None
 

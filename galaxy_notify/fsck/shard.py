@@ -98,13 +98,13 @@ class ShardCheck:
 
     def _guard(self) -> Flow[None]:
         if (yield from read_guard(self._keys)):
-            what = "guards a slot that moves by never being there, and is there"
+            what = "must never exist (it guards slot migration), but exists"
             self._fault("foreign-key", self._keys.never, what, "")
 
     def _types(self, channels: Sequence[str]) -> Flow[None]:
         for key in (yield from keys_of_wrong_type(self._keys, channels)):
             self._broken.add(key)
-            self._fault("wrong-type", key, "holds something else than it should", "")
+            self._fault("wrong-type", key, "has the wrong type", "")
 
     def _is_whole(self, channel: str) -> bool:
         keys = self._keys
@@ -160,7 +160,7 @@ class ShardCheck:
             yield from self._counted(odd)
 
     def _is_foreign(self, name: str) -> bool:
-        what = "no notification has this name"
+        what = "not a valid notification name"
         if re.fullmatch(NOTIFICATION_ID, name):
             shard = shard_of(name, self._shared.shards)
             what = "" if shard == self._keys.shard else f"belongs to shard {shard}"
@@ -178,7 +178,7 @@ class ShardCheck:
         seen = yield from read_notifications(self._keys, names)
         for one in seen:
             if one.foreign:
-                key, what = self._keys.notification(one.name), "is no hash of a notification"
+                key, what = self._keys.notification(one.name), "is not a notification hash"
                 self._fault("wrong-type", key, what, "")
         moved = 0
         for channel, members in self._misplaced(seen).items():
@@ -227,7 +227,7 @@ class ShardCheck:
         if seen.word == Word.EVEN:
             return
         by = seen.difference
-        what = f"{abs(by):,} {'fewer' if by > 0 else 'more'} routes are there than were accepted"
+        what = f"{abs(by):,} {'fewer' if by > 0 else 'more'} routes exist than were accepted"
         done = "counted as purged" if by > 0 else "counted as accepted"
         self._fault("totals", self._keys.totals, what, done, seen.word)
 

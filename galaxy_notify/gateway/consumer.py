@@ -173,7 +173,7 @@ class GatewayConsumer(NotCopied):
             if connection is not None:
                 return connection
             if not is_logged:
-                self._log.info("waiting: no deployment at this prefix yet")
+                self._log.info("waiting for a deployment at this prefix")
                 is_logged = True
             if await self._stop.wait(1.0):
                 raise Stopped

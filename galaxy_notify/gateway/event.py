@@ -61,7 +61,7 @@ def decode_event(fields: Mapping[bytes, bytes], position: EntryPosition) -> Even
     event_id = _text(fields, "event_id", required=True)
     target = parse_target(event_id)
     if target is None or target.route_id is None or event_id != event_id.strip():
-        raise Corrupt("event_id: not the id of an event")
+        raise Corrupt("event_id: not an event id")
     payload = fields.get(b"payload_bytes")
     if payload is None:
         raise Corrupt("payload_bytes: missing")

@@ -48,7 +48,7 @@ class HandlerRunner:
             return HandlerFailure(_bounded(str(error)), final=True)
         except TimeoutError as error:
             late = limit.expired()
-            return HandlerFailure("the handler took too long" if late else _reason(error))
+            return HandlerFailure("the handler timed out" if late else _reason(error))
         except Exception as error:  # a handler may raise anything: its event stays pending
             return HandlerFailure(_reason(error))
         return None

@@ -80,6 +80,6 @@ def checked_name(field: str, name: str) -> str:
     """Return the name of a group or consumer; raise `ConfigurationError` if it is invalid."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f'{field}: "{name[:128]}" is no name (letters, digits, . _ : @ - and at most 128)'
+            f'{field}: "{name[:128]}" is not a valid name (1 to 128 of letters, digits, . _ : @ -)'
         )
     return name

@@ -233,12 +233,12 @@ class ShardReader:
 
     async def _log_if_trimmed(self, waiting: Waiting) -> None:
         if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
-            self._log.error("event lost: its entry was trimmed", stream_id=waiting.stream_id)
+            self._log.error("event lost to trimming", stream_id=waiting.stream_id)
 
     async def _recover(self, fault: Fault) -> bool:
         recreated = await self._member.recover(fault)
         if recreated:
-            self._log.warning("group made again: it had vanished")
+            self._log.warning("consumer group recreated")
         return recreated
 
     def _pause_ms(self, waiting: Waiting) -> int:

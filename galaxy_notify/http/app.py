@@ -19,8 +19,8 @@ from galaxy_notify.http.responses import Problem, internal, refused_values
 
 _MODULES: Final = (intents, notifications, preferences, dead_letters, health)
 _ABOUT: Final = (
-    "Hand in notifications, look after them, watch them. Errors are RFC 9457 problems that name"
-    " the field or item. docs/http.md explains it all."
+    "Submit, inspect and cancel notifications, manage dead letters, monitor. Errors "
+    "are RFC 9457 problems that name the field or item. See docs/http.md."
 )
 
 
@@ -63,7 +63,7 @@ async def _defect(_: Request, __: Exception) -> Response:
 
 async def _routing_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    what = f"there is no {request.method[:16]} {request.url.path[:200]}"
+    what = f"no route for {request.method[:16]} {request.url.path[:200]}"
     path = request.scope["path"]
     if error.status_code == METHOD_NOT_ALLOWED and request.method == "OPTIONS":
         return Response(None, NO_CONTENT, _allowed(path))

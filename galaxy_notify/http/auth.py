@@ -93,7 +93,7 @@ class Authenticator:
 
     def _signed(self, token: str) -> Client:
         if self._verifier is None:
-            raise _unauthorized("the token is not known", "invalid_token")
+            raise _unauthorized("unknown token", "invalid_token")
         try:
             return Client(*self._verifier.read(token))
         except BadToken as error:
@@ -147,9 +147,9 @@ class Verifier:
                 options={"require": [*_REQUIRED]},
             )
         except jwt.PyJWTError as error:
-            raise BadToken(f"the token is refused: {_reason(error)}") from None
+            raise BadToken(f"invalid token: {_reason(error)}") from None
         except (ValueError, TypeError, RecursionError, OverflowError):
-            raise BadToken("the token is refused: it cannot be read") from None
+            raise BadToken("invalid token: it cannot be decoded") from None
         return self._granted(f"jwt:{printable(claims['sub'])}", claims)
 
     def _granted(self, name: str, claims: dict[str, Any]) -> Granted:
@@ -174,9 +174,9 @@ def _reason(error: jwt.PyJWTError) -> str:
         case jwt.MissingRequiredClaimError():
             return f"it has no {error.claim}"
         case jwt.InvalidIssuerError() | jwt.InvalidAudienceError():
-            return "it is for somebody else, or by somebody else"
+            return "its aud or iss is wrong"
         case jwt.InvalidAlgorithmError() | jwt.InvalidSignatureError():
-            return "it is not signed as it must be"
+            return "its signature or algorithm is wrong"
     return "it is not valid"
 
 

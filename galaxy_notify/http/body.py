@@ -92,10 +92,10 @@ async def _read(request: Request, shape: Shape, limit: int) -> bytes:
             return await _collect(request.stream(), shape, limit)
     except TimeoutError:
         raise Problem(
-            "request-timeout", f"the body did not arrive in {body_ms} ms", (), _CLOSE
+            "request-timeout", f"the body did not arrive within {body_ms} ms", (), _CLOSE
         ) from None
     except ClientDisconnect:
-        raise Problem("bad-request", "the body did not arrive to its end", (), _CLOSE) from None
+        raise Problem("bad-request", "the body ended early", (), _CLOSE) from None
 
 
 async def _collect(stream: AsyncIterator[bytes], shape: Shape, limit: int) -> bytes:

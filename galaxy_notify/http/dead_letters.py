@@ -93,7 +93,7 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
         state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
     replayed = _replayed_json(outcome, dry_run=replay.dry_run)
     if outcome.fault:
-        raise unavailable(f"redis went away: {outcome.fault}; run it again", more=replayed)
+        raise unavailable(f"redis failed: {outcome.fault}; repeat the request", more=replayed)
     return answer(replayed)
 
 
@@ -133,7 +133,7 @@ def _replay(value: Any) -> Replay:
     if replay.ids and (replay.narrows or replay.all):
         raise not_valid("ids", "give ids or a filter, not both")
     if not (replay.ids or replay.narrows or replay.all):
-        raise not_valid("ids", 'say which: ids, a filter such as class, or "all": true')
+        raise not_valid("ids", 'select dead letters: ids, a filter such as class, or "all": true')
     return replay
 
 

@@ -135,4 +135,4 @@ def _check_query(given: QueryParams) -> None:
 
 
 def _busy(most: int) -> Problem:
-    return unavailable(f"{most} requests are in hand", "busy")
+    return unavailable(f"{most} requests are already in progress", "busy")

@@ -74,7 +74,7 @@ async def readyz(request: Request) -> Response:
 def _public(problem: Problem) -> str:
     cause = problem.__cause__
     if isinstance(cause, RedisFault):
-        return f"redis takes no writes: {cause.fault.code}"
+        return f"redis refuses writes: {cause.fault.code}"
     return KINDS[problem.kind].title
 
 

@@ -51,7 +51,7 @@ _KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
 _KEY: Final = {
     "name": _KEY_NAME,
     "in": "header",
-    "description": "Stands for the field idempotency_key",
+    "description": "Same as the field idempotency_key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": f"^{_KEY_FORM}$"},
 }
 
@@ -110,7 +110,9 @@ def _check_own(client: Client, value: object, notification_id: str | None) -> No
         raise Problem("forbidden", f"producer: {message}", errors)
     if client.producers is not None and notification_id and not is_recent(notification_id):
         # An id that is made of another producer's key would take the place of that.
-        raise not_valid("notification_id", "must be the id of an answer to this intent")
+        raise not_valid(
+            "notification_id", "must be the notification_id from an earlier response to this intent"
+        )
 
 
 def _owned(client: Client, value: Any) -> Any:
@@ -204,7 +206,7 @@ def _with_key(value: Any, headers: Headers) -> Any:
 def _without_key(headers: Headers) -> None:
     """Refuse a key for many: raise a `Problem`."""
     if _KEY_NAME in headers:
-        raise _bad_key("stands for one intent: give each its field idempotency_key")
+        raise _bad_key("applies to one intent only: set idempotency_key in each intent")
 
 
 def _bad_key(message: str) -> Problem:

@@ -76,7 +76,7 @@ class Middleware:
             app = refused.response() if refused else self._app
             await app(inner, receive, exchange.send)
         except _Unread:
-            self._log.warning("answer not read in time", request_id=exchange.request_id)
+            self._log.warning("response write timed out", request_id=exchange.request_id)
         except Exception:
             await self._defect(inner, receive, exchange)
         finally:
@@ -191,7 +191,9 @@ def _unclear(method: str, headers: Headers) -> Problem | None:
         for name in _CONDITIONS:
             if name in names:
                 shown = name.decode().title()
-                return Problem("precondition-failed", f"{shown}: nothing here has an entity tag")
+                return Problem(
+                    "precondition-failed", f"{shown}: conditional requests are not supported"
+                )
     return None
 
 
@@ -199,7 +201,7 @@ def _from_a_browser(headers: Headers) -> Problem | None:
     """Refuse what a page that a browser shows sends; what a person types there is served."""
     names = {name for name, _ in headers}
     if b"origin" in names or _header(headers, b"sec-fetch-site").lower() not in ("", "none"):
-        return Problem("forbidden", "without tokens no page of a browser is served")
+        return Problem("forbidden", "without tokens, requests from browser pages are refused")
     return None
 
 
@@ -207,7 +209,7 @@ def _for_another_host(headers: Headers) -> Problem | None:
     """Refuse a request that calls us by a name which is not this machine's own."""
     if _is_local(_header(headers, b"host")):
         return None
-    return Problem("forbidden", "without tokens only requests to localhost are served")
+    return Problem("forbidden", "without tokens, only requests to localhost are served")
 
 
 def _is_local(host: str) -> bool:

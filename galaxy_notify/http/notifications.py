@@ -37,7 +37,7 @@ router = APIRouter(tags=["notifications"])
 Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
 Lister = Annotated[Client, Depends(needs("read-only"))]
 Canceller = Annotated[Client, Depends(needs("producer", "operator"))]
-Id = Annotated[str, Path(description="A notification id, as a receipt has it")]
+Id = Annotated[str, Path(description="Notification id from a receipt")]
 _DUE: Final = {
     "type": "object",
     "additionalProperties": False,
@@ -50,7 +50,7 @@ _DUE: Final = {
 async def list_accepted(
     request: Request, client: Lister, query: Annotated[ListQuery, Query()]
 ) -> Response:
-    """List what was accepted, the newest first, with what was cancelled since."""
+    """List accepted notifications, newest first, including cancelled ones."""
 
     def read(deployment: Deployment) -> bytes:
         try:
@@ -74,7 +74,7 @@ async def explain(
     notification_id: Id,
     query: Annotated[ShowQuery, Query()],
 ) -> Response:
-    """Explain one notification: each route, its history, and why it waits."""
+    """Explain one notification: its routes, their history and why they wait."""
     target = Target(_checked_id(notification_id), query.route, client.producers)
 
     def read(deployment: Deployment) -> bytes:

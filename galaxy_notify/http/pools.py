@@ -54,7 +54,7 @@ class BlockingPool:
     async def run(self, work: Callable[[Deployment], T]) -> T:
         """Run *work* on the deployment; raise a `Problem` where Redis, or we, cannot."""
         if self._in_hand >= self._most:
-            raise unavailable(f"{self._most} {self.name} are in hand", "busy")
+            raise unavailable(f"{self._most} {self.name} are already in progress", "busy")
         self._in_hand += 1
         task = asyncio.get_running_loop().run_in_executor(self._pool, self._work, work)
         task.add_done_callback(self._done)

@@ -35,7 +35,7 @@ router = APIRouter(tags=["preferences"])
 
 Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
 Keeper = Annotated[Client, Depends(needs("producer", "operator"))]
-User = Annotated[str, Path(description="A recipient, as intents name it", pattern=f"^{RECIPIENT}$")]
+User = Annotated[str, Path(description="Recipient, as in intents", pattern=f"^{RECIPIENT}$")]
 #: The most that one user's preferences can hold: all fields, each with all channels.
 _LIMITS = JsonLimits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
 _PATH = "/v1/users/{user}/preferences"
@@ -65,7 +65,7 @@ async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
 
 @router.delete(_PATH, responses=_CHANGED)
 async def delete_preferences(request: Request, _: Keeper, user: User) -> Response:
-    """Forget all that a user wants."""
+    """Delete all preferences of a user."""
     with _preference_problems():
         return await _changed(request, deleted(user))
 
@@ -79,7 +79,7 @@ async def silence_user(request: Request, _: Keeper, user: User) -> Response:
 
 @router.post(f"{_PATH}/resume", responses=_CHANGED)
 async def resume_user(request: Request, _: Keeper, user: User) -> Response:
-    """Go by what was set before the user was silenced."""
+    """End silence; the user's other preferences apply again."""
     with _preference_problems():
         return await _changed(request, resumed(user))
 

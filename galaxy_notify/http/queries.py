@@ -16,7 +16,7 @@ from galaxy_notify.operations.list_filter import STATES
 
 NOTIFICATION: Final = "^[0-9a-f]{32}$"
 
-_MOMENT: Final = "RFC 3339, epoch ms, or so long ago (15m, 2h, 3d)"
+_MOMENT: Final = "RFC 3339, epoch ms, or an age (15m, 2h, 3d)"
 
 
 def moment(field: str, text: str | None, now_ms: int) -> int | None:
@@ -39,7 +39,9 @@ class AcceptQuery(Query):
     """How to accept."""
 
     notification_id: Annotated[str, Field(pattern=NOTIFICATION)] | None = Field(
-        None, description="Repeat an accept that was answered 503, under the id of that answer"
+        None,
+        description="Repeat an accept that was answered with 503, with the notification_id of "
+        "that response",
     )
 
 
@@ -54,7 +56,7 @@ class RouteQuery(Query):
 class ShowQuery(RouteQuery):
     """What to show of a notification."""
 
-    payload: bool = Field(False, description="Also title, body and data")
+    payload: bool = Field(False, description="Also return title, body and data")
 
 
 # What the document says of values that are checked where they are used, with a clearer error.
@@ -71,15 +73,17 @@ class ListQuery(Query):
     """Which notifications, and where the page begins; a filter given twice takes either."""
 
     state: list[State] = Field(
-        [], max_length=20, description="A status of one of its routes (those of the user), or open"
+        [],
+        max_length=20,
+        description="Status of one of its routes (with user: of that user's routes), or open",
     )
     type: list[str] = Field([], max_length=20)
     producer: list[str] = Field([], max_length=20)
-    user: User | None = Field(None, description="Who is told")
-    since: Moment | None = Field(None, description=f"Accepted then or later: {_MOMENT}")
-    until: Moment | None = Field(None, description="Accepted then or before")
-    limit: int = Field(100, ge=1, le=100, description="At most so many")
-    cursor: str | None = Field(None, description="Where the page before ended")
+    user: User | None = Field(None, description="Recipient")
+    since: Moment | None = Field(None, description=f"Accepted at or after this time: {_MOMENT}")
+    until: Moment | None = Field(None, description="Accepted at or before this time")
+    limit: int = Field(100, ge=1, le=100, description="Maximum number to return")
+    cursor: str | None = Field(None, description="Cursor of the previous page")
 
 
 class DeadQuery(Query):
@@ -89,9 +93,9 @@ class DeadQuery(Query):
     type: list[str] = Field([], max_length=20)
     producer: list[str] = Field([], max_length=20)
     class_: list[Class] = Field([], max_length=20, alias="class")
-    since: Moment | None = Field(None, description=f"Died then or later: {_MOMENT}")
-    until: Moment | None = Field(None, description="Died then or before")
-    limit: int = Field(100, ge=1, le=1000, description="At most so many, the oldest first")
+    since: Moment | None = Field(None, description=f"Died at or after this time: {_MOMENT}")
+    until: Moment | None = Field(None, description="Died at or before this time")
+    limit: int = Field(100, ge=1, le=1000, description="Maximum number to return, oldest first")
 
     @property
     def narrows(self) -> bool:

@@ -82,7 +82,7 @@ INTENT: Final[dict[str, Any]] = {
             "minItems": 1,
             "items": CHANNEL_NAME,
             "default": ["push"],
-            "description": "Each one of worker.channels; without it recipients may choose",
+            "description": "Each must be in worker.channels; if absent, users' preferences decide",
         },
         "severity": {
             "type": "string",
@@ -129,7 +129,8 @@ _WISH: Final[dict[str, Any]] = {
                 "type": "array",
                 "items": CHANNEL_NAME,
                 "maxItems": MOST_CHANNELS,
-                "description": "Only by these, each one of worker.channels; none: not at all",
+                "description": "Deliver only by these, each in worker.channels; an empty list: "
+                "none",
             }
         ),
         "min_severity": _optional({"type": "string", "enum": list(SEVERITIES)}),

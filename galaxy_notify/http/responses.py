@@ -48,26 +48,26 @@ class ProblemKind(NamedTuple):
 
 #: The last part of ``type`` → what it stands for; docs/http.md has the same table.
 KINDS: Final[Mapping[str, ProblemKind]] = {
-    "bad-request": ProblemKind(400, "The request cannot be read"),
-    "unauthorized": ProblemKind(401, "Who calls is not known"),
-    "forbidden": ProblemKind(403, "The caller may not do that"),
-    "not-found": ProblemKind(404, "There is no such thing"),
-    "method-not-allowed": ProblemKind(405, "The path has no such method"),
-    "request-timeout": ProblemKind(408, "The request took too long to arrive"),
-    "conflict": ProblemKind(409, "It contradicts what is stored"),
-    "too-late": ProblemKind(409, "Nothing of it waits any more"),
-    "precondition-failed": ProblemKind(412, "The request has a condition that does not hold"),
-    "too-large": ProblemKind(413, "The request is larger than allowed"),
-    "uri-too-long": ProblemKind(414, "The target of the request is longer than allowed"),
-    "unsupported-media-type": ProblemKind(415, "The body must be JSON"),
-    "invalid": ProblemKind(422, "A value is not valid"),
-    "head-too-large": ProblemKind(431, "The head of the request is larger than allowed"),
-    "internal": ProblemKind(500, "A defect of this server"),
-    "misconfigured": ProblemKind(500, "Redis refuses this server until somebody changes something"),
-    "not-implemented": ProblemKind(501, "The transfer coding is not known"),
-    "unavailable": ProblemKind(503, "Redis is away: what became of the request is unknown"),
-    "refused": ProblemKind(503, "Redis takes nothing just now: nothing was written"),
-    "busy": ProblemKind(503, "Too many requests are in hand"),
+    "bad-request": ProblemKind(400, "Malformed request"),
+    "unauthorized": ProblemKind(401, "Authentication required"),
+    "forbidden": ProblemKind(403, "Permission denied"),
+    "not-found": ProblemKind(404, "Not found"),
+    "method-not-allowed": ProblemKind(405, "Method not allowed"),
+    "request-timeout": ProblemKind(408, "Request timed out"),
+    "conflict": ProblemKind(409, "Conflict"),
+    "too-late": ProblemKind(409, "Too late to change"),
+    "precondition-failed": ProblemKind(412, "Precondition failed"),
+    "too-large": ProblemKind(413, "Request too large"),
+    "uri-too-long": ProblemKind(414, "Request URI too long"),
+    "unsupported-media-type": ProblemKind(415, "Unsupported media type"),
+    "invalid": ProblemKind(422, "Invalid value"),
+    "head-too-large": ProblemKind(431, "Request header too large"),
+    "internal": ProblemKind(500, "Internal server error"),
+    "misconfigured": ProblemKind(500, "Server misconfigured"),
+    "not-implemented": ProblemKind(501, "Transfer coding not supported"),
+    "unavailable": ProblemKind(503, "Redis unavailable, outcome unknown"),
+    "refused": ProblemKind(503, "Redis refused the write, nothing was written"),
+    "busy": ProblemKind(503, "Too many concurrent requests"),
 }
 _UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
 #: As many values are named at most.
@@ -177,13 +177,13 @@ def _message(found: Mapping[str, Any]) -> str:
 
 def internal() -> Problem:
     """Return the problem for a defect of this server."""
-    return Problem("internal", "the log tells more under the request id")
+    return Problem("internal", "see the log, by request id")
 
 
 def unread(status: int) -> tuple[bytes, int]:
     """Return the answer to what cannot be read as a request, and its status."""
     kind = _UNREAD.get(status, "bad-request")
-    problem = Problem(kind, "what was sent cannot be read as a request of HTTP/1.1")
+    problem = Problem(kind, "not a valid HTTP/1.1 request")
     return bytes(problem.response().body), problem.status
 
 
@@ -204,7 +204,9 @@ def redis_faults() -> Iterator[None]:
     except CallFailed as error:
         raise failed(error) from error
     except ConfigurationError as error:
-        raise Problem("misconfigured", f"the deployment does not fit: {error}") from error
+        raise Problem(
+            "misconfigured", f"the settings do not match the deployment: {error}"
+        ) from error
 
 
 def failed(error: CallFailed, more: Mapping[str, object] | None = None) -> Problem:

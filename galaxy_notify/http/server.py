@@ -115,15 +115,17 @@ class ApiServer:
         self._log.info("http started", pid=os.getpid(), version=__version__, urls=urls, **about)
         if self._state.authenticator.is_open:
             reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
-            self._log.warning("http is open to everybody on this machine", reason=reason)
+            self._log.warning("http authentication disabled", reason=reason)
 
     def _on_stop_signal(self, name: str) -> None:
-        self._log.info("http stops", signal=name, at_most_ms=self._settings.http.shutdown_ms)
+        self._log.info(
+            "http stop requested", signal=name, at_most_ms=self._settings.http.shutdown_ms
+        )
         self._supervisor.stopping()
         self._server.should_exit = True
 
     def _on_second_signal(self, name: str) -> None:
-        self._log.warning("http leaves at once", signal=name)
+        self._log.warning("http exiting immediately", signal=name)
 
 
 def start_problems(settings: Settings) -> Iterator[str]:

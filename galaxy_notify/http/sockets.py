@@ -166,7 +166,7 @@ class BoundedProtocol(H11Protocol):
         if left < before:
             self._wait_for_reader(left)
         else:
-            get_logger("http").warning("answer not read in time", unread_bytes=left)
+            get_logger("http").warning("response write timed out", unread_bytes=left)
             # To close it would wait for the client to read.
             self.transport.abort()
 

@@ -154,7 +154,7 @@ class _Change(ABC):
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
             if Word.CHANGED not in words:
                 return
-        raise Unavailable(f"the notification kept changing: {self.verb} it again", part)
+        raise Unavailable(f"the notification kept changing: repeat the {self.verb}", part)
 
     def _count(self, changes: Sequence[RouteChange], words: Sequence[str]) -> set[str]:
         pairs = zip(changes, words, strict=True)
@@ -245,7 +245,7 @@ def _fields(key_space: KeySpace, notification_id: str) -> Flow[dict[bytes, bytes
 def _fields_of(reply: Any) -> dict[bytes, bytes]:
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     if not {*map(type, fields), *map(type, fields.values())} <= {bytes}:
-        raise TypeError("a hash holds texts only")
+        raise TypeError("a hash must contain text only")
     return fields
 
 

@@ -158,7 +158,7 @@ class Request(NamedTuple):
 def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
     """Return a validated intent with its id, or the receipt of a refused one; nothing is sent."""
     if given_id is not None and not is_first_part(given_id):
-        message = "must be an id that an accept gave"
+        message = "must be a notification_id returned by an accept"
         return refused(InvalidIntent("notification_id", message))
     parsed = _intent_or_refusal(intent)
     if isinstance(parsed, Receipt):

@@ -53,7 +53,7 @@ class IntentSource(Generic[T]):
         if error is None:
             return ""
         reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-        return f"the intents could not be read to the end: {reason}"
+        return f"reading the intents failed: {reason}"
 
     def require_complete(self, receipts: list[Receipt]) -> list[Receipt]:
         """Return *receipts*; raise `SourceFailed` if not all intents could be read."""

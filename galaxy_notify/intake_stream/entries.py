@@ -34,9 +34,11 @@ def _intent_of(entry: Entry) -> bytes:
     for name in entry.fields:
         if name != INTENT and not _is_replayed(name, entry.fields[name]):
             shown = printable(name.decode("utf-8", "replace"))
-            raise InvalidIntent(shown, "unknown field: an entry has one, intent")
+            raise InvalidIntent(shown, "unknown field: the only field of an entry is intent")
     if INTENT not in entry.fields:
-        raise InvalidIntent("intent", "missing: an entry has this field, with the intent as JSON")
+        raise InvalidIntent(
+            "intent", "missing: an entry must have this field, with the intent as JSON"
+        )
     return entry.fields[INTENT]
 
 

@@ -84,7 +84,7 @@ class IntentReader:
         self._retry = RetryUntilStopped(
             stop, OutageLog(EdgeLog(self._log)), Stagger(), self._recover, _RETRIES
         )
-        self._blocked = EdgeLog(self._log, "intents set aside", "no intents set aside any more")
+        self._blocked = EdgeLog(self._log, "intents blocked", "intents no longer blocked")
         self._sums = Summary()
         self._postponed: dict[str, float] = {}
         self._read_size = 1
@@ -199,7 +199,7 @@ class IntentReader:
 
     def _log_sums(self, *, at_end: bool = False) -> None:
         if self._sums.is_due(at_end=at_end):
-            self._log.info("intents taken in", **self._sums.take())
+            self._log.info("intents accepted", **self._sums.take())
 
     async def _sweep(self) -> None:
         """Retry pending entries, one by one."""
@@ -251,11 +251,13 @@ class IntentReader:
 
         entries = await self._retry(begin)
         if entries == []:
-            self._log.warning("intent lost: its entry was trimmed", entry_id=waiting.stream_id)
+            self._log.warning("intent lost to trimming", entry_id=waiting.stream_id)
         return entries or []
 
     async def _reject_abandoned(self, waiting: Waiting) -> None:
-        message = f"begun {waiting.deliveries} times, each time its reader ended before it"
+        message = (
+            f"delivered {waiting.deliveries} times, each time its reader stopped before it was done"
+        )
         item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
         await self._retry(lambda: self._settle([], [item]))
 
@@ -295,5 +297,5 @@ class IntentReader:
             self._at_start(fault)
         recreated = await self._member.recover(fault)
         if recreated:
-            self._log.warning("group made again: it had vanished")
+            self._log.warning("consumer group recreated")
         return recreated

@@ -74,9 +74,9 @@ def _problem(candidate: object, parameters: Sequence[str], *, asynchronous: bool
     if asynchronous and not _is_awaited(candidate):
         return f"is not a coroutine function: write async def {wanted}"
     if not asynchronous and is_asynchronous(candidate):
-        return f"is asynchronous, and nobody would await it: write def {wanted}"
+        return f"is asynchronous but would not be awaited: write def {wanted}"
     if not asynchronous and is_generator(candidate):
-        return f"is a generator function, whose body would never run: write def {wanted}"
+        return f"is a generator function, so its body would never run: write def {wanted}"
     return "" if takes(candidate, len(parameters)) else f"does not take {wanted}"
 
 

@@ -141,7 +141,7 @@ def _copy(value: object, depth: int) -> Any:
 
 def _copy_text(value: str) -> str:
     if not is_carried(value):
-        raise UnfitData("contains a lone surrogate, which UTF-8 cannot carry")
+        raise UnfitData("contains a lone surrogate, which UTF-8 cannot encode")
     return str.__str__(value)
 
 

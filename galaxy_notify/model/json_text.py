@@ -128,9 +128,9 @@ def read_json(raw: bytes, what: str) -> Any:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         reason = f"{what} is not JSON: {error.msg} at {line}column {error.colno}"
     except _Constant as error:
-        reason = f"{what} is not JSON: {error} is no number"
+        reason = f"{what} is not JSON: {error} is not a number"
     except ValueError:
-        reason = f"{what} is not JSON: a number has far too many digits"
+        reason = f"{what} is not JSON: a number has too many digits"
     except RecursionError:
         reason = f"{what} is nested too deeply"
     raise InvalidIntent("", reason)

@@ -56,13 +56,13 @@ def _parsed(text: str) -> datetime:
         try:
             return datetime.fromisoformat(text.upper())
         except ValueError:
-            raise ValueError("is no date and time that exists") from None
+            raise ValueError("is not an existing date and time") from None
     raise ValueError("must be RFC 3339 with an offset, such as 2030-01-31T09:00:00Z")
 
 
 def _from_datetime(moment: datetime) -> int:
     if moment.utcoffset() is None:
-        raise ValueError("needs a time zone: a naive datetime names no moment")
+        raise ValueError("needs a time zone: a naive datetime is ambiguous")
     ms = (moment - _EPOCH) // _MS
     if ms > LATEST_MS:
         raise ValueError("must be before 20 November 2286")
@@ -74,5 +74,7 @@ def _from_number(number: float) -> int:
     if isinstance(number, float) and not number.is_integer():
         raise ValueError("must be a whole number of epoch milliseconds")
     if not EARLIEST_MS <= number <= LATEST_MS:
-        raise ValueError("is outside 10^12..10^13: epoch milliseconds wanted, probably seconds")
+        raise ValueError(
+            "is outside 10^12..10^13: expected epoch milliseconds, this is probably seconds"
+        )
     return min(int(number), LATEST_MS - 1)

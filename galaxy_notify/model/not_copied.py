@@ -10,4 +10,6 @@ class NotCopied:
 
     def __reduce__(self) -> NoReturn:
         name = type(self).__name__
-        raise TypeError(f"a {name} holds connections: open one in each process, do not copy it")
+        raise TypeError(
+            f"a {name} has open connections: create one in each process, do not copy it"
+        )

@@ -37,7 +37,7 @@ def refusal(error: ValidationError) -> InvalidIntent:
     first = error.errors(include_url=False)[0]
     place = first["loc"]
     if not place:
-        return InvalidIntent("", "an intent is an object with text for names")
+        return InvalidIntent("", "an intent is an object with text keys")
     field = _path(place) + str(first.get("ctx", {}).get("path", ""))
     return InvalidIntent(field, _reason(first["type"], place, first))
 

@@ -237,7 +237,7 @@ def _decode(raw: bytes) -> Route:
         msg = "unknown format or size"
         raise ValueError(msg)
     if not raw[2:_HEADER].isdigit():
-        msg = "a time is no number"
+        msg = "a time is not a number"
         raise ValueError(msg)
     status = STATUS_OF[raw[1:2]]
     at, due = int(raw[2:_DUE]), int(raw[_DUE:_HEADER])
@@ -276,7 +276,7 @@ def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
     )
     counts: list[Any] = [generation, attempts, max_attempts]
     if not all(type(count) is int and 0 <= count < 2**31 for count in counts):
-        msg = "a count is no count"
+        msg = "a count is invalid"
         raise ValueError(msg)
     return generation, attempts, max_attempts, tuple(_line(*line) for line in lines)
 
@@ -285,6 +285,6 @@ def _line(*values: Any) -> Transition:
     event, at_ms, worker, attempt, failure_class, message = values
     texts = (event, worker, failure_class, message)
     if not all(type(text) is str for text in texts) or type(at_ms + attempt) is not int:
-        msg = "a line of the history is none"
+        msg = "a history entry is invalid"
         raise ValueError(msg)
     return Transition(event, at_ms, worker, attempt, failure_class, message)

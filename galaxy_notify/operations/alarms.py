@@ -52,14 +52,14 @@ def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
 def _server(status: DeploymentStatus) -> Iterator[Alarm]:
     fault, uptime = status.redis.refusal, status.redis.uptime_s
     if fault is not None:
-        what = f"redis takes no writes: {refusal(fault)}"
+        what = f"redis refuses writes: {refusal(fault)}"
         yield Alarm("writes", "error", what, way_out(fault.code))
     if uptime is None or not _outlived(status, uptime):
         return
     what = f"redis was restarted {duration(uptime * 1000)} ago"
     if uptime < _EMPTY_S and _is_empty(status):
-        todo = "if anything was accepted before, it is lost: restore it, or send it again"
-        yield Alarm("restart", "error", f"{what} and holds nothing", todo)
+        todo = "notifications accepted before are lost: restore a backup or send them again"
+        yield Alarm("restart", "error", f"{what} and is empty", todo)
     elif uptime < _RESTARTED_S:
         yield Alarm("restart", "warning", what, "see its log for the reason")
 
@@ -87,7 +87,7 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
     if not status.alive:
         yield _no_worker(status, gone)
     elif gone:
-        todo = "what it had claimed is claimed again when its leases lapse"
+        todo = "routes it had claimed are claimed again when their leases expire"
         yield Alarm("workers", "warning", f"the process of {_ids_of(gone)} has ended", todo)
     if stopped := by_state.get("stopped"):
         todo = f"`kill -CONT {' '.join(str(worker.pid) for worker in stopped[:_NAMED])}`"
@@ -96,7 +96,7 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
     silent = by_state.get("silent")
     if silent and not _cannot_report(status):
         since = duration(status.at_ms - min(worker.progress_ms for worker in silent))
-        todo = "it hangs, is cut off from Redis, or has died: see its log"
+        todo = "it hangs, cannot reach Redis, or has died: see its log"
         yield Alarm("workers", "warning", f"no progress for {since} of {_ids_of(silent)}", todo)
 
 
@@ -112,9 +112,9 @@ def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
         what = f"no worker is alive, the process of {_ids_of(gone)} has ended"
         return Alarm("workers", "error", what, todo)
     if status.redis.refusal is not None:
-        todo = "its own log, or `systemctl status galaxy-notify`, says whether it runs"
-        return Alarm("workers", "warning", "no worker can report while redis takes no writes", todo)
-    young = f"redis was started {status.redis.uptime_s} s ago: a daemon that waited for it is back"
+        todo = "check its log or `systemctl status galaxy-notify`"
+        return Alarm("workers", "warning", "no worker can report while redis refuses writes", todo)
+    young = f"redis was started {status.redis.uptime_s} s ago: a waiting daemon reconnects"
     more = (f"{young} within {_BACK_S} s",) if _cannot_report(status) else ()
     return Alarm("workers", "error", "no worker is alive", todo, more)
 
@@ -142,11 +142,11 @@ def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]
 
 def _stream(stream: StreamReport) -> Iterator[Alarm]:
     if stream.fault:
-        yield Alarm("stream", "error", f"stream {stream.key} takes nothing", stream.fault)
+        yield Alarm("stream", "error", f"stream {stream.key} refuses writes", stream.fault)
     elif stream.holding:
         since = f" for {duration(stream.held_ms)}" if stream.held_ms is not None else ""
-        what = f"stream {stream.key} holds, nothing is published{since}"
-        todo = f"{stream.length:,} entries, twice its length of {stream.max_len:,}"
+        what = f"stream {stream.key} is full, publishing is suspended{since}"
+        todo = f"{stream.length:,} entries, twice its limit of {stream.max_len:,}"
         groups = stream.groups.items()
         behind = [name for name, group in groups if group["pending"] or group["lag"] != 0]
         more = tuple(_behind(name, stream.readers.get(name, Readers())) for name in behind)
@@ -161,10 +161,12 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
 def _behind(name: str, readers: Readers) -> str:
     """Name a group that must read; suggest dropping it only where it has no reader."""
     if readers.is_gone_for(GONE_MS):
-        return f"group {name} must read, or go: `galaxy-notify stream drop-group {name}`"
+        return (
+            f"start consumers of group {name}, or drop it: `galaxy-notify stream drop-group {name}`"
+        )
     if not readers.is_seen_known:
         return (
-            f"group {name} must read: XINFO CONSUMERS, which this user may not run, says who does"
+            f"group {name} must read; its consumers are unknown: no permission for XINFO CONSUMERS"
         )
     seen = duration(readers.seen_ms or 0)
-    return f"group {name} must read: its consumer {readers.seen} was seen {seen} ago"
+    return f"group {name} must read; its consumer {readers.seen} was last seen {seen} ago"

@@ -50,7 +50,7 @@ def throwaway_settings(settings: Settings) -> Settings:
 def check_empty(deployment: Deployment) -> None:
     """Raise `ConfigurationError` unless the prefix is a throw-away one and empty."""
     if not deployment.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{deployment.key_space.prefix} is no throw-away prefix")
+        raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
     if found := next(_keys(deployment), []):
         raise ConfigurationError(
             f"the prefix {deployment.key_space.prefix} is in use: {found[0]!r}"
@@ -60,7 +60,7 @@ def check_empty(deployment: Deployment) -> None:
 def remove(deployment: Deployment) -> int:
     """Remove every key of the throw-away prefix and return how many there were."""
     if not deployment.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{deployment.key_space.prefix} is no throw-away prefix")
+        raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
     removed = 0
     for pause in (*_PAUSES_S, None):
         try:

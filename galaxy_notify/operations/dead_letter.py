@@ -146,13 +146,13 @@ def history_line(line: Transition) -> dict[str, object]:
 
 def _damage(row: DeadRow) -> Transition | None:
     if row.entry.name is None:
-        return _damage_line(RECORD_CORRUPT, "it names no route of this channel")
+        return _damage_line(RECORD_CORRUPT, "not a route of this channel")
     if row.state is None or row.record is None:
-        return _damage_line(RECORD_MISSING, "its record is gone")
+        return _damage_line(RECORD_MISSING, "its record is missing")
     if row.route is None:
         return _damage_line(RECORD_CORRUPT, "its state cannot be read")
     if row.misplaced:
-        return _damage_line(RECORD_CORRUPT, f"its state says {row.route.status}")
+        return _damage_line(RECORD_CORRUPT, f"its state is {row.route.status}")
     if row.notification is None:
         return _damage_line(RECORD_CORRUPT, "its record cannot be read")
     return None

@@ -180,7 +180,9 @@ class Mover:
                 rows = self._try(rows, answer_lost=answer_lost)
             except RedisFault as error:
                 if error.fault.code == UNCONFIRMED:
-                    self.outcome.failed[f"done, but not safe: {error.fault.text}"] += len(rows)
+                    self.outcome.failed[
+                        f"done, but durability is not confirmed: {error.fault.text}"
+                    ] += len(rows)
                     return
                 answer_lost = True
                 self._run.pause(_PAUSE_S)

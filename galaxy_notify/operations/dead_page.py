@@ -58,4 +58,4 @@ def _read_cursor(text: str) -> DeadPosition:
 
 
 def _no_cursor() -> InvalidQuery:
-    return InvalidQuery("cursor", "is not one that a page of dead letters ended with")
+    return InvalidQuery("cursor", "is not a cursor of a dead-letter page")

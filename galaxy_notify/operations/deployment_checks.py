@@ -35,13 +35,16 @@ def permission_finding(refused: Refused) -> Finding:
             "error",
             "permissions",
             f"this user may not {missing}",
-            f"it has the rights of a {role} otherwise; what needs these fails, perhaps half-way",
+            f"it otherwise has the permissions of a {role}; commands that need the missing ones "
+            f"fail, possibly half-way",
             f"ACL SETUSER … {missing.rules}",
             AVAILABILITY,
         )
     if refused:
-        return Finding("ok", "permissions", f"this user may do what a {role} does, and not all")
-    return Finding("ok", "permissions", "every command that is needed is allowed")
+        return Finding(
+            "ok", "permissions", f"this user has the permissions of a {role}, not of every role"
+        )
+    return Finding("ok", "permissions", "all required commands are permitted")
 
 
 def write_finding(deployment: Deployment) -> Finding:
@@ -53,7 +56,7 @@ def write_finding(deployment: Deployment) -> Finding:
             "error",
             "write",
             f"a writing script failed: {refusal(fault.fault)}",
-            "nothing is accepted, published or cancelled; what was accepted waits",
+            "nothing is accepted, published or cancelled; accepted notifications wait",
             way_out(fault.fault.code),
             AVAILABILITY,
         )
@@ -73,7 +76,7 @@ def disk_finding(deployment: Deployment, durability: str) -> Finding | None:
             "error",
             "durability",
             text,
-            "daemons refuse to start; accepting and publishing wait, and are hardly ever confirmed",
+            "daemons refuse to start; accepting and publishing wait and are rarely confirmed",
             "CONFIG SET appendfsync always, and the same in its configuration; or another"
             " redis.durability",
             AVAILABILITY,
@@ -89,9 +92,9 @@ def guard_findings(deployment: Deployment) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 "guard",
-                f"the key {keys.never} exists, which nothing of ours creates",
-                "in a cluster, while its slot moves, a script may run on half of its keys",
-                f"find out who wrote it, then `redis-cli UNLINK '{keys.never}'`",
+                f"the key {keys.never} exists; galaxy-notify never creates it",
+                "in a cluster, while its slot moves, a script may see only some of its keys",
+                f"find the client that wrote it, then `redis-cli UNLINK '{keys.never}'`",
                 LOST,
             )
 
@@ -110,8 +113,8 @@ def agreement_findings(held: SharedSettings, mine: SharedSettings) -> Iterator[F
     yield Finding(
         "warning",
         "settings",
-        f"the deployment has other settings than this machine: {'; '.join(differing)}",
-        "what the daemon was started with last holds for producers and consumers",
+        f"the deployment's settings differ from those on this machine: {'; '.join(differing)}",
+        "producers and consumers use the settings of the last started daemon",
         "use one settings file everywhere, and restart the daemon after a change",
     )
 

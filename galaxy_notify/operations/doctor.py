@@ -100,9 +100,9 @@ def unreachable(error: GalaxyNotifyError) -> Finding:
         "error",
         check,
         text,
-        "nothing is accepted or published; what was accepted before waits",
-        "look at redis.url, redis.username and the password (`galaxy-notify config show`), at"
-        " what the user may do, and whether the server runs",
+        "nothing is accepted or published; accepted notifications wait",
+        "check redis.url, redis.username and the password (`galaxy-notify config show`), the "
+        "user's permissions, and that the server runs",
         AVAILABILITY,
     )
 
@@ -111,7 +111,7 @@ def _unread(fault: Fault) -> Finding:
     what = f"the indexes cannot be read: {refusal(fault)}"
     if fault.code != "NOPERM":
         return Finding("error", "status", what)
-    means = "what waits, who works and who reads is unknown"
+    means = "backlog, workers and consumer groups are unknown"
     return Finding("unknown", "status", what, means, "run doctor as galaxy-notify-operator")
 
 

@@ -31,7 +31,9 @@ class Group:
         if self.report["lost"]:
             what = f"{self._subject} lost {self.report['lost']:,} entries to trimming"
             todo = "raise gateway.max_len or gateway.group_idle_ms"
-            yield Finding("warning", "stream", what, "its users missed these", todo, LOST)
+            yield Finding(
+                "warning", "stream", what, "its users missed these events events", todo, LOST
+            )
         yield self._unread() or self._held() or self._behind() or self._unknown() or self._well()
 
     @property
@@ -51,14 +53,20 @@ class Group:
         if not (self._has_work and self.readers.is_gone_for(_UNSEEN_MS)):
             return None
         seen_ms = self.readers.seen_ms
-        why = "it has no consumer" if seen_ms is None else f"none seen for {duration(seen_ms)}"
+        why = (
+            "it has no consumer" if seen_ms is None else f"no consumer seen for {duration(seen_ms)}"
+        )
         what = f"{self._subject} is not read, {why}: {self._state}"
-        means = f"its users get nothing; at {2 * self.stream.max_len:,} entries publishing holds"
-        todo = "start its gateway; one that is busy with an event for so long asks again after it"
+        means = (
+            f"its users receive nothing; publishing stops at {2 * self.stream.max_len:,} entries"
+        )
+        todo = (
+            "start its gateway; a gateway busy with one event for this long reads again afterwards"
+        )
         # A consumer that waits in a read without end is given what there is to read.
         if self.readers.is_gone_for(GONE_MS) and least_lag(self.report):
             drop = f"`galaxy-notify stream drop-group {self.name}`"
-            todo = f"start its gateway, or give it up: {drop}"
+            todo = f"start its gateway, or drop the group: {drop}"
         return Finding("warning", "consumers", what, means, todo, AVAILABILITY)
 
     def _held(self) -> Finding | None:
@@ -66,7 +74,7 @@ class Group:
         if held_ms is None or held_ms < _HELD_MS:
             return None
         what = f"{self._subject}: {self._state}, {holder} holds one for {duration(held_ms)}"
-        means = "it works on it for so long, hangs or has died; a living consumer takes it over"
+        means = "it is slow, hangs or has died; another live consumer takes the entry over"
         todo = "`galaxy-notify stream groups`, and the log of the gateways"
         return Finding("warning", "consumers", what, means, todo, AVAILABILITY)
 
@@ -75,15 +83,15 @@ class Group:
             return None
         what = f"{self._subject} is behind: {self._state}"
         means = (
-            f"its users get events late; at {2 * self.stream.max_len:,} entries publishing holds"
+            f"its users get events late; publishing stops at {2 * self.stream.max_len:,} entries"
         )
         return Finding("warning", "consumers", what, means, "start more gateways", AVAILABILITY)
 
     def _unknown(self) -> Finding | None:
         if (self.readers.is_seen_known and self.readers.is_held_known) or not self._has_work:
             return None
-        what = f"{self._subject}: {self._state}; whether anybody reads it is unknown"
-        means = "this user may not ask for its consumers"
+        what = f"{self._subject}: {self._state}; whether it has a consumer is unknown"
+        means = "this user may not list its consumers"
         todo = f"as an administrator: `redis-cli XINFO CONSUMERS {self.stream.key} {self.name}`"
         return Finding("unknown", "consumers", what, means, todo)
 

@@ -62,7 +62,7 @@ def check_health(deployment: Deployment) -> Health:
     except RedisFault as fault:
         if fault.fault.code in ("connection", "timeout"):
             raise
-        reasons.append(f"redis takes no writes: {refusal(fault.fault)}")
+        reasons.append(f"redis refuses writes: {refusal(fault.fault)}")
     status = read_status(deployment)
     found = list(alarms(status))
     reasons += _stands_still(status, found)

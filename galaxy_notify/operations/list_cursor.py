@@ -35,4 +35,4 @@ def read_cursor(text: str, shards: int) -> ListPosition:
 
 
 def _no_cursor() -> InvalidQuery:
-    return InvalidQuery("cursor", "is none that a page of this list ended with")
+    return InvalidQuery("cursor", "is not a cursor of this list")

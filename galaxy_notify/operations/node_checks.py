@@ -52,15 +52,15 @@ def node_findings(seen: NodeReport) -> Iterator[Finding]:
         yield from _last_writes(seen.info)
     yield from _held_up(seen)
     if seen.scripts is not None:
-        what = f"{seen.scripts} of our {len(names())} scripts are in the script cache"
-        yield Finding("ok", "scripts", what, "each other one is sent once, when it is needed")
+        what = f"{seen.scripts} of {len(names())} scripts are in the script cache"
+        yield Finding("ok", "scripts", what, "the others are loaded on first use")
 
 
 def _round_trip(trip: float) -> Finding:
     what = f"a round trip takes {trip:.2f} ms"
     if trip < _SLOW_TRIP_MS:
         return Finding("ok", "connection", what)
-    means = "fewer notifications a second; no guarantee is affected"
+    means = "lower throughput; no guarantee is affected"
     return Finding("warning", "connection", what, means, "run the daemon near the server")
 
 
@@ -72,7 +72,7 @@ def _clock(offset: float) -> Finding:
         "warning",
         "clock",
         f"the server's clock is {duration(offset)} {side} this machine's",
-        "what is due is decided by the server's clock, so due_at and expires_at come out shifted",
+        "the server's clock decides what is due, so due_at and expires_at are shifted by this much",
         "synchronise both clocks (NTP)",
         EARLY,
     )
@@ -82,7 +82,7 @@ def _version(seen: NodeReport) -> Finding:
     name = f"{seen.server.flavour} {seen.server.version}"
     number = tuple(int(part) for part in seen.server.version.split(".")[:2] if part.isdigit())
     if number < _OLDEST:
-        means, todo = "scripts use commands that it does not know", "use Redis 6.2 or newer"
+        means, todo = "scripts use commands that it does not support", "use Redis 6.2 or newer"
         return Finding("error", "version", f"{name} is too old", means, todo, AVAILABILITY)
     return Finding("ok", "version", name)
 
@@ -118,7 +118,7 @@ def _eviction(info: Fields) -> Finding:
         "error" if limited else "warning",
         "eviction",
         f"maxmemory-policy is {policy}",
-        "at maxmemory Redis deletes notifications that were accepted, without a word"
+        "at maxmemory Redis silently deletes accepted notifications"
         if limited
         else "no maxmemory is set; once it is, accepted notifications may be deleted",
         "CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
@@ -140,9 +140,9 @@ def _memory(info: Fields) -> Iterator[Finding]:
     if share < _FULL:
         yield Finding("ok", "memory", what)
         return
-    full = "nothing is accepted or published until there is room"
+    full = "nothing is accepted or published until memory is free"
     if owner != "maxmemory":
-        full = "the kernel ends Redis, with what it has not written yet"
+        full = "the kernel kills Redis, and unsaved writes are lost"
     yield Finding(
         "warning" if share < 1 else "error",
         "memory",
@@ -159,9 +159,9 @@ def _clients(info: Fields) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "clients",
-            f"{used:,} of {most:,} connections are taken",
-            "once all are, daemons, producers and consumers that connect are refused",
-            "raise maxclients, or find who keeps them: CLIENT LIST",
+            f"{used:,} of {most:,} connections are in use",
+            "when all are used, new connections of daemons, producers and consumers are refused",
+            "raise maxclients, or find the clients that hold them: CLIENT LIST",
             AVAILABILITY,
         )
 
@@ -184,7 +184,7 @@ def _persistence(info: Fields, config: Fields) -> Finding:
     if "aof_enabled" not in info:
         return _missing_field("persistence", "aof_enabled")
     snapshots = config.get("save")
-    lost = "everything" if snapshots == "" else "all since the last snapshot"
+    lost = "everything" if snapshots == "" else "everything since the last snapshot"
     lost += ", or everything where none is made," if snapshots is None else ""
     return Finding(
         "warning",
@@ -207,18 +207,18 @@ def _last_writes(info: Fields) -> Iterator[Finding]:
                 "error",
                 "persistence",
                 f"{what} failed",
-                "Redis may refuse all writes (MISCONF), and what it takes may not last",
+                "Redis may refuse all writes (MISCONF), and accepted writes may be lost",
                 "see the server's log; most often the disk is full",
                 LOST,
             )
 
 
 def _held_up(seen: NodeReport) -> Iterator[Finding]:
-    means = "the server did nothing else meanwhile: what was due then came late"
+    means = "the server was blocked meanwhile: routes due then were late"
     worst = _worst(seen.slow)
     if worst:
         what = f"{worst.what} took {worst.took_ms:,.0f} ms, {duration(worst.ago_s * 1000)} ago"
-        todo = "find out who sends it: SLOWLOG GET"
+        todo = "find the client that sends it: SLOWLOG GET"
         yield Finding("warning", "slow", what, means, todo, AVAILABILITY)
     spike = _worst(seen.spikes)
     if spike:
@@ -226,7 +226,7 @@ def _held_up(seen: NodeReport) -> Iterator[Finding]:
         todo = "LATENCY DOCTOR; fork: memory and huge pages, aof-*: the disk"
         yield Finding("warning", "slow", what, means, todo, AVAILABILITY)
     if not worst and not spike and "SLOWLOG GET" not in seen.unseen:
-        yield Finding("ok", "slow", f"nothing held it up for {_SLOW_CALL_MS} ms in the last hour")
+        yield Finding("ok", "slow", f"no command took {_SLOW_CALL_MS} ms or more in the last hour")
 
 
 def _worst(seen: Sequence[Slow]) -> Slow | None:

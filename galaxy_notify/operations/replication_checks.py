@@ -39,13 +39,13 @@ def _disk(seen: NodeReport) -> Iterator[Finding]:
     fsync = seen.config.get("appendfsync", "")
     if fsync == "always" or not _confirms_early(seen.server):
         return
-    what = f"{seen.server.flavour} {seen.server.version} confirms before its disk has a write"
+    what = f"{seen.server.flavour} {seen.server.version} confirms a write before it is on disk"
     known = f"appendfsync is {fsync}" if fsync else "unless appendfsync is always"
     yield Finding(
         "error" if fsync else "warning",
         "durability",
         f"{what}, {known}",
-        "redis.durability aof promises more than it keeps: a power loss takes about a second",
+        "redis.durability aof is not guaranteed: a power loss loses about one second",
         "CONFIG SET appendfsync always, and the same in its configuration",
         LOST,
     )
@@ -67,9 +67,9 @@ def _not_primary(role: str, info: Fields) -> Finding:
         "error",
         "role",
         what,
-        "nothing can be accepted or published through it",
-        "point redis.url at the primary, or set redis.sentinels; if there is none any more:"
-        " REPLICAOF NO ONE",
+        "it cannot accept or publish anything",
+        "point redis.url at the primary, or set redis.sentinels; if no primary is left: REPLICAOF "
+        "NO ONE",
         AVAILABILITY,
     )
 
@@ -81,7 +81,7 @@ def _is_sound(replica: Fields) -> bool:
 
 def _replicas(replicas: Sequence[Fields], healthy: int) -> Iterator[Finding]:
     if not replicas:
-        means = "the data is as safe as this server's disk, and it is away as long as its host is"
+        means = "the data depends on this server's disk, and is unavailable while its host is down"
         yield Finding("ok", "replicas", "it has no replica", means)
         return
     worst = max(int(one.get("lag", "0")) if one.get("lag", "").isdigit() else 0 for one in replicas)
@@ -95,8 +95,8 @@ def _replicas(replicas: Sequence[Fields], healthy: int) -> Iterator[Finding]:
         "warning",
         "replicas",
         what,
-        "a failover to one that is behind loses what it has not got, published or accepted",
-        "see the log of the others, and the network between them",
+        "a failover to a replica that is behind loses the writes it has not received",
+        "check the logs of the other replicas and the network",
         LOST,
     )
 
@@ -109,7 +109,7 @@ def _needed(healthy: int, config: Fields, durability: str) -> Iterator[Finding]:
             "error",
             "durability",
             f"redis.durability is {durability}, but {healthy} replicas follow",
-            "accepting and publishing wait for replicas that are not there",
+            "accepting and publishing wait for missing replicas",
             "bring the replicas back, or lower redis.durability",
             AVAILABILITY,
         )
@@ -130,8 +130,8 @@ def _needed(healthy: int, config: Fields, durability: str) -> Iterator[Finding]:
             "warning",
             "durability",
             f"a write waits for {max(wanted, int(least))} of {healthy} replicas",
-            "a forced failover, or the loss of this host, may lose the last moments of what was"
-            " accepted; what was published in them goes out once more",
+            "a forced failover, or the loss of this host, may lose the latest accepted "
+            "notifications, and publish the latest events again",
             f'redis.durability = "replicas:{healthy}", or min-replicas-to-write {healthy}',
             LOST,
         )
@@ -144,7 +144,7 @@ def cluster_findings(info: Fields | None, slots: Sequence[range] | None) -> Iter
             "error",
             "cluster",
             f"the cluster is {info.get('cluster_state', 'in an unknown state')}",
-            "shards whose slot is not served stand still; the others may, too",
+            "shards with an unserved slot stop; the others may stop too",
             "redis-cli --cluster check, and cluster-require-full-coverage no",
             AVAILABILITY,
         )
@@ -153,7 +153,7 @@ def cluster_findings(info: Fields | None, slots: Sequence[range] | None) -> Iter
     missing = _SLOTS - len({slot for owned in slots for slot in owned})
     if missing:
         what = f"{missing:,} of {_SLOTS:,} slots have no owner"
-        means, todo = "shards in them stand still", "redis-cli --cluster fix"
+        means, todo = "shards in these slots stop", "redis-cli --cluster fix"
         yield Finding("error", "cluster", what, means, todo, AVAILABILITY)
     elif info is None or info.get("cluster_state") == "ok":
         yield Finding("ok", "cluster", f"all {_SLOTS:,} slots have an owner")
@@ -164,17 +164,17 @@ def sentinel_findings(reports: Mapping[str, Fields | Fault]) -> Iterator[Finding
     answers = {name: one for name, one in reports.items() if not isinstance(one, Fault)}
     for name, one in reports.items():
         if isinstance(one, Fault):
-            what = f"sentinel {name} tells nothing: {one.text}"
-            means = "the others are asked instead; fewer may be left to agree on a failover"
-            todo = "start it, or take it out of redis.sentinels; NOPERM: +sentinel|master"
+            what = f"sentinel {name} cannot be queried: {one.text}"
+            means = "the other sentinels are used; the quorum for a failover may be missed"
+            todo = "start it, or remove it from redis.sentinels; NOPERM: +sentinel|master"
             yield Finding("warning", "sentinels", what, means, todo, AVAILABILITY)
     if not answers:
         return
     named = {f"{one.get('ip', '?')}:{one.get('port', '?')}" for one in answers.values()}
     if len(named) > 1:
         what = f"the sentinels name different primaries: {', '.join(sorted(named))}"
-        means = "a failover is under way, or some are cut off; what an old primary takes is lost"
-        todo = "look again in a minute; else SENTINEL RESET at the one that is wrong"
+        means = "failover in progress, or isolated sentinels; writes to an old primary are lost"
+        todo = "check again in a minute; then SENTINEL RESET at the wrong one"
         yield Finding("error", "sentinels", what, means, todo, LOST)
     yield from _watch(next(iter(answers.values())))
 
@@ -184,7 +184,7 @@ def _watch(primary: Fields) -> Iterator[Finding]:
     sentinels = others + 1
     flags = set(primary.get("flags", "").split(",")) & {"s_down", "o_down", "disconnected"}
     if flags:
-        what = f"the sentinels say of the primary: {', '.join(sorted(flags))}"
+        what = f"the sentinels report the primary as: {', '.join(sorted(flags))}"
         means = "nothing is accepted or published until there is a new one"
         todo = "wait for the failover; else SENTINEL CKQUORUM, and their logs"
         yield Finding("error", "sentinels", what, means, todo, AVAILABILITY)
@@ -192,7 +192,7 @@ def _watch(primary: Fields) -> Iterator[Finding]:
     if sentinels < max(quorum, 3):
         what = f"{sentinels} sentinels, with a quorum of {quorum}"
         means = f"the loss of {sentinels - majority + 1} of them ends automatic failover"
-        todo = "run at least three of them, on hosts of their own"
+        todo = "run at least three of them, on separate hosts"
         yield Finding("warning", "sentinels", what, means, todo, AVAILABILITY)
     elif not flags:
         yield Finding("ok", "sentinels", f"{sentinels} sentinels, with a quorum of {quorum}")
@@ -202,13 +202,13 @@ def together_findings(offsets: Sequence[float], versions: Sequence[str]) -> Iter
     """Judge nodes beside each other: their clocks, and their versions."""
     if len(set(versions)) > 1:
         what = f"the nodes run {', '.join(sorted(set(versions)))}"
-        means = "fine for the time of an upgrade; a replica of an older version cannot follow"
+        means = "normal during an upgrade; a replica of an older version cannot replicate"
         yield Finding("warning", "version", what, means, "finish the upgrade", AVAILABILITY)
     apart = max(offsets) - min(offsets) if offsets else 0.0
     if apart >= _APART_MS:
         what = f"the clocks of the nodes differ by {duration(apart)}"
-        means = "after a failover leases and due times shift by as much"
-        yield Finding("warning", "clock", what, means, "synchronise them (NTP)")
+        means = "after a failover, leases and due times shift by this much"
+        yield Finding("warning", "clock", what, means, "synchronise the clocks (NTP)")
 
 
 def _int(report: Fields, name: str) -> int:

@@ -120,11 +120,15 @@ def _holds(deployment: Deployment) -> dict[int, str]:
     held: dict[int, str] = {}
     for stream in read_streams(deployment):
         if stream.fault:
-            held[stream.shard] = f"stream {stream.key} takes nothing: {stream.fault}"
+            held[stream.shard] = f"stream {stream.key} refuses writes: {stream.fault}"
         elif stream.holding:
             behind = [name for name, group in stream.groups.items() if least_lag(group)]
-            who = f"group {', '.join(behind)} has not read" if behind else "a group has to read"
-            held[stream.shard] = f"stream {stream.key} holds at {stream.length:,} entries: {who}"
+            who = (
+                f"group {', '.join(behind)} has not read"
+                if behind
+                else "a consumer group must read"
+            )
+            held[stream.shard] = f"stream {stream.key} is full at {stream.length:,} entries: {who}"
     return held
 
 

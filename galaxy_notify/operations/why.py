@@ -13,18 +13,18 @@ from galaxy_notify.redis_inspect.servers import WorkerState
 
 #: What each reason of a skipped route means.
 SKIPPED_WHY: Final = {
-    "silenced": "the user has silenced everything",
-    "no_channels": "the user wants nothing of this type",
-    "channel_not_wanted": "the user does not want it by this channel",
-    "below_minimum": "it is less severe than the user wants to be told of",
+    "silenced": "the user has silenced all notifications",
+    "no_channels": "the user has disabled this type",
+    "channel_not_wanted": "the user has disabled this channel for it",
+    "below_minimum": "its severity is below the user's minimum",
     "quiet_hours": "it would have expired before the user's quiet hours end",
-    "cooldown": "the user was told of this type not long before",
+    "cooldown": "the cooldown of this type had not ended for this user",
 }
 _STATES: Final[Mapping[WorkerState, str]] = {
     "working": "",
-    "silent": " (silent for a while)",
+    "silent": " (no recent progress)",
     "stopped": " (its process is stopped by a signal)",
-    "gone": " (not alive any more)",
+    "gone": " (no longer alive)",
 }
 _FSCK: Final = "run `galaxy-notify fsck --fix`"
 
@@ -69,7 +69,7 @@ def _rests(stored: StoredRoute, route: Route, now_ms: int) -> str:
 def _waits(stored: StoredRoute, route: Route, shard: int, around: Surroundings) -> Iterator[str]:
     score, now = stored.scheduled_ms, around.now_ms
     if score is None:
-        yield f"no schedule names it, so no worker will find it: {_FSCK}"
+        yield f"it is in no schedule, so no worker will find it: {_FSCK}"
         return
     if stored.lease is not None and score > now:
         yield _leased(stored.lease, around)
@@ -100,13 +100,13 @@ def _waits_for(route: Route, score: int, around: Surroundings) -> str:
 def _late(stored: StoredRoute, route: Route, around: Surroundings) -> Iterator[str]:
     expires = around.expires_at_ms
     if expires is not None and expires <= around.now_ms and route.generation == 1:
-        yield f"expired {ago(expires, around.now_ms)}, ended by the next worker that claims it"
+        yield f"expired {ago(expires, around.now_ms)}; marked expired when next claimed"
     yield f"due for {duration(around.now_ms - route.due_at_ms)}"
     if stored.lease is not None:
-        yield f"the lease of {stored.lease.worker} lapsed"
+        yield f"the lease of {stored.lease.worker} expired"
     abandoned = stored.abandoned + (stored.lease is not None)
     if abandoned > 1:
-        yield f"abandoned {abandoned} times, so it is tried alone"
+        yield f"abandoned {abandoned} times, so it is claimed alone"
     if stored.ahead == 1:
         yield "one route of the channel is due before it"
     elif stored.ahead:

@@ -19,14 +19,14 @@ def worker_findings(status: DeploymentStatus) -> Iterator[Finding]:
     versions = sorted({worker.version for worker in status.alive})
     found = [alarm for alarm in alarms(status) if alarm.kind == "workers"]
     for alarm in found:
-        means = "what it has claimed comes late" if status.alive else "nothing is published"
+        means = "the routes it has claimed will be late" if status.alive else "nothing is published"
         todo = "; ".join((alarm.todo, *alarm.more))
         yield Finding("warning", "workers", alarm.what, means, todo, AVAILABILITY)
     if not status.alive:
         return
     if len(versions) > 1:
-        what = f"workers of versions {', '.join(versions)} are at work"
-        yield Finding("warning", "workers", what, "fine for the time of an upgrade", "finish it")
+        what = f"workers run versions {', '.join(versions)}"
+        yield Finding("warning", "workers", what, "normal during an upgrade", "finish the upgrade")
     elif not found:
         yield Finding("ok", "workers", f"{len(status.alive)} alive, version {versions[0]}")
 
@@ -36,9 +36,9 @@ def server_findings(status: DeploymentStatus) -> Iterator[Finding]:
     for alarm in alarms(status):
         if alarm.kind == "restart":
             risk: Guarantee = AVAILABILITY
-            means = "what fell due meanwhile comes late"
+            means = "routes that became due meanwhile are late"
             if alarm.level == "error":
-                means, risk = "producers were promised that it would be published", LOST
+                means, risk = "accepted notifications that should have been published", LOST
             yield Finding("warning", "restart", alarm.what, means, alarm.todo, risk)
 
 
@@ -46,7 +46,7 @@ def refusal_findings(status: DeploymentStatus) -> Iterator[Finding]:
     """Judge whether writes are taken, for a user who may not try one."""
     for alarm in alarms(status):
         if alarm.kind == "writes":
-            means = "nothing is accepted, published or cancelled; what was accepted waits"
+            means = "nothing is accepted, published or cancelled; accepted notifications wait"
             yield Finding("error", "write", alarm.what, means, alarm.todo, AVAILABILITY)
 
 
@@ -54,7 +54,7 @@ def backlog_findings(status: DeploymentStatus) -> Iterator[Finding]:
     """Judge what is paused, is late, or rests."""
     for alarm in alarms(status):
         if alarm.kind == "paused":
-            means = "what comes in waits, and expires where it has to"
+            means = "new notifications wait, and may expire"
             yield Finding("warning", "paused", alarm.what, means, alarm.todo, AVAILABILITY)
     for name, backlog in status.channels.items():
         late = backlog.oldest_overdue_ms
@@ -65,7 +65,9 @@ def backlog_findings(status: DeploymentStatus) -> Iterator[Finding]:
         if backlog.dead:
             what = f"channel {name}: {backlog.dead:,} dead letters"
             todo = "`galaxy-notify dead stats`, then replay or purge them"
-            yield Finding("warning", "dead", what, "they rest until somebody decides", todo)
+            yield Finding(
+                "warning", "dead", what, "they stay until they are replayed or purged", todo
+            )
 
 
 def stream_findings(
@@ -81,17 +83,17 @@ def stream_findings(
 
 def _stream(stream: StreamReport) -> Iterator[Finding]:
     if stream.fault:
-        what = f"stream {stream.key} takes nothing: {stream.fault}"
-        means = "nothing is published; no attempt is spent"
-        todo = "name a key of its own as gateway.stream, or mend the key"
+        what = f"stream {stream.key} refuses writes: {stream.fault}"
+        means = "nothing is published; no attempt is used"
+        todo = "set gateway.stream to an unused key, or repair this key"
         yield Finding("error", "stream", what, means, todo, AVAILABILITY)
     elif stream.holding:
         since = f" for {duration(stream.held_ms)}" if stream.held_ms is not None else ""
-        what = f"stream {stream.key} holds at {stream.length:,} entries{since}"
+        what = f"stream {stream.key} is full at {stream.length:,} entries{since}"
         means = "nothing is published until its groups read"
-        todo = "start its readers; of each group it is told below whether anybody reads it"
+        todo = "start its consumers; the findings below show which groups have one"
         yield Finding("error", "stream", what, means, todo, AVAILABILITY)
     if not stream.groups and stream.length:
         what = f"no group reads {stream.key}"
-        means = "beyond max_len the oldest entries go, read or not"
+        means = "beyond max_len the oldest entries are removed, read or not"
         yield Finding("warning", "stream", what, means, "read it with a consumer group", LOST)

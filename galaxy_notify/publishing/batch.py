@@ -187,7 +187,7 @@ class BatchDecisions:
         elif newer_format(claimed.state) or newer_format(self._record(member)):
             self.release(claimed.member, NEWER_FORMAT_DELAY_MS, NEWER_FORMAT)
         elif claimed.abandoned >= self._policy.max_abandoned:
-            text = f"left behind {claimed.abandoned} times by workers that died or hung"
+            text = f"abandoned {claimed.abandoned} times by workers that died or hung"
             self._dead_letter_unread(claimed, Failure("lease_abandoned", text))
         elif claimed.verdict:
             self._unusable(claimed)
@@ -230,9 +230,7 @@ class BatchDecisions:
             text = "the notification has no record, or the route no state"
             self._dead_letter_unread(claimed, Failure("record_missing", text))
         else:
-            self._dead_letter_unread(
-                claimed, Failure("record_corrupt", "the state is far too large")
-            )
+            self._dead_letter_unread(claimed, Failure("record_corrupt", "the state is too large"))
 
     def _dead_letter_unread(self, claimed: ClaimedMember, failure: Failure) -> None:
         """Dead-letter a route by its own state, without decoding its record."""

@@ -73,7 +73,7 @@ class Claimer:
         self._unanswered: dict[int, _PendingClaim] = {}
         self._beat_at = self._identified_until = 0.0
         self._clock_ms: float | None = None
-        self._hold_edges = EdgeLog(state.log, "claiming held", "claiming resumed")
+        self._hold_edges = EdgeLog(state.log, "claiming suspended", "claiming resumed")
         self._members = self._limits.members
 
     def back_off(self) -> None:

@@ -53,7 +53,7 @@ class Janitor:
         self.state_check = StateCheck(store, state, self._log)
         self.list_trimmer = AcceptedListTrimmer(store, state, self._log)
         self._stream_trimmer = StreamTrimmer(store, self._log)
-        edges = EdgeLog(self._log, "janitor interrupted", "janitor goes on")
+        edges = EdgeLog(self._log, "janitor interrupted", "janitor resumed")
         self._retry = Retry(OutageLog(edges), Stagger(), _RETRY)
         self._locked_until = 0.0
         self._due = dict.fromkeys(("meta", "leases", "forget"), 0.0)
@@ -81,7 +81,7 @@ class Janitor:
         try:
             await self._store.drop_lock(self._worker_id)
         except RedisFault as error:
-            self._log.debug("janitor lock left to lapse", code=error.fault.code)
+            self._log.debug("janitor lock left to expire", code=error.fault.code)
 
     async def run_once(self) -> JanitorPass:
         """Make one pass, unless another worker is the janitor. Raises `RedisFault`."""

@@ -79,7 +79,7 @@ class Reporter:
         """Log members that were moved to the index where they belong."""
         for item, word in zip(items, words, strict=True):
             fields = {"member": item.member, "index": item.target, "answer": word}
-            self.log.warning("member healed", channel=channel, **fields)
+            self.log.warning("index entry repositioned", channel=channel, **fields)
 
     def abandoned(self, channel: str, count: int) -> None:
         """Count leases that expired without an outcome and were taken over."""

@@ -169,7 +169,7 @@ class ShardState:
                 node,
                 self.wake,
             ),
-            EdgeLog(self.log, "stream refused", "stream accepted again"),
+            EdgeLog(self.log, "stream writes refused", "stream writes accepted again"),
             telemetry,
         )
         self.stopping = False

@@ -39,7 +39,7 @@ class StateCheck:
         self._state = state
         self._repair = RepairScope(state.publisher.policy.worker_id, fix=True, codes=REPAIRED)
         self._log = log
-        self._refused = EdgeLog(log, "state not checked", "state checked again")
+        self._refused = EdgeLog(log, "state check unavailable", "state check resumed")
         self._pages: Iterator[Page] | None = None
         self._counts = Looked()
         self._logged: set[str] = set()
@@ -113,7 +113,12 @@ class StateCheck:
         self._logged.add(fault.code)
         if is_repaired:
             self._log.warning(
-                "fault mended", code=fault.code, subject=fault.subject, what=fault.what
+                "inconsistency repaired", code=fault.code, subject=fault.subject, what=fault.what
             )
         elif fault.code not in self._logged_before:
-            self._log.warning("fault left", code=fault.code, subject=fault.subject, what=fault.what)
+            self._log.warning(
+                "inconsistency not repaired",
+                code=fault.code,
+                subject=fault.subject,
+                what=fault.what,
+            )

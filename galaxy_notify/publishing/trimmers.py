@@ -49,7 +49,7 @@ class StreamTrimmer:
             elif group.verdict == Word.IDLE and name not in self._idle:
                 self._idle.add(name)
                 self._log.warning(
-                    "idle group no longer holds trimming", group=name, idle_ms=group.idle_ms
+                    "idle group no longer blocks trimming", group=name, idle_ms=group.idle_ms
                 )
 
     def _note_losses(self, groups: Mapping[str, GroupTrim]) -> None:
@@ -69,7 +69,7 @@ class AcceptedListTrimmer:
         self._store = store
         self._state = state
         self._log = log
-        self._refused = EdgeLog(log, "list not trimmed", "list trimmed again")
+        self._refused = EdgeLog(log, "list trimming failed", "list trimming resumed")
         self._start = "-"
         self._looked_at = monotonic()
         self._settled_before = 0

@@ -61,6 +61,6 @@ class Waiter:
             # The key belongs to another application: the poll interval still finds due routes.
             self._listen_after = monotonic() + _WRONG_TYPE_S
             self._state.log.warning(
-                "wake-ups not heard", code=error.fault.code, reason=error.fault.text
+                "wake-ups unavailable", code=error.fault.code, reason=error.fault.text
             )
             return False

@@ -112,7 +112,7 @@ def check_access(settings: Settings) -> None:
         for client in (open_sync(settings), open_async(settings)):
             client.connection_pool.make_connection()
     except (ValueError, redis.RedisError) as error:
-        raise ConfigurationError(f"redis.url: the client refuses it: {error}") from error
+        raise ConfigurationError(f"redis.url: invalid: {error}") from error
 
 
 def user_name(settings: Settings) -> str:

@@ -23,7 +23,7 @@ _LATE_MS: Final = 1500
 _TRIALS: Final = 3
 _NEEDS_ALWAYS: Final = "redis.durability aof needs appendfsync always on the server"
 _TOO_LATE: Final = (
-    "its disk has a write up to a second after it (everysec), later than a call waits:"
+    "with everysec, a write reaches the disk up to one second later, longer than a call waits:"
     " CONFIG SET appendfsync always, and the same in its configuration, or redis.durability none"
 )
 
@@ -98,7 +98,7 @@ class Confirmation:
         answer = replies[-1]
         had = answer[0] if isinstance(answer, list) and answer else answer
         if type(had) is not int:
-            return _unconfirmed(f"{self.wait[0]} answered what cannot be read")
+            return _unconfirmed(f"{self.wait[0]} returned an unreadable reply")
         if had >= self.wanted:
             return None
         reason = f"{had} of {self.wanted} {self.where} had it within {WAIT_MS:,} ms"

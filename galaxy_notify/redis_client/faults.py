@@ -102,7 +102,7 @@ NO_DEPLOYMENT: Final = Fault(
 OTHER_DEPLOYMENT: Final = Fault(
     "other_deployment",
     Remedy.RETRY,
-    "the deployment has another number of shards than before: repeat the call",
+    "the number of shards of the deployment changed: repeat the call",
 )
 
 
@@ -211,7 +211,7 @@ def fault_of(error: BaseException, what: str = "") -> RedisFault:
     if isinstance(error, RedisFault):
         return error
     if what and isinstance(error, Garbled):
-        text = f"{what} answered what cannot be read: {error}"[:200]
+        text = f"{what} returned an unreadable reply: {error}"[:200]
         return RedisFault(Fault(UNREADABLE, Remedy.RESOLVE, text))
     known = getattr(error, "fault", None)
     return RedisFault(known if isinstance(known, Fault) else classify(error))

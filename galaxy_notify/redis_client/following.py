@@ -255,5 +255,5 @@ class AsyncFollowingConnection(AsyncAbstractConnection):
 
 def _no_primary(topology: Topology) -> Address:
     if topology.refusal:
-        raise redis.AuthenticationError(f"no primary is known: {topology.refusal}")
-    raise redis.ConnectionError(f"no primary is known: {topology.complaint}")
+        raise redis.AuthenticationError(f"no primary found: {topology.refusal}")
+    raise redis.ConnectionError(f"no primary found: {topology.complaint}")

@@ -19,7 +19,7 @@ from galaxy_notify.redis_client.topology import ClusterTopology, Topology, slot_
 
 C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
 
-_NO_PIPELINE: Final = "a pipeline goes to one node: take the client of its shard"
+_NO_PIPELINE: Final = "a pipeline goes to one node: use the client of its shard"
 
 
 class Nodes(Generic[C]):

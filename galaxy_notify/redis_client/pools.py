@@ -25,14 +25,14 @@ LOOKS: Final = 12
 
 def busy(most: int) -> RedisFault:
     """Return the fault to raise where too many wait; nothing was sent."""
-    text = f"{most} calls wait for a connection already (redis.max_waiting)"
+    text = f"{most} calls already wait for a connection (redis.max_waiting)"
     return RedisFault(Fault(BUSY, Remedy.RETRY, text))
 
 
 def unanswered() -> redis.TimeoutError:
     """Return the error for one who waited in vain; nothing was sent."""
     return redis.TimeoutError(
-        f"no connection was free: Redis answered nothing in {LOOK_S * LOOKS:g} s"
+        f"no free connection: Redis did not answer within {LOOK_S * LOOKS:g} s"
     )
 
 

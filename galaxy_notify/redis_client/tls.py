@@ -62,7 +62,7 @@ def _message(error: ssl.SSLError) -> str:
             return f"the TLS files cannot be used: {words} (redis.tls_ca, tls_cert, tls_key)"
     if "ALERT" in reason and any(word in reason for word in _REFUSED):
         alert = words.partition("alert ")[2]
-        return f"the server does not accept our certificate: {alert} (redis.tls_cert)"
+        return f"the server does not accept the client certificate: {alert} (redis.tls_cert)"
     return ""
 
 

@@ -158,7 +158,7 @@ class SentinelTopology(Topology):
 
     def _take(self, reply: Any, asked: Address) -> bool:
         if reply is None:
-            raise ValueError(f"sentinel {asked} knows no primary named {self._name}")
+            raise ValueError(f"sentinel {asked} has no primary named {self._name}")
         host, port = reply
         found = Address(_text(host), int(port))
         is_new, self._primary = found != self._primary, found
@@ -201,7 +201,7 @@ class ClusterTopology(Topology):
             known |= dict.fromkeys(there)
             found[range(int(first), int(last) + 1)] = there[0]
         if not found:
-            raise ValueError(f"{asked} knows of no slots")
+            raise ValueError(f"{asked} has no slots")
         is_new, self._slots = found != self._slots, found
         if is_new:
             self._nodes = deque(dict.fromkeys((asked, *known, *self._given)))

@@ -185,7 +185,7 @@ def _address(connection: Any) -> tuple[str, int]:
 
 
 def _no_reply(error: Exception) -> InvalidResponse:
-    return InvalidResponse(f"what came is no reply: {type(error).__name__}")
+    return InvalidResponse(f"not a valid reply: {type(error).__name__}")
 
 
 class _Tcp(_Connection, redis.asyncio.Connection):

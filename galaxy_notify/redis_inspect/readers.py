@@ -55,11 +55,11 @@ def whose_use(found: Collection[Readers], *, unread: bool) -> str:
     """
     for readers in found:
         if not readers.is_seen_known:
-            return "this user may not ask for its consumers (XINFO CONSUMERS)"
+            return "this user may not list its consumers (XINFO CONSUMERS)"
         if not readers.is_gone_for(IN_USE_MS):
             return f"its consumer {readers.seen} was seen {duration(readers.seen_ms or 0)} ago"
     if found and not unread and not all(readers.notes_waiting for readers in found):
-        return "it has read everything, and a consumer may wait for more"
+        return "it has read everything, and a consumer may be waiting for more"
     return ""
 
 

@@ -23,7 +23,7 @@ _SECTIONS: Final = ("server", "memory", "persistence", "replication")
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What the servers of all shards do now; *refusal* says why one of them takes no writes.
+    """What the servers of all shards do now; *refusal* says why one of them refuses writes.
 
     *uptime_s* is that of the server that was started last, None where we may not ask.
     """

@@ -58,7 +58,7 @@ def server_name(hello: Any) -> ServerName:
 
 
 def read_totals(deployment: Deployment) -> dict[str, int]:
-    """Return the counts since the beginning, over all shards."""
+    """Return the counts since the deployment began, over all shards."""
     totals: dict[str, int] = {}
     for reply in read_all(deployment, (["HGETALL", keys.totals] for keys in deployment.all_keys)):
         for name, value in pairs(reply).items():

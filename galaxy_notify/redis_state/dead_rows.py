@@ -91,7 +91,7 @@ class DeadRow:
     def why_no_replay(self) -> str:
         """Say why it cannot be sent again; empty where it can."""
         if self.state is None or self.record is None:
-            return "its record is gone: it can only be purged"
+            return "its record is missing: it can only be purged"
         if self.route is None:
             return "its state cannot be read: it can only be purged"
         return self.why_no_purge
@@ -101,7 +101,7 @@ class DeadRow:
         """Return why it cannot be purged; empty if it can, even where little is left of it."""
         if not self.misplaced or self.route is None:
             return ""
-        return f"its state says {self.route.status}: galaxy-notify fsck puts it right"
+        return f"its state is {self.route.status}: run galaxy-notify fsck"
 
     def replayed(self, actor: str) -> DeadChange:
         """Return the change that sends it on its way again, in its next generation."""

@@ -53,7 +53,7 @@ class Keys:
 
     @cached_property
     def totals(self) -> str:
-        """Return the hash of counts since the beginning."""
+        """Return the hash of counts since the deployment began."""
         return f"{self.tag}totals"
 
     @property

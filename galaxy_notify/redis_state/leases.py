@@ -207,7 +207,7 @@ _WORDS: Final[dict[type[Unpublished], str]] = {
 class Settlement:
     """The outcomes of one claim's members, as settle takes and answers them: events come first.
 
-    Its first write is the first XADD: a server that takes no writes (OOM, MISCONF, NOREPLICAS)
+    Its first write is the first XADD: a server that refuses writes (OOM, MISCONF, NOREPLICAS)
     refuses that one, and nothing at all is written. Only then it drops the lease, so a second run
     of the same call, however late, finds none and answers `stale` for every member.
     """

@@ -167,7 +167,9 @@ def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
             _sections()[name].model_validate({name: value})
         except (ValidationError, UnicodeDecodeError):
             problem = f"the deployment's meta field {name} cannot be {shown(text)}"
-            raise ConfigurationError(f"{problem}: remove it, a starting daemon writes it") from None
+            raise ConfigurationError(
+                f"{problem}: remove it, the next daemon that starts writes it"
+            ) from None
     return value
 
 

@@ -27,7 +27,7 @@ _FORM: Final = (
 
 
 class Token(NamedTuple):
-    """A service that may call: its name, what it may do, and the SHA-256 of its token in hex.
+    """An API client: its name, its scopes, and the SHA-256 of its token in hex.
 
     With *producers* it is bound to what they handed in.
     """
@@ -67,7 +67,7 @@ def _tokens(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         except ValueError as error:
             raise ValueError(f"entry {number} {error}") from None
         if name in names:
-            raise ValueError(f"entry {number} must not name {name} again")
+            raise ValueError(f"entry {number} must not repeat {name}")
         names.add(name)
     return value
 
@@ -81,53 +81,61 @@ class HttpSettings(Section):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="The address to listen on. Without tokens or jwt_* only one of this machine.",
+        description="Address to listen on. Without tokens or jwt_* it must be a loopback address.",
     )
-    port: int = Field(8080, ge=0, le=65_535, description="Its port; 0: any that is free.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     max_body_bytes: int = Field(
-        4_194_304, ge=1024, le=67_108_864, description="Bytes of a request's body."
+        4_194_304, ge=1024, le=67_108_864, description="Maximum size of a request body, in bytes."
     )
-    max_batch: int = Field(1000, ge=1, le=10_000, description="Intents in one request.")
+    max_batch: int = Field(1000, ge=1, le=10_000, description="Maximum intents in one request.")
     max_requests: int = Field(
-        256, ge=1, le=10_000, description="Requests in hand at a time; more are answered 503."
+        256,
+        ge=1,
+        le=10_000,
+        description="Maximum concurrent requests; further ones are answered with 503.",
     )
     body_ms: int = Field(
-        10_000, ge=100, le=600_000, description="How long a request may take to arrive, in ms."
+        10_000, ge=100, le=600_000, description="Time allowed for a request body to arrive, in ms."
     )
     shutdown_ms: int = Field(
         10_000,
         ge=0,
         le=600_000,
-        description="How long a stop waits for requests in hand, in ms.",
+        description="Time allowed for in-flight requests at shutdown, in ms.",
     )
     tokens: Tokens = Field(
         (),
-        description="Services that may call, as NAME:SCOPE+SCOPE:SHA256 with the scopes producer, "
-        "operator and read-only; with :producer=NAME+NAME behind it bound to these producers; "
-        "`galaxy-notify config hash-token` makes an entry of a token.",
+        description="API clients, as NAME:SCOPE+SCOPE:SHA256 with the scopes producer, operator "
+        "and read-only; append :producer=NAME+NAME to limit a client to these producers. "
+        "`galaxy-notify config hash-token` creates an entry from a token.",
     )
     jwt_algorithm: Literal[
         "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
         "HS256", "HS384", "HS512",
-    ] = Field("RS256", description="The one algorithm in which a JWT may be signed.")  # fmt: skip
+    ] = Field("RS256", description="The only accepted JWT signing algorithm.")  # fmt: skip
     jwt_key: FilePath | None = Field(
-        None, description="A file with the public key (PEM) that JWTs are signed for."
+        None, description="File with the public key (PEM) that verifies JWTs."
     )
     jwt_secret: SecretStr | None = Field(
         None,
-        description="Instead of jwt_key, with HS256 and its like: the secret, of 32 bytes or more; "
-        "better given as the credential http__jwt_secret.",
+        description="Shared secret instead of jwt_key, for HS256, HS384 and HS512; at least 32 "
+        "bytes. Prefer the credential http__jwt_secret.",
     )
-    jwt_issuer: str | None = Field(None, description="The iss that a JWT must have.")
-    jwt_audience: str | None = Field(None, description="The aud that a JWT must have.")
+    jwt_issuer: str | None = Field(None, description="Required iss claim of a JWT.")
+    jwt_audience: str | None = Field(None, description="Required aud claim of a JWT.")
     jwt_scope_claim: str = Field(
-        "scope", min_length=1, description="The claim with the scopes: a list, or text with blanks."
+        "scope",
+        min_length=1,
+        description="JWT claim with the scopes: a list, or text separated by spaces.",
     )
     jwt_scope_prefix: str = Field(
-        "", description="What stands before our scopes there, such as galaxy-notify:"
+        "", description="Prefix of galaxy-notify scopes in that claim, such as galaxy-notify:"
     )
     jwt_leeway_ms: int = Field(
-        10_000, ge=0, le=300_000, description="How far the clocks of both sides may differ, in ms."
+        10_000,
+        ge=0,
+        le=300_000,
+        description="Allowed clock difference when checking exp, nbf and iat, in ms.",
     )
 
     @property

@@ -19,57 +19,58 @@ from galaxy_notify.settings.values import (
 
 
 class RedisSettings(Section):
-    """The server that keeps all state."""
+    """The Redis or Valkey server that stores all state."""
 
     url: Url = Field(
         "redis://127.0.0.1:6379/0",
         repr=False,
-        description="Where Redis or Valkey is: redis://, rediss:// (TLS), unix://, valkey:// or "
-        "valkeys://; or the word embedded for a server of our own. Better without the password.",
+        description="URL of Redis or Valkey: redis://, rediss:// (TLS), unix://, valkey:// or "
+        "valkeys://; or embedded for a server started by galaxy-notify. Do not put the "
+        "password here.",
     )
-    prefix: Prefix = Field(
-        "gn", description="What the name of every key begins with; one per deployment."
-    )
-    username: str | None = Field(None, description="The ACL user to log in as.")
+    prefix: Prefix = Field("gn", description="Prefix of every key; one per deployment.")
+    username: str | None = Field(None, description="ACL user to log in as.")
     password: SecretStr | None = Field(
-        None, description="Its password; better given as the credential redis__password."
+        None, description="Password of that user; prefer the credential redis__password."
     )
     cluster: bool = Field(
-        False, description="Redis Cluster: the URL names one of its nodes, the others are found."
+        False,
+        description="Whether the server is a Redis Cluster; the URL then names one node, "
+        "the others are discovered.",
     )
     sentinels: tuple[HostPort, ...] = Field(
         (),
         strict=False,
-        description="Sentinels as HOST:PORT, best all of them. They say where the primary is; of "
-        "the URL only the scheme, the login and the database count.",
+        description="Sentinels as HOST:PORT; list all of them. They report the primary; only the "
+        "scheme, login and database of the URL are used.",
     )
     sentinel_master: str = Field(
-        "mymaster", min_length=1, description="The name of the primary that the sentinels watch."
+        "mymaster", min_length=1, description="Name of the primary that the sentinels monitor."
     )
-    sentinel_password: SecretStr | None = Field(None, description="The sentinels' own password.")
+    sentinel_password: SecretStr | None = Field(None, description="Password of the sentinels.")
     tls_ca: FilePath | None = Field(
-        None, description="A file of CA certificates to trust instead of the system's."
+        None, description="File with the CA certificates to trust instead of the system's."
     )
     tls_cert: FilePath | None = Field(
-        None, description="Our certificate, for a server that asks for one; needs tls_key."
+        None, description="Client certificate, if the server requires one; needs tls_key."
     )
-    tls_key: FilePath | None = Field(None, description="The key of tls_cert.")
+    tls_key: FilePath | None = Field(None, description="Private key of tls_cert.")
     state_dir: FilePath | None = Field(
         None,
-        description="Where the embedded server keeps its data; unset: $STATE_DIRECTORY, else "
+        description="Data directory of the embedded server; unset: $STATE_DIRECTORY, else "
         "$XDG_STATE_HOME/galaxy-notify, else ~/.local/state/galaxy-notify.",
     )
     durability: Durability = Field(
         "none",
-        description="What a write waits for before it is called done: none, replicas:N, or aof "
-        "(the primary's disk; Redis 7.2 or Valkey with appendfsync always).",
+        description="What a write waits for before it is confirmed: none, replicas:N, or aof (the "
+        "primary's disk; Redis 7.2 or Valkey with appendfsync always).",
     )
     max_waiting: int = Field(
         100_000,
         ge=1,
         le=1_000_000,
-        description="How many calls of one process may wait in line for a connection; one more "
-        "is refused as busy, and nothing of it is sent.",
+        description="Maximum calls of one process that wait for a connection; further calls are "
+        "refused as busy and nothing of them is sent.",
     )
 
     _password_file: Path | None = PrivateAttr(None)

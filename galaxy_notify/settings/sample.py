@@ -1,4 +1,4 @@
-"""The sample of the settings file, made from the settings themselves."""
+"""The sample settings file, generated from the settings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from galaxy_notify.settings.sources import SECTIONS
 _HEADER = """\
 # galaxy-notify: every setting at its default.
 #
-# Read from the file that --config names, else $GALAXY_NOTIFY_CONFIG, else
-# /etc/galaxy-notify/galaxy_notify.toml. A file needs only what differs from these defaults.
-# Stronger than the file is a credential, a file <section>__<field> in $CREDENTIALS_DIRECTORY
-# (redis__password); stronger still the environment, GALAXY_NOTIFY_<SECTION>__<FIELD>
-# (GALAXY_NOTIFY_WORKER__SHARDS=4; a list as JSON or with commas). What is no setting is an error.
+# Read from the file given by --config, else $GALAXY_NOTIFY_CONFIG, else
+# /etc/galaxy-notify/galaxy_notify.toml. The file needs only the settings that differ from these
+# defaults. Credential files <section>__<field> in $CREDENTIALS_DIRECTORY (redis__password)
+# override the file; environment variables GALAXY_NOTIFY_<SECTION>__<FIELD> override both
+# (GALAXY_NOTIFY_WORKER__SHARDS=4; a list as JSON or with commas). Unknown settings are errors.
 #
-#   galaxy-notify config check      says everything that is wrong
-#   galaxy-notify config show       shows what holds, and where it came from
+#   galaxy-notify config check      lists all invalid settings
+#   galaxy-notify config show       shows every setting and its source
 #   galaxy-notify config defaults   prints this file
 #
-# Durations are in milliseconds. What has no default is commented out.
+# Durations are in milliseconds. Settings without a default are commented out.
 """
 _WIDTH = 98
 

@@ -33,40 +33,47 @@ class WorkerSettings(Section):
     """How routes are claimed and published."""
 
     shards: int = Field(
-        1, ge=1, le=1024, description="Parts that the state is divided into; fixed once in use."
+        1, ge=1, le=1024, description="Number of shards of the state; cannot change once in use."
     )
     channels: Channels = Field(("push",), description="The channels of this deployment.")
-    slots: int = Field(2, ge=1, le=16, description="Batches in hand at a time, per shard.")
-    batch_size: int = Field(128, ge=1, le=256, description="Routes claimed in one call.")
+    slots: int = Field(2, ge=1, le=16, description="Batches processed at the same time, per shard.")
+    batch_size: int = Field(128, ge=1, le=256, description="Maximum routes claimed in one call.")
     lease_ttl_ms: int = Field(
         30_000,
         ge=100,
         le=DAY_MS,
-        description="How long a claimed route is one worker's own, in ms; after a crash it is "
-        "claimed again when this has passed.",
+        description="How long a worker holds a claimed route, in ms; after a crash, its routes "
+        "are claimed again when this time has passed.",
     )
     poll_interval_ms: int = Field(
-        1000, ge=10, le=DAY_MS, description="Longest rest between two looks for due routes, in ms."
+        1000, ge=10, le=DAY_MS, description="Maximum time between two checks for due routes, in ms."
     )
     max_abandoned: int = Field(
         5,
         ge=2,
         le=1000,
-        description="A route that so many workers left behind without an outcome is buried.",
+        description="A route is dead-lettered after this many workers stopped without settling it.",
     )
 
 
 class RetrySettings(Section):
-    """What happens after an attempt that failed for a while only."""
+    """Retries after an attempt that failed temporarily."""
 
     max_attempts: int = Field(
-        8, ge=1, le=1000, description="Attempts before a dead letter, where the intent says none."
+        8,
+        ge=1,
+        le=1000,
+        description="Attempts before a route is dead-lettered, unless the "
+        "intent sets its own limit.",
     )
     backoff_min_ms: int = Field(
-        1000, ge=1, le=YEAR_MS, description="Delay after the first failure, in ms; then doubling."
+        1000,
+        ge=1,
+        le=YEAR_MS,
+        description="Delay after the first failure, in ms; doubles with each further failure.",
     )
     backoff_max_ms: int = Field(
-        60_000, ge=1, le=YEAR_MS, description="Longest delay between two attempts, in ms."
+        60_000, ge=1, le=YEAR_MS, description="Maximum delay between two attempts, in ms."
     )
     jitter: Literal["full", "none"] = Field(
         "full", description="full: a random part of the delay; none: exactly the delay."
@@ -74,75 +81,88 @@ class RetrySettings(Section):
 
 
 class GatewaySettings(Section):
-    """The stream that gateways read."""
+    """The gateway stream."""
 
     stream: Stream = Field(
         "",
-        description="Its key; empty: the shard's own. A name works with one shard only.",
+        description="Key of the gateway stream; empty: one stream per shard. A name requires "
+        "worker.shards = 1.",
     )
     encoder: Encoder = Field(
-        "msgpack", description="Form of payload_bytes: msgpack, json or module:attribute."
+        "msgpack", description="Encoding of payload_bytes: msgpack, json or module:attribute."
     )
     max_len: int = Field(
-        100_000, ge=1, le=1_000_000_000, description="Entries that a stream keeps."
+        100_000, ge=1, le=1_000_000_000, description="Maximum entries that a stream keeps."
     )
     trim: Literal["acknowledged", "always", "none"] = Field(
         "acknowledged",
-        description="Beyond max_len drop: acknowledged: what every group has acknowledged; "
-        "always: the oldest, read or not; none: nothing.",
+        description="What to trim beyond max_len: acknowledged: entries that every group has "
+        "acknowledged; always: the oldest entries, read or not; none: nothing.",
     )
     group_idle_ms: int = Field(
         DAY_MS,
         ge=1,
         le=YEAR_MS,
-        description="A group unseen for so long holds back no trimming, in ms.",
+        description="A group idle for longer than this no longer blocks trimming, in ms.",
     )
     on_refused: Literal["hold", "retry"] = Field(
         "hold",
-        description="When the stream takes nothing: hold: wait, spending no attempt; retry: "
-        "spend one.",
+        description="When the stream refuses writes: hold: wait, without using an attempt; retry: "
+        "use an attempt.",
     )
 
 
 class RetentionSettings(Section):
-    """How long what is done with is kept."""
+    """How long finished notifications and dead letters are kept."""
 
     settled_ms: int = Field(
-        3_600_000, ge=1, le=YEAR_MS, description="A notification without open routes, in ms."
+        3_600_000,
+        ge=1,
+        le=YEAR_MS,
+        description="How long a notification without open routes is kept, in ms.",
     )
     idempotency_ms: int = Field(
-        DAY_MS, ge=0, le=YEAR_MS, description="The same, where it has an idempotency key, in ms."
+        DAY_MS,
+        ge=0,
+        le=YEAR_MS,
+        description="The same for a notification with an idempotency key, in ms.",
     )
-    dead_ms: int = Field(0, ge=0, le=YEAR_MS, description="A dead letter, in ms; 0: for ever.")
+    dead_ms: int = Field(
+        0, ge=0, le=YEAR_MS, description="How long a dead letter is kept, in ms; 0: forever."
+    )
     dead_max: int = Field(
         0,
         ge=0,
         le=1_000_000_000,
-        description="Dead letters per shard and channel, the oldest go first; 0: any number.",
+        description="Maximum dead letters per shard and channel; the oldest are purged first; 0: "
+        "unlimited.",
     )
 
 
 class LimitsSettings(Section):
-    """How large an intent may be."""
+    """Limits for intents."""
 
     max_payload_bytes: int = Field(
-        262_144, ge=128, le=4_194_304, description="Bytes of one event's payload."
+        262_144, ge=128, le=4_194_304, description="Maximum size of an event's payload, in bytes."
     )
     max_routes: int = Field(
-        1000, ge=1, le=1000, description="Routes in one part; a larger intent becomes parts."
+        1000,
+        ge=1,
+        le=1000,
+        description="Maximum routes in one part; a larger intent is split into parts.",
     )
     past_due_ms: int = Field(
         0,
         ge=0,
         le=YEAR_MS,
-        description="How long ago a due time may be and mean now, in ms; 0: as long as it likes.",
+        description="How far in the past due_at may be (it then means now), in ms; 0: no limit.",
     )
 
 
 def _once(value: tuple[str, ...]) -> tuple[str, ...]:
     names = [item.partition("=")[0] for item in value]
     if len(set(names)) != len(names):
-        raise ValueError("must not name a type twice")
+        raise ValueError("must not contain a type twice")
     return value
 
 
@@ -151,76 +171,81 @@ Times: TypeAlias = Annotated[tuple[TypeTime, ...], Field(strict=False), AfterVal
 
 
 class RulesSettings(Section):
-    """What keeps a user from being told too often, beside the user's own preferences."""
+    """Rules that limit what users receive, in addition to their own preferences."""
 
     cooldown_ms: int = Field(
         0,
         ge=0,
         le=YEAR_MS,
-        description="A user is not told of the same type again so soon, in ms, unless more "
-        "severely; 0: no such rest.",
+        description="Minimum time between two notifications of one type to one user, in ms, "
+        "unless the later one is more severe; 0: no cooldown.",
     )
     cooldowns: Times = Field(
         (),
-        description="The same for single types as TYPE=MS, as in game.turn.ready=86400000 for "
+        description="Cooldowns of single types as TYPE=MS, such as game.turn.ready=86400000 for "
         "24 hours.",
     )
     mandatory: Types = Field(
         (),
-        description="Types that no preference silences or defers; of the cooldowns only their "
-        "own holds.",
+        description="Types that ignore users' preferences and quiet hours; only a cooldown set "
+        "for the type itself applies.",
     )
     quiet_channels: Annotated[tuple[Channel, ...], Field(strict=False)] = Field(
-        ("push",), description="Channels that wait for the end of a user's quiet hours."
+        ("push",), description="Channels that are deferred until a user's quiet hours end."
     )
 
 
 class LogSettings(Section):
-    """What the log says, and how."""
+    """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least grave events to log."
+        "info", description="Minimum log level."
     )
     format: Literal["auto", "json", "console"] = Field(
-        "auto", description="auto: console on a terminal, json otherwise."
+        "auto", description="auto: console on a terminal, otherwise json."
     )
 
 
 class IntakeSettings(Section):
-    """The stream through which programs in any language hand intents in."""
+    """The intent stream, through which programs in any language submit intents."""
 
     enabled: bool = Field(
-        False, description="Read it as a part of run; galaxy-notify intake reads it in any case."
+        False,
+        description="Read the intent stream inside the daemon (run); `galaxy-notify "
+        "intake` reads it regardless.",
     )
     stream: Intents = Field(
         "gn:intents",
-        description="Its key; what cannot be accepted goes to the key that ends in :rejects. In a "
-        "cluster it begins with a hash tag, as in {gn-intents}.",
+        description="Key of the intent stream; rejected entries go to this key with :rejects "
+        "appended. In a cluster it must begin with a hash tag, such as {gn-intents}.",
     )
-    group: Group = Field("galaxy-notify", description="The consumer group of the readers.")
+    group: Group = Field("galaxy-notify", description="Consumer group of the readers.")
     batch_size: int = Field(
-        200, ge=1, le=1000, description="Most entries to read, and to accept, at a time."
+        200, ge=1, le=1000, description="Maximum entries read and accepted in one batch."
     )
     claim_idle_ms: int = Field(
         10_000,
         ge=100,
         le=DAY_MS,
-        description="What a reader left behind is another's after so long, in ms; a living one "
-        "keeps what it has in hand.",
+        description="Entries pending for longer than this are claimed by another reader, in ms; a "
+        "live reader keeps renewing its own.",
     )
     max_deliveries: int = Field(
-        5, ge=2, le=1000, description="An entry that was begun so often without an end is rejected."
+        5,
+        ge=2,
+        le=1000,
+        description="An entry delivered this many times without a result is rejected.",
     )
     max_bytes: int = Field(
-        1_048_576, ge=1024, le=33_554_432, description="Bytes of one intent in the stream."
+        1_048_576, ge=1024, le=33_554_432, description="Maximum size of one intent, in bytes."
     )
     rejects_max: int = Field(
-        10_000, ge=1, le=1_000_000_000, description="About how many rejects are kept."
+        10_000, ge=1, le=1_000_000_000, description="Approximate maximum number of rejects kept."
     )
 
 
 class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
-    """All settings of a deployment, checked, with where each one came from."""
+    """All validated settings of a deployment, with the source of each."""
 
     redis: RedisSettings = Field(default_factory=RedisSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)

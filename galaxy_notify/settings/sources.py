@@ -145,7 +145,7 @@ class EnvironmentSource(Source):
         section, separator, setting = name.lower().partition("__")
         if not separator or name != name.upper():
             form = f"{VARIABLE_PREFIX}<SECTION>__<FIELD>"
-            self.refuse(f"{printable(variable)}: unknown variable, none is {form}")
+            self.refuse(f"{printable(variable)}: unknown variable, expected {form}")
         elif section not in SECTIONS:
             self.refuse(_unknown(section, "section", SECTIONS, variable))
         else:

@@ -33,7 +33,7 @@ def untagged(settings: Settings) -> str:
     """Return what is wrong with the name of the intent stream in a cluster; empty for nothing."""
     if not settings.redis.cluster or _TAGGED.match(settings.intake.stream):
         return ""
-    return "must begin with a hash tag in a cluster, as in {gn-intents}"
+    return "must begin with a hash tag in a cluster, such as {gn-intents}"
 
 
 def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
@@ -52,7 +52,7 @@ def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
         cause = "redis.cluster" if settings.redis.cluster else "worker.shards"
         yield BrokenRule(
             ("gateway.stream", cause),
-            "must be empty with several shards or a cluster: each shard then has its own stream",
+            "must be empty with several shards or a cluster: each shard has its own stream",
         )
 
 
@@ -61,8 +61,8 @@ def _durability(settings: Settings) -> Iterator[BrokenRule]:
     if redis.url != EMBEDDED or redis.durability == "none":
         return
     message = (
-        "must be none with redis.url embedded, which has no replicas and syncs once a second:"
-        " run a server of your own"
+        "must be none with redis.url embedded, which has no replicas and syncs once per second: "
+        "use an external server"
     )
     yield BrokenRule(("redis.durability", "redis.url"), message)
 
@@ -75,15 +75,15 @@ def _intents(settings: Settings) -> Iterator[BrokenRule]:
         yield BrokenRule(("intake.stream", "intake.enabled", "redis.cluster"), problem)
     gateway = settings.gateway.stream
     if gateway in (stream, f"{stream}:rejects", f"{stream}:never"):
-        message = "must be another key than gateway.stream"
+        message = "must differ from gateway.stream"
         if gateway != stream:
-            message += ", also with :rejects or :never behind it"
+            message += ", also with :rejects or :never appended"
         yield BrokenRule(("intake.stream", "gateway.stream"), message)
     if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:({_KEYS})", gateway):
-        message = "must not be a key that the deployment uses for something else"
+        message = "must not be a key that the deployment uses"
         yield BrokenRule(("gateway.stream", "redis.prefix"), message)
     if re.match(rf"\{{{re.escape(prefix)}:[0-9]+}}:", stream):
-        message = f"must not be a key of the deployment, which begin with {{{prefix}:N}}:"
+        message = f"must not begin like a key of the deployment, {{{prefix}:N}}:"
         yield BrokenRule(("intake.stream", "redis.prefix"), message)
 
 
@@ -91,7 +91,7 @@ def _nodes(settings: Settings) -> Iterator[BrokenRule]:
     redis = settings.redis
     named = [name for name in ("sentinels", "cluster") if getattr(redis, name)]
     if len(named) > 1:
-        message = "must be false beside redis.sentinels: a deployment has one or the other"
+        message = "must be false with redis.sentinels: a deployment uses a cluster or sentinels"
         yield BrokenRule(("redis.cluster", "redis.sentinels"), message)
     if not named:
         return
@@ -100,14 +100,14 @@ def _nodes(settings: Settings) -> Iterator[BrokenRule]:
     if redis.url == EMBEDDED or parts.scheme == "unix":
         yield BrokenRule(fields, f"must be a TCP address with redis.{named[0]}")
     elif redis.cluster and parts.path.strip("/") not in ("", "0"):
-        yield BrokenRule(fields, "must name database 0: a cluster has no other")
+        yield BrokenRule(fields, "must use database 0, the only one of a cluster")
 
 
 def _tls(settings: Settings) -> Iterator[BrokenRule]:
     redis = settings.redis
     if (redis.tls_cert is None) != (redis.tls_key is None):
         here, there = ("tls_cert", "tls_key") if redis.tls_cert else ("tls_key", "tls_cert")
-        yield BrokenRule((f"redis.{here}", f"redis.{there}"), f"needs redis.{there} beside it")
+        yield BrokenRule((f"redis.{here}", f"redis.{there}"), f"needs redis.{there} too")
     plain = urlsplit(redis.url).scheme in ("redis", "valkey", "unix")
     for name in ("tls_ca", "tls_cert", "tls_key"):
         if plain and getattr(redis, name) is not None:
@@ -131,21 +131,19 @@ def _jwt(http: HttpSettings) -> Iterator[BrokenRule]:
     if not http.takes_jwt:
         for name in named:
             if getattr(http, name):
-                yield BrokenRule(
-                    (f"http.{name}", f"http.{wanted}"), f"needs http.{wanted} beside it"
-                )
+                yield BrokenRule((f"http.{name}", f"http.{wanted}"), f"needs http.{wanted} too")
         return
     if getattr(http, other) is not None:
-        message = f"does not go with http.jwt_algorithm {http.jwt_algorithm}: give http.{wanted}"
+        message = f"does not match http.jwt_algorithm {http.jwt_algorithm}: set http.{wanted}"
         yield BrokenRule((f"http.{other}", "http.jwt_algorithm"), message)
     for name in named:
         if not getattr(http, name):
             given = wanted if getattr(http, wanted) is not None else other
-            message = f"must be set where http.{given} is"
+            message = f"must be set together with http.{given}"
             yield BrokenRule((f"http.{name}", f"http.{given}"), message)
     secret = http.jwt_secret
     if secret and len(secret.get_secret_value().encode()) < LEAST_SECRET:
-        yield BrokenRule(("http.jwt_secret",), f"must have {LEAST_SECRET} bytes or more")
+        yield BrokenRule(("http.jwt_secret",), f"must have at least {LEAST_SECRET} bytes")
 
 
 def _unreadable(name: str, path: Path | None) -> Iterator[BrokenRule]:

@@ -69,7 +69,7 @@ def _url(value: str) -> str:
         raise ValueError(_URL_FORM)
     # urlsplit would drop some of these without a word.
     if not value.isprintable() or " " in value:
-        raise ValueError("must not hold blanks or control characters")
+        raise ValueError("must not contain spaces or control characters")
     try:
         parts = urlsplit(value)
         _check_address(unquote(parts.hostname or ""), parts.port)
@@ -97,7 +97,7 @@ def _check_parts(parts: SplitResult) -> None:
             raise ValueError("must be unix:///PATH/OF/THE/SOCKET")
         path = unquote(parts.path)
         if not path.isprintable():
-            raise ValueError("must not hold control characters")
+            raise ValueError("must not contain control characters")
         if (length := len(os.fsencode(path))) > LONGEST_SOCKET:
             raise ValueError(f"must have a path of {LONGEST_SOCKET} bytes at most, not {length}")
     elif not parts.hostname or not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
@@ -109,17 +109,17 @@ def _check_options(parts: SplitResult) -> None:
     given = parse_qsl(parts.query, keep_blank_values=True)
     names = [name for name, _ in given]
     if len(set(names)) < len(names):
-        raise ValueError("must not say the same twice after the ?")
+        raise ValueError("must not repeat a parameter after the ?")
     if "db" in names and parts.scheme != "unix" and parts.path.strip("/0"):
-        raise ValueError("must name its database once: as /DB or as db=")
+        raise ValueError("must name the database once: as /DB or as db=")
     for name, text in given:
         if name == "db" and not re.fullmatch(r"[0-9]{1,5}", text):
-            raise ValueError("must have a number as its db")
+            raise ValueError("must have a number as db")
         # Of the two the client takes only the second in capitals as well.
         chosen = text if name == "ssl_cert_reqs" else text.lower()
         if name not in _URL_OPTIONS and chosen not in tls.get(name, ()):
             known = ", ".join((*sorted(_URL_OPTIONS), *tls))
-            raise ValueError(f"may have only {known} after the ?, each with a value that fits")
+            raise ValueError(f"may have only {known} after the ?, each with a valid value")
 
 
 def _host_port(value: str) -> str:
@@ -129,7 +129,7 @@ def _host_port(value: str) -> str:
             ipaddress.IPv6Address(host.strip("[]"))
         _check_address(host, int(port))
     except ValueError:
-        raise ValueError("must be HOST:PORT, with an address that can be connected to") from None
+        raise ValueError("must be HOST:PORT, with a valid address") from None
     if int(port) > _LAST_PORT:
         raise ValueError(f"must have a port of 1 to {_LAST_PORT}")
     return value
@@ -139,13 +139,13 @@ def _channels(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError("needs at least one")
     if len(set(value)) != len(value):
-        raise ValueError("must not name a channel twice")
+        raise ValueError("must not contain a channel twice")
     return value
 
 
 def _stream(value: str) -> str:
     if value != value.strip() or not value.isprintable():
-        raise ValueError("must not begin or end with blanks, or hold control characters")
+        raise ValueError("must not begin or end with spaces, or contain control characters")
     return value
 
 

@@ -51,7 +51,7 @@ class Snapshot:
     streams: Mapping[int, int] = field(default_factory=dict)
     #: (shard, group) → entries not yet delivered, or a lower bound
     lags: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    #: (shard, outcome) → routes since the beginning, over all processes
+    #: (shard, outcome) → routes since the deployment began, over all processes
     totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
 

@@ -41,7 +41,7 @@ INSTRUMENTS: Final = (
         "counter",
         "{notification}",
         ("status",),
-        "Intents taken in; status is accepted or duplicate",
+        "Intents accepted; status is accepted or duplicate",
     ),
     Instrument(
         "notifications.refused", "counter", "{notification}", ("code",), "Intents refused, by code"
@@ -58,25 +58,25 @@ INSTRUMENTS: Final = (
         "gauge",
         "{notification}",
         ("place",),
-        "Intents that wait in a background notifier: queued, spilled or in flight",
+        "Intents waiting in a background notifier: queued, spilled or in flight",
     ),
-    Instrument("intents.read", "counter", "{intent}", (), "Entries of the intent stream, as read"),
+    Instrument("intents.read", "counter", "{intent}", (), "Entries read from the intent stream"),
     Instrument(
         "intents.reclaimed",
         "counter",
         "{intent}",
         (),
-        "Entries that a reader had left behind, tried again",
+        "Entries claimed from a reader that stopped renewing them",
     ),
     Instrument(
         "intents.accepted",
         "counter",
         "{intent}",
         ("producer", "status"),
-        "Intents of the stream taken in; status is accepted or duplicate",
+        "Intents accepted from the stream; status is accepted or duplicate",
     ),
     Instrument(
-        "intents.rejected", "counter", "{intent}", (), "Entries moved to the rejects of the stream"
+        "intents.rejected", "counter", "{intent}", (), "Entries moved to the rejects stream"
     ),
     Instrument(
         "routes.accepted",
@@ -90,10 +90,14 @@ INSTRUMENTS: Final = (
         "counter",
         "{attempt}",
         ("channel", "type", "result", "class"),
-        "Attempts whose result is stored: published, retried or dead_lettered",
+        "Attempts with a stored result: published, retried or dead_lettered",
     ),
     Instrument(
-        "routes.published", "counter", "{route}", ("channel", "type"), "Events in the stream"
+        "routes.published",
+        "counter",
+        "{route}",
+        ("channel", "type"),
+        "Events published to the gateway stream",
     ),
     Instrument("routes.retried", "counter", "{route}", ("channel", "type"), "Retries scheduled"),
     Instrument(
@@ -101,22 +105,42 @@ INSTRUMENTS: Final = (
         "counter",
         "{route}",
         ("channel", "type", "class"),
-        "Routes that now rest as dead letters",
+        "Routes dead-lettered",
     ),
-    Instrument("routes.expired", "counter", "{route}", _CHANNEL, "Routes not published in time"),
     Instrument(
-        "routes.conflicts", "counter", "{route}", _CHANNEL, "Lost races: the lease had moved on"
+        "routes.expired",
+        "counter",
+        "{route}",
+        _CHANNEL,
+        "Routes that expired before they were published",
     ),
-    Instrument("routes.abandoned", "counter", "{route}", _CHANNEL, "Leases that lapsed unsettled"),
-    Instrument("routes.cancelled", "counter", "{route}", _CHANNEL, "Routes taken back"),
+    Instrument(
+        "routes.conflicts",
+        "counter",
+        "{route}",
+        _CHANNEL,
+        "Settlements refused because another worker held the lease",
+    ),
+    Instrument(
+        "routes.abandoned",
+        "counter",
+        "{route}",
+        _CHANNEL,
+        "Leases that expired before their route was settled",
+    ),
+    Instrument("routes.cancelled", "counter", "{route}", _CHANNEL, "Routes cancelled"),
     Instrument("routes.skipped", "counter", "{route}", _CHANNEL, "Routes suppressed at accept"),
-    Instrument("routes.replayed", "counter", "{route}", _CHANNEL, "Dead letters sent again"),
-    Instrument("routes.purged", "counter", "{route}", _CHANNEL, "Dead letters given up"),
+    Instrument("routes.replayed", "counter", "{route}", _CHANNEL, "Dead letters replayed"),
+    Instrument("routes.purged", "counter", "{route}", _CHANNEL, "Dead letters purged"),
     Instrument(
         "routes.orphaned", "counter", "{route}", _CHANNEL, "Index entries without a usable record"
     ),
     Instrument(
-        "routes.postponed", "counter", "{route}", _CHANNEL, "Routes that only a newer version reads"
+        "routes.postponed",
+        "counter",
+        "{route}",
+        _CHANNEL,
+        "Routes released because their format is newer than this version",
     ),
     Instrument(
         "routes.lateness",
@@ -127,14 +151,14 @@ INSTRUMENTS: Final = (
         _SECONDS_LATE,
     ),
     Instrument(
-        "batch.size", "histogram", "{item}", ("script",), "Items in one call of a script", _ITEMS
+        "batch.size", "histogram", "{item}", ("script",), "Items in one script call", _ITEMS
     ),
     Instrument(
         "script.duration",
         "histogram",
         "s",
         ("script",),
-        "One call of a script, as the caller waits for it",
+        "Duration of one script call, as the caller sees it",
         _SECONDS_BUSY,
     ),
     Instrument(
@@ -142,14 +166,14 @@ INSTRUMENTS: Final = (
         "counter",
         "{fault}",
         ("code", "became"),
-        "What the janitor's check of all state found, mended or left",
+        "Inconsistencies that the janitor's state check found, repaired or left",
     ),
     Instrument(
         "http.request.duration",
         "histogram",
         "s",
         ("method", "route", "status"),
-        "A request of the HTTP API, from its head to the end of the answer",
+        "Duration of an HTTP API request, from its header to the end of the response",
         _SECONDS_BUSY,
     ),
     Instrument(
@@ -157,31 +181,44 @@ INSTRUMENTS: Final = (
         "counter",
         "{request}",
         ("client", "status"),
-        "Requests of the HTTP API by client",
+        "HTTP API requests by client",
     ),
-    Instrument("redis.errors", "counter", "{error}", ("code",), "Errors of Redis, by code"),
+    Instrument("redis.errors", "counter", "{error}", ("code",), "Redis errors, by code"),
     Instrument(
         "deployment.routes",
         "observable counter",
         "{route}",
         ("shard", "outcome"),
-        "Routes since the beginning by outcome, over all processes; skipped:REASON are of skipped",
+        "Routes by outcome since the deployment began, over all processes; skipped:REASON is a "
+        "part of skipped",
     ),
-    Instrument("routes.scheduled", "gauge", "{route}", _BACKLOG, "Scheduled, leased ones included"),
-    Instrument("routes.overdue", "gauge", "{route}", _BACKLOG, "Due for more than a second"),
     Instrument(
-        "routes.oldest_overdue", "gauge", "s", _BACKLOG, "How long the oldest of them is overdue"
+        "routes.scheduled", "gauge", "{route}", _BACKLOG, "Scheduled routes, including leased ones"
     ),
-    Instrument("routes.dead", "gauge", "{route}", _BACKLOG, "Dead letters that rest"),
+    Instrument(
+        "routes.overdue",
+        "gauge",
+        "{route}",
+        _BACKLOG,
+        "Routes that have been due for more than one second",
+    ),
+    Instrument(
+        "routes.oldest_overdue",
+        "gauge",
+        "s",
+        _BACKLOG,
+        "Age of the oldest overdue route, counted from its due time",
+    ),
+    Instrument("routes.dead", "gauge", "{route}", _BACKLOG, "Dead letters stored"),
     Instrument("stream.length", "gauge", "{event}", ("shard",), "Events in the gateway stream"),
     Instrument(
         "stream.group.lag",
         "gauge",
         "{event}",
         ("shard", "group"),
-        "Events a consumer group has not been given; beyond 1,000 it may be a lower bound",
+        "Events not yet delivered to a consumer group; above 1,000 it may be a lower bound",
     ),
     Instrument(
-        "loop.idle", "gauge", "s", ("shard",), "Heartbeat: time since the loop last made a round"
+        "loop.idle", "gauge", "s", ("shard",), "Time since the worker loop last completed a round"
     ),
 )

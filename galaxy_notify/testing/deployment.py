@@ -52,7 +52,7 @@ class LocalDeployment:
     ) -> None:
         """Begin an empty deployment; see `deployment`."""
         if "redis" in sections:
-            raise ConfigurationError("redis: this deployment brings its own server")
+            raise ConfigurationError("redis: this deployment has its own server")
         retry = {"jitter": "none", **sections.get("retry", {})}
         settings = settings_from({**sections, "retry": retry})
         given = None if encoder is None else checked_encoder("encoder", encoder)
@@ -94,7 +94,7 @@ class LocalDeployment:
     def advance(self, *, ms: int) -> None:
         """Let time pass: what falls due can be published, what is kept for a while expires."""
         if ms < 0:
-            raise ValueError("time does not go back")
+            raise ValueError("time cannot go backwards")
         self._clock.now_ms += ms
 
     def publish_due(self) -> int:

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from tests.bench import guards
+from tests.bench.bench_run import BenchRun
 from tests.bench.machine import machine
 from tests.bench.processes import ROOT
 from tests.bench.registry import WORKLOADS
 from tests.bench.report import Book, table
 from tests.bench.runner import run
-from tests.bench.site import Site
 from tests.support.servers import servers_found
 
 _RUNS = 5
@@ -24,22 +24,22 @@ def main() -> int:
     found = servers_found()
     binary = found[options.server] if options.server else next(reversed(found.values()))
     runs = options.runs or (1 if options.quick else 3 if options.check else _RUNS)
-    site = Site(binary, options.quick, runs)
+    bench = BenchRun(binary, options.quick, runs)
     for name, value in machine(binary).items():
         print(f"{name}: {value}")
     print(f"runs: {runs}\n", flush=True)
     if options.check:
-        return guards.check(site, accept=options.accept)
-    return _bench(site, options.only, options.out)
+        return guards.check(bench, accept=options.accept)
+    return _bench(bench, options.only, options.out)
 
 
-def _bench(site: Site, only: list[str] | None, out: Path | None) -> int:
+def _bench(bench: BenchRun, only: list[str] | None, out: Path | None) -> int:
     chosen = [w for w in WORKLOADS if w.name in (only or ()) or not only]
-    if site.quick and not only:
+    if bench.quick and not only:
         chosen = [workload for workload in chosen if workload.in_quick]
-    folder = out or ROOT / ("build/benchmarks" if site.quick else "docs/benchmarks")
+    folder = out or ROOT / ("build/benchmarks" if bench.quick else "docs/benchmarks")
     book, failed = Book(folder, afresh=not only), []
-    for result in run(chosen, site):
+    for result in run(chosen, bench):
         book.add(result)
         if result.about["error"]:
             failed.append(result.workload)

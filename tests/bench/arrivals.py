@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
+from tests.bench.bench_run import deployment, patient
 from tests.bench.fill import Load, fill
 from tests.bench.lateness import Lateness, lateness, wait_for_entries
 from tests.bench.processes import daemons, running
-from tests.bench.site import deployment, patient
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 

@@ -8,10 +8,10 @@ import redis
 
 from galaxy_notify.operations.pausing import pause, resume
 from tests.bench import floor, sequential
+from tests.bench.bench_run import deployment, entries, patient
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
 from tests.bench.processes import daemons, running
-from tests.bench.site import deployment, entries, patient
 from tests.bench.watch import Work, watch
 from tests.support.servers import Server
 from tests.support.wait import wait_until

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from galaxy_notify import Intent, Notifier
-from tests.bench.site import founded
+from tests.bench.bench_run import ensure_deployment
 from tests.bench.texts import texts
 
 _LARGE = 400_000
@@ -58,7 +58,7 @@ class Load:
 
 def fill(url: str, load: Load) -> float:
     """Accept everything and return the notifications a second; a large load takes two processes."""
-    founded(url)
+    ensure_deployment(url)
     started = time.perf_counter()
     if load.notifications >= _LARGE:
         _fill_beside(url, load)

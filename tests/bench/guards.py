@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import add_work, drain, drain_floor, drain_sequential
 from tests.bench.figures import Figures, ratio
 from tests.bench.fill import Load
 from tests.bench.machine import machine
-from tests.bench.site import Site
 from tests.bench.workloads.accept import BARE, bare_set, batch, rate, single
 from tests.bench.workloads.consumers import bare, consumed
 
@@ -30,11 +30,11 @@ RATIOS = {
 }
 
 
-def check(site: Site, *, accept: bool) -> int:
+def check(bench: BenchRun, *, accept: bool) -> int:
     """Measure and compare, or store the ratios as the accepted ones; 1 where one has fallen."""
-    measured = _ratios(_measure(site))
+    measured = _ratios(_measure(bench))
     if accept:
-        document = {"machine": machine(site.binary), "ratios": measured}
+        document = {"machine": machine(bench.binary), "ratios": measured}
         _FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         print(f"accepted, in {_FILE.name}:")
         for name, value in measured.items():
@@ -57,10 +57,10 @@ def _ratios(figures: Figures) -> dict[str, float]:
     }
 
 
-def _measure(site: Site) -> Figures:
+def _measure(bench: BenchRun) -> Figures:
     figures = Figures()
-    with site.server() as server, site.server(appendonly="yes") as durable:
-        for _ in range(site.runs):
+    with bench.server() as server, bench.server(appendonly="yes") as durable:
+        for _ in range(bench.runs):
             loop = drain_sequential(server, _ROUTES // 20)
             figures.add("sequential loop", loop.rate, "routes/s")
             add_work(figures, "floor", drain_floor(server, _ROUTES * 2))

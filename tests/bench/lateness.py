@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import redis
 
+from tests.bench.bench_run import STREAM, entries
 from tests.bench.figures import Figures, percentile
 from tests.bench.processes import Running
-from tests.bench.site import STREAM, entries
 
 _PAGE = 10_000
 #: A rate is on time while no more than 1 % of the routes come later than this.

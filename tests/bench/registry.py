@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import NamedTuple
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.figures import Figures
-from tests.bench.site import Site
 
 
 class Workload(NamedTuple):
@@ -23,9 +23,9 @@ class Workload(NamedTuple):
         """Return what its module says of itself."""
         return " ".join((import_module(self.module).__doc__ or "").split())
 
-    def measure(self, site: Site, figures: Figures) -> None:
+    def measure(self, bench: BenchRun, figures: Figures) -> None:
         """Measure it."""
-        import_module(self.module).measure(site, figures)
+        import_module(self.module).measure(bench, figures)
 
     @property
     def module(self) -> str:

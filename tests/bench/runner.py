@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.figures import Figures
 from tests.bench.machine import machine
 from tests.bench.registry import Workload
-from tests.bench.site import Site
 from tests.bench.svg import shown
 
 
@@ -41,11 +41,11 @@ class Result:
         return cls(workload, Figures.from_json(stored), about)
 
 
-def run(workloads: Iterable[Workload], site: Site) -> Iterator[Result]:
+def run(workloads: Iterable[Workload], bench: BenchRun) -> Iterator[Result]:
     """Run workloads one after the other, printing the figures of each."""
     for workload in workloads:
         print(f"{workload.name}: {workload.title}", flush=True)
-        result = _run(workload, site)
+        result = _run(workload, bench)
         for figure in result.figures:
             low, high = figure.spread
             spread = f"{shown(low)} … {shown(high)}" if low != high else ""
@@ -58,13 +58,13 @@ def run(workloads: Iterable[Workload], site: Site) -> Iterator[Result]:
         yield result
 
 
-def _run(workload: Workload, site: Site) -> Result:
+def _run(workload: Workload, bench: BenchRun) -> Result:
     figures, started, error = Figures(), time.monotonic(), ""
-    limit = workload.quick_s if site.quick else workload.limit_s
+    limit = workload.quick_s if bench.quick else workload.limit_s
     at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         with _within(limit):
-            workload.measure(site, figures)
+            workload.measure(bench, figures)
     except OutOfTime:
         error = f"not done within {limit} s: what is shown is what there was"
     except Exception as failure:
@@ -73,10 +73,10 @@ def _run(workload: Workload, site: Site) -> Result:
     about = {
         "at": at,
         "seconds": round(time.monotonic() - started),
-        "runs": site.runs,
-        "quick": site.quick,
+        "runs": bench.runs,
+        "quick": bench.quick,
         "error": error,
-        "machine": machine(site.binary),
+        "machine": machine(bench.binary),
     }
     return Result(workload.name, figures, about)
 

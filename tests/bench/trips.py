@@ -23,10 +23,10 @@ from galaxy_notify.http.app import make_app
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.telemetry.prometheus import start_scraped
 from tests.support.command import CommandLine
-from tests.support.founding import found
+from tests.support.deployment import DeploymentFixture
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import main_server, running
-from tests.support.site import Site
 
 _PACKAGE = Path(galaxy_notify.__file__).parent
 
@@ -58,30 +58,30 @@ def trip() -> Iterator[Trip]:
         threading.setprofile(None)
 
 
-def _accept(site: Site) -> Trip:
-    site.notifier.accept(PLAIN)
+def _accept(deployment: DeploymentFixture) -> Trip:
+    deployment.notifier.accept(PLAIN)
     with trip() as made:
-        site.notifier.accept(PLAIN)
+        deployment.notifier.accept(PLAIN)
     return made
 
 
-def _publish(site: Site) -> Trip:
-    station = site.station()
-    site.notifier.accept(PLAIN)
-    station.step()
-    site.notifier.accept(PLAIN)
+def _publish(deployment: DeploymentFixture) -> Trip:
+    harness = deployment.worker_harness()
+    deployment.notifier.accept(PLAIN)
+    harness.step()
+    deployment.notifier.accept(PLAIN)
     with trip() as made:
-        station.step()
+        harness.step()
     return made
 
 
-def _post(site: Site) -> Trip:
-    return asyncio.run(_posted(site))
+def _post(deployment: DeploymentFixture) -> Trip:
+    return asyncio.run(_posted(deployment))
 
 
-async def _posted(site: Site) -> Trip:
+async def _posted(deployment: DeploymentFixture) -> Trip:
     """Follow one request through the whole application, in this process."""
-    state = AppState.open(site.settings, start_scraped({}))
+    state = AppState.open(deployment.settings, start_scraped({}))
     transport, intent = httpx.ASGITransport(make_app(state)), dict(PLAIN)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         await client.post("/v1/notifications", json=intent)
@@ -92,16 +92,16 @@ async def _posted(site: Site) -> Trip:
     return made
 
 
-def _replay(site: Site) -> Trip:
+def _replay(deployment: DeploymentFixture) -> Trip:
     for _ in range(2):
-        (member,) = site.bury()
+        (member,) = deployment.bury()
         with trip() as made:
-            done = CommandLine(site.settings.redis.url).run("dead", "replay", member, "--yes")
+            done = CommandLine(deployment.settings.redis.url).run("dead", "replay", member, "--yes")
         assert done.exit_code == 0, done.output
     return made
 
 
-TRIPS: dict[str, Callable[[Site], Trip]] = {
+TRIPS: dict[str, Callable[[DeploymentFixture], Trip]] = {
     "accept": _accept,
     "publish": _publish,
     "replay": _replay,
@@ -112,9 +112,9 @@ TRIPS: dict[str, Callable[[Site], Trip]] = {
 def main() -> None:
     """Print the files of each operation."""
     with running(main_server()) as server:
-        found(server.url)
+        found_deployment(server.url)
         for name, follow in TRIPS.items():
-            files = follow(Site(server.url)).files
+            files = follow(DeploymentFixture(server.url)).files
             print(f"{name}: {len(files)} files\n  " + "\n  ".join(files))
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.command import CommandLine
-from tests.support.dead import Graveyard, graveyard
+from tests.support.dead_letters import DeadLetterFixture, dead_letter_fixture
 from tests.support.servers import Server
 
 
 @pytest.fixture
-def yard(server: Server) -> Iterator[Graveyard]:
+def deployment(server: Server) -> Iterator[DeadLetterFixture]:
     """Give a deployment of one shard."""
-    with graveyard(server) as made:
+    with dead_letter_fixture(server) as made:
         yield made
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.intents import PLAIN
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import HANG_S
 
 GOOD = json.dumps(PLAIN)
@@ -136,7 +136,7 @@ def test_accept__redis_away_in_the_middle(tmp_path: Path) -> None:
     """What was accepted before has its receipts; running it again is safe with keys."""
     keyed = [json.dumps({**PLAIN, "idempotency_key": str(number)}) for number in range(3)]
     with (
-        running(the_bundled_server(), appendonly="yes") as server,
+        running(main_server(), appendonly="yes") as server,
         command_for(server).start(
             "accept", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process,
@@ -170,13 +170,13 @@ def test_check__judges_without_redis() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "standard input: nothing to do, there is no line in it\n"),
-        ("\n \n", "standard input: nothing to do, there is no line in it\n"),
+        ("", "standard input: no lines, nothing to do\n"),
+        ("\n \n", "standard input: no lines, nothing to do\n"),
         (f"[{GOOD}]", "standard input: begins with a JSON array; give one object per line"),
         (json.dumps([PLAIN], indent=2), "begins with a JSON array; give one object per line"),
         (
             json.dumps(PLAIN, indent=2),
-            "an object goes over several lines; give one object per line",
+            "an object spans several lines; give one object per line",
         ),
         (GOOD, ""),
         ("{bad", ""),

@@ -230,7 +230,7 @@ def test_check__refuses_a_stream_in_the_place_of_another_key(name: str) -> None:
 def test_check__refuses_one_key_for_two_streams(name: str) -> None:
     """The gateway stream is neither that of the intents nor that of the rejects."""
     (line,) = CommandLine(NOWHERE, {"GATEWAY__STREAM": name}).told("config", "check")["problems"]
-    assert line.startswith("intake.stream: must be another key than gateway.stream")
+    assert line.startswith("intake.stream: must differ from gateway.stream")
 
 
 def test_check__counts_what_differs_from_the_defaults(tmp_path: Path) -> None:
@@ -242,5 +242,5 @@ def test_check__counts_what_differs_from_the_defaults(tmp_path: Path) -> None:
     done = CommandLine("redis://127.0.0.1:6379/0").run("--config", str(file), "config", "check")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.endswith(
-        " settings, 2 of them not at their default: worker.slots, retry.max_attempts\n"
+        " settings, 2 changed from the default: worker.slots, retry.max_attempts\n"
     )

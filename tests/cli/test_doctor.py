@@ -14,7 +14,7 @@ from galaxy_notify.redis_client.scripts import names, script
 from galaxy_notify.redis_state.permissions import PROBES
 from galaxy_notify.redis_state.roles import Role
 from tests.support.command import NOWHERE, CommandLine
-from tests.support.dead import graveyard, snapshot
+from tests.support.dead_letters import dead_letter_fixture, snapshot
 from tests.support.roles import line_of, stage
 from tests.support.servers import Server
 
@@ -60,13 +60,13 @@ def test_doctor__a_good_server_has_no_errors(command: CommandLine, any_server: S
 
 def test_doctor__changes_nothing_of_a_deployment(command: CommandLine, any_server: Server) -> None:
     """Every probe of a permission is harmless."""
-    with graveyard(any_server) as yard:
-        yard.bury()
-        yard.accept()
-        yard.client.xadd(yard.key_space.keys(0).stream, {"a": "b"})
-        before = snapshot(yard.client)
+    with dead_letter_fixture(any_server) as deployment:
+        deployment.bury()
+        deployment.accept()
+        deployment.client.xadd(deployment.key_space.keys(0).stream, {"a": "b"})
+        before = snapshot(deployment.client)
         assert findings(command)["permissions"]["level"] == "ok"
-        after = snapshot(yard.client)
+        after = snapshot(deployment.client)
     mark = [key for key in after if key not in before]
     assert {key: value for key, value in after.items() if key not in mark} == before
     assert len(mark) <= 1  # the write round trip's, for a second
@@ -103,7 +103,7 @@ def test_doctor__finds_missing_persistence(command: CommandLine, any_server: Ser
 
 
 def test_doctor__finds_a_replica(command: CommandLine, any_server: Server) -> None:
-    """A replica takes no writes."""
+    """A replica refuses writes."""
     with any_server.client() as client:
         client.replicaof("127.0.0.1", "1")
         try:
@@ -115,9 +115,9 @@ def test_doctor__finds_a_replica(command: CommandLine, any_server: Server) -> No
 
 def test_doctor__finds_another_deployment(command: CommandLine, any_server: Server) -> None:
     """Settings that differ are a warning, another number of shards an error."""
-    with graveyard(any_server, channels=("push", "email")):
+    with dead_letter_fixture(any_server, channels=("push", "email")):
         assert "channels is push,email, here push" in findings(command)["settings"]["what"]
-    with graveyard(any_server, shards=3):
+    with dead_letter_fixture(any_server, shards=3):
         found = findings(command)["settings"]
     assert found["level"] == "error"
     assert "this deployment has 3" in found["what"]
@@ -126,12 +126,12 @@ def test_doctor__finds_another_deployment(command: CommandLine, any_server: Serv
 def test_doctor__finds_what_is_not_allowed(any_server: Server) -> None:
     """A missing permission is named with the rule that grants it."""
     denied = ["-xadd", "-hset", "-xgroup"]
-    with graveyard(any_server) as yard:
-        yard.client.acl_setuser(
+    with dead_letter_fixture(any_server) as deployment:
+        deployment.client.acl_setuser(
             "ann", enabled=True, nopass=True, commands=["+@all", *denied], keys=["{gn:*}:*"]
         )
         told = CommandLine(any_server.url, {"REDIS__USERNAME": "ann"}).told("doctor")
-        yard.client.acl_deluser("ann")
+        deployment.client.acl_deluser("ann")
     (missing,) = [each for each in told["findings"] if each["check"] == "permissions"]
     assert missing["level"] == "error"
     assert missing["todo"] == "ACL SETUSER … +hset +xadd +xgroup|destroy"
@@ -142,14 +142,14 @@ def test_doctor__without_permission_to_look_says_so(any_server: Server) -> None:
     denied = ["-info", "-config", "-slowlog", "-latency", "-script|exists"]
     if any_server.binary.version.startswith("6."):
         denied = denied[:-1]  # it knows no rules for commands of two words that were allowed
-    with graveyard(any_server) as yard:
-        yard.client.acl_setuser(
+    with dead_letter_fixture(any_server) as deployment:
+        deployment.client.acl_setuser(
             "ann", enabled=True, nopass=True, commands=["+@all", *denied], keys=["{gn:*}:*"]
         )
         done = CommandLine(any_server.url, {"REDIS__USERNAME": "ann"}).run("doctor")
-        yard.client.acl_deluser("ann")
+        deployment.client.acl_deluser("ann")
     assert done.exit_code == 0
-    assert "unknown  unseen: not looked at: no answer to INFO, CONFIG GET" in done.stdout
+    assert "unknown  unseen: not checked: no reply to INFO, CONFIG GET" in done.stdout
     assert "`redis-cli CONFIG GET appendfsync`" in " ".join(done.stdout.split())
     assert done.stdout.endswith(" unknown\n")
     assert "ok       write:" in done.stdout
@@ -157,12 +157,12 @@ def test_doctor__without_permission_to_look_says_so(any_server: Server) -> None:
 
 def test_doctor__of_an_operator_misjudges_no_group_that_is_read(any_server: Server) -> None:
     """With the shipped rights, and without the one to see consumers, a living group is no ruin."""
-    with stage(any_server, Role.OPERATOR) as user, graveyard(any_server) as yard:
-        stream = yard.key_space.keys(0).stream
-        yard.client.xadd(stream, {"a": "b"}, id="1-1")  # published in 1970
-        yard.client.xgroup_create(stream, "gateway", "0")
-        yard.client.xreadgroup("gateway", "gw-1", {stream: ">"})
-        yard.client.xadd(stream, {"a": "b"})
+    with stage(any_server, Role.OPERATOR) as user, dead_letter_fixture(any_server) as deployment:
+        stream = deployment.key_space.keys(0).stream
+        deployment.client.xadd(stream, {"a": "b"}, id="1-1")  # published in 1970
+        deployment.client.xgroup_create(stream, "gateway", "0")
+        deployment.client.xreadgroup("gateway", "gw-1", {stream: ">"})
+        deployment.client.xadd(stream, {"a": "b"})
         command = CommandLine(user.url)
         assert findings(command)["consumers"]["level"] == "ok"
         assert findings(command)["unseen"]["level"] == "unknown"
@@ -174,27 +174,27 @@ def test_doctor__of_an_operator_misjudges_no_group_that_is_read(any_server: Serv
 
 def test_doctor__finds_readers_that_are_gone(command: CommandLine, any_server: Server) -> None:
     """A group with entries to read, and nobody who reads them, is a warning with its name."""
-    with graveyard(any_server) as yard:
-        stream = yard.key_space.keys(0).stream
-        yard.client.xadd(stream, {"a": "b"})
-        yard.client.xgroup_create(stream, "gateway", "0")
+    with dead_letter_fixture(any_server) as deployment:
+        stream = deployment.key_space.keys(0).stream
+        deployment.client.xadd(stream, {"a": "b"})
+        deployment.client.xgroup_create(stream, "gateway", "0")
         found = findings(command)["consumers"]
         assert found["level"] == "warning"
         assert f"group gateway of {stream} is not read, it has no consumer" in found["what"]
         assert found["todo"].endswith("drop-group gateway`")
-        yard.client.xreadgroup("gateway", "gw-1", {stream: ">"})
+        deployment.client.xreadgroup("gateway", "gw-1", {stream: ">"})
         assert findings(command)["consumers"]["level"] == "ok"
 
 
 def test_doctor__finds_a_guard_that_somebody_made(command: CommandLine, any_server: Server) -> None:
     """A key that nobody of ours creates is there: it is named, with what removes it."""
-    with graveyard(any_server) as yard:
-        never = yard.key_space.keys(0).never
-        yard.client.set(never, "x")
+    with dead_letter_fixture(any_server) as deployment:
+        never = deployment.key_space.keys(0).never
+        deployment.client.set(never, "x")
         found = findings(command)["guard"]
         assert found["level"] == "warning"
         assert found["todo"].endswith(f"`redis-cli UNLINK '{never}'`")
-        yard.client.unlink(never)
+        deployment.client.unlink(never)
         assert "guard" not in findings(command)
 
 

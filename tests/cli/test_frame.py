@@ -232,4 +232,4 @@ def test_end__runs_what_was_registered_for_it() -> None:
     )
     assert done.returncode == 3
     assert done.stdout == "registered\n"
-    assert "nothing is no id of ours" in done.stderr
+    assert "nothing is not a valid id" in done.stderr

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.command import NOWHERE, CommandLine, command_for
-from tests.support.dead import snapshot
+from tests.support.dead_letters import snapshot
+from tests.support.deployment import DeploymentFixture
 from tests.support.faults import FAULTS, cancelled, pending
 from tests.support.servers import Server
-from tests.support.site import Site
 
 
 @pytest.fixture
-def site(server: Server) -> Iterator[Site]:
+def deployment(server: Server) -> Iterator[DeploymentFixture]:
     """Found a deployment."""
-    made = Site(server.url, worker__channels=["push", "email"])
+    made = DeploymentFixture(server.url, worker__channels=["push", "email"])
     yield made
     made.close()
 
@@ -27,49 +27,49 @@ def command(server: Server) -> CommandLine:
     return command_for(server, WORKER__CHANNELS="push,email")
 
 
-def test_fsck__nothing_wrong_is_0(command: CommandLine, site: Site) -> None:
+def test_fsck__nothing_wrong_is_0(command: CommandLine, deployment: DeploymentFixture) -> None:
     """An empty deployment, and a sound one, are clean; nothing is written."""
     assert command.run("fsck").exit_code == 0
-    pending(site)
-    cancelled(site)
-    before = snapshot(site.client)
+    pending(deployment)
+    cancelled(deployment)
+    before = snapshot(deployment.client)
     done = command.run("fsck")
     assert done.exit_code == 0
-    assert done.stdout == "2 notifications with 2 routes, 1 entry of indexes: all agree\n"
+    assert done.stdout == "2 notifications with 2 routes, 1 entry of indexes: all consistent\n"
     assert command.run("fsck", "--fix").exit_code == 0
-    assert snapshot(site.client) == before
+    assert snapshot(deployment.client) == before
 
 
-def test_fsck__found_is_1_mended_is_0(command: CommandLine, site: Site) -> None:
+def test_fsck__found_is_1_mended_is_0(command: CommandLine, deployment: DeploymentFixture) -> None:
     """What is found without --fix is 1; once it was mended it is 0."""
-    member = FAULTS["not-scheduled"](site)
+    member = FAULTS["not-scheduled"](deployment)
     done = command.run("fsck")
     assert done.exit_code == 1
     assert f"found   not-scheduled   {member}\n" in done.stdout
     assert "pending, but no schedule names it → scheduled for when it is due" in done.stdout
     assert "galaxy-notify fsck --fix" in done.stdout
-    assert member not in site.due()
+    assert member not in deployment.due()
     done = command.run("fsck", "--fix")
     assert done.exit_code == 0
     assert "mended  not-scheduled" in done.stdout
-    assert member in site.due()
+    assert member in deployment.due()
     assert command.run("fsck").exit_code == 0
 
 
-def test_fsck__left_is_4(command: CommandLine, site: Site) -> None:
+def test_fsck__left_is_4(command: CommandLine, deployment: DeploymentFixture) -> None:
     """What cannot be mended is left, and said so."""
-    FAULTS["early"](site)
-    site.client.set(site.keys.notification("nobody"), "foreign")
+    FAULTS["early"](deployment)
+    deployment.client.set(deployment.keys.notification("nobody"), "foreign")
     done = command.run("fsck", "--fix")
     assert done.exit_code == 4
-    assert "mended  early" in done.stdout
+    assert "repaired  early" in done.stdout
     assert "left    foreign-key" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("1 mended, 1 left")
+    assert done.stdout.splitlines()[-1].endswith("1 repaired, 1 left")
 
 
-def test_fsck__json_is_one_document(command: CommandLine, site: Site) -> None:
+def test_fsck__json_is_one_document(command: CommandLine, deployment: DeploymentFixture) -> None:
     """Programs get every finding, with what it is about and whether it was mended."""
-    member = FAULTS["late"](site)
+    member = FAULTS["late"](deployment)
     told = command.told("fsck")
     assert command.run("fsck", "--json").exit_code == 1
     (finding,) = told.pop("findings")
@@ -88,26 +88,32 @@ def test_fsck__json_is_one_document(command: CommandLine, site: Site) -> None:
     assert command.told("fsck")["findings"] == []
 
 
-def test_fsck__shows_a_few_of_each_kind(command: CommandLine, site: Site) -> None:
+def test_fsck__shows_a_few_of_each_kind(
+    command: CommandLine, deployment: DeploymentFixture
+) -> None:
     """Hundreds of one kind do not hide the rest; the sum counts all."""
     for _ in range(30):
-        FAULTS["early"](site)
+        FAULTS["early"](deployment)
     lines = command.run("fsck").stdout.splitlines()
     assert sum("early" in line for line in lines) == 21
     assert "and 10 more early: --json has all" in lines
     assert "30 found" in lines[-1]
 
 
-def test_fsck__tells_who_changed_a_state(command: CommandLine, site: Site) -> None:
+def test_fsck__tells_who_changed_a_state(
+    command: CommandLine, deployment: DeploymentFixture
+) -> None:
     """The history of a route that had to be buried names the operator."""
-    member = FAULTS["record-missing"](site)
+    member = FAULTS["record-missing"](deployment)
     assert command.run("fsck", "--fix").exit_code == 0
-    assert site.route(member).history[-1].worker.startswith("cli:")
+    assert deployment.route(member).history[-1].worker.startswith("cli:")
 
 
-def test_fsck__cannot_steer_the_terminal(command: CommandLine, site: Site) -> None:
+def test_fsck__cannot_steer_the_terminal(
+    command: CommandLine, deployment: DeploymentFixture
+) -> None:
     """What somebody else wrote into an index is shown as text."""
-    site.client.zadd(site.keys.schedule("push"), {b"\x1b[2J\xff": 1})
+    deployment.client.zadd(deployment.keys.schedule("push"), {b"\x1b[2J\xff": 1})
     done = command.run("fsck")
     assert done.exit_code == 1
     assert "\x1b" not in done.output

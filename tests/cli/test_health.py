@@ -12,16 +12,16 @@ import pytest
 from galaxy_notify.redis_state.roles import RIGHTS, Role
 from galaxy_notify.redis_state.worker_process import process_of
 from tests.support.command import NOWHERE, CommandLine
-from tests.support.dead import Graveyard, graveyard
+from tests.support.dead_letters import DeadLetterFixture, dead_letter_fixture
 from tests.support.liveness import age, alive
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
 
 @pytest.fixture
-def yard(any_server: Server) -> Iterator[Graveyard]:
+def deployment(any_server: Server) -> Iterator[DeadLetterFixture]:
     """Give a deployment of one shard."""
-    with graveyard(any_server) as made:
+    with dead_letter_fixture(any_server) as made:
         yield made
 
 
@@ -31,14 +31,16 @@ def command(any_server: Server) -> CommandLine:
     return CommandLine(any_server.url)
 
 
-def test_health__needs_a_worker_that_moves(command: CommandLine, yard: Graveyard) -> None:
+def test_health__needs_a_worker_that_moves(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """Without a worker that made progress within 30 s nothing is healthy."""
     done = command.run("health")
     assert done.exit_code == 1
     assert "no worker made progress within 30 s" in done.stdout
-    alive(yard, progress_ms=1)
+    alive(deployment, progress_ms=1)
     assert command.run("health").exit_code == 1
-    alive(yard)
+    alive(deployment)
     done = command.run("health")
     assert (done.exit_code, done.stdout[:7]) == (0, "healthy")
     told = command.told("health")
@@ -46,36 +48,40 @@ def test_health__needs_a_worker_that_moves(command: CommandLine, yard: Graveyard
     assert told["reasons"] == []
 
 
-def test_health__nothing_may_be_overdue_by_a_minute(command: CommandLine, yard: Graveyard) -> None:
+def test_health__nothing_may_be_overdue_by_a_minute(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """A route that is late by over 60 s is a reason, a young one is not."""
-    alive(yard)
-    made = yard.accept()
-    age(yard, f"{made}/push:u1", 50_000)
+    alive(deployment)
+    made = deployment.accept()
+    age(deployment, f"{made}/push:u1", 50_000)
     assert command.run("health").exit_code == 0
-    age(yard, f"{made}/push:u1", 20_000)
+    age(deployment, f"{made}/push:u1", 20_000)
     done = command.run("health")
     assert done.exit_code == 1
     assert "channel push has routes overdue" in done.stdout
 
 
-def test_health__needs_writes(command: CommandLine, yard: Graveyard) -> None:
+def test_health__needs_writes(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """A server that takes no writes is unhealthy; the check itself leaves nothing behind."""
-    alive(yard)
+    alive(deployment)
     assert command.run("health").exit_code == 0
-    wait_until(lambda: not yard.client.keys("*notification*"), "the mark is gone")
-    yard.client.config_set("maxmemory", 1)
+    wait_until(lambda: not deployment.client.keys("*notification*"), "the mark is gone")
+    deployment.client.config_set("maxmemory", 1)
     try:
         done = command.run("health")
     finally:
-        yard.client.config_set("maxmemory", 0)
+        deployment.client.config_set("maxmemory", 0)
     assert done.exit_code == 1
-    assert "redis takes no writes" in done.stdout
+    assert "redis refuses writes" in done.stdout
 
 
-def test_worker__that_was_killed_is_gone_at_once(command: CommandLine, yard: Graveyard) -> None:
+def test_worker__that_was_killed_is_gone_at_once(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """Its last progress is seconds old, and its process is on this machine."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        alive(yard, pid=str(process.pid), process=process_of(process.pid))
+        alive(deployment, pid=str(process.pid), process=process_of(process.pid))
         assert command.run("health").exit_code == 0
         process.kill()
     (worker,) = command.told("status")["workers"]
@@ -85,23 +91,25 @@ def test_worker__that_was_killed_is_gone_at_once(command: CommandLine, yard: Gra
     done = command.run("health")
     assert (done.exit_code, ended in done.stdout) == (1, True)
     assert ended in command.run("doctor").stdout
-    made = yard.accept()
+    made = deployment.accept()
     assert "no worker is alive" in command.run("show", made).stdout
 
 
-def test_worker__that_is_silent_is_no_working_one(command: CommandLine, yard: Graveyard) -> None:
+def test_worker__that_is_silent_is_no_working_one(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """On another machine only its silence can be seen; within 30 s it is a warning."""
-    seconds: Any = yard.client.time()
-    alive(yard, progress_ms=(seconds[0] - 15) * 1000)
+    seconds: Any = deployment.client.time()
+    alive(deployment, progress_ms=(seconds[0] - 15) * 1000)
     assert command.told("status")["workers"][0]["state"] == "silent"
     told = command.told("health")
     assert (told["ok"], told["workers"]) == (True, 1)
 
 
-def test_health__a_pause_is_a_warning(command: CommandLine, yard: Graveyard) -> None:
+def test_health__a_pause_is_a_warning(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """Nobody is to restart a daemon because of it, and nobody is to overlook it."""
-    alive(yard)
-    yard.accept()
+    alive(deployment)
+    deployment.accept()
     assert command.run("pause", "push").exit_code == 0
     done = command.run("health")
     assert (done.exit_code, done.stdout[:8]) == (0, "warning:")
@@ -115,14 +123,16 @@ def test_health__a_pause_is_a_warning(command: CommandLine, yard: Graveyard) -> 
     assert command.run("health").stdout[:7] == "healthy"
 
 
-def test_health__a_stream_that_holds_is_a_warning(any_server: Server, yard: Graveyard) -> None:
+def test_health__a_stream_that_holds_is_a_warning(
+    any_server: Server, deployment: DeadLetterFixture
+) -> None:
     """From the first moment, long before anything is overdue by a minute."""
-    keys = yard.key_space.keys(0)
-    yard.client.hset(keys.meta, "max_len", "5")
-    yard.client.xgroup_create(keys.stream, "slow", "0", mkstream=True)
+    keys = deployment.key_space.keys(0)
+    deployment.client.hset(keys.meta, "max_len", "5")
+    deployment.client.xgroup_create(keys.stream, "slow", "0", mkstream=True)
     for _ in range(10):
-        yard.client.xadd(keys.stream, {"a": "b"})
-    alive(yard)
+        deployment.client.xadd(keys.stream, {"a": "b"})
+    alive(deployment)
     command = CommandLine(any_server.url)
     done = command.run("health")
     assert (done.exit_code, done.stdout[:8]) == (0, "warning:")
@@ -132,43 +142,43 @@ def test_health__a_stream_that_holds_is_a_warning(any_server: Server, yard: Grav
 
 @pytest.mark.parametrize("refused", ["OOM", "READONLY"])
 def test_status__has_a_line_for_refused_writes(
-    command: CommandLine, yard: Graveyard, refused: str
+    command: CommandLine, deployment: DeadLetterFixture, refused: str
 ) -> None:
     """With what helps; the numbers are shown below it."""
-    alive(yard)
-    yard.client.config_set("replica-serve-stale-data", "yes")
+    alive(deployment)
+    deployment.client.config_set("replica-serve-stale-data", "yes")
     if refused == "OOM":
-        yard.client.config_set("maxmemory", 1)
+        deployment.client.config_set("maxmemory", 1)
     else:
-        yard.client.replicaof("127.0.0.1", 1)
+        deployment.client.replicaof("127.0.0.1", 1)
     try:
         shown, told = command.run("status"), command.told("status")
         health = command.run("health")
     finally:
-        yard.client.config_set("maxmemory", 0)
-        yard.client.replicaof("NO", "ONE")
+        deployment.client.config_set("maxmemory", 0)
+        deployment.client.replicaof("NO", "ONE")
     assert shown.exit_code == 0
-    assert f"! redis takes no writes: {refused}" in shown.stdout
+    assert f"! redis refuses writes: {refused}" in shown.stdout
     assert told["redis"]["writes"] == "refused"
     assert told["redis"]["refusal"].startswith(refused)
-    assert (health.exit_code, f"redis takes no writes: {refused}" in health.stdout) == (1, True)
+    assert (health.exit_code, f"redis refuses writes: {refused}" in health.stdout) == (1, True)
 
 
 def test_status__does_not_say_of_writes_what_it_cannot_know(
-    command: CommandLine, any_server: Server, yard: Graveyard
+    command: CommandLine, any_server: Server, deployment: DeadLetterFixture
 ) -> None:
     """A user who may not write learns what INFO tells, and else nothing; nothing is written."""
     rules = RIGHTS[Role.READER].line(Role.READER).split()[2:]
     line: list[Any] = ["ACL SETUSER", "looker", "on", ">secret", *rules]
-    yard.client.execute_command(*line)  # type: ignore[no-untyped-call]  # redis-py
+    deployment.client.execute_command(*line)  # type: ignore[no-untyped-call]  # redis-py
     looker = CommandLine(any_server.url, {"REDIS__USERNAME": "looker", "REDIS__PASSWORD": "secret"})
     assert looker.told("status")["redis"]["writes"] == "unknown"
     assert "writes: unknown" in looker.run("status").stdout
-    yard.client.config_set("maxmemory", 1)
+    deployment.client.config_set("maxmemory", 1)
     try:
         told = looker.told("status")["redis"]
     finally:
-        yard.client.config_set("maxmemory", 0)
+        deployment.client.config_set("maxmemory", 0)
     assert (told["writes"], told["refusal"]) == ("refused", "OOM: its memory is full")
 
 

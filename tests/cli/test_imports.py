@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
@@ -126,7 +126,7 @@ def test_command__without_redis_loads_no_client(command: str) -> None:
 
 def test_command__that_answers_loads_no_exporter_and_no_log(server: Server) -> None:
     """A command that asks the server and ends loads what redis-py loads, and nothing to serve."""
-    found(server.url)
+    found_deployment(server.url)
     commands = (
         *("accept", "list", "status", "health", "doctor", "fsck", "pause push", "resume push"),
         *("dead ls", "dead stats", "stream groups", "stream tail", "prefs get u1", "intake status"),

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from tests.support.command import NOWHERE, CommandLine, command_for
+from tests.support.deployment import DeploymentFixture
 from tests.support.intake import GROUP, KEYS, hand_in, intent, left, read_until, rejects
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import HANG_S
 
 TEXTS = ("{", "[]", intent(1, nope=1), b"\xff", b"x" * 1_100_000)
 
 
 @pytest.fixture
-def site(server: Server) -> Iterator[Site]:
+def deployment(server: Server) -> Iterator[DeploymentFixture]:
     """Give a deployment with five rejects."""
-    made = Site(server.url)
+    made = DeploymentFixture(server.url)
     hand_in(made.client, *TEXTS)
     read_until(made.settings, lambda: not left(made.client), "all is read")
     yield made
@@ -35,8 +35,8 @@ def command(server: Server) -> CommandLine:
     return command_for(server)
 
 
-def _ids(site: Site) -> list[str]:
-    rows: Any = site.client.xrange(KEYS.rejects)
+def _ids(deployment: DeploymentFixture) -> list[str]:
+    rows: Any = deployment.client.xrange(KEYS.rejects)
     return [made.decode() for made, _ in rows]
 
 
@@ -45,10 +45,10 @@ def _ls(command: CommandLine, *options: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_ls__tells_everything(site: Site, command: CommandLine) -> None:
+def test_ls__tells_everything(deployment: DeploymentFixture, command: CommandLine) -> None:
     """A line of JSON for each has its ids, the reason and the text."""
     rows = _ls(command)
-    assert [row["id"] for row in rows] == _ids(site)
+    assert [row["id"] for row in rows] == _ids(deployment)
     assert [row["code"] for row in rows] == ["invalid"] * 4 + ["too_large"]
     assert [row["field"] for row in rows] == ["", "", "nope", "", "intent"]
     assert [row["cut"] for row in rows] == [False] * 4 + [True]
@@ -60,7 +60,7 @@ def test_ls__tells_everything(site: Site, command: CommandLine) -> None:
     assert all(line.isprintable() for line in shown.stdout.splitlines())
 
 
-def test_ls__narrows(site: Site, command: CommandLine) -> None:
+def test_ls__narrows(deployment: DeploymentFixture, command: CommandLine) -> None:
     """Filters, a limit and ids pick some; nothing picked is 3, some ids unknown is 4."""
     (too_large,) = _ls(command, "--code", "too_large")
     assert len(_ls(command, "--limit", "2")) == 2
@@ -76,12 +76,12 @@ def test_ls__narrows(site: Site, command: CommandLine) -> None:
     assert run("intake", "rejects", "ls", "1-1", "--all").exit_code == 2
 
 
-def test_replay__moves_each_once(site: Site, command: CommandLine) -> None:
+def test_replay__moves_each_once(deployment: DeploymentFixture, command: CommandLine) -> None:
     """The bytes are in the stream as they were; the second time there is nothing to move."""
-    chosen = _ids(site)[:4]
+    chosen = _ids(deployment)[:4]
     done = command.run("intake", "rejects", "replay", *chosen)
     assert (done.exit_code, done.stdout) == (0, "moved 4 of 4: in the stream again\n")
-    rows: Any = site.client.xrange(KEYS.stream)
+    rows: Any = deployment.client.xrange(KEYS.stream)
     assert [fields for _, fields in rows] == [
         {b"intent": text if isinstance(text, bytes) else text.encode()} for text in TEXTS[:4]
     ]
@@ -90,31 +90,31 @@ def test_replay__moves_each_once(site: Site, command: CommandLine) -> None:
     assert json.loads(again.stdout)["gone"] == 4
 
 
-def test_replay__leaves_what_was_cut(site: Site, command: CommandLine) -> None:
+def test_replay__leaves_what_was_cut(deployment: DeploymentFixture, command: CommandLine) -> None:
     """Of one that was too large only the beginning is there: it stays, which is told."""
     done = command.run("intake", "rejects", "replay", "--all")
     assert done.exit_code == 4
     assert done.stdout == (
         "moved 4 of 5: in the stream again\n  1 not: only the beginning of the intent was kept\n"
     )
-    assert len(rejects(site.client)) == 1
+    assert len(rejects(deployment.client)) == 1
     assert command.run("intake", "rejects", "replay", "--all").exit_code == 1
 
 
-def test_replay__reads_ids_from_ls(site: Site, command: CommandLine) -> None:
+def test_replay__reads_ids_from_ls(deployment: DeploymentFixture, command: CommandLine) -> None:
     """What ``ls --json`` prints can be handed to it."""
     listed = command.run("intake", "rejects", "ls", "--json", "--limit", "2").stdout
     done = command.run("intake", "rejects", "replay", "-", stdin=listed)
     assert done.stdout == "moved 2 of 2: in the stream again\n"
 
 
-def test_purge__asks_first(site: Site, command: CommandLine) -> None:
+def test_purge__asks_first(deployment: DeploymentFixture, command: CommandLine) -> None:
     """Without ids or a filter, and without ``--yes`` where nobody can be asked, nothing goes."""
     for options in ((), ("--limit", "1"), ("--all",), ("--code", "invalid")):
         assert command.run("intake", "rejects", "purge", *options).exit_code == 2
     assert command.run("intake", "rejects", "replay").exit_code == 2
-    assert len(rejects(site.client)) == 5
-    one, *rest = _ids(site)
+    assert len(rejects(deployment.client)) == 5
+    one, *rest = _ids(deployment)
     assert command.run("intake", "rejects", "purge", one).exit_code == 0
     assert command.run("intake", "rejects", "purge", one, rest[0]).exit_code == 4
     done = command.run("intake", "rejects", "purge", "--code", "invalid", "--yes")
@@ -187,9 +187,9 @@ def test_cluster__needs_a_hash_tag() -> None:
     [
         ("", "must be 1 to 200 characters"),
         ("x" * 201, "must be 1 to 200 characters"),
-        (" x", "must not begin or end with blanks"),
-        ("x\n", "must not begin or end with blanks"),
-        ("{gn:0}:client-events", "must not be a key of the deployment"),
+        (" x", "must not begin or end with spaces"),
+        ("x\n", "must not begin or end with spaces"),
+        ("{gn:0}:client-events", "must not begin like a key of the deployment"),
     ],
 )
 def test_stream__has_a_name_that_can_be(name: str, problem: str) -> None:
@@ -204,4 +204,4 @@ def test_stream__is_not_the_gateways() -> None:
     done = CommandLine(NOWHERE, {"INTAKE__STREAM": "s", "GATEWAY__STREAM": "s"}).run(
         "config", "check"
     )
-    assert "intake.stream: must be another key than gateway.stream" in done.output
+    assert "intake.stream: must differ from gateway.stream" in done.output

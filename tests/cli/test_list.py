@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import NOWHERE, CommandLine
-from tests.support.dead import Graveyard
+from tests.support.dead_letters import DeadLetterFixture
 from tests.support.intents import PLAIN
 
 KEYS = ["notification_id", "type", "producer", "severity", "accepted_at_ms", "created_at_ms"]
@@ -23,7 +23,9 @@ def listed(command: CommandLine, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_list__has_a_line_of_json_for_each(command: CommandLine, yard: Graveyard) -> None:
+def test_list__has_a_line_of_json_for_each(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """Every key is always there; the newest comes first."""
     made = command.accept(*[{**PLAIN, "type": f"t{n}"} for n in range(5)])
     told = listed(command)
@@ -32,7 +34,9 @@ def test_list__has_a_line_of_json_for_each(command: CommandLine, yard: Graveyard
     assert command.run("list").exit_code == 0
 
 
-def test_list__goes_on_with_the_cursor_it_tells(command: CommandLine, yard: Graveyard) -> None:
+def test_list__goes_on_with_the_cursor_it_tells(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """Standard error says how to go on, and nothing at the end."""
     made = command.accept(*[PLAIN] * 5)
     done = command.run("list", "--limit", "3", "--json")
@@ -43,7 +47,7 @@ def test_list__goes_on_with_the_cursor_it_tells(command: CommandLine, yard: Grav
     assert [json.loads(line)["notification_id"] for line in lines] == made[::-1]
 
 
-def test_list__is_a_table_for_people(command: CommandLine, yard: Graveyard) -> None:
+def test_list__is_a_table_for_people(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """What was cancelled and what has parts is seen; what a producer wrote cannot steer."""
     large = {**PLAIN, "recipients": [f"u{n}" for n in range(1500)]}
     cancelled, large_id = command.accept(PLAIN, large)
@@ -56,7 +60,7 @@ def test_list__is_a_table_for_people(command: CommandLine, yard: Graveyard) -> N
     assert second.endswith("cancelled")
 
 
-def test_list__takes_every_filter(command: CommandLine, yard: Graveyard) -> None:
+def test_list__takes_every_filter(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """Filters narrow together; where nothing matches it is 3."""
     command.accept(PLAIN, {**PLAIN, "type": "t", "producer": "p", "recipients": ["u1"]})
     given = ["--type", "t", "--producer", "p", "--user", "u1", "--since", "1h"]
@@ -75,7 +79,7 @@ def test_list__takes_every_filter(command: CommandLine, yard: Graveyard) -> None
         ("--limit", "-1", "1<=x<=100"),
         ("--limit", "101", "1<=x<=100"),
         ("--limit", "ten", "integer"),
-        ("--cursor", "abc", "is none that a page of this list ended with"),
+        ("--cursor", "abc", "is not a cursor of this list"),
         ("--state", "gone", "must be one of open, pending"),
         ("--user", "a b", "must match"),
         ("--since", "yesterday", "must be RFC 3339"),
@@ -83,7 +87,7 @@ def test_list__takes_every_filter(command: CommandLine, yard: Graveyard) -> None
     ],
 )
 def test_list__refuses_what_cannot_be(
-    option: str, value: str, told: str, command: CommandLine, yard: Graveyard
+    option: str, value: str, told: str, command: CommandLine, deployment: DeadLetterFixture
 ) -> None:
     """Wrong usage is 2, with the option and the reason in one line."""
     done = command.run("list", option, value)
@@ -93,11 +97,13 @@ def test_list__refuses_what_cannot_be(
     assert told in last
 
 
-def test_list__survives_what_cannot_be_read(command: CommandLine, yard: Graveyard) -> None:
+def test_list__survives_what_cannot_be_read(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """A damaged record is a line of its id; another key in place of the list is told."""
     made, fine = command.accept(PLAIN, PLAIN)
-    keys = yard.key_space.keys(0)
-    yard.client.hset(
+    keys = deployment.key_space.keys(0)
+    deployment.client.hset(
         keys.notification(made), mapping={"record": "\x1b[2J", "due": "x", "open": "x"}
     )
     done = command.run("list")
@@ -107,11 +113,11 @@ def test_list__survives_what_cannot_be_read(command: CommandLine, yard: Graveyar
         made: None,
         fine: PLAIN["type"],
     }
-    yard.client.rename(keys.accepted, "elsewhere")
-    yard.client.set(keys.accepted, "foreign")
+    deployment.client.rename(keys.accepted, "elsewhere")
+    deployment.client.set(keys.accepted, "foreign")
     done = command.run("list")
     assert done.exit_code == 3
-    assert f"{keys.accepted} holds something else" in done.stderr
+    assert f"key {keys.accepted} has another type" in done.stderr
 
 
 def test_list__without_redis_is_1() -> None:

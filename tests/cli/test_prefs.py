@@ -107,7 +107,7 @@ def test_silence__until_resume(server: Server) -> None:
     before = command.told("prefs", "set", "u1", "--type", "chat", "--channels", "")
     done = command.run("prefs", "silence", "u1")
     assert done.exit_code == 0
-    assert "silenced: gets nothing but what is mandatory" in done.stdout
+    assert "silenced: receives only mandatory types" in done.stdout
     assert command.told("prefs", "get", "u1")["preferences"]["silenced"]
     after = command.told("prefs", "resume", "u1")
     assert after == before
@@ -121,12 +121,12 @@ def test_silence__until_resume(server: Server) -> None:
         ("set u1 --type chat", "needs channels or min_severity"),
         ("set u1 --type a/b --channels push", "type: must match"),
         ("set u1 --min-severity watch", "'watch' is not one of"),
-        ("set u1 --quiet 22:00-07:00", "--quiet and --zone go together"),
-        ("set u1 --zone UTC", "--quiet and --zone go together"),
+        ("set u1 --quiet 22:00-07:00", "--quiet and --zone require each other"),
+        ("set u1 --zone UTC", "--quiet and --zone require each other"),
         ("set u1 --quiet 22-7 --zone UTC", 'quiet.from: must be a time such as "22:00", not "22"'),
         ("set u1 --quiet 22:00 --zone UTC", 'quiet.to: must be a time such as "22:00", not ""'),
         ("set u1 --quiet 22:00-07:00 --zone Mars", "quiet.zone: must be a time zone"),
-        ("set u1 --quiet 22:00-07:00 --zone UTC --no-quiet", "either --quiet or --no-quiet"),
+        ("set u1 --quiet 22:00-07:00 --zone UTC --no-quiet", "use --quiet or --no-quiet, not both"),
         ("set a/b --channels push", "user: must match"),
         ("get a/b", "user: must match"),
         ("silence a/b", "user: must match"),
@@ -276,11 +276,11 @@ def test_export__leaves_out_what_cannot_be_read(server: Server) -> None:
     assert done.exit_code == 4
     assert documents(done.stdout) == [{"user": "u1", "preferences": {**NOTHING, "silenced": True}}]
     assert sorted(done.stderr.splitlines()) == [
-        r"\xff\x1b: left out, as it cannot be read: (the name)",
-        "u1: left out, as it cannot be read: quiet",
-        "u2: left out, as it cannot be read: *",
-        "u3: left out, as it cannot be read: (all)",
+        r"\xff\x1b: unreadable, left out: (the name)",
+        "u1: unreadable, left out: quiet",
+        "u2: unreadable, left out: *",
+        "u3: unreadable, left out: (all)",
     ]
     shown = command.run("prefs", "get", "u2")
     assert shown.exit_code == 0
-    assert "cannot be read, and counts as not set: *" in shown.stderr
+    assert "unreadable, treated as not set: *" in shown.stderr

@@ -18,7 +18,7 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import settings_from
 from tests.support.documents import commands, names, runnable, text_of
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.program import ROOT, daemon, delivered, environment, program
 from tests.support.roles import PASSWORD, stage
 from tests.support.servers import Server
@@ -89,7 +89,7 @@ def _entries(server: Server) -> list[dict[bytes, bytes]]:
 
 def test_readme__shows_a_producer_that_works(server: Server) -> None:
     """The producer's program accepts once, and says so the second time."""
-    found(server.url)
+    found_deployment(server.url)
     for word in ("accepted", "duplicate"):
         done = subprocess.run(
             [sys.executable, "-c", PRODUCER.replace(URL, server.url)],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.support.command import CommandLine
-from tests.support.dead import Graveyard
+from tests.support.dead_letters import DeadLetterFixture
 from tests.support.intents import PLAIN
 
 LATER, LATER_MS = "2100-01-01T00:00:00Z", 4_102_444_800_000
 
 
-def test_reschedule__tells_what_it_moved(command: CommandLine, yard: Graveyard) -> None:
+def test_reschedule__tells_what_it_moved(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """All moved is 0, some 4, none 1, unknown 3; what was moved says by whom."""
     (made,) = command.accept({**PLAIN, "recipients": ["u1", "u2"]})
     assert command.run("reschedule", made, LATER).stdout == "moved 2 of 2 routes\n"
@@ -29,7 +31,9 @@ def test_reschedule__tells_what_it_moved(command: CommandLine, yard: Graveyard) 
     assert told["why"].startswith("due in ")
 
 
-def test_reschedule__has_a_shape_for_programs(command: CommandLine, yard: Graveyard) -> None:
+def test_reschedule__has_a_shape_for_programs(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """The same keys as ``cancel``, with ``moved``."""
     (made,) = command.accept(PLAIN)
     told = command.told("reschedule", made, LATER)
@@ -44,7 +48,9 @@ def test_reschedule__refuses_what_is_no_moment(due: str, command: CommandLine) -
     assert "DUE" in done.stderr
 
 
-def test_reschedule__past_the_expiry_is_refused(command: CommandLine, yard: Graveyard) -> None:
+def test_reschedule__past_the_expiry_is_refused(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """What the notification does not allow fails with the field and the reason."""
     (made,) = command.accept({**PLAIN, "expires_at": LATER})
     done = command.run("reschedule", made, LATER)

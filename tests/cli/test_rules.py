@@ -15,7 +15,7 @@ import redis
 from galaxy_notify.model.preference import SEVERITIES, Reason
 from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, rows, runnable, text_of
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.program import environment
 from tests.support.servers import Server
 
@@ -56,7 +56,7 @@ def test_rules__shows_a_line_that_import_takes(server: Server) -> None:
 
 def test_rules__shows_a_program_that_works(server: Server) -> None:
     """The program changes what it says, and is told what is wrong; the other one collapses."""
-    found(server.url)
+    found_deployment(server.url)
     told = []
     for block in runnable(RULES, "python"):
         program = [sys.executable, "-c", block.text.replace(URL, server.url)]

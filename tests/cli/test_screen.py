@@ -15,7 +15,7 @@ from galaxy_notify.cli.output import table, warn
 from galaxy_notify.cli.screen import columns_of, cut, escaped, on_screen, printable, wrapped
 from galaxy_notify.model.route import Failure
 from tests.support.command import CommandLine
-from tests.support.dead import PLAIN, Graveyard
+from tests.support.dead_letters import PLAIN, DeadLetterFixture
 from tests.support.wait import wait_until
 
 WIDTHS = (60, 80, 120)
@@ -31,16 +31,18 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return columns
 
 
-def test_tables__fit_the_terminal(yard: Graveyard, command: CommandLine, width: int) -> None:
+def test_tables__fit_the_terminal(
+    deployment: DeadLetterFixture, command: CommandLine, width: int
+) -> None:
     """No line of a table is longer than the terminal is wide, and ids stay whole."""
     failure = Failure("payload_encoding_failed", "no words for this type " * 5)
     kind = LONG._replace(failure=failure)
-    yard.bury(("push:user-with-a-rather-long-name",), number=2, kind=kind)
-    yard.accept()
-    stream = yard.key_space.keys(0).stream
-    yard.client.xadd(stream, {"a": "b"})
+    deployment.bury(("push:user-with-a-rather-long-name",), number=2, kind=kind)
+    deployment.accept()
+    stream = deployment.key_space.keys(0).stream
+    deployment.client.xadd(stream, {"a": "b"})
     for group in ("gateway", "a-group-of-another-team"):
-        yard.client.xgroup_create(stream, group, "0")
+        deployment.client.xgroup_create(stream, group, "0")
     command.environ["COLUMNS"] = str(width)
     for arguments in (
         ("status",),
@@ -56,18 +58,18 @@ def test_tables__fit_the_terminal(yard: Graveyard, command: CommandLine, width: 
         long = [line for line in shown if columns_of(line) > width and not MEMBER.search(line)]
         assert long == [], arguments
     listed = command.run("dead", "ls").stdout
-    assert all(member in listed for member in yard.dead())
+    assert all(member in listed for member in deployment.dead())
     assert "payload_encoding_failed" in listed
 
 
 def test_commands_to_copy__stay_in_one_piece(
-    yard: Graveyard, command: CommandLine, width: int
+    deployment: DeadLetterFixture, command: CommandLine, width: int
 ) -> None:
     """What stands in backquotes is on one line, whatever else is wrapped."""
-    (dead,) = yard.bury(number=1)
-    stream = yard.key_space.keys(0).stream
-    yard.client.xadd(stream, {"a": "b"})
-    yard.client.xgroup_create(stream, "a-group-of-another-team", "0")
+    (dead,) = deployment.bury(number=1)
+    stream = deployment.key_space.keys(0).stream
+    deployment.client.xadd(stream, {"a": "b"})
+    deployment.client.xgroup_create(stream, "a-group-of-another-team", "0")
     command.environ["COLUMNS"] = str(width)
     for arguments in (("doctor",), ("status",), ("show", dead)):
         lines = command.run(*arguments).stdout.splitlines()
@@ -139,9 +141,11 @@ def test_on_screen__keeps_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None
     assert on_screen(["b" * 50, *["a"] * 9], "x") == ["b" * 50, "a", "8 more lines: x"]
 
 
-def test_watch__keeps_alarms_on_the_screen(yard: Graveyard, command: CommandLine) -> None:
+def test_watch__keeps_alarms_on_the_screen(
+    deployment: DeadLetterFixture, command: CommandLine
+) -> None:
     """On a terminal of ten lines the alarms are drawn, each time from the top."""
-    yard.bury(number=1)
+    deployment.bury(number=1)
     controller, terminal = os.openpty()
     ioctl(terminal, TIOCSWINSZ, struct.pack("HHHH", 10, 60, 0, 0))
     shown = b""

@@ -9,7 +9,7 @@ from galaxy_notify.model.route import Failure
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.leases import RetryLater, Settlement
 from tests.support.command import CommandLine
-from tests.support.dead import WORKER, Graveyard
+from tests.support.dead_letters import WORKER, DeadLetterFixture
 from tests.support.intents import PLAIN as INTENT
 
 KEYS = ["notification_id", "type", "producer", "severity", "created_at_ms", "due_at_ms"]
@@ -25,7 +25,9 @@ def only_route(command: CommandLine, name: str) -> Any:
     return route
 
 
-def test_show__has_exactly_the_agreed_shape(command: CommandLine, yard: Graveyard) -> None:
+def test_show__has_exactly_the_agreed_shape(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """Every agreed key is there, in order, for the notification, its routes and their history."""
     (made,) = command.accept({**INTENT, "recipients": ["u1", "u2"], "data": {"secret": 1}})
     told = command.told("show", made)
@@ -40,7 +42,9 @@ def test_show__has_exactly_the_agreed_shape(command: CommandLine, yard: Graveyar
     assert "secret" not in str(told)
 
 
-def test_show__the_data_only_when_asked(command: CommandLine, yard: Graveyard) -> None:
+def test_show__the_data_only_when_asked(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """What a notification says is shown with ``--payload`` only, and cannot steer a terminal."""
     (made,) = command.accept({**INTENT, "title": "\x1b[2J", "data": {"secret": 1}})
     assert command.told("show", made, "--payload")["payload"]["data"] == {"secret": 1}
@@ -50,7 +54,7 @@ def test_show__the_data_only_when_asked(command: CommandLine, yard: Graveyard) -
     assert "\x1b" not in shown
 
 
-def test_show__takes_every_kind_of_id(command: CommandLine, yard: Graveyard) -> None:
+def test_show__takes_every_kind_of_id(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """A notification, a route or an event is named; what is unknown is 3."""
     (made,) = command.accept({**INTENT, "recipients": ["u1", "u2"]})
     for name in (f"{made}/push:u1", f"{made}/push:u1#2"):
@@ -60,7 +64,9 @@ def test_show__takes_every_kind_of_id(command: CommandLine, yard: Graveyard) -> 
         assert (done.exit_code, done.stdout) == (3, "")
 
 
-def test_show__a_large_one_over_all_parts(command: CommandLine, yard: Graveyard) -> None:
+def test_show__a_large_one_over_all_parts(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """A notification in parts is shown as one; a route is found in whatever part it is."""
     (made,) = command.accept({**INTENT, "recipients": [f"u{n}" for n in range(2500)]})
     told = command.told("show", made)
@@ -70,7 +76,9 @@ def test_show__a_large_one_over_all_parts(command: CommandLine, yard: Graveyard)
     assert "2,480 more routes" in command.run("show", made).stdout
 
 
-def test_why__says_what_a_route_waits_for(command: CommandLine, yard: Graveyard) -> None:
+def test_why__says_what_a_route_waits_for(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """A route that does not move is explained: time, pause, workers, the stream."""
     later = int(time.time() * 1000) + 3_600_000
     (made,) = command.accept({**INTENT, "due_at": later})
@@ -81,48 +89,50 @@ def test_why__says_what_a_route_waits_for(command: CommandLine, yard: Graveyard)
     assert "no worker is alive: start `galaxy-notify run`" in why
     command.run("pause", "push")
     assert "`galaxy-notify resume push`" in only_route(command, made)["why"]
-    keys = yard.key_space.keys(0)
-    yard.client.set(keys.stream, "no stream")
+    keys = deployment.key_space.keys(0)
+    deployment.client.set(keys.stream, "no stream")
     assert f"stream {keys.stream} takes nothing" in only_route(command, made)["why"]
-    yard.client.zrem(keys.schedule("push"), f"{made}/user-7", f"{made}/push:user-7")
+    deployment.client.zrem(keys.schedule("push"), f"{made}/user-7", f"{made}/push:user-7")
     assert "galaxy-notify fsck --fix" in only_route(command, made)["why"]
 
 
-def test_why__names_who_holds_a_lease(command: CommandLine, yard: Graveyard) -> None:
+def test_why__names_who_holds_a_lease(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """A leased route tells by whom, for how long, and that the holder is gone."""
-    made = yard.accept()
-    claimed = yard.claim("push", 0)
+    made = deployment.accept()
+    claimed = deployment.claim("push", 0)
     assert claimed is not None
     route = only_route(command, made)
     assert route["status"] == "pending"
     assert route["lease"]["worker"] == WORKER
     assert route["lease"]["abandoned"] == 0
     assert route["lease"]["lapses_at_ms"] == claimed.now_ms + 30_000
-    assert route["why"].startswith(f"leased by {WORKER} (not alive any more) for another")
+    assert route["why"].startswith(f"leased by {WORKER} (no longer alive) for another")
 
 
-def test_why__tells_of_failures(command: CommandLine, yard: Graveyard) -> None:
+def test_why__tells_of_failures(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """A retry tells when and after what; a dead letter tells its reason and how to replay it."""
-    made = yard.accept()
+    made = deployment.accept()
     member = f"{made}/push:u1"
-    claimed = yard.claim("push", 0)
+    claimed = deployment.claim("push", 0)
     assert claimed is not None
     settlement = Settlement()
-    state = yard.route(member).failed(WORKER, Failure("payload_encoding_failed", "no codec"))
+    state = deployment.route(member).failed(WORKER, Failure("payload_encoding_failed", "no codec"))
     settlement.add(RetryLater(member.encode(), state, 60_000))
-    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", claimed.token))
+    run_sync(
+        deployment.client, settlement.call(deployment.key_space.keys(0), "push", claimed.token)
+    )
     route = only_route(command, made)
     assert (route["status"], route["attempts"]) == ("failed", 1)
     assert route["failure"]["class"] == "payload_encoding_failed"
     assert route["why"].startswith("attempt 2 of 8 in ")
-    (dead,) = yard.bury()
+    (dead,) = deployment.bury()
     route = only_route(command, dead)
     assert route["status"] == "dead_letter"
     assert [line["event"] for line in route["history"]] == ["accepted", "dead-lettered"]
     assert f"`galaxy-notify dead replay {dead}`" in route["why"]
 
 
-def test_why__tells_how_it_ended(command: CommandLine, yard: Graveyard) -> None:
+def test_why__tells_how_it_ended(command: CommandLine, deployment: DeadLetterFixture) -> None:
     """A route that is final tells how and by whom; the notification tells how long it is kept."""
     (made,) = command.accept(INTENT)
     command.run("cancel", made)
@@ -133,11 +143,13 @@ def test_why__tells_how_it_ended(command: CommandLine, yard: Graveyard) -> None:
     assert told["open"] == 0
 
 
-def test_show__survives_what_cannot_be_read(command: CommandLine, yard: Graveyard) -> None:
+def test_show__survives_what_cannot_be_read(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
     """A broken record or state is told as such; nothing raises."""
-    made = yard.accept()
-    key, route_id = yard.record(f"{made}/push:u1")
-    yard.client.hset(key, mapping={route_id: "rubbish", "record": "rubbish"})
+    made = deployment.accept()
+    key, route_id = deployment.record(f"{made}/push:u1")
+    deployment.client.hset(key, mapping={route_id: "rubbish", "record": "rubbish"})
     told = command.told("show", made)
     assert (told["type"], told["created_at_ms"]) == ("", None)
     assert told["routes"][0]["status"] == "corrupt"
@@ -146,10 +158,10 @@ def test_show__survives_what_cannot_be_read(command: CommandLine, yard: Graveyar
 
 
 def test_attempts__are_counted_as_the_history_counts_them(
-    command: CommandLine, yard: Graveyard
+    command: CommandLine, deployment: DeadLetterFixture
 ) -> None:
     """The first attempt is 1 in both, also where nothing follows it; a replay begins again."""
-    (dead,) = yard.bury(number=1)
+    (dead,) = deployment.bury(number=1)
     route = only_route(command, dead)
     assert route["attempts"] == route["history"][-1]["attempt"] == 1
     assert command.told("dead", "ls")["attempts"] == 1

@@ -14,10 +14,10 @@ import pytest
 
 from galaxy_notify.cli.group import cli
 from tests.support.command import CommandLine
-from tests.support.dead import Graveyard
+from tests.support.command_sweep import ARGUMENTS, CONDITIONS, SERVING, leaves
+from tests.support.dead_letters import DeadLetterFixture
 from tests.support.program import ROOT
 from tests.support.wait import HANG_S, wait_until
-from tests.support.walk import ARGUMENTS, CONDITIONS, SERVING, leaves
 
 CODES = {0, 1, 2, 3, 4}
 
@@ -35,13 +35,13 @@ def test_walk__has_every_command() -> None:
     ],
 )
 def test_commands__have_no_defect(
-    yard: Graveyard, command: CommandLine, tmp_path: Path, condition: str
+    deployment: DeadLetterFixture, command: CommandLine, tmp_path: Path, condition: str
 ) -> None:
     """Every command ends with an exit code of ours, whatever its standard streams are."""
-    yard.bury(number=2)
-    yard.accept()
+    deployment.bury(number=2)
+    deployment.accept()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.walk", condition, str(tmp_path)],
+        [sys.executable, "-m", "tests.support.command_sweep", condition, str(tmp_path)],
         cwd=ROOT,
         env=os.environ | command.environ,
         capture_output=True,
@@ -54,12 +54,14 @@ def test_commands__have_no_defect(
     assert [one for one in told if one["defect"] or one["code"] not in CODES] == []
 
 
-def test_run__works_without_standard_streams(yard: Graveyard, command: CommandLine) -> None:
+def test_run__works_without_standard_streams(
+    deployment: DeadLetterFixture, command: CommandLine
+) -> None:
     """A daemon whose starter closed everything publishes, and ends with 0."""
-    yard.accept()
+    deployment.accept()
     with command.start("run", preexec_fn=_close_all) as process:
-        stream = yard.key_space.keys(0).stream
-        wait_until(lambda: yard.client.xlen(stream) == 1, "it is published")
+        stream = deployment.key_space.keys(0).stream
+        wait_until(lambda: deployment.client.xlen(stream) == 1, "it is published")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=HANG_S) == 0
 
@@ -69,7 +71,7 @@ def _close_all() -> None:
         os.close(number)
 
 
-@pytest.mark.usefixtures("yard")
+@pytest.mark.usefixtures("deployment")
 def test_ascii__has_a_sign_for_each_of_ours(command: CommandLine) -> None:
     """Where the encoding has no dash or arrow, tables stay straight."""
     command.environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}

@@ -14,7 +14,7 @@ import redis
 from galaxy_notify.redis_inspect.readers import IN_USE_MS, Readers, whose_use
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.command import NOWHERE, CommandLine, command_for
-from tests.support.events import KEYS, event_fields, event_id, found, pending, publish
+from tests.support.events import KEYS, event_fields, event_id, pending, publish, write_deployment
 from tests.support.program import PROGRAM, ROOT, environment, program
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
@@ -26,7 +26,7 @@ HOSTILE = "u\x1b[2J"
 def client(server: Server) -> Iterator[redis.Redis]:
     """Give a client of a deployment of two shards."""
     with server.client() as client:
-        found(client, shards=2)
+        write_deployment(client, shards=2)
         yield client
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import CommandLine, command_for
-from tests.support.dead import Graveyard
+from tests.support.dead_letters import DeadLetterFixture
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -80,11 +80,13 @@ def test_prefs_import__goes_on_without_a_reader(command: CommandLine, tmp_path: 
     assert len(command.run("prefs", "export").stdout.splitlines()) == LINES
 
 
-def test_verdicts__are_those_with_a_reader(yard: Graveyard, command: CommandLine) -> None:
+def test_verdicts__are_those_with_a_reader(
+    deployment: DeadLetterFixture, command: CommandLine
+) -> None:
     """A command whose exit code says something says it without a reader, too."""
-    made = yard.accept()
-    yard.client.delete(yard.key_space.keys(0).schedule("push"))
-    (dead,) = yard.bury(number=1)
+    made = deployment.accept()
+    deployment.client.delete(deployment.key_space.keys(0).schedule("push"))
+    (dead,) = deployment.bury(number=1)
     for code, *arguments in (
         (1, "health"),
         (1, "fsck"),
@@ -98,11 +100,13 @@ def test_verdicts__are_those_with_a_reader(yard: Graveyard, command: CommandLine
     assert command.told("status")["totals"]["replayed"] == 1
 
 
-def test_fsck__sums_up_without_a_reader(yard: Graveyard, command: CommandLine) -> None:
+def test_fsck__sums_up_without_a_reader(
+    deployment: DeadLetterFixture, command: CommandLine
+) -> None:
     """What it found is told on standard error, where the findings could not be."""
     for _ in range(40):
-        yard.accept()
-    yard.client.delete(yard.key_space.keys(0).schedule("push"))
+        deployment.accept()
+    deployment.client.delete(deployment.key_space.keys(0).schedule("push"))
     code, errors = unread(command, "fsck")
     assert code == 1
     assert "41 found" in errors  # each route, and that the schedule is gone
@@ -121,11 +125,11 @@ def test_fsck__sums_up_without_a_reader(yard: Graveyard, command: CommandLine) -
     ids=" ".join,
 )
 def test_listing__ends_quietly_without_a_reader(
-    yard: Graveyard, command: CommandLine, arguments: tuple[str, ...]
+    deployment: DeadLetterFixture, command: CommandLine, arguments: tuple[str, ...]
 ) -> None:
     """What only shows something ends with 0, also where it would go on for ever."""
-    (dead,) = yard.bury(number=1)
-    yard.client.xadd(yard.key_space.keys(0).stream, {"a": "b"})
+    (dead,) = deployment.bury(number=1)
+    deployment.client.xadd(deployment.key_space.keys(0).stream, {"a": "b"})
     assert command.run("prefs", "silence", "u1").exit_code == 0
     assert dead
     assert unread(command, *arguments) == (0, "")

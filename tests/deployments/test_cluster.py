@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,11 +18,11 @@ from galaxy_notify.redis_state.keys import Keys
 from tests.support.clusters import Cluster, clustered
 from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intake import intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
 from tests.support.servers import each_server
-from tests.support.site import Site
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
 
@@ -30,7 +30,6 @@ pytestmark = pytest.mark.extended
 
 SHARDS = 6
 DEPLOYMENT = {"redis__cluster": True, "worker__shards": SHARDS}
-Found = Callable[..., Site]
 
 
 @pytest.fixture(scope="module", params=each_server())
@@ -48,18 +47,18 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture
-def found(cluster: Cluster, lines: Lines) -> Iterator[Found]:
+def deploy(cluster: Cluster, lines: Lines) -> Iterator[Deploy]:
     """Found a deployment of six shards."""
     del lines
     with ExitStack() as stack:
 
-        def make(**settings: Any) -> Site:
+        def make(**settings: Any) -> DeploymentFixture:
             cluster.wait_until_well()
             cluster.flush()
-            site = Site(cluster.url, **DEPLOYMENT, **settings)
-            stack.callback(site.close)
-            stack.callback(site.assert_sound)
-            return site
+            deployment = DeploymentFixture(cluster.url, **DEPLOYMENT, **settings)
+            stack.callback(deployment.close)
+            stack.callback(deployment.assert_sound)
+            return deployment
 
         yield make
 
@@ -69,16 +68,16 @@ def command_on(cluster: Cluster) -> CommandLine:
     return CommandLine(cluster.url, {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)})
 
 
-def test_cluster__carries_routes_over_all_its_nodes(cluster: Cluster, found: Found) -> None:
+def test_cluster__carries_routes_over_all_its_nodes(cluster: Cluster, deploy: Deploy) -> None:
     """A daemon, producers and a consumer use all shards; every event is handed over once."""
-    site = found()
-    assert len({cluster.owner(keys.stream).port for keys in site.key_space.all_keys}) > 1
+    deployment = deploy()
+    assert len({cluster.owner(keys.stream).port for keys in deployment.key_space.all_keys}) > 1
     handled: Counter[str] = Counter()
 
     async def consume() -> None:
         async with (
-            GatewayConsumer(site.settings, group="gateway", consumer="gw-1") as consumer,
-            AsyncNotifier(site.settings) as notifier,
+            GatewayConsumer(deployment.settings, group="gateway", consumer="gw-1") as consumer,
+            AsyncNotifier(deployment.settings) as notifier,
         ):
 
             async def handler(event: Event) -> None:
@@ -99,19 +98,19 @@ def test_cluster__carries_routes_over_all_its_nodes(cluster: Cluster, found: Fou
         daemon.wait_for("daemon working")
         asyncio.run(consume())
     assert set(handled.values()) == {1}
-    assert sorted(handled) == sorted(site.event_ids())
+    assert sorted(handled) == sorted(deployment.event_ids())
 
 
-def test_cluster__operators_commands_see_all_shards(cluster: Cluster, found: Found) -> None:
+def test_cluster__operators_commands_see_all_shards(cluster: Cluster, deploy: Deploy) -> None:
     """Each command adds up what lies on all nodes, and writes where it belongs."""
-    site = found(retry__max_attempts=1)
+    deployment = deploy(retry__max_attempts=1)
     command = command_on(cluster)
-    made = [site.notify(f"u{n}") for n in range(30)]
+    made = [deployment.notify(f"u{n}") for n in range(30)]
     assert command.run("cancel", made[0]).exit_code == 0
     assert command.run("reschedule", made[1], "2020-01-01T00:00:00Z").exit_code == 0
     listed = command.run("list", "--state", "open", "--json").stdout.splitlines()
     assert {json.loads(line)["notification_id"] for line in listed} == set(made[1:])
-    broken = site.station(_refuse)
+    broken = deployment.worker_harness(_refuse)
     for shard in range(SHARDS):
         broken.step(shard=shard)
     status = command.told("status")
@@ -122,7 +121,7 @@ def test_cluster__operators_commands_see_all_shards(cluster: Cluster, found: Fou
     assert sorted(letter["recipient"] for letter in dead) == sorted(f"u{n}" for n in range(1, 30))
     assert command.run("dead", "replay", "--all", "--yes").exit_code == 0
     for shard in range(SHARDS):
-        site.station().step(shard=shard)
+        deployment.worker_harness().step(shard=shard)
     tail = command.run("stream", "tail", "-n", "100", "--json").stdout.splitlines()
     assert len(tail) == 29
     assert command.told("show", made[5])["routes"][0]["status"] == "published"
@@ -134,71 +133,75 @@ def test_cluster__operators_commands_see_all_shards(cluster: Cluster, found: Fou
     assert command.run("resume", "push").exit_code == 0
 
 
-def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, found: Found) -> None:
+def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, deploy: Deploy) -> None:
     """While a node and its replica are away the other shards go on; theirs wait, and are kept."""
-    site = found(worker__lease_ttl_ms=1000)
-    down = cluster.owner(site.keys.stream)
+    deployment = deploy(worker__lease_ttl_ms=1000)
+    down = cluster.owner(deployment.keys.stream)
     gone = [node for node in cluster.nodes if node is down or cluster.follows(node, down)]
-    served = [k for k in site.key_space.all_keys if cluster.owner(k.stream) is not down]
-    with site.station().running():
-        waiting = [site.notify(f"u{n}") for n in range(30)]
-        wait_until(lambda: not site.due(), "all are published")
+    served = [k for k in deployment.key_space.all_keys if cluster.owner(k.stream) is not down]
+    with deployment.worker_harness().running():
+        waiting = [deployment.notify(f"u{n}") for n in range(30)]
+        wait_until(lambda: not deployment.due(), "all are published")
         for node in gone:
             node.kill()
-        receipts = [_try(site, f"w{n}") for n in range(15)]
-        there = [name for name in receipts if name and site.key_space.keys_for(name) in served]
+        receipts = [_try(deployment, f"w{n}") for n in range(15)]
+        there = [
+            name for name in receipts if name and deployment.key_space.keys_for(name) in served
+        ]
         assert there
-        wait_until(lambda: _published(site, served) >= len(there), "the others go on")
+        wait_until(lambda: _published(deployment, served) >= len(there), "the others go on")
         for node in gone:
             node.start()
         cluster.wait_until_well()
-        more = [site.notify(f"x{n}") for n in range(30)]
-        wait_until(lambda: not site.due(), "all are published")
-    assert {*waiting, *filter(None, receipts), *more} <= {name[:32] for name in site.event_ids()}
+        more = [deployment.notify(f"x{n}") for n in range(30)]
+        wait_until(lambda: not deployment.due(), "all are published")
+    assert {*waiting, *filter(None, receipts), *more} <= {
+        name[:32] for name in deployment.event_ids()
+    }
 
 
 @pytest.mark.slow
-def test_cluster__a_replica_takes_over(cluster: Cluster, found: Found) -> None:
+def test_cluster__a_replica_takes_over(cluster: Cluster, deploy: Deploy) -> None:
     """After the death of a primary its replica serves the shard, and the work goes on."""
-    site = found(redis__durability="replicas:1", worker__lease_ttl_ms=1000)
-    station = site.station()
-    with load_on(site.settings) as load, station.running():
+    deployment = deploy(redis__durability="replicas:1", worker__lease_ttl_ms=1000)
+    harness = deployment.worker_harness()
+    with load_on(deployment.settings) as load, harness.running():
         load.wait_for_more(50)
-        primary = cluster.owner(site.keys.stream)
+        primary = cluster.owner(deployment.keys.stream)
         primary.kill()
-        cluster.taken_over(site.keys.stream, primary)
+        cluster.taken_over(deployment.keys.stream, primary)
         primary.start()
         cluster.wait_until_well()
         load.wait_for_more(50, 60)
-    with site.station().running():
-        wait_until(lambda: not site.due(), "all are published")
-    assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
-    assert set(load.published) <= set(site.event_ids())
+    with deployment.worker_harness().running():
+        wait_until(lambda: not deployment.due(), "all are published")
+    assert set(load.accepted) <= {name[:32] for name in deployment.event_ids()}
+    assert set(load.published) <= set(deployment.event_ids())
 
 
-def test_cluster__moving_slots_lose_and_double_nothing(cluster: Cluster, found: Found) -> None:
+def test_cluster__moving_slots_lose_and_double_nothing(cluster: Cluster, deploy: Deploy) -> None:
     """Under load a shard moves to another node and back, several times."""
-    site = found(worker__lease_ttl_ms=1000)
-    keys: Keys = site.keys
-    with load_on(site.settings) as load, site.station().running():
+    deployment = deploy(worker__lease_ttl_ms=1000)
+    keys: Keys = deployment.keys
+    with load_on(deployment.settings) as load, deployment.worker_harness().running():
         for _ in range(4):
             load.wait_for_more(30)
             cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
         load.wait_for_more(50)
-    with site.station().running():
-        wait_until(lambda: not site.due(), "all are published")
-    assert set(load.accepted) <= {name[:32] for name in site.event_ids()}
-    assert set(load.published) <= set(site.event_ids())
-    assert all(route.attempts == 0 for route in site.routes().values())
+    with deployment.worker_harness().running():
+        wait_until(lambda: not deployment.due(), "all are published")
+    assert set(load.accepted) <= {name[:32] for name in deployment.event_ids()}
+    assert set(load.published) <= set(deployment.event_ids())
+    assert all(route.attempts == 0 for route in deployment.routes().values())
 
 
-def test_cluster__a_moved_slot_is_no_lost_confirmation(cluster: Cluster, found: Found) -> None:
+def test_cluster__a_moved_slot_is_no_lost_confirmation(cluster: Cluster, deploy: Deploy) -> None:
     """What the old node refused is written by the new one, there and back, and confirmed there."""
-    site = found(redis__durability="replicas:1")
-    keys: Keys = site.keys
+    deployment = deploy(redis__durability="replicas:1")
+    keys: Keys = deployment.keys
     for number in range(3):
-        site.notifier.accept_many([{**PLAIN, "recipients": [f"u{n}"]} for n in range(20)])
-        assert site.total("accepted") == 20 * (number + 1)
+        deployment.notifier.accept_many([{**PLAIN, "recipients": [f"u{n}"]} for n in range(20)])
+        assert deployment.total("accepted") == 20 * (number + 1)
         cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
 
 
@@ -206,24 +209,24 @@ def _refuse(*_: object) -> bytes:
     raise ValueError("no")
 
 
-def _try(site: Site, recipient: str) -> str:
+def _try(deployment: DeploymentFixture, recipient: str) -> str:
     try:
-        return site.notify(recipient)
+        return deployment.notify(recipient)
     except Exception:
         return ""
 
 
-def _published(site: Site, served: list[Keys]) -> int:
-    return sum(int(site.client.xlen(keys.stream)) for keys in served)
+def _published(deployment: DeploymentFixture, served: list[Keys]) -> int:
+    return sum(int(deployment.client.xlen(keys.stream)) for keys in served)
 
 
 def _variables(cluster: Cluster) -> dict[str, str]:
     return {"GALAXY_NOTIFY_REDIS__URL": cluster.url}
 
 
-def test_preferences__lie_on_all_nodes(cluster: Cluster, found: Found) -> None:
+def test_preferences__lie_on_all_nodes(cluster: Cluster, deploy: Deploy) -> None:
     """Each user is stored where the shard is, and all of them come out again."""
-    site = found()
+    deployment = deploy()
     settings = {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)}
     command = CommandLine(cluster.url, settings)
     users = [f"u{number}" for number in range(30)]
@@ -233,18 +236,20 @@ def test_preferences__lie_on_all_nodes(cluster: Cluster, found: Found) -> None:
     assert {shard_of(user, SHARDS) for user in users} == set(range(SHARDS))
     told = map(json.loads, command.run("prefs", "export").stdout.splitlines())
     assert sorted(one["user"] for one in told) == sorted(users)
-    assert all(site.client.exists(keys.preferred) for keys in site.key_space.all_keys)
+    assert all(deployment.client.exists(keys.preferred) for keys in deployment.key_space.all_keys)
     assert command.told("prefs", "resume", "u7")["changed"]
 
 
-def test_cluster__takes_intents_from_a_stream(cluster: Cluster, found: Found) -> None:
+def test_cluster__takes_intents_from_a_stream(cluster: Cluster, deploy: Deploy) -> None:
     """With a hash tag stream and rejects share a slot; readers and commands find them."""
-    site = found(intake__stream="{gn-intents}")
+    deployment = deploy(intake__stream="{gn-intents}")
     for number in range(20):
-        site.client.xadd("{gn-intents}", {"intent": intent(number)})
-    site.client.xadd("{gn-intents}", {"intent": "{"})
-    read_until(site.settings, lambda: not site.client.xlen("{gn-intents}"), "all is read")
-    assert len(site.routes()) == 20
+        deployment.client.xadd("{gn-intents}", {"intent": intent(number)})
+    deployment.client.xadd("{gn-intents}", {"intent": "{"})
+    read_until(
+        deployment.settings, lambda: not deployment.client.xlen("{gn-intents}"), "all is read"
+    )
+    assert len(deployment.routes()) == 20
     command = command_on(cluster)
     command.environ["GALAXY_NOTIFY_INTAKE__STREAM"] = "{gn-intents}"
     assert command.told("intake", "status")["rejects"] == 1

@@ -19,11 +19,11 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.settings import settings_from
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on
-from tests.support.dead import graveyard
-from tests.support.founding import found
+from tests.support.dead_letters import dead_letter_fixture
+from tests.support.deployment import DeploymentFixture, member_of
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
-from tests.support.servers import Server, each_server, running, servers_found, the_bundled_server
-from tests.support.site import Site, member_of
+from tests.support.servers import Server, each_server, main_server, running, servers_found
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
 
@@ -85,7 +85,7 @@ def pair(request: pytest.FixtureRequest, lines: Lines) -> Iterator[Pair]:
 def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
     """What no replica has is not accepted; a repeat on another connection waits for it, too."""
     given = {"durability": "replicas:1"}
-    found(pair.primary.url)
+    found_deployment(pair.primary.url)
     with Notifier.from_url(pair.primary.url, **given) as notifier:
         assert notifier.accept(PLAIN).status == "accepted"
         pair.replica.pause()
@@ -103,8 +103,8 @@ def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
 
 def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> None:
     """What the primary did not take is given back and tried again, and counts as no abandonment."""
-    site = Site(pair.primary.url, redis__durability="replicas:1")
-    site.notify("a")
+    deployment = DeploymentFixture(pair.primary.url, redis__durability="replicas:1")
+    deployment.notify("a")
     with pair.primary.client() as client:
 
         def encode(notification: Notification, route: Route) -> bytes:
@@ -113,20 +113,20 @@ def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> No
             return notification.packed
 
         begun: list[bool] = []
-        station = site.station(encode)
+        harness = deployment.worker_harness(encode)
         with pytest.raises(RedisFault) as raised:
-            station.step()
+            harness.step()
         assert raised.value.fault.code == "OOM"
         client.config_set("maxmemory", "0")
-    assert station.step() == 1
-    site.assert_sound()
-    site.close()
+    assert harness.step() == 1
+    deployment.assert_sound()
+    deployment.close()
 
 
-@pytest.mark.parametrize("pair", [the_bundled_server()], indirect=True, ids=["bundled"])
+@pytest.mark.parametrize("pair", [main_server()], indirect=True, ids=["bundled"])
 def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
     """The second time nothing is left to write, and still it is not done before they have it."""
-    found(pair.primary.url)
+    found_deployment(pair.primary.url)
     with Notifier.from_url(pair.primary.url, durability="replicas:1") as notifier:
         name = notifier.accept(PLAIN).notification_id
         assert name
@@ -140,29 +140,29 @@ def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
 
 def test_replicas__a_publish_waits_for_them(pair: Pair, lines: Lines) -> None:
     """An unconfirmed publish stands, is told once, and is neither repeated nor charged."""
-    site = Site(pair.primary.url, redis__durability="replicas:1")
-    with site.station().running():
-        first = site.notify("a")
-        wait_until(lambda: site.event_ids() == [member_of(first, "a")], "it is published")
+    deployment = DeploymentFixture(pair.primary.url, redis__durability="replicas:1")
+    with deployment.worker_harness().running():
+        first = deployment.notify("a")
+        wait_until(lambda: deployment.event_ids() == [member_of(first, "a")], "it is published")
         pair.replica.pause()
         with pytest.raises(Unavailable):
-            site.notify("b")
+            deployment.notify("b")
         told = ("redis unavailable", "unconfirmed")
         wait_until(lambda: told in [_told(line) for line in lines()], "it is told")
         pair.go_on()
-        site.notify("c")
-        wait_until(lambda: len(site.event_ids()) == 3, "all are published")
-    assert all(route.attempts == 0 for route in site.routes().values())
+        deployment.notify("c")
+        wait_until(lambda: len(deployment.event_ids()) == 3, "all are published")
+    assert all(route.attempts == 0 for route in deployment.routes().values())
     assert [_told(line) for line in lines()].count(told) == 1
-    site.assert_sound()
-    site.close()
+    deployment.assert_sound()
+    deployment.close()
 
 
 def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
     """What an operator did and nobody confirmed is not told as done."""
     command = command_for(pair.primary, REDIS__DURABILITY="replicas:1")
-    with graveyard(pair.primary) as yard:
-        (member,) = yard.bury(["push:u"])
+    with dead_letter_fixture(pair.primary) as letters:
+        (member,) = letters.bury(["push:u"])
         pair.replica.pause()
         replayed = command.run("dead", "replay", member, "--yes")
         assert replayed.exit_code == 1
@@ -170,7 +170,7 @@ def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
         cancelled = command.run("cancel", member[:32])
         assert cancelled.exit_code == 1
         assert re.search(UNSAFE, cancelled.stderr)
-        assert yard.route(member).status is Status.CANCELLED
+        assert letters.route(member).status is Status.CANCELLED
         pair.go_on()
         assert command.run("cancel", member[:32]).exit_code == 0
 
@@ -179,13 +179,13 @@ def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
 def test_aof__an_accept_waits_for_the_disk(name: str) -> None:
     """With an append-only file an accept is done once the file is on the disk."""
     with running(servers_found()[name], appendonly="yes", appendfsync="always") as server:
-        found(server.url)
+        found_deployment(server.url)
         with Notifier.from_url(server.url, durability="aof") as notifier:
             for _ in range(3):
                 assert notifier.accept(PLAIN).status == "accepted"
         server.kill()
         server.start()
-        assert Site(server.url).total("accepted") == 3
+        assert DeploymentFixture(server.url).total("accepted") == 3
 
 
 def test_aof__a_server_that_has_none_is_refused(any_server: Server) -> None:
@@ -199,7 +199,7 @@ def test_aof__a_server_that_has_none_is_refused(any_server: Server) -> None:
 def every_second(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server whose disk has a write up to a second later."""
     with running(servers_found()[request.param], appendonly="yes", appendfsync="everysec") as one:
-        found(one.url)
+        found_deployment(one.url)
         yield one
 
 
@@ -224,35 +224,35 @@ def test_aof__a_disk_that_is_late_is_refused_by_clients(every_second: Server) ->
     (finding,) = [one for one in findings if one["check"] == "durability"]
     assert finding["level"] == "error"
     assert "appendfsync always" in finding["todo"]
-    assert Site(every_second.url).total("accepted") == 0
+    assert DeploymentFixture(every_second.url).total("accepted") == 0
 
 
 def test_aof__a_disk_that_gets_late_is_told(every_second: Server, lines: Lines) -> None:
     """Changed while a daemon works, it is told with the way out; nothing is published twice."""
     with every_second.client() as client:
         client.config_set("appendfsync", "always")
-        site = Site(every_second.url, redis__durability="aof")
-        with site.station().running():
-            site.notify("a")
-            wait_until(lambda: len(site.event_ids()) == 1, "it is published")
+        deployment = DeploymentFixture(every_second.url, redis__durability="aof")
+        with deployment.worker_harness().running():
+            deployment.notify("a")
+            wait_until(lambda: len(deployment.event_ids()) == 1, "it is published")
             client.config_set("appendfsync", "no")
             with Notifier(settings_from({"redis": {"url": every_second.url}})) as hasty:
                 for recipient in "bcd":
                     hasty.accept({**PLAIN, "recipients": [recipient]})
-            wait_until(lambda: len(site.event_ids()) == 4, "all is published")
+            wait_until(lambda: len(deployment.event_ids()) == 4, "all is published")
             told = ("redis unavailable", "unconfirmed")
             wait_until(lambda: told in [_told(line) for line in lines()], "it is told")
             assert any("appendfsync always" in str(line) for line in lines())
             client.config_set("appendfsync", "always")
-    site.assert_sound()
-    site.close()
+    deployment.assert_sound()
+    deployment.close()
 
 
 @pytest.mark.parametrize("name", CAN_WAIT_FOR_DISK)
 def test_aof__a_disk_that_is_left_to_the_kernel_is_told(name: str) -> None:
     """With `appendfsync no` nothing is ever confirmed, and the error says what to change."""
     with running(servers_found()[name], appendonly="yes", appendfsync="no") as server:
-        found(server.url)
+        found_deployment(server.url)
         with (
             Notifier.from_url(server.url, durability="aof") as notifier,
             pytest.raises(Unavailable, match=r"appendfsync always|timeout"),

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import pytest
 
 from galaxy_notify.embedded.binaries import ServerBinary
+from tests.support.deployment import DeploymentFixture
 from tests.support.load import load_on
 from tests.support.sentinels import role_of, watched
 from tests.support.servers import servers_found
-from tests.support.site import Site
 from tests.support.telemetry import json_logs
 from tests.support.wait import wait_until
 
@@ -45,16 +45,19 @@ def _measured(binary: ServerBinary, durability: str) -> Loss:
     with json_logs(), watched(binary) as nodes:
         # What a worker held when the primary changed is due again after its lease.
         settings = nodes.settings | {"redis__durability": durability}
-        site = Site("redis://unused:1/0", worker__lease_ttl_ms=5_000, **settings)
-        with load_on(site.settings, producers=4) as load, site.station().running():
+        deployment = DeploymentFixture("redis://unused:1/0", worker__lease_ttl_ms=5_000, **settings)
+        with (
+            load_on(deployment.settings, producers=4) as load,
+            deployment.worker_harness().running(),
+        ):
             load.wait_for_more(100)
             old = nodes.primary()
             nodes.force_failover()
             wait_until(lambda: role_of(old) == "slave", "the old primary follows")
             load.wait_for_more(100, 60)
-        with site.station().running():
-            wait_until(lambda: not site.due(), "all are published")
-        there = set(site.event_ids())
+        with deployment.worker_harness().running():
+            wait_until(lambda: not deployment.due(), "all are published")
+        there = set(deployment.event_ids())
         held = {name[:32] for name in there}
         loss = Loss(
             len(load.accepted),
@@ -62,6 +65,6 @@ def _measured(binary: ServerBinary, durability: str) -> Loss:
             len(load.published),
             len(set(load.published) - there),
         )
-        site.assert_sound()
-        site.close()
+        deployment.assert_sound()
+        deployment.close()
     return loss

@@ -13,12 +13,12 @@ from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.settings import settings_from
 from tests.support.daemons import daemon_on
-from tests.support.founding import found
+from tests.support.deployment import DeploymentFixture
+from tests.support.founded import found_deployment
 from tests.support.intake import hand_in, intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.proxy import Proxy, proxied
-from tests.support.servers import Server, running, the_bundled_server
-from tests.support.site import Site
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -45,9 +45,9 @@ class Address(NamedTuple):
 def address() -> Iterator[Address]:
     """Run two servers, and what leads to one of them."""
     with ExitStack() as stack:
-        old, new = (stack.enter_context(running(the_bundled_server(), tcp=True)) for _ in range(2))
+        old, new = (stack.enter_context(running(main_server(), tcp=True)) for _ in range(2))
         for one in (old, new):
-            found(one.url)
+            found_deployment(one.url)
         yield Address(stack.enter_context(proxied(old.socket)), old, new)
 
 
@@ -92,11 +92,11 @@ def test_daemon__starts_where_the_address_leads(address: Address) -> None:
         daemon.wait_for("redis unavailable")
         address.proxy.upstream = address.new.socket
         daemon.wait_for("daemon working")
-        site = Site(address.new.url)
-        made = site.notify("a")
-        wait_until(lambda: site.event_ids(), "it is published")
-        assert site.event_ids()[0].startswith(made)
-        site.close()
+        deployment = DeploymentFixture(address.new.url)
+        made = deployment.notify("a")
+        wait_until(lambda: deployment.event_ids(), "it is published")
+        assert deployment.event_ids()[0].startswith(made)
+        deployment.close()
 
 
 def _accepted(client: redis.Redis) -> int:

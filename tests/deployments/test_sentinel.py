@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from galaxy_notify.errors import Misconfigured
 from galaxy_notify.intake.notifier import Notifier
-from tests.support import founding
 from tests.support.command import NOWHERE, CommandLine
 from tests.support.daemons import daemon_on
+from tests.support.deployment import Deploy, DeploymentFixture, member_of
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
 from tests.support.sentinels import NAME, SentinelSet, role_of, watched
-from tests.support.servers import each_server, the_bundled_server
-from tests.support.site import Site, member_of
+from tests.support.servers import each_server, main_server
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
-
-Found = Callable[..., Site]
 
 
 @pytest.fixture
@@ -43,16 +41,16 @@ def nodes(request: pytest.FixtureRequest) -> Iterator[SentinelSet]:
 
 
 @pytest.fixture
-def found(nodes: SentinelSet, lines: Lines) -> Iterator[Found]:
+def deploy(nodes: SentinelSet, lines: Lines) -> Iterator[Deploy]:
     """Found a deployment that the sentinels lead to; the URL itself leads nowhere."""
     del lines
     with ExitStack() as stack:
 
-        def make(**settings: object) -> Site:
-            site = Site(NOWHERE, **nodes.settings, **settings)
-            stack.callback(site.close)
-            stack.callback(site.assert_sound)
-            return site
+        def make(**settings: object) -> DeploymentFixture:
+            deployment = DeploymentFixture(NOWHERE, **nodes.settings, **settings)
+            stack.callback(deployment.close)
+            stack.callback(deployment.assert_sound)
+            return deployment
 
         yield make
 
@@ -61,24 +59,24 @@ def found(nodes: SentinelSet, lines: Lines) -> Iterator[Found]:
 def test_sentinel__a_dead_primary_is_followed_by_the_daemon(how: str, nodes: SentinelSet) -> None:
     """A daemon publishes again soon after a replica was promoted, and was not restarted."""
     primary, before = nodes.primary(), nodes.named()
-    site = Site(NOWHERE, **nodes.settings)
+    deployment = DeploymentFixture(NOWHERE, **nodes.settings)
     variables = {"GALAXY_NOTIFY_REDIS__URL": NOWHERE}
     with daemon_on(primary, variables=variables, **nodes.settings) as daemon:
         daemon.wait_for("daemon working")
-        made = site.notify("early")
-        wait_until(lambda: site.event_ids() == [member_of(made, "early")], "it is published")
+        made = deployment.notify("early")
+        wait_until(lambda: deployment.event_ids() == [member_of(made, "early")], "it is published")
         primary.kill() if how == "killed" else primary.pause()
         daemon.wait_for("redis unavailable")
         nodes.promoted(before)
-        later = site.notify("late")
-        wait_until(lambda: member_of(later, "late") in site.event_ids(), "it goes on")
+        later = deployment.notify("late")
+        wait_until(lambda: member_of(later, "late") in deployment.event_ids(), "it goes on")
         primary.start() if how == "killed" else primary.resume()
         wait_until(lambda: role_of(primary) == "slave", "the old primary follows")
-        last = site.notify("last")
-        wait_until(lambda: member_of(last, "last") in site.event_ids(), "it still goes on")
+        last = deployment.notify("last")
+        wait_until(lambda: member_of(last, "last") in deployment.event_ids(), "it still goes on")
         assert daemon.process.poll() is None
-    site.assert_sound()
-    site.close()
+    deployment.assert_sound()
+    deployment.close()
 
 
 @pytest.mark.parametrize(
@@ -86,13 +84,13 @@ def test_sentinel__a_dead_primary_is_followed_by_the_daemon(how: str, nodes: Sen
     ["forced", *(pytest.param(how, marks=pytest.mark.slow) for how in ("death", "freeze"))],
 )
 def test_sentinel__loses_nothing_that_all_replicas_had(
-    how: str, nodes: SentinelSet, found: Found
+    how: str, nodes: SentinelSet, deploy: Deploy
 ) -> None:
     """With ``replicas:2`` a failover under load loses no acknowledged accept and no publish."""
-    site = found(redis__durability="replicas:2", worker__lease_ttl_ms=1000)
-    station = site.station()
+    deployment = deploy(redis__durability="replicas:2", worker__lease_ttl_ms=1000)
+    harness = deployment.worker_harness()
     primary, before = nodes.primary(), nodes.named()
-    with load_on(site.settings) as load, station.running():
+    with load_on(deployment.settings) as load, harness.running():
         load.wait_for_more(100)
         wait_until(lambda: len(load.published) >= 50, "events were confirmed")
         if how == "forced":
@@ -104,26 +102,26 @@ def test_sentinel__loses_nothing_that_all_replicas_had(
             primary.start() if how == "death" else primary.resume()
         load.wait_for_more(100, 60)
         wait_until(lambda: _follow_all(nodes), "both others follow")
-    site.whole = False
-    with site.station().running():
-        wait_until(lambda: not site.due(), "all are published")
-    there = {name.partition(":")[0].partition("/")[0] for name in site.event_ids()}
+    deployment.whole = False
+    with deployment.worker_harness().running():
+        wait_until(lambda: not deployment.due(), "all are published")
+    there = {name.partition(":")[0].partition("/")[0] for name in deployment.event_ids()}
     assert set(load.accepted) - there == set(), "an acknowledged accept was lost"
-    assert set(load.published) - set(site.event_ids()) == set(), "a confirmed event was lost"
+    assert set(load.published) - set(deployment.event_ids()) == set(), "a confirmed event was lost"
 
 
-def test_sentinel__publishing_does_not_need_sentinels(nodes: SentinelSet, found: Found) -> None:
+def test_sentinel__publishing_does_not_need_sentinels(nodes: SentinelSet, deploy: Deploy) -> None:
     """A silent first sentinel is passed over; with none left the known primary is used on."""
     assert nodes.sentinels[0].process is not None
     os.kill(nodes.sentinels[0].process.pid, signal.SIGSTOP)
-    site = found()
-    with site.station().running():
-        first = site.notify("a")
-        wait_until(lambda: member_of(first, "a") in site.event_ids(), "it is published")
+    deployment = deploy()
+    with deployment.worker_harness().running():
+        first = deployment.notify("a")
+        wait_until(lambda: member_of(first, "a") in deployment.event_ids(), "it is published")
         for sentinel in nodes.sentinels:
             sentinel.kill()
-        second = site.notify("b")
-        wait_until(lambda: member_of(second, "b") in site.event_ids(), "it is published")
+        second = deployment.notify("b")
+        wait_until(lambda: member_of(second, "b") in deployment.event_ids(), "it is published")
 
 
 def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
@@ -146,14 +144,14 @@ def test_sentinel__one_that_knows_nothing_is_told(nodes: SentinelSet) -> None:
 
 def test_sentinel__has_a_password_of_its_own() -> None:
     """Sentinels are asked with ``sentinel_password``; without it a daemon ends with 78."""
-    with watched(the_bundled_server(), replicas=0, password="open-sesame") as nodes:
+    with watched(main_server(), replicas=0, password="open-sesame") as nodes:
         own = {name.removeprefix("redis__"): value for name, value in nodes.settings.items()}
         with (
             Notifier.from_url(NOWHERE, **own) as notifier,
             pytest.raises(Misconfigured, match=r"does not answer: .*authenticat"),
         ):
             notifier.accept(PLAIN)
-        founding.found(nodes.servers[0].url)
+        found_deployment(nodes.servers[0].url)
         with Notifier.from_url(NOWHERE, sentinel_password="open-sesame", **own) as notifier:
             assert notifier.accept(PLAIN).status == "accepted"
         variables = {"GALAXY_NOTIFY_REDIS__URL": NOWHERE}

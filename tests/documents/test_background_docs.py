@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -12,10 +11,10 @@ from typing import get_args
 from galaxy_notify import BackgroundOptions
 from galaxy_notify.background.stats import DropReason
 from tests.support.background import NOWHERE
+from tests.support.deployment import Deploy
 from tests.support.documents import names, rows, runnable
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
-from tests.support.site import Site
 
 PAGE = "docs/background.md"
 URL = "redis://localhost:6379/0"
@@ -36,15 +35,13 @@ def told(server: Server, folder: Path, url: str) -> str:
     return done.stdout
 
 
-def test_page__shows_a_program_that_works(
-    server: Server, found: Callable[..., Site], tmp_path: Path
-) -> None:
+def test_page__shows_a_program_that_works(server: Server, deploy: Deploy, tmp_path: Path) -> None:
     """Without Redis everything is in the file, and the next run accepts both thousands."""
-    site = found(server)
+    deployment = deploy(server)
     path = tmp_path / "lobby.spill"
     assert told(server, tmp_path, NOWHERE) == f"0 accepted, 1000 left in {path}\n"
     assert told(server, tmp_path, server.url) == f"2000 accepted, 0 left in {path}\n"
-    assert site.total("accepted") == 2000
+    assert deployment.total("accepted") == 2000
 
 
 def test_page__names_every_option() -> None:

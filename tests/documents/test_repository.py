@@ -68,6 +68,23 @@ def test_repository__has_small_files() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
 
 
+def _modules(path: Path) -> set[str]:
+    """Return the names of the modules beside a file of unit tests: `__init__` is `exports`."""
+    folder = ROOT / "galaxy_notify" / path.parent.relative_to("tests/unit")
+    return {each.stem for each in folder.glob("*.py")} | {"exports"}
+
+
+def test_unit_tests__bear_the_name_of_a_module() -> None:
+    """`unit/<room>/test_<module>.py`, or `test_<module>_<part>.py` where one file is too long."""
+    tests = [path for path in TRACKED if path.parts[:2] == ("tests", "unit")]
+    strays = [
+        str(path)
+        for path in tests
+        if not any(f"{path.stem}_".startswith(f"test_{module}_") for module in _modules(path))
+    ]
+    assert strays == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_document__has_links_that_lead_somewhere(document: Path) -> None:
     """Every relative link leads to a file of the repository, and to a heading that it has."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.support.arena import Arena, arena_on
+from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.support.seed import VARIABLE, seed_of_run
-from tests.support.servers import servers_found, the_bundled_server
+from tests.support.servers import main_server, servers_found
 
-NewArena = Callable[..., Arena]
+NewFaultRun = Callable[..., FaultRun]
 
 
 #: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
@@ -36,13 +36,13 @@ def rng(request: pytest.FixtureRequest) -> Random:
 
 
 @pytest.fixture
-def arena(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewArena]:
-    """Make a deployment on a server of its own: ``arena(section__field=value)``."""
+def fault_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewFaultRun]:
+    """Make a deployment on a server of its own: ``fault_run(section__field=value)``."""
     with ExitStack() as stack:
 
-        def make(server: str = "", options: dict[str, str] | None = None, **given: Any) -> Arena:
-            binary = servers_found()[server] if server else the_bundled_server()
-            made = stack.enter_context(arena_on(binary, rng, options, **given))
+        def make(server: str = "", options: dict[str, str] | None = None, **given: Any) -> FaultRun:
+            binary = servers_found()[server] if server else main_server()
+            made = stack.enter_context(fault_run_on(binary, rng, options, **given))
             request.node.user_properties.append(("figures", made.figures))
             return made
 
@@ -50,6 +50,6 @@ def arena(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewArena]:
 
 
 @pytest.fixture(params=list(servers_found()) or ["bundled"])
-def any_arena(request: pytest.FixtureRequest, arena: NewArena) -> NewArena:
-    """Make a deployment as `arena` does; the test runs once on each flavour of server."""
-    return partial(arena, request.param)
+def any_fault_run(request: pytest.FixtureRequest, fault_run: NewFaultRun) -> NewFaultRun:
+    """Make a deployment as `fault_run` does; the test runs once on each flavour of server."""
+    return partial(fault_run, request.param)

@@ -20,8 +20,8 @@ from typing import Final
 
 import redis
 
-from tests.faults.support.arena import Arena, arena_on
 from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
+from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.faults.support.load import Shape
 from tests.faults.test_storm import ALL_FAULTS
 from tests.support.daemons import daemon_on
@@ -96,8 +96,8 @@ class Witness:
 class Soak(Chaos):
     """Faults for a given time, with what each outage of the server cost."""
 
-    def __init__(self, arena: Arena, witness: Witness, minutes: float) -> None:
-        super().__init__(arena, SUICIDAL)
+    def __init__(self, fault_run: FaultRun, witness: Witness, minutes: float) -> None:
+        super().__init__(fault_run, SUICIDAL)
         self.recoveries: list[float] = [0.0]
         self._witness = witness
         self._watch = Stopwatch(minutes * 60)
@@ -124,7 +124,7 @@ class Soak(Chaos):
 
     def _published(self) -> int:
         try:
-            return self._arena.site.total("published")
+            return self._fault_run.deployment.total("published")
         except redis.RedisError:
             return sys.maxsize
 
@@ -132,7 +132,7 @@ class Soak(Chaos):
         self._witness.look()
         if sum(self.counts.values()) >= self._told + 50:
             self._told = sum(self.counts.values())
-            _say(f"{self._told} faults, {self._arena.journal.routes:,} routes accepted")
+            _say(f"{self._told} faults, {self._fault_run.journal.routes:,} routes accepted")
         return self._watch.is_over
 
 
@@ -140,18 +140,18 @@ def soak(name: str, minutes: float, stack: ExitStack) -> int:
     """Run it, and say what it came to; 1 if a promise was broken."""
     rng = Random(f"{seed_of_run()}:soak")
     binary = servers_found()[name]
-    arena = stack.enter_context(arena_on(binary, rng, retention__settled_ms=_SETTLED_MS))
+    fault_run = stack.enter_context(fault_run_on(binary, rng, retention__settled_ms=_SETTLED_MS))
     for _ in range(3):
-        arena.daemon(SUICIDAL)
-    settings = arena.daemons[0].settings
-    alone = stack.enter_context(daemon_on(arena.server, **settings))
+        fault_run.daemon(SUICIDAL)
+    settings = fault_run.daemons[0].settings
+    alone = stack.enter_context(daemon_on(fault_run.server, **settings))
     alone.wait_for("daemon working")
     witness = Witness(alone.process.pid)
-    chaos = Soak(arena, witness, minutes)
-    with arena.load(_SHAPE).running(sys.maxsize):
+    chaos = Soak(fault_run, witness, minutes)
+    with fault_run.load(_SHAPE).running(sys.maxsize):
         chaos.go_on()
-    chaos.run({"look_on": 1}, lambda: arena.is_over)
-    report = arena.report()
+    chaos.run({"look_on": 1}, lambda: fault_run.is_over)
+    report = fault_run.report()
     lines = [
         f"{report}",
         f"faults: {', '.join(f'{n} × {what}' for what, n in sorted(chaos.counts.items()))}",

@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from galaxy_notify.model.route import Route, Status, decode_route
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support import forged
 from tests.faults.support.aof import Transition, packed, transitions
 from tests.faults.support.checker import check
@@ -229,14 +229,14 @@ def test_rest__spoilt_is_caught(invariant: str, spoil: Callable[[Case], None]) -
     assert invariant in {violation.invariant for violation in found}, found
 
 
-def test_history__of_a_real_server_is_read_to_its_end(any_arena: NewArena) -> None:
+def test_history__of_a_real_server_is_read_to_its_end(any_fault_run: NewFaultRun) -> None:
     """What the file tells and what the server holds are the same, on every flavour."""
-    arena = any_arena()
-    arena.hand_in(50)
-    arena.daemon()
-    arena.wait_until_over()
-    arena.server.kill()
-    arena.server.start()
-    history = history_of(arena.server.folder)
-    assert [*history.published] == arena.site.event_ids()
-    assert arena.assert_kept().accepted >= 50
+    fault_run = any_fault_run()
+    fault_run.hand_in(50)
+    fault_run.daemon()
+    fault_run.wait_until_over()
+    fault_run.server.kill()
+    fault_run.server.start()
+    history = history_of(fault_run.server.folder)
+    assert [*history.published] == fault_run.deployment.event_ids()
+    assert fault_run.assert_kept().accepted >= 50

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import NewArena
-from tests.faults.support.arena import Arena
+from tests.faults.conftest import NewFaultRun
+from tests.faults.support.fault_run import FaultRun
 from tests.faults.support.load import Shape
 from tests.support.wait import HANG_S, wait_until
 
@@ -35,7 +35,7 @@ def _unmount(folder: Path) -> bool:
 
 
 @contextmanager
-def small_disk(one: Arena) -> Iterator[Path]:
+def small_disk(one: FaultRun) -> Iterator[Path]:
     """Have the server keep its files on a small disk of its own; yield what fills it."""
     one.server.stop()
     if not _mount(one.server.folder):
@@ -61,9 +61,9 @@ def fill(file: Path, leave: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["row38_everysec", "row39_always"])
-def test_disk__that_is_full_costs_nothing_but_time(arena: NewArena, name: str) -> None:
+def test_disk__that_is_full_costs_nothing_but_time(fault_run: NewFaultRun, name: str) -> None:
     """What was accepted before is published once there is room again, each route once."""
-    one = arena(options={"appendfsync": name.partition("_")[2]})
+    one = fault_run(options={"appendfsync": name.partition("_")[2]})
     with small_disk(one) as filler:
         daemon = one.daemon()
         daemon.wait_for("daemon working")

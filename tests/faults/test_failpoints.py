@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from galaxy_notify.redis_client.faults import RedisFault
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.failpoints import PLACES, Failpoints
 from tests.support.program import ROOT
 from tests.support.wait import wait_until
@@ -62,20 +62,20 @@ def test_failpoint__that_means_nothing_is_refused(text: str) -> None:
         Failpoints(text)
 
 
-def test_row09__hang(arena: NewArena) -> None:
+def test_row09__hang(fault_run: NewFaultRun) -> None:
     """A daemon that hangs holds up its routes no longer than its lease; another takes over."""
-    one = arena()
+    one = fault_run()
     one.hand_in(100)
     hung = one.daemon("before_settle:hang")
     hung.wait_for("failpoints set")
-    wait_until(one.site.leases, "it has claimed")
+    wait_until(one.deployment.leases, "it has claimed")
     one.daemon()
     one.wait_until_over()
     one.assert_kept()
 
 
-def test_misspelt_failpoint__ends_a_daemon(arena: NewArena) -> None:
+def test_misspelt_failpoint__ends_a_daemon(fault_run: NewFaultRun) -> None:
     """It does not come to work, and one line says why."""
-    daemon = arena().daemon("after_clam:kill")
+    daemon = fault_run().daemon("after_clam:kill")
     assert daemon.ended() == 1
     assert "is no failpoint" in daemon.log.read_text()

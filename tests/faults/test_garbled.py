@@ -37,7 +37,7 @@ from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from tests.faults.support.faulty_proxy import Trouble, faulty
 from tests.properties.hostile.planting import KEYS, plant
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
@@ -176,7 +176,7 @@ def test_row22__any_kind_of_reply_to_a_change(
 ) -> None:
     """Accept, reschedule and cancel tell what they do not know as unavailable."""
     monkeypatch.setattr(connection, "SOCKET_TIMEOUT_S", _PATIENCE_S)
-    found(server.url)
+    found_deployment(server.url)
     for trouble in _troubles():
         with (
             faulty(server.socket, Random(1), trouble) as proxy,

@@ -11,10 +11,10 @@ import pytest
 from galaxy_notify.model.ids import id_for_key
 from tests.support.command import command_for
 from tests.support.daemons import DaemonProcess, supervisor
+from tests.support.deployment import DeploymentFixture
 from tests.support.intake import GROUP, KEYS, QUICK, hand_in, intake_on, intent, left, rejects
 from tests.support.proxy import proxied
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -25,9 +25,9 @@ _POISON = intent(0, type="failpoint.poison")
 
 
 @pytest.fixture
-def site(server: Server) -> Iterator[Site]:
+def deployment(server: Server) -> Iterator[DeploymentFixture]:
     """Give a deployment; its state is sound at the end."""
-    made = Site(server.url)
+    made = DeploymentFixture(server.url)
     yield made
     made.assert_sound()
     made.close()
@@ -38,74 +38,80 @@ def _died(process: DaemonProcess) -> None:
     assert process.process.returncode == -signal.SIGKILL
 
 
-def _read_to_the_end(server: Server, site: Site, failpoints: str = "") -> None:
+def _read_to_the_end(server: Server, deployment: DeploymentFixture, failpoints: str = "") -> None:
     with intake_on(server, failpoints, **QUICK):
-        wait_until(lambda: not left(site.client), "all is taken in")
+        wait_until(lambda: not left(deployment.client), "all is taken in")
 
 
-def _assert_each_once(site: Site, ids: list[str]) -> None:
-    assert {member.partition("/")[0] for member in site.routes()} == {
+def _assert_each_once(deployment: DeploymentFixture, ids: list[str]) -> None:
+    assert {member.partition("/")[0] for member in deployment.routes()} == {
         id_for_key("p", one) for one in ids
     }
-    assert site.total("accepted") == len(ids)
+    assert deployment.total("accepted") == len(ids)
 
 
 @pytest.mark.parametrize("place", STEPS)
-def test_row67__reader_killed_at_every_step(server: Server, site: Site, place: str) -> None:
+def test_row67__reader_killed_at_every_step(
+    server: Server, deployment: DeploymentFixture, place: str
+) -> None:
     """Wherever between read and acknowledgement it dies, each intent is one notification."""
     with intake_on(server, f"{place}:kill", **QUICK) as doomed:
-        ids = hand_in(site.client, *(intent(n) for n in range(20)))
+        ids = hand_in(deployment.client, *(intent(n) for n in range(20)))
         _died(doomed)
-    _read_to_the_end(server, site)
-    _assert_each_once(site, ids)
+    _read_to_the_end(server, deployment)
+    _assert_each_once(deployment, ids)
 
 
 @pytest.mark.parametrize("place", REJECTING)
-def test_row67__reader_killed_while_it_rejects(server: Server, site: Site, place: str) -> None:
+def test_row67__reader_killed_while_it_rejects(
+    server: Server, deployment: DeploymentFixture, place: str
+) -> None:
     """A reject is there once, whether its reader died before or after, and its neighbour is in."""
-    ids = hand_in(site.client, "{", intent(1))
+    ids = hand_in(deployment.client, "{", intent(1))
     with intake_on(server, f"{place}:kill", **QUICK) as doomed:
         _died(doomed)
-    _read_to_the_end(server, site)
-    assert [one["entry_id"] for one in rejects(site.client)] == [ids[0].encode()]
-    _assert_each_once(site, ids[1:])
+    _read_to_the_end(server, deployment)
+    assert [one["entry_id"] for one in rejects(deployment.client)] == [ids[0].encode()]
+    _assert_each_once(deployment, ids[1:])
 
 
-def test_row68__poison_is_parked_and_its_neighbours_are_on_time(server: Server, site: Site) -> None:
+def test_row68__poison_is_parked_and_its_neighbours_are_on_time(
+    server: Server, deployment: DeploymentFixture
+) -> None:
     """An intent that kills every reader is rejected after its tries; the others are accepted."""
     given = QUICK | {"intake__max_deliveries": 3}
-    ids = hand_in(site.client, intent(1), intent(2), _POISON, intent(3), intent(4))
+    ids = hand_in(deployment.client, intent(1), intent(2), _POISON, intent(3), intent(4))
     deaths = 0
     with intake_on(server, "poison:kill", **given) as reader:
-        while not rejects(site.client):
+        while not rejects(deployment.client):
             if reader.process.poll() is not None:
                 deaths += 1
                 reader.start()
-        wait_until(lambda: not left(site.client), "all others are taken in")
-        late = hand_in(site.client, intent(5))
-        wait_until(lambda: not left(site.client), "what comes later is taken in")
-    (reject,) = rejects(site.client)
+        wait_until(lambda: not left(deployment.client), "all others are taken in")
+        late = hand_in(deployment.client, intent(5))
+        wait_until(lambda: not left(deployment.client), "what comes later is taken in")
+    (reject,) = rejects(deployment.client)
     assert (reject["code"], reject["entry_id"]) == (b"abandoned", ids[2].encode())
     assert reject["intent"] == _POISON.encode()
     assert deaths <= 3
-    _assert_each_once(site, [one for one in ids if one != ids[2]] + late)
+    _assert_each_once(deployment, [one for one in ids if one != ids[2]] + late)
 
 
 def test_row68__poison_that_was_accepted_is_the_same_when_replayed(
-    server: Server, site: Site
+    server: Server, deployment: DeploymentFixture
 ) -> None:
     """A reader that dies after each accept has accepted; replayed, it is one notification."""
     given = QUICK | {"intake__max_deliveries": 2}
-    (one,) = hand_in(site.client, intent(1))
+    (one,) = hand_in(deployment.client, intent(1))
     with intake_on(server, "before_admit:kill", **given) as doomed:
         _died(doomed)
         doomed.start()
         _died(doomed)
     with intake_on(server, **given):
-        wait_until(lambda: rejects(site.client), "it is parked")
+        wait_until(lambda: rejects(deployment.client), "it is parked")
         _replay_all(server)
-        wait_until(lambda: not left(site.client), "it is taken in")
-    _assert_each_once(site, [one])
+        wait_until(lambda: not left(deployment.client), "it is taken in")
+    _assert_each_once(deployment, [one])
 
 
 def _replay_all(server: Server) -> None:
@@ -114,20 +120,24 @@ def _replay_all(server: Server) -> None:
 
 
 @pytest.mark.parametrize("lost", ["intent_accept", "intake_ack", "intake_reject"])
-def test_row69__lost_reply_costs_nothing(server: Server, site: Site, lost: str) -> None:
+def test_row69__lost_reply_costs_nothing(
+    server: Server, deployment: DeploymentFixture, lost: str
+) -> None:
     """Whichever answer the network swallows, the reader goes on, and takes each in once."""
-    site.load_scripts()
-    ids = hand_in(site.client, "{", *(intent(n) for n in range(10)))
+    deployment.load_scripts()
+    ids = hand_in(deployment.client, "{", *(intent(n) for n in range(10)))
     with proxied(server.socket) as proxy:
         proxy.lose_reply(lost)
         variables = {"GALAXY_NOTIFY_REDIS__URL": proxy.url}
         with intake_on(server, variables=variables, **QUICK):
-            wait_until(lambda: proxy.lost and not left(site.client), "all is taken in")
-    assert len(rejects(site.client)) == 1
-    _assert_each_once(site, ids[1:])
+            wait_until(lambda: proxy.lost and not left(deployment.client), "all is taken in")
+    assert len(rejects(deployment.client)) == 1
+    _assert_each_once(deployment, ids[1:])
 
 
-def test_row69__reader_ends_by_signals_in_an_outage(server: Server, site: Site) -> None:
+def test_row69__reader_ends_by_signals_in_an_outage(
+    server: Server, deployment: DeploymentFixture
+) -> None:
     """It drains and ends with 0 in time, idle as well as during an outage."""
     with intake_on(server, **QUICK) as reader:
         reader.wait_for("intake working")
@@ -142,7 +152,7 @@ def test_row69__reader_ends_by_signals_in_an_outage(server: Server, site: Site) 
         assert reader.ended() == 0
 
 
-def test_reader__tells_its_supervisor(server: Server, site: Site) -> None:
+def test_reader__tells_its_supervisor(server: Server, deployment: DeploymentFixture) -> None:
     """It is ready at once, feeds the watchdog also while it waits, and says that it ends."""
     with supervisor() as listening:
         variables = {"NOTIFY_SOCKET": listening.address}
@@ -150,30 +160,32 @@ def test_reader__tells_its_supervisor(server: Server, site: Site) -> None:
             wait_until(lambda: "READY=1" in listening.heard, "it is ready")
             wait_until(lambda: "STATUS=reading gn:intents" in listening.heard, "it reads")
             reader.wait_for("intake working")
-            site.client.delete(KEYS.stream)
-            site.client.set(KEYS.stream, "foreign")
+            deployment.client.delete(KEYS.stream)
+            deployment.client.set(KEYS.stream, "foreign")
             reader.wait_for("redis unavailable")
             fed = listening.heard.count("WATCHDOG=1")
             wait_until(lambda: listening.heard.count("WATCHDOG=1") > fed + 1, "it feeds")
-            site.client.delete(KEYS.stream)
+            deployment.client.delete(KEYS.stream)
             reader.signal(signal.SIGTERM)
             assert reader.ended() == 0
             wait_until(lambda: "STOPPING=1" in listening.heard, "it says that it ends")
 
 
-def test_daemon__reads_the_stream_beside_its_work(server: Server, site: Site) -> None:
+def test_daemon__reads_the_stream_beside_its_work(
+    server: Server, deployment: DeploymentFixture
+) -> None:
     """With the setting a daemon takes intents in, and publishes them; without its key, too."""
     with intake_on(server, command="run", intake__enabled=True, **QUICK) as daemon:
-        hand_in(site.client, intent(1))
-        wait_until(lambda: len(site.entries()) == 1, "it is published")
-        site.client.delete(KEYS.stream)
-        site.client.set(KEYS.stream, "foreign")
+        hand_in(deployment.client, intent(1))
+        wait_until(lambda: len(deployment.entries()) == 1, "it is published")
+        deployment.client.delete(KEYS.stream)
+        deployment.client.set(KEYS.stream, "foreign")
         wait_until(lambda: daemon.lines("redis unavailable"), "it cannot read")
-        site.notify("u2")
-        wait_until(lambda: len(site.entries()) == 2, "publishing goes on")
-        site.client.delete(KEYS.stream)
-        hand_in(site.client, intent(3))
-        wait_until(lambda: len(site.entries()) == 3, "reading goes on")
+        deployment.notify("u2")
+        wait_until(lambda: len(deployment.entries()) == 2, "publishing goes on")
+        deployment.client.delete(KEYS.stream)
+        hand_in(deployment.client, intent(3))
+        wait_until(lambda: len(deployment.entries()) == 3, "reading goes on")
         daemon.signal(signal.SIGTERM)
         assert daemon.ended() == 0
 
@@ -183,9 +195,9 @@ def _wait_for_work(reader: DaemonProcess, times: int) -> None:
 
 
 @pytest.mark.slow
-def test_row67__storm_of_kills(server: Server, site: Site) -> None:
+def test_row67__storm_of_kills(server: Server, deployment: DeploymentFixture) -> None:
     """Two readers that are killed over and over take every intent in once."""
-    site.client.xgroup_create(KEYS.stream, GROUP, "0", mkstream=True)
+    deployment.client.xgroup_create(KEYS.stream, GROUP, "0", mkstream=True)
     ids: list[str] = []
     with ExitStack() as stack:
         # Of so many kills an innocent one may meet five: that it is set aside then, others show.
@@ -193,11 +205,11 @@ def test_row67__storm_of_kills(server: Server, site: Site) -> None:
         readers = [stack.enter_context(intake_on(server, **patient)) for _ in range(2)]
         for number in range(30):
             texts = (intent(n) for n in range(300 * number, 300 * (number + 1)))
-            ids += hand_in(site.client, *texts)
+            ids += hand_in(deployment.client, *texts)
             victim = readers[number % 2]
             _wait_for_work(victim, number // 2 + 1)
             victim.kill()
             victim.start()
-        wait_until(lambda: not left(site.client), "all is taken in")
-    assert rejects(site.client) == []
-    _assert_each_once(site, ids)
+        wait_until(lambda: not left(deployment.client), "all is taken in")
+    assert rejects(deployment.client) == []
+    _assert_each_once(deployment, ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.load import Shape
 from tests.support.proxy import proxied
 from tests.support.wait import wait_until
@@ -12,9 +12,9 @@ from tests.support.wait import wait_until
 pytestmark = pytest.mark.extended
 
 
-def test_row01__killed_while_idle(arena: NewArena) -> None:
+def test_row01__killed_while_idle(fault_run: NewFaultRun) -> None:
     """A daemon that dies with nothing in hand takes nothing along; another hears of what comes."""
-    one = arena()
+    one = fault_run()
     idle, other = one.daemon(), one.daemon()
     for daemon in (idle, other):
         daemon.wait_for("daemon working")
@@ -24,27 +24,27 @@ def test_row01__killed_while_idle(arena: NewArena) -> None:
     assert one.assert_kept().abandoned == 0
 
 
-def test_row02__killed_between_claim_and_settle(any_arena: NewArena) -> None:
+def test_row02__killed_between_claim_and_settle(any_fault_run: NewFaultRun) -> None:
     """What a daemon had claimed when it died is published by the next, each route once."""
-    arena = any_arena()
-    arena.hand_in(200)
-    doomed = arena.daemon("after_claim:kill")
+    fault_run = any_fault_run()
+    fault_run.hand_in(200)
+    doomed = fault_run.daemon("after_claim:kill")
     wait_until(lambda: doomed.process.poll() is not None, "it has died")
-    arena.daemon()
-    arena.wait_until_over()
-    assert arena.assert_kept().abandoned > 0
+    fault_run.daemon()
+    fault_run.wait_until_over()
+    assert fault_run.assert_kept().abandoned > 0
 
 
-def test_row03__killed_while_its_settle_is_on_the_way(arena: NewArena) -> None:
+def test_row03__killed_while_its_settle_is_on_the_way(fault_run: NewFaultRun) -> None:
     """A daemon that dies before it hears that its events are in the stream has published once."""
-    one = arena()
-    one.site.load_scripts()
+    one = fault_run()
+    one.deployment.load_scripts()
     one.hand_in(100, Shape(ahead_ms=0))
     with proxied(one.server.socket) as proxy:
         proxy.lose_reply("route_settle", "silence")
         doomed = one.daemon(url=proxy.url)
         wait_until(lambda: proxy.lost, "its settle is on the way")
-        wait_until(one.site.entries, "it has been run")
+        wait_until(one.deployment.entries, "it has been run")
         doomed.kill()
     one.daemon()
     one.wait_until_over()
@@ -53,9 +53,9 @@ def test_row03__killed_while_its_settle_is_on_the_way(arena: NewArena) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["before_claim", "encode", "before_settle", "after_settle"])
-def test_row04__killed_at_every_place(arena: NewArena, place: str) -> None:
+def test_row04__killed_at_every_place(fault_run: NewFaultRun, place: str) -> None:
     """Wherever a daemon dies, again and again, each route is published once."""
-    one = arena()
+    one = fault_run()
     one.hand_in(300)
     doomed = one.daemon(f"{place}:kill:0.2")
     for _ in range(4):

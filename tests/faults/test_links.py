@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.faulty_proxy import Trouble, faulty
 from tests.faults.support.load import Shape
 from tests.support.servers import Server
@@ -16,15 +16,15 @@ from tests.support.servers import Server
 pytestmark = pytest.mark.extended
 
 
-def carried_over(arena: NewArena, trouble: Trouble, shape: Shape | None = None) -> int:
+def carried_over(fault_run: NewFaultRun, trouble: Trouble, shape: Shape | None = None) -> int:
     """Have routes published over a troubled link; return how many faults there were."""
-    one = arena()
+    one = fault_run()
     with faulty(one.server.socket, one.rng, trouble) as proxy:
         daemon = one.daemon(url=proxy.url)
         one.hand_in(600, shape or Shape(ahead_ms=3000))
         one.wait_until_over()
         one.assert_kept()
-        assert all(route.attempts == 0 for route in one.site.routes().values())
+        assert all(route.attempts == 0 for route in one.deployment.routes().values())
         assert daemon.process.poll() is None
         one.figures.append(f"{dict(proxy.counts)} of {proxy.calls} calls")
         return proxy.counts.total()
@@ -35,21 +35,21 @@ def carried_over(arena: NewArena, trouble: Trouble, shape: Shape | None = None) 
     "fault",
     ["row18_reset", "row19_drop_request", "row20_drop_reply", "row21_truncate", "row22_garble"],
 )
-def test_link__that_fails_now_and_then_costs_nothing(arena: NewArena, fault: str) -> None:
+def test_link__that_fails_now_and_then_costs_nothing(fault_run: NewFaultRun, fault: str) -> None:
     """Whatever becomes of one call in ten, each route is published once and nobody pays."""
     name = fault.partition("_")[2]
-    assert carried_over(arena, Trouble(chances={name: 0.1})) > 0
+    assert carried_over(fault_run, Trouble(chances={name: 0.1})) > 0
 
 
-def test_row21__replies_in_single_bytes(arena: NewArena) -> None:
+def test_row21__replies_in_single_bytes(fault_run: NewFaultRun) -> None:
     """A reply that comes byte by byte is a reply like any other."""
-    assert carried_over(arena, Trouble(chances={"split": 1.0}), Shape(ahead_ms=500)) > 0
+    assert carried_over(fault_run, Trouble(chances={"split": 1.0}), Shape(ahead_ms=500)) > 0
 
 
 @pytest.mark.slow
-def test_row24__latency(arena: NewArena) -> None:
+def test_row24__latency(fault_run: NewFaultRun) -> None:
     """With 200 ms and 150 more or less for each reply no lease is lost, and none is wasted."""
-    one = arena(worker__lease_ttl_ms=5000)
+    one = fault_run(worker__lease_ttl_ms=5000)
     with faulty(one.server.socket, one.rng, Trouble(delay_s=0.2, jitter_s=0.15)) as proxy:
         one.daemon(url=proxy.url)
         one.hand_in(600, Shape(ahead_ms=3000))
@@ -60,9 +60,9 @@ def test_row24__latency(arena: NewArena) -> None:
 
 
 @pytest.mark.slow
-def test_row25__slow_link(arena: NewArena) -> None:
+def test_row25__slow_link(fault_run: NewFaultRun) -> None:
     """At a megabit a second records of 100 kB still arrive, a few at a time, and none loops."""
-    one = arena(worker__lease_ttl_ms=8000)
+    one = fault_run(worker__lease_ttl_ms=8000)
     shape = Shape(recipients=2, text_bytes=100_000, ahead_ms=100, cancel=0.0)
     with faulty(one.server.socket, one.rng, Trouble(bytes_per_s=125_000)) as proxy:
         one.hand_in(20, shape)
@@ -72,9 +72,9 @@ def test_row25__slow_link(arena: NewArena) -> None:
 
 
 @pytest.mark.slow
-def test_row27__half_open_connections(arena: NewArena) -> None:
+def test_row27__half_open_connections(fault_run: NewFaultRun) -> None:
     """Connections whose other end has gone without a word are given up; new ones serve."""
-    one = arena()
+    one = fault_run()
     with faulty(one.server.socket, one.rng) as proxy:
         daemon = one.daemon(url=proxy.url)
         one.hand_in(100)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.chaos import Stopwatch
 from tests.faults.support.faulty_proxy import faulty
 from tests.faults.support.load import Shape
@@ -23,9 +23,9 @@ LINES = 12
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OUTAGES)
-def test_outage__costs_nothing_but_time(arena: NewArena, name: str) -> None:
+def test_outage__costs_nothing_but_time(fault_run: NewFaultRun, name: str) -> None:
     """No route is lost, doubled or charged, tries are rare, the log is short, and work resumes."""
-    one = arena([*servers_found()][-1])
+    one = fault_run([*servers_found()][-1])
     with faulty(one.server.socket, one.rng) as proxy:
         daemon = one.daemon(url=proxy.url)
         daemon.wait_for("daemon working")
@@ -46,7 +46,7 @@ def test_outage__costs_nothing_but_time(arena: NewArena, name: str) -> None:
     assert _most_in_a_second(tries) <= 2, tries
     assert len(told) <= LINES, told
     assert daemon.process.poll() is None
-    assert all(route.attempts == 0 for route in one.site.routes().values())
+    assert all(route.attempts == 0 for route in one.deployment.routes().values())
 
 
 def _most_in_a_second(times: list[float]) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import NewArena
-from tests.faults.support.arena import Arena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.chaos import Chaos, Stopwatch
+from tests.faults.support.fault_run import FaultRun
 from tests.faults.support.load import Shape
 from tests.support.daemons import DaemonProcess
 from tests.support.wait import wait_until
@@ -34,9 +34,9 @@ def limited(daemon: DaemonProcess, what: int, soft: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_row10__memory_limit(arena: NewArena) -> None:
+def test_row10__memory_limit(fault_run: NewFaultRun) -> None:
     """A daemon that may take no more memory fails or dies; no route pays, and none is lost."""
-    one = arena()
+    one = fault_run()
     daemon = one.daemon()
     daemon.wait_for("daemon working")
     pages = int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[0])
@@ -52,9 +52,9 @@ def test_row10__memory_limit(arena: NewArena) -> None:
 
 
 @pytest.mark.slow
-def test_row11__no_file_descriptors(arena: NewArena) -> None:
+def test_row11__no_file_descriptors(fault_run: NewFaultRun) -> None:
     """A daemon that can open nothing waits, and goes on when it can again."""
-    one = arena()
+    one = fault_run()
     daemon = one.daemon()
     daemon.wait_for("daemon working")
     with limited(daemon, resource.RLIMIT_NOFILE, 4):
@@ -66,9 +66,9 @@ def test_row11__no_file_descriptors(arena: NewArena) -> None:
     one.assert_kept()
 
 
-def test_row12__log_on_a_full_disk(arena: NewArena) -> None:
+def test_row12__log_on_a_full_disk(fault_run: NewFaultRun) -> None:
     """A log that takes no line costs lines, not routes, nor the orderly end."""
-    one = arena()
+    one = fault_run()
     with Path("/dev/full").open("wb") as full:
         daemon = one.daemon(stderr=full.fileno())
         one.hand_in(100)
@@ -81,9 +81,9 @@ def test_row12__log_on_a_full_disk(arena: NewArena) -> None:
 @needs_faketime
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", ["+1d", "-1d"])
-def test_row13__clock_of_the_worker_is_wrong(arena: NewArena, shift: str) -> None:
+def test_row13__clock_of_the_worker_is_wrong(fault_run: NewFaultRun, shift: str) -> None:
     """A daemon whose clock is a day off publishes nothing early or late: Redis' clock decides."""
-    one = arena()
+    one = fault_run()
     daemon = one.daemon(variables=_clock(FAKETIME=shift))
     daemon.wait_for("daemon working")
     one.hand_in(300)
@@ -93,9 +93,9 @@ def test_row13__clock_of_the_worker_is_wrong(arena: NewArena, shift: str) -> Non
 
 @needs_faketime
 @pytest.mark.slow
-def test_row14__clock_of_the_worker_jumps(arena: NewArena, tmp_path: Path) -> None:
+def test_row14__clock_of_the_worker_jumps(fault_run: NewFaultRun, tmp_path: Path) -> None:
     """A clock that jumps a day on and two back while a daemon works changes nothing."""
-    one = arena()
+    one = fault_run()
     shift = tmp_path / "shift"
     shift.write_text("+0\n")
     daemon = one.daemon(variables=_clock(FAKETIME_TIMESTAMP_FILE=str(shift), FAKETIME_NO_CACHE="1"))
@@ -113,12 +113,12 @@ def _clock(**variables: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_row15__starved_of_the_processor(arena: NewArena) -> None:
+def test_row15__starved_of_the_processor(fault_run: NewFaultRun) -> None:
     """Daemons that run by fits and starts lose leases to each other, and publish once all the same.
 
     Their leases are so short that a pause may outlast them.
     """
-    one = arena(worker__lease_ttl_ms=300)
+    one = fault_run(worker__lease_ttl_ms=300)
     daemons = [one.daemon(), one.daemon()]
     for daemon in daemons:
         daemon.wait_for("daemon working")
@@ -130,7 +130,7 @@ def test_row15__starved_of_the_processor(arena: NewArena) -> None:
     one.assert_kept()
 
 
-def _starve(one: Arena, daemons: list[DaemonProcess]) -> None:
+def _starve(one: FaultRun, daemons: list[DaemonProcess]) -> None:
     """Freeze them in turns, half of the time."""
     watch = Stopwatch(4)
     while not watch.is_over:
@@ -142,9 +142,9 @@ def _starve(one: Arena, daemons: list[DaemonProcess]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("action", ["fault", "raise", "delay=300"])
-def test_row16__error_at_any_call(arena: NewArena, action: str) -> None:
+def test_row16__error_at_any_call(fault_run: NewFaultRun, action: str) -> None:
     """Whichever call fails, as Redis does or as a defect would, nobody pays and nothing is lost."""
-    one = arena()
+    one = fault_run()
     places = ("before_claim", "after_claim", "before_settle", "after_settle")
     points = ",".join(f"{place}:{action}:0.05" for place in places)
     daemons = [one.daemon(points), one.daemon(points)]
@@ -153,7 +153,7 @@ def test_row16__error_at_any_call(arena: NewArena, action: str) -> None:
         chaos.run({"look_on": 1}, lambda: load.is_done)
     chaos.run({"look_on": 1}, lambda: one.is_over)
     one.assert_kept()
-    assert all(route.attempts == 0 for route in one.site.routes().values())
+    assert all(route.attempts == 0 for route in one.deployment.routes().values())
     if action == "fault":
         assert chaos.counts["died"] == 0
         assert any(daemon.lines("redis unavailable") for daemon in daemons)

@@ -12,18 +12,18 @@ import pytest
 
 from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.redis_client.scripts import names
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.aof import files
-from tests.faults.support.arena import Arena
 from tests.faults.support.chaos import Chaos, Stopwatch
+from tests.faults.support.fault_run import FaultRun
 from tests.faults.support.faulty_proxy import faulty
 from tests.faults.support.load import Shape
 from tests.faults.support.shifted_clock import ShiftedClock
+from tests.support.deployment import DeploymentFixture
 from tests.support.intents import PLAIN
-from tests.support.needs import needs
 from tests.support.program import ROOT, program
+from tests.support.requirements import requires_program
 from tests.support.servers import Server, servers_found
-from tests.support.site import Site
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -32,9 +32,9 @@ NOW = Shape(ahead_ms=None, cancel=0.0)
 
 
 @pytest.mark.slow
-def test_row17__no_server_at_the_start(arena: NewArena) -> None:
+def test_row17__no_server_at_the_start(fault_run: NewFaultRun) -> None:
     """A daemon without a server is ready, tries rarely, says it once, and works when there is."""
-    one = arena()
+    one = fault_run()
     one.hand_in(100)
     one.server.kill()
     with faulty(one.server.socket, one.rng) as proxy:
@@ -52,9 +52,9 @@ def test_row17__no_server_at_the_start(arena: NewArena) -> None:
 
 
 @pytest.mark.slow
-def test_row26__idle_connections_are_closed(arena: NewArena) -> None:
+def test_row26__idle_connections_are_closed(fault_run: NewFaultRun) -> None:
     """A server that closes connections after a second of silence is no outage."""
-    one = arena(options={"timeout": "1"}, worker__poll_interval_ms=5000)
+    one = fault_run(options={"timeout": "1"}, worker__poll_interval_ms=5000)
     daemon = one.daemon()
     for _ in range(3):
         daemon.wait_for("daemon working")
@@ -65,9 +65,11 @@ def test_row26__idle_connections_are_closed(arena: NewArena) -> None:
     assert daemon.lines("redis unavailable") == []
 
 
-def test_row28__name_that_is_not_found(arena: NewArena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row28__name_that_is_not_found(
+    fault_run: NewFaultRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While nobody knows the server's name, or it names nobody, work waits; then it goes on."""
-    one = arena()
+    one = fault_run()
     ask = socket.getaddrinfo
     answers: list[str] = []
 
@@ -81,9 +83,9 @@ def test_row28__name_that_is_not_found(arena: NewArena, monkeypatch: pytest.Monk
     monkeypatch.setattr(socket, "getaddrinfo", answered)
     with faulty(one.server.socket, one.rng) as proxy:
         url = proxy.url.replace("127.0.0.1", "redis.test")
-        station = one.site.station(url=url)
-        health = station.shards[0].state.health
-        with station.running():
+        harness = one.deployment.worker_harness(url=url)
+        health = harness.shards[0].state.health
+        with harness.running():
             wait_until(lambda: health.redis_is_away, "it is not found")
             answers.append("127.0.0.2")
             one.hand_in(20, NOW)
@@ -94,9 +96,9 @@ def test_row28__name_that_is_not_found(arena: NewArena, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_row29__killed_while_it_syncs_every_second(arena: NewArena) -> None:
+def test_row29__killed_while_it_syncs_every_second(fault_run: NewFaultRun) -> None:
     """What the file lacks after a kill is lost whole: nothing twice, early or half-written."""
-    one = arena(options={"appendfsync": "everysec"})
+    one = fault_run(options={"appendfsync": "everysec"})
     one.daemon(), one.daemon()
     chaos, load = Chaos(one), one.load(Shape(pause_s=0.02))
     with load.running(1500):
@@ -109,9 +111,9 @@ def test_row29__killed_while_it_syncs_every_second(arena: NewArena) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_row31__file_cut_at_every_byte(arena: NewArena) -> None:
+def test_row31__file_cut_at_every_byte(fault_run: NewFaultRun) -> None:
     """Wherever the file ends within its last transition, stream and states agree after a start."""
-    one = arena()
+    one = fault_run()
     one.hand_in(20, NOW)
     one.daemon()
     one.wait_until_over()
@@ -131,17 +133,17 @@ def _assert_sound(binary: ServerBinary, data: bytes) -> None:
     try:
         (server.folder / "appendonly.aof").write_bytes(data)
         server.start()
-        site = Site(server.url)
-        site.assert_sound()
-        site.close()
+        deployment = DeploymentFixture(server.url)
+        deployment.assert_sound()
+        deployment.close()
     finally:
         server.remove()
 
 
 @pytest.mark.slow
-def test_row48__password_is_rotated(arena: NewArena, tmp_path: Path) -> None:
+def test_row48__password_is_rotated(fault_run: NewFaultRun, tmp_path: Path) -> None:
     """A password that changes in file and server is picked up by running daemons."""
-    one = arena()
+    one = fault_run()
     _set_password(one, tmp_path, "first")
     credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     daemon = one.daemon(variables=credentials, redis__username="worker")
@@ -149,16 +151,16 @@ def test_row48__password_is_rotated(arena: NewArena, tmp_path: Path) -> None:
     # At its first answers a daemon would take a refusal for bad configuration.
     one.wait_until_over()
     _set_password(one, tmp_path, "second")
-    one.site.client.client_kill_filter(user="worker")
+    one.deployment.client.client_kill_filter(user="worker")
     one.hand_in(50)
     one.wait_until_over()
     one.assert_kept()
     assert "second" not in daemon.log.read_text()
 
 
-def _set_password(one: Arena, folder: Path, password: str) -> None:
+def _set_password(one: FaultRun, folder: Path, password: str) -> None:
     (folder / "redis__password").write_text(password)
-    one.site.client.acl_setuser(
+    one.deployment.client.acl_setuser(
         "worker",
         enabled=True,
         reset_passwords=True,
@@ -169,11 +171,11 @@ def _set_password(one: Arena, folder: Path, password: str) -> None:
 
 
 @pytest.mark.slow
-@needs("gcc")
-def test_row52__clock_of_the_server_jumps(arena: NewArena, tmp_path: Path) -> None:
+@requires_program("gcc")
+def test_row52__clock_of_the_server_jumps(fault_run: NewFaultRun, tmp_path: Path) -> None:
     """An hour on and two back: leases that would last for hours are shortened, ids only grow."""
     # Kept for longer than the jumps, or what is done would be forgotten by the time of the check.
-    one = arena([*servers_found()][-1], retention__settled_ms=86_400_000)
+    one = fault_run([*servers_found()][-1], retention__settled_ms=86_400_000)
     clock = ShiftedClock(one.server, tmp_path)
     daemon = one.daemon()
     daemon.wait_for("daemon working")
@@ -192,7 +194,7 @@ def test_row52__clock_of_the_server_jumps(arena: NewArena, tmp_path: Path) -> No
     one.hand_in(100, NOW)
     one.wait_until_over()
     one.assert_kept()
-    ids = [_stream_id(entry["stream_id"]) for entry in one.site.entries()]
+    ids = [_stream_id(entry["stream_id"]) for entry in one.deployment.entries()]
     assert ids == sorted(ids)
 
 
@@ -202,14 +204,14 @@ def _stream_id(raw: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_row59__very_many_due_at_once(arena: NewArena) -> None:
+def test_row59__very_many_due_at_once(fault_run: NewFaultRun) -> None:
     """A flood is taken in batches of the set size, all of it."""
-    one = arena(options={"appendonly": "no"})
+    one = fault_run(options={"appendonly": "no"})
     intent = {**PLAIN, "recipients": [f"u{n}" for n in range(1000)]}
-    one.site.notifier.accept_many([intent] * 200)
+    one.deployment.notifier.accept_many([intent] * 200)
     daemons = [one.daemon(worker__batch_size=256), one.daemon(worker__batch_size=256)]
     one.wait_until_over()
-    assert one.site.totals() == {"accepted": 200_000, "published": 200_000}
+    assert one.deployment.totals() == {"accepted": 200_000, "published": 200_000}
     assert all(
         line["published"] <= 256 * line["batches"]
         for d in daemons
@@ -218,16 +220,16 @@ def test_row59__very_many_due_at_once(arena: NewArena) -> None:
 
 
 @pytest.mark.slow
-def test_row62__two_versions_of_the_scripts(arena: NewArena, tmp_path: Path) -> None:
+def test_row62__two_versions_of_the_scripts(fault_run: NewFaultRun, tmp_path: Path) -> None:
     """Daemons of two versions share the work, as in the middle of an upgrade."""
-    one = arena()
+    one = fault_run()
     for name in ("galaxy_notify", "lua"):
         shutil.copytree(ROOT / name, tmp_path / name)
     prelude = tmp_path / "lua" / "_prelude.lua"
     prelude.write_text(prelude.read_text() + "-- another version\n")
     one.daemon()
     one.daemon(variables={"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"})
-    one.site.load_scripts()
+    one.deployment.load_scripts()
     for daemon in one.daemons:
         daemon.wait_for("daemon working")
     with one.load(Shape(pause_s=0.01)).running(1500) as load:
@@ -237,19 +239,19 @@ def test_row62__two_versions_of_the_scripts(arena: NewArena, tmp_path: Path) -> 
     settled = [sum(line["published"] for line in d.lines("batch settled")) for d in one.daemons]
     one.figures.append(f"{settled} routes published by the two")
     assert min(settled) > 0
-    assert one.site.client.info("memory")["number_of_cached_scripts"] > len(names())
+    assert one.deployment.client.info("memory")["number_of_cached_scripts"] > len(names())
 
 
 @pytest.mark.slow
-def test_row53__emptied_server(arena: NewArena) -> None:
+def test_row53__emptied_server(fault_run: NewFaultRun) -> None:
     """A daemon outlives that all is deleted, and goes on with what comes after."""
-    one = arena()
+    one = fault_run()
     daemon = one.daemon()
     daemon.wait_for("daemon working")
     one.hand_in(100)
-    one.site.client.flushdb()
+    one.deployment.client.flushdb()
     one.journal.promises.clear()
-    one.site.load_scripts()
+    one.deployment.load_scripts()
     daemon.kill()
     one.start_again(daemon)
     one.hand_in(100)
@@ -259,14 +261,14 @@ def test_row53__emptied_server(arena: NewArena) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stream", "schedule"])
-def test_row53__deleted_key(arena: NewArena, name: str) -> None:
+def test_row53__deleted_key(fault_run: NewFaultRun, name: str) -> None:
     """Who deletes the stream loses events, not routes; what lost its schedule, fsck puts back."""
-    one = arena()
+    one = fault_run()
     daemon = one.daemon()
     daemon.wait_for("daemon working")
     one.hand_in(100, Shape(ahead_ms=4000))
-    keys = one.site.keys
-    one.site.client.delete(keys.stream if name == "stream" else keys.schedule("push"))
+    keys = one.deployment.keys
+    one.deployment.client.delete(keys.stream if name == "stream" else keys.schedule("push"))
     fixed = program(one.server, "fsck", "--fix", "--json")
     assert fixed.returncode == 0, fixed.stderr
     one.wait_until_over()
@@ -278,16 +280,18 @@ def test_row53__deleted_key(arena: NewArena, name: str) -> None:
     assert json.loads(program(one.server, "fsck", "--json").stdout)["findings"] == []
 
 
-def test_row54__exhausted_stream(arena: NewArena) -> None:
+def test_row54__exhausted_stream(fault_run: NewFaultRun) -> None:
     """A stream without further ids holds the shard; nobody pays, and with a new one all is sent."""
-    one = arena()
+    one = fault_run()
     daemon = one.daemon()
     daemon.wait_for("daemon working")
     last = f"{2**64 - 1}-{2**64 - 1}"
-    one.site.client.xadd(one.site.keys.stream, {"user_id": "x", "event_type": "x"}, id=last)
+    one.deployment.client.xadd(
+        one.deployment.keys.stream, {"user_id": "x", "event_type": "x"}, id=last
+    )
     one.hand_in(50)
-    daemon.wait_for("stream refused")
-    one.site.client.delete(one.site.keys.stream)
+    daemon.wait_for("stream writes refused")
+    one.deployment.client.delete(one.deployment.keys.stream)
     one.wait_until_over()
     one.assert_kept()
-    assert all(route.attempts == 0 for route in one.site.routes().values())
+    assert all(route.attempts == 0 for route in one.deployment.routes().values())

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.faults.conftest import NewArena
+from tests.faults.conftest import NewFaultRun
 from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
 from tests.faults.support.load import Shape
 from tests.support.servers import servers_found
@@ -14,9 +14,9 @@ from tests.support.servers import servers_found
 pytestmark = pytest.mark.extended
 
 
-def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
+def storm(fault_run: NewFaultRun, routes: int, deaths: int, servers: int) -> None:
     """Kill daemons and the server while so many routes come in and are published."""
-    one = arena()
+    one = fault_run()
     for _ in range(4):
         one.daemon(SUICIDAL)
     chaos = Chaos(one, SUICIDAL)
@@ -37,15 +37,15 @@ def storm(arena: NewArena, routes: int, deaths: int, servers: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_row05__kill_storm(arena: NewArena) -> None:
+def test_row05__kill_storm(fault_run: NewFaultRun) -> None:
     """20,000 routes, 200 deaths of daemons and 20 of the server: none lost, twice or early."""
-    storm(arena, routes=20_000, deaths=200, servers=20)
+    storm(fault_run, routes=20_000, deaths=200, servers=20)
 
 
 @pytest.mark.slow
-def test_row05__small_storm(any_arena: NewArena) -> None:
+def test_row05__small_storm(any_fault_run: NewFaultRun) -> None:
     """The same in small, on every flavour of server."""
-    storm(any_arena, routes=1500, deaths=9, servers=3)
+    storm(any_fault_run, routes=1500, deaths=9, servers=3)
 
 
 ALL_FAULTS = {
@@ -61,9 +61,9 @@ ALL_FAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_row66__a_minute_of_everything(arena: NewArena) -> None:
+def test_row66__a_minute_of_everything(fault_run: NewFaultRun) -> None:
     """Killed, frozen, stopped, cut off, in the order that the seed draws: nothing is lost."""
-    one = arena([*servers_found()][-1])
+    one = fault_run([*servers_found()][-1])
     points = f"{SUICIDAL},before_settle:fault:0.05,after_claim:delay=200:0.05"
     for _ in range(3):
         one.daemon(points)

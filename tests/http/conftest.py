@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import settings_from
 from tests.support.api import SCOPES, ApiProcess, api_on, entry
-from tests.support.dead import Graveyard
+from tests.support.dead_letters import DeadLetterFixture
 from tests.support.servers import Server, servers_found
 
 LIMIT, BODY_MS = 400_000, 400
@@ -36,9 +36,9 @@ def api(open_process: ApiProcess, server: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def graves(server: Server) -> Graveyard:
+def deployment(server: Server) -> DeadLetterFixture:
     """Give a deployment in which routes can die."""
-    return Graveyard(server.client(), SharedSettings.from_settings(settings_from({})))
+    return DeadLetterFixture(server.client(), SharedSettings.from_settings(settings_from({})))
 
 
 @pytest.fixture(scope="session")

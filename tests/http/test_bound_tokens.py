@@ -17,7 +17,7 @@ from galaxy_notify.settings.http import parse_token
 from tests.http.conftest import AUDIENCE, ISSUER
 from tests.support.api import INTENT, PATH, ApiProcess, api_on, bearer, entry, fields, problem
 from tests.support.command import NOWHERE, CommandLine
-from tests.support.dead import Graveyard, Kind
+from tests.support.dead_letters import DeadLetterFixture, Kind
 from tests.support.servers import Server
 
 LOBBY = INTENT | {"producer": "lobby", "due_at": 2 * 10**12}
@@ -100,11 +100,11 @@ def test_list__is_of_ones_own(own: httpx.Client, others: httpx.Client) -> None:
 
 
 def test_dead_letters__are_ones_own(
-    own: httpx.Client, others: httpx.Client, graves: Graveyard
+    own: httpx.Client, others: httpx.Client, deployment: DeadLetterFixture
 ) -> None:
     """They are neither seen nor replayed, by their ids, by a filter or all."""
-    (other,) = graves.bury(kind=Kind(producer="shop", key="s"))
-    (mine,) = graves.bury(kind=Kind(producer="lobby", key="l"))
+    (other,) = deployment.bury(kind=Kind(producer="shop", key="s"))
+    (mine,) = deployment.bury(kind=Kind(producer="lobby", key="l"))
     assert [one["id"] for one in own.get(DEAD).json()["dead_letters"]] == [mine]
     assert own.get(f"{DEAD}?producer=shop").json()["dead_letters"] == []
     for asked in ({"ids": [other]}, {"ids": [other[:32]]}, {"producer": ["shop"]}):

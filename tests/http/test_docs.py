@@ -11,7 +11,7 @@ from galaxy_notify.http.responses import KINDS
 from tests.http.test_auth import GUARDED, ID
 from tests.support.api import INTENT, PATH, ApiProcess
 from tests.support.documents import rows, runnable
-from tests.support.needs import needs
+from tests.support.requirements import requires_program
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
 
@@ -19,7 +19,7 @@ DOCUMENT = "docs/http.md"
 USUAL = "http://127.0.0.1:8080"
 
 
-@needs("curl")
+@requires_program("curl")
 def test_docs__show_commands_that_work(api: httpx.Client, open_process: ApiProcess) -> None:
     """Every example answers with success, in the order in which it is shown."""
     later = INTENT | {"recipients": ["user-7"], "channels": ["push"], "due_at": 2 * 10**12}
@@ -34,7 +34,7 @@ def test_docs__show_commands_that_work(api: httpx.Client, open_process: ApiProce
     assert api.get("/v1/status").json()["totals"]["accepted"] == 4
 
 
-@needs("curl")
+@requires_program("curl")
 def test_readme__shows_a_request_that_works(api: httpx.Client, open_process: ApiProcess) -> None:
     """The example of the README accepts a notification."""
     (block,) = runnable("README.md", "sh", "http")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.api import INTENT, PATH, fields, problem
-from tests.support.dead import Graveyard
+from tests.support.dead_letters import DeadLetterFixture
 
 LATER = INTENT | {"channels": ["push"], "due_at": 2 * 10**12, "recipients": ["u1", "u2"]}
 
@@ -86,9 +86,9 @@ def test_reschedule__names_what_is_wrong(api: httpx.Client, body: object, field:
     assert fields(problem(api.patch(where, json=body), 422, "invalid")) == [field]
 
 
-def test_reschedule__of_what_is_gone(api: httpx.Client, graves: Graveyard) -> None:
+def test_reschedule__of_what_is_gone(api: httpx.Client, deployment: DeadLetterFixture) -> None:
     """404 for what nobody knows, 409 where all is too late."""
     body = {"due_at": 2 * 10**12}
     problem(api.patch(f"{PATH}/{'0' * 32}", json=body), 404, "not-found")
-    told = problem(api.patch(f"{PATH}/{graves.bury()[0][:32]}", json=body), 409, "too-late")
+    told = problem(api.patch(f"{PATH}/{deployment.bury()[0][:32]}", json=body), 409, "too-late")
     assert (told["moved"], told["too_late"]) == (0, 1)

@@ -15,7 +15,7 @@ from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetterReader
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.command import command_for
-from tests.support.dead import Graveyard, Kind
+from tests.support.dead_letters import DeadLetterFixture, Kind
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -69,19 +69,19 @@ def test_cancel__takes_back_what_waits(api: httpx.Client) -> None:
     assert routes[0]["history"][-1]["worker"] == "http:anonymous"
 
 
-def test_cancel__too_late_is_409(api: httpx.Client, graves: Graveyard) -> None:
+def test_cancel__too_late_is_409(api: httpx.Client, deployment: DeadLetterFixture) -> None:
     """Where nothing is left to take back, the counts come with the conflict."""
-    member = graves.bury()[0]
+    member = deployment.bury()[0]
     told = problem(api.delete(f"{PATH}/{member[:32]}"), 409, "too-late")
     assert (told["cancelled"], told["too_late"]) == (0, 1)
 
 
 def test_dead_letters__are_what_dead_ls_prints(
-    api: httpx.Client, server: Server, graves: Graveyard
+    api: httpx.Client, server: Server, deployment: DeadLetterFixture
 ) -> None:
     """The list has the lines of the command, and the same filters."""
-    graves.bury(number=2)
-    graves.bury(kind=Kind(type="other"))
+    deployment.bury(number=2)
+    deployment.bury(kind=Kind(type="other"))
     done = command_for(server).run("dead", "ls", "--type", "other", "--json")
     told = api.get(DEAD, params={"type": "other"}).json()
     assert told["complete"]
@@ -91,26 +91,28 @@ def test_dead_letters__are_what_dead_ls_prints(
     assert api.get(DEAD, params={"since": "1m", "class": MISSING}).json()["dead_letters"] == []
 
 
-def test_replay__moves_what_was_meant_once(api: httpx.Client, graves: Graveyard) -> None:
+def test_replay__moves_what_was_meant_once(
+    api: httpx.Client, deployment: DeadLetterFixture
+) -> None:
     """A dry run moves nothing, a replay what was asked for, the same again nothing."""
-    members = graves.bury(number=3)
+    members = deployment.bury(number=3)
     asked = {"type": ["game.ready"], "limit": 2}
     dry = api.post(REPLAY, json=asked | {"dry_run": True}).json()
     assert (dry["dry_run"], dry["matched"], dry["moved"]) == (True, 2, 2)
-    assert len(graves.dead()) == 3
+    assert len(deployment.dead()) == 3
     assert api.post(REPLAY, json=asked).json()["moved"] == 2
     ids = [*members, "0" * 32]
     told = api.post(REPLAY, json={"ids": ids}).json()
     assert (told["matched"], told["moved"], told["gone"]) == (4, 1, 3)
-    assert graves.dead() == {}
-    assert graves.scheduled() == set(members)
-    assert graves.route(members[0]).history[-1].worker == "http:anonymous"
+    assert deployment.dead() == {}
+    assert deployment.scheduled() == set(members)
+    assert deployment.route(members[0]).history[-1].worker == "http:anonymous"
 
 
-def test_search__ends_when_its_time_is_over(graves: Graveyard) -> None:
+def test_search__ends_when_its_time_is_over(deployment: DeadLetterFixture) -> None:
     """A filter that nothing matches does not look through a million in vain."""
-    graves.bury(number=3)
-    letters = DeadLetterReader(graves.deployment)
+    deployment.bury(number=3)
+    letters = DeadLetterReader(deployment.connected)
     for wanted, all_of_them in (
         (DeadFilter(classes=(MISSING,)), []),
         (DeadFilter(), ["one"]),
@@ -138,13 +140,13 @@ def test_search__ends_when_its_time_is_over(graves: Graveyard) -> None:
     ],
 )
 def test_replay__says_what_is_wrong_and_moves_nothing(
-    api: httpx.Client, graves: Graveyard, body: object, field: str
+    api: httpx.Client, deployment: DeadLetterFixture, body: object, field: str
 ) -> None:
     """Bulk needs a filter, or all; what is not understood is named."""
-    graves.bury()
+    deployment.bury()
     told = problem(api.post(REPLAY, json=body), 422, "invalid")
     assert fields(told) == [field]
-    assert len(graves.dead()) == 1
+    assert len(deployment.dead()) == 1
 
 
 def test_status__is_what_status_prints(api: httpx.Client, server: Server) -> None:

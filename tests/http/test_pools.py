@@ -19,7 +19,7 @@ PLACE: Any = object()
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> BlockingPools:
     """Give rooms on a deployment that nobody asks anything."""
-    monkeypatch.setattr("galaxy_notify.http.pools.open_place", lambda *_, **__: PLACE)
+    monkeypatch.setattr("galaxy_notify.http.pools.connect", lambda *_, **__: PLACE)
     return BlockingPools(settings_from({}))
 
 

@@ -18,7 +18,7 @@ from tests.support.api import INTENT, PATH, ApiProcess, api_on, entry, problem
 from tests.support.daemons import supervisor
 from tests.support.program import environment
 from tests.support.roles import PASSWORD, stage
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import HANG_S, wait_until
 
 _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
@@ -27,7 +27,7 @@ _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """Give a server that may be killed; it keeps what it answered."""
-    with running(the_bundled_server(), appendonly="yes") as server:
+    with running(main_server(), appendonly="yes") as server:
         yield server
 
 
@@ -82,7 +82,7 @@ def test_sigterm__answers_what_is_in_hand(server: Server) -> None:
             wait_until(lambda: systemd.heard.count("READY=1") == 1, "it is ready")
             wait_until(lambda: systemd.told("WATCHDOG"), "the watchdog is fed")
             process.signal(signal.SIGTERM)
-            process.wait_for("http stops")
+            process.wait_for("http stop requested")
             peer.sendall(_BODY)
             answer = peer.recv(4096)
             peer.close()
@@ -96,7 +96,7 @@ def test_second_signal__is_1_at_once(server: Server) -> None:
     """Whoever asks twice does not wait for a request that never comes to its end."""
     with api_on(server) as process, _in_hand(process):
         process.signal(signal.SIGINT)
-        process.wait_for("http stops")
+        process.wait_for("http stop requested")
         process.signal(signal.SIGTERM)
         assert process.ended() == 1
 
@@ -130,7 +130,7 @@ def test_address_in_use__is_1_in_one_line(server: Server) -> None:
 def test_open_api__says_so_and_stays_at_home(server: Server) -> None:
     """Without tokens it warns at the start, and another address than our own is refused."""
     with api_on(server) as process:
-        process.wait_for("http is open to everybody on this machine")
+        process.wait_for("http authentication disabled")
     with api_on(server, http__host="0.0.0.0") as process:
         assert process.ended() == 78
         assert "http.host: must be a loopback address" in process.log.read_text()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.telemetry import Lines, json_logs
 
 
@@ -21,20 +21,20 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture
-def found(lines: Lines) -> Iterator[Callable[..., Site]]:
-    """Found a deployment on a server: ``found(server, section__field=value)``."""
+def deploy(lines: Lines) -> Iterator[Deploy]:
+    """Make a deployment on a server: ``deploy(server, section__field=value)``."""
     with ExitStack() as stack:
 
-        def make(server: Server, **settings: Any) -> Site:
-            site = Site(server.url, **settings)
-            stack.callback(site.close)
+        def make(server: Server, **settings: Any) -> DeploymentFixture:
+            deployment = DeploymentFixture(server.url, **settings)
+            stack.callback(deployment.close)
             # Runs first, while the connections are open.
-            stack.callback(_check, site)
-            return site
+            stack.callback(_check, deployment)
+            return deployment
 
         yield make
 
 
-def _check(site: Site) -> None:
-    if site.whole:
-        site.assert_sound()
+def _check(deployment: DeploymentFixture) -> None:
+    if deployment.whole:
+        deployment.assert_sound()

@@ -48,10 +48,10 @@ def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = dist.glob("*.whl")
     pip = (sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet")
     _run(*pip, "--no-deps", "--no-index", wheel, cwd=folder)
-    site = Path(_run(python, "-c", _SITE, cwd=folder).strip())
+    deployment = Path(_run(python, "-c", _SITE, cwd=folder).strip())
     # A path added by a .pth file is not searched for further ones: the editable install of the
     # checkout stays invisible.
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (deployment / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder
 
 

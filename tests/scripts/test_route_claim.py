@@ -253,7 +253,7 @@ def test_claim__works_where_a_float_holds_fewer_fractions(shard: Shard) -> None:
 
 
 def test_claim__asked_again_for_fewer_needs_no_memory(shard: Shard) -> None:
-    """A server that takes no writes gives again what it gave; the rest is left to lapse."""
+    """A server that refuses writes gives again what it gave; the rest is left to lapse."""
     for number in range(3):
         shard.accept(number)
     assert len(shard.claim().members) == 3

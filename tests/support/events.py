@@ -24,13 +24,13 @@ QUICK = ConsumerOptions(
 KEYS = Keys("gn", 0)
 
 
-def found(client: redis.Redis, **fields: Any) -> SharedSettings:
+def write_deployment(client: redis.Redis, **fields: Any) -> SharedSettings:
     """Found a deployment with these fields."""
-    deployment = SharedSettings(**fields)
-    meta: dict[Any, Any] = {**deployment.as_meta()}
-    for shard in range(deployment.shards):
+    shared = SharedSettings(**fields)
+    meta: dict[Any, Any] = {**shared.as_meta()}
+    for shard in range(shared.shards):
         client.hset(Keys("gn", shard).meta, mapping=meta)
-    return deployment
+    return shared
 
 
 def notification_id(number: int) -> str:

@@ -49,7 +49,7 @@ class Load:
 
 @contextmanager
 def load_on(settings: Settings, producers: int = 2) -> Iterator[Load]:
-    """Hand in from several threads while the block runs; count what stations publish."""
+    """Hand in from several threads while the block runs; count what workers publish."""
     load, stop = Load(), threading.Event()
     notifier = Notifier(settings)
     threads = [

@@ -10,95 +10,100 @@ from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settlement
-from tests.support.dead import PLAIN, Graveyard
+from tests.support.dead_letters import PLAIN, DeadLetterFixture
 
 
-def _changes(yard: Graveyard, member: str, after: bytes) -> DeadChange:
+def _changes(deployment: DeadLetterFixture, member: str, after: bytes) -> DeadChange:
     made, _, route_id = member.partition("/")
-    return DeadChange(made, route_id, yard.state(member) or b"", after)
+    return DeadChange(made, route_id, deployment.state(member) or b"", after)
 
 
-def _replayed(yard: Graveyard, member: str) -> str:
-    after = yard.route(member).replayed("someone")
-    keys = yard.key_space.keys(0)
-    run_sync(yard.client, dead_rows.route_replay(keys, [_changes(yard, member, after)]))
+def _replayed(deployment: DeadLetterFixture, member: str) -> str:
+    after = deployment.route(member).replayed("someone")
+    keys = deployment.key_space.keys(0)
+    run_sync(deployment.client, dead_rows.route_replay(keys, [_changes(deployment, member, after)]))
     return "gone"
 
 
-def _purged(yard: Graveyard, member: str) -> str:
-    after = yard.route(member).purged("someone")
-    keys = yard.key_space.keys(0)
-    run_sync(yard.client, dead_rows.route_purge(keys, [_changes(yard, member, after)], 60_000))
+def _purged(deployment: DeadLetterFixture, member: str) -> str:
+    after = deployment.route(member).purged("someone")
+    keys = deployment.key_space.keys(0)
+    run_sync(
+        deployment.client,
+        dead_rows.route_purge(keys, [_changes(deployment, member, after)], 60_000),
+    )
     return "gone"
 
 
-def _leased(yard: Graveyard, member: str) -> str:
-    _replayed(yard, member)
-    assert yard.claim("push", 0)
+def _leased(deployment: DeadLetterFixture, member: str) -> str:
+    _replayed(deployment, member)
+    assert deployment.claim("push", 0)
     return "gone"
 
 
-def _failed(yard: Graveyard, member: str) -> str:
-    settlement, token = _taken(yard, member)
-    state = yard.route(member).failed("worker", PLAIN.failure)
+def _failed(deployment: DeadLetterFixture, member: str) -> str:
+    settlement, token = _taken(deployment, member)
+    state = deployment.route(member).failed("worker", PLAIN.failure)
     settlement.add(RetryLater(member.encode(), state, 60_000))
-    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
-    assert yard.route(member).status is Status.FAILED
+    run_sync(deployment.client, settlement.call(deployment.key_space.keys(0), "push", token))
+    assert deployment.route(member).status is Status.FAILED
     return "gone"
 
 
-def _published(yard: Graveyard, member: str) -> str:
-    settlement, token = _taken(yard, member)
+def _published(deployment: DeadLetterFixture, member: str) -> str:
+    settlement, token = _taken(deployment, member)
     made, _, route_id = member.partition("/")
-    route = yard.route(member)
+    route = deployment.route(member)
     body = body_of(route.published("worker"))
     kind = EventKind(60_000, None, False, "game.ready", "", "", "", "#2", body)
     event = Publish(member.encode(), route_id, made, route.due_at_ms, b"payload", kind)
     settlement.add(event)
-    run_sync(yard.client, settlement.call(yard.key_space.keys(0), "push", token))
-    assert yard.route(member).status is Status.PUBLISHED
+    run_sync(deployment.client, settlement.call(deployment.key_space.keys(0), "push", token))
+    assert deployment.route(member).status is Status.PUBLISHED
     return "gone"
 
 
-def _cancelled(yard: Graveyard, member: str) -> str:
-    _replayed(yard, member)
+def _cancelled(deployment: DeadLetterFixture, member: str) -> str:
+    _replayed(deployment, member)
     made, _, route_id = member.partition("/")
-    state = yard.state(member) or b""
+    state = deployment.state(member) or b""
     change = RouteChange(route_id, state, decode_route(state).cancelled("someone"))
-    keys = yard.key_space.keys(0)
-    run_sync(yard.client, calls.route_cancel(keys, made, [change], keep_ms=60_000, mark=False))
-    assert yard.route(member).status is Status.CANCELLED
+    keys = deployment.key_space.keys(0)
+    run_sync(
+        deployment.client, calls.route_cancel(keys, made, [change], keep_ms=60_000, mark=False)
+    )
+    assert deployment.route(member).status is Status.CANCELLED
     return "gone"
 
 
-def _died_anew(yard: Graveyard, member: str) -> str:
-    _replayed(yard, member)
-    yard.die("push", 0)
-    assert yard.route(member).status is Status.DEAD_LETTER
+def _died_anew(deployment: DeadLetterFixture, member: str) -> str:
+    _replayed(deployment, member)
+    deployment.die("push", 0)
+    assert deployment.route(member).status is Status.DEAD_LETTER
     return "changed"
 
 
-def _state_gone(yard: Graveyard, member: str) -> str:
-    yard.client.hdel(*yard.record(member))
+def _state_gone(deployment: DeadLetterFixture, member: str) -> str:
+    deployment.client.hdel(*deployment.record(member))
     return "changed"
 
 
-def _hash_is_none(yard: Graveyard, member: str) -> str:
-    key, _ = yard.record(member)
-    yard.client.delete(key)
-    yard.client.set(key, "foreign")
+def _hash_is_none(deployment: DeadLetterFixture, member: str) -> str:
+    key, _ = deployment.record(member)
+    deployment.client.delete(key)
+    deployment.client.set(key, "foreign")
     return "changed"
 
 
-def _index_is_none(yard: Graveyard, member: str) -> str:
-    key = yard.key_space.keys(0).dead("push")
-    yard.client.delete(key)
-    yard.client.set(key, "foreign")
+def _index_is_none(deployment: DeadLetterFixture, member: str) -> str:
+    key = deployment.key_space.keys(0).dead("push")
+    deployment.client.delete(key)
+    deployment.client.set(key, "foreign")
     return "fault"
 
 
 #: What happened to the dead letter → the word with which it is refused.
-REFUSALS: dict[str, Callable[[Graveyard, str], str]] = {
+REFUSALS: dict[str, Callable[[DeadLetterFixture, str], str]] = {
     "replayed": _replayed,
     "purged": _purged,
     "leased": _leased,
@@ -112,8 +117,8 @@ REFUSALS: dict[str, Callable[[Graveyard, str], str]] = {
 }
 
 
-def _taken(yard: Graveyard, member: str) -> tuple[Settlement, str]:
-    _replayed(yard, member)
-    claimed = yard.claim("push", 0)
+def _taken(deployment: DeadLetterFixture, member: str) -> tuple[Settlement, str]:
+    _replayed(deployment, member)
+    claimed = deployment.claim("push", 0)
     assert claimed
     return Settlement(), claimed.token

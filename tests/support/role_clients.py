@@ -34,7 +34,7 @@ def founds(stage: Stage) -> Iterator[None]:
 
 @step(Role.PRODUCER, Role.INTAKE)
 def adopts(stage: Stage) -> Iterator[None]:
-    stage.found()
+    stage.deploy()
     yield
     with Notifier.from_url(stage.url) as notifier:
         notifier.accept(PLAIN)
@@ -43,27 +43,27 @@ def adopts(stage: Stage) -> Iterator[None]:
 
 @step(Role.PRODUCER, Role.INTAKE)
 def accepts(stage: Stage) -> Iterator[None]:
-    site = stage.found(limits__max_routes=2)
+    deployment = stage.deploy(limits__max_routes=2)
     keyed = {**PLAIN, "idempotency_key": "k"}
     yield
-    with Notifier(site.settings_at(stage.url)) as notifier:
+    with Notifier(deployment.settings_at(stage.url)) as notifier:
         notifier.accept(keyed)
         notifier.accept(keyed)
         with suppress(GalaxyNotifyError):
             notifier.accept({**keyed, "title": "other"})
         first, _ = notifier.accept_many([{**PLAIN, "recipients": ["a", "b", "c"]}, PLAIN])
-        later = notifier.accept({**PLAIN, "due_at": site.now() + OLD_MS})
-        notifier.reschedule(later.notification_id or "", site.now() + 2 * OLD_MS)
+        later = notifier.accept({**PLAIN, "due_at": deployment.now() + OLD_MS})
+        notifier.reschedule(later.notification_id or "", deployment.now() + 2 * OLD_MS)
         notifier.cancel(first.notification_id or "")
         notifier.cancel(later.notification_id or "", route="push:user-7")
 
 
 @step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def accepts_by_rules(stage: Stage) -> Iterator[None]:
-    site = stage.found(rules__cooldown_ms=OLD_MS)
-    later = {**PLAIN, "due_at": site.now() + OLD_MS, "collapse_key": "turn"}
+    deployment = stage.deploy(rules__cooldown_ms=OLD_MS)
+    later = {**PLAIN, "due_at": deployment.now() + OLD_MS, "collapse_key": "turn"}
     yield
-    with Notifier(site.settings_at(stage.url)) as notifier:
+    with Notifier(deployment.settings_at(stage.url)) as notifier:
         notifier.accept(PLAIN)
         assert notifier.accept(PLAIN).skipped
         for severity in ("warning", "critical"):
@@ -72,10 +72,10 @@ def accepts_by_rules(stage: Stage) -> Iterator[None]:
 
 @step(Role.PRODUCER, Role.INTAKE)
 def accepts_asynchronously(stage: Stage) -> Iterator[None]:
-    site = stage.found()
+    deployment = stage.deploy()
 
     async def produce() -> None:
-        async with AsyncNotifier(site.settings_at(stage.url)) as notifier:
+        async with AsyncNotifier(deployment.settings_at(stage.url)) as notifier:
             receipt = await notifier.accept(PLAIN)
             await notifier.accept_many([PLAIN, PLAIN])
             await notifier.cancel(receipt.notification_id or "")
@@ -86,18 +86,18 @@ def accepts_asynchronously(stage: Stage) -> Iterator[None]:
 
 @step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def takes_back(stage: Stage) -> Iterator[None]:
-    site = stage.found(worker__channels=["push", "email"])
-    site.client.set(site.keys.schedule("email"), "x")
+    deployment = stage.deploy(worker__channels=["push", "email"])
+    deployment.client.set(deployment.keys.schedule("email"), "x")
     yield
-    with Notifier(site.settings_at(stage.url)) as notifier, suppress(GalaxyNotifyError):
+    with Notifier(deployment.settings_at(stage.url)) as notifier, suppress(GalaxyNotifyError):
         notifier.accept({**PLAIN, "channels": ["push", "email"]})
 
 
 @step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def changes_preferences(stage: Stage) -> Iterator[None]:
-    site = stage.found(worker__shards=2)
+    deployment = stage.deploy(worker__shards=2)
     yield
-    with Notifier(site.settings_at(stage.url)) as notifier:
+    with Notifier(deployment.settings_at(stage.url)) as notifier:
         preferences = notifier.preferences
         preferences.set("u1", "chat", channels=["push"])
         preferences.change([UserChange("u1", {"silenced": b"1"}, whole=True)])
@@ -108,7 +108,7 @@ def changes_preferences(stage: Stage) -> Iterator[None]:
 
 @step(Role.PRODUCER, Role.INTAKE, Role.OPERATOR)
 def hands_in_by_command(stage: Stage) -> Iterator[None]:
-    stage.found()
+    stage.deploy()
     yield
     told = stage.cli("accept", stdin=json.dumps(PLAIN))
     stage.cli("reschedule", json.loads(told)["notification_id"], "2100-01-01T00:00:00Z")
@@ -118,7 +118,7 @@ def hands_in_by_command(stage: Stage) -> Iterator[None]:
 @step(Role.CONSUMER, lasts=True)
 def consumes(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client:
-        events.found(client)
+        events.write_deployment(client)
         client.xgroup_create(events.KEYS.stream, "gateway", id="0", mkstream=True)
         events.publish(client, 1, 2, 3)
         client.xreadgroup("gateway", "gone", {events.KEYS.stream: ">"}, count=1)
@@ -143,7 +143,7 @@ def consumes(stage: Stage) -> Iterator[None]:
 def calls_for_a_group(stage: Stage) -> Iterator[None]:
     keys = events.KEYS
     with stage.server.client() as client:
-        events.found(client)
+        events.write_deployment(client)
         events.publish(client, 1, 2, 3)
 
         async def call() -> None:

@@ -13,33 +13,35 @@ from galaxy_notify.redis_inspect.streams import read_streams
 from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.roles import Role
 from tests.support import events
+from tests.support.deployment import DeploymentFixture, member_of
 from tests.support.faults import FAULTS
 from tests.support.intents import PLAIN
 from tests.support.role_daemon import lives
 from tests.support.roles import Stage, step
-from tests.support.site import Site, member_of
 
 OLD_MS = 3_600_000
 
 
-def _worked(stage: Stage) -> tuple[Site, str]:
+def _worked(stage: Stage) -> tuple[DeploymentFixture, str]:
     """Found a deployment with something of everything; return the id of a dead one."""
-    site = stage.found()
-    member = site.bury(number=2)[0]
-    site.notify("u1", "u2")
-    site.accept()
-    site.client.xgroup_create(site.keys.stream, "gateway", id="0", mkstream=True)
-    events.publish(site.client, 7)
-    site.client.zadd(site.keys.workers, {"host-1": site.now()})
-    site.client.hset(site.keys.worker("host-1"), mapping={"progress_ms": site.now()})
-    return site, member
+    deployment = stage.deploy()
+    member = deployment.bury(number=2)[0]
+    deployment.notify("u1", "u2")
+    deployment.accept()
+    deployment.client.xgroup_create(deployment.keys.stream, "gateway", id="0", mkstream=True)
+    events.publish(deployment.client, 7)
+    deployment.client.zadd(deployment.keys.workers, {"host-1": deployment.now()})
+    deployment.client.hset(
+        deployment.keys.worker("host-1"), mapping={"progress_ms": deployment.now()}
+    )
+    return deployment, member
 
 
 @step(Role.OPERATOR, Role.READER)
 def looks(stage: Stage) -> Iterator[None]:
-    site, member = _worked(stage)
-    waiting = member_of(site.notify("u9"), "u9")
-    site.claim("push", 0)
+    deployment, member = _worked(stage)
+    waiting = member_of(deployment.notify("u9"), "u9")
+    deployment.claim("push", 0)
     yield
     for command in ("status", "stream tail", "stream groups", "config show", "dead stats"):
         stage.cli(*command.split())
@@ -71,7 +73,7 @@ def looks_at_dead_letters(stage: Stage) -> Iterator[None]:
 
 @step(Role.OPERATOR, Role.READER)
 def looks_at_preferences(stage: Stage) -> Iterator[None]:
-    stage.found().notifier.preferences.silence("u1")
+    stage.deploy().notifier.preferences.silence("u1")
     yield
     stage.cli("prefs", "get", "u1")
     stage.cli("prefs", "export")
@@ -79,24 +81,24 @@ def looks_at_preferences(stage: Stage) -> Iterator[None]:
 
 @step(Role.OPERATOR, Role.READER)
 def compares(stage: Stage) -> Iterator[None]:
-    site = stage.found(worker__channels=["push", "email"])
-    site.whole = False
+    deployment = stage.deploy(worker__channels=["push", "email"])
+    deployment.whole = False
     for plant in FAULTS.values():
-        plant(site)
+        plant(deployment)
     yield
     stage.cli("fsck", code=1)
 
 
 @step(Role.OPERATOR, Role.READER)
 def follows(stage: Stage) -> Iterator[None]:
-    site, _ = _worked(stage)
+    deployment, _ = _worked(stage)
     yield
-    deployment = connect(site.settings_at(stage.url))
-    arriving = follow(deployment.client, deployment.all_keys, 10)
+    opened = connect(deployment.settings_at(stage.url))
+    arriving = follow(opened.client, opened.all_keys, 10)
     assert next(arriving)
-    site.client.xadd(site.keys.stream, events.event_fields(8))
+    deployment.client.xadd(deployment.keys.stream, events.event_fields(8))
     next(arriving)
-    deployment.close()
+    opened.close()
 
 
 @step(Role.OPERATOR, Role.READER)
@@ -108,27 +110,27 @@ def examines(stage: Stage) -> Iterator[None]:
 
 @step(Role.OPERATOR, Role.READER)
 def looks_for_consumers(stage: Stage) -> Iterator[None]:
-    site, _ = _worked(stage)
+    deployment, _ = _worked(stage)
     yield
-    deployment = connect(site.settings_at(stage.url))
-    read_readers(deployment, [(stream.key, "gateway") for stream in read_streams(deployment)])
-    deployment.close()
+    opened = connect(deployment.settings_at(stage.url))
+    read_readers(opened, [(stream.key, "gateway") for stream in read_streams(opened)])
+    opened.close()
 
 
 @step(Role.OPERATOR)
 def mends(stage: Stage) -> Iterator[None]:
-    site = stage.found(worker__channels=["push", "email"])
-    site.whole = False
+    deployment = stage.deploy(worker__channels=["push", "email"])
+    deployment.whole = False
     for plant in FAULTS.values():
-        plant(site)
+        plant(deployment)
     yield
     stage.cli("fsck", "--fix")
 
 
 @step(Role.OPERATOR)
 def moves_dead_letters(stage: Stage) -> Iterator[None]:
-    site, member = _worked(stage)
-    site.client.zadd(site.keys.dead("push"), {"nobody": 1})
+    deployment, member = _worked(stage)
+    deployment.client.zadd(deployment.keys.dead("push"), {"nobody": 1})
     yield
     stage.cli("dead", "replay", member, "--yes")
     stage.cli("dead", "purge", "--all", "--yes")
@@ -153,21 +155,21 @@ def consumes_by_command(stage: Stage) -> Iterator[None]:
 
 @step(Role.OPERATOR)
 def measures_in_pieces(stage: Stage) -> Iterator[None]:
-    site = stage.found(redis__prefix="gn-bench-0")
+    deployment = stage.deploy(redis__prefix="gn-bench-0")
     yield
-    settings = site.settings_at(stage.url)
-    deployment = connect(settings)
+    settings = deployment.settings_at(stage.url)
+    opened = connect(settings)
     bench.check_empty(connect(bench.throwaway_settings(settings)))
-    bench.floor_rate(deployment, 10, b"x", lambda: None)
-    read_all(deployment, [["SET", f"{site.keys.tag}round-trip", 1]])
-    site.client.flushall()
+    bench.floor_rate(opened, 10, b"x", lambda: None)
+    read_all(opened, [["SET", f"{deployment.keys.tag}round-trip", 1]])
+    deployment.client.flushall()
     with Notifier(settings) as notifier:
         notifier.accept(PLAIN)
-    station = site.station(url=stage.url)
-    station.step()
-    station.tidy()
-    station.run(lives(station.client, site))
-    assert bench.remove(deployment)
+    harness = deployment.worker_harness(url=stage.url)
+    harness.step()
+    harness.tidy()
+    harness.run(lives(harness.client, deployment))
+    assert bench.remove(opened)
 
 
 @step(Role.OPERATOR, lasts=True)

@@ -31,15 +31,17 @@ def hands_in_by_stream(stage: Stage) -> Iterator[None]:
 
 @step(Role.INTAKE, lasts=True)
 def reads_the_stream(stage: Stage) -> Iterator[None]:
-    site = stage.found(worker__channels=["push", "email"], **QUICK)
-    site.client.set(site.keys.schedule("email"), "x")
-    hand_in(site.client, intent(1), intent(1, due_at=site.now() + _LATER_MS), "{")
-    hand_in(site.client, *[intent(2, idempotency_key="k")] * 2)
+    deployment = stage.deploy(worker__channels=["push", "email"], **QUICK)
+    deployment.client.set(deployment.keys.schedule("email"), "x")
+    hand_in(deployment.client, intent(1), intent(1, due_at=deployment.now() + _LATER_MS), "{")
+    hand_in(deployment.client, *[intent(2, idempotency_key="k")] * 2)
     yield
 
     async def main() -> None:
-        async with reading(site.settings_at(stage.url)):
-            await until(lambda: not left(site.client) or stage.denied(), "all is read, or denied")
+        async with reading(deployment.settings_at(stage.url)):
+            await until(
+                lambda: not left(deployment.client) or stage.denied(), "all is read, or denied"
+            )
 
     asyncio.run(main())
 
@@ -52,15 +54,15 @@ def founds_to_read(stage: Stage) -> Iterator[None]:
 
 @step(Role.INTAKE)
 def accepts_to_read(stage: Stage) -> Iterator[None]:
-    site = stage.found(worker__channels=["push", "email"], limits__max_routes=2)
-    site.client.set(site.keys.schedule("email"), "x")
+    deployment = stage.deploy(worker__channels=["push", "email"], limits__max_routes=2)
+    deployment.client.set(deployment.keys.schedule("email"), "x")
     cancelled = {**INTENT, "recipients": ["a", "b", "c"], "idempotency_key": "c"}
-    first = site.notifier.accept(cancelled)
-    site.notifier.cancel(first.notification_id or "")
-    site.client.delete(site.keys.notification(f"{first.notification_id}.2"))
+    first = deployment.notifier.accept(cancelled)
+    deployment.notifier.cancel(first.notification_id or "")
+    deployment.client.delete(deployment.keys.notification(f"{first.notification_id}.2"))
     yield
     keyed = {**INTENT, "idempotency_key": "k"}
-    _accept(stage, {**INTENT, "due_at": site.now() + _LATER_MS})
+    _accept(stage, {**INTENT, "due_at": deployment.now() + _LATER_MS})
     _accept(stage, keyed, keyed, cancelled)
     _accept(stage, {**INTENT, "channels": ["push", "email"]})
 
@@ -114,10 +116,10 @@ async def _call(stage: Stage, client: Any) -> None:
 
 @step(Role.OPERATOR, Role.READER)
 def looks_at_intents(stage: Stage) -> Iterator[None]:
-    site = stage.found()
-    hand_in(site.client, "x")
-    site.client.xgroup_create(KEYS.stream, GROUP, "0")
-    _reject(site.client)
+    deployment = stage.deploy()
+    hand_in(deployment.client, "x")
+    deployment.client.xgroup_create(KEYS.stream, GROUP, "0")
+    _reject(deployment.client)
     yield
     stage.cli("intake", "status")
     stage.cli("intake", "rejects", "ls")
@@ -125,12 +127,12 @@ def looks_at_intents(stage: Stage) -> Iterator[None]:
 
 @step(Role.OPERATOR)
 def looks_after_rejects(stage: Stage) -> Iterator[None]:
-    site = stage.found()
+    deployment = stage.deploy()
     for _ in range(2):
-        _reject(site.client)
+        _reject(deployment.client)
     yield
     stage.cli("intake", "rejects", "replay", "--all")
-    _reject(site.client)
+    _reject(deployment.client)
     stage.cli("intake", "rejects", "purge", "--all", "--yes")
 
 

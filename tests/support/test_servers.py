@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import until, wait_until
 
 
@@ -22,7 +22,7 @@ def test_server__is_empty_and_on_its_own_socket(any_server: Server) -> None:
 
 def test_server__comes_back_with_its_data() -> None:
     """A killed server with an append-only file comes back with what it had."""
-    with running(the_bundled_server(), tcp=True, appendonly="yes") as server:
+    with running(main_server(), tcp=True, appendonly="yes") as server:
         with server.client() as client:
             client.set("kept", "1")
         server.kill()

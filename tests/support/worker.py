@@ -43,7 +43,7 @@ def publisher_state(settings: Settings | None = None) -> PublisherState:
     return PublisherState(settings, policy, Telemetry.off(), about={})
 
 
-class Station:
+class WorkerHarness:
     """What a daemon consists of, without its process: all shards of a deployment."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Station:
         return done
 
     def tidy(self, shard: int = 0) -> bool:
-        """Run one pass of the janitor; return whether this station was the shard's janitor."""
+        """Run one pass of the janitor; return whether this worker was the shard's janitor."""
         is_janitor: bool = self.run(self.shards[shard].janitor.run_once()).is_janitor
         return is_janitor
 
@@ -96,7 +96,7 @@ class Station:
             pass
 
     def run(self, coroutine: Any) -> Any:
-        """Run a coroutine on the station's loop."""
+        """Run a coroutine on the worker's loop."""
         return self._runner.run(coroutine)
 
     @contextmanager
@@ -118,12 +118,12 @@ class Station:
         finally:
             loop.call_soon_threadsafe(self.stop)
             thread.join(_STOP_SECONDS)
-        assert not thread.is_alive(), "the station did not drain"
+        assert not thread.is_alive(), "the worker did not drain"
         if broken:
             raise broken[0]
 
     def stop(self) -> None:
-        """Begin the drain; to be called on the station's loop."""
+        """Begin the drain; to be called on the worker's loop."""
         for shard in self.shards:
             shard.stop()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.needs import needs
+from tests.support.requirements import requires_program
 from tests.support.wait import HANG_S
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -34,14 +34,14 @@ def _analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@needs("systemd-analyze")
+@requires_program("systemd-analyze")
 def test_unit__is_understood_without_a_warning(unit: Path) -> None:
     """Systemd has nothing to say about the unit and its drop-ins (it warns, and returns 0)."""
     answer = _analyze("verify", unit)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
-@needs("systemd-analyze")
+@requires_program("systemd-analyze")
 def test_unit__is_hardened(unit: Path) -> None:
     """The exposure of the service stays at 1.5 of 10 or less, even without the drop-ins."""
     shutil.rmtree(f"{unit}.d", ignore_errors=True)

@@ -59,7 +59,7 @@ class Preferences:
         return self._change(silenced(user))
 
     def resume(self, user: str) -> bool:
-        """Go by what was set before the user was silenced."""
+        """End silence; the user's other preferences apply again."""
         return self._change(resumed(user))
 
     def quiet(
@@ -125,7 +125,7 @@ class AsyncPreferences:
         return await self._change(silenced(user))
 
     async def resume(self, user: str) -> bool:
-        """Go by what was set before the user was silenced."""
+        """End silence; the user's other preferences apply again."""
         return await self._change(resumed(user))
 
     async def quiet(

@@ -13,10 +13,10 @@ from typing import Any
 import redis
 
 from galaxy_notify import AsyncNotifier, Intent, Notifier
+from tests.bench.bench_run import BenchRun, ensure_deployment
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
 from tests.bench.processes import running
-from tests.bench.site import Site, founded
 from tests.bench.texts import texts
 from tests.support.servers import Server
 
@@ -26,11 +26,11 @@ _AT_A_TIME = 64
 Way = Callable[[Server, Sequence[Intent]], float]
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Accept in each way, beside bare SET round trips of the same text."""
-    few, many = site.size(10_000, 2_000), site.size(100_000, 20_000)
-    with site.server() as server:
-        for _ in range(site.runs):
+    few, many = bench.size(10_000, 2_000), bench.size(100_000, 20_000)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             for name, way, size in (
                 (BARE, bare_set, few),
                 ("single", single, few),
@@ -46,7 +46,7 @@ def measure(site: Site, figures: Figures) -> None:
 def rate(way: Way, server: Server, size: int) -> float:
     """Accept so many on an empty server, in one way."""
     server.flush()
-    founded(server.tcp_url)
+    ensure_deployment(server.tcp_url)
     return size / way(server, list(Load(size).intents()))
 
 

@@ -13,9 +13,9 @@ import tempfile
 import time
 from typing import Any
 
+from tests.bench.bench_run import BenchRun, ensure_deployment, patient, total
 from tests.bench.figures import Figures
 from tests.bench.processes import ROOT
-from tests.bench.site import Site, founded, patient, total
 from tests.support.servers import Server
 
 _RATE = 50_000
@@ -24,18 +24,18 @@ _END_S = 600
 _NOWHERE = "redis://127.0.0.1:1/0"
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Time the callers of each policy while Redis is killed, and compare the sums."""
-    seconds = site.size(10, 3)
-    for _ in range(site.runs):
+    seconds = bench.size(10, 3)
+    for _ in range(bench.runs):
         _add(figures, "without a drainer", _told(_caller(_NOWHERE, "drop_newest", "", seconds)))
         for on_full in ("drop_newest", "spill"):
             # What is answered must survive the kill, or no sum could be compared.
             with (
-                site.server(appendonly="yes", appendfsync="always") as server,
+                bench.server(appendonly="yes", appendfsync="always") as server,
                 tempfile.TemporaryDirectory() as folder,
             ):
-                founded(server.tcp_url)
+                ensure_deployment(server.tcp_url)
                 caller = _caller(server.tcp_url, on_full, folder, seconds)
                 _outage(server, seconds)
                 told = _told(caller)

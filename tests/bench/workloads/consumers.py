@@ -7,24 +7,24 @@ from contextlib import ExitStack
 
 import redis
 
+from tests.bench.bench_run import STREAM, BenchRun, patient
 from tests.bench.consume import GROUP
 from tests.bench.drain import drain
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
 from tests.bench.processes import running
-from tests.bench.site import STREAM, Site, patient
 from tests.bench.watch import watch
 from tests.support.servers import Server
 
 _BATCH = 64
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Read one stream with a new group each time."""
-    events = site.size(50_000, 10_000)
-    with site.server() as server:
+    events = bench.size(50_000, 10_000)
+    with bench.server() as server:
         drain(server, Load(events))
-        for _ in range(site.runs):
+        for _ in range(bench.runs):
             figures.add("bare reading", bare(server, events), "events/s")
             figures.add("1 consumer", consumed(server, events, 1), "events/s")
             figures.add("2 consumers", consumed(server, events, 2), "events/s")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import add_work, drain, drain_floor, drain_sequential
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
-from tests.bench.site import Site
 
 _KILO = {200: "200 B", 2000: "2 KB", 20_000: "20 KB"}
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Drain each backlog once a run, one after the other, beside both baselines."""
-    routes = site.size(100_000, 30_000)
-    with site.server() as server:
-        for _ in range(site.runs):
+    routes = bench.size(100_000, 30_000)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             add_work(figures, "sequential loop", drain_sequential(server, routes // 20))
             add_work(figures, "floor", drain_floor(server, routes * 2))
             for size, name in _KILO.items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import add_work, drain, drain_sequential
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
-from tests.bench.site import Site
 
 _KINDS = {
     "append-only off": {"appendonly": "no"},
@@ -16,14 +16,14 @@ _KINDS = {
 }
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Drain the same backlog on each server, once a run."""
-    routes = site.size(100_000, 20_000)
+    routes = bench.size(100_000, 20_000)
     with ExitStack() as stack:
         servers = {
-            kind: stack.enter_context(site.server(**options)) for kind, options in _KINDS.items()
+            kind: stack.enter_context(bench.server(**options)) for kind, options in _KINDS.items()
         }
-        for _ in range(site.runs):
+        for _ in range(bench.runs):
             for kind, server in servers.items():
                 add_work(figures, kind, drain(server, Load(routes)))
                 loop = drain_sequential(server, routes // 50)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tests.bench.bench_run import BenchRun, patient, total
 from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
 from tests.bench.processes import daemons
-from tests.bench.site import Site, patient, total
 from tests.bench.watch import watch
 from tests.support.servers import Server
 
@@ -18,11 +18,11 @@ _KINDS = {
 }
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Drain the same backlog with each share of failures, beside one without."""
-    routes = site.size(50_000, 10_000)
-    with site.server() as server:
-        for _ in range(site.runs):
+    routes = bench.size(50_000, 10_000)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             server.flush()
             fill(server.tcp_url, Load(routes))
             figures.add("no failure", drain_filled(server, routes).rate, "routes/s")

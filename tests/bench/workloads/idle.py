@@ -9,10 +9,10 @@ from functools import partial
 
 import redis
 
+from tests.bench.bench_run import BenchRun, entries, patient
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
 from tests.bench.processes import Running, daemons
-from tests.bench.site import Site, entries, patient
 from tests.bench.watch import server_cpu_s
 from tests.support.wait import wait_until
 
@@ -20,18 +20,18 @@ _START_S = 30
 _DRAIN_S = 60
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Watch a daemon rest, and then drain one backlog after the other."""
-    seconds = site.size(60, 10)
-    with site.server() as server:
-        for _ in range(site.runs):
+    seconds = bench.size(60, 10)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             server.flush()
             with patient(server) as client, daemons(server.tcp_url) as (worker,):
                 wait_until(lambda: client.zcard("{gn:0}:workers"), "the daemon works", _START_S)
                 time.sleep(1)  # what starting costs is not what resting costs
                 figures.add("memory at rest", worker.rss_mb(), "MB")
                 watch_rest(figures, client, worker, seconds)
-                _work(site, figures, client, worker, server.tcp_url)
+                _work(bench, figures, client, worker, server.tcp_url)
 
 
 def watch_rest(
@@ -48,8 +48,10 @@ def watch_rest(
     figures.add(f"{name}: commands inside scripts", inside / seconds, "per second")
 
 
-def _work(site: Site, figures: Figures, client: redis.Redis, worker: Running, url: str) -> None:
-    rounds, routes = site.size(10, 3), site.size(20_000, 5_000)
+def _work(
+    bench: BenchRun, figures: Figures, client: redis.Redis, worker: Running, url: str
+) -> None:
+    rounds, routes = bench.size(10, 3), bench.size(20_000, 5_000)
     for number in range(1, rounds + 1):
         fill(url, Load(routes))
         wait_until(partial(_drained, client, number * routes), "the backlog is drained", _DRAIN_S)

@@ -10,19 +10,19 @@ from typing import Any
 import redis
 
 from galaxy_notify import Notifier
+from tests.bench.bench_run import STREAM, BenchRun, ensure_deployment, patient
 from tests.bench.figures import Figures, percentile
 from tests.bench.fill import Load
 from tests.bench.processes import daemons
-from tests.bench.site import STREAM, Site, founded, patient
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Accept one at a time, with pauses, and wait for each at the end of the stream."""
-    with site.server() as server:
-        for _ in range(site.runs):
-            took = sorted(_latencies(server, site.size(500, 100)))
+    with bench.server() as server:
+        for _ in range(bench.runs):
+            took = sorted(_latencies(server, bench.size(500, 100)))
             for name, share in (("p50", 0.5), ("p99", 0.99)):
                 figures.add(f"in the stream: {name}", percentile(took, share), "ms")
             figures.note("from before the accept until a blocked reader has the event")
@@ -30,7 +30,7 @@ def measure(site: Site, figures: Figures) -> None:
 
 def _latencies(server: Server, samples: int) -> Iterator[float]:
     server.flush()
-    founded(server.tcp_url)
+    ensure_deployment(server.tcp_url)
     random = Random(1)
     with (
         patient(server) as client,

@@ -16,8 +16,8 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.janitor_store import LISTED
 from galaxy_notify.redis_state.keys import Keys
+from tests.bench.bench_run import BenchRun, deployment, ensure_deployment, patient
 from tests.bench.figures import Figures
-from tests.bench.site import Site, deployment, founded, patient
 from tests.bench.watch import commands
 from tests.support.servers import Server
 
@@ -26,14 +26,14 @@ _INTENT = Intent(type="bench", producer="bench", recipients=["user-7"], due_at=2
 _BATCH = 1000
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Accept one by one and many together; then read the list, and trim it away."""
-    number = site.size(100_000, 2_000)
-    with site.server() as server:
-        for _ in range(site.runs):
+    number = bench.size(100_000, 2_000)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             for name, together in (("single", 1), ("many", _BATCH)):
                 server.flush()
-                founded(server.tcp_url)
+                ensure_deployment(server.tcp_url)
                 _accept(figures, server, name, number, together)
                 _read(figures, server, name)
             _trim(figures, server, number)

@@ -24,9 +24,9 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Settlement, read_settled
 from galaxy_notify.telemetry import Telemetry
 from tests.bench import floor
+from tests.bench.bench_run import BenchRun, deployment, patient
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
-from tests.bench.site import Site, deployment, patient
 from tests.bench.watch import commands
 
 T = TypeVar("T")
@@ -34,11 +34,11 @@ _BATCH = 128
 _UNIT = "µs/route"
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Publish backlogs of single recipients and of fan-outs, and do the floor beside them."""
-    batches = site.size(200, 60)
-    with site.server() as server, patient(server) as client:
-        for _ in range(site.runs):
+    batches = bench.size(200, 60)
+    with bench.server() as server, patient(server) as client:
+        for _ in range(bench.runs):
             for fan_out, name in ((1, "single"), (32, "fan-out of 32")):
                 server.flush()
                 fill(server.tcp_url, Load(_BATCH * batches // fan_out, fan_out=fan_out))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain, drain_sequential
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
 from tests.bench.peers import PEERS, Peer, PeerError
-from tests.bench.site import Site
 from tests.bench.texts import texts
 from tests.support.servers import Server
 
@@ -18,17 +18,17 @@ _JAVASCRIPT = {"BullMQ"}
 _PROBE = 1000
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Let everybody drain a backlog, in turn; how large it is depends on how fast they are."""
-    seconds, most = site.size(6, 2), site.size(100_000, 20_000)
+    seconds, most = bench.size(6, 2), bench.size(100_000, 20_000)
     peers = [peer for peer in PEERS if _is_there(peer, figures)]
-    with site.server() as server:
+    with bench.server() as server:
         sizes = {
             peer.name: max(_PROBE, min(most, int(seconds * rate)))
             for peer in peers
             if (rate := _rate(peer, server, _PROBE, figures)) is not None
         }
-        for _ in range(site.runs):
+        for _ in range(bench.runs):
             figures.add(OURS, drain(server, Load(most)).rate, "jobs/s")
             figures.add("sequential loop", drain_sequential(server, most // 20).rate, "jobs/s")
             rates: dict[str, float] = {}

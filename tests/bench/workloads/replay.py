@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 
+from tests.bench.bench_run import BenchRun, patient, total
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
 from tests.bench.processes import daemons, running
-from tests.bench.site import Site, patient, total
 from tests.bench.watch import watch
 from tests.support.servers import Server
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Let a backlog die, then replay all of it; the command's start counts."""
-    letters = site.size(100_000, 10_000)
-    with site.server() as server:
-        for _ in range(site.runs):
+    letters = bench.size(100_000, 10_000)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             figures.add("buried", _bury(server, letters), "routes/s")
             figures.add("replayed", letters / _replay(server, letters), "dead letters/s")
 

@@ -13,8 +13,8 @@ import redis
 from galaxy_notify import Notifier
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import settings_from
+from tests.bench.bench_run import BenchRun
 from tests.bench.figures import Figures
-from tests.bench.site import Site
 from tests.support.servers import Server
 
 WITHOUT = "without rules"
@@ -30,11 +30,11 @@ _STORED = {
 }
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Accept the same fan-out again and again; every other recipient has preferences."""
-    accepts = site.size(50, 10)
-    with site.server() as server:
-        for _ in range(site.runs):
+    accepts = bench.size(50, 10)
+    with bench.server() as server:
+        for _ in range(bench.runs):
             for name, preferred, cooldown_ms, kind in (
                 (WITHOUT, False, 0, "chat"),
                 ("preferences", True, 0, "chat"),

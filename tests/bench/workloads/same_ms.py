@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from tests.bench.arrivals import Arrivals
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
-from tests.bench.site import Site
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Make them due at once, beside a backlog of as many that is drained."""
-    routes = site.size(100_000, 20_000)
-    with site.server() as server:
+    routes = bench.size(100_000, 20_000)
+    with bench.server() as server:
         arrivals = Arrivals(server, 1.0)
-        for _ in range(site.runs):
+        for _ in range(bench.runs):
             figures.add("backlog", drain(server, Load(routes)).rate, "routes/s")
             late = arrivals.beforehand(routes, at_once=True)
             if not late.complete:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tests.bench.arrivals import Arrivals
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
 from tests.bench.lateness import ON_TIME_MS, Lateness
-from tests.bench.site import Site
 
 _SHARES = (25, 50, 80)
 _STEPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -22,25 +22,25 @@ _FEW_STEPS = (0.9, 0.7, 0.5, 0.3, 0.15)
 Trial = Callable[[float], Lateness]
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Try rates that were accepted beforehand."""
-    with site.server() as server:
-        arrivals = Arrivals(server, site.size(5, 2))
-        for _ in range(site.runs):
-            highest = drain(server, Load(site.size(100_000, 20_000))).rate
-            find(site, figures, arrivals.beforehand, highest)
+    with bench.server() as server:
+        arrivals = Arrivals(server, bench.size(5, 2))
+        for _ in range(bench.runs):
+            highest = drain(server, Load(bench.size(100_000, 20_000))).rate
+            find(bench, figures, arrivals.beforehand, highest)
 
 
-def find(site: Site, figures: Figures, trial: Trial, highest: float) -> None:
+def find(bench: BenchRun, figures: Figures, trial: Trial, highest: float) -> None:
     """Find the peak, and then how late routes come at shares of it."""
-    steps = _FEW_STEPS if site.quick else _STEPS
+    steps = _FEW_STEPS if bench.quick else _STEPS
     peak = _peak(trial, (highest * step for step in steps))
     if peak is None:
         figures.note(f"no rate down to {highest * steps[-1]:,.0f} routes/s was on time")
         return
     figures.add("peak", peak, "routes/s")
     figures.note(f"on time: at most 1 % of the routes later than {ON_TIME_MS} ms")
-    for share in (50,) if site.quick else _SHARES:
+    for share in (50,) if bench.quick else _SHARES:
         trial(peak * share / 100).add_to(figures, f"late at {share} % of the peak")
 
 

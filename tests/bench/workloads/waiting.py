@@ -13,11 +13,11 @@ import redis
 
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
+from tests.bench.bench_run import SCHEDULE, BenchRun, deployment, patient
 from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
 from tests.bench.processes import daemons
-from tests.bench.site import SCHEDULE, Site, deployment, patient
 from tests.bench.watch import commands
 from tests.bench.workloads.idle import watch_rest
 from tests.support.servers import Server
@@ -32,32 +32,32 @@ _ROUTE_BYTES = 1000
 _COMPACT = {"hash_max_ziplist_value": "1024", "hash_max_ziplist_entries": "16"}
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Grow the schedule step by step; at each, claim and drain beside it."""
-    small = site.size(10_000, 1_000)
+    small = bench.size(10_000, 1_000)
     levels = {
-        "medium": site.size(1_000_000, 20_000),
-        "largest": _bounded(site.size(10_000_000, 100_000), figures),
+        "medium": bench.size(1_000_000, 20_000),
+        "largest": _bounded(bench.size(10_000_000, 100_000), figures),
     }
-    with site.server() as little, site.server() as large:
+    with bench.server() as little, bench.server() as large:
         _grow(little, small)
         figures.add("smallest schedule", small, "routes")
         for name, level in levels.items():
             took = _grow(large, level)
             figures.add(f"{name} schedule", level, "routes")
             figures.add(f"{name} schedule: memory", took, "B/route")
-            for _ in range(site.runs):
-                _beside(site, figures, little, f"smallest, beside the {name}")
-                _beside(site, figures, large, name)
-        _rest(site, figures, large, "idle, largest")
+            for _ in range(bench.runs):
+                _beside(bench, figures, little, f"smallest, beside the {name}")
+                _beside(bench, figures, large, name)
+        _rest(bench, figures, large, "idle, largest")
     for suffix, options in (("", {}), (", listpack", _COMPACT)):
-        with site.server(**options) as server:
-            _recipients(site, figures, server, suffix)
+        with bench.server(**options) as server:
+            _recipients(bench, figures, server, suffix)
 
 
-def _beside(site: Site, figures: Figures, server: Server, name: str) -> None:
+def _beside(bench: BenchRun, figures: Figures, server: Server, name: str) -> None:
     figures.add(f"claim, {name}", _claim_us(server), "µs/route")
-    routes = site.size(30_000, 5_000)
+    routes = bench.size(30_000, 5_000)
     fill(server.tcp_url, Load(routes))
     work = drain_filled(server, routes + _BATCH * _CLAIMS)
     figures.add(f"drain, {name}", work.rate, "routes/s")
@@ -97,16 +97,16 @@ def _grow(server: Server, waiting: int) -> float:
         return (_memory(client) - before) / (waiting - have)
 
 
-def _rest(site: Site, figures: Figures, server: Server, name: str) -> None:
+def _rest(bench: BenchRun, figures: Figures, server: Server, name: str) -> None:
     with patient(server) as client, daemons(server.tcp_url) as (worker,):
         client.delete("{gn:0}:workers")
         wait_until(lambda: client.zcard("{gn:0}:workers"), "the daemon works", 30)
-        watch_rest(figures, client, worker, site.size(30, 5), name)
+        watch_rest(figures, client, worker, bench.size(30, 5), name)
 
 
-def _recipients(site: Site, figures: Figures, server: Server, suffix: str) -> None:
+def _recipients(bench: BenchRun, figures: Figures, server: Server, suffix: str) -> None:
     """Compare notifications of 1 and of 101 recipients."""
-    due, many = int(time.time() * 1000) + _DAY_MS, site.size(2000, 500)
+    due, many = int(time.time() * 1000) + _DAY_MS, bench.size(2000, 500)
     takes: dict[int, float] = {}
     for fan_out, number in ((1, many * 50), (101, many)):
         server.flush()

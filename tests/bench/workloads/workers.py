@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain_together
 from tests.bench.figures import Figures
 from tests.bench.fill import Load
-from tests.bench.site import Site
 
 
-def measure(site: Site, figures: Figures) -> None:
+def measure(bench: BenchRun, figures: Figures) -> None:
     """Drain the same backlog with each number of workers, once a run."""
-    load = Load(site.size(100_000, 30_000))
-    with site.server() as server:
-        for _ in range(site.runs):
+    load = Load(bench.size(100_000, 30_000))
+    with bench.server() as server:
+        for _ in range(bench.runs):
             for workers in (1, 2, 4):
                 work = drain_together(server, load, workers)
                 name = f"{workers} workers" if workers > 1 else "1 worker"

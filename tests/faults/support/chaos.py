@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import redis
 
-from tests.faults.support.arena import Arena
+from tests.faults.support.fault_run import FaultRun
 from tests.support.daemons import DaemonProcess
 from tests.support.wait import wait_until
 
@@ -21,11 +21,11 @@ SUICIDAL = "after_claim:kill:0.05,before_settle:kill:0.05,after_settle:kill:0.05
 
 
 class Chaos:
-    """Lets faults loose on an arena, one after the other, and counts them."""
+    """Causes faults in a fault run, one after the other, and counts them."""
 
-    def __init__(self, arena: Arena, failpoints: str = "") -> None:
+    def __init__(self, fault_run: FaultRun, failpoints: str = "") -> None:
         self.counts: Counter[str] = Counter()
-        self._arena = arena
+        self._fault_run = fault_run
         self._failpoints = failpoints
         self._ever = threading.Event()
 
@@ -35,11 +35,11 @@ class Chaos:
         """Do one fault after the other, the weightier ones more often, until it is over."""
         names, chances = list(weights), list(weights.values())
         while not over():
-            (name,) = self._arena.rng.choices(names, chances)
+            (name,) = self._fault_run.rng.choices(names, chances)
             getattr(self, name)()
             self.counts[name] += 1
             self.revive()
-            self._ever.wait(pause_s * self._arena.rng.random())
+            self._ever.wait(pause_s * self._fault_run.rng.random())
 
     def has_done(self, name: str, times: int) -> bool:
         """Tell whether a fault has come about so often; ``died`` counts daemons, however."""
@@ -47,33 +47,33 @@ class Chaos:
 
     def revive(self) -> None:
         """Start the daemons again that have ended, as a supervisor would."""
-        for daemon in self._arena.daemons:
+        for daemon in self._fault_run.daemons:
             if daemon.process.poll() is not None:
                 self.counts["died"] += 1
-                self._arena.start_again(daemon, self._failpoints)
+                self._fault_run.start_again(daemon, self._failpoints)
 
     def look_on(self) -> None:
         """Do nothing: what goes wrong does so by itself."""
 
     def kill_daemon(self) -> None:
         """Kill a daemon: mostly one that works, now and then one that has only begun to."""
-        if self._arena.rng.random() < 0.2:
-            self._arena.rng.choice(self._arena.daemons).kill()
+        if self._fault_run.rng.random() < 0.2:
+            self._fault_run.rng.choice(self._fault_run.daemons).kill()
         else:
             self._working().kill()
 
     def kill_server(self) -> None:
         """Kill the server, and start it again after a while."""
-        self._arena.server.kill()
-        self._ever.wait(self._arena.rng.random() * 3)
-        self._arena.server.start()
+        self._fault_run.server.kill()
+        self._ever.wait(self._fault_run.rng.random() * 3)
+        self._fault_run.server.start()
 
     def freeze_daemon(self) -> None:
         """Freeze a daemon for longer than its leases, then let it go on as if nothing was."""
         daemon = self._working()
         lease_s = daemon.settings["worker__lease_ttl_ms"] / 1000  # type: ignore[operator]  # a number
         daemon.signal(signal.SIGSTOP)
-        self._ever.wait(lease_s * (1 + self._arena.rng.random()))
+        self._ever.wait(lease_s * (1 + self._fault_run.rng.random()))
         daemon.signal(signal.SIGCONT)
 
     def stop_daemon(self) -> None:
@@ -84,21 +84,21 @@ class Chaos:
 
     def freeze_server(self) -> None:
         """Have the server answer nothing for longer than a call may take."""
-        self._arena.server.pause()
-        self._ever.wait(1 + 2 * self._arena.rng.random())
-        self._arena.server.resume()
+        self._fault_run.server.pause()
+        self._ever.wait(1 + 2 * self._fault_run.rng.random())
+        self._fault_run.server.resume()
 
     def flush_scripts(self) -> None:
         """Have the server forget all scripts."""
-        self._arena.site.client.script_flush()
+        self._fault_run.deployment.client.script_flush()
 
     def drop_clients(self) -> None:
         """Close all connections but our own."""
         with suppress(redis.RedisError):
-            self._arena.site.client.client_kill_filter(_type="normal", skipme=True)
+            self._fault_run.deployment.client.client_kill_filter(_type="normal", skipme=True)
 
     def _working(self) -> DaemonProcess:
-        daemon = self._arena.rng.choice(self._arena.daemons)
+        daemon = self._fault_run.rng.choice(self._fault_run.daemons)
         wait_until(lambda: self._works(daemon), "it works, or is dead")
         return daemon
 

@@ -17,7 +17,7 @@ from galaxy_notify.model.ids import event_id
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status
 from tests.faults.support.history import History, Violation
 from tests.faults.support.journal import Journal, Promise
-from tests.support.site import Site
+from tests.support.deployment import DeploymentFixture
 
 #: What a payload repeats of its intent.
 _TOLD = ("type", "producer", "title", "body", "data")
@@ -33,12 +33,12 @@ class Rest:
     dead: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, site: Site) -> Rest:
+    def of(cls, deployment: DeploymentFixture) -> Rest:
         """Read it from its server."""
-        channels = site.key_space.shared.channels
-        scheduled = {member for channel in channels for member in site.due(channel)}
-        dead = {member for channel in channels for member in site.dead(channel)}
-        return cls(site.routes(), site.entries(), scheduled, dead)
+        channels = deployment.key_space.shared.channels
+        scheduled = {member for channel in channels for member in deployment.due(channel)}
+        dead = {member for channel in channels for member in deployment.dead(channel)}
+        return cls(deployment.routes(), deployment.entries(), scheduled, dead)
 
 
 @dataclass

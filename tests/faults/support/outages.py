@@ -9,12 +9,12 @@ from functools import partial
 
 import redis
 
-from tests.faults.support.arena import Arena
+from tests.faults.support.fault_run import FaultRun
 from tests.faults.support.faulty_proxy import FaultyProxy
 from tests.support import refusing
 from tests.support.wait import wait_until
 
-Outage = Callable[[Arena, FaultyProxy], AbstractContextManager[None]]
+Outage = Callable[[FaultRun, FaultyProxy], AbstractContextManager[None]]
 
 # Longer than tries are counted: once the server answers, all connect again at once.
 _PAUSE_MS = 18_000
@@ -26,112 +26,112 @@ while now() < till do end
 
 
 @contextmanager
-def killed(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def killed(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server dead."""
-    arena.server.kill()
+    fault_run.server.kill()
     yield
-    arena.server.start()
+    fault_run.server.start()
 
 
 @contextmanager
-def frozen(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def frozen(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server take connections and answer nothing."""
-    arena.server.pause()
+    fault_run.server.pause()
     yield
-    arena.server.resume()
+    fault_run.server.resume()
 
 
 @contextmanager
-def black_hole(_: Arena, proxy: FaultyProxy) -> Iterator[None]:
+def black_hole(_: FaultRun, proxy: FaultyProxy) -> Iterator[None]:
     """Have the network swallow everything."""
     with proxy.black_hole():
         yield
 
 
 @contextmanager
-def loading(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def loading(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server load its data, and say so."""
     # While it loads a file, the server answers after every thousand commands.
-    with arena.site.client.pipeline(transaction=False) as pipeline:
+    with fault_run.deployment.client.pipeline(transaction=False) as pipeline:
         for number in range(80_000):
             pipeline.set("filler", number)
         pipeline.execute()
-    arena.server.kill()
-    arena.server.start_loading(key_load_delay="300")
+    fault_run.server.kill()
+    fault_run.server.start_loading(key_load_delay="300")
     yield
-    arena.server.restart()
+    fault_run.server.restart()
 
 
 @contextmanager
-def busy(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def busy(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have somebody else's script keep the server busy."""
-    with arena.server.client() as client:
+    with fault_run.server.client() as client:
         client.config_set("lua-time-limit", 50)
     over = threading.Event()
-    thread = threading.Thread(target=_keep_busy, args=(arena, over))
+    thread = threading.Thread(target=_keep_busy, args=(fault_run, over))
     thread.start()
     yield
     over.set()
     thread.join()
 
 
-def _keep_busy(arena: Arena, over: threading.Event) -> None:
-    with arena.server.client() as client:
+def _keep_busy(fault_run: FaultRun, over: threading.Event) -> None:
+    with fault_run.server.client() as client:
         while not over.is_set():
             client.eval(_BUSY, 0, "1500")
 
 
 @contextmanager
-def asleep(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def asleep(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server do nothing at all."""
-    thread = threading.Thread(target=_put_to_sleep, args=(arena,))
+    thread = threading.Thread(target=_put_to_sleep, args=(fault_run,))
     thread.start()
     yield
     thread.join()
-    wait_until(partial(_answers, arena), "it has woken up")
+    wait_until(partial(_answers, fault_run), "it has woken up")
 
 
-def _put_to_sleep(arena: Arena) -> None:
-    with arena.server.client() as client, suppress(redis.TimeoutError):
+def _put_to_sleep(fault_run: FaultRun) -> None:
+    with fault_run.server.client() as client, suppress(redis.TimeoutError):
         client.execute_command("DEBUG", "SLEEP", _PAUSE_MS / 1000)
 
 
 @contextmanager
-def paused(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def paused(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server hold every command, the one that would end it as well."""
-    arena.site.client.client_pause(_PAUSE_MS, all=True)
+    fault_run.deployment.client.client_pause(_PAUSE_MS, all=True)
     yield
-    arena.site.client.connection_pool.disconnect()
-    wait_until(partial(_answers, arena), "the pause is over")
+    fault_run.deployment.client.connection_pool.disconnect()
+    wait_until(partial(_answers, fault_run), "the pause is over")
 
 
-def _answers(arena: Arena) -> bool:
+def _answers(fault_run: FaultRun) -> bool:
     try:
-        return bool(arena.site.client.ping())
+        return bool(fault_run.deployment.client.ping())
     except redis.TimeoutError:
         return False
 
 
 @contextmanager
-def writes_paused(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def writes_paused(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server hold every write."""
-    arena.site.client.client_pause(10 * _PAUSE_MS, all=False)
+    fault_run.deployment.client.client_pause(10 * _PAUSE_MS, all=False)
     yield
-    arena.site.client.client_unpause()
+    fault_run.deployment.client.client_unpause()
 
 
 @contextmanager
-def without_replicas(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def without_replicas(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server want a replica, of which it has none."""
-    arena.site.client.config_set("min-replicas-to-write", 1)
+    fault_run.deployment.client.config_set("min-replicas-to-write", 1)
     yield
-    arena.site.client.config_set("min-replicas-to-write", 0)
+    fault_run.deployment.client.config_set("min-replicas-to-write", 0)
 
 
 @contextmanager
-def full_of_clients(arena: Arena, _: FaultyProxy) -> Iterator[None]:
+def full_of_clients(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
     """Have the server take no more connections than there are of ours."""
-    client = arena.site.client
+    client = fault_run.deployment.client
     before = str(client.config_get("maxclients")["maxclients"])
     client.config_set("maxclients", 1)
     client.client_kill_filter(_type="normal", skipme=True)
@@ -143,8 +143,8 @@ def refusing_by(refusal: refusing.Refusal) -> Outage:
     """Have the server refuse all writes in one of its ways."""
 
     @contextmanager
-    def outage(arena: Arena, _: FaultyProxy) -> Iterator[None]:
-        with refusal(arena.server):
+    def outage(fault_run: FaultRun, _: FaultyProxy) -> Iterator[None]:
+        with refusal(fault_run.server):
             yield
 
     return outage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,15 +14,14 @@ from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.settings import settings_from
 from tests.support.background import NOWHERE, background, drained, enqueue, events
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server, each_server, running
-from tests.support.site import Site
 from tests.support.telemetry import Lines, Metrics
 from tests.support.wait import wait_until
 
-Found = Callable[..., Site]
 MANY = [f"u{n}" for n in range(500)]
 
 
@@ -41,21 +40,21 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
-def test_enqueue__becomes_a_notification(any_server: Server, found: Found) -> None:
+def test_enqueue__becomes_a_notification(any_server: Server, deploy: Deploy) -> None:
     """Each is accepted once under the id that the caller was given."""
-    site = found(any_server, worker__shards=3)
+    deployment = deploy(any_server, worker__shards=3)
     with background(any_server.url) as notifier:
         ids = enqueue(notifier, *MANY)
         drained(notifier)
         stats = notifier.stats()
     assert (stats.enqueued, stats.accepted) == (500, 500)
-    assert {member.partition("/")[0] for member in site.routes()} == set(ids)
-    assert site.total("accepted") == 500
+    assert {member.partition("/")[0] for member in deployment.routes()} == set(ids)
+    assert deployment.total("accepted") == 500
 
 
-def test_enqueue__counts_what_redis_answers(server: Server, found: Found) -> None:
+def test_enqueue__counts_what_redis_answers(server: Server, deploy: Deploy) -> None:
     """Accepted, duplicate and refused are told apart, and a callback hears of the refused."""
-    found(server)
+    deploy(server)
     told: list[tuple[Any, Receipt]] = []
     with background(server.url, on_refused=lambda *one: told.append(one)) as notifier:
         for fields in ({}, {}, {"title": "other"}):
@@ -77,9 +76,9 @@ def test_enqueue__counts_what_redis_answers(server: Server, found: Found) -> Non
     assert told[0][1].notification_id == id_for_key("lobby", "k")
 
 
-def test_callback__that_raises_stops_nobody(server: Server, found: Found, lines: Lines) -> None:
+def test_callback__that_raises_stops_nobody(server: Server, deploy: Deploy, lines: Lines) -> None:
     """What a callback raises is logged, and the next intents are accepted."""
-    found(server)
+    deploy(server)
 
     def broken(_fields: Any, _receipt: Receipt) -> None:
         raise ValueError("mine")
@@ -102,9 +101,11 @@ def test_enqueue__refuses_what_is_wrong_at_once() -> None:
         assert notifier.stats().enqueued == 0
 
 
-def test_enqueue__takes_the_intent_as_it_is_now(server: Server, found: Found, proxy: Proxy) -> None:
+def test_enqueue__takes_the_intent_as_it_is_now(
+    server: Server, deploy: Deploy, proxy: Proxy
+) -> None:
     """What the caller does to its mapping afterwards does not matter."""
-    site = found(server)
+    deployment = deploy(server)
     as_it_was = {**PLAIN, "recipients": ["u1"], "data": {"list": [1]}, "idempotency_key": "k"}
     with background(proxy.url) as notifier:
         with proxy.down():
@@ -114,14 +115,14 @@ def test_enqueue__takes_the_intent_as_it_is_now(server: Server, found: Found, pr
             data["list"].append(2)
             fields["recipients"] = ["u2"]
         drained(notifier)
-    assert site.notifier.accept(as_it_was).status == "duplicate"
+    assert deployment.notifier.accept(as_it_was).status == "duplicate"
 
 
 def test_redis__killed_and_restarted_costs_nothing(
-    own_server: Server, found: Found, lines: Lines
+    own_server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """Callers go on during the outage; afterwards each intent is one notification."""
-    site = found(own_server)
+    deployment = deploy(own_server)
     with background(own_server.url, batch=20) as notifier:
         first = enqueue(notifier, *MANY)
         wait_until(lambda: notifier.stats().accepted, "it has begun")
@@ -131,34 +132,34 @@ def test_redis__killed_and_restarted_costs_nothing(
         own_server.start()
         drained(notifier)
         assert notifier.stats().accepted == 1000
-    assert {member.partition("/")[0] for member in site.routes()} == {*first, *second}
-    assert site.total("accepted") == 1000
+    assert {member.partition("/")[0] for member in deployment.routes()} == {*first, *second}
+    assert deployment.total("accepted") == 1000
     outages = [line for line in lines() if line["event"] == "redis unavailable"]
     assert len(outages) == 1, outages
 
 
 @pytest.mark.parametrize("how", ["reset", "silence"])
 def test_reply__that_is_lost_makes_no_second_notification(
-    server: Server, found: Found, proxy: Proxy, how: Any
+    server: Server, deploy: Deploy, proxy: Proxy, how: Any
 ) -> None:
     """A batch whose answer was lost is sent again under the same ids, and counted once."""
-    site = found(server)
-    site.load_scripts()
+    deployment = deploy(server)
+    deployment.load_scripts()
     proxy.lose_reply("intent_accept", how)
     with background(proxy.url) as notifier:
         enqueue(notifier, *MANY[:50])
         drained(notifier)
         assert (notifier.stats().accepted, notifier.stats().duplicates) == (50, 0)
     assert proxy.lost == 1
-    assert site.total("accepted") == 50
+    assert deployment.total("accepted") == 50
 
 
 def test_reply__that_is_lost_is_no_second_one_to_the_rules(
-    server: Server, found: Found, proxy: Proxy
+    server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """The second sending is not taken for a second notification by the rules, only the next is."""
-    site = found(server, rules__cooldown_ms=60_000)
-    site.load_scripts()
+    deployment = deploy(server, rules__cooldown_ms=60_000)
+    deployment.load_scripts()
     proxy.lose_reply("intent_accept")
     with background(proxy.url) as notifier:
         (first,) = enqueue(notifier, "u1")
@@ -168,14 +169,14 @@ def test_reply__that_is_lost_is_no_second_one_to_the_rules(
         assert (notifier.stats().accepted, notifier.stats().duplicates) == (2, 0)
     assert proxy.lost == 1
     states = {
-        member.partition("/")[0]: str(route.status) for member, route in site.routes().items()
+        member.partition("/")[0]: str(route.status) for member, route in deployment.routes().items()
     }
     assert states == {first: "pending", second: "skipped"}
 
 
-def test_refusing_server__keeps_nobody_from_enqueueing(any_server: Server, found: Found) -> None:
+def test_refusing_server__keeps_nobody_from_enqueueing(any_server: Server, deploy: Deploy) -> None:
     """What Redis refuses for now waits, and is accepted when it takes writes again."""
-    site = found(any_server)
+    deployment = deploy(any_server)
     with background(any_server.url) as notifier:
         with out_of_memory(any_server):
             enqueue(notifier, *MANY[:50])
@@ -183,28 +184,28 @@ def test_refusing_server__keeps_nobody_from_enqueueing(any_server: Server, found
             assert notifier.stats().accepted == 0
         drained(notifier)
         assert notifier.stats().accepted == 50
-    assert site.total("accepted") == 50
+    assert deployment.total("accepted") == 50
 
 
-def test_enqueue__from_many_threads_loses_nothing(server: Server, found: Found) -> None:
+def test_enqueue__from_many_threads_loses_nothing(server: Server, deploy: Deploy) -> None:
     """Eight threads hand in at once: each intent is accepted, or counted as dropped."""
-    site = found(server)
+    deployment = deploy(server)
     with background(server.url, capacity=300) as notifier:
         with ThreadPoolExecutor(8) as threads:
             made = list(threads.map(lambda _: enqueue(notifier, *MANY), range(8)))
         drained(notifier)
         stats = notifier.stats()
     taken = [one for ids in made for one in ids if one]
-    assert len(set(taken)) == len(taken) == stats.accepted == site.total("accepted")
+    assert len(set(taken)) == len(taken) == stats.accepted == deployment.total("accepted")
     assert stats.dropped.get("queue_full", 0) == 4000 - len(taken)
 
 
 def test_deployment__that_cannot_be_joined_is_waited_for(
-    server: Server, found: Found, lines: Lines
+    server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """Settings that do not fit are told, and cost no intent once they do."""
-    site = found(server, worker__shards=2)
-    other = site.settings_at(server.url, worker__shards=3)
+    deployment = deploy(server, worker__shards=2)
+    other = deployment.settings_at(server.url, worker__shards=3)
     notifier = BackgroundNotifier(other)
     enqueue(notifier, "u1")
     wait_until(lambda: "redis unavailable" in events(lines), "it is told")
@@ -213,11 +214,11 @@ def test_deployment__that_cannot_be_joined_is_waited_for(
     assert len(notifier.close(0).unknown) == 1
 
 
-def test_telemetry__is_told_of_drops_and_depth(server: Server, found: Found) -> None:
+def test_telemetry__is_told_of_drops_and_depth(server: Server, deploy: Deploy) -> None:
     """Drops are counted by reason, answers by status, and the depth is shown."""
-    site = found(server)
+    deployment = deploy(server)
     metrics = Metrics()
-    notifier = BackgroundNotifier(site.settings, telemetry=metrics.recorder)
+    notifier = BackgroundNotifier(deployment.settings, telemetry=metrics.recorder)
     enqueue(notifier, "u1", "u2")
     notifier.enqueue({**PLAIN, "channels": ["psuh"]})
     drained(notifier)
@@ -238,17 +239,17 @@ def test_telemetry__is_told_of_drops_and_depth(server: Server, found: Found) -> 
     assert metrics.recorder.shutdown()
 
 
-def test_intent__may_be_one_already(server: Server, found: Found) -> None:
+def test_intent__may_be_one_already(server: Server, deploy: Deploy) -> None:
     """An `Intent` is taken as well, with all its fields."""
-    site = found(server)
+    deployment = deploy(server)
     made = intent(
         recipients=["u1", "u2"],
         severity="critical",
         title="T",
         data={"deep": [1, 2.5, None, {"x": "ü"}]},
         idempotency_key="k",
-        due_at=site.now() + 3_600_000,
-        expires_at=site.now() + 7_200_000,
+        due_at=deployment.now() + 3_600_000,
+        expires_at=deployment.now() + 7_200_000,
         max_attempts=3,
         request_id="r",
     )
@@ -256,20 +257,20 @@ def test_intent__may_be_one_already(server: Server, found: Found) -> None:
         notifier.enqueue(made)
         drained(notifier)
         assert notifier.stats().accepted == 1
-    assert site.notifier.accept(made).status == "duplicate"
+    assert deployment.notifier.accept(made).status == "duplicate"
 
 
 def test_intent__that_expires_while_it_waits_is_accepted(
-    server: Server, found: Found, proxy: Proxy
+    server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """What was right when it was handed in is no mistake of its producer: it is expired."""
-    site = found(server)
+    deployment = deploy(server)
     with background(proxy.url) as notifier:
         with proxy.down():
-            expires = site.now() + 300
+            expires = deployment.now() + 300
             enqueue(notifier, "u1", expires_at=expires)
-            wait_until(lambda: site.now() > expires, "it has expired")
+            wait_until(lambda: deployment.now() > expires, "it has expired")
         drained(notifier)
         assert notifier.stats().accepted == 1
-    with site.station().running():
-        wait_until(lambda: site.statuses() == {"u1": "expired"}, "it is shown as expired")
+    with deployment.worker_harness().running():
+        wait_until(lambda: deployment.statuses() == {"u1": "expired"}, "it is shown as expired")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +12,13 @@ import pytest
 from galaxy_notify import AlreadyClosed, BackgroundNotifier, BackgroundOptions, ConfigurationError
 from galaxy_notify.intake.notifier import Notifier
 from tests.support.background import NOWHERE, background, drained, enqueue, events, is_exact
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN
 from tests.support.proxy import Proxy, proxied
-from tests.support.servers import Server, running, the_bundled_server
-from tests.support.site import Site
+from tests.support.servers import Server, main_server, running
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
 
-Found = Callable[..., Site]
 MANY = [f"u{n}" for n in range(500)]
 
 
@@ -33,15 +32,15 @@ def proxy(server: Server) -> Iterator[Proxy]:
 @pytest.fixture
 def hanging() -> Iterator[Server]:
     """Run a server of the test's own, to be paused."""
-    with running(the_bundled_server()) as server:
+    with running(main_server()) as server:
         yield server
 
 
 def test_outage__is_tried_twice_a_second_at_most(
-    server: Server, found: Found, proxy: Proxy, lines: Lines
+    server: Server, deploy: Deploy, proxy: Proxy, lines: Lines
 ) -> None:
     """An outage is probed with pauses, and logged once."""
-    found(server)
+    deploy(server)
     with background(proxy.url) as notifier:
         enqueue(notifier, *MANY)
         drained(notifier)
@@ -56,9 +55,9 @@ def test_outage__is_tried_twice_a_second_at_most(
     assert events(lines).count("redis unavailable") == 1
 
 
-def test_full_queue__drops_the_newest_at_once(server: Server, found: Found, proxy: Proxy) -> None:
+def test_full_queue__drops_the_newest_at_once(server: Server, deploy: Deploy, proxy: Proxy) -> None:
     """FT-04: it returns at once, the drop is counted, the older ones survive, it goes on."""
-    site = found(server)
+    deployment = deploy(server)
     with background(proxy.url, capacity=100) as notifier:
         with proxy.down():
             enqueue(notifier, "first")
@@ -70,7 +69,7 @@ def test_full_queue__drops_the_newest_at_once(server: Server, found: Found, prox
         enqueue(notifier, "later")
         drained(notifier)
         assert notifier.stats().accepted == 102
-    recipients = {member.partition(":")[2] for member in site.routes()}
+    recipients = {member.partition(":")[2] for member in deployment.routes()}
     assert recipients == {"first", "later", *MANY[:100]}
     assert None not in taken
 
@@ -97,23 +96,23 @@ def test_full_queue__blocks_until_the_deadline_only() -> None:
         assert notifier.stats().dropped == {"deadline": 1}
 
 
-def test_close__drains_what_is_left(server: Server, found: Found) -> None:
+def test_close__drains_what_is_left(server: Server, deploy: Deploy) -> None:
     """FT-05: everything is flushed where that is quick, and afterwards nothing is taken."""
-    site = found(server)
+    deployment = deploy(server)
     with BackgroundNotifier.from_url(server.url) as notifier:
         enqueue(notifier, *MANY)
     closed = notifier.close()
     assert closed.is_clean
-    assert closed.stats.accepted == 500 == site.total("accepted")
+    assert closed.stats.accepted == 500 == deployment.total("accepted")
     with pytest.raises(AlreadyClosed):
         enqueue(notifier, "late")
     assert notifier.stats().dropped == {}
     assert is_exact(notifier.stats())
 
 
-def test_close__ends_at_its_deadline(hanging: Server, found: Found, lines: Lines) -> None:
+def test_close__ends_at_its_deadline(hanging: Server, deploy: Deploy, lines: Lines) -> None:
     """FT-05: where Redis hangs it ends in time and names what is left, to be handed in again."""
-    site = found(hanging)
+    deployment = deploy(hanging)
     with background(hanging.url, batch=100) as notifier:
         enqueue(notifier, "before")
         drained(notifier)
@@ -126,16 +125,16 @@ def test_close__ends_at_its_deadline(hanging: Server, found: Found, lines: Lines
         assert is_exact(closed.stats)
         assert {*closed.unknown, *closed.remaining} == set(ids)
         assert closed.stats.dropped == {"closed": 500}
-    assert "background notifier left intents" in events(lines)
+    assert "background notifier stopped with unsent intents" in events(lines)
     with Notifier.from_url(hanging.url) as direct:
         for recipient, named in zip(MANY, ids, strict=True):
             direct.accept({**PLAIN, "recipients": [recipient]}, notification_id=named)
-    assert site.total("accepted") == 501
+    assert deployment.total("accepted") == 501
 
 
-def test_fork__leaves_the_notifier_to_the_parent(server: Server, found: Found) -> None:
+def test_fork__leaves_the_notifier_to_the_parent(server: Server, deploy: Deploy) -> None:
     """A child that uses its parent's notifier is told so, and changes nothing."""
-    site = found(server)
+    deployment = deploy(server)
     with background(server.url) as notifier:
         if not (child := os.fork()):
             try:
@@ -146,7 +145,7 @@ def test_fork__leaves_the_notifier_to_the_parent(server: Server, found: Found) -
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         enqueue(notifier, "u1")
         drained(notifier)
-    assert site.total("accepted") == 1
+    assert deployment.total("accepted") == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,15 @@ from galaxy_notify.background.spill import Spill
 from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.errors import ConfigurationError
 from tests.support.background import NOWHERE, background, drained, enqueue, events, is_exact
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN
 from tests.support.program import ROOT, environment
 from tests.support.proxy import proxied
 from tests.support.servers import Server, each_server, running
-from tests.support.site import Site
 from tests.support.spills import PAGE, overwritten
 from tests.support.telemetry import Lines
 from tests.support.wait import HANG_S, wait_until
 
-Found = Callable[..., Site]
 MANY = [f"u{n:05}" for n in range(3000)]
 
 
@@ -43,10 +42,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_outage__loses_nothing_beyond_the_queue(
-    own_server: Server, found: Found, path: Path
+    own_server: Server, deploy: Deploy, path: Path
 ) -> None:
     """Thirty times what fits into the queue is accepted once Redis is back, and the file empty."""
-    site = found(own_server)
+    deployment = deploy(own_server)
     with background(own_server.url, capacity=100, on_full="spill", spill_path=path) as notifier:
         enqueue(notifier, "before")
         drained(notifier)
@@ -61,13 +60,13 @@ def test_outage__loses_nothing_beyond_the_queue(
         drained(notifier)
         assert notifier.stats().accepted == 3001
         wait_until(lambda: path.stat().st_size <= 2 * PAGE, "the file is empty")
-    assert site.total("accepted") == 3001
-    assert {member.partition("/")[0] for member in site.routes()} >= set(ids)
+    assert deployment.total("accepted") == 3001
+    assert {member.partition("/")[0] for member in deployment.routes()} >= set(ids)
 
 
-def test_spill__comes_back_in_order(server: Server, found: Found, path: Path) -> None:
+def test_spill__comes_back_in_order(server: Server, deploy: Deploy, path: Path) -> None:
     """What was handed in first is sent first, through queue and file alike."""
-    found(server)
+    deploy(server)
     sent: list[str] = []
     options = {"capacity": 100, "on_full": "spill", "spill_path": path, "batch": 50}
     options |= {"on_refused": lambda fields, _: sent.extend(fields["recipients"])}
@@ -83,10 +82,10 @@ def test_spill__comes_back_in_order(server: Server, found: Found, path: Path) ->
 
 
 def test_close__leaves_the_rest_in_the_file(
-    server: Server, found: Found, path: Path, lines: Lines
+    server: Server, deploy: Deploy, path: Path, lines: Lines
 ) -> None:
     """What could not be sent until the deadline is sent by the next process, first of all."""
-    site = found(server)
+    deployment = deploy(server)
     options = {"capacity": 100, "on_full": "spill", "spill_path": path}
     with background(NOWHERE, **options) as notifier:
         ids = enqueue(notifier, *MANY[:90])
@@ -101,8 +100,10 @@ def test_close__leaves_the_rest_in_the_file(
         assert notifier.stats().found == 90
         drained(notifier)
         assert notifier.stats().accepted == 90
-    assert {member.partition("/")[0] for member in site.routes()} == set(ids)
-    assert [line["count"] for line in lines() if line["event"] == "spill found"] == [90, 90]
+    assert {member.partition("/")[0] for member in deployment.routes()} == set(ids)
+    assert [
+        line["count"] for line in lines() if line["event"] == "unsent intents found in spill"
+    ] == [90, 90]
     with background(NOWHERE, **options) as notifier:
         assert notifier.stats().found == 0
 
@@ -121,9 +122,9 @@ time.sleep(3600)
 """
 
 
-def test_crash__leaves_what_was_spilled(server: Server, found: Found, path: Path) -> None:
+def test_crash__leaves_what_was_spilled(server: Server, deploy: Deploy, path: Path) -> None:
     """After kill -9 the next process finds all that was on the disk, and sends it once."""
-    site = found(server)
+    deployment = deploy(server)
     with subprocess.Popen(
         [sys.executable, "-c", _DIES, str(path)],
         cwd=ROOT,
@@ -140,14 +141,14 @@ def test_crash__leaves_what_was_spilled(server: Server, found: Found, path: Path
         drained(notifier)
         found_there = notifier.stats().found
         assert notifier.stats().accepted == found_there
-    assert site.total("accepted") == found_there
+    assert deployment.total("accepted") == found_there
 
 
 def test_damaged_spill__is_told_and_read(
-    server: Server, found: Found, path: Path, lines: Lines
+    server: Server, deploy: Deploy, path: Path, lines: Lines
 ) -> None:
     """What was overwritten costs itself, and what was written together with it, only."""
-    found(server)
+    deploy(server)
     options = {"on_full": "spill", "spill_path": path, "batch": 5}
     with background(NOWHERE, **options) as notifier:
         enqueue(notifier, *MANY[:50])
@@ -156,15 +157,15 @@ def test_damaged_spill__is_told_and_read(
     with background(server.url, **options) as notifier:
         drained(notifier)
         assert notifier.stats().accepted == 45
-    (told,) = (line for line in lines() if line["event"] == "spill found")
+    (told,) = (line for line in lines() if line["event"] == "unsent intents found in spill")
     assert (told["count"], told["damaged"]) == (45, 1)
 
 
 def test_spill__that_is_overwritten_under_our_feet_is_counted(
-    server: Server, found: Found, path: Path, lines: Lines
+    server: Server, deploy: Deploy, path: Path, lines: Lines
 ) -> None:
     """What cannot be read back any more is a drop with its reason; the sum stays right."""
-    found(server)
+    deploy(server)
     options = {"capacity": 100, "on_full": "spill", "spill_path": path}
     with proxied(server.socket) as proxy, background(proxy.url, **options) as notifier:
         with proxy.down():
@@ -182,7 +183,7 @@ def test_spill__that_is_overwritten_under_our_feet_is_counted(
     assert stats.dropped["spill_corrupt"] > 100
     assert stats.accepted > 100
     assert stats.accepted + stats.dropped["spill_corrupt"] == 400
-    assert {"spill set aside", "spilled intents lost"} <= set(events(lines))
+    assert {"damaged spill set aside", "spilled intents lost"} <= set(events(lines))
 
 
 def test_full_disk__drops_and_says_why(path: Path, lines: Lines) -> None:
@@ -213,10 +214,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.extended
 def test_full_disk__sends_what_is_on_it(
-    server: Server, found: Found, small_disk: Path, lines: Lines
+    server: Server, deploy: Deploy, small_disk: Path, lines: Lines
 ) -> None:
     """What fits is sent when Redis is back, and the disk is used again; the rest is counted."""
-    site = found(server)
+    deployment = deploy(server)
     options = {"capacity": 100, "on_full": "spill", "spill_path": small_disk / "spill"}
     with proxied(server.socket) as proxy, background(proxy.url, **options) as notifier:
         with proxy.down():
@@ -230,7 +231,7 @@ def test_full_disk__sends_what_is_on_it(
             wait_until(lambda: enqueue(notifier, "u") and notifier.stats().spilled, "it takes some")
         drained(notifier)
     assert {"spill unusable", "spill usable again"} <= set(events(lines))
-    assert site.total("accepted") == notifier.stats().accepted
+    assert deployment.total("accepted") == notifier.stats().accepted
 
 
 @pytest.mark.extended
@@ -273,10 +274,10 @@ def test_fork__leaves_the_spill_to_the_parent(path: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["spill", "drop_newest"])
 def test_exit__without_a_close_drains(
-    server: Server, found: Found, path: Path, policy: str
+    server: Server, deploy: Deploy, path: Path, policy: str
 ) -> None:
     """A program that ends without closing still hands over what it had."""
-    site = found(server)
+    deployment = deploy(server)
     code = (
         "import sys\n"
         "from galaxy_notify import BackgroundNotifier, BackgroundOptions\n"
@@ -295,4 +296,4 @@ def test_exit__without_a_close_drains(
         timeout=HANG_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert site.total("accepted") == 300
+    assert deployment.total("accepted") == 300

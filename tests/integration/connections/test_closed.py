@@ -12,7 +12,7 @@ from galaxy_notify import AlreadyClosed, AsyncNotifier, BackgroundNotifier, Noti
 from galaxy_notify.gateway import GatewayConsumer
 from tests.support.background import enqueue, is_exact
 from tests.support.events import Seen
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
@@ -33,7 +33,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_notifier__refuses_after_its_close(server: Server, name: str) -> None:
     """Whether or not it was connected before, nothing connects again; closing twice is nothing."""
-    found(server.url)
+    found_deployment(server.url)
     with Notifier.from_url(server.url) as notifier:
         notifier.accept(PLAIN)
     with pytest.raises(AlreadyClosed, match=r"^this Notifier was closed"):
@@ -44,7 +44,7 @@ def test_notifier__refuses_after_its_close(server: Server, name: str) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_async_notifier__refuses_after_its_close(server: Server, name: str) -> None:
     """As `Notifier` does."""
-    found(server.url)
+    found_deployment(server.url)
 
     async def scenario() -> None:
         async with AsyncNotifier.from_url(server.url) as notifier:
@@ -58,7 +58,7 @@ def test_async_notifier__refuses_after_its_close(server: Server, name: str) -> N
 
 def test_preferences__refuse_after_the_close_of_their_notifier(server: Server) -> None:
     """Those that were taken from it before refuse as well."""
-    found(server.url)
+    found_deployment(server.url)
     with Notifier.from_url(server.url) as notifier:
         preferences = notifier.preferences
         assert preferences.silence("u1")
@@ -68,7 +68,7 @@ def test_preferences__refuse_after_the_close_of_their_notifier(server: Server) -
 
 def test_background_notifier__refuses_after_its_close(server: Server) -> None:
     """What comes late is no silent drop; the sum of what came before is still right."""
-    found(server.url)
+    found_deployment(server.url)
     with BackgroundNotifier.from_url(server.url) as notifier:
         enqueue(notifier, "u1")
     with pytest.raises(AlreadyClosed, match=r"^this BackgroundNotifier was closed"):
@@ -84,7 +84,7 @@ def test_consumer__refuses_after_its_block(
     server: Server, call: Callable[[GatewayConsumer], Awaitable[object]]
 ) -> None:
     """It does not connect again, nor return as if it had been stopped."""
-    found(server.url)
+    found_deployment(server.url)
 
     async def scenario() -> None:
         async with GatewayConsumer.from_url(server.url, group="g", consumer="c") as consumer:

@@ -14,12 +14,10 @@ from galaxy_notify.gateway import GatewayConsumer
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.redis_client.connection import async_client
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN, intent
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import wait_until
-
-Found = Callable[..., Site]
 
 
 def _bare(work: Coroutine[Any, Any, Any]) -> Any:
@@ -37,16 +35,16 @@ _LEFT_OPEN = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 @pytest.mark.parametrize("run", [asyncio.run, pytest.param(_bare, marks=_LEFT_OPEN)])
 def test_async_notifier__works_in_one_loop_after_another(
-    run: Callable[..., Any], server: Server, found: Found
+    run: Callable[..., Any], server: Server, deploy: Deploy
 ) -> None:
     """Whatever became of the loops before, every call of the next one works."""
-    site = found(server)
-    clients = site.client.info("clients")["connected_clients"]
+    deployment = deploy(server)
+    clients = deployment.client.info("clients")["connected_clients"]
     _use_in_four_loops(run, server.url)
-    assert site.total("accepted") == 4 * 321
+    assert deployment.total("accepted") == 4 * 321
     gc.collect()
     wait_until(
-        lambda: site.client.info("clients")["connected_clients"] == clients, "all are closed"
+        lambda: deployment.client.info("clients")["connected_clients"] == clients, "all are closed"
     )
 
 
@@ -65,9 +63,9 @@ def _use_in_four_loops(run: Callable[..., Any], url: str) -> None:
     run(notifier.close())
 
 
-def test_async_notifier__works_in_several_loops_at_once(server: Server, found: Found) -> None:
+def test_async_notifier__works_in_several_loops_at_once(server: Server, deploy: Deploy) -> None:
     """Each loop has connections of its own."""
-    site = found(server)
+    deployment = deploy(server)
     notifier = AsyncNotifier.from_url(server.url)
 
     async def use() -> set[str]:
@@ -77,7 +75,7 @@ def test_async_notifier__works_in_several_loops_at_once(server: Server, found: F
     with ThreadPoolExecutor(4) as threads:
         for statuses in threads.map(lambda _: asyncio.run(use()), range(8)):
             assert statuses == {"accepted"}
-    assert site.total("accepted") == 400
+    assert deployment.total("accepted") == 400
 
 
 class _LeftMeanwhile:
@@ -105,10 +103,10 @@ def test_async_pool__may_leave_a_closed_loop_in_two_threads_at_once(server: Serv
     asyncio.run(use())
 
 
-def test_consumer__runs_again_in_another_loop(server: Server, found: Found) -> None:
+def test_consumer__runs_again_in_another_loop(server: Server, deploy: Deploy) -> None:
     """A run that was stopped, or cancelled, does not end the next one."""
-    site = found(server)
-    station = site.station()
+    deployment = deploy(server)
+    harness = deployment.worker_harness()
     consumer = GatewayConsumer.from_url(server.url, group="g", consumer="c")
     got: list[str] = []
 
@@ -126,12 +124,12 @@ def test_consumer__runs_again_in_another_loop(server: Server, found: Found) -> N
         with pytest.raises(asyncio.CancelledError):
             await running
 
-    site.notify("user-1")
-    station.step()
+    deployment.notify("user-1")
+    harness.step()
     asyncio.run(once())
     asyncio.run(cancelled())
-    site.notify("user-2")
-    station.step()
+    deployment.notify("user-2")
+    harness.step()
     asyncio.run(once())
     assert asyncio.run(consumer.report())[0]["pending"] == 0
     assert got == ["user-1", "user-2"]

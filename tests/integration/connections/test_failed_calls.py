@@ -22,7 +22,7 @@ from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, CommandLine
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
 
@@ -33,7 +33,7 @@ KEYED = {**PLAIN, "idempotency_key": "k"}
 @contextmanager
 def user_on(server: Server, *commands: str, keys: str = "*") -> Iterator[redis.Redis]:
     """Make a user with a password; give the connection of an admin."""
-    found(server.url)
+    found_deployment(server.url)
     with server.client() as admin:
         rules = ["+@all", *commands]
         admin.acl_setuser(USER, enabled=True, passwords=["+right"], commands=rules, keys=[keys])
@@ -125,7 +125,7 @@ def test_accept__names_the_missing_right(
 @pytest.mark.parametrize(("state", "code"), [(full, "OOM"), (replica, "READONLY")])
 def test_accept__refused_wrote_nothing(state: Any, code: str, any_server: Server) -> None:
     """The server answered: nothing was written, and a repeat is accepted for the first time."""
-    found(any_server.url)
+    found_deployment(any_server.url)
     with Notifier.from_url(any_server.url) as notifier:
         notifier.accept(PLAIN)
         with state(any_server):
@@ -225,7 +225,7 @@ def test_accept__without_an_answer_is_unknown() -> None:
 
 def test_cancel__refused_is_said_to_be(server: Server) -> None:
     """The other calls of a producer raise the same errors."""
-    found(server.url)
+    found_deployment(server.url)
     with Notifier.from_url(server.url) as notifier:
         made = notifier.accept({**PLAIN, "due_at": "2100-01-01T00:00:00Z"})
         with full(server), pytest.raises(ServerRefused) as raised:

@@ -14,10 +14,10 @@ from galaxy_notify import AsyncNotifier, Notifier, Unavailable
 from galaxy_notify.gateway import GatewayConsumer
 from tests.support.background import background, drained, enqueue
 from tests.support.daemons import daemon_on
-from tests.support.founding import found
+from tests.support.deployment import DeploymentFixture
+from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
-from tests.support.servers import Server, running, the_bundled_server
-from tests.support.site import Site
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import until, wait_until
 
 NONE_YET = r"^no deployment at this prefix yet: start galaxy-notify run$"
@@ -89,23 +89,23 @@ def test_founding__what_waits_in_the_background_goes_to_what_is_founded(server: 
         wait_until(lambda: notifier.stats().waiting == 2, "it waits")
         with server.client() as client:
             assert client.keys("*") == []
-        found(server.url, shards=4)
+        found_deployment(server.url, shards=4)
         drained(notifier)
         assert notifier.stats().accepted == 2
-    with closing(Site(server.url, worker__shards=4)) as site:
-        assert site.total("accepted") == 2
+    with closing(DeploymentFixture(server.url, worker__shards=4)) as deployment:
+        assert deployment.total("accepted") == 2
 
 
 @pytest.fixture
 def forgetful() -> Iterator[Server]:
     """Give a server of one's own, which has nothing after a restart."""
-    with running(the_bundled_server()) as own:
+    with running(main_server()) as own:
         yield own
 
 
 def test_founding__a_server_that_lost_everything_has_no_deployment(forgetful: Server) -> None:
     """What connected before the restart founds nothing, and goes on with what is founded then."""
-    found(forgetful.url, shards=4)
+    found_deployment(forgetful.url, shards=4)
     with Notifier.from_url(forgetful.url) as notifier:
         assert notifier.accept(PLAIN).status == "accepted"
         forgetful.restart()
@@ -113,7 +113,7 @@ def test_founding__a_server_that_lost_everything_has_no_deployment(forgetful: Se
             notifier.accept(PLAIN)
         with forgetful.client() as client:
             assert client.keys("*") == []
-        found(forgetful.url, shards=4)
+        found_deployment(forgetful.url, shards=4)
         assert notifier.accept(PLAIN).status == "accepted"
 
 
@@ -139,8 +139,8 @@ def test_founding__is_seen_where_an_intent_uses_another_notifier(
     asynchronous: bool, server: Server, forgetful: Server
 ) -> None:
     """What the one is asked meanwhile does not hide what the other one's server has lost."""
-    found(forgetful.url, shards=4)
-    found(server.url)
+    found_deployment(forgetful.url, shards=4)
+    found_deployment(server.url)
 
     def accept(notifier: Notifier) -> None:
         assert notifier.accept(PLAIN).status == "accepted"
@@ -170,31 +170,31 @@ def test_founding__async_clients_see_it_too(forgetful: Server) -> None:
             await asyncio.to_thread(forgetful.restart)
             with pytest.raises(Unavailable, match=NONE_YET):
                 await notifier.accept(PLAIN)
-            found(forgetful.url, shards=4)
+            found_deployment(forgetful.url, shards=4)
             assert (await notifier.accept(PLAIN)).status == "accepted"
 
-    found(forgetful.url, shards=4)
+    found_deployment(forgetful.url, shards=4)
     asyncio.run(main())
 
 
 def test_founding__other_shards_are_read_before_anything_is_written(forgetful: Server) -> None:
     """Nothing goes to the shards of before: one call fails, the next one goes by the new number."""
-    found(forgetful.url, shards=4)
+    found_deployment(forgetful.url, shards=4)
     with Notifier.from_url(forgetful.url) as notifier:
         assert notifier.accept(PLAIN).status == "accepted"
         forgetful.restart()
-        found(forgetful.url, shards=2)
+        found_deployment(forgetful.url, shards=2)
         with pytest.raises(Unavailable, match="another number of shards"):
             notifier.accept(PLAIN)
         for _ in range(20):
             assert notifier.accept(PLAIN).status == "accepted"
-    with closing(Site(forgetful.url, worker__shards=2)) as site:
-        assert site.total("accepted") == 20
+    with closing(DeploymentFixture(forgetful.url, worker__shards=2)) as deployment:
+        assert deployment.total("accepted") == 20
 
 
 def test_founding__nothing_that_waits_goes_to_the_shards_of_before(forgetful: Server) -> None:
     """Calls that were planned before the restart fail, all of them, and the next one works."""
-    found(forgetful.url, shards=4)
+    found_deployment(forgetful.url, shards=4)
     with Notifier.from_url(forgetful.url) as notifier, ThreadPoolExecutor(_WAITING) as threads:
         assert notifier.accept(PLAIN).status == "accepted"
         pool: Any = notifier._client._client.connection_pool
@@ -202,18 +202,18 @@ def test_founding__nothing_that_waits_goes_to_the_shards_of_before(forgetful: Se
         calls = [threads.submit(notifier.accept, PLAIN) for _ in range(_WAITING)]
         wait_until(lambda: len(pool._line) == _WAITING, "they wait in line")
         forgetful.restart()
-        found(forgetful.url, shards=2)
+        found_deployment(forgetful.url, shards=2)
         for connection in lent:
             pool.discard(connection)
         assert {str(call.exception()).partition(":")[0] for call in calls} == {"other_deployment"}
         assert notifier.accept(PLAIN).status == "accepted"
-    with closing(Site(forgetful.url, worker__shards=2)) as site:
-        assert site.total("accepted") == 1
+    with closing(DeploymentFixture(forgetful.url, worker__shards=2)) as deployment:
+        assert deployment.total("accepted") == 1
 
 
 def test_founding__no_task_that_waits_goes_to_the_shards_of_before(forgetful: Server) -> None:
     """The same for `AsyncNotifier`."""
-    found(forgetful.url, shards=4)
+    found_deployment(forgetful.url, shards=4)
 
     async def main() -> None:
         async with AsyncNotifier.from_url(forgetful.url) as notifier:
@@ -224,7 +224,7 @@ def test_founding__no_task_that_waits_goes_to_the_shards_of_before(forgetful: Se
             share = pool._shares[asyncio.get_running_loop()]
             await until(lambda: len(share._line) == _WAITING, "they wait in line")
             forgetful.restart()
-            found(forgetful.url, shards=2)
+            found_deployment(forgetful.url, shards=2)
             for connection in lent:
                 pool.discard(connection)
             ends = await asyncio.gather(*calls, return_exceptions=True)
@@ -232,8 +232,8 @@ def test_founding__no_task_that_waits_goes_to_the_shards_of_before(forgetful: Se
             assert (await notifier.accept(PLAIN)).status == "accepted"
 
     asyncio.run(main())
-    with closing(Site(forgetful.url, worker__shards=2)) as site:
-        assert site.total("accepted") == 1
+    with closing(DeploymentFixture(forgetful.url, worker__shards=2)) as deployment:
+        assert deployment.total("accepted") == 1
 
 
 def test_founding__daemons_found_again_what_a_server_lost(forgetful: Server) -> None:

@@ -20,13 +20,11 @@ from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client import async_pools, pools
 from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.packing import packed
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import proxied
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import wait_until
-
-Found = Callable[..., Site]
 
 #: More often than an accept over a new connection waits for anything.
 _AWAITS = 60
@@ -34,10 +32,10 @@ _AWAITS = 60
 
 @pytest.mark.parametrize("what", ["lines", "signals", "background"])
 def test_notifier__works_after_an_interruption_anywhere(
-    what: str, server: Server, found: Found
+    what: str, server: Server, deploy: Deploy
 ) -> None:
     """No lock is left held, nothing crashes, and no connection is used that raised anything."""
-    found(server)
+    deploy(server)
     command = [sys.executable, "-m", "tests.support.interrupted", what, server.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
@@ -51,10 +49,10 @@ def test_notifier__works_after_an_interruption_anywhere(
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_async_notifier__works_after_a_cancellation_anywhere(
-    connected: bool, server: Server, found: Found
+    connected: bool, server: Server, deploy: Deploy
 ) -> None:
     """A task that is cancelled at any await leaves no reply behind for the next call."""
-    found(server)
+    deploy(server)
 
     async def run() -> int:
         cancelled = 0
@@ -91,10 +89,10 @@ def _at_plan(monkeypatch: pytest.MonkeyPatch, number: int, then: Callable[[], No
 
 
 def test_notifier__drops_what_is_under_way_when_planning_is_interrupted(
-    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+    server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replies to the calls that were sent by then do not meet the next call."""
-    found(server)
+    deploy(server)
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -113,24 +111,24 @@ def test_notifier__drops_what_is_under_way_when_planning_is_interrupted(
 
 @pytest.mark.parametrize("number", [150, 250, 599])
 def test_notifier__tries_again_what_was_cut_off_while_it_planned(
-    number: int, server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+    number: int, server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection lost between two calls costs another try: each intent is accepted once."""
-    site = found(server)
+    deployment = deploy(server)
     intents = [intent(recipients=[f"u{n}"]) for n in range(600)]
     with proxied(server.socket) as proxy, Notifier.from_url(proxy.url) as notifier:
         notifier.accept(PLAIN)
         _at_plan(monkeypatch, number, proxy.reset_all)
         receipts = notifier.accept_many(intents)
     assert {receipt.status for receipt in receipts} == {"accepted"}
-    assert site.total("accepted") == 601
+    assert deployment.total("accepted") == 601
 
 
 def test_async_notifier__drops_what_is_under_way_when_it_is_cancelled(
-    server: Server, found: Found
+    server: Server, deploy: Deploy
 ) -> None:
     """A batch that is cancelled between two of its calls leaves no reply behind."""
-    found(server)
+    deploy(server)
 
     async def run() -> int:
         cancelled = 0
@@ -153,9 +151,9 @@ def test_async_notifier__drops_what_is_under_way_when_it_is_cancelled(
     assert asyncio.run(run()) > 0
 
 
-def test_async_notifier__gives_up_a_place_in_line(server: Server, found: Found) -> None:
+def test_async_notifier__gives_up_a_place_in_line(server: Server, deploy: Deploy) -> None:
     """Those who time out in line, even just when it is their turn, hold up nobody."""
-    found(server)
+    deploy(server)
 
     async def run() -> None:
         async with AsyncNotifier.from_url(server.url) as notifier:
@@ -173,10 +171,10 @@ def test_async_notifier__gives_up_a_place_in_line(server: Server, found: Found) 
 
 
 def test_notifier__works_while_tracebacks_hold_its_connections(
-    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+    server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What somebody keeps of interrupted calls is written off when others wait for it."""
-    found(server)
+    deploy(server)
     monkeypatch.setattr(pools, "LOOK_S", 0.02)
     with Notifier.from_url(server.url) as notifier:
         notifier.accept(PLAIN)
@@ -206,10 +204,10 @@ def test_pool__gives_back_a_turn_that_another_thread_lost(
 
 
 def test_async_notifier__works_while_tracebacks_hold_its_connections(
-    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+    server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for tasks."""
-    found(server)
+    deploy(server)
     monkeypatch.setattr(async_pools, "LOOK_S", 0.02)
 
     async def run() -> None:

@@ -20,18 +20,18 @@ from galaxy_notify.settings import settings_from
 from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
 from tests.support.intents import PLAIN
-from tests.support.needs import needs
-from tests.support.servers import Server, running, servers_found, the_bundled_server
+from tests.support.requirements import requires_program
+from tests.support.servers import Server, main_server, running, servers_found
 from tests.support.tls import Authority, Pair, tls_server
 from tests.support.wait import until, wait_until
 
-pytestmark = [needs("openssl"), pytest.mark.extended]
+pytestmark = [requires_program("openssl"), pytest.mark.extended]
 # The bundled server is built without TLS.
 WITH_TLS = [name for name in servers_found() if name != "bundled"]
-ON_ONE = pytest.mark.parametrize("site", WITH_TLS[:1], indirect=True)
+ON_ONE = pytest.mark.parametrize("deployment", WITH_TLS[:1], indirect=True)
 
 
-class Site(NamedTuple):
+class DeploymentFixture(NamedTuple):
     """A server behind TLS, and the certificates around it."""
 
     server: Server
@@ -53,20 +53,20 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(params=WITH_TLS)
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DeploymentFixture]:
     """Run a server that asks for certificates."""
     authority = Authority(tmp_path, "ca")
     own, client = authority.issue("server"), authority.issue("client")
     with tls_server(servers_found()[request.param], authority, own) as (server, port):
-        yield Site(server, port, authority, client)
+        yield DeploymentFixture(server, port, authority, client)
 
 
-def test_tls__carries_everything(site: Site) -> None:
+def test_tls__carries_everything(deployment: DeploymentFixture) -> None:
     """Producer, daemon, consumer and the command line, each with a certificate."""
     seen: list[Event] = []
 
     async def consume() -> None:
-        settings = settings_from({"redis": site.redis()})
+        settings = settings_from({"redis": deployment.redis()})
         async with GatewayConsumer(settings, group="gateway", consumer="gw-1") as consumer:
 
             async def handle(event: Event) -> None:
@@ -75,15 +75,15 @@ def test_tls__carries_everything(site: Site) -> None:
 
             await consumer.run(handle)
 
-    settings = {f"redis__{name}": value for name, value in site.redis().items()}
+    settings = {f"redis__{name}": value for name, value in deployment.redis().items()}
     # The environment of the process names the server's UNIX socket; it must not be used.
-    variables = {"GALAXY_NOTIFY_REDIS__URL": site.redis()["url"]}
-    with daemon_on(site.server, variables=variables, **settings) as daemon:
+    variables = {"GALAXY_NOTIFY_REDIS__URL": deployment.redis()["url"]}
+    with daemon_on(deployment.server, variables=variables, **settings) as daemon:
         daemon.wait_for("daemon working")
-        with Notifier(settings_from({"redis": site.redis()})) as notifier:
+        with Notifier(settings_from({"redis": deployment.redis()})) as notifier:
             made = notifier.accept(PLAIN)
         asyncio.run(consume())
-        told = json.loads(site.command().run("status", "--json").stdout)
+        told = json.loads(deployment.command().run("status", "--json").stdout)
     assert [event.event_id for event in seen] == [f"{made.notification_id}/push:user-7"]
     assert told["totals"]["published"] == 1
 
@@ -96,15 +96,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_tls__that_cannot_be_trusted_is_told(site: Site, tmp_path: Path, wrong: str) -> None:
+def test_tls__that_cannot_be_trusted_is_told(
+    deployment: DeploymentFixture, tmp_path: Path, wrong: str
+) -> None:
     """One line says what is wrong and where to look, and the exit code is 78."""
     other = Authority(tmp_path, "other")
     changed = {
         "another CA": {"tls_ca": str(other.cert)},
-        "another host": {"url": f"rediss://localhost:{site.port}/0"},
+        "another host": {"url": f"rediss://localhost:{deployment.port}/0"},
         "a key of another certificate": {"tls_key": str(other.issue("client").key)},
     }[wrong]
-    done = site.command(**changed).run("status")
+    done = deployment.command(**changed).run("status")
     assert done.exit_code == 78, done.output
     (line,) = done.stderr.splitlines()
     assert all(part in line for part in WRONG[wrong]), line
@@ -112,15 +114,15 @@ def test_tls__that_cannot_be_trusted_is_told(site: Site, tmp_path: Path, wrong: 
 
 def test_tls__server_without_it_is_named() -> None:
     """A plain server that TLS is spoken to is told from one that is slow."""
-    with running(the_bundled_server(), tcp=True) as server:
+    with running(main_server(), tcp=True) as server:
         url = server.tcp_url.replace("redis://", "rediss://")
         _assert_named(url, f"at {url.split('/')[2]} does not speak TLS: use redis://")
 
 
 @ON_ONE
-def test_tls__server_with_it_is_named(site: Site) -> None:
+def test_tls__server_with_it_is_named(deployment: DeploymentFixture) -> None:
     """A TLS server that is spoken to without it is told from one that is away."""
-    where = f"127.0.0.1:{site.port}"
+    where = f"127.0.0.1:{deployment.port}"
     _assert_named(f"redis://{where}/0", f"the server at {where} speaks TLS: use rediss://")
 
 
@@ -142,30 +144,32 @@ def _assert_named(url: str, words: str) -> None:
 
 
 @ON_ONE
-def test_tls__expired_certificate_ends_a_daemon_at_its_start(site: Site) -> None:
+def test_tls__expired_certificate_ends_a_daemon_at_its_start(deployment: DeploymentFixture) -> None:
     """A server's certificate that has run out is told in one line, with 78."""
-    old = site.authority.issue("old", days=-1)
-    with tls_server(site.server.binary, site.authority, old) as (server, port):
+    old = deployment.authority.issue("old", days=-1)
+    with tls_server(deployment.server.binary, deployment.authority, old) as (server, port):
         url = f"rediss://127.0.0.1:{port}/0"
-        assert "certificate has expired" in _last_words(site, server, url=url)
+        assert "certificate has expired" in _last_words(deployment, server, url=url)
 
 
 @ON_ONE
 @pytest.mark.parametrize("given", ["none", "expired"])
-def test_tls__our_certificate_that_is_not_accepted_is_told(site: Site, given: str) -> None:
+def test_tls__our_certificate_that_is_not_accepted_is_told(
+    deployment: DeploymentFixture, given: str
+) -> None:
     """A server that does not accept our certificate ends a daemon at its start with 78."""
     changed = {"tls_cert": "", "tls_key": ""}
     if given != "none":
-        pair = site.authority.issue("mine", days=-1)
+        pair = deployment.authority.issue("mine", days=-1)
         changed = {"tls_cert": str(pair.cert), "tls_key": str(pair.key)}
-    line = _last_words(site, site.server, **changed)
+    line = _last_words(deployment, deployment.server, **changed)
     assert "the server does not accept our certificate" in line
     assert "redis.tls_cert" in line
 
 
-def _last_words(site: Site, server: Server, **changed: str) -> str:
+def _last_words(deployment: DeploymentFixture, server: Server, **changed: str) -> str:
     """Run a daemon until it ends with 78, and return the line that it leaves."""
-    given = site.redis(**changed)
+    given = deployment.redis(**changed)
     settings = {f"redis__{name}": value for name, value in given.items()}
     variables = {"GALAXY_NOTIFY_REDIS__URL": given["url"]}
     with daemon_on(server, variables=variables, **settings) as daemon:
@@ -175,28 +179,30 @@ def _last_words(site: Site, server: Server, **changed: str) -> str:
     return line
 
 
-def test_tls__missing_file_is_named(site: Site, tmp_path: Path) -> None:
+def test_tls__missing_file_is_named(deployment: DeploymentFixture, tmp_path: Path) -> None:
     """A file that is not there is a bad setting, named before anything is sent."""
-    done = site.command(tls_key=str(tmp_path / "nothing")).run("status")
+    done = deployment.command(tls_key=str(tmp_path / "nothing")).run("status")
     assert done.exit_code == 78
     assert done.stderr.startswith("galaxy-notify: redis.tls_key: cannot read")
 
 
-def test_tls__new_connections_read_the_files_again(site: Site, tmp_path: Path) -> None:
+def test_tls__new_connections_read_the_files_again(
+    deployment: DeploymentFixture, tmp_path: Path
+) -> None:
     """A certificate is replaced without a restart; a wrong one is a fault until it is mended."""
-    good, bad = site.authority.issue("next"), Authority(tmp_path, "foreign").issue("client")
-    settings = settings_from({"redis": site.redis()})
+    good, bad = deployment.authority.issue("next"), Authority(tmp_path, "foreign").issue("client")
+    settings = settings_from({"redis": deployment.redis()})
 
     async def rotate() -> None:
         client = open_async(settings, connections=1, name="x")
         try:
             assert await client.hgetall("x") == {}
-            site.client.replace_by(bad)
+            deployment.client.replace_by(bad)
             assert await client.hgetall("x") == {}
             await client.connection_pool.disconnect()
             # The refusal may be lost where the connection ends before it is read.
             await until(lambda: _refused(client), "it is told")
-            site.client.replace_by(good)
+            deployment.client.replace_by(good)
             assert await client.hgetall("x") == {}
         finally:
             await client.aclose()
@@ -212,18 +218,20 @@ async def _refused(client: redis.asyncio.Redis) -> bool:
 
 
 @ON_ONE
-def test_tls__running_daemon_waits_for_a_good_certificate(site: Site, tmp_path: Path) -> None:
+def test_tls__running_daemon_waits_for_a_good_certificate(
+    deployment: DeploymentFixture, tmp_path: Path
+) -> None:
     """A certificate that goes bad later is told, and ends nothing."""
-    given = site.redis()
+    given = deployment.redis()
     settings = {f"redis__{name}": value for name, value in given.items()}
     variables = {"GALAXY_NOTIFY_REDIS__URL": given["url"]}
     bad = Authority(tmp_path, "foreign").issue("client")
-    with daemon_on(site.server, variables=variables, **settings) as daemon:
+    with daemon_on(deployment.server, variables=variables, **settings) as daemon:
         with Notifier(settings_from({"redis": given})) as notifier:
             notifier.accept(PLAIN)
         daemon.wait_for("batch settled")
-        site.client.replace_by(bad)
-        with site.server.client() as admin:
+        deployment.client.replace_by(bad)
+        with deployment.server.client() as admin:
             wait_until(lambda: admin.execute_command("CLIENT", "KILL", "TYPE", "normal"), "cut")
         daemon.wait_for("redis unavailable")
         wait_until(lambda: _codes(daemon.lines("redis unavailable")) >= {"TLS"}, "it tells why")

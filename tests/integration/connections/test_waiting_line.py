@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,12 +19,10 @@ from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.redis_client import async_pools, connection, pools
 from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.failed_calls import failed_call
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import HANG_S, until, wait_until
-
-Found = Callable[..., Site]
 
 #: One call after another over one connection: longer together than a call may take.
 _CALLERS, _BLOCKS_S = 9, 0.3
@@ -98,10 +96,10 @@ def test_pool__serves_all_in_order_for_as_long_as_redis_answers(server: Server) 
 
 
 @pytest.mark.usefixtures("patient")
-def test_notifier__has_a_turn_for_each_of_thousands(server: Server, found: Found) -> None:
+def test_notifier__has_a_turn_for_each_of_thousands(server: Server, deploy: Deploy) -> None:
     """Thousands of calls at once are accepted, over the few connections that there are."""
-    site = found(server)
-    before = site.client.info("stats")["total_connections_received"]
+    deployment = deploy(server)
+    before = deployment.client.info("stats")["total_connections_received"]
 
     async def run() -> set[str]:
         async with AsyncNotifier.from_url(server.url) as notifier:
@@ -109,27 +107,27 @@ def test_notifier__has_a_turn_for_each_of_thousands(server: Server, found: Found
             return {receipt.status for receipt in receipts}
 
     assert asyncio.run(run()) == {"accepted"}
-    assert site.total("accepted") == 3000
-    assert site.client.info("stats")["total_connections_received"] <= before + 8
+    assert deployment.total("accepted") == 3000
+    assert deployment.client.info("stats")["total_connections_received"] <= before + 8
 
 
 @pytest.mark.usefixtures("patient")
-def test_notifier__has_a_turn_for_each_of_many_threads(server: Server, found: Found) -> None:
+def test_notifier__has_a_turn_for_each_of_many_threads(server: Server, deploy: Deploy) -> None:
     """The same for 200 threads on one notifier."""
-    site = found(server)
-    before = site.client.info("stats")["total_connections_received"]
+    deployment = deploy(server)
+    before = deployment.client.info("stats")["total_connections_received"]
 
     def accept(_: int) -> set[str]:
-        return {site.notifier.accept(PLAIN).status for _ in range(5)}
+        return {deployment.notifier.accept(PLAIN).status for _ in range(5)}
 
     with ThreadPoolExecutor(200) as threads:
         assert set().union(*threads.map(accept, range(200))) == {"accepted"}
-    assert site.client.info("stats")["total_connections_received"] <= before + 8
+    assert deployment.client.info("stats")["total_connections_received"] <= before + 8
 
 
-def test_notifier__is_busy_when_too_many_wait(server: Server, found: Found) -> None:
+def test_notifier__is_busy_when_too_many_wait(server: Server, deploy: Deploy) -> None:
     """One more than may wait is refused at once, is not sent, and says which setting it is."""
-    found(server)
+    deploy(server)
     with Notifier.from_url(server.url, max_waiting=1) as notifier:
         notifier.accept(PLAIN)
         pool: Any = notifier._client._client.connection_pool
@@ -144,9 +142,9 @@ def test_notifier__is_busy_when_too_many_wait(server: Server, found: Found) -> N
             assert waiting.result().status == "accepted"
 
 
-def test_async_notifier__is_busy_when_too_many_wait(server: Server, found: Found) -> None:
+def test_async_notifier__is_busy_when_too_many_wait(server: Server, deploy: Deploy) -> None:
     """The same for tasks; whoever gives up waiting makes room."""
-    found(server)
+    deploy(server)
 
     async def run() -> None:
         async with AsyncNotifier.from_url(server.url, max_waiting=1) as notifier:

@@ -14,9 +14,9 @@ from tests.support.events import (
     Seen,
     consuming,
     event_id,
-    found,
     pending,
     publish,
+    write_deployment,
 )
 from tests.support.servers import Server
 from tests.support.wait import until
@@ -35,7 +35,7 @@ def test_consumer__delivers_from_the_beginning_in_order(any_server: Server) -> N
             await until(lambda: len(seen.events) == 201, "a later event is handled")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert seen.numbers == list(range(201))
     event = seen.events[7]
@@ -63,7 +63,7 @@ def test_consumer__reads_all_shards(any_server: Server) -> None:
             assert sorted(await gateway.report()) == [0, 1, 2]
 
     with any_server.client() as client:
-        found(client, shards=3)
+        write_deployment(client, shards=3)
         asyncio.run(scenario(client))
         assert [pending(client, keys=keys) for keys in shards] == [0, 0, 0]
     assert sorted(seen.numbers) == list(range(30))
@@ -82,7 +82,7 @@ def test_consumer__handles_a_repeated_event_once(any_server: Server) -> None:
             await until(lambda: pending(client) == 0 and len(seen.events) == 3, "read later")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert seen.numbers == [1, 2, 3]
 
@@ -101,7 +101,7 @@ def test_consumer__redelivers_what_a_dead_consumer_left(any_server: Server) -> N
             await until(lambda: pending(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert sorted(seen.numbers) == [1, 3, 4]
     deliveries = {event.event_id: event.deliveries for event in seen.events}
@@ -121,7 +121,7 @@ def test_consumer__takes_up_its_own_after_a_restart(server: Server) -> None:
             await until(lambda: pending(client) == 0, "its own event is acknowledged")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert seen.numbers == [1]
 
@@ -143,7 +143,7 @@ def test_consumer__keeps_each_users_order(server: Server) -> None:
             await until(lambda: sum(map(len, given.values())) == 100, "all are handled")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert all(numbers == sorted(numbers) for numbers in given.values())
     assert len(given) == 7
@@ -163,7 +163,7 @@ def test_consumer__scripts_flushed_and_connections_killed(any_server: Server) ->
             await until(lambda: pending(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert seen.numbers == list(range(20))
 
@@ -180,7 +180,7 @@ def test_consumer__group_deleted(any_server: Server) -> None:
             publish(client, 2)
             await until(lambda: seen.numbers == [1, 2], "the event after the group went")
             client.flushall()
-            found(client)
+            write_deployment(client)
             publish(client, 3)
             await until(lambda: seen.numbers == [1, 2, 3], "the event after everything went")
             client.delete(KEYS.stream)
@@ -189,7 +189,7 @@ def test_consumer__group_deleted(any_server: Server) -> None:
             await until(lambda: pending(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
 
 
@@ -208,6 +208,6 @@ def test_consumer__two_share_a_group(server: Server) -> None:
             await until(lambda: len(one.events) + len(two.events) == 50, "all are handled")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
     assert sorted(one.numbers + two.numbers) == list(range(50))

@@ -15,10 +15,10 @@ from tests.support.events import (
     Seen,
     consuming,
     event_id,
-    found,
     pending,
     pending_entries,
     publish,
+    write_deployment,
 )
 from tests.support.servers import Server
 from tests.support.wait import until
@@ -30,7 +30,7 @@ def test_consumer__waits_for_a_deployment(server: Server) -> None:
 
     async def scenario(client: redis.Redis) -> None:
         async with consuming(server, seen):
-            found(client, stream="events")
+            write_deployment(client, stream="events")
             publish(client, 1, keys=Keys("gn", 0, "events"))
             await until(lambda: seen.numbers == [1], "the event is handled")
 
@@ -64,7 +64,7 @@ def test_consumer__stop_finishes_what_is_in_hand(server: Server) -> None:
             await until(lambda: seen.numbers == [2], "another consumer has the rest")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
 
 
@@ -85,7 +85,7 @@ def test_consumer__stop_bounds_a_handler(server: Server) -> None:
         assert pending(client) == 1
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
 
 
@@ -111,7 +111,7 @@ def test_consumer__cancelled(server: Server) -> None:
         assert pending(client) == 0
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
 
 

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.events import KEYS, Seen, consuming, found, pending, publish
-from tests.support.servers import Server, running, servers_found, servers_of_run, the_bundled_server
+from tests.support.events import KEYS, Seen, consuming, pending, publish, write_deployment
+from tests.support.servers import Server, main_server, running, servers_found, servers_of_run
 from tests.support.wait import until
 
 
@@ -84,7 +84,7 @@ def test_consumer__lost_answers(server: Server, command: bytes) -> None:
             await until(lambda: pending(client) == 0, "nothing is pending")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario())
         assert client.xlen(KEYS.parked) == 1
     assert sorted(set(seen.numbers)) == [1, 2, 3]
@@ -98,7 +98,7 @@ def test_consumer__server_restarts(name: str) -> None:
 
     async def scenario(server: Server) -> None:
         with server.client() as client:
-            found(client)
+            write_deployment(client)
             publish(client, *range(10))
         async with consuming(server, seen):
             await until(lambda: seen.has(9), "the events before the crash")
@@ -121,7 +121,7 @@ def test_consumer__outage_is_told_at_its_edges() -> None:
 
     async def scenario(server: Server) -> None:
         with server.client() as client:
-            found(client, shards=3)
+            write_deployment(client, shards=3)
         async with consuming(server, seen):
             await until(lambda: events().count("consumer started") == 1, "it runs")
             await asyncio.to_thread(server.kill)
@@ -129,7 +129,7 @@ def test_consumer__outage_is_told_at_its_edges() -> None:
             await asyncio.to_thread(server.start)
             await until(lambda: "redis available again" in events(), "the outage is over")
 
-    with running(the_bundled_server(), appendonly="yes") as server, capture_logs() as logs:
+    with running(main_server(), appendonly="yes") as server, capture_logs() as logs:
 
         def events() -> list[str]:
             return [str(log["event"]) for log in logs]
@@ -146,7 +146,7 @@ def test_consumer__stops_during_an_outage() -> None:
 
     async def scenario(server: Server) -> None:
         with server.client() as client:
-            found(client)
+            write_deployment(client)
             publish(client, 1)
         async with consuming(server, seen):
             await until(lambda: seen.has(1), "the event is handled")
@@ -154,7 +154,7 @@ def test_consumer__stops_during_an_outage() -> None:
             server_is_down = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - server_is_down < 3
 
-    with running(the_bundled_server()) as server:
+    with running(main_server()) as server:
         asyncio.run(scenario(server))
 
 
@@ -175,6 +175,6 @@ def test_consumer__frozen_server(server: Server) -> None:
             await until(lambda: seen.has(2) and pending(client) == 0, "the second event")
 
     with server.client() as client, capture_logs() as logs:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario())
     assert sorted(seen.numbers) == [1, 2]

@@ -15,11 +15,11 @@ from tests.support.events import (
     consuming,
     event_fields,
     event_id,
-    found,
     parked,
     pending,
     pending_entries,
     publish,
+    write_deployment,
 )
 from tests.support.servers import Server
 from tests.support.wait import until
@@ -43,14 +43,14 @@ def test_consumer__parks_what_cannot_be_read(any_server: Server) -> None:
             await until(lambda: pending(client) == 0 and len(seen.events) == 4, "neighbours")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
         reasons = [fields[b"reason"] for fields in parked(client)]
     assert seen.numbers == [10, 11, 12, 13]
     assert [event.deliveries for event in seen.events] == [1, 1, 1, 1]
     assert reasons == [
         b"event_id: missing",
-        b"event_id: not the id of an event",
+        b"event_id: not an event id",
         b"user_id: not UTF-8",
         b"payload_bytes: missing",
     ]
@@ -70,7 +70,7 @@ def test_consumer__parks_an_unreadable_payload_at_once(server: Server) -> None:
             await until(lambda: len(payloads) == 1 and pending(client) == 0, "the neighbour")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
         (fields,) = parked(client)
     assert fields[b"deliveries"] == b"1"
@@ -88,7 +88,7 @@ def test_consumer__parks_what_fails_again_and_again(any_server: Server) -> None:
             await until(lambda: pending(client) == 0, "nothing is pending")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
         (fields,) = parked(client)
     assert seen.numbers == [1, 2, 3, 2, 2]
@@ -130,7 +130,7 @@ def test_consumer__parks_whatever_a_handler_raises(
             await until(lambda: pending(client) == 0, "nothing is pending")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
         (fields,) = parked(client)
     assert fields[b"reason"] == reason
@@ -150,7 +150,7 @@ def test_consumer__parks_what_kills_its_consumers(server: Server) -> None:
             await until(lambda: pending(client) == 0, "it is parked")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
         (fields,) = parked(client)
     assert seen.events == []
@@ -177,9 +177,9 @@ def test_consumer__handler_that_hangs(server: Server) -> None:
             await until(lambda: len(parked(client)) == 1, "the slow one is parked")
 
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))
-        assert parked(client)[0][b"reason"] == b"the handler took too long"
+        assert parked(client)[0][b"reason"] == b"the handler timed out"
     assert done == [event_id(2), event_id(3), event_id(4)]
 
 
@@ -198,5 +198,5 @@ def test_consumer__trimmed_while_pending(any_server: Server) -> None:
             await until(lambda: seen.numbers == [3], "the next event")
 
     with any_server.client() as client:
-        found(client)
+        write_deployment(client)
         asyncio.run(scenario(client))

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.producer import Producer
 from tests.support.servers import Server
-from tests.support.site import Site
 
-Found = Callable[..., Site]
 #: Whether the second goes next, for as long as both have something to send.
 Order = tuple[bool, ...]
 _DAY: Final = 86_400_000
@@ -32,8 +31,8 @@ rivals = pytest.mark.parametrize(
 class Pairs:
     """Pairs of accepts for one user after the other."""
 
-    def __init__(self, site: Site, fields: dict[str, Any]) -> None:
-        self._site = site
+    def __init__(self, deployment: DeploymentFixture, fields: dict[str, Any]) -> None:
+        self._deployment = deployment
         self._fields = fields
         self._users = count()
 
@@ -41,10 +40,10 @@ class Pairs:
         """Return two rivals that have sent nothing yet; the first may die after a round trip."""
         given: dict[str, Any] = {
             "recipients": [f"u{next(self._users)}"],
-            "due_at": self._site.now() + _HOUR,
+            "due_at": self._deployment.now() + _HOUR,
         }
-        first = Producer(self._site, dies_after, **given, **self._fields)
-        return first, Producer(self._site, **given, **self._fields)
+        first = Producer(self._deployment, dies_after, **given, **self._fields)
+        return first, Producer(self._deployment, **given, **self._fields)
 
 
 def go(pair: tuple[Producer, Producer], order: Order, *, repeats_at_once: bool = False) -> Order:
@@ -75,11 +74,11 @@ def orders(play: Callable[[Order], Order]) -> Iterator[Order]:
 
 @rivals
 def test_orders__of_two_accepts_tell_the_user_once(
-    server: Server, found: Found, settings: Any, fields: Any, losing: set[str]
+    server: Server, deploy: Deploy, settings: Any, fields: Any, losing: set[str]
 ) -> None:
     """Whatever the order, one of two rivals waits to be told, and the other says why not."""
-    site = found(server, **settings)
-    pairs = Pairs(site, fields)
+    deployment = deploy(server, **settings)
+    pairs = Pairs(deployment, fields)
 
     def play(order: Order) -> Order:
         pair = pairs.make()
@@ -98,11 +97,11 @@ def test_orders__of_two_accepts_tell_the_user_once(
     "at_once", [pytest.param(True, marks=pytest.mark.slow), False], ids=["at_once", "later"]
 )
 def test_death__of_one_that_is_repeated_tells_the_user_once(
-    server: Server, found: Found, settings: Any, fields: Any, losing: set[str], at_once: bool
+    server: Server, deploy: Deploy, settings: Any, fields: Any, losing: set[str], at_once: bool
 ) -> None:
     """One dies after any of its round trips, whatever the order, and is repeated."""
-    site = found(server, **settings)
-    pairs = Pairs(site, fields)
+    deployment = deploy(server, **settings)
+    pairs = Pairs(deployment, fields)
 
     def play(dies_after: int, order: Order) -> Order:
         pair = pairs.make(dies_after)

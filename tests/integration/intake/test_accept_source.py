@@ -12,12 +12,11 @@ from galaxy_notify import AsyncNotifier, Notifier, SourceFailed, Unavailable
 from galaxy_notify.intake import source
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.source import IntentSource
+from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
-from tests.support.site import Site
 
-Found = Callable[..., Site]
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -51,24 +50,24 @@ def accept_async(server: Server, source: Iterator[dict[str, Any]]) -> list[Recei
 @pytest.mark.parametrize("accepting", [accept, accept_async])
 @pytest.mark.parametrize("count", [0, 3, 1000, 1003])
 def test_accept_many__carries_the_receipts_of_what_was_read(
-    server: Server, found: Found, accepting: Callable[..., list[Receipt]], count: int
+    server: Server, deploy: Deploy, accepting: Callable[..., list[Receipt]], count: int
 ) -> None:
     """Each intent that was given is accepted or refused, and has its receipt in the error."""
-    site = found(server)
+    deployment = deploy(server)
     with pytest.raises(SourceFailed, match=r"RowBroken: row 7 of the file; the \d+ ") as caught:
         accepting(server, rows(count, invalid=1))
     assert isinstance(caught.value.__cause__, RowBroken)
     told = [receipt.status for receipt in caught.value.receipts]
     assert told == ["refused" if number == 1 else "accepted" for number in range(count)]
-    assert site.total("accepted") == told.count("accepted")
+    assert deployment.total("accepted") == told.count("accepted")
 
 
 @pytest.mark.parametrize("accepting", [accept, accept_async])
 def test_accept_many__that_redis_refuses_tells_both(
-    server: Server, found: Found, accepting: Callable[..., list[Receipt]]
+    server: Server, deploy: Deploy, accepting: Callable[..., list[Receipt]]
 ) -> None:
     """The error of Redis says what is known of each intent, and that there may have been more."""
-    found(server)
+    deploy(server)
     with out_of_memory(server), pytest.raises(Unavailable, match="RowBroken") as caught:
         accepting(server, rows(3))
     assert caught.value.receipts == [None] * 3

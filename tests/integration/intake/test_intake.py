@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ from galaxy_notify.intake.plan import IntentLike
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.settings import Settings
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intake import (
     GROUP,
     INTENT,
@@ -31,44 +32,45 @@ from tests.support.intake import (
     rejects,
 )
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.suite import examples
 from tests.support.telemetry import Metrics
 from tests.support.wait import until
 
-Found = Callable[..., Site]
+
+def _read_all(deployment: DeploymentFixture, **options: Any) -> None:
+    read_until(
+        deployment.settings, lambda: not left(deployment.client), "the stream is empty", **options
+    )
+    assert pending(deployment.client) == 0
 
 
-def _read_all(site: Site, **options: Any) -> None:
-    read_until(site.settings, lambda: not left(site.client), "the stream is empty", **options)
-    assert pending(site.client) == 0
-
-
-def test_intent__becomes_a_notification(any_server: Server, found: Found) -> None:
+def test_intent__becomes_a_notification(any_server: Server, deploy: Deploy) -> None:
     """An entry is accepted, acknowledged and deleted; its id is its idempotency key."""
-    site = found(any_server)
-    entry_id, _ = hand_in(site.client, intent(1), intent(2, idempotency_key="k"))
-    _read_all(site)
-    made = {member.partition("/")[0] for member in site.routes()}
+    deployment = deploy(any_server)
+    entry_id, _ = hand_in(deployment.client, intent(1), intent(2, idempotency_key="k"))
+    _read_all(deployment)
+    made = {member.partition("/")[0] for member in deployment.routes()}
     assert made == {id_for_key("p", entry_id), id_for_key("p", "k")}
-    assert rejects(site.client) == []
+    assert rejects(deployment.client) == []
 
 
-def test_intents__are_accepted_in_the_order_of_the_stream(any_server: Server, found: Found) -> None:
+def test_intents__are_accepted_in_the_order_of_the_stream(
+    any_server: Server, deploy: Deploy
+) -> None:
     """The first use of a key counts, and a later one with other content is the conflict."""
-    site = found(any_server)
+    deployment = deploy(any_server)
     first = [intent(1, idempotency_key=f"k{n}") for n in range(50)]
     second = [intent(2, idempotency_key=f"k{n}") for n in range(50)]
-    hand_in(site.client, *first, *first, *second)
-    _read_all(site)
-    assert {member.rpartition(":")[2] for member in site.routes()} == {"u1"}
-    assert len(site.routes()) == 50
-    assert [one["code"] for one in rejects(site.client)] == [b"conflict"] * 50
+    hand_in(deployment.client, *first, *first, *second)
+    _read_all(deployment)
+    assert {member.rpartition(":")[2] for member in deployment.routes()} == {"u1"}
+    assert len(deployment.routes()) == 50
+    assert [one["code"] for one in rejects(deployment.client)] == [b"conflict"] * 50
 
 
-def test_intent__that_cannot_be_accepted_is_rejected(any_server: Server, found: Found) -> None:
+def test_intent__that_cannot_be_accepted_is_rejected(any_server: Server, deploy: Deploy) -> None:
     """Each reject says what is wrong and where; the neighbours are accepted."""
-    site = found(any_server, intake__max_bytes=2048, limits__max_payload_bytes=256)
+    deployment = deploy(any_server, intake__max_bytes=2048, limits__max_payload_bytes=256)
     bad: dict[str, tuple[str, str]] = {
         "{": ("invalid", ""),
         "[]": ("invalid", ""),
@@ -80,34 +82,34 @@ def test_intent__that_cannot_be_accepted_is_rejected(any_server: Server, found: 
         json.dumps({**INTENT, "body": "x" * 2048}): ("too_large", "intent"),
     }
     for number, text in enumerate(bad):
-        hand_in(site.client, text, intent(number))
-    site.client.xadd(KEYS.stream, {"intent": intent(1), "more": "x"})
-    site.client.xadd(KEYS.stream, {"text": intent(1)})
-    _read_all(site)
-    told = [(one["code"].decode(), one["field"].decode()) for one in rejects(site.client)]
+        hand_in(deployment.client, text, intent(number))
+    deployment.client.xadd(KEYS.stream, {"intent": intent(1), "more": "x"})
+    deployment.client.xadd(KEYS.stream, {"text": intent(1)})
+    _read_all(deployment)
+    told = [(one["code"].decode(), one["field"].decode()) for one in rejects(deployment.client)]
     assert sorted(told) == sorted([*bad.values(), ("invalid", "more"), ("invalid", "text")])
-    assert len(site.routes()) == len(bad)
-    for one in rejects(site.client):
+    assert len(deployment.routes()) == len(bad)
+    for one in rejects(deployment.client):
         assert one["message"].decode().isprintable()
         assert int(one["at_ms"]) > 0
 
 
-def test_intent__of_five_megabytes_holds_up_nobody(any_server: Server, found: Found) -> None:
+def test_intent__of_five_megabytes_holds_up_nobody(any_server: Server, deploy: Deploy) -> None:
     """Large entries, and one of thousands of fields, go to the rejects; the rest is accepted."""
-    site = found(any_server)
+    deployment = deploy(any_server)
     for number in range(4):
-        hand_in(site.client, b"x" * 5_000_000, intent(number))
+        hand_in(deployment.client, b"x" * 5_000_000, intent(number))
     many: Any = {f"f{n}": n for n in range(5_000)}
-    site.client.xadd(KEYS.stream, many)
-    hand_in(site.client, intent(9))
-    _read_all(site)
-    assert len(site.routes()) == 5
-    assert [one["code"] for one in rejects(site.client)] == [b"too_large"] * 4 + [b"invalid"]
+    deployment.client.xadd(KEYS.stream, many)
+    hand_in(deployment.client, intent(9))
+    _read_all(deployment)
+    assert len(deployment.routes()) == 5
+    assert [one["code"] for one in rejects(deployment.client)] == [b"too_large"] * 4 + [b"invalid"]
 
 
-def test_intent__of_arbitrary_bytes_is_ended(server: Server, found: Found) -> None:
+def test_intent__of_arbitrary_bytes_is_ended(server: Server, deploy: Deploy) -> None:
     """Whatever bytes an entry holds, it is done with, and the next one is accepted."""
-    site = found(server)
+    deployment = deploy(server)
     texts = st.binary(max_size=200) | st.text(max_size=50).map(str.encode)
     values = st.dictionaries(
         st.sampled_from([*INTENT, "data", "due_at", "idempotency_key", "severity"]),
@@ -125,53 +127,53 @@ def test_intent__of_arbitrary_bytes_is_ended(server: Server, found: Found) -> No
     @given(st.lists(fields, min_size=1, max_size=40))
     def hand_in_anything(entries: list[dict[bytes, bytes]]) -> None:
         for entry in entries:
-            site.client.xadd(KEYS.stream, entry)  # type: ignore[arg-type]  # bytes are taken
-        hand_in(site.client, intent(len(sound)))
+            deployment.client.xadd(KEYS.stream, entry)  # type: ignore[arg-type]  # bytes are taken
+        hand_in(deployment.client, intent(len(sound)))
         sound.add(f"u{len(sound)}")
 
     hand_in_anything()
-    _read_all(site)
-    assert sound <= site.statuses().keys()
-    assert all(one["message"].decode().isprintable() for one in rejects(site.client))
+    _read_all(deployment)
+    assert sound <= deployment.statuses().keys()
+    assert all(one["message"].decode().isprintable() for one in rejects(deployment.client))
 
 
-def test_entry__left_by_a_dead_reader_is_taken_over(any_server: Server, found: Found) -> None:
+def test_entry__left_by_a_dead_reader_is_taken_over(any_server: Server, deploy: Deploy) -> None:
     """What was accepted before its reader died is a duplicate, the rest is accepted now."""
-    site = found(any_server, **QUICK)
+    deployment = deploy(any_server, **QUICK)
     metrics = Metrics()
-    ids = hand_in(site.client, intent(1), intent(2))
-    site.client.xgroup_create(KEYS.stream, GROUP, "0")
-    site.client.xreadgroup(GROUP, "dead", {KEYS.stream: ">"})
-    site.notifier.accept({**INTENT, "idempotency_key": ids[0]})
-    _read_all(site, telemetry=metrics.recorder)
-    assert len(site.routes()) == 2
+    ids = hand_in(deployment.client, intent(1), intent(2))
+    deployment.client.xgroup_create(KEYS.stream, GROUP, "0")
+    deployment.client.xreadgroup(GROUP, "dead", {KEYS.stream: ">"})
+    deployment.notifier.accept({**INTENT, "idempotency_key": ids[0]})
+    _read_all(deployment, telemetry=metrics.recorder)
+    assert len(deployment.routes()) == 2
     assert metrics.values("intents.reclaimed") == {(): 2}
     assert metrics.values("intents.accepted") == {("p", "accepted"): 1, ("p", "duplicate"): 1}
     assert metrics.values("notifications.accepted") == {("accepted",): 1, ("duplicate",): 1}
 
 
 def test_entry__in_the_hands_of_a_living_reader_stays_there(
-    any_server: Server, found: Found
+    any_server: Server, deploy: Deploy
 ) -> None:
     """A reader that is slow is not robbed, however long it takes."""
-    site = found(any_server, intake__claim_idle_ms=1000)
-    slow = _SlowNotifier(site.settings)
+    deployment = deploy(any_server, intake__claim_idle_ms=1000)
+    slow = _SlowNotifier(deployment.settings)
     idle: list[int] = []
-    hand_in(site.client, intent(1))
+    hand_in(deployment.client, intent(1))
 
     async def main() -> None:
-        async with reading(site.settings, name="slow", notifier=slow):
-            await until(lambda: pending(site.client), "it has it in hand")
-            async with reading(site.settings, name="quick"):
+        async with reading(deployment.settings, name="slow", notifier=slow):
+            await until(lambda: pending(deployment.client), "it has it in hand")
+            async with reading(deployment.settings, name="quick"):
                 # Kept several times over: it was handed back its youth so often.
-                await until(lambda: _renewed(idle, in_hand(site.client)) >= 3, "it was kept")
-                assert in_hand(site.client)["consumer"] == b"slow"
-                assert in_hand(site.client)["times_delivered"] == 1
+                await until(lambda: _renewed(idle, in_hand(deployment.client)) >= 3, "it was kept")
+                assert in_hand(deployment.client)["consumer"] == b"slow"
+                assert in_hand(deployment.client)["times_delivered"] == 1
                 slow.may_go.set()
-                await until(lambda: not left(site.client), "it is accepted")
+                await until(lambda: not left(deployment.client), "it is accepted")
 
     asyncio.run(main())
-    assert len(site.routes()) == 1
+    assert len(deployment.routes()) == 1
 
 
 def _renewed(idle: list[int], waiting: dict[str, Any]) -> int:
@@ -191,40 +193,43 @@ class _SlowNotifier(AsyncNotifier):
         return await super().accept_many(intents)
 
 
-def test_poison__is_rejected_unread_after_its_tries(any_server: Server, found: Found) -> None:
+def test_poison__is_rejected_unread_after_its_tries(any_server: Server, deploy: Deploy) -> None:
     """An entry that was begun so often is parked; handed in again it is known by its id."""
-    site = found(any_server, **QUICK, intake__max_deliveries=3)
-    poison, _ = hand_in(site.client, intent(1), intent(2))
-    site.client.xgroup_create(KEYS.stream, GROUP, "0")
-    site.client.xreadgroup(GROUP, "dead", {KEYS.stream: ">"}, count=1)
-    site.client.xclaim(KEYS.stream, GROUP, "dead", 0, [poison], retrycount=3, justid=True)
-    _read_all(site)
-    (reject,) = rejects(site.client)
+    deployment = deploy(any_server, **QUICK, intake__max_deliveries=3)
+    poison, _ = hand_in(deployment.client, intent(1), intent(2))
+    deployment.client.xgroup_create(KEYS.stream, GROUP, "0")
+    deployment.client.xreadgroup(GROUP, "dead", {KEYS.stream: ">"}, count=1)
+    deployment.client.xclaim(KEYS.stream, GROUP, "dead", 0, [poison], retrycount=3, justid=True)
+    _read_all(deployment)
+    (reject,) = rejects(deployment.client)
     assert (reject["code"], reject["deliveries"]) == (b"abandoned", b"3")
     assert reject["entry_id"] == poison.encode()
-    assert site.statuses() == {"u2": "pending"}
+    assert deployment.statuses() == {"u2": "pending"}
 
 
-def test_rejects__are_counted_by_code(any_server: Server, found: Found) -> None:
+def test_rejects__are_counted_by_code(any_server: Server, deploy: Deploy) -> None:
     """What was refused is counted, by its code."""
-    site, metrics = found(any_server), Metrics()
+    deployment, metrics = deploy(any_server), Metrics()
     named = intent(1, channels=["push"], recipients=["u1", "u2", "u1"])
-    hand_in(site.client, "{", "{", named, intent(2), b"x" * 1_100_000)
-    _read_all(site, telemetry=metrics.recorder)
+    hand_in(deployment.client, "{", "{", named, intent(2), b"x" * 1_100_000)
+    _read_all(deployment, telemetry=metrics.recorder)
     assert metrics.values("intents.read") == {(): 5}
     assert metrics.values("intents.rejected") == {(): 3}
     assert metrics.values("notifications.refused") == {("invalid",): 2, ("too_large",): 1}
     assert metrics.values("routes.accepted") == {("push",): 2, ("any",): 1}
 
 
-def test_readers__share_the_entries(any_server: Server, found: Found) -> None:
+def test_readers__share_the_entries(any_server: Server, deploy: Deploy) -> None:
     """Two readers make one notification of each intent."""
-    site = found(any_server)
-    hand_in(site.client, *(intent(n) for n in range(300)))
+    deployment = deploy(any_server)
+    hand_in(deployment.client, *(intent(n) for n in range(300)))
 
     async def main() -> None:
-        async with reading(site.settings, name="one"), reading(site.settings, name="two"):
-            await until(lambda: not left(site.client), "all is read")
+        async with (
+            reading(deployment.settings, name="one"),
+            reading(deployment.settings, name="two"),
+        ):
+            await until(lambda: not left(deployment.client), "all is read")
 
     asyncio.run(main())
-    assert len(site.routes()) == 300
+    assert len(deployment.routes()) == 300

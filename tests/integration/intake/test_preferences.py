@@ -19,14 +19,13 @@ from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences
 from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.roles import Role
 from tests.support.command import NOWHERE
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.proxy import proxied
 from tests.support.refusing import out_of_memory
 from tests.support.roles import line_of, stage
 from tests.support.servers import Server
-from tests.support.site import Site
 
-Found = Callable[..., Site]
-Opened = Callable[[Site], Any]
+Opened = Callable[[DeploymentFixture], Any]
 NIGHT = ("22:00", "07:00", "Europe/Berlin")
 
 
@@ -43,9 +42,9 @@ class _Waiting:
 
 
 @contextmanager
-def _asynchronous(site: Site) -> Iterator[_Waiting]:
+def _asynchronous(deployment: DeploymentFixture) -> Iterator[_Waiting]:
     with asyncio.Runner() as runner:
-        notifier = AsyncNotifier(site.settings)
+        notifier = AsyncNotifier(deployment.settings)
         try:
             yield _Waiting(runner, notifier)
         finally:
@@ -53,36 +52,38 @@ def _asynchronous(site: Site) -> Iterator[_Waiting]:
 
 
 @contextmanager
-def _synchronous(site: Site) -> Iterator[Preferences]:
-    yield site.notifier.preferences
+def _synchronous(deployment: DeploymentFixture) -> Iterator[Preferences]:
+    yield deployment.notifier.preferences
 
 
 @pytest.fixture(params=[_synchronous, _asynchronous], ids=["sync", "async"])
 def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
-    """Give what opens the preferences of a site, from threads or from asyncio."""
+    """Give what opens the preferences of a deployment, from threads or from asyncio."""
     with ExitStack() as stack:
-        yield lambda site: stack.enter_context(request.param(site))
+        yield lambda deployment: stack.enter_context(request.param(deployment))
 
 
-def _users_with_keys(site: Site) -> dict[str, int]:
+def _users_with_keys(deployment: DeploymentFixture) -> dict[str, int]:
     """Return who has a key, and on which shard."""
     found = {}
-    for key in site.client.scan_iter(match="*preferences:*", count=1000):
+    for key in deployment.client.scan_iter(match="*preferences:*", count=1000):
         tag, _, user = key.decode().partition("}:preferences:")
         found[user] = int(tag.rpartition(":")[2])
     return found
 
 
-def _marked(site: Site) -> list[bool]:
-    return [bool(site.client.exists(keys.preferred)) for keys in site.key_space.all_keys]
+def _marked(deployment: DeploymentFixture) -> list[bool]:
+    return [
+        bool(deployment.client.exists(keys.preferred)) for keys in deployment.key_space.all_keys
+    ]
 
 
 def test_preferences__of_types_and_of_every_type(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """Each is set, replaced and removed by itself; setting it again changes nothing."""
-    site = found(any_server, worker__channels=["push", "email"])
-    preferences = opened(site)
+    deployment = deploy(any_server, worker__channels=["push", "email"])
+    preferences = opened(deployment)
     assert preferences.get("u1") == UserPreferences()
     assert preferences.set("u1", channels=["push", "email", "push"], min_severity="notice")
     assert preferences.set("u1", "chat", channels=())
@@ -100,15 +101,15 @@ def test_preferences__of_types_and_of_every_type(
     )
     assert preferences.remove("u1")
     assert preferences.remove("u1", "order.late")
-    assert _users_with_keys(site) == {}
+    assert _users_with_keys(deployment) == {}
 
 
 def test_resume__takes_back_the_silence_and_nothing_else(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """Who is silenced gets nothing; once resumed, exactly what was wanted before, types too."""
-    site = found(any_server)
-    preferences = opened(site)
+    deployment = deploy(any_server)
+    preferences = opened(deployment)
     preferences.set("u1", channels=["push"])
     preferences.set("u1", "chat", channels=[])
     preferences.quiet("u1", *NIGHT)
@@ -123,24 +124,24 @@ def test_resume__takes_back_the_silence_and_nothing_else(
 
 
 def test_resume__lets_the_user_be_told_again(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """What comes while a user is silenced is skipped; the first after that is delivered."""
-    site = found(any_server, worker__shards=3)
-    preferences = opened(site)
+    deployment = deploy(any_server, worker__shards=3)
+    preferences = opened(deployment)
     preferences.set("u1", "retired.type", channels=[])
     preferences.silence("u1")
-    site.notify("u1")
-    assert site.statuses() == {"u1": "skipped"}
+    deployment.notify("u1")
+    assert deployment.statuses() == {"u1": "skipped"}
     preferences.resume("u1")
-    again = site.notify("u1")
-    routes = {member: route.status for member, route in site.routes().items()}
+    again = deployment.notify("u1")
+    routes = {member: route.status for member, route in deployment.routes().items()}
     assert routes[f"{again}/push:u1"] == "pending"
 
 
-def test_quiet__is_set_and_taken_away(any_server: Server, found: Found, opened: Opened) -> None:
+def test_quiet__is_set_and_taken_away(any_server: Server, deploy: Deploy, opened: Opened) -> None:
     """Quiet hours are one for each user; None takes them away."""
-    preferences = opened(found(any_server))
+    preferences = opened(deploy(any_server))
     assert preferences.quiet("u1", *NIGHT)
     assert preferences.get("u1").quiet == Quiet(22 * 60, 7 * 60, "Europe/Berlin")
     assert preferences.quiet("u1", None)
@@ -148,84 +149,84 @@ def test_quiet__is_set_and_taken_away(any_server: Server, found: Found, opened: 
 
 
 def test_delete__forgets_a_user_and_no_other(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """Nothing of the user stays in Redis."""
-    site = found(any_server)
-    preferences = opened(site)
+    deployment = deploy(any_server)
+    preferences = opened(deployment)
     for user in ("u1", "u2"):
         preferences.set(user, channels=["push"])
         preferences.silence(user)
     assert preferences.delete("u1")
     assert not preferences.delete("u1")
-    assert list(_users_with_keys(site)) == ["u2"]
+    assert list(_users_with_keys(deployment)) == ["u2"]
 
 
 def test_preferences__lie_on_the_shard_of_the_user(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """Every shard is marked, whichever one the first user is on."""
-    site = found(any_server, worker__shards=5)
-    preferences = opened(site)
+    deployment = deploy(any_server, worker__shards=5)
+    preferences = opened(deployment)
     users = [f"user-{number}" for number in range(20)]
     for number, user in enumerate(users):
         preferences.set(user, channels=["push"])
-        assert _marked(site) == [True] * 5
-        assert len(_users_with_keys(site)) == number + 1
-    assert _users_with_keys(site) == {user: shard_of(user, 5) for user in users}
+        assert _marked(deployment) == [True] * 5
+        assert len(_users_with_keys(deployment)) == number + 1
+    assert _users_with_keys(deployment) == {user: shard_of(user, 5) for user in users}
     assert all(preferences.get(user).of_every_type for user in users)
 
 
 def test_preferences__are_not_stored_before_every_shard_is_marked(
-    any_server: Server, found: Found
+    any_server: Server, deploy: Deploy
 ) -> None:
     """Where one shard cannot be marked nothing is stored on any; what takes away needs no mark."""
-    site = found(any_server, worker__shards=3)
+    deployment = deploy(any_server, worker__shards=3)
     user = next(name for name in ("u1", "u2", "u3", "u4") if shard_of(name, 3) == 0)
     rules = line_of(Role.PRODUCER)[1:]
     with stage(any_server, Role.PRODUCER) as producer:
         producer.grant(
             [rule for rule in rules if "preferred" not in rule] + ["~{gn:[01]}:preferred"]
         )
-        with Notifier(site.settings_at(producer.url)) as notifier:
+        with Notifier(deployment.settings_at(producer.url)) as notifier:
             with pytest.raises(Misconfigured, match="NOPERM"):
                 notifier.preferences.set(user, channels=["push"])
             assert not notifier.preferences.resume(user)
-            assert _users_with_keys(site) == {}
+            assert _users_with_keys(deployment) == {}
             producer.grant(rules)
             assert notifier.preferences.set(user, channels=["push"])
-    assert _marked(site) == [True] * 3
+    assert _marked(deployment) == [True] * 3
 
 
 def test_change__of_many_takes_few_round_trips(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """A thousand users are stored in a few calls of each shard, each answered in order."""
-    site = found(any_server, worker__shards=2)
-    site.load_scripts()
-    preferences = opened(site)
+    deployment = deploy(any_server, worker__shards=2)
+    deployment.load_scripts()
+    preferences = opened(deployment)
     changes = [wish(f"u{n}", None, ["push"], None, ["push"]) for n in range(1000)]
     changes += [silenced("u0"), changes[0], UserChange("u1", {}, whole=True)]
-    before = _runs(site)
+    before = _runs(deployment)
     answers = preferences.change(changes)
-    assert _runs(site) - before <= 2 + 6
+    assert _runs(deployment) - before <= 2 + 6
     assert [answer.word for answer in answers[-4:]] == ["changed", "changed", "same", "changed"]
     assert len(answers) == 1003
-    assert len(_users_with_keys(site)) == 999
+    assert len(_users_with_keys(deployment)) == 999
 
 
-def _runs(site: Site) -> int:
-    stats: Any = site.client.info("commandstats")
+def _runs(deployment: DeploymentFixture) -> int:
+    stats: Any = deployment.client.info("commandstats")
     return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
 
 
-def test_change__whose_answer_was_lost_is_stored_once(any_server: Server, found: Found) -> None:
+def test_change__whose_answer_was_lost_is_stored_once(any_server: Server, deploy: Deploy) -> None:
     """It is sent again, and is as if it had been sent once."""
-    site = found(any_server)
-    site.load_scripts()
+    deployment = deploy(any_server)
+    deployment.load_scripts()
     with (
         proxied(any_server.socket) as proxy,
-        Notifier(site.settings_at(proxy.url)) as notifier,
+        Notifier(deployment.settings_at(proxy.url)) as notifier,
     ):
         proxy.lose_reply("preference_set", "reset")
         notifier.preferences.set("u1", "chat", channels=[])
@@ -234,17 +235,17 @@ def test_change__whose_answer_was_lost_is_stored_once(any_server: Server, found:
 
 
 def test_change__says_what_cannot_be_stored(
-    any_server: Server, found: Found, opened: Opened
+    any_server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """One type too many, a key that is not ours, no memory: one error that says so."""
-    site = found(any_server)
-    preferences = opened(site)
+    deployment = deploy(any_server)
+    preferences = opened(deployment)
     full = {f"type:t{number}": b"{}" for number in range(MOST_FIELDS)}
     preferences.change([UserChange("u1", full)])
     with pytest.raises(InvalidPreference, match="256 preferences") as refused:
         preferences.set("u1", "one.more", channels=[])
     assert (refused.value.field, refused.value.code) == ("type", "too_large")
-    site.client.set(site.keys.preferences("u2"), "foreign")
+    deployment.client.set(deployment.keys.preferences("u2"), "foreign")
     with pytest.raises(InvalidPreference, match="holds something else") as refused:
         preferences.silence("u2")
     assert refused.value.code == "conflict"
@@ -255,11 +256,11 @@ def test_change__says_what_cannot_be_stored(
 
 
 def test_preferences__refuse_what_nobody_can_mean(
-    server: Server, found: Found, opened: Opened
+    server: Server, deploy: Deploy, opened: Opened
 ) -> None:
     """The first bad field is named, and nothing is stored."""
-    site = found(server, worker__channels=["push", "email"])
-    preferences = opened(site)
+    deployment = deploy(server, worker__channels=["push", "email"])
+    preferences = opened(deployment)
     refused: list[tuple[str, Callable[[], Any]]] = [
         ("user", lambda: preferences.set("u 1", channels=["push"])),
         ("user", lambda: preferences.get("")),
@@ -278,7 +279,7 @@ def test_preferences__refuse_what_nobody_can_mean(
         assert error.value.field == field
     with pytest.raises(InvalidPreference, match=r'unknown channel "psuh" \(known: email, push\)'):
         preferences.set("u1", channels=["psuh"])
-    assert _users_with_keys(site) == {}
+    assert _users_with_keys(deployment) == {}
 
 
 def test_preferences__without_redis_are_unavailable() -> None:
@@ -291,9 +292,9 @@ def test_preferences__without_redis_are_unavailable() -> None:
             notifier.preferences.set("u1", channels=["push"])
 
 
-def test_change__that_nobody_confirms_is_not_told_as_done(server: Server, found: Found) -> None:
+def test_change__that_nobody_confirms_is_not_told_as_done(server: Server, deploy: Deploy) -> None:
     """With `redis.durability` it waits like every other write."""
-    site = found(server)
-    settings = site.settings_at(server.url, redis__durability="replicas:1")
+    deployment = deploy(server)
+    settings = deployment.settings_at(server.url, redis__durability="replicas:1")
     with Notifier(settings) as notifier, pytest.raises(Unavailable, match="0 of 1 replicas"):
         notifier.preferences.silence("u1")

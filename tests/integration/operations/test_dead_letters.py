@@ -18,16 +18,16 @@ from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex
 from galaxy_notify.redis_state.dead_rows import DeadRow
-from tests.support.dead import (
+from tests.support.dead_letters import (
     ACTOR,
-    Graveyard,
+    DeadLetterFixture,
     beside,
     cli_environment,
     command_line,
-    graveyard,
+    dead_letter_fixture,
     run_cli,
 )
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import wait_until
 
 RUN = Run(ACTOR)
@@ -38,41 +38,43 @@ def test_replay__touches_each_once_while_others_die(server: Server) -> None:
     """Ten thousand are replayed once each, though new ones and replayed ones die meanwhile."""
     done = Event()
 
-    def keep_dying(yard: Graveyard) -> int:
+    def keep_dying(deployment: DeadLetterFixture) -> int:
         born = 0
-        with beside(yard, server) as other:
+        with beside(deployment, server) as other:
             while not done.is_set():
                 born += len(other.bury(number=10))
         return born
 
-    with graveyard(server) as yard, ThreadPoolExecutor() as pool:
-        members = yard.bury(number=10_000)
-        born = pool.submit(keep_dying, yard)
+    with dead_letter_fixture(server) as deployment, ThreadPoolExecutor() as pool:
+        members = deployment.bury(number=10_000)
+        born = pool.submit(keep_dying, deployment)
         try:
-            outcome = DeadLetterReader(yard.deployment).replay(ALL, RUN)
+            outcome = DeadLetterReader(deployment.connected).replay(ALL, RUN)
         finally:
             done.set()
         born.result()
-        assert outcome.moved == outcome.matched == yard.total("replayed")
+        assert outcome.moved == outcome.matched == deployment.total("replayed")
         assert outcome.moved >= 10_000
-        assert {yard.route(member).generation for member in members} == {2}
-        yard.assert_conserved()
+        assert {deployment.route(member).generation for member in members} == {2}
+        deployment.assert_conserved()
 
 
 def test_replay__by_two_operators_moves_each_once(server: Server) -> None:
     """Two replays of everything at the same time share the work, and their counts add up."""
 
-    def replay(yard: Graveyard, actor: str) -> MoveOutcome:
-        with beside(yard, server) as own:
-            return DeadLetterReader(own.deployment).replay(ALL, Run(actor))
+    def replay(deployment: DeadLetterFixture, actor: str) -> MoveOutcome:
+        with beside(deployment, server) as own:
+            return DeadLetterReader(own.connected).replay(ALL, Run(actor))
 
-    with graveyard(server, shards=2) as yard, ThreadPoolExecutor() as pool:
-        members = yard.bury(number=3000)
-        outcomes = list(pool.map(replay, [yard, yard], ["cli:ann@desk", "cli:bob@desk"]))
-        assert sum(outcome.moved for outcome in outcomes) == 3000 == yard.total("replayed")
+    with dead_letter_fixture(server, shards=2) as deployment, ThreadPoolExecutor() as pool:
+        members = deployment.bury(number=3000)
+        outcomes = list(
+            pool.map(replay, [deployment, deployment], ["cli:ann@desk", "cli:bob@desk"])
+        )
+        assert sum(outcome.moved for outcome in outcomes) == 3000 == deployment.total("replayed")
         assert not any(outcome.failed for outcome in outcomes)
-        assert {yard.route(member).generation for member in members} == {2}
-        yard.assert_conserved()
+        assert {deployment.route(member).generation for member in members} == {2}
+        deployment.assert_conserved()
 
 
 @pytest.mark.parametrize(("verb", "field"), [("replay", "replayed"), ("purge", "purged")])
@@ -80,20 +82,20 @@ def test_move__killed_half_way_is_completed_by_running_it_again(
     server: Server, verb: str, field: str
 ) -> None:
     """A kill -9 in the middle loses nothing, and the second run moves exactly the rest."""
-    with graveyard(server) as yard:
-        yard.bury(number=1000)
+    with dead_letter_fixture(server) as deployment:
+        deployment.bury(number=1000)
         arguments = command_line("dead", verb, "--all", "--yes", "--rate", "300")
         with subprocess.Popen(arguments, env=cli_environment(server)) as process:
-            wait_until(lambda: yard.total(field) >= 60, "some are moved")
+            wait_until(lambda: deployment.total(field) >= 60, "some are moved")
             process.send_signal(signal.SIGKILL)
-        moved = yard.total(field)
+        moved = deployment.total(field)
         assert 60 <= moved < 1000
-        assert len(yard.dead()) == 1000 - moved
-        yard.assert_conserved()
+        assert len(deployment.dead()) == 1000 - moved
+        deployment.assert_conserved()
         again = run_cli(server, "dead", verb, "--all", "--yes")
         assert f"moved {1000 - moved} of {1000 - moved}" in again.stdout
-        assert yard.total(field) == 1000
-        yard.assert_conserved()
+        assert deployment.total(field) == 1000
+        deployment.assert_conserved()
 
 
 class LostReplies(DeadLetterIndex):
@@ -121,41 +123,41 @@ def test_move__counts_what_a_lost_answer_did(
     server: Server, action: type[ReplayAction] | type[PurgeAction]
 ) -> None:
     """What a call did whose answer was lost is found out, not guessed and not done twice."""
-    with graveyard(server) as yard:
-        members = yard.bury(number=300)
-        index = LostReplies(yard.deployment)
-        letters = [found.letter for found in DeadLetterReader(yard.deployment).find(members)]
+    with dead_letter_fixture(server) as deployment:
+        members = deployment.bury(number=300)
+        index = LostReplies(deployment.connected)
+        letters = [found.letter for found in DeadLetterReader(deployment.connected).find(members)]
         # Another operator was faster with some: they are not ours to count.
-        DeadLetterReader(yard.deployment).replay(members[:10], Run("cli:bob@desk"))
+        DeadLetterReader(deployment.connected).replay(members[:10], Run("cli:bob@desk"))
         run = Run(ACTOR, pause=lambda _: False)
         outcome = Mover(index, action(index, ACTOR), run).move(letters)
         assert (outcome.matched, outcome.moved, outcome.gone) == (300, 290, 10)
         assert not outcome.failed
-        assert yard.total("replayed") + yard.total("purged") == 300
-        yard.assert_conserved()
+        assert deployment.total("replayed") + deployment.total("purged") == 300
+        deployment.assert_conserved()
 
 
 def test_move__says_how_far_it_came_when_redis_goes_away() -> None:
     """The counts up to the fault hold, and of the batch in doubt nothing is claimed."""
-    with running(the_bundled_server()) as server, graveyard(server) as yard:
-        yard.bury(number=600)
+    with running(main_server()) as server, dead_letter_fixture(server) as deployment:
+        deployment.bury(number=600)
         run = Run(ACTOR, progress=lambda _: server.kill(), pause=lambda _: False)
-        outcome = DeadLetterReader(yard.deployment).replay(ALL, run)
+        outcome = DeadLetterReader(deployment.connected).replay(ALL, run)
         assert outcome.moved == 256
         assert "connection" in outcome.fault
 
 
 def test_move__stops_when_asked(server: Server) -> None:
     """A stop ends the run between two batches."""
-    with graveyard(server) as yard:
-        yard.bury(number=600)
+    with dead_letter_fixture(server) as deployment:
+        deployment.bury(number=600)
         pauses = iter([False, True])
-        outcome = DeadLetterReader(yard.deployment).replay(
+        outcome = DeadLetterReader(deployment.connected).replay(
             ALL, Run(ACTOR, pause=lambda _: next(pauses))
         )
         assert outcome.stopped
         assert outcome.moved == outcome.matched == 256
-        assert len(yard.dead()) == 344
+        assert len(deployment.dead()) == 344
 
 
 def test_move__keeps_its_pace(server: Server) -> None:
@@ -166,9 +168,11 @@ def test_move__keeps_its_pace(server: Server) -> None:
         waited.append(seconds)
         return False
 
-    with graveyard(server) as yard:
-        yard.bury(number=20)
-        outcome = DeadLetterReader(yard.deployment).replay(ALL, Run(ACTOR, rate=50, pause=pause))
+    with dead_letter_fixture(server) as deployment:
+        deployment.bury(number=20)
+        outcome = DeadLetterReader(deployment.connected).replay(
+            ALL, Run(ACTOR, rate=50, pause=pause)
+        )
         assert outcome.moved == 20
         assert sum(waited) == pytest.approx(20 / 50)
         assert max(waited) == pytest.approx(0.1)
@@ -176,34 +180,34 @@ def test_move__keeps_its_pace(server: Server) -> None:
 
 def test_move__dry_run_moves_nothing(server: Server) -> None:
     """A dry run counts what would be moved, and leaves all as it is."""
-    with graveyard(server) as yard:
-        yard.bury(number=5)
+    with dead_letter_fixture(server) as deployment:
+        deployment.bury(number=5)
         dry = Run(ACTOR, dry_run=True)
-        assert DeadLetterReader(yard.deployment).purge(ALL, dry).moved == 5
-        assert DeadLetterReader(yard.deployment).replay(ALL, dry).moved == 5
-        assert len(yard.dead()) == 5
+        assert DeadLetterReader(deployment.connected).purge(ALL, dry).moved == 5
+        assert DeadLetterReader(deployment.connected).replay(ALL, dry).moved == 5
+        assert len(deployment.dead()) == 5
 
 
 def test_replay__twice_moves_nothing_the_second_time(server: Server) -> None:
     """What was replayed is no dead letter any more."""
-    with graveyard(server) as yard:
-        members = yard.bury(number=3)
-        letters = DeadLetterReader(yard.deployment)
+    with dead_letter_fixture(server) as deployment:
+        members = deployment.bury(number=3)
+        letters = DeadLetterReader(deployment.connected)
         assert letters.replay(members, RUN).moved == 3
         second = letters.replay(members, RUN)
         assert (second.matched, second.moved, second.gone) == (3, 0, 3)
-        assert yard.total("replayed") == 3
+        assert deployment.total("replayed") == 3
 
 
 def test_replay__goes_through_the_generations(server: Server) -> None:
     """Each death and replay adds a generation, and all of them stand in the history."""
-    with graveyard(server) as yard:
-        (member,) = yard.bury()
+    with dead_letter_fixture(server) as deployment:
+        (member,) = deployment.bury()
         for generation in (2, 3):
-            DeadLetterReader(yard.deployment).replay([f"{member}#{generation - 1}"], RUN)
-            assert yard.route(member).generation == generation
-            assert yard.die("push", 0) == 1
-        route = yard.route(member)
+            DeadLetterReader(deployment.connected).replay([f"{member}#{generation - 1}"], RUN)
+            assert deployment.route(member).generation == generation
+            assert deployment.die("push", 0) == 1
+        route = deployment.route(member)
         assert route.status is Status.DEAD_LETTER
         assert [line.event for line in route.history] == ["dead-lettered", "replayed"] * 2 + [
             "dead-lettered"

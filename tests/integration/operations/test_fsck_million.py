@@ -29,11 +29,11 @@ from galaxy_notify.redis_state.janitor_store import LOCK_MS
 from tests.bench.figures import percentile
 from tests.bench.fill import Load
 from tests.support.daemons import daemon_on
+from tests.support.deployment import DeploymentFixture
 from tests.support.faults import BESIDE
 from tests.support.fsck import ALL, CHANNELS
 from tests.support.program import PROGRAM, ROOT, environment
 from tests.support.servers import Server, running, servers_found
-from tests.support.site import Site
 from tests.support.wait import wait_until
 
 ROUTES = int(os.environ.get("FSCK_ROUTES", "1000000"))
@@ -69,19 +69,19 @@ def test_million__routes_with_a_thousand_faults(capsys: pytest.CaptureFixture[st
     binary = list(servers_found().values())[-1]
     with (
         running(binary, tcp=True) as server,
-        closing(Site(server.url, worker__channels=CHANNELS)) as site,
+        closing(DeploymentFixture(server.url, worker__channels=CHANNELS)) as deployment,
     ):
-        _fill(site)
-        planted = _plant(site)
-        begin = _hand_in(site)
-        with _no_janitor(site), daemon_on(server, worker__channels=CHANNELS):
-            wait_until(lambda: site.now() > begin + ALONE_S * 1000, "it worked alone", 600)
-            fixed = _fsck(server, site, "--fix")
-        again = _fsck(server, site)
+        _fill(deployment)
+        planted = _plant(deployment)
+        begin = _hand_in(deployment)
+        with _no_janitor(deployment), daemon_on(server, worker__channels=CHANNELS):
+            wait_until(lambda: deployment.now() > begin + ALONE_S * 1000, "it worked alone", 600)
+            fixed = _fsck(server, deployment, "--fix")
+        again = _fsck(server, deployment)
         lines = [
             f"{binary}: {ROUTES:,} routes, {len(planted):,} faults, {RATE} routes/s beside",
-            f"late without fsck: {_late(site, begin, begin + ALONE_S * 1000)}",
-            f"late beside fsck: {_late(site, fixed.from_ms, fixed.to_ms)}",
+            f"late without fsck: {_late(deployment, begin, begin + ALONE_S * 1000)}",
+            f"late beside fsck: {_late(deployment, fixed.from_ms, fixed.to_ms)}",
             *(_line(name, run) for name, run in (("fsck --fix", fixed), ("again", again))),
         ]
     with capsys.disabled():
@@ -94,38 +94,38 @@ def test_million__routes_with_a_thousand_faults(capsys: pytest.CaptureFixture[st
     assert again.told["looked_at"]["notifications"] > ROUTES
 
 
-def _fill(site: Site) -> None:
+def _fill(deployment: DeploymentFixture) -> None:
     """Accept the routes; where a busy machine times out, some of them more than once."""
-    rest = Load(ROUTES, due_ms=site.now() + _LATER_MS, span_ms=1).intents()
+    rest = Load(ROUTES, due_ms=deployment.now() + _LATER_MS, span_ms=1).intents()
     while chunk := list(islice(rest, 10_000)):
         with suppress(Unavailable):
-            site.notifier.accept_many(chunk)
+            deployment.notifier.accept_many(chunk)
             continue
-        site.notifier.accept_many(chunk)
+        deployment.notifier.accept_many(chunk)
 
 
-def _plant(site: Site) -> set[tuple[str, str]]:
+def _plant(deployment: DeploymentFixture) -> set[tuple[str, str]]:
     """Plant faults of all kinds, and keep workers from mending them first."""
     planted: set[tuple[str, str]] = set()
     for code, plant in cycle(ALL.values()):
-        planted.add((code, plant(site)))
+        planted.add((code, plant(deployment)))
         if len(planted) == PLANTED:
             break
-    pause(site.deployment, "push")
+    pause(deployment.connected, "push")
     return planted
 
 
 @contextmanager
-def _no_janitor(site: Site) -> Iterator[None]:
+def _no_janitor(deployment: DeploymentFixture) -> Iterator[None]:
     """Hold the janitor's lock while the block runs, so that nothing is mended but by fsck."""
     stop = threading.Event()
 
     def hold() -> None:
-        with sync_client(site.settings.redis.url) as client:
+        with sync_client(deployment.settings.redis.url) as client:
             while not stop.wait(0.5):
-                client.set(site.keys.janitor, "nobody", px=LOCK_MS)
+                client.set(deployment.keys.janitor, "nobody", px=LOCK_MS)
 
-    site.client.set(site.keys.janitor, "nobody", px=LOCK_MS)
+    deployment.client.set(deployment.keys.janitor, "nobody", px=LOCK_MS)
     holding = threading.Thread(target=hold)
     holding.start()
     try:
@@ -135,12 +135,12 @@ def _no_janitor(site: Site) -> Iterator[None]:
         holding.join()
 
 
-def _hand_in(site: Site) -> int:
+def _hand_in(deployment: DeploymentFixture) -> int:
     """Have routes become due at a steady rate, each named after its time; return the first."""
-    begin = site.now() + 30_000
+    begin = deployment.now() + 30_000
     for second in range(ALONE_S + BESIDE_S):
         due = [begin + 1000 * second + n * 1000 // RATE for n in range(RATE)]
-        site.notifier.accept_many([_intent(each) for each in due])
+        deployment.notifier.accept_many([_intent(each) for each in due])
     return begin
 
 
@@ -149,23 +149,23 @@ def _intent(due_ms: int) -> dict[str, Any]:
     return {"type": "bench.turn", "producer": "bench", **to}
 
 
-def _late(site: Site, from_ms: int, to_ms: int) -> str:
-    late = sorted(at - due for due, at in _published(site) if from_ms <= due < to_ms)
+def _late(deployment: DeploymentFixture, from_ms: int, to_ms: int) -> str:
+    late = sorted(at - due for due, at in _published(deployment) if from_ms <= due < to_ms)
     p50, p99 = (percentile(late, share) for share in (0.5, 0.99))
     return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, the last {late[-1]} ms ({len(late):,} routes)"
 
 
-def _published(site: Site) -> Iterator[tuple[int, int]]:
-    for entry in site.entries():
+def _published(deployment: DeploymentFixture) -> Iterator[tuple[int, int]]:
+    for entry in deployment.entries():
         yield int(entry["user_id"].partition(b"-")[2]), int(entry["stream_id"].partition(b"-")[0])
 
 
-def _fsck(server: Server, site: Site, *options: str) -> Run:
+def _fsck(server: Server, deployment: DeploymentFixture, *options: str) -> Run:
     """Run the command, and watch it."""
-    site.client.config_set("slowlog-log-slower-than", 200)
-    site.client.config_set("slowlog-max-len", 100_000)
-    site.client.slowlog_reset()
-    begun, peaks = site.now(), [0.0]
+    deployment.client.config_set("slowlog-log-slower-than", 200)
+    deployment.client.config_set("slowlog-max-len", 100_000)
+    deployment.client.slowlog_reset()
+    begun, peaks = deployment.now(), [0.0]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [*PROGRAM, "fsck", "--json", *options],
@@ -181,13 +181,13 @@ def _fsck(server: Server, site: Site, *options: str) -> Run:
         wait_until(has_ended, "fsck ends", 1800)
         output.seek(0)
         told = json.load(output)
-    return Run(told, begun, site.now(), max(peaks), _calls_ms(site))
+    return Run(told, begun, deployment.now(), max(peaks), _calls_ms(deployment))
 
 
-def _calls_ms(site: Site) -> list[float]:
+def _calls_ms(deployment: DeploymentFixture) -> list[float]:
     """Return how long the scripts took that nobody but fsck runs; the shortest are left out."""
     own = tuple(f"EVALSHA {script(name).sha}".encode() for name in _SCRIPTS)
-    slow: Any = site.client.slowlog_get(100_000)
+    slow: Any = deployment.client.slowlog_get(100_000)
     return sorted(one["duration"] / 1000 for one in slow if one["command"].startswith(own))
 
 

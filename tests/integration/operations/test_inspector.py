@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,10 +16,10 @@ from galaxy_notify import (
 from galaxy_notify.inspector import DeadLetter
 from galaxy_notify.operations import dead_page
 from tests.support.command import CommandLine
-from tests.support.dead import Kind, graveyard
+from tests.support.dead_letters import Kind, dead_letter_fixture
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
-from tests.support.site import Site
 
 UNKNOWN = "0" * 32
 
@@ -42,7 +41,7 @@ def printed(command: CommandLine, *words: str) -> list[Any]:
 
 
 @pytest.fixture
-def site(server: Server, found: Callable[..., Site]) -> Site:
+def deployment(server: Server, deploy: Deploy) -> DeploymentFixture:
     """Give a deployment with something of every kind: waiting, published, cancelled, dead."""
 
     def encode(notification: Any, _: Any) -> bytes:
@@ -50,13 +49,13 @@ def site(server: Server, found: Callable[..., Site]) -> Site:
             raise ValueError("no codec")
         return bytes(notification.packed)
 
-    made = found(server, worker__channels=["push", "email"], worker__shards=2)
+    made = deploy(server, worker__channels=["push", "email"], worker__shards=2)
     notifier = made.notifier
     notifier.accept({**PLAIN, "type": "good", "data": {"turn": 1}})
     notifier.accept({**PLAIN, "type": "bad", "recipients": ["u1", "u2"]})
-    station = made.station(encode)
+    harness = made.worker_harness(encode)
     for shard in range(2):
-        while station.step(shard):
+        while harness.step(shard):
             pass
     notifier.accept(
         {**PLAIN, "type": "later", "channels": ["email"], "due_at": "2090-01-01T00:00:00Z"}
@@ -74,7 +73,7 @@ def inspector(server: Server) -> Any:
 
 
 def test_values__are_what_the_commands_print(
-    site: Site, server: Server, inspector: Inspector
+    deployment: DeploymentFixture, server: Server, inspector: Inspector
 ) -> None:
     """Field by field: list, show with its payload, and dead letters; status but for its moments."""
     command = CommandLine(server.url, {"WORKER__SHARDS": "2", "WORKER__CHANNELS": "push,email"})
@@ -105,7 +104,9 @@ def test_values__are_what_the_commands_print(
     assert found == status
 
 
-def test_show__of_one_route_and_of_what_is_unknown(site: Site, inspector: Inspector) -> None:
+def test_show__of_one_route_and_of_what_is_unknown(
+    deployment: DeploymentFixture, inspector: Inspector
+) -> None:
     """A route's and an event's id show that route; what is unknown or no id is None."""
     (event,) = [item for item in inspector.list().items if item.type == "good"]
     whole = inspector.show(event.notification_id)
@@ -119,7 +120,9 @@ def test_show__of_one_route_and_of_what_is_unknown(site: Site, inspector: Inspec
         assert inspector.show(unknown) is None
 
 
-def test_list__takes_the_filters_of_the_command(site: Site, inspector: Inspector) -> None:
+def test_list__takes_the_filters_of_the_command(
+    deployment: DeploymentFixture, inspector: Inspector
+) -> None:
     """One word or several, users and times; pages by a cursor."""
 
     def types(**query: Any) -> set[str | None]:
@@ -156,7 +159,11 @@ def test_list__takes_the_filters_of_the_command(site: Site, inspector: Inspector
     ],
 )
 def test_query__that_cannot_be_asked_names_its_place(
-    site: Site, inspector: Inspector, call: str, query: dict[str, Any], field: str
+    deployment: DeploymentFixture,
+    inspector: Inspector,
+    call: str,
+    query: dict[str, Any],
+    field: str,
 ) -> None:
     """It is refused by field, and a keyword that does not exist as Python does it."""
     with pytest.raises(InvalidQuery) as error:
@@ -170,12 +177,12 @@ def test_dead_letters__come_once_each_from_page_to_page(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those of one millisecond, whatever leaves meanwhile; the oldest first, by filter."""
-    with graveyard(server) as yard, Inspector.from_url(server.url) as inspector:
-        members = yard.bury(("push:u1", "push:u2", "push:u3"), number=6)
-        key = yard.key_space.keys(0).dead("push")
-        yard.client.zadd(key, dict.fromkeys(members[:15], 1000))
-        (last,) = yard.bury(kind=Kind(type="other"))
-        yard.client.zadd(key, {last: 9_000_000_000_000})
+    with dead_letter_fixture(server) as letters, Inspector.from_url(server.url) as inspector:
+        members = letters.bury(("push:u1", "push:u2", "push:u3"), number=6)
+        key = letters.key_space.keys(0).dead("push")
+        letters.client.zadd(key, dict.fromkeys(members[:15], 1000))
+        (last,) = letters.bury(kind=Kind(type="other"))
+        letters.client.zadd(key, {last: 9_000_000_000_000})
         found: list[DeadLetter] = []
         page = inspector.dead_letters(limit=4)
         while True:
@@ -183,7 +190,7 @@ def test_dead_letters__come_once_each_from_page_to_page(
             if page.cursor is None:
                 break
             # One that was read goes, and every later one still comes.
-            yard.client.zrem(key, found[-1].id)
+            letters.client.zrem(key, found[-1].id)
             page = inspector.dead_letters(limit=4, cursor=page.cursor)
         assert sorted(letter.id for letter in found) == sorted([*members, last])
         assert [letter.dead_at_ms for letter in found[:15]] == [1000] * 15
@@ -198,14 +205,12 @@ def test_dead_letters__come_once_each_from_page_to_page(
         assert inspector.dead_letters(failure_class="record_missing").items == ()
 
 
-def test_inspector__sees_what_a_daemon_has_changed_since(
-    server: Server, found: Callable[..., Site]
-) -> None:
+def test_inspector__sees_what_a_daemon_has_changed_since(server: Server, deploy: Deploy) -> None:
     """Channels that were added are read by the next call; a deployment that is not there is not."""
     with Inspector.from_url(server.url) as inspector:
         with pytest.raises(Unavailable, match="no deployment at this prefix"):
             inspector.status()
-        site = found(server)
+        deployment = deploy(server)
         assert [*inspector.status().channels] == ["push"]
-        site.client.hset(site.keys.meta, "channels", "push,email")
+        deployment.client.hset(deployment.keys.meta, "channels", "push,email")
         assert [*inspector.status().channels] == ["push", "email"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,27 +19,27 @@ from galaxy_notify import (
 )
 from galaxy_notify.inspector import inspector as calls
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, main_server, running
-from tests.support.site import Site
 from tests.support.wait import HANG_S, until
 
 UNKNOWN = "0" * 32
 
 
 @pytest.fixture
-def site(server: Server, found: Callable[..., Site]) -> Site:
+def deployment(server: Server, deploy: Deploy) -> DeploymentFixture:
     """Give a deployment where some wait and some have died."""
-    made = found(server, worker__shards=2)
+    made = deploy(server, worker__shards=2)
     made.bury(number=3)
     made.notifier.accept_many([PLAIN] * 5)
     return made
 
 
 @pytest.fixture
-def inspector(server: Server, site: Site) -> Iterator[Inspector]:
+def inspector(server: Server, deployment: DeploymentFixture) -> Iterator[Inspector]:
     """Give an inspector of the deployment."""
-    del site
+    del deployment
     with Inspector.from_url(server.url) as made:
         yield made
 
@@ -115,8 +115,8 @@ def test_async__reads_the_same(server: Server, inspector: Inspector) -> None:
 def test_async__a_call_given_up_leaves_its_connection_whole() -> None:
     """While the server hangs, awaits are cancelled; afterwards each call reads its own reply."""
     with running(main_server()) as own:
-        site = Site(own.url)
-        receipt = site.notifier.accept(PLAIN)
+        deployment = DeploymentFixture(own.url)
+        receipt = deployment.notifier.accept(PLAIN)
 
         async def main() -> None:
             async with AsyncInspector.from_url(own.url) as inspector:
@@ -139,7 +139,7 @@ def test_async__a_call_given_up_leaves_its_connection_whole() -> None:
                 assert all(await asyncio.gather(*(answers() for _ in range(8))))
 
         asyncio.run(main())
-        site.close()
+        deployment.close()
 
 
 @pytest.mark.parametrize("read", ["list_notifications", "read_dead_page"])

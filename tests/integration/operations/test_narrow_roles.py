@@ -11,10 +11,10 @@ import redis
 
 from galaxy_notify.redis_state.roles import RIGHTS, Role
 from tests.integration.operations.test_roles import EXAMINES, LOOKS_ON, PROBED
+from tests.support.deployment import DeploymentFixture
 from tests.support.monitored import Ran, monitored
 from tests.support.roles import NARROW_FILE, STEPS, line_of, stage
 from tests.support.servers import Server, running, servers_found
-from tests.support.site import Site
 from tests.support.suite import runs_all
 
 ROLES = pytest.mark.parametrize("role", list(Role))
@@ -123,7 +123,7 @@ def test_narrow_role__cannot_destroy_what_others_need(narrow_server: Server, rol
     """It writes no guard, no settings of the deployment, and nothing that is not of its job."""
     narrow_server.flush()
     with stage(narrow_server, role, NARROW_FILE) as user:
-        Site(narrow_server.url).close()
+        DeploymentFixture(narrow_server.url).close()
         with redis.Redis.from_url(user.url) as client:
             for command in DESTROYS[role]:
                 with pytest.raises(redis.ResponseError, match=r"NOPERM|permission"):
@@ -148,7 +148,7 @@ def test_narrow_role__is_known_by_its_rights(narrow_server: Server, role: Role) 
     """A command that is allowed on some keys is no missing right; a key that is lacking is one."""
     narrow_server.flush()
     with stage(narrow_server, role, NARROW_FILE) as user:
-        Site(narrow_server.url).close()
+        DeploymentFixture(narrow_server.url).close()
         told = user.permissions()
         assert told["level"] == "ok"
         assert f"a {role} does" in told["what"]

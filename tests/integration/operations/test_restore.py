@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.program import accept, daemon, delivered, program, status
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -22,7 +22,7 @@ STREAM = "{gn:0}:client-events"
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """Give a server that the test may stop."""
-    with running(the_bundled_server()) as started:
+    with running(main_server()) as started:
         yield started
 
 

@@ -13,12 +13,12 @@ from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
 from tests.support import role_clients, role_commands, role_daemon, role_intake
 from tests.support.command import CommandLine
 from tests.support.daemons import daemon_on
-from tests.support.dead import snapshot
+from tests.support.dead_letters import snapshot
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intake import intake_on
 from tests.support.intents import PLAIN
 from tests.support.roles import ACL_FILE, PASSWORD, STEPS, Stage, Step, line_of, stage
 from tests.support.servers import Server, running, servers_found, servers_of_run
-from tests.support.site import Site
 
 #: Where the steps of the jobs come from.
 JOBS = (role_clients, role_commands, role_daemon, role_intake)
@@ -150,13 +150,13 @@ def test_reader__may_run_no_command_that_writes(any_server: Server) -> None:
     assert granted & set(writes) == set()
 
 
-def test_reader__changes_nothing(any_server: Server, found: Any) -> None:
+def test_reader__changes_nothing(any_server: Server, deploy: Deploy) -> None:
     """Every command that would change something is refused, and nothing is changed."""
-    site: Site = found(any_server)
-    (member,) = site.bury()
-    waiting = site.notify(due_at=site.now() + 3_600_000)
+    deployment = deploy(any_server)
+    (member,) = deployment.bury()
+    waiting = deployment.notify(due_at=deployment.now() + 3_600_000)
     with stage(any_server, Role.READER) as user:
-        before = snapshot(site.client)
+        before = snapshot(deployment.client)
         command = CommandLine(user.url)
         for arguments in (
             f"cancel {waiting}",
@@ -170,15 +170,15 @@ def test_reader__changes_nothing(any_server: Server, found: Any) -> None:
             done = command.run(*arguments.split())
             assert done.exit_code != 0, (arguments, done.output)
         assert command.run("accept", stdin='{"type":"t","producer":"p","recipients":["u"]}')
-        assert snapshot(site.client) == before
+        assert snapshot(deployment.client) == before
 
 
-def test_producer__reads_no_events(any_server: Server, found: Any) -> None:
+def test_producer__reads_no_events(any_server: Server, deploy: Deploy) -> None:
     """What was published to others is not for producers to read."""
-    site: Site = found(any_server)
-    site.notify(**{k: v for k, v in PLAIN.items() if k != "recipients"})
+    deployment = deploy(any_server)
+    deployment.notify(**{k: v for k, v in PLAIN.items() if k != "recipients"})
     with stage(any_server, Role.PRODUCER) as user, redis.Redis.from_url(user.url) as client:
-        stream = site.keys.stream
+        stream = deployment.keys.stream
         for command in (["XRANGE", stream, "-", "+"], ["XREAD", "STREAMS", stream, "0"]):
             with pytest.raises(redis.ResponseError):
                 client.execute_command(*command)
@@ -192,7 +192,7 @@ def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) ->
     """A missing right is told as that of the role, with the words that give it."""
     taken = "xpending" if role is Role.INTAKE else "hget"
     with stage(any_server, role) as user, any_server.client() as admin:
-        Site(any_server.url).close()
+        DeploymentFixture(any_server.url).close()
         told = user.permissions()
         assert told["level"] == "ok"
         assert f"a {role} does" in told["what"]
@@ -238,13 +238,13 @@ def test_daemon__that_loses_a_right_later_waits_and_tells_it(server: Server) -> 
     login = {"redis__username": "galaxy-notify-daemon", "redis__password": PASSWORD}
     with stage(server, Role.DAEMON) as user, daemon_on(server, **login) as daemon:
         daemon.wait_for("daemon working")
-        site = Site(server.url)
-        site.notify()
+        deployment = DeploymentFixture(server.url)
+        deployment.notify()
         daemon.wait_for("batch settled")
         user.admin.execute_command("ACL", "SETUSER", user.user, "-zadd")
-        site.notify()
+        deployment.notify()
         told = daemon.wait_for("redis unavailable")
         assert told["code"] == "NOPERM"
         assert daemon.process.poll() is None
         assert len(daemon.lines("redis unavailable")) == 1
-        site.close()
+        deployment.close()

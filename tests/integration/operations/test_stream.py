@@ -17,7 +17,15 @@ from galaxy_notify.redis_inspect.stream import (
     parked_length,
 )
 from galaxy_notify.redis_state.keys import Keys
-from tests.support.events import KEYS, Seen, consuming, event_fields, found, join, publish
+from tests.support.events import (
+    KEYS,
+    Seen,
+    consuming,
+    event_fields,
+    join,
+    publish,
+    write_deployment,
+)
 from tests.support.servers import Server
 from tests.support.wait import until
 
@@ -41,7 +49,7 @@ def test_consumer_report__of_its_group(client: redis.Redis, any_server: Server) 
                 0: {"lag": 0, "pending": 0, "oldest_pending_s": None, "lost": 0}
             }
 
-    found(client)
+    write_deployment(client)
     asyncio.run(scenario())
 
 

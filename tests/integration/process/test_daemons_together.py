@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 
 from tests.support.daemons import DaemonProcess, daemon_on
+from tests.support.deployment import Deploy, DeploymentFixture, member_of
 from tests.support.embedded import ONLY_BUNDLED, is_down, server_pid, state_folder
 from tests.support.program import PROGRAM, ROOT
 from tests.support.servers import Server
-from tests.support.site import Site, member_of
 from tests.support.wait import HANG_S, wait_until
 
-Found = Callable[..., Site]
 Run = Callable[..., DaemonProcess]
 ENCODERS = "tests.support.encoders"
 
@@ -35,27 +34,29 @@ def run(server: Server) -> Iterator[Run]:
         yield lambda **given: stack.enter_context(daemon_on(server, **given))
 
 
-def test_zombie__publishes_nothing(server: Server, found: Found, run: Run) -> None:
+def test_zombie__publishes_nothing(server: Server, deploy: Deploy, run: Run) -> None:
     """A daemon frozen for longer than its leases wakes to find them gone, and changes nothing."""
-    site = found(server)
-    site.notify(*(f"u{n:03}" for n in range(128)))
+    deployment = deploy(server)
+    deployment.notify(*(f"u{n:03}" for n in range(128)))
     given = {"worker__lease_ttl_ms": 2000}
     zombie = run(gateway__encoder=f"{ENCODERS}:frozen", **given)
     wait_until(lambda: _is_frozen(zombie), "it froze with its first batch in hand")
-    left = len(site.due())
+    left = len(deployment.due())
     run(**given)
-    wait_until(lambda: not site.due(), "the other one has taken over")
+    wait_until(lambda: not deployment.due(), "the other one has taken over")
     zombie.signal(signal.SIGCONT)
     stale = zombie.wait_for("batch settled")["stale"]
     assert 0 < stale <= left
-    assert site.total("published") == 128
+    assert deployment.total("published") == 128
     zombie.signal(signal.SIGTERM)
     assert zombie.ended() == 0
 
 
-def test_dead_daemon__leaves_its_routes_to_another(server: Server, found: Found, run: Run) -> None:
+def test_dead_daemon__leaves_its_routes_to_another(
+    server: Server, deploy: Deploy, run: Run
+) -> None:
     """Two daemons share a backlog; when one is killed the other finishes it, each route once."""
-    site = found(server, worker__batch_size=20)
+    deployment = deploy(server, worker__batch_size=20)
     given = {
         "worker__lease_ttl_ms": 1000,
         "worker__batch_size": 20,
@@ -68,44 +69,44 @@ def test_dead_daemon__leaves_its_routes_to_another(server: Server, found: Found,
 
     def both_work() -> bool:
         batch = next(batches)
-        site.notify(*(f"u{batch}-{k}" for k in range(60)))
+        deployment.notify(*(f"u{batch}-{k}" for k in range(60)))
         return all(daemon.lines("batch settled") for daemon in (first, second))
 
     wait_until(both_work, "both of them work")
     for _ in range(5):
         both_work()
     first.kill()
-    wait_until(lambda: not site.due(), "all are published")
-    workers = {route.history[-1].worker for route in site.routes().values()}
+    wait_until(lambda: not deployment.due(), "all are published")
+    workers = {route.history[-1].worker for route in deployment.routes().values()}
     assert len(workers) == 2
-    assert site.total("published") == 60 * next(batches)
+    assert deployment.total("published") == 60 * next(batches)
 
 
-def test_killer__takes_no_innocents_with_it(server: Server, found: Found, run: Run) -> None:
+def test_killer__takes_no_innocents_with_it(server: Server, deploy: Deploy, run: Run) -> None:
     """A route that kills whoever encodes it is buried, and all its neighbours are published."""
-    site = found(server)
-    poison = member_of(site.notify("poison", title="kill"), "poison")
-    made = site.notify(*(f"u{n:02}" for n in range(60)))
+    deployment = deploy(server)
+    poison = member_of(deployment.notify("poison", title="kill"), "poison")
+    made = deployment.notify(*(f"u{n:02}" for n in range(60)))
     daemon = run(
         worker__lease_ttl_ms=1500, worker__max_abandoned=3, gateway__encoder=f"{ENCODERS}:killer"
     )
     deaths = 0
-    while not site.dead():
+    while not deployment.dead():
         if daemon.process.poll() is not None:
             deaths += 1
             daemon.start()
-        wait_until(lambda: site.dead() or daemon.process.poll() is not None, "it dies or not")
-    wait_until(lambda: not site.due(), "the neighbours are published")
-    failure = site.route(poison).failure
+        wait_until(lambda: deployment.dead() or daemon.process.poll() is not None, "it dies or not")
+    wait_until(lambda: not deployment.due(), "the neighbours are published")
+    failure = deployment.route(poison).failure
     assert failure is not None
     assert failure.failure_class == "lease_abandoned"
     assert deaths == 3
-    assert set(site.event_ids()) == {member_of(made, f"u{n:02}") for n in range(60)}
+    assert set(deployment.event_ids()) == {member_of(made, f"u{n:02}") for n in range(60)}
 
 
-def test_storm__loses_nothing(server: Server, found: Found, run: Run) -> None:
+def test_storm__loses_nothing(server: Server, deploy: Deploy, run: Run) -> None:
     """Three daemons, one killed each second and started again: nothing lost, doubled or early."""
-    site = found(server)
+    deployment = deploy(server)
     given = {
         "worker__lease_ttl_ms": 700,
         "worker__batch_size": 32,
@@ -117,23 +118,23 @@ def test_storm__loses_nothing(server: Server, found: Found, run: Run) -> None:
         daemon.wait_for("daemon working")
     rng = random.Random(7)
     for kills in range(5):
-        start = site.now()
+        start = deployment.now()
         for n in range(30):
             users = (f"u{kills}-{n}-{k}" for k in range(20))
-            site.notify(*users, due_at=start + rng.randrange(1500))
+            deployment.notify(*users, due_at=start + rng.randrange(1500))
         some = 600 * kills + 200
-        wait_until(partial(_has_published, site, some), "some are published")
+        wait_until(partial(_has_published, deployment, some), "some are published")
         # On a machine under load a daemon takes longer to come back.
         wait_until(lambda: all(daemon.is_working for daemon in daemons), "all of them work")
         daemons[kills % 3].kill()
         daemons[kills % 3].start()
-    wait_until(lambda: not site.due(), "all are published")
-    assert site.total("published") == 3000
+    wait_until(lambda: not deployment.due(), "all are published")
+    assert deployment.total("published") == 3000
     # That none was early, each published once and none lost is checked of all routes after this.
 
 
-def _has_published(site: Site, routes: int) -> bool:
-    return site.total("published") >= routes
+def _has_published(deployment: DeploymentFixture, routes: int) -> bool:
+    return deployment.total("published") >= routes
 
 
 def _is_frozen(daemon: DaemonProcess) -> bool:

@@ -12,7 +12,7 @@ from galaxy_notify.embedded.server import EmbeddedServer
 from galaxy_notify.embedded.state_dir import resolve_state_dir
 from galaxy_notify.errors import ConfigurationError
 from tests.support.embedded import ONLY_BUNDLED, state_folder
-from tests.support.needs import needs
+from tests.support.requirements import requires_program
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_embedded__refuses_an_unreadable_note(folder: Path) -> None:
         EmbeddedServer(folder, ONLY_BUNDLED).start()
 
 
-@needs("redis-server")
+@requires_program("redis-server")
 def test_embedded__prefers_the_installed_server_and_keeps_to_it(folder: Path) -> None:
     """The server on the PATH comes first; the bundled one then refuses what it wrote."""
     server = EmbeddedServer(folder)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.daemons import daemon_on
+from tests.support.deployment import Deploy
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import HANG_S, wait_until
-
-Found = Callable[..., Site]
 
 _HANGS = """
 import time
@@ -86,13 +83,13 @@ def test_hung_process__ends_with_its_stacks(server: Server) -> None:
     assert "most recent call first" in shown
 
 
-def test_hung_encoder__does_not_survive_the_second_signal(server: Server, found: Found) -> None:
+def test_hung_encoder__does_not_survive_the_second_signal(server: Server, deploy: Deploy) -> None:
     """A loop that hears nothing does not keep anybody from ending the process."""
-    site = found(server)
+    deployment = deploy(server)
     with daemon_on(server, gateway__encoder="tests.support.encoders:stuck") as daemon:
         daemon.wait_for("daemon working")
-        site.notify("u1", title="hang")
-        wait_until(lambda: site.leases(), "it hangs")
+        deployment.notify("u1", title="hang")
+        wait_until(lambda: deployment.leases(), "it hangs")
         daemon.signal(signal.SIGTERM)
         daemon.signal(signal.SIGINT)
         assert daemon.ended() == 1

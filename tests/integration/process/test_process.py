@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.program import accept, daemon, delivered, program, status
-from tests.support.servers import Server, running, the_bundled_server
+from tests.support.servers import Server, main_server, running
 from tests.support.wait import wait_until
 
 STREAM = "{gn:0}:client-events"
@@ -17,7 +17,7 @@ NARROW = {"GALAXY_NOTIFY_GATEWAY__MAX_LEN": "10", "GALAXY_NOTIFY_WORKER__BATCH_S
 @pytest.fixture
 def durable_server() -> Iterator[Server]:
     """Give a server of one's own whose data outlives it."""
-    with running(the_bundled_server(), appendonly="yes") as started:
+    with running(main_server(), appendonly="yes") as started:
         yield started
 
 

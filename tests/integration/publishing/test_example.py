@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.documents import text_of
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.program import ROOT, daemon, delivered, environment, program, status
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -105,7 +105,7 @@ def test_example__is_accepted_again_only_where_it_has_no_key(server: Server) -> 
 
 def test_producer__tells_what_became_of_each(server: Server) -> None:
     """The example producer accepts, repeats, is refused, and takes one back."""
-    found(server.url)
+    found_deployment(server.url)
     done = subprocess.run(
         [sys.executable, "examples/producer.py", "--url", server.url],
         cwd=ROOT,
@@ -121,7 +121,7 @@ def test_producer__tells_what_became_of_each(server: Server) -> None:
 
 def test_encoder_and_gateway__work_together(server: Server) -> None:
     """A daemon with the example encoder publishes what the example gateway delivers."""
-    found(server.url)
+    found_deployment(server.url)
     subprocess.run(
         [sys.executable, "examples/producer.py", "--url", server.url],
         cwd=ROOT,

@@ -5,18 +5,14 @@ What they leave in Redis is in tests/properties/hostile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
+from tests.support.deployment import Deploy, member_of
 from tests.support.intents import PLAIN
 from tests.support.servers import Server
-from tests.support.site import Site, member_of
-
-Found = Callable[..., Site]
 
 
 class _Speechless(Exception):
@@ -32,7 +28,7 @@ class _SpeechlessForAWhile(TransientEncodingError):
     ("error", "status"), [(_Speechless, "dead_letter"), (_SpeechlessForAWhile, "failed")]
 )
 def test_encoder__whose_error_has_no_text_stops_no_worker(
-    any_server: Server, found: Found, error: type[Exception], status: str
+    any_server: Server, deploy: Deploy, error: type[Exception], status: str
 ) -> None:
     """An error that cannot even say what it is costs its own route only."""
 
@@ -41,25 +37,25 @@ def test_encoder__whose_error_has_no_text_stops_no_worker(
             raise error
         return notification.packed
 
-    site = found(any_server)
-    made = site.notify("odd", title="odd")
-    site.notify("neighbour")
-    assert site.station(encode).step() == 2
-    assert site.statuses() == {"odd": status, "neighbour": "published"}
-    failure = site.route(member_of(made, "odd")).failure
+    deployment = deploy(any_server)
+    made = deployment.notify("odd", title="odd")
+    deployment.notify("neighbour")
+    assert deployment.worker_harness(encode).step() == 2
+    assert deployment.statuses() == {"odd": status, "neighbour": "published"}
+    failure = deployment.route(member_of(made, "odd")).failure
     assert failure
     assert error.__name__ in failure.message
 
 
-def test_intent__of_parts_is_refused_whole(any_server: Server, found: Found) -> None:
+def test_intent__of_parts_is_refused_whole(any_server: Server, deploy: Deploy) -> None:
     """A payload that only fits under the shorter id of the first part is refused before any."""
-    site = found(any_server, limits__max_payload_bytes=400, limits__max_routes=1)
+    deployment = deploy(any_server, limits__max_payload_bytes=400, limits__max_routes=1)
     intent = {**PLAIN, "recipients": ["u1", "u2", "u3"]}
     refused = 0
     for size in range(240, 320):
-        receipt = site.notifier.accept({**intent, "body": "x" * size})
+        receipt = deployment.notifier.accept({**intent, "body": "x" * size})
         refused += receipt.status == "refused"
         assert receipt.status == "accepted" or receipt.error
         assert receipt.error is None or receipt.error.code == "too_large"
-        assert site.total("accepted") % 3 == 0
+        assert deployment.total("accepted") % 3 == 0
     assert 0 < refused < 80

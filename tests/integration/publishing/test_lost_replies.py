@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,13 +11,11 @@ from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from galaxy_notify.redis_client.faults import RedisFault
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import PLAIN
 from tests.support.proxy import Loss, Proxy, proxied
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.wait import wait_until
-
-Found = Callable[..., Site]
 
 
 @pytest.fixture
@@ -35,62 +33,62 @@ def bundled(server: Server) -> Iterator[Proxy]:
 
 
 def test_claim__whose_reply_was_lost_gives_the_same_again(
-    any_server: Server, found: Found, proxy: Proxy
+    any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """A worker that did not hear what it took asks again and gets it: nothing waits for a lease."""
-    _lose_a_claim(found(any_server), proxy, "reset")
+    _lose_a_claim(deploy(any_server), proxy, "reset")
 
 
 def test_claim__that_was_never_answered_gives_the_same_again(
-    server: Server, found: Found, bundled: Proxy
+    server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:
     """So does one whose connection stays open, and silent."""
-    _lose_a_claim(found(server), bundled, "silence")
+    _lose_a_claim(deploy(server), bundled, "silence")
 
 
-def _lose_a_claim(site: Site, proxy: Proxy, how: Loss) -> None:
-    site.load_scripts()
-    site.notify("u1", "u2", "u3")
-    with site.station(url=proxy.url).running():
-        wait_until(lambda: len(site.entries()) == 3, "the first are published")
+def _lose_a_claim(deployment: DeploymentFixture, proxy: Proxy, how: Loss) -> None:
+    deployment.load_scripts()
+    deployment.notify("u1", "u2", "u3")
+    with deployment.worker_harness(url=proxy.url).running():
+        wait_until(lambda: len(deployment.entries()) == 3, "the first are published")
         proxy.lose_reply("route_claim", how)
-        site.notify("u4", "u5", "u6")
-        wait_until(lambda: len(site.entries()) == 6, "the next are published")
+        deployment.notify("u4", "u5", "u6")
+        wait_until(lambda: len(deployment.entries()) == 6, "the next are published")
     assert proxy.lost == 1
-    assert site.totals() == {"accepted": 6, "published": 6}
+    assert deployment.totals() == {"accepted": 6, "published": 6}
 
 
 def test_settle__whose_reply_was_lost_published_once(
-    any_server: Server, found: Found, proxy: Proxy
+    any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """A settle that ran is not run again: each event stands once in the stream."""
-    _lose_a_settle(found(any_server), proxy, "reset")
+    _lose_a_settle(deploy(any_server), proxy, "reset")
 
 
 def test_settle__that_was_never_answered_published_once(
-    server: Server, found: Found, bundled: Proxy
+    server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:
     """Nor is one whose connection stays open, and silent."""
-    _lose_a_settle(found(server), bundled, "silence")
+    _lose_a_settle(deploy(server), bundled, "silence")
 
 
-def _lose_a_settle(site: Site, proxy: Proxy, how: Loss) -> None:
-    site.load_scripts()
-    with site.station(url=proxy.url).running():
+def _lose_a_settle(deployment: DeploymentFixture, proxy: Proxy, how: Loss) -> None:
+    deployment.load_scripts()
+    with deployment.worker_harness(url=proxy.url).running():
         proxy.lose_reply("route_settle", how)
-        site.notify("u1", "u2", "u3")
-        wait_until(lambda: proxy.lost and not site.due(), "they are settled")
-        site.notify("u4")
-        wait_until(lambda: len(site.entries()) == 4, "the worker goes on")
-    assert site.totals() == {"accepted": 4, "published": 4}
+        deployment.notify("u1", "u2", "u3")
+        wait_until(lambda: proxy.lost and not deployment.due(), "they are settled")
+        deployment.notify("u4")
+        wait_until(lambda: len(deployment.entries()) == 4, "the worker goes on")
+    assert deployment.totals() == {"accepted": 4, "published": 4}
 
 
 def test_settle__that_never_ran_is_made_good(
-    any_server: Server, found: Found, proxy: Proxy
+    any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """Routes whose settle was lost on its way are published when their lease has lapsed."""
-    site = found(any_server, worker__lease_ttl_ms=200)
-    site.load_scripts()
+    deployment = deploy(any_server, worker__lease_ttl_ms=200)
+    deployment.load_scripts()
     cut = iter((True,))
 
     def encode(notification: Notification, _: Route) -> bytes:
@@ -98,66 +96,72 @@ def test_settle__that_never_ran_is_made_good(
             proxy.reset_all()
         return notification.packed
 
-    with site.station(encode, url=proxy.url).running():
-        site.notify("u1", "u2")
-        wait_until(lambda: len(site.entries()) == 2, "they are published")
-    assert all(route.attempts == 0 for route in site.routes().values())
+    with deployment.worker_harness(encode, url=proxy.url).running():
+        deployment.notify("u1", "u2")
+        wait_until(lambda: len(deployment.entries()) == 2, "they are published")
+    assert all(route.attempts == 0 for route in deployment.routes().values())
 
 
 def test_claim__that_timed_out_takes_half_until_one_succeeds(
-    server: Server, found: Found, bundled: Proxy
+    server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:
     """After a claim without an answer the next new ones are smaller, then as large as before."""
-    site = found(server, worker__batch_size=8, worker__slots=1)
-    site.load_scripts()
-    station = site.station(url=bundled.url)
-    claimer = station.shards[0].worker._claimer
-    site.notify(*(f"u{n}" for n in range(24)))
-    assert station.step() == 8
+    deployment = deploy(server, worker__batch_size=8, worker__slots=1)
+    deployment.load_scripts()
+    harness = deployment.worker_harness(url=bundled.url)
+    claimer = harness.shards[0].worker._claimer
+    deployment.notify(*(f"u{n}" for n in range(24)))
+    assert harness.step() == 8
     bundled.lose_reply("route_claim", "silence")
     with pytest.raises(RedisFault) as error:
-        station.step()
+        harness.step()
     assert error.value.fault.code == "timeout"
-    station.run(claimer.on_error(error.value))
+    harness.run(claimer.on_error(error.value))
     assert claimer._limits.members == 4
     # Slot 1 has nothing unanswered, so its claim is a new one; slot 0 gets back what it was given.
-    assert station.step(slot=1) == 4
+    assert harness.step(slot=1) == 4
     assert claimer._limits.members == 8
-    assert station.step() == 8
-    assert station.step() == 4
-    assert site.total("abandoned") == 0
+    assert harness.step() == 8
+    assert harness.step() == 4
+    assert deployment.total("abandoned") == 0
 
 
 def test_claim__that_took_half_its_lease_to_arrive_is_given_back(
-    any_server: Server, found: Found, proxy: Proxy
+    any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """Half a lease counts from the claim: of what arrives later one route at most is encoded."""
-    site = found(any_server, worker__lease_ttl_ms=1000)
-    site.load_scripts()
-    site.notify(*(f"u{n}" for n in range(10)))
+    deployment = deploy(any_server, worker__lease_ttl_ms=1000)
+    deployment.load_scripts()
+    deployment.notify(*(f"u{n}" for n in range(10)))
     proxy.delay_reply("route_claim", 0.6)
-    done = site.station(url=proxy.url).step()
+    done = deployment.worker_harness(url=proxy.url).step()
     assert done <= 1
-    assert (len(site.entries()), len(site.due()), site.leases()) == (done, 10 - done, {})
+    assert (len(deployment.entries()), len(deployment.due()), deployment.leases()) == (
+        done,
+        10 - done,
+        {},
+    )
 
 
-def test_scripts__that_the_server_forgets_are_sent_again(any_server: Server, found: Found) -> None:
+def test_scripts__that_the_server_forgets_are_sent_again(
+    any_server: Server, deploy: Deploy
+) -> None:
     """SCRIPT FLUSH at any time costs a round trip and nothing else."""
-    site = found(any_server)
-    with site.station().running():
+    deployment = deploy(any_server)
+    with deployment.worker_harness().running():
         for n in range(30):
-            site.client.script_flush()
-            site.notify(f"u{n}")
-            wait_until(lambda: not site.due(), "it is published")
-    assert site.totals() == {"accepted": 30, "published": 30}
+            deployment.client.script_flush()
+            deployment.notify(f"u{n}")
+            wait_until(lambda: not deployment.due(), "it is published")
+    assert deployment.totals() == {"accepted": 30, "published": 30}
 
 
 def test_accept__whose_reply_was_reset_is_sent_again_by_itself(
-    any_server: Server, found: Found, proxy: Proxy
+    any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """A short fault does not reach the producer, nor is its own repeat taken for a duplicate."""
-    site = found(any_server)
-    site.load_scripts()
+    deployment = deploy(any_server)
+    deployment.load_scripts()
     with Notifier.from_url(proxy.url) as notifier:
         proxy.lose_reply("intent_accept", "reset")
         receipt = notifier.accept(PLAIN)
@@ -166,29 +170,29 @@ def test_accept__whose_reply_was_reset_is_sent_again_by_itself(
     assert proxy.lost == 2
     assert (receipt.status, other.status) == ("accepted", "accepted")
     ids = {receipt.notification_id, other.notification_id}
-    assert {member.partition("/")[0] for member in site.routes()} == ids
+    assert {member.partition("/")[0] for member in deployment.routes()} == ids
 
 
 def test_accept__without_an_answer_is_repeated_with_its_id(
-    server: Server, found: Found, bundled: Proxy
+    server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:
     """A producer that did not hear repeats with the id it is given: there is one notification."""
-    site = found(server)
-    site.load_scripts()
+    deployment = deploy(server)
+    deployment.load_scripts()
     bundled.lose_reply("intent_accept", "silence")
     with Notifier.from_url(bundled.url) as notifier:
         with pytest.raises(Unavailable) as error:
             notifier.accept(PLAIN)
         receipt = notifier.accept(PLAIN, notification_id=error.value.notification_id)
     assert (receipt.status, receipt.notification_id) == ("duplicate", error.value.notification_id)
-    assert [member.partition("/")[0] for member in site.routes()] == [receipt.notification_id]
+    assert [member.partition("/")[0] for member in deployment.routes()] == [receipt.notification_id]
 
 
 def test_keyed_accept__carries_its_id_when_redis_is_away(
-    any_server: Server, found: Found, proxy: Proxy
+    any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
     """Also with an idempotency key the error says under which id to look and to repeat."""
-    found(any_server)
+    deploy(any_server)
     with Notifier.from_url(proxy.url) as notifier:
         notifier.cancel("0" * 32)
         with proxy.down(), pytest.raises(Unavailable) as error:
@@ -197,13 +201,13 @@ def test_keyed_accept__carries_its_id_when_redis_is_away(
     assert error.value.notification_id == receipt.notification_id
 
 
-def test_worker__lives_through_resets(any_server: Server, found: Found, proxy: Proxy) -> None:
+def test_worker__lives_through_resets(any_server: Server, deploy: Deploy, proxy: Proxy) -> None:
     """Connections reset under load, again and again: nothing is lost, doubled or charged."""
-    site = found(any_server, worker__lease_ttl_ms=200, worker__batch_size=10)
-    with site.station(url=proxy.url).running():
+    deployment = deploy(any_server, worker__lease_ttl_ms=200, worker__batch_size=10)
+    with deployment.worker_harness(url=proxy.url).running():
         for n in range(30):
-            site.notify(*(f"u{n}-{k}" for k in range(20)))
+            deployment.notify(*(f"u{n}-{k}" for k in range(20)))
             proxy.reset_all()
-        wait_until(lambda: not site.due(), "all are published")
-    assert site.total("published") == 600
-    assert all(route.attempts == 0 for route in site.routes().values())
+        wait_until(lambda: not deployment.due(), "all are published")
+    assert deployment.total("published") == 600
+    assert all(route.attempts == 0 for route in deployment.routes().values())

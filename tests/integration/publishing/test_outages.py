@@ -13,14 +13,13 @@ from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.redis_client.faults import RedisFault
+from tests.support.deployment import Deploy, DeploymentFixture, member_of
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_only
 from tests.support.servers import Server, each_server, running
-from tests.support.site import Site, member_of
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
 
-Found = Callable[..., Site]
 REFUSALS = [(out_of_memory, "OOM"), (misconfigured, "MISCONF"), (read_only, "READONLY")]
 
 
@@ -38,61 +37,61 @@ def told(lines: Lines, event: str) -> list[str]:
 
 
 def test_server__killed_and_restarted_costs_nothing(
-    own_server: Server, found: Found, lines: Lines
+    own_server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """Routes in hand and routes waiting are published after the restart, none lost or doubled."""
-    site = found(own_server, worker__lease_ttl_ms=300, worker__batch_size=20)
+    deployment = deploy(own_server, worker__lease_ttl_ms=300, worker__batch_size=20)
     for n in range(10):
-        site.notify(*(f"u{n}-{k}" for k in range(20)))
-    with site.station().running():
-        wait_until(site.entries, "it has begun")
+        deployment.notify(*(f"u{n}-{k}" for k in range(20)))
+    with deployment.worker_harness().running():
+        wait_until(deployment.entries, "it has begun")
         own_server.kill()
         wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
         own_server.start()
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
-        site.notify("after")
-        wait_until(lambda: not site.due(), "all are published")
-    assert site.total("published") == 201
-    assert all(route.attempts == 0 for route in site.routes().values())
+        deployment.notify("after")
+        wait_until(lambda: not deployment.due(), "all are published")
+    assert deployment.total("published") == 201
+    assert all(route.attempts == 0 for route in deployment.routes().values())
 
 
 @pytest.mark.parametrize(("refusal", "code"), REFUSALS)
 def test_refusing_server__is_told_once_and_charged_to_nobody(
-    own_server: Server, found: Found, lines: Lines, refusal: Refusal, code: str
+    own_server: Server, deploy: Deploy, lines: Lines, refusal: Refusal, code: str
 ) -> None:
     """While Redis takes no writes nothing is spent; once it does, what is due is published."""
-    site = found(own_server, worker__lease_ttl_ms=300, worker__poll_interval_ms=100)
-    with site.station().running():
-        site.notify("before")
-        wait_until(site.entries, "it works")
-        due = site.now() + 300
-        site.notify("u1", "u2", due_at=due)
+    deployment = deploy(own_server, worker__lease_ttl_ms=300, worker__poll_interval_ms=100)
+    with deployment.worker_harness().running():
+        deployment.notify("before")
+        wait_until(deployment.entries, "it works")
+        due = deployment.now() + 300
+        deployment.notify("u1", "u2", due_at=due)
         with refusal(own_server):
-            before = site.event_ids()
+            before = deployment.event_ids()
             wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
             # Long enough for a line per try to show.
-            wait_until(lambda: site.now() > due + 1000, "the outage goes on")
-            assert site.event_ids() == before
-        wait_until(lambda: not site.due(), "all are published")
+            wait_until(lambda: deployment.now() > due + 1000, "the outage goes on")
+            assert deployment.event_ids() == before
+        wait_until(lambda: not deployment.due(), "all are published")
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
     codes = told(lines, "redis unavailable")
     assert code in codes
     # A server that becomes a replica says so to those who listen, too.
     assert len(codes) == len(set(codes) & {code, "UNBLOCKED"})
     assert len(told(lines, "redis available again")) == 1
-    assert all(route.attempts == 0 for route in site.routes().values())
+    assert all(route.attempts == 0 for route in deployment.routes().values())
 
 
 @pytest.mark.parametrize(("refusal", "code"), REFUSALS)
 def test_settle__refused_by_the_server_writes_nothing(
-    own_server: Server, found: Found, refusal: Refusal, code: str
+    own_server: Server, deploy: Deploy, refusal: Refusal, code: str
 ) -> None:
     """A server that stops taking writes between claim and settle is left exactly as it was.
 
     Once it takes them again the routes are due at once, and none of them passes for abandoned.
     """
-    site = found(own_server, worker__channels=["push", "email"])
-    made = site.notify("u1", "u2", "bad", channels=["push"])
+    deployment = deploy(own_server, worker__channels=["push", "email"])
+    made = deployment.notify("u1", "u2", "bad", channels=["push"])
     outage = refusal(own_server)
 
     def encode(notification: Notification, route: Route) -> bytes:
@@ -102,30 +101,30 @@ def test_settle__refused_by_the_server_writes_nothing(
         return notification.packed
 
     begun: list[bool] = []
-    station = site.station(encode)
+    harness = deployment.worker_harness(encode)
     with pytest.raises(RedisFault) as error:
-        station.step()
+        harness.step()
     assert error.value.fault.code == code
-    assert site.entries() == []
-    assert {str(route.status) for route in site.routes().values()} == {"pending"}
-    assert len(site.leases()) == 3
+    assert deployment.entries() == []
+    assert {str(route.status) for route in deployment.routes().values()} == {"pending"}
+    assert len(deployment.leases()) == 3
     outage.__exit__(None, None, None)
-    assert station.step() == 3
-    assert site.route(member_of(made, "u1")).attempts == 0
-    assert site.totals() == {"accepted": 3, "published": 3}
+    assert harness.step() == 3
+    assert deployment.route(member_of(made, "u1")).attempts == 0
+    assert deployment.totals() == {"accepted": 3, "published": 3}
 
 
-def test_paused_server__is_waited_for(server: Server, found: Found, lines: Lines) -> None:
+def test_paused_server__is_waited_for(server: Server, deploy: Deploy, lines: Lines) -> None:
     """A server that answers nothing for longer than a call may take costs nothing but time."""
-    site = found(server, worker__lease_ttl_ms=500)
-    with site.station().running():
-        site.notify("u0")
-        wait_until(site.entries, "it works")
-        site.client.client_pause(3000, all=False)
+    deployment = deploy(server, worker__lease_ttl_ms=500)
+    with deployment.worker_harness().running():
+        deployment.notify("u0")
+        wait_until(deployment.entries, "it works")
+        deployment.client.client_pause(3000, all=False)
         wait_until(lambda: told(lines, "redis unavailable"), "the outage is told")
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
-        site.notify("u1")
-        wait_until(lambda: len(site.entries()) == 2, "it goes on")
+        deployment.notify("u1")
+        wait_until(lambda: len(deployment.entries()) == 2, "it goes on")
     assert told(lines, "redis unavailable") == ["timeout"]
 
 
@@ -143,99 +142,103 @@ class _Watched(OutageBackoff):
         return pause_ms
 
 
-def test_outage__is_no_storm_of_connections(server: Server, found: Found, lines: Lines) -> None:
+def test_outage__is_no_storm_of_connections(server: Server, deploy: Deploy, lines: Lines) -> None:
     """While Redis refuses connections each try costs a pause, which is kept; it is told once.
 
     A pause is only ever longer on a busy machine, so the bounds hold at any load.
     """
-    site = found(server)
+    deployment = deploy(server)
     with proxied(server.socket) as proxy:
-        station = site.station(url=proxy.url)
-        pauses = station.shards[0].state.health._retry._backoff = _Watched(proxy)
-        with station.running():
+        harness = deployment.worker_harness(url=proxy.url)
+        pauses = harness.shards[0].state.health._retry._backoff = _Watched(proxy)
+        with harness.running():
             wait_until(lambda: proxy.connections, "it has connected")
             with proxy.down():
                 # What was in flight is lost at once: a call of each slot, and the listening one.
-                first = site.settings.worker.slots + 1
+                first = deployment.settings.worker.slots + 1
                 wait_until(lambda: len(pauses.drawn) >= first + 5, "it goes on trying")
                 drawn = pauses.drawn[first : first + 5]
-            made = site.notify("u1")
-            wait_until(site.entries, "it is published")
+            made = deployment.notify("u1")
+            wait_until(deployment.entries, "it is published")
     for (at, _, pause_ms), (then, _, _) in pairwise(drawn):
         assert then >= at + pause_ms / 1000
     # The janitor tries once at most, before it knows that the worker waits.
     assert drawn[-1][1] - drawn[0][1] <= len(drawn)
     assert told(lines, "redis unavailable") == ["connection"]
     assert told(lines, "janitor interrupted") in ([], ["connection"])
-    assert site.event_ids() == [member_of(made, "u1")]
+    assert deployment.event_ids() == [member_of(made, "u1")]
 
 
-def _wrong_type(site: Site) -> None:
-    site.client.set(site.keys.stream, "x")
+def _wrong_type(deployment: DeploymentFixture) -> None:
+    deployment.client.set(deployment.keys.stream, "x")
 
 
-def _exhausted(site: Site) -> None:
+def _exhausted(deployment: DeploymentFixture) -> None:
     last = f"{2**64 - 1}-{2**64 - 1}"
-    site.client.xadd(site.keys.stream, {"x": "x"}, id=last)
+    deployment.client.xadd(deployment.keys.stream, {"x": "x"}, id=last)
 
 
 @pytest.mark.parametrize("spoil", [_wrong_type, _exhausted])
 def test_refusing_stream__holds_the_shard(
-    any_server: Server, found: Found, lines: Lines, spoil: Callable[[Site], None]
+    any_server: Server, deploy: Deploy, lines: Lines, spoil: Callable[[DeploymentFixture], None]
 ) -> None:
     """A stream that takes nothing costs no attempt: the shard says why, waits, and goes on."""
-    site = found(any_server, worker__poll_interval_ms=50)
-    spoil(site)
-    site.notify("u1", "u2")
-    station = site.station()
-    with station.running():
-        health = station.shards[0].state.health
+    deployment = deploy(any_server, worker__poll_interval_ms=50)
+    spoil(deployment)
+    deployment.notify("u1", "u2")
+    harness = deployment.worker_harness()
+    with harness.running():
+        health = harness.shards[0].state.health
         wait_until(lambda: bool(health.reason), "it holds")
         since = time.monotonic()
         wait_until(lambda: time.monotonic() - since > 1, "the hold goes on")
         assert health.reason.startswith("stream refused: ")
-        assert {(r.status, r.attempts) for r in site.routes().values()} == {(Status.PENDING, 0)}
-        site.client.delete(site.keys.stream)
-        wait_until(lambda: not site.due(), "all are published")
-    assert len(told(lines, "stream refused")) == 1
-    assert len(told(lines, "stream accepted again")) == 1
-    assert all(route.attempts == 0 for route in site.routes().values())
-    assert site.total("abandoned") == 0
+        assert {(r.status, r.attempts) for r in deployment.routes().values()} == {
+            (Status.PENDING, 0)
+        }
+        deployment.client.delete(deployment.keys.stream)
+        wait_until(lambda: not deployment.due(), "all are published")
+    assert len(told(lines, "stream writes refused")) == 1
+    assert len(told(lines, "stream writes accepted again")) == 1
+    assert all(route.attempts == 0 for route in deployment.routes().values())
+    assert deployment.total("abandoned") == 0
 
 
-def test_refusing_stream__spends_attempts_where_told_to(any_server: Server, found: Found) -> None:
+def test_refusing_stream__spends_attempts_where_told_to(any_server: Server, deploy: Deploy) -> None:
     """With on_refused = "retry" a refused event is a failed attempt, and the last one kills."""
-    site = found(
+    deployment = deploy(
         any_server,
         gateway__on_refused="retry",
         retry__max_attempts=2,
         retry__backoff_min_ms=1,
         retry__jitter="none",
     )
-    _wrong_type(site)
-    member = member_of(site.notify("u1"), "u1")
-    station = site.station()
-    station.step()
-    route = site.route(member)
+    _wrong_type(deployment)
+    member = member_of(deployment.notify("u1"), "u1")
+    harness = deployment.worker_harness()
+    harness.step()
+    route = deployment.route(member)
     assert (route.status, route.attempts) == (Status.FAILED, 1)
     assert route.failure is not None
     assert route.failure.failure_class == "gateway_stream_publish_failed"
     assert "WRONGTYPE" in route.failure.message
-    wait_until(lambda: site.now() >= site.due()[member], "it is due")
-    station.step()
-    assert site.route(member).status is Status.DEAD_LETTER
-    site.client.delete(site.keys.stream)
+    wait_until(lambda: deployment.now() >= deployment.due()[member], "it is due")
+    harness.step()
+    assert deployment.route(member).status is Status.DEAD_LETTER
+    deployment.client.delete(deployment.keys.stream)
 
 
 def test_refusing_stream__of_one_shard_does_not_hold_another(
-    any_server: Server, found: Found
+    any_server: Server, deploy: Deploy
 ) -> None:
     """One shard's trouble is its own: the other shards publish as ever."""
-    site = found(any_server, worker__shards=2, worker__poll_interval_ms=50)
-    site.client.set(site.key_space.keys(0).stream, "x")
-    site.whole = False
-    made = [site.notify("u1") for _ in range(20)]
-    theirs = [one for one in made if site.key_space.keys_for(one).shard == 1]
-    with site.station().running():
-        stream = site.key_space.keys(1).stream
-        wait_until(lambda: site.client.xlen(stream) == len(theirs), "the other shard publishes")
+    deployment = deploy(any_server, worker__shards=2, worker__poll_interval_ms=50)
+    deployment.client.set(deployment.key_space.keys(0).stream, "x")
+    deployment.whole = False
+    made = [deployment.notify("u1") for _ in range(20)]
+    theirs = [one for one in made if deployment.key_space.keys_for(one).shard == 1]
+    with deployment.worker_harness().running():
+        stream = deployment.key_space.keys(1).stream
+        wait_until(
+            lambda: deployment.client.xlen(stream) == len(theirs), "the other shard publishes"
+        )

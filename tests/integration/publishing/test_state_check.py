@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -10,17 +10,15 @@ import pytest
 
 from galaxy_notify.publishing import janitor, state_check
 from galaxy_notify.publishing.state_check import REPAIRED
-from tests.support.dead import snapshot
+from tests.support.dead_letters import snapshot
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.faults import BESIDE, FAULTS
 from tests.support.fsck import ALL, CHANNELS, fsck, sound_parts
 from tests.support.refusing import out_of_memory
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.telemetry import Lines, Metrics, json_logs
 
 CHECKED = "state checked"
-
-Found = Callable[..., Site]
 
 
 @pytest.fixture
@@ -36,81 +34,91 @@ def told(lines: Lines, event: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_fault__is_mended_where_the_state_decides(name: str, server: Server, found: Found) -> None:
+def test_fault__is_mended_where_the_state_decides(
+    name: str, server: Server, deploy: Deploy
+) -> None:
     """A round mends what is beyond doubt; what tells of lost data waits for an operator."""
     code, plant = ALL[name]
-    site = found(server, worker__channels=CHANNELS)
-    sound_parts(site)
-    plant(site)
-    faults = {(fault.code, fault.subject) for fault in fsck(site)}
-    before = snapshot(site.client)
-    site.station().check_state()
-    left = {(fault.code, fault.subject) for fault in fsck(site)}
+    deployment = deploy(server, worker__channels=CHANNELS)
+    sound_parts(deployment)
+    plant(deployment)
+    faults = {(fault.code, fault.subject) for fault in fsck(deployment)}
+    before = snapshot(deployment.client)
+    deployment.worker_harness().check_state()
+    left = {(fault.code, fault.subject) for fault in fsck(deployment)}
     if code in REPAIRED:
         assert left == set()
     else:
-        site.whole = False
+        deployment.whole = False
         assert left == faults
         assert {each for each, _ in faults} <= {code} | BESIDE
-        assert snapshot(site.client) == before
+        assert snapshot(deployment.client) == before
 
 
 def test_fault__is_counted_each_time_and_logged_once_a_round(
-    server: Server, found: Found, lines: Lines
+    server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """Hundreds of one kind are one line; what is left is told again only after it was gone."""
-    site = found(server, worker__channels=CHANNELS)
+    deployment = deploy(server, worker__channels=CHANNELS)
     metrics = Metrics()
-    station = site.station(telemetry=metrics.recorder)
+    harness = deployment.worker_harness(telemetry=metrics.recorder)
     for _ in range(30):
-        FAULTS["early"](site)
-    lost = FAULTS["vanished"](site)
+        FAULTS["early"](deployment)
+    lost = FAULTS["vanished"](deployment)
     for _ in range(3):
-        station.check_state()
-    assert [code for code, _ in told(lines, "fault mended")] == ["early"]
-    assert told(lines, "fault left") == [("vanished", lost)]
+        harness.check_state()
+    assert [code for code, _ in told(lines, "inconsistency repaired")] == ["early"]
+    assert told(lines, "inconsistency not repaired") == [("vanished", lost)]
     counted = metrics.values("state.faults")
     assert counted == {("mended", "early"): 30, ("left", "vanished"): 3}
-    assert {fault.became for fault in fsck(site, fix=True)} == {"mended"}
-    station.check_state()
-    FAULTS["vanished"](site)
-    FAULTS["early"](site)
-    station.check_state()
-    assert len(told(lines, "fault mended")) == len(told(lines, "fault left")) == 2
-    assert {fault.became for fault in fsck(site, fix=True)} == {"mended"}
+    assert {fault.became for fault in fsck(deployment, fix=True)} == {"mended"}
+    harness.check_state()
+    FAULTS["vanished"](deployment)
+    FAULTS["early"](deployment)
+    harness.check_state()
+    assert (
+        len(told(lines, "inconsistency repaired"))
+        == len(told(lines, "inconsistency not repaired"))
+        == 2
+    )
+    assert {fault.became for fault in fsck(deployment, fix=True)} == {"mended"}
 
 
-def test_work__is_no_fault(any_server: Server, found: Found, lines: Lines) -> None:
+def test_work__is_no_fault(any_server: Server, deploy: Deploy, lines: Lines) -> None:
     """Beside a worker and producers a round finds nothing."""
-    site = found(any_server)
-    working, scrubbing = site.station(), site.station()
+    deployment = deploy(any_server)
+    working, scrubbing = deployment.worker_harness(), deployment.worker_harness()
     with working.running():
         for number in range(20):
-            site.notifier.accept_many([_intent(number, each) for each in range(50)])
-            site.notifier.cancel(site.notify("late", due_at=site.now() + 3_600_000))
+            deployment.notifier.accept_many([_intent(number, each) for each in range(50)])
+            deployment.notifier.cancel(
+                deployment.notify("late", due_at=deployment.now() + 3_600_000)
+            )
             scrubbing.check_state()
     assert len([line for line in lines() if line["event"] == CHECKED]) == 20
-    assert told(lines, "fault mended") == told(lines, "fault left") == []
+    assert told(lines, "inconsistency repaired") == told(lines, "inconsistency not repaired") == []
 
 
 def test_round__is_spread_over_many_passes(
-    server: Server, found: Found, monkeypatch: pytest.MonkeyPatch
+    server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass looks at a page at most; an idle janitor does not even that."""
-    site = found(server)
-    due = site.now() + 3_600_000
-    site.notifier.accept_many([_intent(number, 0) | {"due_at": due} for number in range(1000)])
+    deployment = deploy(server)
+    due = deployment.now() + 3_600_000
+    deployment.notifier.accept_many(
+        [_intent(number, 0) | {"due_at": due} for number in range(1000)]
+    )
     clock = [1000.0]
     for module in (janitor, state_check):
         monkeypatch.setattr(module, "monotonic", lambda: clock[0])
-    station = site.station()
-    assert station.tidy()
-    assert _pages(site) == 0
+    harness = deployment.worker_harness()
+    assert harness.tidy()
+    assert _pages(deployment) == 0
     clock[0] += 86_400
     seen: list[int] = []
     for _ in range(50):
-        assert station.tidy()
-        seen.append(_pages(site))
+        assert harness.tidy()
+        seen.append(_pages(deployment))
         clock[0] += 10
     assert all(later - earlier <= 1 for earlier, later in pairwise([0, *seen]))
     assert seen[-1] > 2 * 1000 // 256
@@ -118,46 +126,46 @@ def test_round__is_spread_over_many_passes(
     assert seen[-20] == seen[-1]
 
 
-def test_outage__ends_the_round(any_server: Server, found: Found) -> None:
+def test_outage__ends_the_round(any_server: Server, deploy: Deploy) -> None:
     """Nothing is mended on a server that takes no writes; the next round does it."""
-    site = found(any_server)
-    member = FAULTS["not-scheduled"](site)
-    station = site.station()
-    site.load_scripts()
+    deployment = deploy(any_server)
+    member = FAULTS["not-scheduled"](deployment)
+    harness = deployment.worker_harness()
+    deployment.load_scripts()
     with out_of_memory(any_server):
-        station.check_state()
-    assert member not in site.due()
-    station.check_state()
-    assert member in site.due()
+        harness.check_state()
+    assert member not in deployment.due()
+    harness.check_state()
+    assert member in deployment.due()
 
 
 def test_user__who_may_not_look_tidies_up_all_the_same(
-    server: Server, found: Found, lines: Lines
+    server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """Without the permission nothing else suffers, and one line says so."""
-    site = found(server)
-    member = FAULTS["not-scheduled"](site)
-    site.client.acl_setuser(
+    deployment = deploy(server)
+    member = FAULTS["not-scheduled"](deployment)
+    deployment.client.acl_setuser(
         "ann", enabled=True, nopass=True, commands=["+@all", "-zscan"], keys=["{gn:*}:*"]
     )
     try:
-        station = site.station(redis__username="ann")
+        harness = deployment.worker_harness(redis__username="ann")
         for _ in range(3):
-            station.check_state()
-            assert station.tidy()
+            harness.check_state()
+            assert harness.tidy()
     finally:
-        site.client.acl_deluser("ann")
-    refused = [line for line in lines() if line["event"] == "state not checked"]
+        deployment.client.acl_deluser("ann")
+    refused = [line for line in lines() if line["event"] == "state check unavailable"]
     assert [line["code"] for line in refused] == ["NOPERM"]
-    assert member not in site.due()
-    assert {fault.became for fault in fsck(site, fix=True)} == {"mended"}
+    assert member not in deployment.due()
+    assert {fault.became for fault in fsck(deployment, fix=True)} == {"mended"}
 
 
 def _intent(number: int, each: int) -> dict[str, Any]:
     return {"type": "game.ready", "producer": f"lobby-{number}", "recipients": [f"u{each}"]}
 
 
-def _pages(site: Site) -> int:
+def _pages(deployment: DeploymentFixture) -> int:
     """Count the pages: each of them is one walk on."""
-    stats: Any = site.client.info("commandstats")
+    stats: Any = deployment.client.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("zscan", "scan"))

@@ -193,7 +193,7 @@ class Entry(NamedTuple):
     reason: str = ""
 
 
-_BAD_ID = "event_id: not the id of an event"
+_BAD_ID = "event_id: not an event id"
 
 #: Entries of the gateway stream, with why they are parked; empty where they are handled.
 ENTRIES: dict[str, Entry] = {
@@ -237,8 +237,8 @@ LINES: dict[bytes, tuple[str, str]] = {
     b'{"a":' * 100_000: ("", "the line is nested too deeply"),
     b"NaN": ("", "the line is not JSON: NaN is no number"),
     b"-Infinity": ("", "the line is not JSON: -Infinity is no number"),
-    b"9" * 257: ("", "the line is not JSON: a number has far too many digits"),
-    b"9" * 5000: ("", "the line is not JSON: a number has far too many digits"),
+    b"9" * 257: ("", "the line is not JSON: a number has too many digits"),
+    b"9" * 5000: ("", "the line is not JSON: a number has too many digits"),
     b"null": ("", "an intent is an object, not null"),
     b"[]": ("", "an intent is an object, not a list"),
     b'"\\ud800"': ("", "an intent is an object, not text"),
@@ -246,7 +246,7 @@ LINES: dict[bytes, tuple[str, str]] = {
     b"{}": ("type", "is required"),
     b'{"type":"t","type":"t"}': ("type", "is given twice"),
     b'{"\\u001b":1,"\\u001b":1}': ("\\x1b", "is given twice"),
-    _SAYS + b',"\\ud800":1}': ("", "an intent is an object with text for names"),
+    _SAYS + b',"\\ud800":1}': ("", "an intent is an object with text keys"),
     _SAYS + b',"' + b"x" * 100_000 + b'":1}': ("x" * 60 + "…", "unknown field"),
     _SAYS + b',"\\u0000\\n":1}': ("\\x00\\n", "unknown field"),
     _SAYS + b',"title":"\\udfff"}': ("title", "must be text, not text with a lone surrogate"),

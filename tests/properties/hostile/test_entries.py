@@ -7,7 +7,15 @@ from typing import Any
 
 from galaxy_notify.gateway import Event
 from tests.properties.hostile.corpus import ENTRIES
-from tests.support.events import KEYS, QUICK, consuming, event_fields, found, parked, pending
+from tests.support.events import (
+    KEYS,
+    QUICK,
+    consuming,
+    event_fields,
+    parked,
+    pending,
+    write_deployment,
+)
 from tests.support.servers import Server
 from tests.support.wait import until
 
@@ -35,7 +43,7 @@ def test_entry__is_parked_or_handled(server: Server) -> None:
     """Whatever is in the stream, the consumer goes on, and says of each entry what is wrong."""
     bad = {name: entry.reason for name, entry in ENTRIES.items() if entry.reason}
     with server.client() as client:
-        found(client)
+        write_deployment(client)
         planted = _plant(client)
 
         async def consume() -> None:

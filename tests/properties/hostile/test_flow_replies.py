@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -19,12 +19,11 @@ from galaxy_notify.redis_client.replies import _KINDS
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state.preferences import UserChange
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import intent
 from tests.support.rules import prefer
 from tests.support.servers import Server
-from tests.support.site import Site
 
-Found = Callable[..., Site]
 DAY: Final = 86_400_000
 _STATE: Final = b"1p" + b"0" * 26
 _GARBLED: Final[Sequence[Any]] = (
@@ -48,8 +47,8 @@ _GARBLED: Final[Sequence[Any]] = (
 class _Flows:
     """Makes flows, none of which finds what another one has done."""
 
-    def __init__(self, site: Site, **fields: Any) -> None:
-        self._site = site
+    def __init__(self, deployment: DeploymentFixture, **fields: Any) -> None:
+        self._deployment = deployment
         self._fields = fields
         self._number = count()
 
@@ -57,33 +56,35 @@ class _Flows:
         return self._accept()[1]
 
     def cancel(self) -> Flow[Any]:
-        return cancel_flow(self._site.key_space, self._accepted(), "me")
+        return cancel_flow(self._deployment.key_space, self._accepted(), "me")
 
     def reschedule(self) -> Flow[Any]:
-        now = self._site.now()
-        return reschedule_flow(self._site.key_space, self._accepted(), now + 2 * DAY, now, "me")
+        now = self._deployment.now()
+        return reschedule_flow(
+            self._deployment.key_space, self._accepted(), now + 2 * DAY, now, "me"
+        )
 
     def get(self) -> Flow[Any]:
-        return get_flow(self._site.key_space, "a")
+        return get_flow(self._deployment.key_space, "a")
 
     def change(self) -> Flow[Any]:
         user = f"new-{next(self._number)}"
-        return change_flow(self._site.key_space, [UserChange(user, {"quiet": b"x"})])
+        return change_flow(self._deployment.key_space, [UserChange(user, {"quiet": b"x"})])
 
     def _accept(self) -> tuple[str, Flow[Any]]:
-        site = self._site
+        deployment = self._deployment
         fields = {**self._fields, "idempotency_key": f"{next(self._number)}"}
-        planned = plan(intent(**fields), site.deployment.shared, site.now(), "")
-        flow = accept_flow(site.key_space, [planned], preferences_exist=False)
+        planned = plan(intent(**fields), deployment.connected.shared, deployment.now(), "")
+        flow = accept_flow(deployment.key_space, [planned], preferences_exist=False)
         return planned.notification_id, flow
 
     def _accepted(self) -> Target:
         notification_id, flow = self._accept()
-        _drive(self._site, flow, 0, None)
+        _drive(self._deployment, flow, 0, None)
         return Target(notification_id, None)
 
 
-def _drive(site: Site, flow: Flow[Any], at: int, garbled: Any) -> bool:
+def _drive(deployment: DeploymentFixture, flow: Flow[Any], at: int, garbled: Any) -> bool:
     """Run a flow with its reply number *at*, from 1, replaced; return whether there was one."""
     place = 0
     sent: list[ScriptCall | Command] = []
@@ -95,7 +96,7 @@ def _drive(site: Site, flow: Flow[Any], at: int, garbled: Any) -> bool:
                 request = next(flow)
                 continue
             calls, sent = [*sent, *request], []
-            replies = run_all_sync(site.client, calls)
+            replies = run_all_sync(deployment.client, calls)
             if place < at <= place + len(calls) and _passes(calls[at - place - 1], garbled):
                 replies[at - place - 1] = garbled
             place += len(calls)
@@ -116,19 +117,21 @@ def _passes(call: ScriptCall | Command, garbled: Any) -> bool:
 @pytest.mark.parametrize("cooldowns", [[], [f"chat={DAY}"]])
 @pytest.mark.parametrize("name", ["accept", "cancel", "reschedule", "get", "change"])
 def test_flow__survives_a_reply_of_any_shape(
-    name: str, cooldowns: list[str], server: Server, found: Found
+    name: str, cooldowns: list[str], server: Server, deploy: Deploy
 ) -> None:
     """Whatever stands in the place of whichever reply, nothing but an error of ours comes out."""
-    site = found(server, limits__max_routes=2, rules__cooldowns=cooldowns)
-    prefer(site, "a", every={"min_severity": "warning"})
+    deployment = deploy(server, limits__max_routes=2, rules__cooldowns=cooldowns)
+    prefer(deployment, "a", every={"min_severity": "warning"})
     users = ["a", "b", "c"]
-    flows = _Flows(site, recipients=users, type="chat", collapse_key="k", due_at=site.now() + DAY)
-    _drive(site, flows.accept(), 0, None)
+    flows = _Flows(
+        deployment, recipients=users, type="chat", collapse_key="k", due_at=deployment.now() + DAY
+    )
+    _drive(deployment, flows.accept(), 0, None)
     for at in count(1):
         there = False
         for garbled in _GARBLED:
             try:
-                there |= _drive(site, getattr(flows, name)(), at, garbled)
+                there |= _drive(deployment, getattr(flows, name)(), at, garbled)
             except GalaxyNotifyError:
                 there = True
         if not there:

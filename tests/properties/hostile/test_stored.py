@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -11,32 +11,30 @@ import pytest
 from galaxy_notify.model.route import decode_route, newer_format
 from tests.properties.hostile.corpus import MEMBERS, RECORDS, SCORES, STATES, Case
 from tests.properties.hostile.planting import KEYS, ROUTE, id_of, plant
+from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.servers import Server
-from tests.support.site import Site
 from tests.support.telemetry import Lines
-
-Found = Callable[..., Site]
 
 
 @contextmanager
-def _beset(found: Found, server: Server) -> Iterator[Site]:
-    """Give a site to plant things at; then all that is due is worked off, and the neighbours."""
-    site = found(server)
-    site.whole = False
-    site.notify("before")
-    yield site
-    site.notify("after")
-    station = site.station()
+def _beset(deploy: Deploy, server: Server) -> Iterator[DeploymentFixture]:
+    """Give a deployment to plant things in; then work off what is due, and the neighbours."""
+    deployment = deploy(server)
+    deployment.whole = False
+    deployment.notify("before")
+    yield deployment
+    deployment.notify("after")
+    harness = deployment.worker_harness()
     passes = 0
-    while station.step():
+    while harness.step():
         passes += 1
         assert passes < 20, "something is claimed again and again"
-    statuses = site.statuses()
+    statuses = deployment.statuses()
     assert (statuses["before"], statuses["after"]) == ("published", "published")
 
 
-def _end(site: Site, number: int) -> tuple[str, str]:
-    raw = site.client.hget(KEYS.notification(id_of(number)), ROUTE)
+def _end(deployment: DeploymentFixture, number: int) -> tuple[str, str]:
+    raw = deployment.client.hget(KEYS.notification(id_of(number)), ROUTE)
     assert isinstance(raw, bytes)
     if newer_format(raw):
         return "pending", ""
@@ -44,66 +42,66 @@ def _end(site: Site, number: int) -> tuple[str, str]:
     return str(route.status), route.failure.failure_class if route.failure else ""
 
 
-def _assert_ends(site: Site, cases: dict[str, Case]) -> None:
-    ends = {name: _end(site, number) for number, name in enumerate(cases, 1)}
+def _assert_ends(deployment: DeploymentFixture, cases: dict[str, Case]) -> None:
+    ends = {name: _end(deployment, number) for number, name in enumerate(cases, 1)}
     assert ends == {name: (case.status, case.why) for name, case in cases.items()}
 
 
-def test_record__ends_as_it_must(any_server: Server, found: Found, lines: Lines) -> None:
+def test_record__ends_as_it_must(any_server: Server, deploy: Deploy, lines: Lines) -> None:
     """Whatever stands in place of a record, its route ends with its class, and no other."""
-    with _beset(found, any_server) as site:
+    with _beset(deploy, any_server) as deployment:
         for number, case in enumerate(RECORDS.values(), 1):
-            plant(site.client, f"{id_of(number)}/{ROUTE}", record=case.raw)
-    _assert_ends(site, RECORDS)
+            plant(deployment.client, f"{id_of(number)}/{ROUTE}", record=case.raw)
+    _assert_ends(deployment, RECORDS)
     _assert_sober(lines)
 
 
-def test_state__ends_as_it_must(any_server: Server, found: Found, lines: Lines) -> None:
+def test_state__ends_as_it_must(any_server: Server, deploy: Deploy, lines: Lines) -> None:
     """Whatever stands in place of a state, its route ends with its class, and no other."""
-    with _beset(found, any_server) as site:
+    with _beset(deploy, any_server) as deployment:
         for number, case in enumerate(STATES.values(), 1):
-            plant(site.client, f"{id_of(number)}/{ROUTE}", state=case.raw)
-    _assert_ends(site, STATES)
+            plant(deployment.client, f"{id_of(number)}/{ROUTE}", state=case.raw)
+    _assert_ends(deployment, STATES)
     _assert_sober(lines)
 
 
 def test_member__that_names_no_route_is_set_aside(
-    any_server: Server, found: Found, lines: Lines
+    any_server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """A member without a notification leaves the schedule, and is kept among the orphans."""
-    with _beset(found, any_server) as site:
-        site.client.zadd(KEYS.schedule("push"), dict.fromkeys(MEMBERS, 1.0))
+    with _beset(deploy, any_server) as deployment:
+        deployment.client.zadd(KEYS.schedule("push"), dict.fromkeys(MEMBERS, 1.0))
     told = {member.decode(errors="replace"): reason for member, reason in MEMBERS.items()}
-    assert site.orphans() == told
-    assert site.due() == {}
+    assert deployment.orphans() == told
+    assert deployment.due() == {}
     _assert_sober(lines)
 
 
 @pytest.mark.parametrize("spoilt", ["record", "state"])
 def test_member__with_a_hash_of_its_own_ends(
-    spoilt: str, any_server: Server, found: Found, lines: Lines
+    spoilt: str, any_server: Server, deploy: Deploy, lines: Lines
 ) -> None:
     """Braces, line ends, NULs and 4 kB in an id collide with no key and stop no worker."""
     members = [member for member, reason in MEMBERS.items() if member.count(b"/") == 1]
-    with _beset(found, any_server) as site:
+    with _beset(deploy, any_server) as deployment:
         for member in members:
             if spoilt == "record":
-                plant(site.client, member, record=b"\xc1")
+                plant(deployment.client, member, record=b"\xc1")
             else:
-                plant(site.client, member, state=b"\xc1")
-    assert site.due() == {}
-    assert set(site.orphans().values()) <= {"malformed", "record_corrupt"}
-    for dead in site.dead():
+                plant(deployment.client, member, state=b"\xc1")
+    assert deployment.due() == {}
+    assert set(deployment.orphans().values()) <= {"malformed", "record_corrupt"}
+    for dead in deployment.dead():
         assert dead.startswith("f" * 32), "what is no member rests among the dead letters"
     _assert_sober(lines)
 
 
-def test_score__decides_only_when(any_server: Server, found: Found) -> None:
+def test_score__decides_only_when(any_server: Server, deploy: Deploy) -> None:
     """A route is due by any finite score in the past and never by one beyond all dates."""
-    with _beset(found, any_server) as site:
+    with _beset(deploy, any_server) as deployment:
         for number, score in enumerate(SCORES, 1):
-            plant(site.client, f"{id_of(number)}/{ROUTE}", score)
-    ends = [_end(site, number)[0] for number in range(1, len(SCORES) + 1)]
+            plant(deployment.client, f"{id_of(number)}/{ROUTE}", score)
+    ends = [_end(deployment, number)[0] for number in range(1, len(SCORES) + 1)]
     assert ends == ["published" if due else "pending" for due in SCORES.values()]
 
 

@@ -11,7 +11,7 @@ import redis
 
 from tests.properties.model.support.mutations import MUTATIONS, mutant
 from tests.properties.simulation.support.search import first_broken, told
-from tests.properties.simulation.support.world import simulate
+from tests.properties.simulation.support.simulation import simulate
 from tests.support.servers import Server
 from tests.support.suite import examples
 

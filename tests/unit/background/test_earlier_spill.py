@@ -46,7 +46,7 @@ def test_earlier_spill__is_read_once(path: Path, lines: Lines) -> None:
     with opened(path) as spill:
         assert everything(spill) == INTENTS[20:]
     (line,) = lines()
-    assert (line["event"], line["count"], line["damaged"]) == ("earlier spill imported", 30, 0)
+    assert (line["event"], line["count"], line["damaged"]) == ("old spill imported", 30, 0)
     assert [one.name for one in path.parent.iterdir()] == ["spill"]
 
 

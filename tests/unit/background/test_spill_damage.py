@@ -186,7 +186,8 @@ def test_spill__that_is_damaged_is_set_aside(path: Path, page: int, lines: Lines
         assert everything(spill) == INTENTS
     aside = Path(f"{path}.damaged-1")
     assert aside.read_bytes() == before
-    assert [line["path"] for line in lines() if line["event"] == "spill set aside"] == [str(aside)]
+    paths = [line["path"] for line in lines() if line["event"] == "damaged spill set aside"]
+    assert paths == [str(aside)]
     with opened(path) as again:
         assert (again.found, again.damaged) == (len(found) + len(INTENTS), 0)
     assert sorted(one.name for one in path.parent.iterdir()) == ["spill", "spill.damaged-1"]
@@ -204,7 +205,7 @@ def test_spill__damaged_under_our_feet_goes_on(path: Path, lines: Lines) -> None
         assert 60 < len(found) < 100
         spill.append(INTENTS)
         assert everything(spill) == INTENTS
-    assert [line["event"] for line in lines()] == ["spill set aside"]
+    assert [line["event"] for line in lines()] == ["damaged spill set aside"]
     assert Path(f"{path}.damaged-1").exists()
 
 

@@ -35,8 +35,8 @@ def test_event__replayed() -> None:
     ("changed", "reason"),
     [
         ({"event_id": ""}, "event_id: missing"),
-        ({"event_id": "0" * 32}, "event_id: not the id of an event"),
-        ({"event_id": event_id(1) + "\n"}, "event_id: not the id of an event"),
+        ({"event_id": "0" * 32}, "event_id: not an event id"),
+        ({"event_id": event_id(1) + "\n"}, "event_id: not an event id"),
         ({"user_id": ""}, "user_id: missing"),
         ({"event_type": b"\xff"}, "event_type: not UTF-8"),
         ({"trace_id": b"\xff"}, "trace_id: not UTF-8"),

@@ -172,7 +172,7 @@ def test_intent__cannot_be_changed() -> None:
     ("fields", "field", "message"),
     [
         ({"chanels": ["push"]}, "chanels", "unknown field"),
-        ({"\ud800": 1, "x": 2}, "", "an intent is an object with text for names"),
+        ({"\ud800": 1, "x": 2}, "", "an intent is an object with text keys"),
         ({"x" * 100: 1}, "x" * 60 + "…", "unknown field"),
         ({"data": {"a": b""}, "title": 7, "body": 7}, "title", "must be text, not 7"),
         ({"type": "a b", "nope": 1}, "type",
@@ -184,7 +184,7 @@ def test_intent__cannot_be_changed() -> None:
          "must be a whole number from 1 to 1000, not a truth value"),
         ({"data": {"a": b""}}, "data.a", "must be a JSON value, not bytes"),
         ({"due_at": 1_900_000_000}, "due_at",
-         "is outside 10^12..10^13: epoch milliseconds wanted, probably seconds"),
+         "is outside 10^12..10^13: expected epoch milliseconds, this is probably seconds"),
         ({"due_at": "2031-01-01T00:00:00"}, "due_at",
          "must be RFC 3339 with an offset, such as 2030-01-31T09:00:00Z"),
     ],

@@ -64,7 +64,7 @@ def test_alarms__a_restart_is_told_for_a_minute() -> None:
 
 def test_alarms__a_restart_that_lost_everything_is_told_longer() -> None:
     """Zeros everywhere would pass for a quiet deployment."""
-    what = "redis was restarted 5 min ago and holds nothing"
+    what = "redis was restarted 5 min ago and is empty"
     (alarm,) = alarms(restarted(300))
     assert alarm.what == what
     # A deployment that was founded and not used yet looks the same.
@@ -82,9 +82,9 @@ def test_alarms__the_first_start_of_all_is_no_restart() -> None:
 
 def test_alarms__a_server_that_refuses_explains_silent_workers() -> None:
     """They cannot tell of their progress; what is known of their process is still said."""
-    refused = "redis takes no writes: OOM: command not allowed"
+    refused = "redis refuses writes: OOM: command not allowed"
     assert told(replace(of_worker(state="silent"), redis=OOM)) == [refused]
-    nobody = "no worker can report while redis takes no writes"
+    nobody = "no worker can report while redis refuses writes"
     assert told(replace(WELL, redis=OOM, workers=[])) == [refused, nobody]
     gone = "no worker is alive, the process of worker a-1-ff has ended"
     assert told(replace(of_worker(state="gone"), redis=OOM)) == [refused, gone]

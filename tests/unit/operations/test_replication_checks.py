@@ -181,7 +181,7 @@ def test_node__that_tells_nothing_is_no_crash() -> None:
     found = [each for each in node_findings(silent) if each.level != "ok"]
     assert [each.check for each in found] == ["unseen"]
     assert found[0].level == "unknown"
-    assert found[0].what == "not looked at: no answer to INFO, SLOWLOG GET"
+    assert found[0].what == "not checked: no reply to INFO, SLOWLOG GET"
     assert found[0].todo == "as an administrator: `redis-cli INFO`, `redis-cli SLOWLOG GET`"
 
 

@@ -1,4 +1,4 @@
-"""What the claimer says of a claim that it had to ask again, and when it tells that it lives."""
+"""The claimer: claims it repeats, channels it visits, and when it reports that it lives."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember
 from galaxy_notify.redis_state.store import Store
+from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry import Telemetry
 from tests.support.worker import publisher_state
 
@@ -88,3 +89,32 @@ def test_claim__writes_after_a_fault_whatever_is_answered_late() -> None:
 
     asyncio.run(run())
     assert store.beats == 2
+
+
+class _EmptyStore:
+    """Stands in for a store in which nothing is due; notes which slot asked for which channel."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, list[str]] = {}
+
+    async def claim(self, channel: str, token: str, *_: object, alone: bool) -> Claim:
+        assert not alone
+        self.asked.setdefault(int(token.split(":")[1]), []).append(channel)
+        await asyncio.sleep(0)
+        return Claim("idle", token, 0)
+
+
+def test_claimer__asks_for_every_channel_whoever_claims_beside_it() -> None:
+    """Slots that claim at the same time each visit all channels, so that none waits for a poll."""
+    store, channels = _EmptyStore(), ["email", "push", "sms"]
+    publisher = publisher_state(settings_from({"worker": {"channels": channels}}))
+    state = ShardState(publisher, Keys("gn", 0))
+    reporter = Reporter(Telemetry.off(), state.keys, "host-1-abcd", 8)
+    claimer = Claimer(cast("Store", store), state, reporter)
+
+    async def main() -> None:
+        await asyncio.gather(*(claimer.claim(slot) for slot in range(4)))
+
+    asyncio.run(main())
+    assert [sorted(store.asked[slot]) for slot in range(4)] == [channels] * 4
+    assert {asked[0] for asked in store.asked.values()} == set(channels)

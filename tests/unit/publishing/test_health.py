@@ -1,32 +1,22 @@
-"""The small parts of a worker: what its health waits for, and who claims."""
+"""The health of a shard: when a failed shard is tried again, and what restores it."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from time import monotonic
-from typing import cast
 
 import pytest
 from redis import exceptions
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.publishing import health as health_module
-from galaxy_notify.publishing.claimer import Claimer
 from galaxy_notify.publishing.health import ShardHealth
-from galaxy_notify.publishing.janitor import Janitor
-from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client import retries
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy, fault_of
-from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import Claim
-from galaxy_notify.redis_state.store import Store
-from galaxy_notify.settings import settings_from
-from galaxy_notify.telemetry import Telemetry
 from tests.support.telemetry import Lines, json_logs
 from tests.support.worker import publisher_state
 
@@ -126,10 +116,10 @@ def test_health__of_the_stream_is_well_when_routes_move(health: ShardHealth, lin
     health.passed(3)
     assert health.reason == ""
     assert [line["event"] for line in lines()] == [
-        "stream refused",
+        "stream writes refused",
         "redis unavailable",
         "redis available again",
-        "stream accepted again",
+        "stream writes accepted again",
     ]
 
 
@@ -234,7 +224,7 @@ def test_health__of_replicas_is_restored_by_a_confirmed_write(
         health.redis_failed(unconfirmed)
         health.passed(0)
     assert health.reason == "redis: unconfirmed"
-    assert not health.redis_is_away, "the janitor goes on"
+    assert not health.redis_is_away, "the janitor resumed"
     health.passed(1)
     assert not health.reason
     assert [line["event"] for line in lines()] == ["redis unavailable", "redis available again"]
@@ -247,67 +237,3 @@ def test_health__that_needs_a_person_does_not_hold_others_up() -> None:
     refused.redis_failed(fault_of(REFUSED))
     away.redis_failed(_away())
     assert away.retry_at < refused.retry_at - 20
-
-
-class _EmptyStore:
-    """Stands in for a store in which nothing is due; notes which slot asked for which channel."""
-
-    def __init__(self) -> None:
-        self.asked: dict[int, list[str]] = {}
-
-    async def claim(self, channel: str, token: str, *_: object, alone: bool) -> Claim:
-        assert not alone
-        self.asked.setdefault(int(token.split(":")[1]), []).append(channel)
-        await asyncio.sleep(0)
-        return Claim("idle", token, 0)
-
-
-def test_claimer__asks_for_every_channel_whoever_claims_beside_it() -> None:
-    """Slots that claim at the same time each visit all channels, so that none waits for a poll."""
-    store, channels = _EmptyStore(), ["email", "push", "sms"]
-    publisher = publisher_state(settings_from({"worker": {"channels": channels}}))
-    state = ShardState(publisher, Keys("gn", 0))
-    reporter = Reporter(Telemetry.off(), state.keys, "host-1-abcd", 8)
-    claimer = Claimer(cast("Store", store), state, reporter)
-
-    async def main() -> None:
-        await asyncio.gather(*(claimer.claim(slot) for slot in range(4)))
-
-    asyncio.run(main())
-    assert [sorted(store.asked[slot]) for slot in range(4)] == [channels] * 4
-    assert {asked[0] for asked in store.asked.values()} == set(channels)
-
-
-class _FailingStore:
-    """Stops the shard while it is asked for the lock, and then refuses it."""
-
-    def __init__(self, state: ShardState) -> None:
-        self.keys = state.keys
-        self.is_left = False
-        self._state = state
-
-    async def take_lock(self, _worker_id: str) -> bool:
-        self._state.stop()
-        raise _refused()
-
-    async def drop_lock(self, _worker_id: str) -> None:
-        self.is_left = True
-
-
-def _refused() -> RedisFault:
-    return RedisFault(Fault("NOPERM", Remedy.CONFIGURE, "NOPERM no permission"))
-
-
-def test_janitor__stopped_in_a_pass_that_fails_does_not_rest() -> None:
-    """The stop came before the pass had failed: a rest of half a minute would outlast the drain."""
-
-    async def main() -> None:
-        state = ShardState(publisher_state(), Keys("gn", 0))
-        store = _FailingStore(state)
-        janitor = asyncio.create_task(Janitor(cast("JanitorStore", store), state).run())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert store.is_left
-        await janitor
-
-    asyncio.run(main())

@@ -117,7 +117,7 @@ def test_unknown__names_are_errors(tmp_path: Path) -> None:
         GALAXY_NOTIFYING="not ours",
         galaxy_notify_redis__url="not ours",
     )
-    form = "unknown variable, none is GALAXY_NOTIFY_<SECTION>__<FIELD>"
+    form = "unknown variable, expected GALAXY_NOTIFY_<SECTION>__<FIELD>"
     assert found == [
         f"top: unknown section (from {config})",
         f"redis: must be a table, [redis] (from {config})",

@@ -144,21 +144,21 @@ def test_forms__name_the_bad_item() -> None:
         ({"retry": {"backoff_max_ms": 999}},
          "retry.backoff_min_ms: must not exceed retry.backoff_max_ms, but 1000 is more than 999"),
         ({"redis": {"cluster": True, "sentinels": ["h:1"]}},
-         "redis.cluster: must be false beside redis.sentinels: "
-         "a deployment has one or the other"),
+         "redis.cluster: must be false with redis.sentinels: a deployment uses a cluster or "
+         "sentinels"),
         ({"redis": {"cluster": True, "url": "unix:///s"}},
          "redis.url: must be a TCP address with redis.cluster"),
         ({"redis": {"sentinels": ["h:1"], "url": "embedded"}},
          "redis.url: must be a TCP address with redis.sentinels"),
         ({"redis": {"cluster": True, "url": "redis://h/1"}},
-         "redis.url: must name database 0: a cluster has no other"),
+         "redis.url: must use database 0, the only one of a cluster"),
         ({"gateway": {"stream": "x"}, "worker": {"shards": 2}},
-         "gateway.stream: must be empty with several shards or a cluster: "
-         "each shard then has its own stream"),
+         "gateway.stream: must be empty with several shards or a cluster: each shard has its own "
+         "stream"),
         ({"redis": {"url": "rediss://h", "tls_cert": __file__}},
-         "redis.tls_cert: needs redis.tls_key beside it"),
+         "redis.tls_cert: needs redis.tls_key too"),
         ({"redis": {"url": "rediss://h", "tls_key": __file__}},
-         "redis.tls_key: needs redis.tls_cert beside it"),
+         "redis.tls_key: needs redis.tls_cert too"),
         ({"redis": {"tls_ca": __file__}},
          "redis.tls_ca: needs a redis.url that begins with rediss:// or valkeys://"),
         ({"redis": {"url": "rediss://h", "tls_ca": "/no/such/file"}},

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import redis
 
 from galaxy_notify.redis_client.scripts import Script
-from tests.properties.simulation.support.world import Schedule, simulate
+from tests.properties.simulation.support.simulation import Schedule, simulate
 
 _LAST = 15
 

@@ -18,8 +18,8 @@ from tests.faults.support.history import history_of
 from tests.faults.support.journal import Journal
 from tests.faults.support.load import Load, Shape
 from tests.support.daemons import DaemonProcess, daemon_on
+from tests.support.deployment import DeploymentFixture
 from tests.support.servers import Server, running
-from tests.support.site import Site
 from tests.support.wait import wait_until
 
 _PATIENCE_S = 60
@@ -33,8 +33,8 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-class Arena:
-    """A server that keeps its whole history, and whatever a test lets loose on it."""
+class FaultRun:
+    """A deployment on a server that keeps its whole history, its daemons, producers and verdict."""
 
     def __init__(self, server: Server, rng: Random, stack: ExitStack, **settings: Any) -> None:
         self.server = server
@@ -42,11 +42,11 @@ class Arena:
         #: What the run came to, for the table of the matrix.
         self.figures: list[str] = []
         self.journal = Journal()
-        self.site = _founded(server, _SETTINGS | settings)
+        self.deployment = _founded(server, _SETTINGS | settings)
         self.daemons: list[DaemonProcess] = []
         self._settings = _SETTINGS | settings
         self._stack = stack
-        stack.callback(self.site.close)
+        stack.callback(self.deployment.close)
 
     def daemon(self, failpoints: str = "", url: str = "", **given: Any) -> DaemonProcess:
         """Start a daemon, perhaps with failpoints, perhaps through a proxy."""
@@ -82,15 +82,15 @@ class Arena:
     @property
     def is_over(self) -> bool:
         """Tell whether nothing waits or is leased, as far as the server answers."""
-        keys = self.site.key_space.all_keys
+        keys = self.deployment.key_space.all_keys
         try:
-            return not any(self.site.client.zcard(one.schedule("push")) for one in keys)
+            return not any(self.deployment.client.zcard(one.schedule("push")) for one in keys)
         except redis.RedisError:
             return False
 
     def report(self) -> Report:
         """Check every invariant that a run shows, and note what it came to."""
-        report = check(self.journal, Rest.of(self.site), history_of(self.server.folder))
+        report = check(self.journal, Rest.of(self.deployment), history_of(self.server.folder))
         self.figures.append(f"{report}, {self.stale} stale")
         return report
 
@@ -109,12 +109,12 @@ class Arena:
         return report
 
 
-def _founded(server: Server, settings: dict[str, Any]) -> Site:
+def _founded(server: Server, settings: dict[str, Any]) -> DeploymentFixture:
     """Found the deployment, with a client that waits longer than a daemon would."""
-    site = Site(server.url, **settings)
-    site.client.close()
-    site.client = redis.Redis.from_url(server.url, socket_timeout=_PATIENCE_S)
-    return site
+    deployment = DeploymentFixture(server.url, **settings)
+    deployment.client.close()
+    deployment.client = redis.Redis.from_url(server.url, socket_timeout=_PATIENCE_S)
+    return deployment
 
 
 def _failing(failpoints: str, rng: Random) -> dict[str, str]:
@@ -131,13 +131,13 @@ def assert_readable(daemon: DaemonProcess) -> None:
 
 
 @contextmanager
-def arena_on(
+def fault_run_on(
     binary: ServerBinary, rng: Random, options: Mapping[str, str] | None = None, **settings: Any
-) -> Iterator[Arena]:
+) -> Iterator[FaultRun]:
     """Run a deployment on a server of its own, with options of its own, while the block runs."""
     with ExitStack() as stack:
         server = stack.enter_context(running(binary, **KEEPS_ALL | dict(options or {})))
-        yield Arena(server, rng, stack, **settings)
+        yield FaultRun(server, rng, stack, **settings)
 
 
 def _end_of(log: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from typing import Any, cast
 
@@ -16,10 +17,10 @@ from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.settings import Settings, settings_from
 from galaxy_notify.telemetry import Telemetry
-from tests.support.dead import Graveyard
+from tests.support.dead_letters import DeadLetterFixture
 from tests.support.intents import PLAIN
 from tests.support.wait import HANG_S
-from tests.support.worker import Encode, Station
+from tests.support.worker import Encode, WorkerHarness
 
 _OPEN = {*PUBLISHABLE, Status.DEAD_LETTER}
 
@@ -27,7 +28,7 @@ _OPEN = {*PUBLISHABLE, Status.DEAD_LETTER}
 _NO_LAPSE_MS = 2_000 * int(HANG_S)
 
 
-class Site(Graveyard):
+class DeploymentFixture(DeadLetterFixture):
     """A deployment with settings of its own, given as ``section__field=value``."""
 
     def __init__(self, url: str, **settings: Any) -> None:
@@ -41,7 +42,7 @@ class Site(Graveyard):
             pool.disconnect()
         super().__init__(deployment.client, deployment.shared, prefix=deployment.key_space.prefix)
         self.notifier = Notifier(self.settings)
-        self.stations: list[Station] = []
+        self.harnesses: list[WorkerHarness] = []
         #: Whether everything in it came about by the package's own doing.
         self.whole = True
 
@@ -62,7 +63,7 @@ class Site(Graveyard):
         """Return the keys of the first shard."""
         return self.key_space.keys(0)
 
-    def station(
+    def worker_harness(
         self,
         encode: Encode | None = None,
         *,
@@ -70,12 +71,12 @@ class Site(Graveyard):
         name: str = "",
         telemetry: Telemetry | None = None,
         **settings: Any,
-    ) -> Station:
-        """Make a station; it is closed with the site."""
+    ) -> WorkerHarness:
+        """Make a worker that the test steps; it is closed with the deployment."""
         given = self.settings_at(url or self.settings.redis.url, **settings)
-        named = name or f"host-2-{len(self.stations):04x}"
-        made = Station(given, encode, name=named, telemetry=telemetry)
-        self.stations.append(made)
+        named = name or f"host-2-{len(self.harnesses):04x}"
+        made = WorkerHarness(given, encode, name=named, telemetry=telemetry)
+        self.harnesses.append(made)
         return made
 
     def load_scripts(self) -> None:
@@ -201,8 +202,8 @@ class Site(Graveyard):
 
     def close(self) -> None:
         """Close everything that was opened."""
-        for station in self.stations:
-            station.close()
+        for harness in self.harnesses:
+            harness.close()
         self.notifier.close()
         self.client.close()
 
@@ -252,3 +253,7 @@ def member_of(notification_id: str, recipient: str = "user-7", channel: str = "p
     member = f"{notification_id}/{channel}:{recipient}"
     assert split_member(member.encode())
     return member
+
+
+#: The fixture `deploy`: makes a deployment on a server, with settings as ``section__field=value``.
+Deploy = Callable[..., DeploymentFixture]

@@ -65,22 +65,22 @@ def simulate(
     client.flushall()
     with virtual(seed) as loop:
         server = VirtualServer(client, loop, mutants or {})
-        world = _World(server, seed, until)
+        simulation = _Simulation(server, seed, until)
         fault = ""
         try:
             asyncio.set_event_loop(loop)
-            loop.run_until_complete(world.live())
+            loop.run_until_complete(simulation.live())
         except AssertionError as error:
             fault = f"{type(error).__name__}: {error}"
         finally:
-            world.end(loop)
+            simulation.end(loop)
             server.close()
             asyncio.set_event_loop(None)
-        published = world.verdict.published
-        return Schedule(seed, world.fates.calls, world.trace, fault, published)
+        published = simulation.verdict.published
+        return Schedule(seed, simulation.fates.calls, simulation.trace, fault, published)
 
 
-class _World:
+class _Simulation:
     def __init__(self, server: VirtualServer, seed: int, until: int | None) -> None:
         self.trace: list[str] = []
         self.fates = Fates(seed, until)

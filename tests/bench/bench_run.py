@@ -12,7 +12,7 @@ import redis
 from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import settings_from
-from tests.support.founding import found
+from tests.support.founded import found_deployment
 from tests.support.servers import Server, running
 
 STREAM = "{gn:0}:client-events"
@@ -20,7 +20,7 @@ SCHEDULE = "{gn:0}:schedule:push"
 
 
 @dataclass(frozen=True)
-class Site:
+class BenchRun:
     """What all workloads of a run share."""
 
     binary: ServerBinary
@@ -55,11 +55,11 @@ def deployment(url: str, shards: int = 1) -> Iterator[Deployment]:
         deployment.close()
 
 
-def founded(url: str) -> None:
+def ensure_deployment(url: str) -> None:
     """Found a deployment of one shard where there is none: a client with a URL does not."""
     with redis.Redis.from_url(url) as client:
         if not client.exists("{gn:0}:meta"):
-            found(url)
+            found_deployment(url)
 
 
 def entries(client: redis.Redis, shards: int = 1) -> int:

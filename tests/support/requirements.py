@@ -10,7 +10,7 @@ import pytest
 from galaxy_notify.embedded.binaries import NAMES, installed_servers
 
 
-def needs(program: str) -> pytest.MarkDecorator:
+def requires_program(program: str) -> pytest.MarkDecorator:
     """Leave a test out, and have the summary say so, where a program is not installed."""
     return pytest.mark.skipif(not _is_there(program), reason=f"needs {program}")
 

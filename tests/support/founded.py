@@ -8,6 +8,6 @@ from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.settings import settings_from
 
 
-def found(url: str, **worker: Any) -> None:
+def found_deployment(url: str, **worker: Any) -> None:
     """Found a deployment as a daemon does; *worker* are settings of that section."""
     connect(settings_from({"redis": {"url": url}, "worker": worker}), join=True).close()

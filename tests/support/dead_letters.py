@@ -49,16 +49,16 @@ class Kind(NamedTuple):
 PLAIN = Kind()
 
 
-class Graveyard:
+class DeadLetterFixture:
     """A deployment on a test server, with the means to let routes die in it."""
 
     def __init__(
-        self, client: redis.Redis, deployment: SharedSettings, *, first: int = 0, prefix: str = "gn"
+        self, client: redis.Redis, shared: SharedSettings, *, first: int = 0, prefix: str = "gn"
     ) -> None:
         """Prepare; two that work on one server count their notifications from afar."""
         self.client = client
-        self.key_space = KeySpace(prefix, deployment)
-        self.deployment = Deployment(client, self.key_space)
+        self.key_space = KeySpace(prefix, shared)
+        self.connected = Deployment(client, self.key_space)
         self._number = first
 
     def bury(
@@ -163,15 +163,15 @@ class Graveyard:
 
 
 @contextmanager
-def graveyard(
+def dead_letter_fixture(
     server: Server, *, shards: int = 1, channels: tuple[str, ...] = ("push",)
-) -> Iterator[Graveyard]:
+) -> Iterator[DeadLetterFixture]:
     """Found a deployment on an empty server."""
     client = sync_client(server.url)
-    deployment = SharedSettings(shards=shards, channels=channels)
-    made = Graveyard(client, deployment)
+    shared = SharedSettings(shards=shards, channels=channels)
+    made = DeadLetterFixture(client, shared)
     for keys in made.key_space.all_keys:
-        client.hset(keys.meta, mapping=deployment.as_meta())  # type: ignore[arg-type]  # invariant
+        client.hset(keys.meta, mapping=shared.as_meta())  # type: ignore[arg-type]  # invariant
     try:
         yield made
     finally:
@@ -179,11 +179,11 @@ def graveyard(
 
 
 @contextmanager
-def beside(yard: Graveyard, server: Server) -> Iterator[Graveyard]:
+def beside(deployment: DeadLetterFixture, server: Server) -> Iterator[DeadLetterFixture]:
     """Work on the same deployment with a connection of one's own, as another process does."""
     client = sync_client(server.url)
     try:
-        yield Graveyard(client, yard.key_space.shared, first=1_000_000)
+        yield DeadLetterFixture(client, deployment.key_space.shared, first=1_000_000)
     finally:
         client.close()
 

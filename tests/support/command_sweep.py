@@ -1,6 +1,6 @@
 """Runs every command once, in forks of one process, with standard streams that are not as usual.
 
-    python -m tests.support.walk CONDITION FOLDER
+    python -m tests.support.command_sweep CONDITION FOLDER
 
 Prints a JSON line for each command: its arguments, its exit code, and the defect if there was one.
 """
