@@ -44,7 +44,7 @@ class Cursor:
         return self.begun and self.at in (b"0", b"") and not self.left
 
     def move(self, at: bytes, left: Sequence[bytes] = ()) -> None:
-        """Note where the next page begins."""
+        """Store where the next page begins."""
         self.at, self.left, self.begun = at, left, True
 
 

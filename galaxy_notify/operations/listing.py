@@ -149,7 +149,7 @@ class _Reading:
     routes: int = 0
 
     def run(self) -> Flow[None]:
-        """Look at one after the other until the page is full, or enough was looked at."""
+        """Read one notification after the other until the page is full, or its bound is reached."""
         routes = self.wanted.routes(self.key_space.shared.channels)
         while not self._has_enough():
             self.looked += yield from self.merge.fill()

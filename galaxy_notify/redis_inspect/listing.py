@@ -221,7 +221,7 @@ class ListSummary:
 def read_summaries(
     key_space: KeySpace, listed: Sequence[ListEntry], routes: Sequence[str] | None
 ) -> Flow[list[ListSummary]]:
-    """Look at the first of these, as many as are read at once; *routes* None means all of each."""
+    """Read the first of these, as many as fit into one call; *routes* None means all routes."""
     shards: dict[int, list[ListEntry]] = {}
     for entry in listed:
         shards.setdefault(entry.position.shard, []).append(entry)
@@ -244,9 +244,9 @@ def read_summaries(
 def read_part_summaries(
     key_space: KeySpace, names: Sequence[str], routes: Sequence[str] | None
 ) -> Flow[dict[str, ListSummary]]:
-    """Look at parts, without their records, as many as are read at once: one at least.
+    """Read parts without their records, as many as fit into one call, and at least one.
 
-    *routes* are those that are looked at; None means all of each.
+    *routes* are the ids of routes to read; None means all.
     """
     shards: dict[Keys, list[str]] = {}
     for name in names:
@@ -263,7 +263,7 @@ def read_part_summaries(
 def listing_read(
     keys: Keys, names: Sequence[str], routes: Sequence[str] | None, record_bytes: int
 ) -> ScriptCall:
-    """Look at notifications of one shard; no record that is larger is read."""
+    """Read notifications of one shard; records larger than *record_bytes* are left out."""
     named: list[Argument] = ["*"] if routes is None else [len(routes), *routes]
     return ScriptCall(
         script("listing_read"), [keys.never], [keys.tag, record_bytes, *named, *names]

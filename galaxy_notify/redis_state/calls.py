@@ -52,7 +52,7 @@ class RouteChange(NamedTuple):
 def route_cancel(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, keep_ms: int, mark: bool
 ) -> ScriptCall:
-    """Take routes of a notification back; *mark* makes later parts be born cancelled."""
+    """Take routes of a notification back; *mark* cancels later parts as they arrive."""
     args: list[Argument] = [keys.tag, "", notification_id, keep_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.totals, keys.never]
     return ScriptCall(script("route_cancel"), names, [*args, *_flat(changes)])
@@ -61,7 +61,7 @@ def route_cancel(
 def route_reschedule(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
 ) -> ScriptCall:
-    """Give routes of a notification another due time; *mark* says that it is that of all."""
+    """Give routes of a notification another due time; *mark* sets it for later parts, too."""
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
     return ScriptCall(script("route_reschedule"), names, [*args, *_flat(changes)])
@@ -99,7 +99,7 @@ def stream_trim(
 
 
 def listing_trim(keys: Keys, start: str, count: int) -> ScriptCall:
-    """Remove what is listed and not there any more, from some of the entries behind *start*."""
+    """Remove notifications that are gone from *count* entries of the list behind *start*."""
     return ScriptCall(script("listing_trim"), [keys.accepted, keys.never], [keys.tag, start, count])
 
 

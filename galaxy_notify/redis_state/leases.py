@@ -180,7 +180,7 @@ class Expire(NamedTuple):
 
 
 class Release(NamedTuple):
-    """Let the route be due again, untouched."""
+    """Make the route due again, without a change."""
 
     member: bytes
     delay_ms: int = 0

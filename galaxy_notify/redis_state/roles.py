@@ -171,7 +171,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """,
     ),
     Role.OPERATOR: _rights(
-        # `bench` writes below a prefix of its own, whatever the deployment's is.
+        # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
         exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen multi pttl
