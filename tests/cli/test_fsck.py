@@ -51,7 +51,7 @@ def test_fsck__found_is_1_mended_is_0(command: CommandLine, deployment: Deployme
     assert member not in deployment.due()
     done = command.run("fsck", "--fix")
     assert done.exit_code == 0
-    assert "mended  not-scheduled" in done.stdout
+    assert "repaired  not-scheduled" in done.stdout
     assert member in deployment.due()
     assert command.run("fsck").exit_code == 0
 
