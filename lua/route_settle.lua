@@ -3,8 +3,8 @@
 -- Settle members of a lease, each with its own outcome. The lease is the only fence: the
 -- token must exist, and the score of the member must still be that of the lease. The first
 -- write is the first XADD, so a server that refuses writes refuses the whole call. The
--- second write drops the lease, so a repeat finds every item stale. If a state cannot be
--- written, its event is deleted. The lease returns at the end if members are left.
+-- second write drops the lease, so a repeat finds its items stale. If a state cannot be
+-- written, its event is deleted. Members that stay open get the lease back at the end.
 --
 -- KEYS
 --   1 schedule   zset    members by when they are next due
