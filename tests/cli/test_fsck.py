@@ -45,13 +45,13 @@ def test_fsck__found_is_1_mended_is_0(command: CommandLine, deployment: Deployme
     member = FAULTS["not-scheduled"](deployment)
     done = command.run("fsck")
     assert done.exit_code == 1
-    assert f"found   not-scheduled   {member}\n" in done.stdout
+    assert f"found     not-scheduled   {member}\n" in done.stdout
     assert "pending, but in no schedule → scheduled for when it is due" in done.stdout
     assert "galaxy-notify fsck --fix" in done.stdout
     assert member not in deployment.due()
     done = command.run("fsck", "--fix")
     assert done.exit_code == 0
-    assert "mended  not-scheduled" in done.stdout
+    assert "repaired  not-scheduled" in done.stdout
     assert member in deployment.due()
     assert command.run("fsck").exit_code == 0
 
@@ -63,7 +63,7 @@ def test_fsck__left_is_4(command: CommandLine, deployment: DeploymentFixture) ->
     done = command.run("fsck", "--fix")
     assert done.exit_code == 4
     assert "repaired  early" in done.stdout
-    assert "left    foreign-key" in done.stdout
+    assert "left      foreign-key" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("1 repaired, 1 left")
 
 

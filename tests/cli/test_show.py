@@ -91,7 +91,7 @@ def test_why__says_what_a_route_waits_for(
     assert "`galaxy-notify resume push`" in only_route(command, made)["why"]
     keys = deployment.key_space.keys(0)
     deployment.client.set(keys.stream, "no stream")
-    assert f"stream {keys.stream} takes nothing" in only_route(command, made)["why"]
+    assert f"stream {keys.stream} refuses writes" in only_route(command, made)["why"]
     deployment.client.zrem(keys.schedule("push"), f"{made}/user-7", f"{made}/push:user-7")
     assert "galaxy-notify fsck --fix" in only_route(command, made)["why"]
 

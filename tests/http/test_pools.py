@@ -30,7 +30,7 @@ async def _full(room: BlockingPool, release: threading.Event) -> list[asyncio.Ta
         task = asyncio.create_task(room.run(lambda _: release.wait()))
         await asyncio.sleep(0)
         if task.done():
-            with pytest.raises(Problem, match="are in hand") as raised:
+            with pytest.raises(Problem, match="are already in progress") as raised:
                 task.result()
             assert raised.value.kind == "busy"
             return tasks
