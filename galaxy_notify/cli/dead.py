@@ -97,7 +97,7 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
     listed = Listing(_KIND)
     with _opened(app) as letters:
         wanted = _filter(letters, selection, _SHOWN)
-        shown = listed.present(_found(letters, selection, wanted))
+        shown = listed.present(_chosen(letters, selection, wanted))
         now_ms = letters.now_ms()
         while chunk := list(islice(shown, _CHUNK)):
             show_table(chunk, now_ms, as_json=as_json)
@@ -132,7 +132,7 @@ def stats(app: Application, selection: Selection, as_json: bool) -> int:
 
     counted, listed = DeadStats(), Listing(_KIND)
     with _opened(app) as letters:
-        for letter in listed.present(_found(letters, selection, _filter(letters, selection))):
+        for letter in listed.present(_chosen(letters, selection, _filter(letters, selection))):
             counted.add(letter)
         now_ms = letters.now_ms()
     if as_json:
@@ -151,7 +151,7 @@ def export(app: Application, selection: Selection) -> int:
     """Print complete dead letters with their payload, as JSON lines."""
     listed = Listing(_KIND)
     with _opened(app) as letters:
-        for letter in listed.present(_found(letters, selection, _filter(letters, selection))):
+        for letter in listed.present(_chosen(letters, selection, _filter(letters, selection))):
             echo_json(letter.exported())
     return listed.end()
 
@@ -248,7 +248,7 @@ def _filter(
     )
 
 
-def _found(
+def _chosen(
     letters: DeadLetterReader, selection: Selection, wanted: DeadFilter
 ) -> Iterable[tuple[str, DeadLetterView | None]]:
     if selection.is_bulk:

@@ -67,7 +67,7 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List rejects, oldest first; at most 100 without --limit or --all."""
     listed = Listing(_KIND)
     with _opened(app) as stored:
-        shown = listed.present(_found(stored, selection))
+        shown = listed.present(_chosen(stored, selection))
         while page := list(islice(shown, _PAGE)):
             _show(page, as_json=as_json)
     return listed.end(selection.limit_or(_SHOWN) if selection.is_bulk else None)
@@ -113,12 +113,12 @@ def _opened(app: Application) -> Iterator[Rejects]:
         yield Rejects(deployment, IntentKeys(app.settings.intake.stream))
 
 
-def _found(stored: Rejects, selection: Selection) -> Iterator[tuple[str, RejectRow | None]]:
+def _chosen(stored: Rejects, selection: Selection) -> Iterator[tuple[str, RejectRow | None]]:
     if selection.is_bulk:
         for row in stored.matching(_filter(stored, selection, _SHOWN)):
             yield row.id, row
     else:
-        ids = _named(selection)
+        ids = _checked_ids(selection)
         yield from zip(ids, stored.find(ids), strict=True)
 
 
@@ -126,10 +126,10 @@ def _ids(stored: Rejects, selection: Selection) -> Iterator[str]:
     if selection.is_bulk:
         yield from (row.id for row in stored.matching(_filter(stored, selection)))
     else:
-        yield from _named(selection)
+        yield from _checked_ids(selection)
 
 
-def _named(selection: Selection) -> list[str]:
+def _checked_ids(selection: Selection) -> list[str]:
     """Return the ids; an invalid one on standard input stops the command before it begins."""
     ids = list(selection.named())
     for text in ids:

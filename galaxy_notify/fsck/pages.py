@@ -44,12 +44,12 @@ class Cursor:
         return self.begun and self.at in (b"0", b"") and not self.left
 
     def move(self, at: bytes, left: Sequence[bytes] = ()) -> None:
-        """Note where the next page begins."""
+        """Store where the next page begins."""
         self.at, self.left, self.begun = at, left, True
 
 
 @dataclass(frozen=True, slots=True)
-class Surveyed:
+class IndexPage:
     """A page of an index: how many members it has, and those to look at more closely."""
 
     members: int
@@ -57,7 +57,7 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CensusPage:
     """A page of notifications: their ids, how many routes they have, and the ids to look at."""
 
     ids: Sequence[bytes]
@@ -66,19 +66,20 @@ class Counted:
     channels: Sequence[bytes]
 
 
-def read_survey(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[Surveyed]:
-    """Look at the next page of an index."""
+def read_index_page(keys: Keys, index: str, channel: str, cursor: Cursor) -> Flow[IndexPage]:
+    """Read the next page of an index."""
     (reply,) = yield [fsck_scan_index(keys, index, channel, cursor.at)]
     with as_fault("fsck_scan_index"):
-        at, found = _surveyed(unwrap(reply))
+        at, found = _index_page(unwrap(reply))
     cursor.move(at)
     return found
 
 
 @reader
-def _surveyed(reply: Sequence[Any]) -> tuple[bytes, Surveyed]:
+def _index_page(reply: Sequence[Any]) -> tuple[bytes, IndexPage]:
+    """Read ``[cursor, members, irregular, [state, members]...]``."""
     at, members, odd, bodies = reply
-    return at, Surveyed(int(members), [*odd, *_unreadable(bodies)])
+    return at, IndexPage(int(members), [*odd, *_unreadable(bodies)])
 
 
 def fsck_scan_index(keys: Keys, index: str, channel: str, at: bytes | str) -> ScriptCall:
@@ -87,23 +88,24 @@ def fsck_scan_index(keys: Keys, index: str, channel: str, at: bytes | str) -> Sc
     return ScriptCall(script("fsck_scan_index"), [keys.never], args)
 
 
-def read_census(keys: Keys, cursor: Cursor) -> Flow[Counted]:
-    """Look at the next page of notifications.
+def read_notification_page(keys: Keys, cursor: Cursor) -> Flow[CensusPage]:
+    """Read the next page of notifications.
 
-    This is the one walk over the key space: what no index names can be found no other way.
+    This is the one walk over the key space: only it finds what no index names.
     """
     at = "" if cursor.begun and cursor.at == b"0" else cursor.at
     (reply,) = yield [fsck_scan_notifications(keys, at, cursor.left)]
     with as_fault("fsck_scan_notifications"):
-        at, left, found = _counted(unwrap(reply))
+        at, left, found = _notification_page(unwrap(reply))
     cursor.move(at or b"0", left)
     return found
 
 
 @reader
-def _counted(reply: Sequence[Any]) -> tuple[bytes, Sequence[bytes], Counted]:
+def _notification_page(reply: Sequence[Any]) -> tuple[bytes, Sequence[bytes], CensusPage]:
+    """Read the cursor, ids, number of routes, irregular ids, channels, and ids left of the page."""
     at, ids, routes, odd, channels, left = reply
-    return at, left, Counted(ids, int(routes), odd, channels)
+    return at, left, CensusPage(ids, int(routes), odd, channels)
 
 
 def fsck_scan_notifications(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> ScriptCall:

@@ -20,9 +20,9 @@ from galaxy_notify.fsck.pages import (
     PAGE,
     Cursor,
     keys_of_wrong_type,
-    read_census,
     read_guard,
-    read_survey,
+    read_index_page,
+    read_notification_page,
 )
 from galaxy_notify.fsck.routes import SeenRoute, read_routes, repair_routes
 from galaxy_notify.fsck.rules import Verdict, judge
@@ -121,7 +121,7 @@ class ShardCheck:
                 yield partial(self._index_page, index, channel, cursor)
 
     def _index_page(self, index: str, channel: str, cursor: Cursor) -> Flow[None]:
-        page = yield from read_survey(self._keys, index, channel, cursor)
+        page = yield from read_index_page(self._keys, index, channel, cursor)
         self.looked.members += page.members
         for at in range(0, len(page.odd), PAGE):
             yield from self._routes(channel, page.odd[at : at + PAGE], index)
@@ -150,7 +150,7 @@ class ShardCheck:
         return len(faults)
 
     def _notifications(self, cursor: Cursor) -> Flow[None]:
-        page = yield from read_census(self._keys, cursor)
+        page = yield from read_notification_page(self._keys, cursor)
         self.looked.notifications += len(page.ids)
         self.looked.routes += page.routes
         self._learn(_text(channel) for channel in page.channels)

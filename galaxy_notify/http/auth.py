@@ -75,11 +75,11 @@ class Authenticator:
         if self.is_open:
             return Client(_ANYBODY, frozenset(SCOPES))
         if header is None:
-            raise _unknown("the Authorization header is missing")
+            raise _unauthorized("the Authorization header is missing")
         scheme, _, token = header.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > _LONGEST:
-            raise _unknown("the Authorization header must be: Bearer TOKEN")
+            raise _unauthorized("the Authorization header must be: Bearer TOKEN")
         return self._known(token) or self._signed(token)
 
     def _known(self, token: str) -> Client | None:
@@ -93,14 +93,14 @@ class Authenticator:
 
     def _signed(self, token: str) -> Client:
         if self._verifier is None:
-            raise _unknown("unknown token", "invalid_token")
+            raise _unauthorized("unknown token", "invalid_token")
         try:
             return Client(*self._verifier.read(token))
         except BadToken as error:
-            raise _unknown(str(error), "invalid_token") from None
+            raise _unauthorized(str(error), "invalid_token") from None
 
 
-def _unknown(detail: str, error: str = "") -> Problem:
+def _unauthorized(detail: str, error: str = "") -> Problem:
     challenge = f'{_REALM}, error="{error}"' if error else _REALM
     return Problem("unauthorized", detail, (), {"WWW-Authenticate": challenge})
 

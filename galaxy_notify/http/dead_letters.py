@@ -65,27 +65,33 @@ async def list_dead_letters(
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
-    state, asked = state_of(request), _asked(await json_body(request, SHORT, SHORT_BYTES))
+    state, replay = (
+        state_of(request),
+        _replay(await json_body(request, SHORT, SHORT_BYTES)),
+    )
 
     def move(deployment: Deployment) -> MoveOutcome:
         letters, deadline = dead_letters.DeadLetterReader(deployment), Deadline(_SEARCH_S)
-        ids, complete = asked.ids, True
+        ids, complete = replay.ids, True
         if not ids:
             with _query_problems():
-                wanted = letters.as_of_now(_filter(asked, letters, client))
+                wanted = letters.as_of_now(_filter(replay, letters, client))
                 found, complete = search(letters, wanted, deadline)
             ids = [one.id for one in found]
         run = Run(
-            client.actor, dry_run=asked.dry_run, pause=deadline.pause, producers=client.producers
+            client.actor,
+            dry_run=replay.dry_run,
+            pause=deadline.pause,
+            producers=client.producers,
         )
         outcome = letters.replay(ids, run)
         outcome.stopped |= not complete
         return outcome
 
     outcome = await state.pools.changes.run(move)
-    if outcome.moved and not asked.dry_run:
+    if outcome.moved and not replay.dry_run:
         state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
-    replayed = _replayed_json(outcome, dry_run=asked.dry_run)
+    replayed = _replayed_json(outcome, dry_run=replay.dry_run)
     if outcome.fault:
         raise unavailable(f"redis failed: {outcome.fault}; repeat the request", more=replayed)
     return answer(replayed)
@@ -116,19 +122,19 @@ def search(
     return found, True
 
 
-def _asked(value: Any) -> Replay:
+def _replay(value: Any) -> Replay:
     try:
-        asked = Replay.model_validate(value)
+        replay = Replay.model_validate(value)
     except ValidationError as error:
         raise refused_values(error.errors(include_url=False)) from None
-    for index, name in enumerate(asked.ids):
+    for index, name in enumerate(replay.ids):
         if parse_target(name) is None:
             raise not_valid(f"ids[{index}]", "is not the id of a notification, route or event")
-    if asked.ids and (asked.narrows or asked.all):
+    if replay.ids and (replay.narrows or replay.all):
         raise not_valid("ids", "give ids or a filter, not both")
-    if not (asked.ids or asked.narrows or asked.all):
+    if not (replay.ids or replay.narrows or replay.all):
         raise not_valid("ids", 'select dead letters: ids, a filter such as class, or "all": true')
-    return asked
+    return replay
 
 
 def _filter(query: DeadQuery, letters: dead_letters.DeadLetterReader, client: Client) -> DeadFilter:

@@ -33,15 +33,15 @@ class Readiness:
 
     def __init__(self, pool: BlockingPool) -> None:
         self._pool = pool
-        self._asked: asyncio.Task[float] | None = None
-        self._asked_at = 0.0
+        self._probe: asyncio.Task[float] | None = None
+        self._probed_at = 0.0
 
     async def write_ms(self) -> float:
         """Return how long a write took just now; raise a `Problem` where it failed."""
-        if self._asked is None or (self._asked.done() and monotonic() - self._asked_at > _KEPT_S):
-            self._asked = asyncio.create_task(self._pool.run(write_round_trip))
-            self._asked_at = monotonic()
-        return round(await asyncio.shield(self._asked) * 1000, 3)
+        if self._probe is None or (self._probe.done() and monotonic() - self._probed_at > _KEPT_S):
+            self._probe = asyncio.create_task(self._pool.run(write_round_trip))
+            self._probed_at = monotonic()
+        return round(await asyncio.shield(self._probe) * 1000, 3)
 
 
 @router.get("/v1/status", responses=responses(ok={200: Status}))

@@ -80,7 +80,7 @@ async def explain(
     def read(deployment: Deployment) -> bytes:
         shown = show(deployment, target)
         if shown is None:
-            raise _unknown(notification_id, query.route)
+            raise _not_found(notification_id, query.route)
         document: dict[str, Any] = shown.as_json(payload=query.payload)
         return packed_list(document, "routes", document.pop("routes"))
 
@@ -144,7 +144,7 @@ def _changed(
 ) -> Response:
     """Return what a change did to how many routes; raise a `Problem` where it did nothing."""
     if done.unknown:
-        raise _unknown(notification_id, route)
+        raise _not_found(notification_id, route)
     document = {
         "notification_id": notification_id,
         "route": route,
@@ -159,11 +159,11 @@ def _changed(
 def _checked_id(notification_id: str) -> str:
     target = parse_target(notification_id)
     if target is None or target.route_id is not None:
-        raise _unknown(notification_id, None)
+        raise _not_found(notification_id, None)
     return target.notification_id
 
 
-def _unknown(notification_id: str, route: str | None) -> Problem:
+def _not_found(notification_id: str, route: str | None) -> Problem:
     what = f"no route {route} of " if route else "no notification "
     return Problem("not-found", f"there is {what}{notification_id[:80]}")
 

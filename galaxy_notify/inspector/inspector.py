@@ -86,10 +86,10 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
-        given = QueryArguments.of(query, ListQuery)
+        arguments = QueryArguments.of(query, ListQuery)
 
         def read(deployment: Deployment) -> NotificationPage:
-            page = list_notifications(deployment, list_filter(deployment, given), limit, cursor)
+            page = list_notifications(deployment, list_filter(deployment, arguments), limit, cursor)
             items = tuple(documents.listed(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
@@ -123,11 +123,11 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
-        given = QueryArguments.of(query, DeadLetterQuery)
+        arguments = QueryArguments.of(query, DeadLetterQuery)
 
         def read(deployment: Deployment) -> DeadLetterPage:
             letters, behind = read_dead_page(
-                deployment, dead_filter(deployment, given, limit), cursor
+                deployment, dead_filter(deployment, arguments, limit), cursor
             )
             items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)

@@ -66,15 +66,15 @@ class QueryArguments(NamedTuple):
         return self.words.get(name, ())
 
 
-def list_filter(deployment: Deployment, given: QueryArguments) -> ListFilter:
+def list_filter(deployment: Deployment, arguments: QueryArguments) -> ListFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
-    any_of, times = given.any_of, _moments(deployment, given)
-    return ListFilter(any_of("state"), any_of("type"), any_of("producer"), given.user, *times)
+    any_of, times = arguments.any_of, _moments(deployment, arguments)
+    return ListFilter(any_of("state"), any_of("type"), any_of("producer"), arguments.user, *times)
 
 
-def dead_filter(deployment: Deployment, given: QueryArguments, limit: int) -> DeadFilter:
+def dead_filter(deployment: Deployment, arguments: QueryArguments, limit: int) -> DeadFilter:
     """Return the filter of a query; raise `InvalidQuery`."""
-    any_of, (since_ms, until_ms) = given.any_of, _moments(deployment, given)
+    any_of, (since_ms, until_ms) = arguments.any_of, _moments(deployment, arguments)
     return DeadFilter(
         any_of("channel"),
         any_of("type"),
@@ -86,13 +86,13 @@ def dead_filter(deployment: Deployment, given: QueryArguments, limit: int) -> De
     )
 
 
-def _words(given: Words | None) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given or ())
+def _words(words: Words | None) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words or ())
 
 
-def _moments(deployment: Deployment, given: QueryArguments) -> tuple[int | None, int | None]:
+def _moments(deployment: Deployment, arguments: QueryArguments) -> tuple[int | None, int | None]:
     """Return both times in epoch ms; a time ago is counted by the server's clock."""
-    times = [("since", given.since), ("until", given.until)]
+    times = [("since", arguments.since), ("until", arguments.until)]
     now_ms = server_now(deployment) if any(isinstance(value, str) for _, value in times) else 0
     since_ms, until_ms = (_moment(name, value, now_ms) for name, value in times)
     return since_ms, until_ms

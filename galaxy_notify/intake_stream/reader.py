@@ -89,8 +89,7 @@ class IntentReader:
         self._postponed: dict[str, float] = {}
         self._read_size = 1
         self._is_read_lost = False
-        self._sweep_at = 0.0
-        self._forget_at = 0.0
+        self._sweep_at = self._forget_at = 0.0
 
     async def run(self) -> None:
         """Read until stopped; the batch in flight is finished first."""

@@ -88,16 +88,16 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
         yield _no_worker(status, gone)
     elif gone:
         todo = "routes it had claimed are claimed again when their leases expire"
-        yield Alarm("workers", "warning", f"the process of {_named(gone)} has ended", todo)
+        yield Alarm("workers", "warning", f"the process of {_ids_of(gone)} has ended", todo)
     if stopped := by_state.get("stopped"):
         todo = f"`kill -CONT {' '.join(str(worker.pid) for worker in stopped[:_NAMED])}`"
-        what = f"the process of {_named(stopped)} is stopped by a signal"
+        what = f"the process of {_ids_of(stopped)} is stopped by a signal"
         yield Alarm("workers", "warning", what, todo)
     silent = by_state.get("silent")
     if silent and not _cannot_report(status):
         since = duration(status.at_ms - min(worker.progress_ms for worker in silent))
         todo = "it hangs, cannot reach Redis, or has died: see its log"
-        yield Alarm("workers", "warning", f"no progress for {since} of {_named(silent)}", todo)
+        yield Alarm("workers", "warning", f"no progress for {since} of {_ids_of(silent)}", todo)
 
 
 def _cannot_report(status: DeploymentStatus) -> bool:
@@ -109,7 +109,7 @@ def _cannot_report(status: DeploymentStatus) -> bool:
 def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
     todo = "start one with `galaxy-notify run`"
     if gone:
-        what = f"no worker is alive, the process of {_named(gone)} has ended"
+        what = f"no worker is alive, the process of {_ids_of(gone)} has ended"
         return Alarm("workers", "error", what, todo)
     if status.redis.refusal is not None:
         todo = "check its log or `systemctl status galaxy-notify`"
@@ -119,7 +119,7 @@ def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
     return Alarm("workers", "error", "no worker is alive", todo, more)
 
 
-def _named(workers: Sequence[WorkerReport]) -> str:
+def _ids_of(workers: Sequence[WorkerReport]) -> str:
     named = ", ".join(worker.id for worker in workers[:_NAMED])
     others = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
     return f"worker{'s' * (len(workers) > 1)} {named}{others}"

@@ -146,19 +146,19 @@ def history_line(line: Transition) -> dict[str, object]:
 
 def _damage(row: DeadRow) -> Transition | None:
     if row.entry.name is None:
-        return _found(RECORD_CORRUPT, "not a route of this channel")
+        return _damage_line(RECORD_CORRUPT, "not a route of this channel")
     if row.state is None or row.record is None:
-        return _found(RECORD_MISSING, "its record is missing")
+        return _damage_line(RECORD_MISSING, "its record is missing")
     if row.route is None:
-        return _found(RECORD_CORRUPT, "its state cannot be read")
+        return _damage_line(RECORD_CORRUPT, "its state cannot be read")
     if row.misplaced:
-        return _found(RECORD_CORRUPT, f"its state is {row.route.status}")
+        return _damage_line(RECORD_CORRUPT, f"its state is {row.route.status}")
     if row.notification is None:
-        return _found(RECORD_CORRUPT, "its record cannot be read")
+        return _damage_line(RECORD_CORRUPT, "its record cannot be read")
     return None
 
 
-def _found(failure_class: str, message: str) -> Transition:
+def _damage_line(failure_class: str, message: str) -> Transition:
     return Transition("dead-lettered", failure_class=failure_class, message=message)
 
 

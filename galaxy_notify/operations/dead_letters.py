@@ -84,7 +84,7 @@ class DeadLetterReader:
         """Yield the dead letter of each id; a notification's id stands for all of its own."""
         source = iter(ids)
         while chunk := list(islice(source, _CHUNK)):
-            asked = list(self._named(chunk))
+            asked = list(self._members(chunk))
             names = [name for _, name in asked if name is not None]
             rows = dict(zip(names, self._index.find(names), strict=True))
             for text, name in asked:
@@ -128,7 +128,7 @@ class DeadLetterReader:
                 raise InvalidQuery("channel", shown)
         return tuple(wanted.channels or known)
 
-    def _named(self, texts: Iterable[str]) -> Iterator[tuple[str, Member | None]]:
+    def _members(self, texts: Iterable[str]) -> Iterator[tuple[str, Member | None]]:
         for text in texts:
             target = parse_target(text)
             if target is None:

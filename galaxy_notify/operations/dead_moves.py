@@ -99,7 +99,7 @@ class PurgeAction:
         self._actor = actor
 
     def refusal(self, row: DeadRow) -> str:
-        """Say why it cannot be purged."""
+        """Return why it cannot be purged; empty where it can."""
         return row.why_no_purge
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:

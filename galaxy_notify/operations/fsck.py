@@ -53,7 +53,7 @@ class Fsck:
             time.sleep(min(took_s, _LONGEST_REST_S))
 
     def _run(self, keys: Keys, page: Page) -> None:
-        """Look at a page, again after a short outage: what was seen so far still holds.
+        """Check a page, again after a short outage: what was checked so far stays valid.
 
         A repair just before the outage is not reported: the second look finds no fault.
         """

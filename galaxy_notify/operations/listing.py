@@ -18,8 +18,8 @@ from galaxy_notify.redis_inspect.listing import (
     ListPosition,
     ListSummary,
     Merge,
-    look,
-    look_at_parts,
+    read_part_summaries,
+    read_summaries,
 )
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -149,14 +149,14 @@ class _Reading:
     routes: int = 0
 
     def run(self) -> Flow[None]:
-        """Look at one after the other until the page is full, or enough was looked at."""
+        """Read one notification after the other until the page is full, or its bound is reached."""
         routes = self.wanted.routes(self.key_space.shared.channels)
         while not self._has_enough():
             self.looked += yield from self.merge.fill()
             chunk = self.merge.pop(self._chunk)
             if not chunk and not self.merge.may_have_more:
                 return
-            seen = (yield from look(self.key_space, chunk, routes)) if chunk else []
+            seen = (yield from read_summaries(self.key_space, chunk, routes)) if chunk else []
             for index, (listed, one) in enumerate(zip(chunk, seen, strict=False)):
                 # The first is always read, so that a page makes progress.
                 if index and self._has_enough():
@@ -204,7 +204,7 @@ class _Reading:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
         names = list(_later_parts(listed, seen))
         while names and seen.statuses.total() < _MOST_ROUTES:
-            found = yield from look_at_parts(self.key_space, names, routes)
+            found = yield from read_part_summaries(self.key_space, names, routes)
             for name in names[:]:
                 if name in found and seen.statuses.total() < _MOST_ROUTES:
                     names.remove(name)

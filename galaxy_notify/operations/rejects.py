@@ -76,7 +76,7 @@ class Rejects:
         return self._move(ids, replay_rejects)
 
     def purge(self, ids: Iterable[str]) -> MoveOutcome:
-        """Give them up."""
+        """Purge them."""
         return self._move(ids, purge_rejects)
 
     def _move(

@@ -155,7 +155,7 @@ class Share:
         self._serve()
 
     def forget(self, connection: Any) -> None:
-        """Let another one be made in place of a connection."""
+        """Release the place of a connection, so that another one can be made."""
         self._stock.forget(connection)
         self._serve()
 
@@ -177,7 +177,7 @@ class Share:
             self.put(given.result())
 
     def _serve(self) -> None:
-        """Give what is free to those who wait, the first one first."""
+        """Give free connections to the waiting callers, in the order of their calls."""
         while self._line:
             given = next(iter(self._line))
             if given.done():

@@ -41,7 +41,7 @@ class StopFlag:
         self._event.set()
 
     def beat(self) -> None:
-        """Note that a loop has come round."""
+        """Record that a loop has completed a round."""
         self._alive()
 
     async def wait(self, seconds: float = inf) -> bool:

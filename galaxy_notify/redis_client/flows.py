@@ -7,8 +7,8 @@ A flow is a generator that yields what Redis is to be asked:
 - a sequence of calls: the round trip ends. The flow is resumed with a reply, or the fault in its
   place, for each call that was sent since the last one and then for each of these, in order.
 
-A flow never runs inside the code that holds a connection: whatever it raises, and whatever
-interrupts it, reaches its driver, which drops a connection with unread replies.
+A flow never runs inside the code that holds a connection. Its errors and interruptions reach its
+driver, which drops a connection with unread replies.
 """
 
 from __future__ import annotations

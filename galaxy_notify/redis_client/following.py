@@ -42,25 +42,25 @@ class _SearchTurns:
     """Lets one caller search at a time; an interrupted call leaves no lock held."""
 
     def __init__(self) -> None:
-        self._those: list[_Search] = []
+        self._waiting: list[_Search] = []
 
     def begin(self, mine: _Search) -> bool:
         """Return whether it is the caller's turn; else it waits in line."""
-        for other in tuple(self._those):
+        for other in tuple(self._waiting):
             if not other.counts:
                 self.end(other)
-        if mine not in self._those:
-            self._those.append(mine)
+        if mine not in self._waiting:
+            self._waiting.append(mine)
         return self.is_turn_of(mine)
 
     def is_turn_of(self, mine: _Search) -> bool:
         """Return whether it is the caller's turn."""
-        return self._those[:1] == [mine]
+        return self._waiting[:1] == [mine]
 
     def end(self, mine: _Search) -> None:
         """Let the next caller search."""
         with suppress(ValueError):
-            self._those.remove(mine)
+            self._waiting.remove(mine)
 
 
 class TopologyClient:
@@ -88,7 +88,7 @@ class TopologyClient:
                 self._ask()
         finally:
             self._asking.end(mine)
-        return self.topology.address(slot) or _unknown(self.topology)
+        return self.topology.address(slot) or _no_primary(self.topology)
 
     def close(self) -> None:
         """Close the connections to the nodes that were asked."""
@@ -136,7 +136,7 @@ class AsyncTopologyClient:
         async with lock:
             if self.topology.is_due():
                 await self._ask()
-        return self.topology.address(slot) or _unknown(self.topology)
+        return self.topology.address(slot) or _no_primary(self.topology)
 
     async def aclose(self) -> None:
         """Close the connections to the nodes that were asked."""
@@ -253,7 +253,7 @@ class AsyncFollowingConnection(AsyncAbstractConnection):
             raise
 
 
-def _unknown(topology: Topology) -> Address:
+def _no_primary(topology: Topology) -> Address:
     if topology.refusal:
         raise redis.AuthenticationError(f"no primary found: {topology.refusal}")
     raise redis.ConnectionError(f"no primary found: {topology.complaint}")

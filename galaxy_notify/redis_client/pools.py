@@ -61,7 +61,7 @@ class Stock:
         self._at_hand.append(connection)
 
     def forget(self, connection: Any) -> None:
-        """Let another one be made in place of a connection."""
+        """Release the place of a connection, so that another one can be made."""
         with suppress(ValueError):
             self._living.remove(ref(connection))
 
@@ -233,7 +233,7 @@ class SyncPool(redis.ConnectionPool):
                 self._serve()
 
     def _serve(self) -> None:
-        """Give what is free to those who wait, the first one first."""
+        """Give free connections to the waiting callers, in the order of their calls."""
         while self._line:
             connection = self._stock.take()
             if connection is None:

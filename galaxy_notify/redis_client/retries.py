@@ -56,12 +56,12 @@ class OutageLog:
         self._down: set[object] = set()
 
     def down(self, who: object, fault: Fault) -> bool:
-        """Note that a loop's call failed; True if it was logged."""
+        """Record a failed call of a loop; return whether it was logged."""
         self._down.add(who)
         return self._edges.down(fault.code, fault.reason)
 
     def up(self, who: object) -> None:
-        """Note that a loop that was down was answered."""
+        """Record an answer to a loop that was down."""
         self._down.discard(who)
         if not self._down:
             self._edges.up()
@@ -148,12 +148,12 @@ class Retry:
         return max(0.0, self.retry_at - monotonic())
 
     def attempt(self) -> None:
-        """Note that one slot tries now: while Redis is away, the others wait for its outcome."""
+        """Record that one slot tries now: while Redis is away, the others wait for its outcome."""
         if self.is_down:
             self.retry_at = monotonic() + _ATTEMPT_S
 
     def failed(self, fault: Fault) -> bool:
-        """Note that Redis could not serve a call, and put off the next one; True if logged."""
+        """Record a failed call, and delay the next one; return whether it was logged."""
         least_s = self._policy.least_pause_s if self.is_down else self._policy.first_pause_s
         if fault.remedy is Remedy.CONFIGURE:
             least_s = _CONFIGURE_S
@@ -163,7 +163,7 @@ class Retry:
         return self._log.down(self, fault)
 
     def recovered(self, began_at: float = inf) -> None:
-        """Note that a call was answered.
+        """Record that a call was answered.
 
         One that *began* before another one failed may have asked before Redis went away: it says
         nothing.

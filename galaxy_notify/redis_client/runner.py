@@ -139,7 +139,7 @@ class SyncRound(_Round):
         some_ran = False
         try:
             replies = self._exchange(calls)
-            if unknown := _unknown(replies):
+            if unknown := _unknown_scripts(replies):
                 some_ran = len(unknown) < len(replies)
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
@@ -210,7 +210,7 @@ class Round(_Round):
         some_ran = False
         try:
             replies = await self._exchange(calls)
-            if unknown := _unknown(replies):
+            if unknown := _unknown_scripts(replies):
                 some_ran = len(unknown) < len(replies)
                 missing = [self.calls[place] for place in unknown]
                 for source in _sources(missing):
@@ -259,7 +259,7 @@ def _packed_together(calls: Sequence[ScriptCall | Command]) -> list[bytes]:
     return [b"".join([piece for call in calls for piece in packed_words(*call.command)])]
 
 
-def _unknown(replies: Sequence[Any]) -> list[int]:
+def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 

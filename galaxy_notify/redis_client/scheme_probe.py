@@ -43,7 +43,7 @@ class Verdicts:
         self._known: dict[Address, tuple[float, bool]] = {}
 
     def fits(self, address: Address) -> None:
-        """Note that a login went through."""
+        """Record that a login succeeded."""
         self._note(address, inf, other=False)
 
     def speaks_other(self, address: Address, ask: Callable[[str, int], bool]) -> bool:

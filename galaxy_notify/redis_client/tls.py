@@ -41,7 +41,7 @@ def tls_there(server: str) -> WrongScheme:
 
 
 def tls_trouble(error: BaseException) -> str:
-    """Say why TLS cannot work; empty where the error is about something else."""
+    """Return why TLS cannot work; empty if the error is about something else."""
     # redis-py raises its own error in the place of that of TLS.
     for found in (error, error.__cause__ or error.__context__):
         if isinstance(found, ssl.SSLError):

@@ -15,7 +15,7 @@ class Whereabouts(NamedTuple):
 
 
 def note(error: BaseException, connection: Any) -> None:
-    """Note on an error which connection raised it; the password is not looked at."""
+    """Store on an error the server and user of its connection, without the password."""
     server = getattr(connection, "path", None) or address_of(connection)
     provider = getattr(connection, "credential_provider", None)
     user = getattr(provider, "username", None) or getattr(connection, "username", None)

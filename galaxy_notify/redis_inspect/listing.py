@@ -79,51 +79,50 @@ class Merge:
     @property
     def foreign(self) -> list[str]:
         """Return the keys that hold no list, so that their shard was left out."""
-        return [one.keys.accepted for one in self._shards if one.is_foreign]
+        return [shard.keys.accepted for shard in self._shards if shard.is_foreign]
 
     @property
     def may_have_more(self) -> bool:
         """Return whether anything may follow."""
-        return any(one.waiting or not one.is_read for one in self._shards)
+        return any(shard.waiting or not shard.is_read for shard in self._shards)
 
     def fill(self) -> Flow[int]:
         """Read on wherever nothing is left of a shard; return how many entries named nothing."""
-        dry = [one for one in self._shards if one.is_dry]
-        replies = (yield [one.read() for one in dry]) if dry else []
-        return sum(one.take(reply) for one, reply in zip(dry, replies, strict=True))
+        dry = [shard for shard in self._shards if shard.is_dry]
+        replies = (yield [shard.read() for shard in dry]) if dry else []
+        return sum(shard.take(reply) for shard, reply in zip(dry, replies, strict=True))
 
     def pop(self, most: int) -> list[ListEntry]:
         """Take the newest, as far as their order is known without reading on."""
         found: list[ListEntry] = []
-        heap = [
-            (one.waiting[0].position.age, one.keys.shard) for one in self._shards if one.waiting
-        ]
+        ready = (shard for shard in self._shards if shard.waiting)
+        heap = [(shard.waiting[0].position.age, shard.keys.shard) for shard in ready]
         heapify(heap)
         unread = self._unread
         while heap and len(found) < most and heap[0][0] < unread.age:
-            one = self._shards[heap[0][1]]
-            found.append(one.waiting.popleft())
-            if one.waiting:
-                heapreplace(heap, (one.waiting[0].position.age, one.keys.shard))
+            shard = self._shards[heap[0][1]]
+            found.append(shard.waiting.popleft())
+            if shard.waiting:
+                heapreplace(heap, (shard.waiting[0].position.age, shard.keys.shard))
             else:
                 heappop(heap)
-                unread = max(unread, one.floor if one.is_dry else unread)
+                unread = max(unread, shard.floor if shard.is_dry else unread)
         return found
 
     def reached(self, last: ListPosition | None) -> ListPosition | None:
         """Return behind what everything was seen; *last* is what was taken last."""
-        heads = [one.waiting[0].position for one in self._shards if one.waiting]
+        heads = [shard.waiting[0].position for shard in self._shards if shard.waiting]
         return last if max(heads, default=_OLDEST) > self._unread else self._unread
 
     @property
     def _unread(self) -> ListPosition:
         """Return what nothing reaches up to that is not read yet."""
-        return max((one.floor for one in self._shards if one.is_dry), default=_OLDEST)
+        return max((shard.floor for shard in self._shards if shard.is_dry), default=_OLDEST)
 
     def put_back(self, listed: Sequence[ListEntry]) -> None:
         """Return what was taken last."""
-        for one in reversed(listed):
-            self._shards[one.position.shard].waiting.appendleft(one)
+        for entry in reversed(listed):
+            self._shards[entry.position.shard].waiting.appendleft(entry)
 
 
 class _ShardList:
@@ -219,65 +218,67 @@ class ListSummary:
         )
 
 
-def look(
+def read_summaries(
     key_space: KeySpace, listed: Sequence[ListEntry], routes: Sequence[str] | None
 ) -> Flow[list[ListSummary]]:
-    """Look at the first of these, as many as are read at once; *routes* None means all of each."""
+    """Read the first of these, as many as fit into one call; *routes* None means all routes."""
     shards: dict[int, list[ListEntry]] = {}
-    for one in listed:
-        shards.setdefault(one.position.shard, []).append(one)
+    for entry in listed:
+        shards.setdefault(entry.position.shard, []).append(entry)
     largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
     replies = yield [
-        listing_read(key_space.keys(shard), [one.notification_id for one in some], routes, largest)
-        for shard, some in shards.items()
+        listing_read(
+            key_space.keys(shard), [entry.notification_id for entry in entries], routes, largest
+        )
+        for shard, entries in shards.items()
     ]
     found: dict[ListPosition, ListSummary] = {}
-    for some, reply in zip(shards.values(), replies, strict=True):
+    for entries, reply in zip(shards.values(), replies, strict=True):
         # Where much was to be read the last of them have no answer.
-        for one, answer in zip(some, unwrap(reply), strict=False):
-            found[one.position] = _glance(one.notification_id, answer)
-    first = next((n for n, one in enumerate(listed) if one.position not in found), len(listed))
-    return [found[one.position] for one in listed[:first]]
+        for entry, answer in zip(entries, unwrap(reply), strict=False):
+            found[entry.position] = _summary(entry.notification_id, answer)
+    first = next((n for n, entry in enumerate(listed) if entry.position not in found), len(listed))
+    return [found[entry.position] for entry in listed[:first]]
 
 
-def look_at_parts(
+def read_part_summaries(
     key_space: KeySpace, names: Sequence[str], routes: Sequence[str] | None
 ) -> Flow[dict[str, ListSummary]]:
-    """Look at parts, without their records, as many as are read at once: one at least.
+    """Read parts without their records, as many as fit into one call, and at least one.
 
-    *routes* are those that are looked at; None means all of each.
+    *routes* are the ids of routes to read; None means all.
     """
     shards: dict[Keys, list[str]] = {}
     for name in names:
         shards.setdefault(key_space.keys_for(name), []).append(name)
-    replies = yield [listing_read(keys, some, routes, 0) for keys, some in shards.items()]
+    replies = yield [listing_read(keys, chunk, routes, 0) for keys, chunk in shards.items()]
     pairs = zip(shards.values(), replies, strict=True)
     return {
-        name: _glance(name, answer)
-        for some, reply in pairs
-        for name, answer in zip(some, unwrap(reply), strict=False)
+        name: _summary(name, answer)
+        for chunk, reply in pairs
+        for name, answer in zip(chunk, unwrap(reply), strict=False)
     }
 
 
 def listing_read(
     keys: Keys, names: Sequence[str], routes: Sequence[str] | None, record_bytes: int
 ) -> ScriptCall:
-    """Look at notifications of one shard; no record that is larger is read."""
+    """Read notifications of one shard; records larger than *record_bytes* are left out."""
     named: list[Argument] = ["*"] if routes is None else [len(routes), *routes]
     return ScriptCall(
         script("listing_read"), [keys.never], [keys.tag, record_bytes, *named, *names]
     )
 
 
-def _glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
+def _summary(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     if not answer:
         return ListSummary(exists=False)
     with as_fault("listing_read"):
-        return _read_glance(notification_id, answer)
+        return _read_summary(notification_id, answer)
 
 
 @reader
-def _read_glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
+def _read_summary(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     raw, still_open, moved_to, *statuses = answer
     steps = iter(statuses)
     counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
@@ -287,11 +288,11 @@ def _read_glance(notification_id: str, answer: Sequence[Any]) -> ListSummary:
         record_bytes=len(raw),
         open=number(still_open) if still_open else None,
         moved_to_ms=number(moved_to) or None,
-        statuses=Counter(_named(counts)),
+        statuses=Counter(_by_status(counts)),
     )
 
 
-def _named(counts: dict[str, int]) -> dict[str, int]:
+def _by_status(counts: dict[str, int]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for letter, count in counts.items():
         found[str(STATUS_OF.get(letter.encode(), "corrupt"))] += count

@@ -125,7 +125,7 @@ def replay_rejects(
 def purge_rejects(
     deployment: Deployment, keys: IntentKeys, ids: Sequence[str]
 ) -> list[str | RedisFault]:
-    """Give rejects up: for each ``moved``, ``gone``, or its fault."""
+    """Purge rejects; return ``moved``, ``gone`` or its fault for each."""
     replies = try_all(deployment, [["XDEL", keys.rejects, one] for one in ids])
     words = {1: Word.MOVED, 0: Word.GONE}
     return [reply if isinstance(reply, RedisFault) else words[int(reply)] for reply in replies]

@@ -60,7 +60,7 @@ def newest(client: redis.Redis, all_keys: Sequence[Keys], count: int) -> list[St
 def follow(
     client: redis.Redis, all_keys: Sequence[Keys], count: int
 ) -> Iterator[StreamEntry | None]:
-    """Give the newest *count* entries, then every later one as it arrives.
+    """Yield the newest *count* entries, then every later one as it arrives.
 
     None stands for a second in which nothing came, so that the caller may end.
     """

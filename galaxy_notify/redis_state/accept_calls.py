@@ -104,7 +104,7 @@ class _Waiting:
         self.bytes = 0
 
     def has_room(self, routes: int, size: int) -> bool:
-        """Return whether so many routes, and a record of this size, fit into the same call."""
+        """Return whether this many routes and a record of this size fit into the same call."""
         return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
 
     def take(self, place: int, item: NewNotification, counts: tuple[int, int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
 
@@ -22,7 +22,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
     """Read alternating words and details; raise `Garbled` unless there are *items* answers."""
     values = iter(flat)
     found = [
-        Answer(word.decode(), _text(detail)) for word, detail in zip(values, values, strict=True)
+        Answer(word.decode(), text(detail)) for word, detail in zip(values, values, strict=True)
     ]
     _check_count(found, items)
     return found
@@ -31,7 +31,7 @@ def answers(flat: Sequence[Any], items: int | None = None) -> list[Answer]:
 @reader
 def words(flat: Sequence[Any], items: int | None = None) -> list[str]:
     """Read a list of words; raise `Garbled` unless there are *items* of them."""
-    found = [_text(word) for word in flat]
+    found = [text(word) for word in flat]
     _check_count(found, items)
     return found
 
@@ -52,7 +52,7 @@ class RouteChange(NamedTuple):
 def route_cancel(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, keep_ms: int, mark: bool
 ) -> ScriptCall:
-    """Take routes of a notification back; *mark* makes later parts be born cancelled."""
+    """Take routes of a notification back; *mark* cancels later parts as they arrive."""
     args: list[Argument] = [keys.tag, "", notification_id, keep_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.totals, keys.never]
     return ScriptCall(script("route_cancel"), names, [*args, *_flat(changes)])
@@ -61,7 +61,7 @@ def route_cancel(
 def route_reschedule(
     keys: Keys, notification_id: str, changes: Iterable[RouteChange], *, due_ms: int, mark: bool
 ) -> ScriptCall:
-    """Give routes of a notification another due time; *mark* says that it is that of all."""
+    """Give routes of a notification another due time; *mark* sets it for later parts, too."""
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
     return ScriptCall(script("route_reschedule"), names, [*args, *_flat(changes)])
@@ -99,7 +99,7 @@ def stream_trim(
 
 
 def listing_trim(keys: Keys, start: str, count: int) -> ScriptCall:
-    """Remove what is listed and not there any more, from some of the entries behind *start*."""
+    """Remove notifications that are gone from *count* entries of the list behind *start*."""
     return ScriptCall(script("listing_trim"), [keys.accepted, keys.never], [keys.tag, start, count])
 
 
@@ -110,7 +110,3 @@ def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
 
 def time_argument(now: int | None) -> Argument:
     return "" if now is None else now
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

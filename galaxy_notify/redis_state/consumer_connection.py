@@ -33,7 +33,7 @@ class ConsumerConnection:
     @classmethod
     async def open(cls, settings: Settings, name: str) -> Self | None:
         """Connect, or return None where there is no deployment yet; raises `RedisFault`."""
-        found = await _found(settings, name)
+        found = await _read_shared_settings(settings, name)
         if found is None:
             return None
         connections = found.shards * _PER_SHARD
@@ -68,7 +68,7 @@ class ConsumerConnection:
         await self.client.aclose()
 
 
-async def _found(settings: Settings, name: str) -> SharedSettings | None:
+async def _read_shared_settings(settings: Settings, name: str) -> SharedSettings | None:
     client = open_async(settings, connections=1, name=name)
     try:
         return await run_flow(client, read_deployment(settings.redis.prefix))

@@ -89,7 +89,7 @@ class DeadRow:
 
     @property
     def why_no_replay(self) -> str:
-        """Say why it cannot be sent again; empty where it can."""
+        """Return why it cannot be replayed; empty if it can."""
         if self.state is None or self.record is None:
             return "its record is missing: it can only be purged"
         if self.route is None:
@@ -172,7 +172,7 @@ def route_replay(keys: Keys, changes: Iterable[DeadChange]) -> ScriptCall:
 
 
 def route_purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> ScriptCall:
-    """Give dead letters up."""
+    """Purge dead letters."""
     args = [keys.tag, "", keep_ms, *_flat(changes)]
     return ScriptCall(script("route_purge"), [keys.totals, keys.never], args)
 

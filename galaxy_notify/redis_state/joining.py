@@ -25,7 +25,7 @@ _FIELDS: Final = tuple(field.name for field in fields(SharedSettings))
 
 
 @reader
-def _found(values: Sequence[Any]) -> SharedSettings | None:
+def _shared_settings(values: Sequence[Any]) -> SharedSettings | None:
     # Another client may have added any number of other fields.
     pairs = zip(_FIELDS, values, strict=True)
     meta = {name.encode(): value for name, value in pairs if value is not None}
@@ -39,7 +39,7 @@ def read_deployment(prefix: str) -> Flow[SharedSettings | None]:
         if not (isinstance(reply, RedisFault) and reply.fault.code == "MOVED"):
             break  # after the first MOVED the client knows where the slot has gone
     with as_fault("HMGET"):
-        return _found(unwrap(reply))
+        return _shared_settings(unwrap(reply))
 
 
 def adopt_deployment(prefix: str) -> Flow[SharedSettings]:

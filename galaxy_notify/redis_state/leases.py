@@ -180,7 +180,7 @@ class Expire(NamedTuple):
 
 
 class Release(NamedTuple):
-    """Let the route be due again, untouched."""
+    """Make the route due again, without a change."""
 
     member: bytes
     delay_ms: int = 0
@@ -238,9 +238,8 @@ class Settlement:
     ) -> ScriptCall:
         """Return the call that settles everything added so far.
 
-        *claimed* is how many the claim gave: where all of them are settled, a lease that still has
-        as many members has them all. It is 0 where the claim may arrive once more, and take as many
-        others.
+        *claimed* is how many members the claim gave: if all are settled, the whole lease ends. It
+        is 0 where the claim may arrive once more, and take as many others.
         """
         whole = claimed if claimed == len(self) else ""
         names = [keys.schedule(channel), keys.leases(channel), keys.abandoned(channel)]

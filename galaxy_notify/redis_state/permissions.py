@@ -151,7 +151,7 @@ def refused_commands(deployment: Deployment) -> Refused:
 
 
 def missing_rights(keys: Keys, role: Role) -> Flow[str]:
-    """Say what a role's user may not do, and what would allow it; empty where it may do all."""
+    """Return the rights that a role's user lacks, and what grants them; empty if none."""
     asked = _Asked(keys, RIGHTS[role].commands, [role])
     (known,) = yield [Command(asked.whether_known)]
     replies = yield [Command(probe) for probe in asked.probes(known)]

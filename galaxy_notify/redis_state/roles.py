@@ -50,7 +50,7 @@ class Rights:
         Every server knows its words, which let each command run on each of the keys.
         """
         words = [*_patterns(self.keys), *map(grant, self.commands)]
-        return _named(f"user galaxy-notify-{role} {_NOTHING} {' '.join(words)}", prefix, intents)
+        return _filled(f"user galaxy-notify-{role} {_NOTHING} {' '.join(words)}", prefix, intents)
 
     def narrow_line(self, role: Role, prefix: str = "gn", intents: str = "gn:intents") -> str:
         """Return the line in which each command that writes has keys of its own.
@@ -61,7 +61,7 @@ class Rights:
         for keys, commands in self.writes:
             words.append(f"({' '.join([*_patterns(keys), *map(grant, commands)])})")
         line = f"user galaxy-notify-{role} clearselectors {_NOTHING} {' '.join(words)}"
-        return _named(line, prefix, intents)
+        return _filled(line, prefix, intents)
 
 
 _NOTHING: Final = "resetkeys resetchannels -@all"
@@ -76,7 +76,7 @@ def _patterns(keys: Iterable[str]) -> Iterator[str]:
     return (f"~{key}" for key in keys)
 
 
-def _named(line: str, prefix: str, intents: str) -> str:
+def _filled(line: str, prefix: str, intents: str) -> str:
     return line.replace("PREFIX", f"{{{prefix}").replace("INTENTS", intents)
 
 
@@ -171,7 +171,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """,
     ),
     Role.OPERATOR: _rights(
-        # `bench` writes below a prefix of its own, whatever the deployment's is.
+        # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
         exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen multi pttl

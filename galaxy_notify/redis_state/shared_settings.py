@@ -74,7 +74,7 @@ class SharedSettings:
         values: dict[str, Any] = {}
         for each in fields(cls):
             if (raw := given.get(each.name)) is not None:
-                values[each.name] = _read(each.name, raw, getattr(default, each.name))
+                values[each.name] = _parsed_field(each.name, raw, getattr(default, each.name))
         return replace(default, **values)
 
     def as_meta(self) -> dict[str, str]:
@@ -152,7 +152,7 @@ def _sections() -> Mapping[str, type[BaseModel]]:
     }
 
 
-def _read(name: str, raw: bytes, default: Any) -> Any:
+def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
     text = raw.decode("utf-8", "replace")
     items = tuple(text.split(",")) if text else ()
     value: Any = items if isinstance(default, tuple) else text

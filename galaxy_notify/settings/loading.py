@@ -66,7 +66,7 @@ def _validated(reading: Reading) -> tuple[Settings, set[str]]:
     """Validate each value; a wrong one is reported, and replaced by its default for other rules."""
     reading.read()
     try:
-        return _made(reading.tables), set()
+        return _settings_from(reading.tables), set()
     except ValidationError as error:
         faults = error.errors(include_url=False)
     wrong: set[str] = set()
@@ -78,10 +78,10 @@ def _validated(reading: Reading) -> tuple[Settings, set[str]]:
         place = name + "".join(f"[{step}]" for step in rest)
         rule = _rule(name, SECTIONS[section].model_fields[field], fault)
         reading.problems.append(f"{place}: {rule} (from {reading.origins[name]})")
-    return _made(reading.tables), wrong
+    return _settings_from(reading.tables), wrong
 
 
-def _made(tables: Mapping[str, Mapping[str, object]]) -> Settings:
+def _settings_from(tables: Mapping[str, Mapping[str, object]]) -> Settings:
     # Sections that are named, if only with nothing in them, need no schema of their own.
     return Settings.model_validate({name: {} for name in SECTIONS} | dict(tables))
 

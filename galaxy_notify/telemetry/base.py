@@ -90,13 +90,13 @@ class Telemetry:
         """Count a fault of the state: its kind, and whether it was repaired or left."""
 
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
-        """Note how long a script took over the wire, and the size of its batch if it had one."""
+        """Record how long a script took over the wire, and the size of its batch if it had one."""
 
     def redis_error(self, code: str) -> None:
         """Count an error by its code, such as OOM, READONLY or timeout."""
 
     def progressed(self, shard: int) -> None:
-        """Note that the loop of this shard is alive, just now."""
+        """Record that the loop of this shard is alive now."""
 
     def observe(self, snapshot: Snapshot) -> None:
         """Replace what the gauges show."""

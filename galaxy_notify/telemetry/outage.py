@@ -44,7 +44,7 @@ class EdgeLog:
         return self._since is not None
 
     def down(self, code: str, reason: str = "") -> bool:
-        """Note a failure; True if it was logged."""
+        """Record a failure; return whether it was logged."""
         now = self._clock()
         self._failures += 1
         if self._since is None:
@@ -63,7 +63,7 @@ class EdgeLog:
         return True
 
     def up(self) -> float | None:
-        """Note a success; return how many seconds the outage took if it ended one."""
+        """Record a success; return the seconds of the outage that it ended, if any."""
         if self._since is None:
             return None
         down_s = round(self._clock() - self._since, 3)

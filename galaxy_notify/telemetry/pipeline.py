@@ -39,8 +39,8 @@ def build(
     """
     try:
         readers: list[MetricReader] = list(scraped)
-        readers += [PeriodicExportingMetricReader(made) for made in _made("METRICS", wishes)]
-        processors = [BatchSpanProcessor(made) for made in _made("TRACES", wishes)]
+        readers += [PeriodicExportingMetricReader(made) for made in _exporters("METRICS", wishes)]
+        processors = [BatchSpanProcessor(made) for made in _exporters("TRACES", wishes)]
         if readers or processors:
             return recorder(readers, processors, attributes)
     except Exception as error:  # the SDK reads many variables, and says no in many ways
@@ -78,7 +78,7 @@ def _resource(attributes: Mapping[str, str]) -> Resource:
     return Resource.create({**named, **OTELResourceDetector().detect().attributes})
 
 
-def _made(signal: Signal, wishes: Sequence[Wish]) -> list[Any]:
+def _exporters(signal: Signal, wishes: Sequence[Wish]) -> list[Any]:
     made = (_exporter(wish) for wish in wishes if wish.signal == signal)
     return [exporter for exporter in made if exporter is not None]
 

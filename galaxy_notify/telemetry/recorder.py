@@ -97,7 +97,7 @@ class Recorder(Telemetry):
         self._counters["state.faults"].add(1, {"code": code, "became": became})
 
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
-        """Note how long a script took over the wire, and the size of its batch if it had one."""
+        """Record how long a script took over the wire, and the size of its batch if it had one."""
         self._histograms["script.duration"].record(seconds, {"script": script})
         if items:
             self._histograms["batch.size"].record(items, {"script": script})
@@ -107,7 +107,7 @@ class Recorder(Telemetry):
         self._counters["redis.errors"].add(1, {"code": self._codes.label(code)})
 
     def progressed(self, shard: int) -> None:
-        """Note that the loop of this shard is alive, just now."""
+        """Record that the loop of this shard is alive now."""
         self._gauges.progressed(shard)
 
     def observe(self, snapshot: Snapshot) -> None:
@@ -172,7 +172,7 @@ class Gauges:
             self._register(meter, instrument)
 
     def progressed(self, shard: int) -> None:
-        """Note that the loop of this shard is alive, just now."""
+        """Record that the loop of this shard is alive now."""
         self._progress[shard] = self._clock()
 
     def observe(self, snapshot: Snapshot) -> None:

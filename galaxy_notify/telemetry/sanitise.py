@@ -46,7 +46,7 @@ def event(_logger: object, _method: str, values: EventDict) -> EventDict:
     """Return the event with every name and value fit to be logged, a processor of structlog."""
     ordered = {name: values[name] for name in _LEADING if name in values}
     ordered.update(values)
-    return {name: _named(name, value, _DEPTH_KEPT) for name, value in _names(ordered)}
+    return {name: _field(name, value, _DEPTH_KEPT) for name, value in _names(ordered)}
 
 
 def text(value: str, kept: int = TEXT_KEPT) -> str:
@@ -107,7 +107,7 @@ def _names(values: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     return [(text(n if isinstance(n, str) else _plain(n), _NAME_KEPT), v) for n, v in pairs]
 
 
-def _named(name: str, value: Any, depth: int) -> Any:
+def _field(name: str, value: Any, depth: int) -> Any:
     if name in _PAYLOAD_NAMES:
         return f"({len(value)} long)" if isinstance(value, str | bytes | dict) else "(hidden)"
     kept = _kept(name)
@@ -152,7 +152,7 @@ def _container(value: Any, kept: int, depth: int) -> Any:
     if depth <= 0:
         return f"({type(value).__name__})"
     if isinstance(value, Mapping):
-        return {name: _named(name, one, depth) for name, one in _names(value)}
+        return {name: _field(name, one, depth) for name, one in _names(value)}
     return [_value(one, kept, depth) for one in list(value)[:_ITEMS_KEPT]]
 
 

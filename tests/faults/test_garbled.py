@@ -97,8 +97,8 @@ async def _consume(client: Client) -> None:
 
 
 async def _check(client: Client) -> None:
-    mending = RepairScope("janitor", fix=True, codes=REPAIRED)
-    check = ShardCheck(KEYS, SharedSettings(), mending, lambda _: None, Looked())
+    scope = RepairScope("janitor", fix=True, codes=REPAIRED)
+    check = ShardCheck(KEYS, SharedSettings(), scope, lambda _: None, Looked())
     for page in check.pages():
         await JanitorStore(client, KEYS, SharedSettings()).check(page())
 

@@ -8,13 +8,13 @@ import pytest
 
 from galaxy_notify.fsck.pages import (
     HELD_BACK_MS,
-    Counted,
+    CensusPage,
     Cursor,
-    Surveyed,
+    IndexPage,
     fsck_scan_index,
     fsck_scan_notifications,
-    read_census,
-    read_survey,
+    read_index_page,
+    read_notification_page,
 )
 from galaxy_notify.redis_client.flows import Flow
 from tests.scripts.support.seeds import SEEDS
@@ -29,7 +29,7 @@ def surveyed(shard: Shard, index: str = "schedule", channel: str = "push") -> tu
     """Walk through an index; return how many members it has, and those that are named."""
     members, odd, cursor = 0, [], Cursor()
     while not cursor.is_done:
-        page: Surveyed = _run(shard, read_survey(shard.keys, index, channel, cursor))
+        page: IndexPage = _run(shard, read_index_page(shard.keys, index, channel, cursor))
         members += page.members
         odd += [member.decode(errors="replace") for member in page.odd]
     return members, odd
@@ -39,7 +39,7 @@ def counted(shard: Shard) -> tuple[list[str], int, list[str], set[str]]:
     """Walk through the notifications: ids, how many routes, those that are named, channels."""
     ids, routes, odd, channels, cursor = [], 0, [], set[str](), Cursor()
     while not cursor.is_done:
-        page: Counted = _run(shard, read_census(shard.keys, cursor))
+        page: CensusPage = _run(shard, read_notification_page(shard.keys, cursor))
         ids += [one.decode() for one in page.ids]
         routes += page.routes
         odd += [one.decode() for one in page.odd]

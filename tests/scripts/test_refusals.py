@@ -43,7 +43,7 @@ def test_settle__without_the_lease_is_stale(state: str, word: str, shard: Shard)
 @pytest.mark.parametrize(
     ("refuse", "word"),
     [(_heal, "stale"), (_cancel, "changed"), (_lapse, "0")],
-    ids=["heal", "cancel", "lapse"],
+    ids=["reposition", "cancel", "shorten"],
 )
 @pytest.mark.parametrize("state", SEEDS)
 def test_script__refuses_what_is_not_as_it_was(

@@ -1,4 +1,4 @@
-"""heal and lapse: what stands at a wrong place, or is held too long, is put right."""
+"""reposition and shorten: what stands at a wrong place, or is held too long, is put right."""
 
 from __future__ import annotations
 

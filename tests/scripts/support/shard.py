@@ -179,7 +179,7 @@ class Shard:
         return [answer.word for answer in self.settle(settlement, token, channel)]
 
     def reposition(self, *items: leases.Correction, token: str = MINE) -> list[str]:
-        """Run heal."""
+        """Run route_reposition."""
         return calls.words(self.run(leases.route_reposition(self.keys, "push", token, items)))
 
     def cancel(self, *members: str, before: bytes | None = None, mark: bool = False) -> list[str]:

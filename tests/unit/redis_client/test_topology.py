@@ -74,7 +74,7 @@ def test_sentinels__all_silent_leave_the_last_answer(clock: Clock) -> None:
     assert topology.complaint == "10.0.0.1:1 does not answer: refused"
 
 
-def test_sentinels__a_doubted_answer_is_not_believed_from_one(clock: Clock) -> None:
+def test_sentinels__a_stale_answer_is_not_accepted_from_one(clock: Clock) -> None:
     """A sentinel that was cut off may name the old primary for long: others are heard, too."""
     topology = SentinelTopology([A, B, C], "mymaster")
     asked(topology, {A: sentinel(OLD)})
