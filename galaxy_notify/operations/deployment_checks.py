@@ -35,14 +35,15 @@ def permission_finding(refused: Refused) -> Finding:
             "error",
             "permissions",
             f"this user may not {missing}",
-            f"it otherwise has the permissions of a {role}; commands that need the missing ones "
+            f"it otherwise has the permissions of the role {role}; commands that need the missing "
+            f"ones "
             f"fail, possibly half-way",
             f"ACL SETUSER … {missing.rules}",
             AVAILABILITY,
         )
     if refused:
         return Finding(
-            "ok", "permissions", f"this user has the permissions of a {role}, not of every role"
+            "ok", "permissions", f"this user has the permissions of the role {role} only"
         )
     return Finding("ok", "permissions", "all required commands are permitted")
 

@@ -1,4 +1,4 @@
-"""What was closed refuses, and names what was closed."""
+"""What is closed refuses, and names what was closed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_notifier__refuses_after_its_close(server: Server, name: str) -> None:
     found_deployment(server.url)
     with Notifier.from_url(server.url) as notifier:
         notifier.accept(PLAIN)
-    with pytest.raises(AlreadyClosed, match=r"^this Notifier was closed"):
+    with pytest.raises(AlreadyClosed, match=r"^this Notifier is closed"):
         CALLS[name](notifier)
     notifier.close()
 
@@ -49,7 +49,7 @@ def test_async_notifier__refuses_after_its_close(server: Server, name: str) -> N
     async def scenario() -> None:
         async with AsyncNotifier.from_url(server.url) as notifier:
             await notifier.accept(PLAIN)
-        with pytest.raises(AlreadyClosed, match=r"^this AsyncNotifier was closed"):
+        with pytest.raises(AlreadyClosed, match=r"^this AsyncNotifier is closed"):
             await CALLS[name](notifier)
         await notifier.close()
 
@@ -62,7 +62,7 @@ def test_preferences__refuse_after_the_close_of_their_notifier(server: Server) -
     with Notifier.from_url(server.url) as notifier:
         preferences = notifier.preferences
         assert preferences.silence("u1")
-    with pytest.raises(AlreadyClosed, match=r"^this Notifier was closed"):
+    with pytest.raises(AlreadyClosed, match=r"^this Notifier is closed"):
         preferences.resume("u1")
 
 
@@ -71,7 +71,7 @@ def test_background_notifier__refuses_after_its_close(server: Server) -> None:
     found_deployment(server.url)
     with BackgroundNotifier.from_url(server.url) as notifier:
         enqueue(notifier, "u1")
-    with pytest.raises(AlreadyClosed, match=r"^this BackgroundNotifier was closed"):
+    with pytest.raises(AlreadyClosed, match=r"^this BackgroundNotifier is closed"):
         notifier.enqueue(PLAIN)
     stats = notifier.stats()
     assert (stats.enqueued, stats.accepted, is_exact(stats)) == (1, 1, True)
@@ -89,7 +89,7 @@ def test_consumer__refuses_after_its_block(
     async def scenario() -> None:
         async with GatewayConsumer.from_url(server.url, group="g", consumer="c") as consumer:
             await consumer.report()
-        with pytest.raises(AlreadyClosed, match=r"^this GatewayConsumer was closed"):
+        with pytest.raises(AlreadyClosed, match=r"^this GatewayConsumer is closed"):
             await call(consumer)
 
     asyncio.run(scenario())

@@ -246,7 +246,7 @@ def test_change__says_what_cannot_be_stored(
         preferences.set("u1", "one.more", channels=[])
     assert (refused.value.field, refused.value.code) == ("type", "too_large")
     deployment.client.set(deployment.keys.preferences("u2"), "foreign")
-    with pytest.raises(InvalidPreference, match="holds something else") as refused:
+    with pytest.raises(InvalidPreference, match="has another type") as refused:
         preferences.silence("u2")
     assert refused.value.code == "conflict"
     assert preferences.get("u2").unreadable == ("(all)",)

@@ -224,5 +224,5 @@ def test_reschedule__that_never_sees_it_at_rest_gives_up(
         return plain(*arguments, **named)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(calls, "route_reschedule", meddle)
-    with pytest.raises(Unavailable, match="kept changing: reschedule it again"):
+    with pytest.raises(Unavailable, match="kept changing: repeat the reschedule"):
         deployment.notifier.reschedule(made, deployment.now() + HOUR)

@@ -62,7 +62,7 @@ def test_errors__are_those_of_the_notifier() -> None:
         inspector.close()
         own.start()
     for call in (inspector.list, inspector.status, inspector.dead_letters):
-        with pytest.raises(AlreadyClosed, match="Inspector was closed"):
+        with pytest.raises(AlreadyClosed, match="Inspector is closed"):
             call()
     for text in (UNKNOWN, "no id"):
         with pytest.raises(AlreadyClosed):

@@ -151,7 +151,7 @@ def test_narrow_role__is_known_by_its_rights(narrow_server: Server, role: Role) 
         DeploymentFixture(narrow_server.url).close()
         told = user.permissions()
         assert told["level"] == "ok"
-        assert f"a {role} does" in told["what"]
+        assert f"of the role {role}" in told["what"]
         if role not in LACKED:
             return  # one pattern has all of its keys
         words = line_of(role, NARROW_FILE)[1:]

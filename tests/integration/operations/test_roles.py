@@ -195,7 +195,7 @@ def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) ->
         DeploymentFixture(any_server.url).close()
         told = user.permissions()
         assert told["level"] == "ok"
-        assert f"a {role} does" in told["what"]
+        assert f"of the role {role}" in told["what"]
         admin.execute_command("ACL", "SETUSER", user.user, f"-{taken}")
         told = user.permissions()
     assert told["level"] == "error"

@@ -134,7 +134,7 @@ def test_embedded__starts_no_second_server_where_a_socket_vanished(
     pid = server_pid(folder)
     hidden = folder / "hidden.sock"
     (folder / "redis.sock").rename(hidden)
-    with pytest.raises(Unavailable, match="without answering"):
+    with pytest.raises(Unavailable, match="does not answer"):
         EmbeddedServer(folder, ONLY_BUNDLED).start()
     hidden.rename(folder / "redis.sock")
     assert server_pid(folder) == pid

@@ -58,7 +58,7 @@ def test_embedded__refuses_an_unreadable_note(folder: Path) -> None:
     """A damaged note is named, not guessed around."""
     folder.mkdir(mode=0o700)
     (folder / "writer.json").write_text("redis")
-    with pytest.raises(ConfigurationError, match=r"writer\.json does not tell"):
+    with pytest.raises(ConfigurationError, match=r"writer\.json is invalid"):
         EmbeddedServer(folder, ONLY_BUNDLED).start()
 
 
@@ -93,7 +93,7 @@ def test_embedded__refuses_a_folder_open_to_others(folder: Path) -> None:
     """A folder that others can open, and that holds other things, is refused untouched."""
     folder.mkdir(mode=0o755)
     (folder / "letters").touch()
-    with pytest.raises(ConfigurationError, match=r"open to other users \(mode 0755\)"):
+    with pytest.raises(ConfigurationError, match=r"accessible to other users \(mode 0755\)"):
         EmbeddedServer(folder, ONLY_BUNDLED).start()
     assert folder.stat().st_mode & 0o777 == 0o755
 

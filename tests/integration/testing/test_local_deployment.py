@@ -270,7 +270,7 @@ def test_deployment__refuses_what_a_daemon_would() -> None:
     """Settings and encoders are checked as at the start of a daemon; the server is its own."""
     with pytest.raises(ConfigurationError, match=r"worker\.chanels"):
         deployment(worker={"chanels": ["push"]})
-    with pytest.raises(ConfigurationError, match="brings its own server"):
+    with pytest.raises(ConfigurationError, match="has its own server"):
         deployment(redis={"url": "redis://localhost"})
     with pytest.raises(ConfigurationError, match="no method encode"):
         deployment(encoder=7)
