@@ -166,7 +166,7 @@ def test_replicas__a_replay_and_a_cancel_wait_for_them(pair: Pair) -> None:
         pair.replica.pause()
         replayed = command.run("dead", "replay", member, "--yes")
         assert replayed.exit_code == 1
-        assert re.search(rf"1 not: .*({UNSAFE}|did not answer)", replayed.stdout)
+        assert re.search(rf"1 not moved: .*({UNSAFE}|did not answer)", replayed.stdout)
         cancelled = command.run("cancel", member[:32])
         assert cancelled.exit_code == 1
         assert re.search(UNSAFE, cancelled.stderr)

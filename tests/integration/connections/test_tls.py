@@ -163,7 +163,7 @@ def test_tls__our_certificate_that_is_not_accepted_is_told(
         pair = deployment.authority.issue("mine", days=-1)
         changed = {"tls_cert": str(pair.cert), "tls_key": str(pair.key)}
     line = _last_words(deployment, deployment.server, **changed)
-    assert "the server does not accept our certificate" in line
+    assert "the server does not accept the client certificate" in line
     assert "redis.tls_cert" in line
 
 
