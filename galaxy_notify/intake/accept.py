@@ -66,7 +66,11 @@ def accept_flow(
     *preferences_exist* is the value of the last flow. Raises `RedisFault` if rules cannot be read.
     """
     run_state = _AcceptRun(key_space, preferences_exist)
-    receipts = yield from run_state.run(plans)
+    try:
+        receipts = yield from run_state.run(plans)
+    except RedisFault as fault:
+        # Some parts may be stored already, so the outcome of the whole is unknown.
+        raise fault.with_unknown_outcome() if run_state.has_written else fault from fault.__cause__
     if all([isinstance(receipt, Receipt) for receipt in receipts]):
         return Accepted(receipts, run_state.preferences_exist)
     receipts = yield from with_missing_rights(key_space, receipts)
@@ -76,21 +80,14 @@ def accept_flow(
 class _AcceptRun:
     """One run of the flow; `preferences_exist` becomes True once Redis reports a preference."""
 
-    __slots__ = ("_has_written", "_key_space", "preferences_exist")
+    __slots__ = ("_key_space", "has_written", "preferences_exist")
 
     def __init__(self, key_space: KeySpace, preferences_exist: bool) -> None:
         self._key_space = key_space
-        self._has_written = False
+        self.has_written = False
         self.preferences_exist = preferences_exist
 
     def run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
-        try:
-            return (yield from self._run(plans))
-        except RedisFault as fault:
-            # Some parts may be stored already, so the outcome of the whole is unknown.
-            raise fault.with_unknown_outcome() if self._has_written else fault from fault.__cause__
-
-    def _run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
         items, outcomes = yield from self._send_unruled(plans)
         ruled_parts = {
             place: Part(item, 1)
@@ -140,7 +137,7 @@ class _AcceptRun:
     def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
         """Return whether Redis asks for the preferences, which means that some exist."""
         words = {outcome.word for outcome in outcomes}
-        self._has_written |= not words <= _NOT_WRITTEN
+        self.has_written |= not words <= _NOT_WRITTEN
         is_asked = _CHECK_RULES in words
         self.preferences_exist |= is_asked
         return is_asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
 from tests.support.deployment import Deploy
 from tests.support.servers import Server
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 
 def test_lease__of_a_dead_worker_is_taken_over_when_it_lapses(
@@ -152,7 +153,19 @@ def test_workers__share_the_work_without_conflicts(any_server: Server, deploy: D
     deployment = deploy(any_server, worker__batch_size=20)
     for n in range(20):
         deployment.notify(*(f"u{n}-{k}" for k in range(50)))
-    first, second = deployment.worker_harness(), deployment.worker_harness()
+    both_have_claimed = threading.Barrier(2)
+
+    def meeting() -> Callable[[Notification, Route], bytes]:
+        met: list[int] = []
+
+        def encode(notification: Notification, _: Route) -> bytes:
+            if not met:
+                met.append(both_have_claimed.wait(HANG_S))
+            return notification.packed
+
+        return encode
+
+    first, second = deployment.worker_harness(meeting()), deployment.worker_harness(meeting())
     with first.running(), second.running():
         wait_until(lambda: not deployment.due(), "all are published")
     workers = {route.history[-1].worker for route in deployment.routes().values()}
