@@ -105,14 +105,6 @@ local function store(member, key, state)
   return not vanished(member, key, created, route)
 end
 
-local INFRASTRUCTURE = {'OOM ', 'MISCONF ', 'NOREPLICAS ', 'READONLY ', 'MASTERDOWN '}
-
-local function server_fault(reason)
-  for _, code in ipairs(INFRASTRUCTURE) do
-    if reason:find(code, 1, true) then return true end
-  end
-end
-
 local function traced(at)
   local fields = {}
   for i, name in ipairs({'request_id', 'trace_id', 'traceparent'}) do

@@ -18,6 +18,7 @@ RELOADABLE: Final = frozenset(
         "retry.backoff_min_ms",
         "retry.jitter",
         "worker.max_abandoned",
+        "worker.publish",
     }
 )
 

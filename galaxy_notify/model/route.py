@@ -184,6 +184,12 @@ def bounded(message: str) -> str:
     return text.encode("utf-8", "replace").decode()[:MESSAGE_KEPT].strip()
 
 
+def published_line(worker: str) -> bytes:
+    """Return the last line of the history of a route published at its first attempt, packed."""
+    packed: bytes = msgpack.packb(_fields(Transition("published", worker=worker, attempt=1)))
+    return packed
+
+
 def body_of(state: bytes) -> bytes:
     """Return the body of a stored state: the bytes after its two times."""
     return state[_HEADER:]
@@ -259,12 +265,13 @@ def _decode(raw: bytes) -> Route:
 def _pack_body(
     generation: int, attempts: int, max_attempts: int, history: Iterable[Transition]
 ) -> bytes:
-    lines = [
-        [line.event, line.at_ms, line.worker, line.attempt, line.failure_class, line.message]
-        for line in history
-    ]
+    lines = [_fields(line) for line in history]
     packed: bytes = msgpack.packb([generation, attempts, max_attempts, lines])
     return packed
+
+
+def _fields(line: Transition) -> list[str | int]:
+    return [line.event, line.at_ms, line.worker, line.attempt, line.failure_class, line.message]
 
 
 @lru_cache(maxsize=2048)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from secrets import token_hex
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Final, NamedTuple
 
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import ShardState
+from galaxy_notify.publishing.turns import ChannelTurns
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault, Remedy
 from galaxy_notify.redis_state.leases import Claim, ClaimLimits
+from galaxy_notify.redis_state.publish_call import Published
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.words import Word
-from galaxy_notify.settings import Settings
+from galaxy_notify.settings import Settings, channel_weights
 from galaxy_notify.telemetry.outage import EdgeLog
 
 _BEAT_EVERY_S: Final = 3.0
@@ -37,14 +39,15 @@ class Leased(NamedTuple):
 
 
 class ClaimResult(NamedTuple):
-    """The batch of a slot, if anything was due, and whether a suspect of *channel* is due.
+    """What was due for a slot: routes that the script published, and a batch under lease.
 
-    A suspect is a route that was abandoned twice, and is claimed alone.
+    *has_suspects* reports a route of *channel* that was abandoned twice; it is claimed alone.
     """
 
     batch: Leased | None = None
     channel: str = ""
     has_suspects: bool = False
+    published: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,11 @@ class _PendingClaim:
 
 
 class Claimer:
-    """Claims for the slots of one shard."""
+    """Takes what is due, for the slots of one shard.
+
+    One script publishes what needs no lease (docs/decisions/0014-publish-in-one-script.md); what it
+    leaves is claimed before it runs again.
+    """
 
     def __init__(self, store: Store, state: ShardState, reporter: Reporter) -> None:
         settings = state.publisher.settings
@@ -69,7 +76,8 @@ class Claimer:
         self._reporter = reporter
         self._limits = claim_limits(settings)
         self._poll_s = settings.worker.poll_interval_ms / 1000
-        self._next_channel = 0
+        weights = channel_weights(settings.worker.weights)
+        self._turns = ChannelTurns(state.channels, weights)
         self._unanswered: dict[int, _PendingClaim] = {}
         self._beat_at = self._identified_until = 0.0
         self._clock_ms: float | None = None
@@ -81,7 +89,7 @@ class Claimer:
         self._state.claim_again_in(self._poll_s)
 
     async def claim(self, slot: int) -> ClaimResult:
-        """Claim a batch of the first channel with due routes; each pass starts at the next channel.
+        """Take a batch of the first channel with due routes, in the order of this pass.
 
         Raises `RedisFault`.
         """
@@ -90,17 +98,24 @@ class Claimer:
             if pending.alone:
                 return ClaimResult(None, pending.channel, has_suspects=True)
             return _result(pending, await self._claim(slot, pending))
-        empty_claims: list[Claim] = []
-        channels = self._state.channels
-        first = self._next_channel = (self._next_channel + 1) % len(channels)
+        empty: list[Claim | Published] = []
         # Each pass has its own order: another slot may begin a pass while this one waits.
-        for channel in (*channels[first:], *channels[:first]):
+        for channel in self._turns.next_order():
+            published, members = 0, self._limits.members
+            if self._publishes_by_script:
+                found = await self._publish(channel)
+                published, members = found.routes, found.left
+                if not members:
+                    if published:
+                        return ClaimResult(None, channel, published=published)
+                    empty.append(found)
+                    continue
             pending = _PendingClaim(channel, self._token(slot), monotonic())
-            claim = await self._claim(slot, pending)
-            if claim.members or claim.suspects:
-                return _result(pending, claim)
-            empty_claims.append(claim)
-        self._rest_after(empty_claims)
+            claim = await self._claim(slot, pending, members)
+            if published or claim.members or claim.suspects:
+                return _result(pending, claim)._replace(published=published)
+            empty.append(claim)
+        self._rest_after(empty)
         return ClaimResult()
 
     async def claim_alone(self, slot: int, channel: str) -> Leased | None:
@@ -146,12 +161,31 @@ class Claimer:
         self._identified_until = monotonic() + _IDENTIFY_EVERY_S - _BEAT_EVERY_S / 2
         await self._store.identify(worker_id, self._state.publisher.about, now_ms)
 
-    async def _claim(self, slot: int, pending: _PendingClaim) -> Claim:
+    @property
+    def _publishes_by_script(self) -> bool:
+        # In debug mode each route has a line of its own, and the script reports only sums.
+        return self._state.publisher.policy.by_script and not self._reporter.logs_each_route
+
+    async def _publish(self, channel: str) -> Published:
+        started_ns = time_ns()
+        terms = self._state.publisher.policy.publish_terms
+        published = await self._store.publish(channel, self._limits, terms)
+        self._note_answer(published)
+        if published.routes or published.left:
+            self._state.claim_now()
+        if published.routes:
+            self._reporter.published(channel, published, started_ns)
+            self._state.settled_batch(published.stream_length)
+            self.grow_batch()
+        return published
+
+    async def _claim(self, slot: int, pending: _PendingClaim, members: int | None = None) -> Claim:
         was_unanswered = slot in self._unanswered
         self._unanswered[slot] = pending
+        limits = self._limits if members is None else replace(self._limits, members=members)
         try:
             claim = await self._store.claim(
-                pending.channel, pending.token, self._limits, alone=pending.alone
+                pending.channel, pending.token, limits, alone=pending.alone
             )
         except RedisFault as error:
             if error.fault.code not in _UNANSWERED:
@@ -160,27 +194,26 @@ class Claimer:
         del self._unanswered[slot]
         if was_unanswered:
             claim = replace(claim, asked_again=True)
-        self._clock_ms = claim.now_ms - monotonic() * 1000
-        self._note_hold(claim)
+        self._note_answer(claim)
         if claim.members or claim.suspects:
             self._state.claim_now()
         if abandoned := sum(1 for member in claim.members if member.abandoned):
             self._reporter.abandoned(pending.channel, abandoned)
         return claim
 
-    def _rest_after(self, empty_claims: Sequence[Claim]) -> None:
+    def _rest_after(self, empty: Sequence[Claim | Published]) -> None:
         """Claim again when the next route is due, or after the poll interval."""
         pauses = [self._poll_s]
-        pauses += [
-            (c.next_due_ms - c.now_ms) / 1000 for c in empty_claims if c.next_due_ms is not None
-        ]
+        pauses += [(c.next_due_ms - c.now_ms) / 1000 for c in empty if c.next_due_ms is not None]
         self._state.claim_again_in(max(0.0, min(pauses)))
-        self.can_be_woken = any(claim.word == Word.IDLE for claim in empty_claims)
+        self.can_be_woken = any(answer.word == Word.IDLE for answer in empty)
 
-    def _note_hold(self, claim: Claim) -> None:
-        if claim.word == Word.HELD:
-            self._hold_edges.down("stream_full", f"the stream has {claim.stream_length} entries")
-        elif claim.word != Word.PAUSED and self._hold_edges.is_down:
+    def _note_answer(self, answer: Claim | Published) -> None:
+        """Note the server's clock, and whether the stream is full."""
+        self._clock_ms = answer.now_ms - monotonic() * 1000
+        if answer.word == Word.HELD:
+            self._hold_edges.down("stream_full", f"the stream has {answer.stream_length} entries")
+        elif answer.word != Word.PAUSED and self._hold_edges.is_down:
             self._hold_edges.up()
 
     def _token(self, slot: int) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import repeat
 from typing import Any, Final
 
 from galaxy_notify.publishing.batch import NEWER_FORMAT, Decision
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Correction, Publish, Settled
+from galaxy_notify.redis_state.publish_call import Published
 from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -47,12 +49,31 @@ class Reporter:
         parents = [i.notification.traceparent for i in items[:_TRACED] if i.notification]
         return self._telemetry.publish_span(self._stream, len(items), parents)
 
+    @property
+    def logs_each_route(self) -> bool:
+        """Whether each settled route has a line in the log."""
+        return self.log.is_enabled_for(_DEBUG)
+
+    def published(self, channel: str, published: Published, started_ns: int) -> None:
+        """Count and log the routes that one script published; *started_ns* is epoch time."""
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for kind, count in published.types:
+            counts[kind, Word.PUBLISHED.value, ""] += count
+        lateness = [
+            seconds
+            for due, count in published.dues
+            for seconds in repeat((published.now_ms - due) / 1000, count)
+        ]
+        parents = published.traceparents
+        self._telemetry.published_span(self._stream, published.routes, parents, started_ns)
+        self._note(channel, counts, lateness, {Word.PUBLISHED.value: published.routes})
+
     def settled(self, channel: str, items: Sequence[Decision], settled: Settled) -> None:
         """Count and log the answers of settle."""
         words = Counter(answer.word for answer in settled.answers)
         counts: Counter[tuple[str, str, str]] = Counter()
         lateness: list[float] = []
-        each_route = self.log.is_enabled_for(_DEBUG)
+        each_route = self.logs_each_route
         for item, answer in zip(items, settled.answers, strict=True):
             if (result := _result(item, answer)) is None:
                 self._log_irregular(channel, item, answer)
@@ -64,8 +85,17 @@ class Reporter:
                 lateness.append((settled.now_ms - item.route.due_at_ms) / 1000)
             if item.failure or each_route:
                 self._log_route(channel, item, answer, result)
-        self._telemetry.batch_settled(channel, counts, lateness)
-        self._sums.setdefault(channel, Summary()).add(words, max(lateness, default=0.0))
+        self._note(channel, counts, lateness, words)
+
+    def _note(
+        self,
+        channel: str,
+        counts: Mapping[tuple[str, str, str], int],
+        lateness_s: Sequence[float],
+        words: Mapping[str, int],
+    ) -> None:
+        self._telemetry.batch_settled(channel, counts, lateness_s)
+        self._sums.setdefault(channel, Summary()).add(words, max(lateness_s, default=0.0))
         self.log_sums()
 
     def log_sums(self, *, at_end: bool = False) -> None:

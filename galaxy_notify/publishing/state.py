@@ -12,11 +12,13 @@ from time import monotonic
 from typing import Final, Literal
 
 from galaxy_notify.backoff import Jitter, delay_ms
-from galaxy_notify.encoding import Encoder, load_encoder
+from galaxy_notify.encoding import Encoder, MsgpackEncoder, load_encoder
 from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import published_line
 from galaxy_notify.publishing.health import ShardHealth
 from galaxy_notify.redis_client.retries import LONGEST_MS, OutageLog, Retry, RetryPolicy, Stagger
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.publish_call import PublishTerms
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -42,6 +44,8 @@ class Policy:
     max_abandoned: int = 5
     on_refused: Literal["hold", "retry"] = "hold"
     rng: Random = field(default_factory=SystemRandom)
+    #: Whether one script publishes what it can; the others are claimed, encoded and settled.
+    by_script: bool = False
 
     @classmethod
     def from_settings(
@@ -51,9 +55,11 @@ class Policy:
 
         Raises `ConfigurationError` for an encoder that cannot be loaded.
         """
+        encoder = encoder or load_encoder(settings.gateway.encoder)
         return cls(
             worker_id=worker_id,
-            encoder=encoder or load_encoder(settings.gateway.encoder),
+            encoder=encoder,
+            by_script=settings.worker.publish == "script" and type(encoder) is MsgpackEncoder,
             shared=SharedSettings.from_settings(settings),
             backoff_min_ms=settings.retry.backoff_min_ms,
             backoff_max_ms=settings.retry.backoff_max_ms,
@@ -72,6 +78,17 @@ class Policy:
         if self._keep_ms is None:
             return self.shared.keep_ms(keyed=keyed, kind=notification.type)
         return self._keep_ms[keyed]
+
+    @cached_property
+    def publish_terms(self) -> PublishTerms:
+        """The terms on which the script publishes routes."""
+        shared = self.shared
+        return PublishTerms(
+            shared.max_payload_bytes,
+            published_line(self.worker_id),
+            shared.keeps_ms(),
+            {kind: shared.keeps_ms(kind) for kind in shared.types_with_cooldowns},
+        )
 
     @cached_property
     def _keep_ms(self) -> tuple[int, int] | None:

@@ -53,7 +53,7 @@ class ShardWorker:
             result = await self._claimer.claim(slot)
             # The waiting slot must read the new time of the next claim.
             self._state.wake()
-            done = await self._settle(result.batch)
+            done = await self._settle(result.batch, result.published)
         self._progressed()
         if not result.has_suspects or self._state.stopping:
             return done
@@ -98,9 +98,10 @@ class ShardWorker:
         self._claimer.back_off()
         health.attempt()
 
-    async def _settle(self, batch: Leased | None) -> Pass:
+    async def _settle(self, batch: Leased | None, published: int = 0) -> Pass:
+        """Settle the batch, if there is one; *published* routes needed no lease."""
         if batch is None:
-            return Pass(0, 0)
+            return Pass(published, published)
         outcome = await self._publisher.settle(batch)
         self._state.settled_batch(outcome.stream_length)
         if outcome.refused:
@@ -109,7 +110,7 @@ class ShardWorker:
             self._claimer.grow_batch()
             # A retry may be due before the time for which the other slots wait.
             self._state.claim_now()
-        return Pass(len(batch.claim.members), outcome.settled)
+        return Pass(len(batch.claim.members) + published, outcome.settled + published)
 
     def _progressed(self) -> None:
         self._state.progressed()

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries lua/ inside the package; a checkout keeps it beside the package.
 LUA_DIR = next(d for d in (_PACKAGE / "lua", _PACKAGE.parent / "lua") if d.is_dir())
+
+#: Script → parts that only it uses.
+_PARTS: Final = {"route_publish": ("_stored",)}
 
 Argument = bytes | str | int
 
@@ -57,8 +60,9 @@ def tag_in(command: Sequence[Any]) -> str | None:
 
 @cache
 def script(name: str) -> Script:
-    """Return ``lua/<name>.lua`` with the prelude in front."""
-    source = "\n".join((LUA_DIR / f"{part}.lua").read_text("utf-8") for part in ("_prelude", name))
+    """Return ``lua/<name>.lua`` with the prelude, and other parts that it uses, in front."""
+    parts = ("_prelude", *_PARTS.get(name, ()), name)
+    source = "\n".join((LUA_DIR / f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

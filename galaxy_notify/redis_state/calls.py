@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from math import ceil
+from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
+
+# A score beyond every date, such as +inf, is never due.
+_NEVER_MS: Final = 1e15
 
 
 class Answer(NamedTuple):
@@ -106,6 +110,12 @@ def listing_trim(keys: Keys, start: str, count: int) -> ScriptCall:
 def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
     for item in items:
         yield from item
+
+
+def due_time(score: bytes) -> int | None:
+    """Return a score of the schedule in whole ms; None if it is empty, or never due."""
+    due = float(score) if score else float("inf")
+    return ceil(due) if due < _NEVER_MS else None
 
 
 def time_argument(now: int | None) -> Argument:

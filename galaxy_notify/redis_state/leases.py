@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.redis_client.replies import reader, text
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
-from galaxy_notify.redis_state.calls import Answer, answers, time_argument
+from galaxy_notify.redis_state.calls import Answer, answers, due_time, time_argument
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.words import Word
-
-# A score beyond every date, such as +inf, is never due.
-_NEVER_MS: Final = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +88,7 @@ def read_claim(reply: Sequence[Any], token: str) -> Claim:
     """
     word, now_ms, detail, suspects = text(reply[0]), int(reply[1]), reply[2], int(reply[3])
     if word == Word.IDLE:
-        due = float(detail) if detail else float("inf")
-        next_due = ceil(due) if due < _NEVER_MS else None
-        return Claim(word, token, now_ms, next_due_ms=next_due, suspects=suspects)
+        return Claim(word, token, now_ms, next_due_ms=due_time(detail), suspects=suspects)
     if word != Word.CLAIMED:
         return Claim(word, token, now_ms, stream_length=int(detail or 0), suspects=suspects)
     flat, records, odd = reply[4], reply[5], reply[6]

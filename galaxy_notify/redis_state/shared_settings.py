@@ -98,6 +98,17 @@ class SharedSettings:
             return max(kept, self.cooldown_ms, *_cooldowns(self.cooldowns).values())
         return max(kept, self.cooldown_of(kind))
 
+    def keeps_ms(self, kind: str | None = None) -> tuple[int, int]:
+        """Return `keep_ms` without and with a key; None is any type without its own cooldown."""
+        cooldown = self.cooldown_ms if kind is None else self.cooldown_of(kind)
+        kept = max(self.settled_ms, cooldown)
+        return kept, max(kept, self.idempotency_ms)
+
+    @property
+    def types_with_cooldowns(self) -> frozenset[str]:
+        """Return the types whose cooldown is not that of the others."""
+        return frozenset((*_cooldowns(self.cooldowns), *self.mandatory))
+
     @property
     def has_cooldowns(self) -> bool:
         """Return whether any type has a cooldown."""

@@ -11,12 +11,19 @@ import redis.asyncio
 from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.runner import run
-from galaxy_notify.redis_client.scripts import ScriptCall
+from galaxy_notify.redis_client.flows import unwrap
+from galaxy_notify.redis_client.runner import run, run_all
+from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim, ClaimLimits, Correction, Settled, Settlement
+from galaxy_notify.redis_state.publish_call import (
+    Published,
+    PublishTerms,
+    read_published,
+    route_publish,
+)
 
 T = TypeVar("T")
 _WORKER_TTL_MS = 30_000
@@ -48,6 +55,22 @@ class Store:
         """Take due members under a lease; the same token gets the same again."""
         call = leases.route_claim(self.keys, channel, token, limits, alone=alone, now=self._now)
         return await self._run(call, lambda reply: leases.read_claim(reply, token))
+
+    async def publish(self, channel: str, limits: ClaimLimits, terms: PublishTerms) -> Published:
+        """Publish due routes that need no lease; after a fault they may be published or not.
+
+        It may be sent again at once: a route that is published is no longer due.
+        """
+        call, started = route_publish(self.keys, channel, limits, terms, self._now), perf_counter()
+        reply = await run(self._client, call)
+        with as_fault(call.script.name):
+            published = read_published(reply)
+        if self._confirm and published.routes:
+            # Not for an idle call. The mark follows the events, on whichever connection.
+            reading = Command(["EXISTS", self.keys.never])
+            unwrap(*await run_all(self._client, [reading], self._confirm))
+        self._took(call.script.name, perf_counter() - started, published.routes)
+        return published
 
     async def settle(
         self, channel: str, token: str, settlement: Settlement, claimed: int = 0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         WorkerSettings,
     )
     from galaxy_notify.settings.validation import untagged
+    from galaxy_notify.settings.values import channel_weights
 
 __all__ = [
     "GatewaySettings",
@@ -35,6 +36,7 @@ __all__ = [
     "RulesSettings",
     "Settings",
     "WorkerSettings",
+    "channel_weights",
     "defaults_toml",
     "load_settings",
     "settings_from",
@@ -50,6 +52,7 @@ _HOMES = {
     "load_settings": "loading",
     "settings_from": "loading",
     "untagged": "validation",
+    "channel_weights": "values",
 }
 
 

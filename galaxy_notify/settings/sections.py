@@ -8,7 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from galaxy_notify.settings.http import HttpSettings
 from galaxy_notify.settings.redis import RedisSettings
@@ -25,6 +33,8 @@ from galaxy_notify.settings.values import (
     Stream,
     TypeName,
     TypeTime,
+    Weights,
+    channel_weights,
     masked_url,
 )
 
@@ -54,6 +64,28 @@ class WorkerSettings(Section):
         le=1000,
         description="A route is dead-lettered after this many workers stopped without settling it.",
     )
+    publish: Literal["script", "leased"] = Field(
+        "script",
+        description="script: one script publishes what needs no encoder of Python, leases are for "
+        "the rest; leased: every route is claimed, encoded and settled.",
+    )
+    weights: Weights = Field(
+        (),
+        description="NAME=N: while several channels have due routes, the channel gets N batches "
+        "for each batch of a channel without a weight.",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_of_channels(
+        cls, weights: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        # An invalid list of channels is reported by itself.
+        channels = info.data.get("channels")
+        for name in channel_weights(weights):
+            if channels is not None and name not in channels:
+                raise ValueError(f"{name} is not one of worker.channels")
+        return weights
 
 
 class RetrySettings(Section):

@@ -9,6 +9,7 @@ import errno
 import ipaddress
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
@@ -143,6 +144,18 @@ def _channels(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def channel_weights(values: Iterable[str]) -> dict[str, int]:
+    """Return channel → weight of ``NAME=N`` values that have been checked."""
+    pairs = (value.partition("=") for value in values)
+    return {name: int(number) for name, _, number in pairs}
+
+
+def _weights(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(channel_weights(values)) != len(values):
+        raise ValueError("must not contain a channel twice")
+    return values
+
+
 def _stream(value: str) -> str:
     if value != value.strip() or not value.isprintable():
         raise ValueError("must not begin or end with spaces, or contain control characters")
@@ -204,6 +217,11 @@ Prefix: TypeAlias = Annotated[
 ]
 Channel: TypeAlias = Annotated[str, _form(CHANNEL, f"must match {CHANNEL}")]
 Channels: TypeAlias = Annotated[tuple[Channel, ...], Field(strict=False), AfterValidator(_channels)]
+Weight: TypeAlias = Annotated[
+    str,
+    _form(rf"{CHANNEL}=[1-9][0-9]{{0,1}}|{CHANNEL}=100", "must be NAME=N, with N from 1 to 100"),
+]
+Weights: TypeAlias = Annotated[tuple[Weight, ...], Field(strict=False), AfterValidator(_weights)]
 Durability: TypeAlias = Annotated[
     str, _form(r"none|aof|replicas:[1-9][0-9]{0,2}", "must be none, replicas:N or aof")
 ]

@@ -107,6 +107,11 @@ class Telemetry:
         """Return a span around one batch, linked to where its notifications came from."""
         return nullcontext()
 
+    def published_span(
+        self, stream: str, routes: int, traceparents: Iterable[str], started_ns: int
+    ) -> None:
+        """Record the span of a batch that is published, from *started_ns* (epoch) until now."""
+
     def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
         """Count a request of the HTTP API, note how long it took, and whose it was."""
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import Tracer
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
 from galaxy_notify.telemetry.labels import CappedLabels
-from galaxy_notify.telemetry.spans import publish_span
+from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
 MAX_TYPES: Final = 200
 MAX_CODES: Final = 50
@@ -121,6 +121,13 @@ class Recorder(Telemetry):
         if self._tracer is None:
             return nullcontext()
         return publish_span(self._tracer, stream, routes, traceparents)
+
+    def published_span(
+        self, stream: str, routes: int, traceparents: Iterable[str], started_ns: int
+    ) -> None:
+        """Record the span of a batch that is published, from *started_ns* (epoch) until now."""
+        if self._tracer is not None:
+            record_published_span(self._tracer, stream, routes, traceparents, started_ns)
 
     def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
         """Count a request of the HTTP API, note how long it took, and whose it was."""

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags, Tracer
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    Tracer,
+    use_span,
+)
 
 MAX_LINKS: Final = 16
 _TRACEPARENT: Final = re.compile(
@@ -21,11 +29,31 @@ def publish_span(
     tracer: Tracer, stream: str, routes: int, traceparents: Iterable[str]
 ) -> Iterator[None]:
     """Open the span of one batch: a trace of its own, for a route may have waited for days."""
-    with tracer.start_as_current_span(
+    span = _span(tracer, stream, routes, traceparents)
+    with use_span(span, end_on_exit=True):
+        yield
+
+
+def record_published_span(
+    tracer: Tracer, stream: str, routes: int, traceparents: Iterable[str], started_ns: int
+) -> None:
+    """Record the span of a batch whose notifications were known only when it was published."""
+    _span(tracer, stream, routes, traceparents, started_ns).end()
+
+
+def _span(
+    tracer: Tracer,
+    stream: str,
+    routes: int,
+    traceparents: Iterable[str],
+    started_ns: int | None = None,
+) -> Span:
+    return tracer.start_span(
         f"publish {stream}",
         context=Context(),
         kind=SpanKind.PRODUCER,
         links=links(traceparents),
+        start_time=started_ns,
         attributes={
             "messaging.system": "redis",
             "messaging.operation.name": "publish",
@@ -33,8 +61,7 @@ def publish_span(
             "messaging.destination.name": stream,
             "messaging.batch.message_count": routes,
         },
-    ):
-        yield
+    )
 
 
 def links(traceparents: Iterable[str]) -> list[Link]:
