@@ -23,15 +23,6 @@ local function stamp(state, due, now)
   return state:sub(1, STATUS) .. digits(now) .. (due and digits(due) or due_of(state)) .. state:sub(BODY)
 end
 
-local INFRASTRUCTURE = {'OOM ', 'MISCONF ', 'NOREPLICAS ', 'READONLY ', 'MASTERDOWN '}
-
--- Return whether an error is the server's, and not of what was written.
-local function server_fault(reason)
-  for _, code in ipairs(INFRASTRUCTURE) do
-    if reason:find(code, 1, true) then return true end
-  end
-end
-
 local function wake(list)
   if try('LLEN', list) == 0 then try('RPUSH', list, '1') end
 end

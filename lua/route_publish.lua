@@ -25,8 +25,9 @@
 --   7 payload    int  bytes; a larger payload is left
 --   8 hold       int  stream length from which on nothing is published; 0 = never
 --   9 line       str  the line that the history of a published route ends with, as msgpack
---   10.. keeps   keep_ms without and with an idempotency key; then, for each type that has its
---                own, the type and these two
+--   10 keep      int  ms for which a notification is kept once no route needs it
+--   11 keyed     int  the same, of one with an idempotency key
+--   12.. types   each: a type with times of its own, keep, keyed
 -- RETURNS word, now, detail, left, the stream's length, published, kinds, dues, traceparents
 --   published    left: how many due members to claim; kinds: type, number of its routes, ...;
 --                dues: due time, number of routes, ...; traceparents: of 16 notifications

@@ -13,8 +13,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # A wheel carries lua/ inside the package; a checkout keeps it beside the package.
 LUA_DIR = next(d for d in (_PACKAGE / "lua", _PACKAGE.parent / "lua") if d.is_dir())
 
-#: Script → parts that only it uses.
-_PARTS: Final = {"route_publish": ("_stored",)}
+#: Script → parts that it shares with few others, or with none.
+_PARTS: Final = {"route_publish": ("_refusals", "_stored"), "route_settle": ("_refusals",)}
 
 Argument = bytes | str | int
 

@@ -1,6 +1,6 @@
 """All settings: every field with its default, its bounds and what it means.
 
-The sections ``redis`` and ``http``, which know more than values, have files of their own.
+The sections ``redis``, ``worker`` and ``http``, which know more than values, have files of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
-    ValidationInfo,
-    field_validator,
 )
 
 from galaxy_notify.settings.http import HttpSettings
@@ -25,7 +23,6 @@ from galaxy_notify.settings.values import (
     MASK,
     YEAR_MS,
     Channel,
-    Channels,
     Encoder,
     Group,
     Intents,
@@ -33,59 +30,9 @@ from galaxy_notify.settings.values import (
     Stream,
     TypeName,
     TypeTime,
-    Weights,
-    channel_weights,
     masked_url,
 )
-
-
-class WorkerSettings(Section):
-    """How routes are claimed and published."""
-
-    shards: int = Field(
-        1, ge=1, le=1024, description="Number of shards of the state; cannot change once in use."
-    )
-    channels: Channels = Field(("push",), description="The channels of this deployment.")
-    slots: int = Field(2, ge=1, le=16, description="Batches processed at the same time, per shard.")
-    batch_size: int = Field(128, ge=1, le=256, description="Maximum routes claimed in one call.")
-    lease_ttl_ms: int = Field(
-        30_000,
-        ge=100,
-        le=DAY_MS,
-        description="How long a worker holds a claimed route, in ms; after a crash, its routes "
-        "are claimed again when this time has passed.",
-    )
-    poll_interval_ms: int = Field(
-        1000, ge=10, le=DAY_MS, description="Maximum time between two checks for due routes, in ms."
-    )
-    max_abandoned: int = Field(
-        5,
-        ge=2,
-        le=1000,
-        description="A route is dead-lettered after this many workers stopped without settling it.",
-    )
-    publish: Literal["script", "leased"] = Field(
-        "script",
-        description="script: one script publishes what needs no encoder of Python, leases are for "
-        "the rest; leased: every route is claimed, encoded and settled.",
-    )
-    weights: Weights = Field(
-        (),
-        description="NAME=N: while several channels have due routes, the channel gets N batches "
-        "for each batch of a channel without a weight.",
-    )
-
-    @field_validator("weights")
-    @classmethod
-    def _weights_of_channels(
-        cls, weights: tuple[str, ...], info: ValidationInfo
-    ) -> tuple[str, ...]:
-        # An invalid list of channels is reported by itself.
-        channels = info.data.get("channels")
-        for name in channel_weights(weights):
-            if channels is not None and name not in channels:
-                raise ValueError(f"{name} is not one of worker.channels")
-        return weights
+from galaxy_notify.settings.worker import WorkerSettings
 
 
 class RetrySettings(Section):

@@ -21,7 +21,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "worker": {
         "shards": 1, "channels": ["push"], "slots": 2, "batch_size": 128, "lease_ttl_ms": 30000,
-        "poll_interval_ms": 1000, "max_abandoned": 5,
+        "poll_interval_ms": 1000, "max_abandoned": 5, "publish": "script", "weights": [],
     },
     "retry": {
         "max_attempts": 8, "backoff_min_ms": 1000, "backoff_max_ms": 60000, "jitter": "full",

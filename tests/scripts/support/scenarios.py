@@ -12,11 +12,23 @@ from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows, leases
 from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.leases import Correction, Drop, Settlement
+from galaxy_notify.redis_state.publish_call import route_publish
 from tests.scripts.support import handed_in, user_scenarios
 from tests.scripts.support.faults import counted, faults_of
 from tests.scripts.support.outcomes import OUTCOMES, outcome, publishing
 from tests.scripts.support.seeds import SEEDS, abandon
-from tests.scripts.support.shard import KEEP, LIMITS, MINE, NOW, TTL, Shard, new, ruled, split
+from tests.scripts.support.shard import (
+    KEEP,
+    LIMITS,
+    MINE,
+    NOW,
+    TERMS,
+    TTL,
+    Shard,
+    new,
+    ruled,
+    split,
+)
 from tests.scripts.support.stream_scenarios import STREAMS
 
 _ROUTES = ("email:u1", "push:u1", "push:u2")
@@ -69,6 +81,27 @@ def _claim_again_fewer(shard: Shard) -> ScriptCall:
     shard.run(_claim(shard))
     few = replace(LIMITS, members=2)
     return leases.route_claim(shard.keys, "push", MINE, few, alone=False, now=shard.now)
+
+
+def _publish(shard: Shard) -> ScriptCall:
+    """Sole routes and groups, and beside them whatever is left to a claim."""
+    for number in range(1, 4):
+        shard.accept(number)
+    shard.accept(4, "push:u1", "push:u2", "push:u3", "email:u1")
+    (again,) = shard.accept(5)
+    shard.run(shard.rescheduling(again, due=NOW))
+    dead = SEEDS["dead_letter"](shard, 6)
+    shard.run(dead_rows.route_replay(shard.keys, [shard.dead_change(dead, "replay")]))
+    SEEDS["failed"](shard, 7)
+    wrong, vanished, ended, half = (shard.accept(number)[0] for number in (8, 9, 10, 11))
+    shard.client.delete(shard.hash_of(wrong), shard.hash_of(vanished))
+    shard.client.set(shard.hash_of(wrong), "x")
+    shard.client.hset(shard.hash_of(half), "record", b"1garbled")
+    shard.cancel(ended)
+    shard.client.zadd(shard.keys.schedule("push"), {ended: NOW})
+    shard.client.hset(shard.keys.abandoned("push"), mapping={shard.accept(12)[0]: 1})
+    shard.now += 60_000
+    return route_publish(shard.keys, "push", LIMITS, TERMS, shard.now)
 
 
 def _settle(shard: Shard) -> ScriptCall:
@@ -226,6 +259,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "route_claim": _claim,
     "route_claim again": _claim_again,
     "route_claim again, fewer": _claim_again_fewer,
+    "route_publish": _publish,
     "route_settle": _settle,
     "route_reposition": _reposition,
     "route_cancel": _cancel,

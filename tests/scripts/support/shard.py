@@ -13,7 +13,14 @@ import msgpack
 import redis
 
 from galaxy_notify.model.notification import NewNotification, Notification, RouteGroup
-from galaxy_notify.model.route import Failure, Route, decode_route, initial_state, skipped_state
+from galaxy_notify.model.route import (
+    Failure,
+    Route,
+    decode_route,
+    initial_state,
+    published_line,
+    skipped_state,
+)
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, leases
@@ -28,6 +35,7 @@ from galaxy_notify.redis_state.leases import (
     Settlement,
     read_settled,
 )
+from galaxy_notify.redis_state.publish_call import PublishTerms
 from tests.support.records import encode_notification
 from tests.support.servers import Server
 
@@ -38,6 +46,7 @@ WORKER = "host-1-abcd"
 MINE = f"{WORKER}:0:{TTL}:1"
 FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
+TERMS = PublishTerms(262_144, published_line(WORKER), (KEEP, 2 * KEEP), {})
 _TIMELESS = {
     *(
         "route_reposition",

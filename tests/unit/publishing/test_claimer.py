@@ -13,6 +13,7 @@ from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember
+from galaxy_notify.redis_state.publish_call import Published
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry import Telemetry
@@ -25,7 +26,14 @@ def _claimer_on(store: object) -> Claimer:
     return Claimer(cast(Store, store), state, reporter)
 
 
-class _Unheard:
+class _Leaves:
+    """A store whose script publishes nothing, and leaves what is due to a claim."""
+
+    async def publish(self, *_: Any) -> Published:
+        return Published("published", 1, left=128)
+
+
+class _Unheard(_Leaves):
     """A store of which the first answers are not heard."""
 
     def __init__(self, lost: int) -> None:
@@ -56,7 +64,7 @@ def test_claim__tells_whether_it_was_asked_again(lost: int) -> None:
     assert asyncio.run(claims()) == [bool(lost), False]
 
 
-class _SlowlyBeaten:
+class _SlowlyBeaten(_Leaves):
     """A store that answers the first beat only when it is told to."""
 
     def __init__(self) -> None:
@@ -107,7 +115,8 @@ class _EmptyStore:
 def test_claimer__asks_for_every_channel_whoever_claims_beside_it() -> None:
     """Slots that claim at the same time each visit all channels, so that none waits for a poll."""
     store, channels = _EmptyStore(), ["email", "push", "sms"]
-    publisher = publisher_state(settings_from({"worker": {"channels": channels}}))
+    worker = {"channels": channels, "publish": "leased"}
+    publisher = publisher_state(settings_from({"worker": worker}))
     state = ShardState(publisher, Keys("gn", 0))
     reporter = Reporter(Telemetry.off(), state.keys, "host-1-abcd", 8)
     claimer = Claimer(cast("Store", store), state, reporter)
