@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         RetrySettings,
         RulesSettings,
         Settings,
-        WorkerSettings,
     )
     from galaxy_notify.settings.validation import untagged
     from galaxy_notify.settings.values import channel_weights
+    from galaxy_notify.settings.worker import WorkerSettings
 
 __all__ = [
     "GatewaySettings",
@@ -53,6 +53,7 @@ _HOMES = {
     "settings_from": "loading",
     "untagged": "validation",
     "channel_weights": "values",
+    "WorkerSettings": "worker",
 }
 
 

@@ -1,6 +1,6 @@
 """All settings: every field with its default, its bounds and what it means.
 
-The sections ``redis``, ``worker`` and ``http``, which know more than values, have files of their own.
+The sections ``redis``, ``worker`` and ``http`` have files of their own.
 """
 
 from __future__ import annotations
