@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from galaxy_notify.model.ids import hash_tag
+
+
+def _key(name: str) -> cached_property[str]:
+    """Return a property of `Keys`: the key of this name on the shard."""
+    return cached_property(lambda keys: f"{keys.tag}{name}")
+
+
+def _keyed(name: str) -> Callable[[Keys, str], str]:
+    """Return a method of `Keys`: the key of this name for one of something on the shard."""
+    return lambda keys, of: f"{keys.tag}{name}:{of}"
 
 
 @dataclass(frozen=True)
@@ -26,109 +37,54 @@ class Keys:
         """Return the gateway stream."""
         return self.gateway_stream or f"{self.tag}client-events"
 
-    @property
-    def lost(self) -> str:
-        """Return the hash of how many entries trimming took from each group."""
-        return f"{self.tag}lost"
-
-    @property
-    def parked(self) -> str:
-        """Return the stream of entries that consumers could not handle."""
-        return f"{self.tag}parked"
-
-    @property
-    def accepted(self) -> str:
-        """Return the stream of what was accepted, for listing."""
-        return f"{self.tag}accepted"
-
-    @property
-    def paused(self) -> str:
-        """Return the set of paused channels."""
-        return f"{self.tag}paused"
-
-    @property
-    def pauses(self) -> str:
-        """Return the hash of since when each paused channel is paused."""
-        return f"{self.tag}pauses"
-
-    @cached_property
-    def totals(self) -> str:
-        """Return the hash of counts since the deployment began."""
-        return f"{self.tag}totals"
-
-    @property
-    def meta(self) -> str:
-        """Return the hash of what the whole deployment agrees on."""
-        return f"{self.tag}meta"
-
-    @property
-    def orphans(self) -> str:
-        """Return the stream of members that were removed because they could not be used."""
-        return f"{self.tag}orphans"
-
-    @property
-    def janitor(self) -> str:
-        """Return the lock of the shard's janitor."""
-        return f"{self.tag}janitor"
-
-    @property
-    def workers(self) -> str:
-        """Return the sorted set of workers by their last progress."""
-        return f"{self.tag}workers"
-
-    @property
-    def preferred(self) -> str:
-        """Return the mark of a deployment where some user has preferences."""
-        return f"{self.tag}preferred"
-
-    @property
-    def confirmed(self) -> str:
-        """Return the mark that ends a write which replicas or the disk confirm."""
-        return f"{self.tag}confirmed"
-
+    #: The hash of how many entries trimming took from each group.
+    lost = _key("lost")
+    #: The stream of entries that consumers could not handle.
+    parked = _key("parked")
+    #: The stream of what was accepted, for listing.
+    accepted = _key("accepted")
+    #: The set of paused channels.
+    paused = _key("paused")
+    #: The hash of since when each paused channel is paused.
+    pauses = _key("pauses")
+    #: The hash of counts since the deployment began.
+    totals = _key("totals")
+    #: The hash of what the whole deployment agrees on.
+    meta = _key("meta")
+    #: The stream of members that were removed because they could not be used.
+    orphans = _key("orphans")
+    #: The lock of the shard's janitor.
+    janitor = _key("janitor")
+    #: The sorted set of workers by their last progress.
+    workers = _key("workers")
+    #: The mark of a deployment where some user has preferences.
+    preferred = _key("preferred")
+    #: The mark that ends a write which replicas or the disk confirm.
+    confirmed = _key("confirmed")
     # While a cluster moves a slot, Redis refuses a script only if a key that it names is missing.
     # Our scripts build hash names from arguments; on half a slot they would take healthy routes for
-    # vanished ones. This key is always missing: docs/decisions/0002-never-as-last-key.md
-    @cached_property
-    def never(self) -> str:
-        """Return the key that never exists: it makes a moving slot refuse a whole script."""
-        return f"{self.tag}never"
+    # vanished ones: docs/decisions/0002-never-as-last-key.md
+    #: The key that never exists: it makes a moving slot refuse a whole script.
+    never = _key("never")
 
-    def notification(self, notification_id: str) -> str:
-        """Return the hash of a notification and its routes."""
-        return f"{self.tag}notification:{notification_id}"
-
-    def schedule(self, channel: str) -> str:
-        """Return the sorted set of members by when they are next due."""
-        return f"{self.tag}schedule:{channel}"
-
-    def leases(self, channel: str) -> str:
-        """Return the sorted set of leases by when they expire."""
-        return f"{self.tag}leases:{channel}"
-
-    def abandoned(self, channel: str) -> str:
-        """Return the hash of how often members were left behind."""
-        return f"{self.tag}abandoned:{channel}"
-
-    def dead(self, channel: str) -> str:
-        """Return the sorted set of dead letters by when they died."""
-        return f"{self.tag}dead:{channel}"
-
-    def wake(self, channel: str) -> str:
-        """Return the list that wakes a blocked worker."""
-        return f"{self.tag}wake:{channel}"
-
-    def worker(self, worker_id: str) -> str:
-        """Return the hash in which a worker reports that it is alive."""
-        return f"{self.tag}worker:{worker_id}"
-
-    def seen(self, group: str) -> str:
-        """Return the sorted set of events that a consumer group has handled."""
-        return f"{self.tag}seen:{group}"
-
-    def preferences(self, user: str) -> str:
-        """Return the hash of a user's preferences."""
-        return f"{self.tag}preferences:{user}"
+    #: By notification_id: the hash of a notification and its routes.
+    notification = _keyed("notification")
+    #: By channel: the sorted set of members by when they are next due.
+    schedule = _keyed("schedule")
+    #: By channel: the sorted set of leases by when they expire.
+    leases = _keyed("leases")
+    #: By channel: the hash of how often members were left behind.
+    abandoned = _keyed("abandoned")
+    #: By channel: the sorted set of dead letters by when they died.
+    dead = _keyed("dead")
+    #: By channel: the list that wakes a blocked worker.
+    wake = _keyed("wake")
+    #: By worker_id: the hash in which a worker reports that it is alive.
+    worker = _keyed("worker")
+    #: By group: the sorted set of events that a consumer group has handled.
+    seen = _keyed("seen")
+    #: By user: the hash of a user's preferences.
+    preferences = _keyed("preferences")
 
     def cooldown(self, kind: str, user: str) -> str:
         """Return the reservation of a user's cooldown of a type."""

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -48,6 +48,12 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
     )
+
+
+def number(default: int, bounds: tuple[int, int], meaning: str) -> Any:
+    """Return the field of a whole number within *bounds*, both included."""
+    least, most = bounds
+    return Field(default, ge=least, le=most, description=meaning)
 
 
 def _form(pattern: str, rule: str) -> AfterValidator:
