@@ -29,7 +29,7 @@ Clock = Callable[[], float]
 
 
 class Recorder(Telemetry):
-    """Notes what happens on the instruments of a meter; ``stops`` end the exporters."""
+    """`Telemetry` on the instruments of a meter; ``stops`` end the exporters."""
 
     def __init__(
         self,
@@ -49,7 +49,6 @@ class Recorder(Telemetry):
         self._clients = CappedLabels(MAX_CLIENTS)
 
     def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
-        """Count accepted notifications, their routes by channel, and repeated ones."""
         taken = self._counters["notifications.accepted"]
         if notifications:
             taken.add(notifications, {"status": "accepted"})
@@ -59,28 +58,23 @@ class Recorder(Telemetry):
             self._counters["routes.accepted"].add(count, {"channel": channel})
 
     def refused(self, code: str, count: int = 1) -> None:
-        """Count refused intents by the code of their receipt."""
         self._counters["notifications.refused"].add(count, {"code": code})
 
     def background(self, dropped: Mapping[str, int], waiting: Mapping[str, int]) -> None:
-        """Count what a background notifier dropped, by reason; show what waits in it, by place."""
         for reason, count in dropped.items():
             self._counters["background.dropped"].add(count, {"reason": reason})
         self._gauges.waiting = dict(waiting)
 
     def intents(self, verb: IntentVerb, count: int = 1) -> None:
-        """Count entries of the intent stream that were read, tried again or rejected."""
         self._counters[f"intents.{verb}"].add(count)
 
     def intents_of(self, producer: str, status: str, count: int = 1) -> None:
-        """Count intents of the stream by producer; status is accepted or duplicate."""
         named = {"producer": self._producers.label(producer), "status": status}
         self._counters["intents.accepted"].add(count, named)
 
     def batch_settled(
         self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]
     ) -> None:
-        """Count what a stored batch did, and note how late its published routes were."""
         for (kind, result, failure_class), count in counts.items():
             self._settled(channel, (self._types.label(kind), result, failure_class), count)
         # A record costs microseconds: 128 of them would take as long as publishing the batch.
@@ -89,48 +83,39 @@ class Recorder(Telemetry):
             self._histograms["routes.lateness"].record(max(0.0, seconds), {"channel": channel})
 
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
-        """Count routes that an operator or a reposition moved."""
         self._counters[f"routes.{verb}"].add(count, {"channel": channel})
 
     def fault(self, code: str, became: str) -> None:
-        """Count a fault of the state: its kind, and whether it was repaired or left."""
         self._counters["state.faults"].add(1, {"code": code, "became": became})
 
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
-        """Record how long a script took over the wire, and the size of its batch if it had one."""
         self._histograms["script.duration"].record(seconds, {"script": script})
         if items:
             self._histograms["batch.size"].record(items, {"script": script})
 
     def redis_error(self, code: str) -> None:
-        """Count an error by its code, such as OOM, READONLY or timeout."""
         self._counters["redis.errors"].add(1, {"code": self._codes.label(code)})
 
     def progressed(self, shard: int) -> None:
-        """Record that the loop of this shard is alive now."""
         self._gauges.progressed(shard)
 
     def observe(self, snapshot: Snapshot) -> None:
-        """Replace what the gauges show."""
         self._gauges.observe(snapshot)
 
     def publish_span(
         self, stream: str, routes: int, traceparents: Iterable[str]
     ) -> AbstractContextManager[object]:
-        """Return a span around one batch, linked to where its notifications came from."""
         if self._tracer is None:
             return nullcontext()
         return publish_span(self._tracer, stream, routes, traceparents)
 
     def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
-        """Count a request of the HTTP API, note how long it took, and whose it was."""
         about = {"method": method, "route": route, "status": str(status)}
         self._histograms["http.request.duration"].record(seconds, about)
         whose = {"client": self._clients.label(client), "status": str(status)}
         self._counters["http.client.requests"].add(1, whose)
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
-        """Send what is left, for at most this long; False where that was not enough."""
         # The SDK keeps no deadline when a collector is dead, so its threads are left behind.
         threads = [threading.Thread(target=stop, daemon=True) for stop in self._stops]
         for thread in threads:
