@@ -71,11 +71,11 @@ PUBLISHABLE: Final = frozenset({Status.PENDING, Status.FAILED})
 #: Status → statuses that may follow it; ``None`` is a route that does not exist yet.
 TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     None: frozenset({Status.PENDING, Status.CANCELLED, Status.SKIPPED}),
-    Status.PENDING: frozenset(
-        {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.FAILED: frozenset(
-        {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+    **dict.fromkeys(
+        PUBLISHABLE,
+        frozenset(
+            {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+        ),
     ),
     Status.DEAD_LETTER: frozenset({Status.PENDING, Status.PURGED}),
 }
@@ -234,11 +234,9 @@ def newer_format(raw: bytes) -> bool:
 
 def _decode(raw: bytes) -> Route:
     if raw[:1] != FORMAT or not _HEADER <= len(raw) <= MAX_STATE_BYTES:
-        msg = "unknown format or size"
-        raise ValueError(msg)
+        raise ValueError("unknown format or size")
     if not raw[2:_HEADER].isdigit():
-        msg = "a time is not a number"
-        raise ValueError(msg)
+        raise ValueError("a time is not a number")
     status = STATUS_OF[raw[1:2]]
     at, due = int(raw[2:_DUE]), int(raw[_DUE:_HEADER])
     body, stream_id = raw[_HEADER:], ""
@@ -276,8 +274,7 @@ def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
     )
     counts: list[Any] = [generation, attempts, max_attempts]
     if not all(type(count) is int and 0 <= count < 2**31 for count in counts):
-        msg = "a count is invalid"
-        raise ValueError(msg)
+        raise ValueError("a count is invalid")
     return generation, attempts, max_attempts, tuple(_line(*line) for line in lines)
 
 
@@ -285,6 +282,5 @@ def _line(*values: Any) -> Transition:
     event, at_ms, worker, attempt, failure_class, message = values
     texts = (event, worker, failure_class, message)
     if not all(type(text) is str for text in texts) or type(at_ms + attempt) is not int:
-        msg = "a history entry is invalid"
-        raise ValueError(msg)
+        raise ValueError("a history entry is invalid")
     return Transition(event, at_ms, worker, attempt, failure_class, message)

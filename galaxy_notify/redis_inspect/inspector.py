@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import split_member
-from galaxy_notify.model.route import decode_route
+from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.deployment import Deployment
@@ -168,7 +167,5 @@ class _ShardBacklog:
 
 
 def _due_ms(state: bytes | None) -> int | None:
-    try:
-        return decode_route(state).due_at_ms if state else None
-    except Corrupt:
-        return None
+    route = readable_route(state)
+    return route and route.due_at_ms

@@ -284,7 +284,7 @@ def _read_summary(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
     return ListSummary(
         exists=True,
-        record=readable_record(notification_id, {b"record": raw}),
+        record=readable_record(notification_id, raw),
         record_bytes=len(raw),
         open=number(still_open) if still_open else None,
         moved_to_ms=number(moved_to) or None,
