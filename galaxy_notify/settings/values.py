@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from galaxy_notify.model.ids import CHANNEL
+from galaxy_notify.model.ids import CHANNEL, NAME
 
 FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
@@ -65,6 +65,10 @@ def _form(pattern: str, rule: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _matching(pattern: str) -> AfterValidator:
+    return _form(pattern, f"must match {pattern}")
 
 
 def _url(value: str) -> str:
@@ -189,26 +193,21 @@ def credential_text(path: Path) -> str:
 
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 
-_TYPE = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-
 
 def _type_time(value: str) -> str:
     name, _, text = value.partition("=")
-    if not re.fullmatch(_TYPE, name) or not re.fullmatch("[0-9]{1,11}", text):
+    if not re.fullmatch(NAME, name) or not re.fullmatch("[0-9]{1,11}", text):
         raise ValueError("must be TYPE=MS")
     if int(text) > YEAR_MS:
         raise ValueError(f"must not be longer than {YEAR_MS} ms")
     return value
 
 
-TypeName: TypeAlias = Annotated[str, _form(_TYPE, f"must match {_TYPE}")]
+TypeName: TypeAlias = Annotated[str, _matching(NAME)]
 TypeTime: TypeAlias = Annotated[str, AfterValidator(_type_time)]
 Url: TypeAlias = Annotated[str, AfterValidator(_url)]
-Prefix: TypeAlias = Annotated[
-    str,
-    _form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
-]
-Channel: TypeAlias = Annotated[str, _form(CHANNEL, f"must match {CHANNEL}")]
+Prefix: TypeAlias = Annotated[str, _matching(NAME)]
+Channel: TypeAlias = Annotated[str, _matching(CHANNEL)]
 Channels: TypeAlias = Annotated[tuple[Channel, ...], Field(strict=False), AfterValidator(_channels)]
 Durability: TypeAlias = Annotated[
     str, _form(r"none|aof|replicas:[1-9][0-9]{0,2}", "must be none, replicas:N or aof")
@@ -223,7 +222,4 @@ HostPort: TypeAlias = Annotated[
 ]
 Stream: TypeAlias = Annotated[str, AfterValidator(_stream)]
 Intents: TypeAlias = Annotated[str, AfterValidator(_intents)]
-Group: TypeAlias = Annotated[
-    str,
-    _form(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", "must match [A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"),
-]
+Group: TypeAlias = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")]

@@ -13,7 +13,6 @@ from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
-from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.spans import publish_span
 
 MAX_TYPES: Final = 200
@@ -26,6 +25,23 @@ LATENESS_SAMPLED: Final = 8
 _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
 
 Clock = Callable[[], float]
+
+
+class CappedLabels:
+    """Let the first values pass unchanged and call all later ones ``other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def label(self, value: str) -> str:
+        """Return the value, or ``other`` once the limit of distinct ones is reached."""
+        if value in self._known:
+            return value
+        if len(self._known) >= self._limit:
+            return "other"
+        self._known.add(value)
+        return value
 
 
 class Recorder(Telemetry):
