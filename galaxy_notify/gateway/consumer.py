@@ -158,7 +158,7 @@ class GatewayConsumer(NotCopied):
                 log,
                 stagger,
             )
-            for keys in connection.all_keys
+            for keys in connection.key_space.all_keys
         ]
         self._log.info("consumer started", shards=len(readers))
         await together(self._stop, *(reader.run() for reader in readers))
@@ -182,11 +182,11 @@ class GatewayConsumer(NotCopied):
         connection = await ConsumerConnection.open(
             self._settings, f"galaxy-notify/{galaxy_notify.__version__}"
         )
-        if connection is not None and connection.shared.format != STATE_FORMAT:
+        if connection is not None and (found := connection.key_space.shared.format) != STATE_FORMAT:
             await connection.close()
             raise ConfigurationError(
-                f"this deployment has state format {connection.shared.format}, this version reads"
-                f" {STATE_FORMAT}: run the version that wrote it"
+                f"this deployment has state format {found}, this version reads {STATE_FORMAT}:"
+                " run the version that wrote it"
             )
         self._connection = connection
         return connection

@@ -29,8 +29,7 @@ _LEASED_MEMBERS: Final = 256
 class ChannelBacklog:
     """What waits and rests in a channel, over all shards.
 
-    ``oldest_overdue_ms`` is 0 if nothing is overdue. ``paused_ms`` is for how long it
-    is paused; None if it is not, or if that is unknown.
+    ``oldest_overdue_ms`` is 0 if nothing is overdue.
     """
 
     scheduled: int = 0
@@ -41,7 +40,7 @@ class ChannelBacklog:
     dead: int = 0
     #: On how many shards the channel is paused: a pause that was interrupted leaves some.
     paused_shards: int = 0
-    #: For how long; None where that is not known.
+    #: For how long it is paused; None if it is not, or if that is unknown.
     paused_ms: int | None = None
 
     @property

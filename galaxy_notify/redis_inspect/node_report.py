@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from galaxy_notify.redis_client.faults import Fault, RedisFault, classify
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.nodes import NodesClient, at_shard, node_of
 from galaxy_notify.redis_client.replies import pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
@@ -134,11 +135,9 @@ def _clock(client: redis.Redis) -> tuple[list[float], list[float], int]:
         before = time.time_ns() / 1e6
         (reply,) = run_all_sync(client, [Command(["TIME"])])
         after = time.time_ns() / 1e6
-        if isinstance(reply, RedisFault):
-            raise reply
-        seconds = int(reply[0])
+        seconds, micros = map(int, unwrap(reply))
         trips.append(after - before)
-        offsets.append(seconds * 1000 + int(reply[1]) / 1000 - (before + after) / 2)
+        offsets.append(seconds * 1000 + micros / 1000 - (before + after) / 2)
     return trips, offsets, seconds
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.ids import Member, split_member
@@ -17,7 +16,8 @@ from galaxy_notify.model.route import Route, Status
 from galaxy_notify.model.stored import readable_record, readable_route
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import unwrap
-from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
+from galaxy_notify.redis_state.calls import flat
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 
@@ -158,19 +158,14 @@ def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
 
 def route_replay(keys: Keys, changes: Iterable[DeadChange]) -> ScriptCall:
     """Send dead letters on their way again."""
-    return ScriptCall(
-        script("route_replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)]
-    )
+    args = [keys.tag, "", *flat(changes)]
+    return ScriptCall(script("route_replay"), [keys.totals, keys.never], args)
 
 
 def route_purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> ScriptCall:
     """Purge dead letters."""
-    args = [keys.tag, "", keep_ms, *_flat(changes)]
+    args = [keys.tag, "", keep_ms, *flat(changes)]
     return ScriptCall(script("route_purge"), [keys.totals, keys.never], args)
-
-
-def _flat(changes: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
-    return chain.from_iterable(changes)
 
 
 def _fields(reply: Any, count: int) -> Sequence[bytes | None]:

@@ -66,17 +66,13 @@ def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
     return ScriptCall(script("preference_set"), [keys.preferred, keys.never], args)
 
 
-def preference_read(keys: Keys, *users: str) -> ScriptCall:
-    """Read all that is stored of some users of one shard."""
-    return _preference_read(keys, "", users)
-
-
 def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
-    return _preference_read(keys, cursor, ())
+    return preference_read(keys, cursor=cursor)
 
 
-def _preference_read(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
+def preference_read(keys: Keys, *users: str, cursor: bytes | str = "") -> ScriptCall:
+    """Read all that is stored of some users of one shard, or of a page of them."""
     prefix = keys.preferences("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
     # A few foreign fields are reported; a hash with many is not read.

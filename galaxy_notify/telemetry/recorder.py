@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
@@ -54,8 +54,19 @@ class Recorder(Telemetry):
         stops: Sequence[Callable[[], object]] = (),
         clock: Clock = time.monotonic,
     ) -> None:
-        self._counters = dict(_counters(meter))
-        self._histograms = dict(_histograms(meter))
+        self._counters = {
+            one.short_name: meter.create_counter(one.name, one.unit, one.description)
+            for one in INSTRUMENTS
+            if one.kind == "counter"
+        }
+        self._histograms = {
+            one.short_name: meter.create_histogram(
+                *(one.name, one.unit, one.description),
+                explicit_bucket_boundaries_advisory=one.buckets,
+            )
+            for one in INSTRUMENTS
+            if one.kind == "histogram"
+        }
         self._gauges = Gauges(meter, clock)
         self._tracer = tracer
         self._stops = stops
@@ -220,23 +231,3 @@ class Gauges:
             meter.create_observable_gauge(instrument.name, [read], *texts)
         elif instrument.kind == "observable counter":
             meter.create_observable_counter(instrument.name, [read], *texts)
-
-
-def _counters(meter: Meter) -> Iterator[tuple[str, Counter]]:
-    for one in INSTRUMENTS:
-        if one.kind == "counter":
-            yield one.short_name, meter.create_counter(one.name, one.unit, one.description)
-
-
-def _histograms(meter: Meter) -> Iterator[tuple[str, Histogram]]:
-    for one in INSTRUMENTS:
-        if one.kind == "histogram":
-            yield (
-                one.short_name,
-                meter.create_histogram(
-                    one.name,
-                    one.unit,
-                    one.description,
-                    explicit_bucket_boundaries_advisory=one.buckets,
-                ),
-            )
