@@ -220,13 +220,6 @@ def decode_route(raw: bytes) -> Route:
         raise Corrupt(f"route state: {type(error).__name__}: {error}"[:200]) from error
 
 
-@lru_cache(maxsize=1024)
-def _decode_short(raw: bytes) -> Route:
-    # Routes accepted in the same millisecond, such as those of one notification, mostly have the
-    # same state.
-    return _decode(raw)
-
-
 def newer_format(raw: bytes) -> bool:
     """Return whether a later version than this one wrote a record or state."""
     return raw[:1].isdigit() and raw[:1] > FORMAT
@@ -252,6 +245,11 @@ def _decode(raw: bytes) -> Route:
     if history:
         history = (*history[:-1], replace(history[-1], at_ms=at, stream_id=stream_id))
     return Route(status, due, at, generation, attempts, max_attempts, history, stream_id)
+
+
+# Routes accepted in the same millisecond, such as those of one notification, mostly have the same
+# state.
+_decode_short: Final = lru_cache(maxsize=1024)(_decode)
 
 
 def _pack_body(

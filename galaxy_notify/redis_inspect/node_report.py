@@ -74,16 +74,11 @@ def nodes_of(deployment: Deployment) -> list[Node]:
 
 def read_sentinels(deployment: Deployment) -> dict[str, Fields | Fault]:
     """Return what each sentinel reports about the primary, or its fault; empty without any."""
-    topology_client = (
-        deployment.client.topology_client if isinstance(deployment.client, NodesClient) else None
-    )
-    if topology_client is None or not isinstance(topology_client.topology, SentinelTopology):
+    nodes = deployment.client
+    asking = nodes.topology_client if isinstance(nodes, NodesClient) else None
+    if asking is None or not isinstance(topology := asking.topology, SentinelTopology):
         return {}
-    command = topology_client.topology.details
-    replies = {
-        str(node): topology_client.reply(node, command)
-        for node in sorted(topology_client.topology.nodes)
-    }
+    replies = {str(node): asking.reply(node, topology.details) for node in sorted(topology.nodes)}
     return {
         node: classify(reply)
         if isinstance(reply, Exception)

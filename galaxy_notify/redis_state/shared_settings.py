@@ -154,9 +154,7 @@ def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
     return value
 
 
-@lru_cache(maxsize=1024)
-def _keys(prefix: str, shard: int, stream: str) -> Keys:
-    return Keys(prefix, shard, stream)
+_keys: Final = lru_cache(maxsize=1024)(Keys)
 
 
 @dataclass(frozen=True, slots=True)
