@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from heapq import merge
 from itertools import islice
-from typing import Annotated, Any, Final, Literal, Protocol, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Protocol, Self, TypeAlias, cast
 
 import msgpack
 from pydantic import (
@@ -141,9 +141,8 @@ class Intent(BaseModel):
             if json_data.interrupts(error, value):
                 raise
             raise _unreadable(error) from error
-        due_ms, expires_ms = intent.due_at_ms, intent.expires_at_ms
-        if due_ms is not None and expires_ms is not None and expires_ms <= due_ms:
-            raise InvalidIntent("expires_at", "must be later than due_at")
+        if intent.expires_at is not None and intent.due_at is not None:
+            _check_order(cast("Any", intent.due_at), cast("Any", intent.expires_at))
         return intent
 
     @classmethod
@@ -183,6 +182,11 @@ class Intent(BaseModel):
 
 def _unreadable(error: Exception) -> InvalidIntent:
     return InvalidIntent("", f"an intent that cannot be read: {type(error).__name__}")
+
+
+def _check_order(due_ms: int, expires_ms: int) -> None:
+    if expires_ms <= due_ms:
+        raise InvalidIntent("expires_at", "must be later than due_at")
 
 
 def due_moment(value: object) -> int:
