@@ -13,8 +13,8 @@ from galaxy_notify.process.supervisor import Supervisor
 from galaxy_notify.publishing.state import PublisherState
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
-from galaxy_notify.redis_inspect.gauges import ShardGauge, read_gauges
-from galaxy_notify.telemetry import Backlog, Snapshot
+from galaxy_notify.redis_inspect.gauges import read_gauges
+from galaxy_notify.telemetry import Snapshot
 
 _EVERY_S: Final = 10.0
 _TROUBLED_S: Final = 1.0
@@ -46,23 +46,23 @@ class StatusLine:
 
     async def run_once(self) -> None:
         """Read all shards once and report."""
-        gauges: dict[int, ShardGauge] = {}
+        # A shard that cannot be read is not shown: an old number would look current.
+        seen = Snapshot()
         unread: set[str] = set()
         for shard in self._shards:
             if not shard.state.health.redis_is_away:
                 try:
-                    gauges[shard.state.keys.shard] = await self._read(shard)
+                    seen |= await self._read(shard)
                 except RedisFault as error:
                     unread.add(f"redis: {error.fault.code}")
-        # A shard that cannot be read is not shown: an old number would look current.
-        self._publisher.telemetry.observe(_snapshot(gauges))
-        troubles = self._troubles() | unread | self._standstills(gauges)
-        counts = [_line(gauges)] if len(gauges) == len(self._shards) else []
+        self._publisher.telemetry.observe(seen)
+        troubles = self._troubles() | unread | self._standstills(seen)
+        counts = [_line(seen)] if len(seen.streams) == len(self._shards) else []
         self._supervisor.status("; ".join([*sorted(troubles), *counts]))
         if self._redis_is_away():
             await self._try_to_revive()
 
-    async def _read(self, shard: Shard) -> ShardGauge:
+    async def _read(self, shard: Shard) -> Snapshot:
         try:
             return await read_gauges(shard.client, shard.state.keys, shard.state.channels)
         except RedisFault as error:
@@ -70,20 +70,19 @@ class StatusLine:
                 await refresh_primary(shard.client)
             raise
 
-    def _standstills(self, gauges: dict[int, ShardGauge]) -> set[str]:
+    def _standstills(self, seen: Snapshot) -> set[str]:
         """Return what blocks publishing although Redis answers."""
         gateway = self._publisher.settings.gateway
         limit = 2 * gateway.max_len if gateway.trim == "acknowledged" else inf
         holds = {
             f"stream of shard {shard} is full: its groups must read"
-            for shard, gauge in gauges.items()
-            if gauge.stream_length >= limit
+            for shard, length in seen.streams.items()
+            if length >= limit
         }
         return holds | {
             f"channel {name} is paused"
-            for gauge in gauges.values()
-            for name, channel in gauge.channels.items()
-            if channel.paused
+            for (_, name), backlog in seen.backlogs.items()
+            if backlog.paused
         }
 
     def _redis_is_away(self) -> bool:
@@ -101,28 +100,12 @@ class StatusLine:
             self._supervisor.status(f"embedded server: {error}")
 
 
-def _line(gauges: dict[int, ShardGauge]) -> str:
-    channels = [channel for gauge in gauges.values() for channel in gauge.channels.values()]
-    published = sum(gauge.totals.get("published", 0) for gauge in gauges.values())
+def _line(seen: Snapshot) -> str:
+    backlogs = seen.backlogs.values()
     counts = {
-        "published": published,
-        "scheduled": sum(channel.scheduled for channel in channels),
-        "overdue": sum(channel.overdue for channel in channels),
-        "dead": sum(channel.dead for channel in channels),
+        "published": sum(n for (_, outcome), n in seen.totals.items() if outcome == "published"),
+        "scheduled": sum(backlog.scheduled for backlog in backlogs),
+        "overdue": sum(backlog.overdue for backlog in backlogs),
+        "dead": sum(backlog.dead for backlog in backlogs),
     }
     return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def _snapshot(gauges: dict[int, ShardGauge]) -> Snapshot:
-    return Snapshot(
-        backlogs={
-            (shard, name): Backlog(
-                channel.scheduled, channel.overdue, channel.oldest_overdue_s, channel.dead
-            )
-            for shard, gauge in gauges.items()
-            for name, channel in gauge.channels.items()
-        },
-        streams={shard: gauge.stream_length for shard, gauge in gauges.items()},
-        lags={(s, name): lag for s, gauge in gauges.items() for name, lag in gauge.lags.items()},
-        totals={(s, name): n for s, gauge in gauges.items() for name, n in gauge.totals.items()},
-    )

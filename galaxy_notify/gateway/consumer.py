@@ -18,9 +18,9 @@ from galaxy_notify.redis_client.failed_calls import failed_call, refuse_permanen
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
-from galaxy_notify.redis_inspect.stream import GroupReport
 from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
 from galaxy_notify.redis_state.group import GroupMember
+from galaxy_notify.redis_state.group_report import GroupReport
 from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -158,7 +158,7 @@ class GatewayConsumer(NotCopied):
                 log,
                 stagger,
             )
-            for keys in connection.all_keys
+            for keys in connection.key_space.all_keys
         ]
         self._log.info("consumer started", shards=len(readers))
         await together(self._stop, *(reader.run() for reader in readers))
@@ -182,11 +182,11 @@ class GatewayConsumer(NotCopied):
         connection = await ConsumerConnection.open(
             self._settings, f"galaxy-notify/{galaxy_notify.__version__}"
         )
-        if connection is not None and connection.shared.format != STATE_FORMAT:
+        if connection is not None and (found := connection.key_space.shared.format) != STATE_FORMAT:
             await connection.close()
             raise ConfigurationError(
-                f"this deployment has state format {connection.shared.format}, this version reads"
-                f" {STATE_FORMAT}: run the version that wrote it"
+                f"this deployment has state format {found}, this version reads {STATE_FORMAT}:"
+                " run the version that wrote it"
             )
         self._connection = connection
         return connection

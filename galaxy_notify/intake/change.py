@@ -68,7 +68,7 @@ class _TargetRecord:
     def __init__(self, target: Target, fields: Mapping[bytes, bytes]) -> None:
         self.name = target.notification_id
         self.route_id = target.route_id
-        self.record: Notification | None = readable_record(self.name, fields)
+        self.record: Notification | None = readable_record(self.name, fields.get(b"record"))
         own = target.is_of(self.record.producer if self.record else None)
         self.exists = own and b"open" in fields
 

@@ -111,17 +111,14 @@ class Notification:
     def payload(self) -> dict[str, Any]:
         """The payload of the event as a mapping; raises `Corrupt` if it is invalid."""
         if self._payload is None:
-            self._payload = self._unpack()
+            try:
+                payload = msgpack.unpackb(self.packed)
+            except (ValueError, RecursionError) as error:
+                raise Corrupt(f"payload: {type(error).__name__}: {error}"[:200]) from error
+            if not isinstance(payload, dict):
+                raise Corrupt("payload: not a map")
+            self._payload = payload
         return self._payload
-
-    def _unpack(self) -> dict[str, Any]:
-        try:
-            payload = msgpack.unpackb(self.packed)
-        except (ValueError, RecursionError) as error:
-            raise Corrupt(f"payload: {type(error).__name__}: {error}"[:200]) from error
-        if not isinstance(payload, dict):
-            raise Corrupt("payload: not a map")
-        return payload
 
     @property
     def severity(self) -> str:

@@ -71,11 +71,11 @@ PUBLISHABLE: Final = frozenset({Status.PENDING, Status.FAILED})
 #: Status → statuses that may follow it; ``None`` is a route that does not exist yet.
 TRANSITIONS: Final[dict[Status | None, frozenset[Status]]] = {
     None: frozenset({Status.PENDING, Status.CANCELLED, Status.SKIPPED}),
-    Status.PENDING: frozenset(
-        {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.FAILED: frozenset(
-        {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+    **dict.fromkeys(
+        PUBLISHABLE,
+        frozenset(
+            {Status.PUBLISHED, Status.FAILED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED}
+        ),
     ),
     Status.DEAD_LETTER: frozenset({Status.PENDING, Status.PURGED}),
 }
@@ -226,13 +226,6 @@ def decode_route(raw: bytes) -> Route:
         raise Corrupt(f"route state: {type(error).__name__}: {error}"[:200]) from error
 
 
-@lru_cache(maxsize=1024)
-def _decode_short(raw: bytes) -> Route:
-    # Routes accepted in the same millisecond, such as those of one notification, mostly have the
-    # same state.
-    return _decode(raw)
-
-
 def newer_format(raw: bytes) -> bool:
     """Return whether a later version than this one wrote a record or state."""
     return raw[:1].isdigit() and raw[:1] > FORMAT
@@ -240,11 +233,9 @@ def newer_format(raw: bytes) -> bool:
 
 def _decode(raw: bytes) -> Route:
     if raw[:1] != FORMAT or not _HEADER <= len(raw) <= MAX_STATE_BYTES:
-        msg = "unknown format or size"
-        raise ValueError(msg)
+        raise ValueError("unknown format or size")
     if not raw[2:_HEADER].isdigit():
-        msg = "a time is not a number"
-        raise ValueError(msg)
+        raise ValueError("a time is not a number")
     status = STATUS_OF[raw[1:2]]
     at, due = int(raw[2:_DUE]), int(raw[_DUE:_HEADER])
     body, stream_id = raw[_HEADER:], ""
@@ -260,6 +251,11 @@ def _decode(raw: bytes) -> Route:
     if history:
         history = (*history[:-1], replace(history[-1], at_ms=at, stream_id=stream_id))
     return Route(status, due, at, generation, attempts, max_attempts, history, stream_id)
+
+
+# Routes accepted in the same millisecond, such as those of one notification, mostly have the same
+# state.
+_decode_short: Final = lru_cache(maxsize=1024)(_decode)
 
 
 def _pack_body(
@@ -283,8 +279,7 @@ def _unpack_body(body: bytes) -> tuple[int, int, int, tuple[Transition, ...]]:
     )
     counts: list[Any] = [generation, attempts, max_attempts]
     if not all(type(count) is int and 0 <= count < 2**31 for count in counts):
-        msg = "a count is invalid"
-        raise ValueError(msg)
+        raise ValueError("a count is invalid")
     return generation, attempts, max_attempts, tuple(_line(*line) for line in lines)
 
 
@@ -292,6 +287,5 @@ def _line(*values: Any) -> Transition:
     event, at_ms, worker, attempt, failure_class, message = values
     texts = (event, worker, failure_class, message)
     if not all(type(text) is str for text in texts) or type(at_ms + attempt) is not int:
-        msg = "a history entry is invalid"
-        raise ValueError(msg)
+        raise ValueError("a history entry is invalid")
     return Transition(event, at_ms, worker, attempt, failure_class, message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import redis.asyncio
@@ -12,6 +11,7 @@ from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_state.group_report import FREQUENT, group_report_async, least_lag
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.telemetry import Backlog, Snapshot
 
 #: The totals that are always reported, in the order in which routes reach them.
 TOTALS: Final = (
@@ -27,32 +27,12 @@ _REPORTED: Final = (*TOTALS, *SKIPPED)
 _OVERDUE_MS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelGauge:
-    """What waits and what rests in one channel; overdue by the score, leased ones not counted."""
+async def read_gauges(client: redis.asyncio.Redis, keys: Keys, channels: Sequence[str]) -> Snapshot:
+    """Read the gauges of a shard in three round trips; raises `RedisFault`.
 
-    scheduled: int
-    overdue: int
-    oldest_overdue_s: float
-    dead: int
-    paused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ShardGauge:
-    """One shard at one moment."""
-
-    channels: dict[str, ChannelGauge]
-    stream_length: int
-    #: What each group has at least to read.
-    lags: dict[str, int]
-    totals: dict[str, int]
-
-
-async def read_gauges(
-    client: redis.asyncio.Redis, keys: Keys, channels: Sequence[str]
-) -> ShardGauge:
-    """Read the gauges of a shard in three round trips; raises `RedisFault`."""
+    Overdue is counted by the score, without leased routes; a lag is what a group has at least to
+    read.
+    """
     with as_fault("gauges"):
         seconds, micros = await client.time()
         now_ms = seconds * 1000 + micros // 1000
@@ -66,20 +46,25 @@ async def read_gauges(
             pipeline.zcard(keys.dead(channel))
             pipeline.sismember(keys.paused, channel)
         length, totals, *rest = await pipeline.execute(raise_on_error=False)
-        gauges = {
-            channel: _channel_gauge(rest[5 * i : 5 * i + 5], now_ms)
-            for i, channel in enumerate(channels)
-        }
-        return ShardGauge(gauges, _number(length), await _lags(client, keys), _totals(totals))
+        shard, lags = keys.shard, await _lags(client, keys)
+        return Snapshot(
+            {
+                (shard, channel): _backlog(rest[5 * i : 5 * i + 5], now_ms)
+                for i, channel in enumerate(channels)
+            },
+            {shard: _number(length)},
+            {(shard, group): lag for group, lag in lags.items()},
+            {(shard, outcome): count for outcome, count in _totals(totals).items()},
+        )
 
 
-def _channel_gauge(replies: Sequence[Any], now_ms: int) -> ChannelGauge:
+def _backlog(replies: Sequence[Any], now_ms: int) -> Backlog:
     scheduled, overdue, head, dead, paused = replies
     late = 0.0
     if isinstance(head, list) and head and _number(overdue):
         late = max(0.0, (now_ms - moment(head[0][1])) / 1000)
     is_paused = _number(paused) == 1
-    return ChannelGauge(_number(scheduled), _number(overdue), late, _number(dead), is_paused)
+    return Backlog(_number(scheduled), _number(overdue), late, _number(dead), is_paused)
 
 
 async def _lags(client: redis.asyncio.Redis, keys: Keys) -> dict[str, int]:

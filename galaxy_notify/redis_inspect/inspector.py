@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import split_member
-from galaxy_notify.model.route import decode_route
+from galaxy_notify.model.stored import readable_route
 from galaxy_notify.redis_client.replies import moment, number
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.deployment import Deployment
@@ -30,8 +29,7 @@ _LEASED_MEMBERS: Final = 256
 class ChannelBacklog:
     """What waits and rests in a channel, over all shards.
 
-    ``oldest_overdue_ms`` is 0 if nothing is overdue. ``paused_ms`` is for how long it
-    is paused; None if it is not, or if that is unknown.
+    ``oldest_overdue_ms`` is 0 if nothing is overdue.
     """
 
     scheduled: int = 0
@@ -42,7 +40,7 @@ class ChannelBacklog:
     dead: int = 0
     #: On how many shards the channel is paused: a pause that was interrupted leaves some.
     paused_shards: int = 0
-    #: For how long; None where that is not known.
+    #: For how long it is paused; None if it is not, or if that is unknown.
     paused_ms: int | None = None
 
     @property
@@ -168,7 +166,5 @@ class _ShardBacklog:
 
 
 def _due_ms(state: bytes | None) -> int | None:
-    try:
-        return decode_route(state).due_at_ms if state else None
-    except Corrupt:
-        return None
+    route = readable_route(state)
+    return route and route.due_at_ms

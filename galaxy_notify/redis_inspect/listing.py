@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heapreplace
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.ids import is_first_part
@@ -222,23 +223,10 @@ def read_summaries(
     key_space: KeySpace, listed: Sequence[ListEntry], routes: Sequence[str] | None
 ) -> Flow[list[ListSummary]]:
     """Read the first of these, as many as fit into one call; *routes* None means all routes."""
-    shards: dict[int, list[ListEntry]] = {}
-    for entry in listed:
-        shards.setdefault(entry.position.shard, []).append(entry)
+    placed = [(key_space.keys(entry.position.shard), entry.notification_id) for entry in listed]
     largest = key_space.shared.max_payload_bytes + _FRAME_BYTES
-    replies = yield [
-        listing_read(
-            key_space.keys(shard), [entry.notification_id for entry in entries], routes, largest
-        )
-        for shard, entries in shards.items()
-    ]
-    found: dict[ListPosition, ListSummary] = {}
-    for entries, reply in zip(shards.values(), replies, strict=True):
-        # Where much was to be read the last of them have no answer.
-        for entry, answer in zip(entries, unwrap(reply), strict=False):
-            found[entry.position] = _summary(entry.notification_id, answer)
-    first = next((n for n, entry in enumerate(listed) if entry.position not in found), len(listed))
-    return [found[entry.position] for entry in listed[:first]]
+    found = yield from _summaries(placed, routes, largest)
+    return [found[place] for place in takewhile(found.__contains__, placed)]
 
 
 def read_part_summaries(
@@ -248,15 +236,24 @@ def read_part_summaries(
 
     *routes* are the ids of routes to read; None means all.
     """
+    placed = [(key_space.keys_for(name), name) for name in names]
+    found = yield from _summaries(placed, routes, 0)
+    return {name: summary for (_, name), summary in found.items()}
+
+
+def _summaries(
+    placed: Sequence[tuple[Keys, str]], routes: Sequence[str] | None, record_bytes: int
+) -> Flow[dict[tuple[Keys, str], ListSummary]]:
     shards: dict[Keys, list[str]] = {}
-    for name in names:
-        shards.setdefault(key_space.keys_for(name), []).append(name)
-    replies = yield [listing_read(keys, chunk, routes, 0) for keys, chunk in shards.items()]
-    pairs = zip(shards.values(), replies, strict=True)
+    for keys, name in placed:
+        shards.setdefault(keys, []).append(name)
+    calls = [listing_read(keys, names, routes, record_bytes) for keys, names in shards.items()]
+    replies = yield calls
     return {
-        name: _summary(name, answer)
-        for chunk, reply in pairs
-        for name, answer in zip(chunk, unwrap(reply), strict=False)
+        (keys, name): _summary(name, answer)
+        for (keys, names), reply in zip(shards.items(), replies, strict=True)
+        # Where much was to be read the last of them have no answer.
+        for name, answer in zip(names, unwrap(reply), strict=False)
     }
 
 
@@ -281,19 +278,14 @@ def _summary(notification_id: str, answer: Sequence[Any]) -> ListSummary:
 def _read_summary(notification_id: str, answer: Sequence[Any]) -> ListSummary:
     raw, still_open, moved_to, *statuses = answer
     steps = iter(statuses)
-    counts = {text(letter): int(count) for letter, count in zip(steps, steps, strict=True)}
+    counts: Counter[str] = Counter()
+    for letter, count in zip(steps, steps, strict=True):
+        counts[str(STATUS_OF.get(text(letter).encode(), "corrupt"))] += int(count)
     return ListSummary(
         exists=True,
-        record=readable_record(notification_id, {b"record": raw}),
+        record=readable_record(notification_id, raw),
         record_bytes=len(raw),
         open=number(still_open) if still_open else None,
         moved_to_ms=number(moved_to) or None,
-        statuses=Counter(_by_status(counts)),
+        statuses=counts,
     )
-
-
-def _by_status(counts: dict[str, int]) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for letter, count in counts.items():
-        found[str(STATUS_OF.get(letter.encode(), "corrupt"))] += count
-    return found

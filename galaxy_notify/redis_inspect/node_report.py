@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from galaxy_notify.redis_client.faults import Fault, RedisFault, classify
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.nodes import NodesClient, at_shard, node_of
 from galaxy_notify.redis_client.replies import pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
@@ -73,16 +74,11 @@ def nodes_of(deployment: Deployment) -> list[Node]:
 
 def read_sentinels(deployment: Deployment) -> dict[str, Fields | Fault]:
     """Return what each sentinel reports about the primary, or its fault; empty without any."""
-    topology_client = (
-        deployment.client.topology_client if isinstance(deployment.client, NodesClient) else None
-    )
-    if topology_client is None or not isinstance(topology_client.topology, SentinelTopology):
+    nodes = deployment.client
+    asking = nodes.topology_client if isinstance(nodes, NodesClient) else None
+    if asking is None or not isinstance(topology := asking.topology, SentinelTopology):
         return {}
-    command = topology_client.topology.details
-    replies = {
-        str(node): topology_client.reply(node, command)
-        for node in sorted(topology_client.topology.nodes)
-    }
+    replies = {str(node): asking.reply(node, topology.details) for node in sorted(topology.nodes)}
     return {
         node: classify(reply)
         if isinstance(reply, Exception)
@@ -134,11 +130,9 @@ def _clock(client: redis.Redis) -> tuple[list[float], list[float], int]:
         before = time.time_ns() / 1e6
         (reply,) = run_all_sync(client, [Command(["TIME"])])
         after = time.time_ns() / 1e6
-        if isinstance(reply, RedisFault):
-            raise reply
-        seconds = int(reply[0])
+        seconds, micros = map(int, unwrap(reply))
         trips.append(after - before)
-        offsets.append(seconds * 1000 + int(reply[1]) / 1000 - (before + after) / 2)
+        offsets.append(seconds * 1000 + micros / 1000 - (before + after) / 2)
     return trips, offsets, seconds
 
 

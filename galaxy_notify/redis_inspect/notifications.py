@@ -72,7 +72,7 @@ def read_notification(deployment: Deployment, target: Target) -> StoredNotificat
     (first,) = _hashes(deployment, [named], target.route_id)
     if b"open" not in first:
         return None
-    record = readable_record(named, first)
+    record = readable_record(named, first.get(b"record"))
     (ttl,) = read_all(deployment, [["PTTL", deployment.keys_for(named).notification(named)]])
     found = StoredNotification(named, record, 0, ttl if ttl >= 0 else None)
     found.moved_to_ms = number(first.get(b"due")) or None

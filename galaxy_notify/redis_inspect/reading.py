@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.deployment import Deployment
@@ -15,11 +15,7 @@ Words = Sequence[Any]
 
 def read_all(deployment: Deployment, commands: Iterable[Words]) -> list[Any]:
     """Return a reply for each command; raise `RedisFault` where one failed."""
-    replies = try_all(deployment, commands)
-    for reply in replies:
-        if isinstance(reply, RedisFault):
-            raise reply
-    return replies
+    return [unwrap(reply) for reply in try_all(deployment, commands)]
 
 
 def try_all(deployment: Deployment, commands: Iterable[Words]) -> list[Any]:

@@ -10,6 +10,7 @@ from galaxy_notify.redis_client.replies import number, pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_inspect.reading import read_all, try_all
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.group_report import order_of
 from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.words import Word
@@ -49,7 +50,7 @@ def read_state(deployment: Deployment, keys: IntentKeys, group: str) -> IntakeSt
             raise pending
         pending = {"pending": 0}
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-    oldest_ms = max(0, now_ms - _made_ms(first[0][0])) if first else None
+    oldest_ms = max(0, now_ms - order_of(text(first[0][0]))[0]) if first else None
     return IntakeState(int(length), int(pending["pending"]), oldest_ms, int(rejects))
 
 
@@ -134,7 +135,3 @@ def purge_rejects(
 def _row(row: Sequence[Any]) -> RejectRow:
     name, fields = row
     return RejectRow(text(name), pairs(fields))
-
-
-def _made_ms(stream_id: bytes | str) -> int:
-    return int(text(stream_id).partition("-")[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import moment, number, pairs, text
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.deployment import Deployment
@@ -50,9 +50,7 @@ def read_server_name(deployment: Deployment) -> ServerName:
 
 def server_name(hello: Any) -> ServerName:
     """Read the answer to HELLO."""
-    if isinstance(hello, RedisFault):
-        raise hello
-    reply = {text(name): value for name, value in pairs(hello).items()}
+    reply = {text(name): value for name, value in pairs(unwrap(hello)).items()}
     role = text(reply.get("role", b""))
     return ServerName(text(reply.get("server", b"")), text(reply.get("version", b"")), role)
 
@@ -90,13 +88,11 @@ def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
         # No worker wrote a time in the future, except before the clock was set back a little.
         newest_ms = reported_ms if reported_ms <= now_ms + ALIVE_MS else 0
         worker = _worker(name, pairs(reply), now_ms, newest_ms)
-        if worker and worker.progress_ms >= max(since, _progress(workers.get(name))):
+        earlier = workers.get(name)
+        least = max(since, earlier.progress_ms) if earlier else since
+        if worker and worker.progress_ms >= least:
             workers[name] = worker
     return [workers[name] for name in sorted(workers)]
-
-
-def _progress(worker: WorkerReport | None) -> int:
-    return worker.progress_ms if worker else 0
 
 
 def _worker(

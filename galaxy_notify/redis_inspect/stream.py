@@ -12,26 +12,8 @@ from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.group_report import (
-    GroupReport,
-    StreamId,
-    group_report,
-    group_report_async,
-    has_no_key,
-    order_of,
-)
+from galaxy_notify.redis_state.group_report import StreamId, has_no_key, order_of
 from galaxy_notify.redis_state.keys import Keys
-
-__all__ = [
-    "GroupReport",
-    "StreamEntry",
-    "drop_group",
-    "follow",
-    "group_report",
-    "group_report_async",
-    "newest",
-    "parked_length",
-]
 
 _READ: Final = 100
 _BLOCK_MS: Final = 1000

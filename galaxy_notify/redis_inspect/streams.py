@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.replies import number, text
+from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_inspect.readers import Readers, read_readers
 from galaxy_notify.redis_inspect.reading import server_now, try_all
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.group_report import GroupReport, group_report
+from galaxy_notify.redis_state.group_report import GroupReport, group_report, order_of
 from galaxy_notify.redis_state.keys import Keys
 
 
@@ -64,4 +64,4 @@ def _newest_age(deployment: Deployment, keys: Keys) -> int | None:
     (newest,) = try_all(deployment, [["XREVRANGE", keys.stream, "+", "-", "COUNT", 1]])
     if isinstance(newest, RedisFault) or not newest:
         return None
-    return max(0, server_now(deployment) - number(text(newest[0][0]).partition("-")[0]))
+    return max(0, server_now(deployment) - order_of(text(newest[0][0]))[0])

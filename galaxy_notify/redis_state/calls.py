@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import ceil
 from typing import Any, Final, NamedTuple
 
@@ -59,7 +60,7 @@ def route_cancel(
     """Take routes of a notification back; *mark* cancels later parts as they arrive."""
     args: list[Argument] = [keys.tag, "", notification_id, keep_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.totals, keys.never]
-    return ScriptCall(script("route_cancel"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("route_cancel"), names, [*args, *flat(changes)])
 
 
 def route_reschedule(
@@ -68,7 +69,7 @@ def route_reschedule(
     """Give routes of a notification another due time; *mark* sets it for later parts, too."""
     args: list[Argument] = [keys.tag, "", notification_id, due_ms, "1" if mark else ""]
     names = [keys.notification(notification_id), keys.never]
-    return ScriptCall(script("route_reschedule"), names, [*args, *_flat(changes)])
+    return ScriptCall(script("route_reschedule"), names, [*args, *flat(changes)])
 
 
 def channel_pause(keys: Keys, channel: str) -> ScriptCall:
@@ -98,7 +99,7 @@ def stream_trim(
     *seen* says when the consumers of groups were seen, in ms, as far as that is known.
     """
     args: list[Argument] = [max_len, "" if group_idle_ms is None else group_idle_ms, ""]
-    args += _flat((seen or {}).items())
+    args += flat((seen or {}).items())
     return ScriptCall(script("stream_trim"), [keys.stream, keys.lost, keys.never], args)
 
 
@@ -107,9 +108,9 @@ def listing_trim(keys: Keys, start: str, count: int) -> ScriptCall:
     return ScriptCall(script("listing_trim"), [keys.accepted, keys.never], [keys.tag, start, count])
 
 
-def _flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
-    for item in items:
-        yield from item
+def flat(items: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
+    """Yield the arguments of all items."""
+    return chain.from_iterable(items)
 
 
 def due_time(score: bytes) -> int | None:

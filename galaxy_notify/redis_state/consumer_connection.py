@@ -14,7 +14,7 @@ from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
 from galaxy_notify.redis_state.joining import read_deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
@@ -28,12 +28,17 @@ class ConsumerConnection:
 
     def __init__(self, client: redis.asyncio.Redis, key_space: KeySpace) -> None:
         self.client = client
-        self._key_space = key_space
+        self.key_space = key_space
 
     @classmethod
     async def open(cls, settings: Settings, name: str) -> Self | None:
         """Connect, or return None where there is no deployment yet; raises `RedisFault`."""
-        found = await _read_shared_settings(settings, name)
+        client = open_async(settings, connections=1, name=name)
+        try:
+            found = await run_flow(client, read_deployment(settings.redis.prefix))
+        finally:
+            with suppress(*REDIS_ERRORS):
+                await client.aclose()
         if found is None:
             return None
         connections = found.shards * _PER_SHARD
@@ -41,16 +46,6 @@ class ConsumerConnection:
             open_async(settings, connections=connections, name=name),
             KeySpace(settings.redis.prefix, found),
         )
-
-    @property
-    def shared(self) -> SharedSettings:
-        """Return what the deployment agreed on."""
-        return self._key_space.shared
-
-    @property
-    def all_keys(self) -> list[Keys]:
-        """Return the keys of every shard."""
-        return self._key_space.all_keys
 
     def at_shard(self, keys: Keys) -> redis.asyncio.Redis:
         """Return the client of the node that serves a shard."""
@@ -60,18 +55,9 @@ class ConsumerConnection:
         """Return how every group stands on each shard; raises `RedisFault`."""
         return {
             keys.shard: await group_report_async(self.at_shard(keys), keys)
-            for keys in self.all_keys
+            for keys in self.key_space.all_keys
         }
 
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
-
-
-async def _read_shared_settings(settings: Settings, name: str) -> SharedSettings | None:
-    client = open_async(settings, connections=1, name=name)
-    try:
-        return await run_flow(client, read_deployment(settings.redis.prefix))
-    finally:
-        with suppress(*REDIS_ERRORS):
-            await client.aclose()

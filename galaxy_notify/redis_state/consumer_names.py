@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import redis.asyncio
 
@@ -11,7 +11,8 @@ from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import pairs
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
+from galaxy_notify.redis_state.keys import IntentKeys, Keys
 
 #: Names of one script, which then takes about a millisecond.
 PAGE: Final = 256
@@ -19,21 +20,15 @@ PAGE: Final = 256
 _PASS: Final = 40 * PAGE
 
 
-class StreamPlace(NamedTuple):
-    """A stream, and the key of its slot that never exists."""
-
-    stream: str
-    never: str
-
-
-def consumer_forget(place: StreamPlace, group: bytes | str, names: Sequence[bytes]) -> ScriptCall:
-    """Forget those of the consumers that hold nothing."""
-    args: list[Argument] = [group, *names]
-    return ScriptCall(script("consumer_forget"), [place.stream, place.never], args)
+def consumer_forget(
+    keys: Keys | IntentKeys, group: bytes | str, names: Sequence[bytes]
+) -> ScriptCall:
+    """Forget those of the stream's consumers that hold nothing."""
+    return ScriptCall(script("consumer_forget"), [keys.stream, keys.never], [group, *names])
 
 
 async def forget_consumers(
-    client: redis.asyncio.Redis, place: StreamPlace, group: bytes | str, idle_ms: int
+    client: redis.asyncio.Redis, keys: Keys | IntentKeys, group: bytes | str, idle_ms: int
 ) -> bool:
     """Forget consumers that hold nothing and were idle for *idle_ms*, some at a time.
 
@@ -41,11 +36,11 @@ async def forget_consumers(
     may be more to forget; raises `RedisFault`.
     """
     with as_fault("XINFO"):
-        (reply,) = await run_all(client, [Command(["XINFO", "CONSUMERS", place.stream, group])])
+        (reply,) = await run_all(client, [Command(["XINFO", "CONSUMERS", keys.stream, group])])
         names = _ended([pairs(row) for row in unwrap(reply)], idle_ms)
     chosen = names[:_PASS]
     for at in range(0, len(chosen), PAGE):
-        await run(client, consumer_forget(place, group, chosen[at : at + PAGE]))
+        await run(client, consumer_forget(keys, group, chosen[at : at + PAGE]))
     return len(names) > _PASS
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, first_part, part_id
-from galaxy_notify.model.notification import decode_notification
+from galaxy_notify.model.stored import readable_record
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync, run_sync
@@ -107,7 +106,8 @@ class DeadLetterIndex:
                 [Command(["HKEYS", key]), Command(["HMGET", key, "record"])]
             )
             if whole and number == 1:
-                parts = _parts(notification_id, unwrap(records)[0])
+                record = readable_record(notification_id, unwrap(records)[0])
+                parts = record.parts if record else 1
             for field in unwrap(fields):
                 channel, colon, recipient = field.decode("utf-8", "replace").partition(":")
                 if colon:
@@ -209,10 +209,3 @@ class DeadLetterIndex:
 
     def _read(self, commands: Sequence[Command]) -> list[Any]:
         return run_all_sync(self._client, commands) if commands else []
-
-
-def _parts(notification_id: str, record: bytes | None) -> int:
-    try:
-        return decode_notification(notification_id, record or b"").parts
-    except Corrupt:
-        return 1

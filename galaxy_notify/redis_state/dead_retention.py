@@ -113,17 +113,11 @@ async def _oldest(
     asked = readings(entries)
     if not asked:
         return list(read_rows(entries, asked, []))
-    sizes = await run_all(client, _measurings(asked.values()))
+    fields = [(read.command[1], name) for read in asked.values() for name in read.command[2:]]
+    sizes = await run_all(client, [Command(["HSTRLEN", *field]) for field in fields])
     _pass_over_large(asked.values(), sizes, record_bytes)
     replies = await run_all(client, list(asked.values()))
     return list(read_rows(entries, asked, replies))
-
-
-def _measurings(asked: Iterable[Command]) -> list[Command]:
-    """Return what to ask to know how large each reading's fields are, field by field."""
-    return [
-        Command(["HSTRLEN", read.command[1], name]) for read in asked for name in read.command[2:]
-    ]
 
 
 def _pass_over_large(asked: Iterable[Command], sizes: Iterable[Any], most: int) -> None:

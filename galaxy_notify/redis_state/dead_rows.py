@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import Member, split_member
-from galaxy_notify.model.notification import Notification, decode_notification
-from galaxy_notify.model.route import Route, Status, decode_route
+from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.route import Route, Status
+from galaxy_notify.model.stored import readable_record, readable_route
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import unwrap
-from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
+from galaxy_notify.redis_state.calls import flat
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 
@@ -61,21 +61,13 @@ class DeadRow:
     @cached_property
     def route(self) -> Route | None:
         """Return the route's state, or None where it cannot be read."""
-        try:
-            return decode_route(self.state) if self.state is not None else None
-        except Corrupt:
-            return None
+        return readable_route(self.state)
 
     @cached_property
     def notification(self) -> Notification | None:
         """Return the notification, or None where it cannot be read."""
         name = self.entry.name
-        if name is None or self.record is None:
-            return None
-        try:
-            return decode_notification(name.notification_id, self.record)
-        except Corrupt:
-            return None
+        return readable_record(name.notification_id, self.record) if name else None
 
     @property
     def misplaced(self) -> bool:
@@ -166,19 +158,14 @@ def read_entries(reply: Any, channel: str, shard: int) -> list[DeadEntry]:
 
 def route_replay(keys: Keys, changes: Iterable[DeadChange]) -> ScriptCall:
     """Send dead letters on their way again."""
-    return ScriptCall(
-        script("route_replay"), [keys.totals, keys.never], [keys.tag, "", *_flat(changes)]
-    )
+    args = [keys.tag, "", *flat(changes)]
+    return ScriptCall(script("route_replay"), [keys.totals, keys.never], args)
 
 
 def route_purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> ScriptCall:
     """Purge dead letters."""
-    args = [keys.tag, "", keep_ms, *_flat(changes)]
+    args = [keys.tag, "", keep_ms, *flat(changes)]
     return ScriptCall(script("route_purge"), [keys.totals, keys.never], args)
-
-
-def _flat(changes: Iterable[tuple[Argument, ...]]) -> Iterator[Argument]:
-    return chain.from_iterable(changes)
 
 
 def _fields(reply: Any, count: int) -> Sequence[bytes | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import redis
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 
+@dataclass(frozen=True, eq=False)
 class Deployment:
-    """A synchronous connection, for the CLI and for operators' tools."""
+    """A synchronous connection, for the CLI and for operators' tools.
 
-    def __init__(
-        self, client: redis.Redis, key_space: KeySpace, confirm: Confirmation | None = None
-    ) -> None:
-        """Take over the client; what is written is done once it is as safe as *confirm* wants."""
-        self.client = client
-        self.key_space = key_space
-        self.confirm = confirm
+    What is written is done once it is as safe as *confirm* wants.
+    """
+
+    client: redis.Redis
+    key_space: KeySpace
+    confirm: Confirmation | None = None
 
     @property
     def shared(self) -> SharedSettings:

@@ -13,7 +13,7 @@ from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_client.stream_member import Entry, StreamMember, Waiting, ask
-from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
+from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 
 #: The name under which a replayed reject is found, where it may have been accepted before.
@@ -140,8 +140,7 @@ class IntentMember(StreamMember):
 
     async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> bool:
         """Forget readers that ended long ago; return whether there are more of them."""
-        place = StreamPlace(self.stream, self.keys.never)
-        return await forget_consumers(self._client, place, self.group, idle_ms)
+        return await forget_consumers(self._client, self.keys, self.group, idle_ms)
 
     def _recount(self, client: Any, stream_id: str, deliveries: int) -> Any:
         return client.xclaim(

@@ -15,7 +15,7 @@ from galaxy_notify.redis_client.replies import pairs, reader
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls
-from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
+from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
 from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
@@ -123,9 +123,11 @@ class JanitorStore:
             groups = [] if has_no_key(found) else [pairs(group) for group in unwrap(found)]
         # A group with one name keeps it.
         crowded = [group[b"name"] for group in groups if int(group[b"consumers"]) > 1]
-        place = StreamPlace(self.keys.stream, self.keys.never)
         return any(
-            [await forget_consumers(self._client, place, name, _CONSUMER_MS) for name in crowded]
+            [
+                await forget_consumers(self._client, self.keys, name, _CONSUMER_MS)
+                for name in crowded
+            ]
         )
 
     async def shorten_leases(self, channel: str) -> int:

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.durability import Confirmation
-from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault, Remedy, as_fault
+from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, RedisFault, Remedy, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.nodes import at_shard
 from galaxy_notify.redis_client.replies import reader
@@ -94,7 +94,9 @@ async def check_durability(
         return
     node = at_shard(client, keys.tag)
     if not confirm.is_of_disk:
-        _check_fit(confirm.fault(await run_all(node, confirm.reads(keys.confirmed))))
+        fault = confirm.fault(await run_all(node, confirm.reads(keys.confirmed)))
+        if fault and fault.remedy is Remedy.CONFIGURE:
+            raise ConfigurationError(fault.text)
         return
     trial = confirm.trial(keys.confirmed)
     async with node.client() as one:
@@ -127,11 +129,6 @@ def _following(trial: Generator[Command, Any, None], reply: Any) -> Command | No
         return trial.send(reply)
     except StopIteration:
         return None
-
-
-def _check_fit(fault: Fault | None) -> None:
-    if fault and fault.remedy is Remedy.CONFIGURE:
-        raise ConfigurationError(fault.text)
 
 
 def _writes(prefix: str, mine: SharedSettings, *, lead: bool) -> list[Command]:

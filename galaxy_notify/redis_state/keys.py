@@ -8,6 +8,11 @@ from functools import cached_property
 from galaxy_notify.model.ids import hash_tag
 
 
+def _key(name: str) -> cached_property[str]:
+    """Return a property of `Keys`: the key of this name on the shard."""
+    return cached_property(lambda keys: f"{keys.tag}{name}")
+
+
 @dataclass(frozen=True)
 class Keys:
     """The keys of one shard; *gateway_stream* empty means the shard's own stream."""
@@ -26,73 +31,35 @@ class Keys:
         """Return the gateway stream."""
         return self.gateway_stream or f"{self.tag}client-events"
 
-    @property
-    def lost(self) -> str:
-        """Return the hash of how many entries trimming took from each group."""
-        return f"{self.tag}lost"
-
-    @property
-    def parked(self) -> str:
-        """Return the stream of entries that consumers could not handle."""
-        return f"{self.tag}parked"
-
-    @property
-    def accepted(self) -> str:
-        """Return the stream of what was accepted, for listing."""
-        return f"{self.tag}accepted"
-
-    @property
-    def paused(self) -> str:
-        """Return the set of paused channels."""
-        return f"{self.tag}paused"
-
-    @property
-    def pauses(self) -> str:
-        """Return the hash of since when each paused channel is paused."""
-        return f"{self.tag}pauses"
-
-    @cached_property
-    def totals(self) -> str:
-        """Return the hash of counts since the deployment began."""
-        return f"{self.tag}totals"
-
-    @property
-    def meta(self) -> str:
-        """Return the hash of what the whole deployment agrees on."""
-        return f"{self.tag}meta"
-
-    @property
-    def orphans(self) -> str:
-        """Return the stream of members that were removed because they could not be used."""
-        return f"{self.tag}orphans"
-
-    @property
-    def janitor(self) -> str:
-        """Return the lock of the shard's janitor."""
-        return f"{self.tag}janitor"
-
-    @property
-    def workers(self) -> str:
-        """Return the sorted set of workers by their last progress."""
-        return f"{self.tag}workers"
-
-    @property
-    def preferred(self) -> str:
-        """Return the mark of a deployment where some user has preferences."""
-        return f"{self.tag}preferred"
-
-    @property
-    def confirmed(self) -> str:
-        """Return the mark that ends a write which replicas or the disk confirm."""
-        return f"{self.tag}confirmed"
-
+    #: The hash of how many entries trimming took from each group.
+    lost = _key("lost")
+    #: The stream of entries that consumers could not handle.
+    parked = _key("parked")
+    #: The stream of what was accepted, for listing.
+    accepted = _key("accepted")
+    #: The set of paused channels.
+    paused = _key("paused")
+    #: The hash of since when each paused channel is paused.
+    pauses = _key("pauses")
+    #: The hash of counts since the deployment began.
+    totals = _key("totals")
+    #: The hash of what the whole deployment agrees on.
+    meta = _key("meta")
+    #: The stream of members that were removed because they could not be used.
+    orphans = _key("orphans")
+    #: The lock of the shard's janitor.
+    janitor = _key("janitor")
+    #: The sorted set of workers by their last progress.
+    workers = _key("workers")
+    #: The mark of a deployment where some user has preferences.
+    preferred = _key("preferred")
+    #: The mark that ends a write which replicas or the disk confirm.
+    confirmed = _key("confirmed")
     # While a cluster moves a slot, Redis refuses a script only if a key that it names is missing.
     # Our scripts build hash names from arguments; on half a slot they would take healthy routes for
-    # vanished ones. This key is always missing: docs/decisions/0002-never-as-last-key.md
-    @cached_property
-    def never(self) -> str:
-        """Return the key that never exists: it makes a moving slot refuse a whole script."""
-        return f"{self.tag}never"
+    # vanished ones: docs/decisions/0002-never-as-last-key.md
+    #: The key that never exists: it makes a moving slot refuse a whole script.
+    never = _key("never")
 
     def notification(self, notification_id: str) -> str:
         """Return the hash of a notification and its routes."""

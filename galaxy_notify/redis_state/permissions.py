@@ -16,81 +16,59 @@ import redis.asyncio
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, Fault, RedisFault, fault_of
-from galaxy_notify.redis_client.flows import Flow
+from galaxy_notify.redis_client.flows import Flow, run_flow, run_flow_sync
 from galaxy_notify.redis_client.nodes import at_shard
-from galaxy_notify.redis_client.runner import run_all, run_all_sync
 from galaxy_notify.redis_client.scripts import Command, script
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.roles import RIGHTS, Role, grant
+from galaxy_notify.redis_state.roles import RIGHTS, Role, commands_of, grant
 
 _ENDLESS: Final = 10**15
 #: The digest of no script.
 _UNLOADED: Final = "0" * 40
 
+# Arguments → the commands that they suit, as ACL rules name them.
+_PROBED_ALIKE: Final[Mapping[tuple[Any, ...], str]] = {
+    ("never",): "del exists get hgetall hkeys hlen llen persist pttl unlink xinfo|groups zcard",
+    ("meta", "x"): "rpush sadd",
+    ("never", "0"): "hscan zscan",
+    ("never", "0", "0"): "zrange zremrangebyrank zrevrange",
+    ("never", "1", "0"): "zcount zrangebyscore zremrangebyscore",
+    ("never", "f"): "hdel hexists hget hmget hstrlen",
+    ("never", "g"): "xgroup|destroy xinfo|consumers xpending",
+    ("never", "x"): "sismember srem zmscore zrank zrem zscore",
+}
 #: A harmless form of every command; `never`, `meta` and `stream` stand for the keys.
 PROBES: Final[Mapping[str, tuple[Any, ...]]] = {
+    command: arguments
+    for arguments, names in _PROBED_ALIKE.items()
+    for command in commands_of(names)
+} | {
     "BLPOP": ("never", "0.01"),
-    "DEL": ("never",),
     "EVALSHA": (_UNLOADED, "0"),
-    "EXISTS": ("never",),
-    "GET": ("never",),
-    "HDEL": ("never", "f"),
-    "HEXISTS": ("never", "f"),
-    "HGET": ("never", "f"),
-    "HGETALL": ("never",),
     "HINCRBY": ("never", "f", "x"),
-    "HKEYS": ("never",),
-    "HLEN": ("never",),
-    "HMGET": ("never", "f"),
-    "HSCAN": ("never", "0"),
     "HSET": ("never", "f", "v", "f"),
     "HSETNX": ("meta", "format", "1"),
-    "HSTRLEN": ("never", "f"),
     "INFO": ("server",),
-    "LLEN": ("never",),
-    "PERSIST": ("never",),
     "PEXPIRE": ("never", "1"),
-    "PTTL": ("never",),
-    "RPUSH": ("meta", "x"),
-    "SADD": ("meta", "x"),
     "SCAN": ("0", "COUNT", "1"),
     "SCRIPT LOAD": ("script",),
     "SET": ("never", "x", "NX", "XX"),
-    "SISMEMBER": ("never", "x"),
-    "SREM": ("never", "x"),
     "TIME": (),
-    "UNLINK": ("never",),
     "XACK": ("never", "g", "1-1"),
     "XADD": ("never", "NOMKSTREAM", "*", "f"),
     "XCLAIM": ("never", "g", "c", "1", "1-1"),
     "XDEL": ("stream", "1-1"),
     "XGROUP CREATE": ("never", "g", "0"),
     "XGROUP DELCONSUMER": ("never", "g", "c"),
-    "XGROUP DESTROY": ("never", "g"),
-    "XINFO CONSUMERS": ("never", "g"),
-    "XINFO GROUPS": ("never",),
     "XLEN": ("stream",),
-    "XPENDING": ("never", "g"),
     "XRANGE": ("stream", "+", "-", "COUNT", "1"),
     "XREAD": ("COUNT", "1", "STREAMS", "never", "0"),
     "XREADGROUP": ("GROUP", "g", "c", "COUNT", "1", "STREAMS", "never", ">"),
     "XREVRANGE": ("never", "-", "+", "COUNT", "1"),
     "XTRIM": ("stream", "MAXLEN", _ENDLESS),
     "ZADD": ("never", "XX", "1", "x"),
-    "ZCARD": ("never",),
-    "ZCOUNT": ("never", "1", "0"),
-    "ZMSCORE": ("never", "x"),
-    "ZRANGE": ("never", "0", "0"),
-    "ZRANGEBYSCORE": ("never", "1", "0"),
-    "ZRANK": ("never", "x"),
-    "ZREM": ("never", "x"),
-    "ZREMRANGEBYRANK": ("never", "0", "0"),
-    "ZREMRANGEBYSCORE": ("never", "1", "0"),
-    "ZREVRANGE": ("never", "0", "0"),
     "ZREVRANGEBYSCORE": ("never", "0", "1"),
-    "ZSCAN": ("never", "0"),
-    "ZSCORE": ("never", "x"),
 }
 #: Who does not name himself cannot connect at all; a transaction is tried as a whole.
 UNPROBED: Final = frozenset({"CLIENT SETNAME", "EXEC", "MULTI"})
@@ -141,10 +119,8 @@ class Refused:
 
 def refused_commands(deployment: Deployment) -> Refused:
     """Return all that the user may not use; raise `RedisFault` where Redis is away."""
-    asked = _Asked(deployment.keys(0), PROBES, Role)
-    (known,) = run_all_sync(deployment.client, [Command(asked.whether_known)])
-    probes = [Command(probe) for probe in asked.probes(known)]
-    refused = asked.refused(known, run_all_sync(deployment.client, probes))
+    flow = _refused(deployment.keys(0), PROBES, Role)
+    refused, _ = run_flow_sync(deployment.client, flow)
     if _may_use_transactions(deployment):
         return refused
     return replace(refused, commands=refused.commands | {"MULTI"})
@@ -152,14 +128,10 @@ def refused_commands(deployment: Deployment) -> Refused:
 
 def missing_rights(keys: Keys, role: Role) -> Flow[str]:
     """Return the rights that a role's user lacks, and what grants them; empty if none."""
-    asked = _Asked(keys, RIGHTS[role].commands, [role])
-    (known,) = yield [Command(asked.whether_known)]
-    replies = yield [Command(probe) for probe in asked.probes(known)]
-    refused = asked.refused(known, replies)
+    refused, faults = yield from _refused(keys, RIGHTS[role].commands, [role])
     if not refused:
         return ""
-    faults = (reply.fault for reply in replies if isinstance(reply, RedisFault))
-    met = next(fault for fault in faults if fault.code == "NOPERM")
+    met = next(fault for fault in faults if fault)
     return (
         f"user {met.user} at {met.server} may not {refused};"
         f" ACL SETUSER {met.user} {refused.rules} allows it"
@@ -171,56 +143,44 @@ async def check_rights(client: redis.asyncio.Redis, keys: Keys, role: Role, user
 
     Raises `RedisFault` where Redis is away.
     """
-    client = at_shard(client, keys.tag)
-    asked = _Asked(keys, RIGHTS[role].commands, [role])
-    (known,) = await run_all(client, [Command(asked.whether_known)])
-    replies = await run_all(client, [Command(probe) for probe in asked.probes(known)])
-    refused = asked.refused(known, replies)
+    flow = _refused(keys, RIGHTS[role].commands, [role])
+    refused, _ = await run_flow(at_shard(client, keys.tag), flow)
     if refused:
         raise ConfigurationError(
             f"redis: user {user} may not {refused}: ACL SETUSER {user} {refused.rules}"
         )
 
 
-class _Asked:
-    """What is asked of a server: some commands, and the keys of some roles."""
-
-    def __init__(self, keys: Keys, commands: Iterable[str], roles: Iterable[Role]) -> None:
-        self.whether_known = ["EXISTS", keys.meta]
-        self._keys = keys
-        self._commands = [command for command in commands if command not in UNPROBED]
-        self._patterns = {role: list(_patterns(keys, role)) for role in roles}
-        self._touched = sorted({key for some in self._patterns.values() for _, key in some})
-
-    def probes(self, known: Any) -> list[list[Any]]:
-        """Return the commands to send, where it is *known* whether there is a deployment."""
-        commands = [_probe(self._keys, command) for command in self._sent(known)]
-        return [*commands, *(["EVALSHA", _UNLOADED, "1", key] for key in self._touched)]
-
-    def refused(self, known: Any, replies: Sequence[Any]) -> Refused:
-        """Read the replies to the probes."""
-        faults = [_lack(reply) for reply in replies]
-        sent = self._sent(known)
-        commands = (
-            command
-            for command, fault in zip(sent, faults[: len(sent)], strict=True)
-            if fault and not fault.is_about_a_key
-        )
-        untouched = {
-            key
-            for key, fault in zip(self._touched, faults[len(sent) :], strict=True)
-            if fault and fault.is_about_a_key
-        }
-        return Refused(
-            frozenset(commands),
-            {
-                role: frozenset(pattern for pattern, key in some if key in untouched)
-                for role, some in self._patterns.items()
-            },
-        )
-
-    def _sent(self, known: Any) -> list[str]:
-        return [one for one in self._commands if known == 1 or one not in _NEED_META]
+def _refused(
+    keys: Keys, commands: Iterable[str], roles: Iterable[Role]
+) -> Flow[tuple[Refused, Sequence[Fault | None]]]:
+    """Ask for some commands, and for the keys of some roles; return also the fault of each."""
+    (known,) = yield [Command(["EXISTS", keys.meta])]
+    unsent = UNPROBED if known == 1 else UNPROBED | _NEED_META
+    sent = [command for command in commands if command not in unsent]
+    patterns = {role: list(_patterns(keys, role)) for role in roles}
+    touched = sorted({key for some in patterns.values() for _, key in some})
+    probes = [
+        *(_probe(keys, command) for command in sent),
+        *(["EVALSHA", _UNLOADED, "1", key] for key in touched),
+    ]
+    replies = yield [Command(probe) for probe in probes]
+    faults = [_lack(reply) for reply in replies]
+    refused = (
+        command
+        for command, fault in zip(sent, faults[: len(sent)], strict=True)
+        if fault and not fault.is_about_a_key
+    )
+    untouched = {
+        key
+        for key, fault in zip(touched, faults[len(sent) :], strict=True)
+        if fault and fault.is_about_a_key
+    }
+    of_roles = {
+        role: frozenset(pattern for pattern, key in some if key in untouched)
+        for role, some in patterns.items()
+    }
+    return Refused(frozenset(refused), of_roles), faults
 
 
 def _probe(keys: Keys, command: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.preference import LONGEST, PreferenceFields
@@ -30,14 +30,9 @@ def read_queried(reply: Any, users: int) -> list[PreferenceFields]:
     """Read the answer to `preference_query`: four values for each user."""
     if not isinstance(reply, list) or len(reply) != _FIELDS * users:
         raise ValueError(f"no answer of {users} users")
-    return list(_stored(reply))
-
-
-def _stored(values: Sequence[Any]) -> Iterator[PreferenceFields]:
     # A value that is not bytes, such as an error within the list, counts as absent.
-    known = [value if isinstance(value, bytes) else None for value in values]
-    for at in range(0, len(known), _FIELDS):
-        yield PreferenceFields(*known[at : at + _FIELDS])
+    known = [value if isinstance(value, bytes) else None for value in reply]
+    return [PreferenceFields(*known[at : at + _FIELDS]) for at in range(0, len(known), _FIELDS)]
 
 
 class UserChange(NamedTuple):
@@ -66,17 +61,13 @@ def preference_set(keys: Keys, changes: Iterable[UserChange]) -> ScriptCall:
     return ScriptCall(script("preference_set"), [keys.preferred, keys.never], args)
 
 
-def preference_read(keys: Keys, *users: str) -> ScriptCall:
-    """Read all that is stored of some users of one shard."""
-    return _preference_read(keys, "", users)
-
-
 def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
     """Read all that is stored of a page of the users of one shard."""
-    return _preference_read(keys, cursor, ())
+    return preference_read(keys, cursor=cursor)
 
 
-def _preference_read(keys: Keys, cursor: bytes | str, users: Sequence[str]) -> ScriptCall:
+def preference_read(keys: Keys, *users: str, cursor: bytes | str = "") -> ScriptCall:
+    """Read all that is stored of some users of one shard, or of a page of them."""
     prefix = keys.preferences("")
     pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
     # A few foreign fields are reported; a hash with many is not read.

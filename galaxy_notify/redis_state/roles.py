@@ -90,8 +90,8 @@ def _rights(keys: str, reads: str, writes: str = "") -> Rights:
     rows = (line.partition(" = ") for line in writes.splitlines() if line.strip())
     return Rights(
         _keys(keys),
-        _commands(every),
-        tuple(Writes(_keys(names), _commands(commands)) for names, _, commands in rows),
+        commands_of(every),
+        tuple(Writes(_keys(names), commands_of(commands)) for names, _, commands in rows),
     )
 
 
@@ -100,7 +100,8 @@ def _keys(names: str) -> tuple[str, ...]:
     return tuple(name if name.startswith(own) else f"PREFIX:*}}:{name}" for name in names.split())
 
 
-def _commands(names: str) -> tuple[str, ...]:
+def commands_of(names: str) -> tuple[str, ...]:
+    """Return the commands that ACL rules name, in order."""
     return tuple(sorted(name.upper().replace("|", " ") for name in names.split()))
 
 

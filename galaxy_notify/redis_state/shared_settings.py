@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import part_id, shard_of
@@ -22,6 +22,15 @@ _PARTS_LOOKED_FOR: Final = 1000
 _NUMBER: Final = re.compile("[0-9]{1,18}")
 #: The layout of the keys and values; a daemon refuses to work on another one.
 STATE_FORMAT: Final = 2
+# Each shared setting → the section that it is set in.
+_SECTION_OF: Final = {
+    **dict.fromkeys(("shards", "channels"), "worker"),
+    **dict.fromkeys(("stream", "max_len", "trim"), "gateway"),
+    **dict.fromkeys(("max_payload_bytes", "max_routes", "past_due_ms"), "limits"),
+    **dict.fromkeys(("settled_ms", "idempotency_ms"), "retention"),
+    **dict.fromkeys(("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), "rules"),
+    "max_attempts": "retry",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +57,10 @@ class SharedSettings:
     @classmethod
     def from_settings(cls, settings: Settings) -> SharedSettings:
         """Return what these settings ask of the deployment."""
-        return cls(
-            shards=settings.worker.shards,
-            stream=settings.gateway.stream,
-            channels=tuple(settings.worker.channels),
-            max_payload_bytes=settings.limits.max_payload_bytes,
-            max_routes=settings.limits.max_routes,
-            past_due_ms=settings.limits.past_due_ms,
-            max_len=settings.gateway.max_len,
-            trim=settings.gateway.trim,
-            max_attempts=settings.retry.max_attempts,
-            settled_ms=settings.retention.settled_ms,
-            idempotency_ms=settings.retention.idempotency_ms,
-            cooldown_ms=settings.rules.cooldown_ms,
-            cooldowns=settings.rules.cooldowns,
-            mandatory=settings.rules.mandatory,
-            quiet_channels=settings.rules.quiet_channels,
-        )
+        agreed = {
+            name: getattr(getattr(settings, home), name) for name, home in _SECTION_OF.items()
+        }
+        return cls(**agreed)
 
     @classmethod
     def from_meta(cls, meta: Mapping[Any, Any]) -> SharedSettings:
@@ -143,26 +139,6 @@ def _cooldowns(stored: tuple[str, ...]) -> dict[str, int]:
     return {kind: int(ms) for kind, _, ms in pairs}
 
 
-@cache
-def _sections() -> Mapping[str, type[BaseModel]]:
-    """Return the section of each setting: what is stored obeys the rules of the setting."""
-    # Loaded here: an import of the notifier does not build the models of all sections.
-    from galaxy_notify import settings
-
-    return {
-        **dict.fromkeys(("shards", "channels"), settings.WorkerSettings),
-        **dict.fromkeys(("stream", "max_len", "trim"), settings.GatewaySettings),
-        **dict.fromkeys(
-            ("max_payload_bytes", "max_routes", "past_due_ms"), settings.LimitsSettings
-        ),
-        **dict.fromkeys(("settled_ms", "idempotency_ms"), settings.RetentionSettings),
-        **dict.fromkeys(
-            ("cooldown_ms", "cooldowns", "mandatory", "quiet_channels"), settings.RulesSettings
-        ),
-        "max_attempts": settings.RetrySettings,
-    }
-
-
 def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
     text = raw.decode("utf-8", "replace")
     items = tuple(text.split(",")) if text else ()
@@ -171,11 +147,16 @@ def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
         if not _NUMBER.fullmatch(text):
             raise ConfigurationError(f"the deployment's meta field {name} is not a number")
         value = int(text)
-    if name in _sections():
+    if name in _SECTION_OF:
+        # Loaded here: an import of the notifier does not build the models of all sections.
+        from galaxy_notify.settings import Settings
+
+        section: Any = Settings.model_fields[_SECTION_OF[name]].annotation
         try:
             # What is no text is not the key, or the name, that it would be taken for.
             raw.decode()
-            _sections()[name].model_validate({name: value})
+            # What is stored obeys the rules of the setting.
+            section.model_validate({name: value})
         except (ValidationError, UnicodeDecodeError):
             problem = f"the deployment's meta field {name} cannot be {shown(text)}"
             raise ConfigurationError(
@@ -184,9 +165,7 @@ def _parsed_field(name: str, raw: bytes, default: Any) -> Any:
     return value
 
 
-@lru_cache(maxsize=1024)
-def _keys(prefix: str, shard: int, stream: str) -> Keys:
-    return Keys(prefix, shard, stream)
+_keys: Final = lru_cache(maxsize=1024)(Keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 from pydantic import AfterValidator, Field, SecretStr
 
 from galaxy_notify.model.ids import NAME
-from galaxy_notify.settings.values import FilePath, Section
+from galaxy_notify.settings.values import FilePath, Section, number
 
 #: What a client may do. An operator may also look; each may only what it has a scope for.
 SCOPES: Final = ("producer", "operator", "read-only")
@@ -61,13 +61,13 @@ def is_loopback(host: str) -> bool:
 
 def _tokens(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     names: set[str] = set()
-    for number, entry in enumerate(value, 1):
+    for place, entry in enumerate(value, 1):
         try:
             name = parse_token(entry.get_secret_value()).name
         except ValueError as error:
-            raise ValueError(f"entry {number} {error}") from None
+            raise ValueError(f"entry {place} {error}") from None
         if name in names:
-            raise ValueError(f"entry {number} must not repeat {name}")
+            raise ValueError(f"entry {place} must not repeat {name}")
         names.add(name)
     return value
 
@@ -83,25 +83,19 @@ class HttpSettings(Section):
         min_length=1,
         description="Address to listen on. Without tokens or jwt_* it must be a loopback address.",
     )
-    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
-    max_body_bytes: int = Field(
-        4_194_304, ge=1024, le=67_108_864, description="Maximum size of a request body, in bytes."
+    port: int = number(8080, (0, 65_535), "Port to listen on; 0: any free port.")
+    max_body_bytes: int = number(
+        4_194_304, (1024, 67_108_864), "Maximum size of a request body, in bytes."
     )
-    max_batch: int = Field(1000, ge=1, le=10_000, description="Maximum intents in one request.")
-    max_requests: int = Field(
-        256,
-        ge=1,
-        le=10_000,
-        description="Maximum concurrent requests; further ones are answered with 503.",
+    max_batch: int = number(1000, (1, 10_000), "Maximum intents in one request.")
+    max_requests: int = number(
+        256, (1, 10_000), "Maximum concurrent requests; further ones are answered with 503."
     )
-    body_ms: int = Field(
-        10_000, ge=100, le=600_000, description="Time allowed for a request body to arrive, in ms."
+    body_ms: int = number(
+        10_000, (100, 600_000), "Time allowed for a request body to arrive, in ms."
     )
-    shutdown_ms: int = Field(
-        10_000,
-        ge=0,
-        le=600_000,
-        description="Time allowed for in-flight requests at shutdown, in ms.",
+    shutdown_ms: int = number(
+        10_000, (0, 600_000), "Time allowed for in-flight requests at shutdown, in ms."
     )
     tokens: Tokens = Field(
         (),
@@ -131,11 +125,8 @@ class HttpSettings(Section):
     jwt_scope_prefix: str = Field(
         "", description="Prefix of galaxy-notify scopes in that claim, such as galaxy-notify:"
     )
-    jwt_leeway_ms: int = Field(
-        10_000,
-        ge=0,
-        le=300_000,
-        description="Allowed clock difference when checking exp, nbf and iat, in ms.",
+    jwt_leeway_ms: int = number(
+        10_000, (0, 300_000), "Allowed clock difference when checking exp, nbf and iat, in ms."
     )
 
     @property

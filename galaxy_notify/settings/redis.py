@@ -15,6 +15,7 @@ from galaxy_notify.settings.values import (
     Section,
     Url,
     credential_text,
+    number,
 )
 
 
@@ -65,12 +66,11 @@ class RedisSettings(Section):
         description="What a write waits for before it is confirmed: none, replicas:N, or aof (the "
         "primary's disk; Redis 7.2 or Valkey with appendfsync always).",
     )
-    max_waiting: int = Field(
+    max_waiting: int = number(
         100_000,
-        ge=1,
-        le=1_000_000,
-        description="Maximum calls of one process that wait for a connection; further calls are "
-        "refused as busy and nothing of them is sent.",
+        (1, 1_000_000),
+        "Maximum calls of one process that wait for a connection; further calls are refused as "
+        "busy and nothing of them is sent.",
     )
 
     _password_file: Path | None = PrivateAttr(None)

@@ -47,14 +47,11 @@ def _setting(name: str, field: FieldInfo) -> Iterator[str]:
     text = field.description or ""
     yield from _comment(f"{text} {limits[0]} to {limits[1]}." if limits else text)
     value = field.get_default(call_default_factory=True)
-    yield f'# {name} = ""' if value is None else f"{name} = {_toml(value)}"
+    # JSON and TOML write truth values, numbers, plain text and lists of it alike.
+    shown = json.dumps(value, ensure_ascii=False)
+    yield f'# {name} = ""' if value is None else f"{name} = {shown}"
 
 
 def _comment(text: str) -> Iterator[str]:
     for line in wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
         yield f"# {line}"
-
-
-def _toml(value: object) -> str:
-    # JSON and TOML write truth values, numbers, plain text and lists of it alike.
-    return json.dumps(value, ensure_ascii=False)

@@ -31,6 +31,7 @@ from galaxy_notify.settings.values import (
     TypeName,
     TypeTime,
     masked_url,
+    number,
 )
 from galaxy_notify.settings.worker import WorkerSettings
 
@@ -38,22 +39,17 @@ from galaxy_notify.settings.worker import WorkerSettings
 class RetrySettings(Section):
     """Retries after an attempt that failed temporarily."""
 
-    max_attempts: int = Field(
+    max_attempts: int = number(
         8,
-        ge=1,
-        le=1000,
-        description="Attempts before a route is dead-lettered, unless the "
-        "intent sets its own limit.",
+        (1, 1000),
+        "Attempts before a route is dead-lettered, unless the intent sets its own limit.",
     )
-    backoff_min_ms: int = Field(
+    backoff_min_ms: int = number(
         1000,
-        ge=1,
-        le=YEAR_MS,
-        description="Delay after the first failure, in ms; doubles with each further failure.",
+        (1, YEAR_MS),
+        "Delay after the first failure, in ms; doubles with each further failure.",
     )
-    backoff_max_ms: int = Field(
-        60_000, ge=1, le=YEAR_MS, description="Maximum delay between two attempts, in ms."
-    )
+    backoff_max_ms: int = number(60_000, (1, YEAR_MS), "Maximum delay between two attempts, in ms.")
     jitter: Literal["full", "none"] = Field(
         "full", description="full: a random part of the delay; none: exactly the delay."
     )
@@ -70,19 +66,14 @@ class GatewaySettings(Section):
     encoder: Encoder = Field(
         "msgpack", description="Encoding of payload_bytes: msgpack, json or module:attribute."
     )
-    max_len: int = Field(
-        100_000, ge=1, le=1_000_000_000, description="Maximum entries that a stream keeps."
-    )
+    max_len: int = number(100_000, (1, 1_000_000_000), "Maximum entries that a stream keeps.")
     trim: Literal["acknowledged", "always", "none"] = Field(
         "acknowledged",
         description="What to trim beyond max_len: acknowledged: entries that every group has "
         "acknowledged; always: the oldest entries, read or not; none: nothing.",
     )
-    group_idle_ms: int = Field(
-        DAY_MS,
-        ge=1,
-        le=YEAR_MS,
-        description="A group idle for longer than this no longer blocks trimming, in ms.",
+    group_idle_ms: int = number(
+        DAY_MS, (1, YEAR_MS), "A group idle for longer than this no longer blocks trimming, in ms."
     )
     on_refused: Literal["hold", "retry"] = Field(
         "hold",
@@ -94,47 +85,33 @@ class GatewaySettings(Section):
 class RetentionSettings(Section):
     """How long finished notifications and dead letters are kept."""
 
-    settled_ms: int = Field(
-        3_600_000,
-        ge=1,
-        le=YEAR_MS,
-        description="How long a notification without open routes is kept, in ms.",
+    settled_ms: int = number(
+        3_600_000, (1, YEAR_MS), "How long a notification without open routes is kept, in ms."
     )
-    idempotency_ms: int = Field(
-        DAY_MS,
-        ge=0,
-        le=YEAR_MS,
-        description="The same for a notification with an idempotency key, in ms.",
+    idempotency_ms: int = number(
+        DAY_MS, (0, YEAR_MS), "The same for a notification with an idempotency key, in ms."
     )
-    dead_ms: int = Field(
-        0, ge=0, le=YEAR_MS, description="How long a dead letter is kept, in ms; 0: forever."
-    )
-    dead_max: int = Field(
+    dead_ms: int = number(0, (0, YEAR_MS), "How long a dead letter is kept, in ms; 0: forever.")
+    dead_max: int = number(
         0,
-        ge=0,
-        le=1_000_000_000,
-        description="Maximum dead letters per shard and channel; the oldest are purged first; 0: "
-        "unlimited.",
+        (0, 1_000_000_000),
+        "Maximum dead letters per shard and channel; the oldest are purged first; 0: unlimited.",
     )
 
 
 class LimitsSettings(Section):
     """Limits for intents."""
 
-    max_payload_bytes: int = Field(
-        262_144, ge=128, le=4_194_304, description="Maximum size of an event's payload, in bytes."
+    max_payload_bytes: int = number(
+        262_144, (128, 4_194_304), "Maximum size of an event's payload, in bytes."
     )
-    max_routes: int = Field(
-        1000,
-        ge=1,
-        le=1000,
-        description="Maximum routes in one part; a larger intent is split into parts.",
+    max_routes: int = number(
+        1000, (1, 1000), "Maximum routes in one part; a larger intent is split into parts."
     )
-    past_due_ms: int = Field(
+    past_due_ms: int = number(
         0,
-        ge=0,
-        le=YEAR_MS,
-        description="How far in the past due_at may be (it then means now), in ms; 0: no limit.",
+        (0, YEAR_MS),
+        "How far in the past due_at may be (it then means now), in ms; 0: no limit.",
     )
 
 
@@ -152,12 +129,11 @@ Times: TypeAlias = Annotated[tuple[TypeTime, ...], Field(strict=False), AfterVal
 class RulesSettings(Section):
     """Rules that limit what users receive, in addition to their own preferences."""
 
-    cooldown_ms: int = Field(
+    cooldown_ms: int = number(
         0,
-        ge=0,
-        le=YEAR_MS,
-        description="Minimum time between two notifications of one type to one user, in ms, "
-        "unless the later one is more severe; 0: no cooldown.",
+        (0, YEAR_MS),
+        "Minimum time between two notifications of one type to one user, in ms, unless the later "
+        "one is more severe; 0: no cooldown.",
     )
     cooldowns: Times = Field(
         (),
@@ -199,27 +175,19 @@ class IntakeSettings(Section):
         "appended. In a cluster it must begin with a hash tag, such as {gn-intents}.",
     )
     group: Group = Field("galaxy-notify", description="Consumer group of the readers.")
-    batch_size: int = Field(
-        200, ge=1, le=1000, description="Maximum entries read and accepted in one batch."
-    )
-    claim_idle_ms: int = Field(
+    batch_size: int = number(200, (1, 1000), "Maximum entries read and accepted in one batch.")
+    claim_idle_ms: int = number(
         10_000,
-        ge=100,
-        le=DAY_MS,
-        description="Entries pending for longer than this are claimed by another reader, in ms; a "
-        "live reader keeps renewing its own.",
+        (100, DAY_MS),
+        "Entries pending for longer than this are claimed by another reader, in ms; a live reader"
+        " keeps renewing its own.",
     )
-    max_deliveries: int = Field(
-        5,
-        ge=2,
-        le=1000,
-        description="An entry delivered this many times without a result is rejected.",
+    max_deliveries: int = number(
+        5, (2, 1000), "An entry delivered this many times without a result is rejected."
     )
-    max_bytes: int = Field(
-        1_048_576, ge=1024, le=33_554_432, description="Maximum size of one intent, in bytes."
-    )
-    rejects_max: int = Field(
-        10_000, ge=1, le=1_000_000_000, description="Approximate maximum number of rejects kept."
+    max_bytes: int = number(1_048_576, (1024, 33_554_432), "Maximum size of one intent, in bytes.")
+    rejects_max: int = number(
+        10_000, (1, 1_000_000_000), "Approximate maximum number of rejects kept."
     )
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import tomllib
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,103 +52,70 @@ class Reading:
 
     def read(self) -> None:
         """Read every source, the weakest first, so that the strongest value of a setting stays."""
-        for kind in (FileSource, CredentialsSource, EnvironmentSource, GivenSource):
-            kind(self).read()
+        if self.file:
+            self._take_tables(_toml(self.file), str(self.file))
+        if directory := self.environ.get(CREDENTIALS_VARIABLE):
+            for path in _files_in(directory):
+                self._take_file(path)
+        for variable, text in sorted(self.environ.items()):
+            if variable.startswith(VARIABLE_PREFIX) and variable != FILE_VARIABLE:
+                self._take_variable(variable, text)
+        self._take_tables(self.given, self.giver)
 
-
-class Source(ABC):
-    """A source: values for ``Settings``, and what is wrong with others."""
-
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
-        self.refuse = reading.problems.append
-
-    @abstractmethod
-    def read(self) -> None:
-        """Take every value that the source holds."""
-
-    def take_tables(self, values: Mapping[str, Any], source: str) -> None:
+    def _take_tables(self, values: Mapping[str, Any], source: str) -> None:
         """Take tables of sections, as a TOML file holds them."""
         for section, table in values.items():
             if section not in SECTIONS:
-                self.refuse(_unknown(section, "section", SECTIONS, source))
+                self.problems.append(_unknown(section, "section", SECTIONS, source))
             elif not isinstance(table, Mapping):
-                self.refuse(f"{section}: must be a table, [{section}] (from {source})")
+                self.problems.append(f"{section}: must be a table, [{section}] (from {source})")
             else:
                 for name, value in table.items():
-                    self.take(section, name, value, source)
+                    self._take(section, name, value, source)
 
-    def take_text(self, section: str, name: str, text: str, source: str) -> None:
-        """Take a text as the kind of value that the setting wants."""
-        if is_carried(text):
-            field = SECTIONS[section].model_fields.get(name)
-            self.take(section, name, _value_of(text, field.annotation) if field else text, source)
-        else:
-            self.refuse(f"{printable(f'{section}.{name}')}: must be UTF-8 text (from {source})")
-
-    def take(self, section: str, name: str, value: object, source: str) -> None:
-        """Take a value of a section that exists; an empty text may unset it."""
-        known = SECTIONS[section].model_fields
-        if name not in known:
-            self.refuse(_unknown(f"{section}.{name}", "setting", known, source))
+    def _take_file(self, path: Path) -> None:
+        """Take the credential file of a setting; other files are ignored."""
+        section, separator, name = path.name.partition("__")
+        if not separator or section not in SECTIONS:
             return
-        value = None if value == "" and known[name].default is None else value
-        self.reading.tables.setdefault(section, {})[name] = value
-        self.reading.origins[f"{section}.{name}"] = source
-
-
-class GivenSource(Source):
-    """What a program or the command line gives."""
-
-    def read(self) -> None:
-        self.take_tables(self.reading.given, self.reading.giver)
-
-
-class FileSource(Source):
-    """The settings file; ``ConfigurationError`` when it cannot be read as TOML."""
-
-    def read(self) -> None:
-        if path := self.reading.file:
-            self.take_tables(_toml(path), str(path))
-
-
-class CredentialsSource(Source):
-    """The credential files named after a setting; other files are ignored."""
-
-    def read(self) -> None:
-        directory = self.reading.environ.get(CREDENTIALS_VARIABLE)
-        for path in _files_in(directory) if directory else []:
-            section, separator, name = path.name.partition("__")
-            if separator and section in SECTIONS:
-                self._take_file(section, name, path)
-
-    def _take_file(self, section: str, name: str, path: Path) -> None:
         try:
-            self.take_text(section, name, credential_text(path), str(path))
+            self._take_text(section, name, credential_text(path), str(path))
         except OSError as error:
-            self.refuse(f"{section}.{name}: cannot be read: {error.strerror} (from {path})")
+            problem = f"{section}.{name}: cannot be read: {error.strerror} (from {path})"
+            self.problems.append(problem)
         except UnicodeDecodeError:
-            self.refuse(f"{section}.{name}: must be UTF-8 text (from {path})")
-
-
-class EnvironmentSource(Source):
-    """The variables with our prefix; one that names no setting is a problem."""
-
-    def read(self) -> None:
-        for variable, text in sorted(self.reading.environ.items()):
-            if variable.startswith(VARIABLE_PREFIX) and variable != FILE_VARIABLE:
-                self._take_variable(variable, text)
+            self.problems.append(f"{section}.{name}: must be UTF-8 text (from {path})")
 
     def _take_variable(self, variable: str, text: str) -> None:
+        """Take a variable with our prefix; one that names no setting is a problem."""
         name = variable.removeprefix(VARIABLE_PREFIX)
         section, separator, setting = name.lower().partition("__")
         if not separator or name != name.upper():
             form = f"{VARIABLE_PREFIX}<SECTION>__<FIELD>"
-            self.refuse(f"{printable(variable)}: unknown variable, expected {form}")
+            self.problems.append(f"{printable(variable)}: unknown variable, expected {form}")
         elif section not in SECTIONS:
-            self.refuse(_unknown(section, "section", SECTIONS, variable))
+            self.problems.append(_unknown(section, "section", SECTIONS, variable))
         else:
-            self.take_text(section, setting, text, variable)
+            self._take_text(section, setting, text, variable)
+
+    def _take_text(self, section: str, name: str, text: str, source: str) -> None:
+        """Take a text as the kind of value that the setting wants."""
+        if is_carried(text):
+            field = SECTIONS[section].model_fields.get(name)
+            self._take(section, name, _value_of(text, field.annotation) if field else text, source)
+        else:
+            place = printable(f"{section}.{name}")
+            self.problems.append(f"{place}: must be UTF-8 text (from {source})")
+
+    def _take(self, section: str, name: str, value: object, source: str) -> None:
+        """Take a value of a section that exists; an empty text may unset it."""
+        known = SECTIONS[section].model_fields
+        if name not in known:
+            self.problems.append(_unknown(f"{section}.{name}", "setting", known, source))
+            return
+        value = None if value == "" and known[name].default is None else value
+        self.tables.setdefault(section, {})[name] = value
+        self.origins[f"{section}.{name}"] = source
 
 
 def settings_file(config: str | None, environ: Mapping[str, str]) -> Path | None:

@@ -11,12 +11,12 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from galaxy_notify.model.ids import CHANNEL
+from galaxy_notify.model.ids import CHANNEL, NAME
 
 FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
@@ -51,6 +51,12 @@ class Section(BaseModel):
     )
 
 
+def number(default: int, bounds: tuple[int, int], meaning: str) -> Any:
+    """Return the field of a whole number within *bounds*, both included."""
+    least, most = bounds
+    return Field(default, ge=least, le=most, description=meaning)
+
+
 def _form(pattern: str, rule: str) -> AfterValidator:
     compiled = re.compile(pattern)
 
@@ -60,6 +66,10 @@ def _form(pattern: str, rule: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _matching(pattern: str) -> AfterValidator:
+    return _form(pattern, f"must match {pattern}")
 
 
 def _url(value: str) -> str:
@@ -196,26 +206,21 @@ def credential_text(path: Path) -> str:
 
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 
-_TYPE = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-
 
 def _type_time(value: str) -> str:
     name, _, text = value.partition("=")
-    if not re.fullmatch(_TYPE, name) or not re.fullmatch("[0-9]{1,11}", text):
+    if not re.fullmatch(NAME, name) or not re.fullmatch("[0-9]{1,11}", text):
         raise ValueError("must be TYPE=MS")
     if int(text) > YEAR_MS:
         raise ValueError(f"must not be longer than {YEAR_MS} ms")
     return value
 
 
-TypeName: TypeAlias = Annotated[str, _form(_TYPE, f"must match {_TYPE}")]
+TypeName: TypeAlias = Annotated[str, _matching(NAME)]
 TypeTime: TypeAlias = Annotated[str, AfterValidator(_type_time)]
 Url: TypeAlias = Annotated[str, AfterValidator(_url)]
-Prefix: TypeAlias = Annotated[
-    str,
-    _form(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "must match [A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
-]
-Channel: TypeAlias = Annotated[str, _form(CHANNEL, f"must match {CHANNEL}")]
+Prefix: TypeAlias = Annotated[str, _matching(NAME)]
+Channel: TypeAlias = Annotated[str, _matching(CHANNEL)]
 Channels: TypeAlias = Annotated[tuple[Channel, ...], Field(strict=False), AfterValidator(_channels)]
 Weight: TypeAlias = Annotated[
     str,
@@ -235,7 +240,4 @@ HostPort: TypeAlias = Annotated[
 ]
 Stream: TypeAlias = Annotated[str, AfterValidator(_stream)]
 Intents: TypeAlias = Annotated[str, AfterValidator(_intents)]
-Group: TypeAlias = Annotated[
-    str,
-    _form(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", "must match [A-Za-z0-9][A-Za-z0-9._:@-]{0,127}"),
-]
+Group: TypeAlias = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")]

@@ -6,33 +6,36 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from galaxy_notify.settings.values import DAY_MS, Channels, Section, Weights, channel_weights
+from galaxy_notify.settings.values import (
+    DAY_MS,
+    Channels,
+    Section,
+    Weights,
+    channel_weights,
+    number,
+)
 
 
 class WorkerSettings(Section):
     """How routes are claimed and published."""
 
-    shards: int = Field(
-        1, ge=1, le=1024, description="Number of shards of the state; cannot change once in use."
-    )
+    shards: int = number(1, (1, 1024), "Number of shards of the state; cannot change once in use.")
     channels: Channels = Field(("push",), description="The channels of this deployment.")
-    slots: int = Field(2, ge=1, le=16, description="Batches processed at the same time, per shard.")
-    batch_size: int = Field(128, ge=1, le=256, description="Maximum routes claimed in one call.")
-    lease_ttl_ms: int = Field(
+    slots: int = number(2, (1, 16), "Batches processed at the same time, per shard.")
+    batch_size: int = number(128, (1, 256), "Maximum routes claimed in one call.")
+    lease_ttl_ms: int = number(
         30_000,
-        ge=100,
-        le=DAY_MS,
-        description="How long a worker holds a claimed route, in ms; after a crash, its routes "
-        "are claimed again when this time has passed.",
+        (100, DAY_MS),
+        "How long a worker holds a claimed route, in ms; after a crash, its routes are claimed "
+        "again when this time has passed.",
     )
-    poll_interval_ms: int = Field(
-        1000, ge=10, le=DAY_MS, description="Maximum time between two checks for due routes, in ms."
+    poll_interval_ms: int = number(
+        1000, (10, DAY_MS), "Maximum time between two checks for due routes, in ms."
     )
-    max_abandoned: int = Field(
+    max_abandoned: int = number(
         5,
-        ge=2,
-        le=1000,
-        description="A route is dead-lettered after this many workers stopped without settling it.",
+        (2, 1000),
+        "A route is dead-lettered after this many workers stopped without settling it.",
     )
     publish: Literal["script", "leased"] = Field(
         "script",

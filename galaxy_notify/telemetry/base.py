@@ -39,6 +39,7 @@ class Backlog:
     overdue: int = 0
     oldest_overdue_s: float = 0.0
     dead: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,15 @@ class Snapshot:
     lags: Mapping[tuple[int, str], int] = field(default_factory=dict)
     #: (shard, outcome) → routes since the deployment began, over all processes
     totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
+
+    def __or__(self, other: Snapshot) -> Snapshot:
+        """Return the state of the shards of both."""
+        return Snapshot(
+            {**self.backlogs, **other.backlogs},
+            {**self.streams, **other.streams},
+            {**self.lags, **other.lags},
+            {**self.totals, **other.totals},
+        )
 
 
 class Telemetry:

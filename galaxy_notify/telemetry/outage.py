@@ -25,13 +25,11 @@ class EdgeLog:
         logger: FilteringBoundLogger,
         down_event: str = "redis unavailable",
         up_event: str = "redis available again",
-        remind_s: float = REMIND_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger
         self._down_event = down_event
         self._up_event = up_event
-        self._remind_s = remind_s
         self._clock = clock
         self._since: float | None = None
         self._logged_at = 0.0
@@ -75,4 +73,4 @@ class EdgeLog:
 
     def _is_due(self, code: str, now: float) -> bool:
         new = code not in self._logged_codes and len(self._logged_codes) < _CODES_KEPT
-        return new or now - self._logged_at >= self._remind_s
+        return new or now - self._logged_at >= REMIND_S

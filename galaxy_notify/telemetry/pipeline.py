@@ -29,6 +29,11 @@ _OTLP: Final = {
     "TRACES": ("trace_exporter", "OTLPSpanExporter"),
 }
 
+_CONSOLE: Final[Mapping[Signal, type[Any]]] = {
+    "METRICS": ConsoleMetricExporter,
+    "TRACES": ConsoleSpanExporter,
+}
+
 
 def build(
     wishes: Sequence[Wish], attributes: Mapping[str, str], scraped: Sequence[MetricReader] = ()
@@ -56,7 +61,8 @@ def recorder(
     attributes: Mapping[str, str],
 ) -> Recorder:
     """Return a recorder for these readers and span processors; either may be empty."""
-    resource = _resource(attributes)
+    named = {"service.name": "galaxy-notify", **attributes}
+    resource = Resource.create({**named, **OTELResourceDetector().detect().attributes})
     stops: list[Callable[[], object]] = []
     meter = NoOpMeterProvider().get_meter(SCOPE)
     tracer = None
@@ -73,11 +79,6 @@ def recorder(
     return Recorder(meter, tracer, stops)
 
 
-def _resource(attributes: Mapping[str, str]) -> Resource:
-    named = {"service.name": "galaxy-notify", **attributes}
-    return Resource.create({**named, **OTELResourceDetector().detect().attributes})
-
-
 def _exporters(signal: Signal, wishes: Sequence[Wish]) -> list[Any]:
     made = (_exporter(wish) for wish in wishes if wish.signal == signal)
     return [exporter for exporter in made if exporter is not None]
@@ -88,7 +89,8 @@ def _exporter(wish: Wish) -> Any:
         if wish.exporter == "otlp":
             return _otlp(wish)
         if wish.exporter == "console":
-            return _console(wish.signal)
+            # Standard output belongs to the answers of commands.
+            return _CONSOLE[wish.signal](out=sys.stderr)
         _unusable(wish, "supported are otlp, console and none")
     except ImportError as error:
         _unusable(wish, f"not installed: {error}")
@@ -103,11 +105,6 @@ def _otlp(wish: Wish) -> Any:
     module, exporter = _OTLP[wish.signal]
     found = import_module(f"opentelemetry.exporter.otlp.proto.{transport}.{module}")
     return getattr(found, exporter)(timeout=wish.timeout_s)
-
-
-def _console(signal: Signal) -> Any:
-    # Standard output belongs to the answers of commands.
-    return (ConsoleMetricExporter if signal == "METRICS" else ConsoleSpanExporter)(out=sys.stderr)
 
 
 def _unusable(wish: Wish, reason: str) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
-from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
 MAX_TYPES: Final = 200
@@ -28,8 +27,25 @@ _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
 Clock = Callable[[], float]
 
 
+class CappedLabels:
+    """Let the first values pass unchanged and call all later ones ``other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def label(self, value: str) -> str:
+        """Return the value, or ``other`` once the limit of distinct ones is reached."""
+        if value in self._known:
+            return value
+        if len(self._known) >= self._limit:
+            return "other"
+        self._known.add(value)
+        return value
+
+
 class Recorder(Telemetry):
-    """Notes what happens on the instruments of a meter; ``stops`` end the exporters."""
+    """`Telemetry` on the instruments of a meter; ``stops`` end the exporters."""
 
     def __init__(
         self,
@@ -38,8 +54,19 @@ class Recorder(Telemetry):
         stops: Sequence[Callable[[], object]] = (),
         clock: Clock = time.monotonic,
     ) -> None:
-        self._counters = dict(_counters(meter))
-        self._histograms = dict(_histograms(meter))
+        self._counters = {
+            one.short_name: meter.create_counter(one.name, one.unit, one.description)
+            for one in INSTRUMENTS
+            if one.kind == "counter"
+        }
+        self._histograms = {
+            one.short_name: meter.create_histogram(
+                *(one.name, one.unit, one.description),
+                explicit_bucket_boundaries_advisory=one.buckets,
+            )
+            for one in INSTRUMENTS
+            if one.kind == "histogram"
+        }
         self._gauges = Gauges(meter, clock)
         self._tracer = tracer
         self._stops = stops
@@ -49,7 +76,6 @@ class Recorder(Telemetry):
         self._clients = CappedLabels(MAX_CLIENTS)
 
     def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
-        """Count accepted notifications, their routes by channel, and repeated ones."""
         taken = self._counters["notifications.accepted"]
         if notifications:
             taken.add(notifications, {"status": "accepted"})
@@ -59,28 +85,23 @@ class Recorder(Telemetry):
             self._counters["routes.accepted"].add(count, {"channel": channel})
 
     def refused(self, code: str, count: int = 1) -> None:
-        """Count refused intents by the code of their receipt."""
         self._counters["notifications.refused"].add(count, {"code": code})
 
     def background(self, dropped: Mapping[str, int], waiting: Mapping[str, int]) -> None:
-        """Count what a background notifier dropped, by reason; show what waits in it, by place."""
         for reason, count in dropped.items():
             self._counters["background.dropped"].add(count, {"reason": reason})
         self._gauges.waiting = dict(waiting)
 
     def intents(self, verb: IntentVerb, count: int = 1) -> None:
-        """Count entries of the intent stream that were read, tried again or rejected."""
         self._counters[f"intents.{verb}"].add(count)
 
     def intents_of(self, producer: str, status: str, count: int = 1) -> None:
-        """Count intents of the stream by producer; status is accepted or duplicate."""
         named = {"producer": self._producers.label(producer), "status": status}
         self._counters["intents.accepted"].add(count, named)
 
     def batch_settled(
         self, channel: str, counts: Mapping[Settled, int], lateness_s: Sequence[float]
     ) -> None:
-        """Count what a stored batch did, and note how late its published routes were."""
         for (kind, result, failure_class), count in counts.items():
             self._settled(channel, (self._types.label(kind), result, failure_class), count)
         # A record costs microseconds: 128 of them would take as long as publishing the batch.
@@ -89,35 +110,28 @@ class Recorder(Telemetry):
             self._histograms["routes.lateness"].record(max(0.0, seconds), {"channel": channel})
 
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
-        """Count routes that an operator or a reposition moved."""
         self._counters[f"routes.{verb}"].add(count, {"channel": channel})
 
     def fault(self, code: str, became: str) -> None:
-        """Count a fault of the state: its kind, and whether it was repaired or left."""
         self._counters["state.faults"].add(1, {"code": code, "became": became})
 
     def script_ran(self, script: str, seconds: float, items: int = 0) -> None:
-        """Record how long a script took over the wire, and the size of its batch if it had one."""
         self._histograms["script.duration"].record(seconds, {"script": script})
         if items:
             self._histograms["batch.size"].record(items, {"script": script})
 
     def redis_error(self, code: str) -> None:
-        """Count an error by its code, such as OOM, READONLY or timeout."""
         self._counters["redis.errors"].add(1, {"code": self._codes.label(code)})
 
     def progressed(self, shard: int) -> None:
-        """Record that the loop of this shard is alive now."""
         self._gauges.progressed(shard)
 
     def observe(self, snapshot: Snapshot) -> None:
-        """Replace what the gauges show."""
         self._gauges.observe(snapshot)
 
     def publish_span(
         self, stream: str, routes: int, traceparents: Iterable[str]
     ) -> AbstractContextManager[object]:
-        """Return a span around one batch, linked to where its notifications came from."""
         if self._tracer is None:
             return nullcontext()
         return publish_span(self._tracer, stream, routes, traceparents)
@@ -125,19 +139,16 @@ class Recorder(Telemetry):
     def published_span(
         self, stream: str, routes: int, traceparents: Iterable[str], started_ns: int
     ) -> None:
-        """Record the span of a batch that is published, from *started_ns* (epoch) until now."""
         if self._tracer is not None:
             record_published_span(self._tracer, stream, routes, traceparents, started_ns)
 
     def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
-        """Count a request of the HTTP API, note how long it took, and whose it was."""
         about = {"method": method, "route": route, "status": str(status)}
         self._histograms["http.request.duration"].record(seconds, about)
         whose = {"client": self._clients.label(client), "status": str(status)}
         self._counters["http.client.requests"].add(1, whose)
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
-        """Send what is left, for at most this long; False where that was not enough."""
         # The SDK keeps no deadline when a collector is dead, so its threads are left behind.
         threads = [threading.Thread(target=stop, daemon=True) for stop in self._stops]
         for thread in threads:
@@ -226,23 +237,3 @@ class Gauges:
             meter.create_observable_gauge(instrument.name, [read], *texts)
         elif instrument.kind == "observable counter":
             meter.create_observable_counter(instrument.name, [read], *texts)
-
-
-def _counters(meter: Meter) -> Iterator[tuple[str, Counter]]:
-    for one in INSTRUMENTS:
-        if one.kind == "counter":
-            yield one.short_name, meter.create_counter(one.name, one.unit, one.description)
-
-
-def _histograms(meter: Meter) -> Iterator[tuple[str, Histogram]]:
-    for one in INSTRUMENTS:
-        if one.kind == "histogram":
-            yield (
-                one.short_name,
-                meter.create_histogram(
-                    one.name,
-                    one.unit,
-                    one.description,
-                    explicit_bucket_boundaries_advisory=one.buckets,
-                ),
-            )

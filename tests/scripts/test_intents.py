@@ -11,7 +11,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.consumer_names import StreamPlace, consumer_forget
+from galaxy_notify.redis_state.consumer_names import consumer_forget
 from tests.scripts.support.handed_in import GROUP, KEEPING, KEYS, given, reject_of
 from tests.scripts.support.injection import refuse_nth
 from tests.scripts.support.scenarios import SCENARIOS
@@ -173,13 +173,13 @@ def test_resubmit__at_maxmemory_changes_nothing(client: redis.Redis) -> None:
 
 def test_forget__spares_who_holds_something(client: redis.Redis) -> None:
     """Whatever the caller has seen before, who holds an entry now is not forgotten."""
-    names, place = [b"reader-1", b"reader-2", b"gone"], StreamPlace(KEYS.stream, KEYS.never)
+    names = [b"reader-1", b"reader-2", b"gone"]
     ids = given(client, "a")
     client.xgroup_createconsumer(KEYS.stream, GROUP, "reader-2")
-    assert _run(client, consumer_forget(place, GROUP, names)) == 2
+    assert _run(client, consumer_forget(KEYS, GROUP, names)) == 2
     assert [row["name"] for row in client.xinfo_consumers(KEYS.stream, GROUP)] == [b"reader-1"]
     _run(client, intents.intake_ack(KEYS, GROUP, ids))
-    assert _run(client, consumer_forget(place, GROUP, names)) == 3
+    assert _run(client, consumer_forget(KEYS, GROUP, names)) == 3
     assert client.xinfo_consumers(KEYS.stream, GROUP) == []
 
 

@@ -18,7 +18,7 @@ from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
-from galaxy_notify.redis_state.consumer_names import StreamPlace, forget_consumers
+from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role
@@ -161,8 +161,7 @@ def forgets_consumers(stage: Stage) -> Iterator[None]:
     async def forget() -> None:
         client = open_async(deployment.settings_at(stage.url), connections=1, name="x")
         try:
-            place = StreamPlace(stream, deployment.keys.never)
-            await forget_consumers(client, place, "gateway", -1)
+            await forget_consumers(client, deployment.keys, "gateway", -1)
         except RedisFault:
             assert stage.denied()
         finally:

@@ -131,7 +131,7 @@ def _cancel(
             changes.append(RouteChange(route_id, state, route.cancelled(f"newer {by}")))
     if not changes:
         return None
-    notification = readable_record(part, {b"record": record or b""})
+    notification = readable_record(part, record)
     keyed, kind = (
         (bool(notification.idempotency_key), notification.type) if notification else (True, "")
     )

@@ -10,7 +10,7 @@ import redis
 
 from galaxy_notify.redis_client.connection import async_client
 from galaxy_notify.redis_state import consumer_names, janitor_store
-from galaxy_notify.redis_state.consumer_names import PAGE, StreamPlace, forget_consumers
+from galaxy_notify.redis_state.consumer_names import PAGE, forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.support.deployment import Deploy
 from tests.support.servers import Server
@@ -111,8 +111,7 @@ def test_forget__goes_on_where_there_are_more(
     async def forget() -> bool:
         client = async_client(server.url)
         try:
-            place = StreamPlace(INTENTS.stream, INTENTS.never)
-            return await forget_consumers(client, place, "gateway", -1)
+            return await forget_consumers(client, INTENTS, "gateway", -1)
         finally:
             await client.aclose()
 

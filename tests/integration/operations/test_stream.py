@@ -12,10 +12,10 @@ from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_inspect.stream import (
     drop_group,
     follow,
-    group_report,
     newest,
     parked_length,
 )
+from galaxy_notify.redis_state.group_report import group_report
 from galaxy_notify.redis_state.keys import Keys
 from tests.support.events import (
     KEYS,

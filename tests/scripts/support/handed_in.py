@@ -8,7 +8,7 @@ import redis
 
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.consumer_names import StreamPlace, consumer_forget
+from galaxy_notify.redis_state.consumer_names import consumer_forget
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.scripts.support.shard import Shard
 
@@ -52,4 +52,4 @@ def resubmitting(shard: Shard) -> ScriptCall:
 def forgetting(shard: Shard) -> ScriptCall:
     """A reader that has nothing in hand."""
     shard.run(acknowledging(shard))
-    return consumer_forget(StreamPlace(KEYS.stream, KEYS.never), GROUP, [b"reader-1"])
+    return consumer_forget(KEYS, GROUP, [b"reader-1"])

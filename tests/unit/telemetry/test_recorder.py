@@ -18,9 +18,8 @@ from opentelemetry.trace import SpanKind
 
 from galaxy_notify.telemetry import Backlog, Snapshot, Telemetry
 from galaxy_notify.telemetry.instruments import INSTRUMENTS
-from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.pipeline import recorder
-from galaxy_notify.telemetry.recorder import MAX_TYPES, Gauges
+from galaxy_notify.telemetry.recorder import MAX_TYPES, CappedLabels, Gauges
 from galaxy_notify.telemetry.spans import MAX_LINKS
 from galaxy_notify.telemetry.tracing import current_traceparent
 from tests.support.telemetry import Metrics, everything, traceparent
