@@ -1,7 +1,6 @@
 """Public reads: what was accepted, why it is where it is, what waits, what died."""
 
-from galaxy_notify.inspector.async_inspector import AsyncInspector
-from galaxy_notify.inspector.inspector import Inspector
+from galaxy_notify.inspector.inspector import AsyncInspector, Inspector
 from galaxy_notify.inspector.queries import DeadLetterQuery, ListQuery
 from galaxy_notify.inspector.values import (
     ChannelStatus,

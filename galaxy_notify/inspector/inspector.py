@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.inspector import documents
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
     ListQuery,
@@ -16,6 +18,10 @@ from galaxy_notify.inspector.queries import (
     list_filter,
 )
 from galaxy_notify.inspector.values import (
+    DEAD_LETTER,
+    LISTED,
+    SHOWN,
+    STATUS,
     DeadLetterPage,
     NotificationPage,
     ShownNotification,
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
+_AT_ONCE: Final = 4
 
 
 class Inspector(NotCopied):
@@ -90,7 +97,7 @@ class Inspector(NotCopied):
 
         def read(deployment: Deployment) -> NotificationPage:
             page = list_notifications(deployment, list_filter(deployment, arguments), limit, cursor)
-            items = tuple(documents.listed(item.as_json()) for item in page.items)
+            items = tuple(LISTED.validate_python(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
         return self._read(read)
@@ -105,11 +112,11 @@ class Inspector(NotCopied):
             self._check_open()
             return None
         found = self._read(lambda deployment: show(deployment, target))
-        return documents.shown(found.as_json(payload=payload)) if found else None
+        return SHOWN.validate_python(found.as_json(payload=payload)) if found else None
 
     def status(self) -> Status:
         """Return what waits, what is late, who works and who reads, now."""
-        return documents.status(self._read(read_status).as_json())
+        return STATUS.validate_python(self._read(read_status).as_json())
 
     def dead_letters(
         self,
@@ -129,7 +136,7 @@ class Inspector(NotCopied):
             letters, behind = read_dead_page(
                 deployment, dead_filter(deployment, arguments, limit), cursor
             )
-            items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
+            items = tuple(DEAD_LETTER.validate_python(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)
 
         return self._read(read)
@@ -162,3 +169,77 @@ class Inspector(NotCopied):
         # and must not read a new deployment on the server with the shards of the last one.
         found = run_flow_sync(self._client, adopt_deployment(self._prefix))
         return Deployment(self._client, KeySpace(self._prefix, found))
+
+
+class AsyncInspector(NotCopied):
+    """`Inspector` with await: the same arguments, values and errors.
+
+    It may be used in one event loop after another.
+    """
+
+    # The reads are written once, for synchronous connections, and run here in a few threads of
+    # their own. A second implementation would double some thousand lines for calls that are made a
+    # few times a minute by people and dashboards; the threads also bound how many of them run, so
+    # that they never crowd out what the loop is there for. A call that is given up goes on in its
+    # thread to its end, bounded as it is: its connection is never left with a reply unread.
+
+    def __init__(self, settings: Settings, *, environment: Environment = REAL) -> None:
+        """Prepare to connect as *settings* say; what the deployment agreed on is read from it."""
+        self._inspector = Inspector(settings, environment=environment)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="galaxy-notify-inspector")
+        self._is_closed = False
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
+        """Return an inspector of the deployment at *url*; see `Inspector.from_url`."""
+        return cls(settings_at(url, prefix, redis))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def list(
+        self,
+        *,
+        limit: int = MOST_ITEMS,
+        cursor: str | None = None,
+        **query: Unpack[ListQuery],
+    ) -> NotificationPage:
+        """Return a page of what was accepted; see `Inspector.list`."""
+        return await self._run(partial(self._inspector.list, limit=limit, cursor=cursor, **query))
+
+    async def show(self, id: str, *, payload: bool = False) -> ShownNotification | None:
+        """Explain a notification, or one route of it; see `Inspector.show`."""
+        return await self._run(partial(self._inspector.show, id, payload=payload))
+
+    async def status(self) -> Status:
+        """Return what waits, what is late, who works and who reads; see `Inspector.status`."""
+        return await self._run(self._inspector.status)
+
+    async def dead_letters(
+        self,
+        *,
+        limit: int = MOST_ITEMS,
+        cursor: str | None = None,
+        **query: Unpack[DeadLetterQuery],
+    ) -> DeadLetterPage:
+        """Return a page of dead letters; see `Inspector.dead_letters`."""
+        read = self._inspector.dead_letters
+        return await self._run(partial(read, limit=limit, cursor=cursor, **query))
+
+    async def close(self) -> None:
+        """Close the connections once running calls have ended; later ones raise `AlreadyClosed`."""
+        self._is_closed = True
+        # In a thread of the loop's own executor: it waits for our threads.
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._threads.shutdown()
+        self._inspector.close()
+
+    async def _run(self, read: Callable[[], T]) -> T:
+        if self._is_closed:
+            raise AlreadyClosed.named("AsyncInspector")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)

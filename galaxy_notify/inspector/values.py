@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Final
+
+from pydantic import Field, SkipValidation, TypeAdapter
+
+#: The name that Python allows for ``class``.
+FailureClass = Annotated[str, Field(alias="class")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class HistoryLine:
     event: str
     worker: str
     attempt: int
-    failure_class: str
+    failure_class: FailureClass
     message: str
     stream_id: str
 
@@ -73,7 +78,7 @@ class Lease:
 class Failure:
     """Why the last attempt failed."""
 
-    failure_class: str
+    failure_class: FailureClass
     message: str
     at_ms: int
 
@@ -120,7 +125,8 @@ class ShownNotification:
     ttl_ms: int | None
     parts: int
     routes: tuple[Route, ...]
-    payload: Mapping[str, Any] | None = None
+    # A forged record may hold anything.
+    payload: Annotated[Mapping[str, Any] | None, SkipValidation] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,7 @@ class DeadLetter:
     recipient: str
     type: str
     producer: str
-    failure_class: str
+    failure_class: FailureClass
     message: str
     attempts: int
     generation: int
@@ -243,3 +249,10 @@ class DeadLetterPage:
 
     items: tuple[DeadLetter, ...]
     cursor: str | None
+
+
+# These read what the commands print, with values for the documents in it.
+LISTED: Final = TypeAdapter(ListedNotification)
+SHOWN: Final = TypeAdapter(ShownNotification)
+DEAD_LETTER: Final = TypeAdapter(DeadLetter)
+STATUS: Final = TypeAdapter(Status)
