@@ -9,7 +9,6 @@ from galaxy_notify.inspector.values import (
     Failure,
     GroupStatus,
     HistoryLine,
-    Lease,
     ListedNotification,
     NotificationPage,
     RedisStatus,
@@ -18,8 +17,9 @@ from galaxy_notify.inspector.values import (
     ShownNotification,
     Status,
     StreamStatus,
-    Worker,
 )
+from galaxy_notify.redis_inspect.notifications import Lease
+from galaxy_notify.redis_inspect.servers import Worker
 
 __all__ = [
     "AsyncInspector",

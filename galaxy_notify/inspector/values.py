@@ -12,6 +12,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, SkipValidation, TypeAdapter
 
+from galaxy_notify.redis_inspect.notifications import Lease
+from galaxy_notify.redis_inspect.servers import Worker
+
 #: The name that Python allows for ``class``.
 FailureClass = Annotated[str, Field(alias="class")]
 
@@ -63,15 +66,6 @@ class HistoryLine:
     failure_class: FailureClass
     message: str
     stream_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who works on a route, until when, and how often a lease on it lapsed before."""
-
-    worker: str
-    lapses_at_ms: int
-    abandoned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,23 +164,6 @@ class StreamStatus:
     groups: Mapping[str, GroupStatus]
     held_s: float | None
     error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker as it reported itself.
-
-    ``state`` is ``working`` or ``silent``; ``stopped`` (by a signal) and ``gone`` are seen only
-    from its own machine.
-    """
-
-    id: str
-    host: str
-    pid: int
-    version: str
-    started_ms: int
-    progress_ms: int
-    state: str
 
 
 @dataclass(frozen=True, slots=True)
