@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from galaxy_notify.backoff import delay_ms
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.gateway.acknowledger import Acknowledger
-from galaxy_notify.gateway.event import EntryPosition, Event, decode_event
+from galaxy_notify.gateway.event import Event, decode_event
 from galaxy_notify.gateway.handler import HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
@@ -180,9 +180,8 @@ class ShardReader:
         readable: list[tuple[Entry, Event]] = []
         keys = self._member.keys
         for entry in entries:
-            position = EntryPosition(keys.stream, entry.stream_id, keys.shard, entry.deliveries)
             try:
-                readable.append((entry, decode_event(entry.fields, position)))
+                readable.append((entry, decode_event(entry, keys.stream, keys.shard)))
             except Corrupt as error:
                 await self._acks.park(entry, str(error))
                 self._in_flight.discard(entry.stream_id)

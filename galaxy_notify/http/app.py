@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from http.client import METHOD_NOT_ALLOWED, NO_CONTENT, NOT_FOUND
 from typing import Final
 
@@ -14,7 +15,7 @@ from galaxy_notify import __version__
 from galaxy_notify.http import dead_letters, health, intents, notifications, preferences
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.middleware import Middleware
-from galaxy_notify.http.openapi import OpenApiDocument
+from galaxy_notify.http.openapi import openapi_document
 from galaxy_notify.http.responses import Problem, internal, refused_values
 
 _MODULES: Final = (intents, notifications, preferences, dead_letters, health)
@@ -47,7 +48,9 @@ def make_app(state: AppState) -> Middleware:
     app.add_exception_handler(RequestValidationError, _values_problem)
     app.add_exception_handler(Exception, _defect)
     channels = state.settings.worker.channels
-    app.openapi = OpenApiDocument(app, channels, guarded=not is_open)  # type: ignore[method-assign]
+    # Made when it is first asked for.
+    document = cache(partial(openapi_document, app, channels, guarded=not is_open))
+    app.openapi = document  # type: ignore[method-assign]
     return Middleware(app, state.telemetry, limit=state.limit, local_only=is_open)
 
 

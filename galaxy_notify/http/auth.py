@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import jwt
 
@@ -80,7 +80,11 @@ class Authenticator:
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > _LONGEST:
             raise _unauthorized("the Authorization header must be: Bearer TOKEN")
-        return self._known(token) or self._signed(token)
+        if known := self._known(token):
+            return known
+        if self._verifier is None:
+            raise _unauthorized("unknown token", "invalid_token")
+        return self._verifier.read(token)
 
     def _known(self, token: str) -> Client | None:
         digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
@@ -90,14 +94,6 @@ class Authenticator:
             if hmac.compare_digest(one.digest, digest):
                 found = Client(one.name, one.scopes, one.producers)
         return found
-
-    def _signed(self, token: str) -> Client:
-        if self._verifier is None:
-            raise _unauthorized("unknown token", "invalid_token")
-        try:
-            return Client(*self._verifier.read(token))
-        except BadToken as error:
-            raise _unauthorized(str(error), "invalid_token") from None
 
 
 def _unauthorized(detail: str, error: str = "") -> Problem:
@@ -113,18 +109,6 @@ def forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:
     return Problem("forbidden", detail, (), {"WWW-Authenticate": challenge})
 
 
-class BadToken(Exception):
-    """A JWT opens nothing here; the text says why, without repeating it."""
-
-
-class Granted(NamedTuple):
-    """What a JWT opens: its client, the scopes, and the producers that it is bound to."""
-
-    name: str
-    scopes: frozenset[str]
-    producers: frozenset[str] | None = None
-
-
 class Verifier:
     """Checks the JWTs of one issuer."""
 
@@ -133,8 +117,11 @@ class Verifier:
         self._settings = settings
         self._key = _key(settings)
 
-    def read(self, token: str) -> Granted:
-        """Return who a token names and what it grants; raise `BadToken`."""
+    def read(self, token: str) -> Client:
+        """Return who a token names and what it grants; raise a `Problem` (401) if it is invalid.
+
+        The problem says why, without repeating the token.
+        """
         own = self._settings
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -147,24 +134,24 @@ class Verifier:
                 options={"require": [*_REQUIRED]},
             )
         except jwt.PyJWTError as error:
-            raise BadToken(f"invalid token: {_reason(error)}") from None
+            raise _unauthorized(f"invalid token: {_reason(error)}", "invalid_token") from None
         except (ValueError, TypeError, RecursionError, OverflowError):
-            raise BadToken("invalid token: it cannot be decoded") from None
+            raise _unauthorized("invalid token: it cannot be decoded", "invalid_token") from None
         return self._granted(f"jwt:{printable(claims['sub'])}", claims)
 
-    def _granted(self, name: str, claims: dict[str, Any]) -> Granted:
+    def _granted(self, name: str, claims: dict[str, Any]) -> Client:
         given = claims.get(self._settings.jwt_scope_claim)
         words = given.split() if isinstance(given, str) else given
         prefix = self._settings.jwt_scope_prefix
         if not isinstance(words, list):
-            return Granted(name, frozenset())
+            return Client(name, frozenset())
         scopes = {scope for scope in SCOPES if f"{prefix}{scope}" in words}
         bound = f"{prefix}producer="
         own = [one.removeprefix(bound) for one in words if str(one).startswith(bound)]
         if not own:
-            return Granted(name, frozenset(scopes))
+            return Client(name, frozenset(scopes))
         # One such word binds the whole token, even beside the scope that binds nothing.
-        return Granted(name, frozenset({*scopes, "producer"}), frozenset(own))
+        return Client(name, frozenset({*scopes, "producer"}), frozenset(own))
 
 
 def _reason(error: jwt.PyJWTError) -> str:

@@ -65,10 +65,8 @@ async def list_dead_letters(
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
-    state, replay = (
-        state_of(request),
-        _replay(await json_body(request, SHORT, SHORT_BYTES)),
-    )
+    state = state_of(request)
+    replay = _replay(await json_body(request, SHORT, SHORT_BYTES))
 
     def move(deployment: Deployment) -> MoveOutcome:
         letters, deadline = dead_letters.DeadLetterReader(deployment), Deadline(_SEARCH_S)
@@ -91,7 +89,7 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     outcome = await state.pools.changes.run(move)
     if outcome.moved and not replay.dry_run:
         state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
-    replayed = _replayed_json(outcome, dry_run=replay.dry_run)
+    replayed = {"dry_run": replay.dry_run, **outcome.as_json()}
     if outcome.fault:
         raise unavailable(f"redis failed: {outcome.fault}; repeat the request", more=replayed)
     return answer(replayed)
@@ -148,10 +146,3 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetterReader, client: Cl
         until_ms=moment("until", query.until, now_ms),
         limit=query.limit,
     )
-
-
-def _replayed_json(outcome: MoveOutcome, *, dry_run: bool) -> dict[str, object]:
-    return {
-        "dry_run": dry_run,
-        **outcome.as_json(),
-    }

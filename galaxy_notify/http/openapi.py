@@ -50,46 +50,26 @@ def _first_line(model: type[BaseModel]) -> str:
     return (model.__doc__ or "").splitlines()[0]
 
 
-class OpenApiDocument:
-    """The OpenAPI document, made when it is first asked for."""
-
-    def __init__(self, app: FastAPI, channels: Sequence[str], *, guarded: bool) -> None:
-        """Prepare; *guarded* names the bearer token that operations need."""
-        self._app = app
-        self._channels = channels
-        self._guarded = guarded
-        self._made: dict[str, Any] = {}
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the document."""
-        if not self._made:
-            self._made = self._make()
-        return self._made
-
-    def _make(self) -> dict[str, Any]:
-        app = self._app
-        made = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-        )
-        document: dict[str, Any] = for_channels(made, self._channels)
-        parts = document.setdefault("components", {})
-        schemas = parts.setdefault("schemas", {})
-        for model in (ProblemDocument, Replay):
-            schema = model.model_json_schema(ref_template=_REF)
-            named = schema.pop("$defs", {}) | {model.__name__: schema}
-            schemas |= for_channels(named, self._channels)
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        if self._guarded:
-            parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-            self._guard(document["paths"])
-        return document
-
-    def _guard(self, paths: dict[str, Any]) -> None:
-        for path, operations in paths.items():
-            if path not in _OPEN:
-                for operation in operations.values():
-                    operation["security"] = [{"bearer": []}]
+def openapi_document(app: FastAPI, channels: Sequence[str], *, guarded: bool) -> dict[str, Any]:
+    """Return the OpenAPI document; *guarded* names the bearer token that operations need."""
+    made = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+    )
+    document: dict[str, Any] = for_channels(made, channels)
+    parts = document.setdefault("components", {})
+    schemas = parts.setdefault("schemas", {})
+    for model in (ProblemDocument, Replay):
+        schema = model.model_json_schema(ref_template=_REF)
+        named = schema.pop("$defs", {}) | {model.__name__: schema}
+        schemas |= for_channels(named, channels)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    if guarded:
+        parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values() if path not in _OPEN else ():
+                operation["security"] = [{"bearer": []}]
+    return document

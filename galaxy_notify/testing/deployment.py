@@ -9,11 +9,12 @@ from typing import Any, Final, Self
 
 from galaxy_notify.encoding import checked_encoder
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.gateway.event import EntryPosition, Event, decode_event
+from galaxy_notify.gateway.event import Event, decode_event
 from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -135,9 +136,7 @@ class LocalDeployment:
     def _events_of(self, keys: Keys) -> Iterator[Event]:
         entries: Any = self._client.xrange(keys.stream)
         for stream_id, fields in entries:
-            yield decode_event(
-                fields, EntryPosition(keys.stream, stream_id.decode(), keys.shard, 1)
-            )
+            yield decode_event(Entry(stream_id.decode(), fields, 1), keys.stream, keys.shard)
 
 
 def _number(stream_id: str) -> tuple[int, int]:
