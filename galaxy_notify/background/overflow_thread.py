@@ -29,11 +29,9 @@ class OverflowThread(Thread):
         self._synced_at = 0.0
 
     def stop(self) -> None:
-        """End the thread soon."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Move the overflow until the end."""
         while not self._stopping.is_set() and not self._queue.ended:
             self._run_once()
 

@@ -29,7 +29,6 @@ class Sender:
     """Accepts packed intents over its own connection, without retries."""
 
     def __init__(self, settings: Settings, *, adopt: bool) -> None:
-        """Prepare to connect as *settings* say."""
         self._client = SyncClient(settings, adopt=adopt, pauses_s=())
 
     def send(self, packed_intents: Iterable[bytes]) -> list[Receipt | Unknown]:
@@ -49,7 +48,6 @@ class Sender:
         self._client.refresh_primary()
 
     def close(self) -> None:
-        """Close the connection."""
         self._client.close()
 
 

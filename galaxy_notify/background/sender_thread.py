@@ -33,13 +33,11 @@ class BackgroundMetrics:
     """Reports to telemetry: answers at once, drops and waiting intents once a second."""
 
     def __init__(self, telemetry: Telemetry, queue: BoundedQueue) -> None:
-        """Prepare to read the counts of *queue*."""
         self._telemetry, self._queue = telemetry, queue
         self._counted_dropped: Counter[str] = Counter()
         self._reported_at = 0.0
 
     def answered(self, answers: Mapping[str, int], refused: Mapping[str, int]) -> None:
-        """Count the answers of a batch."""
         self._telemetry.accepted(answers.get("accepted", 0), {}, answers.get("duplicate", 0))
         for code, count in refused.items():
             self._telemetry.refused(code, count)
@@ -67,7 +65,6 @@ class SenderThread(threading.Thread):
         options: BackgroundOptions,
         metrics: BackgroundMetrics,
     ) -> None:
-        """Prepare; `start` starts the thread."""
         super().__init__(name="gn-sender", daemon=True)
         self._queue, self._sender, self._spill = queue, sender, spill
         self._metrics = metrics

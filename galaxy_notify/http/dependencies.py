@@ -92,17 +92,14 @@ class AppState:
 
     @property
     def telemetry(self) -> Telemetry:
-        """Return what counts requests and routes."""
         return self.scraped.telemetry
 
     async def close(self) -> None:
-        """Close the connections."""
         await self.notifier.close()
         self.pools.close()
 
 
 def state_of(request: Request) -> AppState:
-    """Return the state of the server that got this request."""
     state: AppState = request.app.state.server
     return state
 

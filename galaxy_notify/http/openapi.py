@@ -28,7 +28,8 @@ _REF: Final = "#/components/schemas/{model}"
 def responses(*problems: int, ok: dict[int, type[BaseModel]], guarded: bool = True) -> Responses:
     """Return the responses of an operation: successes by status, and problems."""
     found: Responses = {
-        status: {"model": model, "description": _first_line(model)} for status, model in ok.items()
+        status: {"model": model, "description": (model.__doc__ or "").splitlines()[0]}
+        for status, model in ok.items()
     }
     every = {*problems, *_AWAY, *(_GUARD if guarded else ())}
     return found | {status: _problem(status) for status in sorted(every)}
@@ -44,10 +45,6 @@ def _problem(status: int) -> dict[str, Any]:
     titles = dict.fromkeys(kind.title for kind in KINDS.values() if kind.status == status)
     schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
     return {"description": " · ".join(titles), "content": {MEDIA_TYPE: {"schema": schema}}}
-
-
-def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").splitlines()[0]
 
 
 def openapi_document(app: FastAPI, channels: Sequence[str], *, guarded: bool) -> dict[str, Any]:

@@ -60,28 +60,25 @@ async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
     with _preference_problems():
         known = await _preferences(request).channels()
         wanted = read_document({"user": user, "preferences": body}, known)[1]
-        return await _changed(request, replaced(user, wanted))
+    return await _changed(request, replaced(user, wanted))
 
 
 @router.delete(_PATH, responses=_CHANGED)
 async def delete_preferences(request: Request, _: Keeper, user: User) -> Response:
     """Delete all preferences of a user."""
-    with _preference_problems():
-        return await _changed(request, deleted(user))
+    return await _changed(request, deleted(user))
 
 
 @router.post(f"{_PATH}/silence", responses=_CHANGED)
 async def silence_user(request: Request, _: Keeper, user: User) -> Response:
     """Tell a user nothing but what is mandatory; what was set before is kept."""
-    with _preference_problems():
-        return await _changed(request, silenced(user))
+    return await _changed(request, silenced(user))
 
 
 @router.post(f"{_PATH}/resume", responses=_CHANGED)
 async def resume_user(request: Request, _: Keeper, user: User) -> Response:
     """End silence; the user's other preferences apply again."""
-    with _preference_problems():
-        return await _changed(request, resumed(user))
+    return await _changed(request, resumed(user))
 
 
 def _preferences(request: Request) -> AsyncPreferences:
@@ -91,10 +88,10 @@ def _preferences(request: Request) -> AsyncPreferences:
 async def _changed(request: Request, change: UserChange) -> Response:
     """Make a change and return what holds now."""
     preferences = _preferences(request)
-    changed = is_changed(await preferences.change([change]))
-    return answer(
-        _preferences_json(change.user, await preferences.get(change.user)) | {"changed": changed}
-    )
+    with _preference_problems():
+        changed = is_changed(await preferences.change([change]))
+        now = _preferences_json(change.user, await preferences.get(change.user))
+    return answer(now | {"changed": changed})
 
 
 def _preferences_json(user: str, found: UserPreferences) -> dict[str, object]:
