@@ -127,7 +127,8 @@ class SenderThread(threading.Thread):
 
     def _send(self, in_flight: list[bytes]) -> None:
         results = list(zip(in_flight, self._sender.send(in_flight), strict=True))
-        left = [packed for packed, receipt in results if isinstance(receipt, Unknown)]
+        unknown = [(packed, one.reason) for packed, one in results if isinstance(one, Unknown)]
+        left = [packed for packed, _ in unknown]
         known = [(packed, receipt) for packed, receipt in results if isinstance(receipt, Receipt)]
         answers = Counter(str(receipt.status) for _, receipt in known if not receipt.error)
         refused = Counter(receipt.error.code for _, receipt in known if receipt.error)
@@ -137,8 +138,9 @@ class SenderThread(threading.Thread):
             self._spill.settle()
         self._metrics.answered(answers, refused)
         self._report_refused([pair for pair in known if pair[1].error])
-        if left and not known:
-            self._failed(*_first_fault(results))
+        if unknown and not known:
+            _, reason = unknown[0]
+            self._failed(reason.partition(":")[0], reason)
         else:
             self._retry.recovered()
 
@@ -165,8 +167,3 @@ class SenderThread(threading.Thread):
             self._on_refused(fields, receipt)
         except Exception:  # a callback may raise anything
             self._log.exception("callback failed", callback="on_refused")
-
-
-def _first_fault(results: Sequence[tuple[bytes, Receipt | Unknown]]) -> tuple[str, str]:
-    reason = next((receipt.reason for _, receipt in results if isinstance(receipt, Unknown)), "")
-    return reason.partition(":")[0], reason

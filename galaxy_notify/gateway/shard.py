@@ -156,7 +156,8 @@ class ShardReader:
             return
         entry = await self._retry_sweep(lambda: self._member.take(waiting, idle_ms))
         if entry is None:
-            await self._log_if_trimmed(waiting)
+            if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
+                self._log.error("event lost to trimming", stream_id=waiting.stream_id)
             return
         if self._stop:
             await self._release([waiting.stream_id], self._retry_sweep)
@@ -229,10 +230,6 @@ class ShardReader:
                 deliveries=event.deliveries,
                 reason=failure.reason,
             )
-
-    async def _log_if_trimmed(self, waiting: Waiting) -> None:
-        if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
-            self._log.error("event lost to trimming", stream_id=waiting.stream_id)
 
     async def _recover(self, fault: Fault) -> bool:
         recreated = await self._member.recover(fault)
