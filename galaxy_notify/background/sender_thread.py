@@ -86,7 +86,7 @@ class SenderThread(threading.Thread):
                 self._run_once()
                 self._metrics.report()
         finally:
-            self._sender.close()
+            self._sender.client.close()
 
     def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
@@ -105,7 +105,7 @@ class SenderThread(threading.Thread):
         self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
-        self._sender.refresh_primary()
+        self._sender.client.refresh_primary()
         return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
 
 from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.inspector.queries import (
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
+P = ParamSpec("P")
 _AT_ONCE: Final = 4
 
 
@@ -171,6 +172,21 @@ class Inspector(NotCopied):
         return Deployment(self._client, KeySpace(self._prefix, found))
 
 
+def _awaited(
+    read: Callable[Concatenate[Inspector, P], T],
+) -> Callable[Concatenate[AsyncInspector, P], Coroutine[Any, Any, T]]:
+    """Return a read of `Inspector` as one of `AsyncInspector`."""
+
+    @wraps(read)
+    async def in_thread(self: AsyncInspector, /, *args: P.args, **options: P.kwargs) -> T:
+        if self._is_closed:
+            raise AlreadyClosed.named("AsyncInspector")
+        call = partial(read, self._inspector, *args, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    return in_thread
+
+
 class AsyncInspector(NotCopied):
     """`Inspector` with await: the same arguments, values and errors.
 
@@ -200,34 +216,10 @@ class AsyncInspector(NotCopied):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def list(
-        self,
-        *,
-        limit: int = MOST_ITEMS,
-        cursor: str | None = None,
-        **query: Unpack[ListQuery],
-    ) -> NotificationPage:
-        """Return a page of what was accepted; see `Inspector.list`."""
-        return await self._run(partial(self._inspector.list, limit=limit, cursor=cursor, **query))
-
-    async def show(self, id: str, *, payload: bool = False) -> ShownNotification | None:
-        """Explain a notification, or one route of it; see `Inspector.show`."""
-        return await self._run(partial(self._inspector.show, id, payload=payload))
-
-    async def status(self) -> Status:
-        """Return what waits, what is late, who works and who reads; see `Inspector.status`."""
-        return await self._run(self._inspector.status)
-
-    async def dead_letters(
-        self,
-        *,
-        limit: int = MOST_ITEMS,
-        cursor: str | None = None,
-        **query: Unpack[DeadLetterQuery],
-    ) -> DeadLetterPage:
-        """Return a page of dead letters; see `Inspector.dead_letters`."""
-        read = self._inspector.dead_letters
-        return await self._run(partial(read, limit=limit, cursor=cursor, **query))
+    list = _awaited(Inspector.list)
+    show = _awaited(Inspector.show)
+    status = _awaited(Inspector.status)
+    dead_letters = _awaited(Inspector.dead_letters)
 
     async def close(self) -> None:
         """Close the connections once running calls have ended; later ones raise `AlreadyClosed`."""
@@ -238,8 +230,3 @@ class AsyncInspector(NotCopied):
     def _end(self) -> None:
         self._threads.shutdown()
         self._inspector.close()
-
-    async def _run(self, read: Callable[[], T]) -> T:
-        if self._is_closed:
-            raise AlreadyClosed.named("AsyncInspector")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, read)

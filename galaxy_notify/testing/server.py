@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from queue import Empty
 from typing import Any, Final
 
@@ -35,11 +36,11 @@ URL: Final = "unix:///in-this-process"
 _VERSION: Final = (7,)
 
 
+@dataclass
 class Clock:
     """The time of a server in this process, in epoch ms; it moves only when it is set."""
 
-    def __init__(self, now_ms: int) -> None:
-        self.now_ms = now_ms
+    now_ms: int
 
 
 class InProcess(Environment):
