@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from galaxy_notify import __version__
+from galaxy_notify.errors import Invalid
 from galaxy_notify.http import dead_letters, health, intents, notifications, preferences
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.middleware import Middleware
 from galaxy_notify.http.openapi import openapi_document
-from galaxy_notify.http.responses import Problem, internal, refused_values
+from galaxy_notify.http.responses import Problem, internal, refused, refused_values
 
 _MODULES: Final = (intents, notifications, preferences, dead_letters, health)
 _ABOUT: Final = (
@@ -44,6 +45,7 @@ def make_app(state: AppState) -> Middleware:
     for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Invalid, _invalid)
     app.add_exception_handler(HTTPException, _routing_problem)
     app.add_exception_handler(RequestValidationError, _values_problem)
     app.add_exception_handler(Exception, _defect)
@@ -57,6 +59,11 @@ def make_app(state: AppState) -> Middleware:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Invalid)
+    return refused(error).response()
 
 
 async def _defect(_: Request, __: Exception) -> Response:

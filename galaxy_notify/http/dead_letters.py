@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import SHORT, SHORT_BYTES, json_body
-from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.dependencies import ANY_CHANNEL, Operator, Reader, state_of
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.pools import Deadline
 from galaxy_notify.http.queries import DeadQuery, Replay, moment
@@ -39,20 +36,16 @@ router = APIRouter(tags=["dead letters"])
 #: Less than the longest wait of an answer: it then has what was found or moved so far.
 _SEARCH_S: Final = 5.0
 
-Looker = Annotated[Client, Depends(needs("read-only"))]
-Operator = Annotated[Client, Depends(needs("operator"))]
-
 
 @router.get("/v1/dead-letters", responses=responses(422, ok={200: DeadLetters}))
 async def list_dead_letters(
-    request: Request, client: Looker, query: Annotated[DeadQuery, Query()]
+    request: Request, client: Reader, query: Annotated[DeadQuery, Query()]
 ) -> Response:
     """List dead letters, the oldest first."""
 
     def read(deployment: Deployment) -> bytes:
         letters = dead_letters.DeadLetterReader(deployment)
-        with _query_problems():
-            found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
+        found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
 
     return answer_of(await state_of(request).pools.reads.run(read))
@@ -72,9 +65,8 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
         letters, deadline = dead_letters.DeadLetterReader(deployment), Deadline(_SEARCH_S)
         ids, complete = replay.ids, True
         if not ids:
-            with _query_problems():
-                wanted = letters.as_of_now(_filter(replay, letters, client))
-                found, complete = search(letters, wanted, deadline)
+            wanted = letters.as_of_now(_filter(replay, letters, client))
+            found, complete = search(letters, wanted, deadline)
             ids = [one.id for one in found]
         run = Run(
             client.actor,
@@ -93,15 +85,6 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     if outcome.fault:
         raise unavailable(f"redis failed: {outcome.fault}; repeat the request", more=replayed)
     return answer(replayed)
-
-
-@contextmanager
-def _query_problems() -> Iterator[None]:
-    """Turn a filter with an unknown name into a problem that lists the known ones."""
-    try:
-        yield
-    except InvalidQuery as error:
-        raise not_valid(error.field, error.message) from None
 
 
 def search(

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import Headers
 
 from galaxy_notify.errors import CallFailed, InvalidIntent
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, state_of
 from galaxy_notify.http.middleware import request_id_in
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import AcceptQuery
@@ -44,7 +44,6 @@ _NOT_WRITTEN: Final[Mapping[str, object]] = {
     "message": "it was not accepted: nothing of it was written",
 }
 
-Producer = Annotated[Client, Depends(needs("producer"))]
 _KEY_NAME: Final = "Idempotency-Key"
 #: What a header can carry of a key: no blank at either end.
 _KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
