@@ -205,8 +205,11 @@ class IntentReader:
         self._sweep_at = monotonic() + pause_s
 
     async def _redeliver(self, waiting: Waiting) -> None:
-        if waiting.deliveries >= self._settings.max_deliveries:
-            await self._reject_abandoned(waiting)
+        tried = waiting.deliveries
+        if tried >= self._settings.max_deliveries:
+            message = f"delivered {tried} times, each time its reader stopped before it was done"
+            item = Reject(waiting.stream_id, "abandoned", "", message, tried)
+            await self._retry(lambda: self._settle([], [item]))
             return
         if not await self._retry(lambda: self._member.claim(waiting, self._settings.claim_idle_ms)):
             return
@@ -235,13 +238,6 @@ class IntentReader:
         if entries == []:
             self._log.warning("intent lost to trimming", entry_id=waiting.stream_id)
         return entries or []
-
-    async def _reject_abandoned(self, waiting: Waiting) -> None:
-        message = (
-            f"delivered {waiting.deliveries} times, each time its reader stopped before it was done"
-        )
-        item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
-        await self._retry(lambda: self._settle([], [item]))
 
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:
