@@ -68,7 +68,8 @@ class Authenticator:
         """Prepare; raise `ConfigurationError` for a key that cannot be used."""
         self.is_open = not settings.is_guarded
         self._tokens = settings.clients
-        self._verifier = Verifier(settings) if settings.takes_jwt else None
+        self._settings = settings
+        self._key = _key(settings) if settings.takes_jwt else None
 
     def authenticate(self, header: str | None) -> Client:
         """Return the caller of an Authorization header; raise a `Problem` (401) if invalid."""
@@ -80,11 +81,7 @@ class Authenticator:
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > _LONGEST:
             raise _unauthorized("the Authorization header must be: Bearer TOKEN")
-        if known := self._known(token):
-            return known
-        if self._verifier is None:
-            raise _unauthorized("unknown token", "invalid_token")
-        return self._verifier.read(token)
+        return self._known(token) or self._signed(token)
 
     def _known(self, token: str) -> Client | None:
         digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
@@ -95,33 +92,10 @@ class Authenticator:
                 found = Client(one.name, one.scopes, one.producers)
         return found
 
-
-def _unauthorized(detail: str, error: str = "") -> Problem:
-    challenge = f'{_REALM}, error="{error}"' if error else _REALM
-    return Problem("unauthorized", detail, (), {"WWW-Authenticate": challenge})
-
-
-def forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:
-    """Return the problem (403) for a caller without any of the scopes that it needs."""
-    challenge = f'{_REALM}, error="insufficient_scope", scope="{" ".join(scopes)}"'
-    has = " ".join(sorted(client.scopes)) or "none"
-    detail = f"needs the scope {' or '.join(scopes)}; {client.name} has {has}"
-    return Problem("forbidden", detail, (), {"WWW-Authenticate": challenge})
-
-
-class Verifier:
-    """Checks the JWTs of one issuer."""
-
-    def __init__(self, settings: HttpSettings) -> None:
-        """Load the key; raise `ConfigurationError` for one that cannot be used."""
-        self._settings = settings
-        self._key = _key(settings)
-
-    def read(self, token: str) -> Client:
-        """Return who a token names and what it grants; raise a `Problem` (401) if it is invalid.
-
-        The problem says why, without repeating the token.
-        """
+    def _signed(self, token: str) -> Client:
+        """Return who a JWT names and what it grants; the problem says why, without repeating it."""
+        if self._key is None:
+            raise _unauthorized("unknown token", "invalid_token")
         own = self._settings
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -152,6 +126,19 @@ class Verifier:
             return Client(name, frozenset(scopes))
         # One such word binds the whole token, even beside the scope that binds nothing.
         return Client(name, frozenset({*scopes, "producer"}), frozenset(own))
+
+
+def _unauthorized(detail: str, error: str = "") -> Problem:
+    challenge = f'{_REALM}, error="{error}"' if error else _REALM
+    return Problem("unauthorized", detail, (), {"WWW-Authenticate": challenge})
+
+
+def forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:
+    """Return the problem (403) for a caller without any of the scopes that it needs."""
+    challenge = f'{_REALM}, error="insufficient_scope", scope="{" ".join(scopes)}"'
+    has = " ".join(sorted(client.scopes)) or "none"
+    detail = f"needs the scope {' or '.join(scopes)}; {client.name} has {has}"
+    return Problem("forbidden", detail, (), {"WWW-Authenticate": challenge})
 
 
 def _reason(error: jwt.PyJWTError) -> str:
