@@ -13,9 +13,8 @@ from galaxy_notify.errors import AlreadyClosed
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
     ListQuery,
-    QueryArguments,
-    dead_filter,
-    list_filter,
+    in_epoch_ms,
+    read_once,
 )
 from galaxy_notify.inspector.values import (
     DEAD_LETTER,
@@ -29,7 +28,9 @@ from galaxy_notify.inspector.values import (
 )
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_page import read_dead_page
+from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import MOST_ITEMS, list_notifications
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
@@ -94,10 +95,11 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
-        arguments = QueryArguments.of(query, ListQuery)
+        fields = read_once(query, ListQuery)
 
         def read(deployment: Deployment) -> NotificationPage:
-            page = list_notifications(deployment, list_filter(deployment, arguments), limit, cursor)
+            wanted = ListFilter(**in_epoch_ms(deployment, fields))
+            page = list_notifications(deployment, wanted, limit, cursor)
             items = tuple(LISTED.validate_python(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
@@ -131,12 +133,11 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
-        arguments = QueryArguments.of(query, DeadLetterQuery)
+        fields = read_once(query, DeadLetterQuery)
 
         def read(deployment: Deployment) -> DeadLetterPage:
-            letters, behind = read_dead_page(
-                deployment, dead_filter(deployment, arguments, limit), cursor
-            )
+            wanted = DeadFilter(**in_epoch_ms(deployment, fields), limit=limit)
+            letters, behind = read_dead_page(deployment, wanted, cursor)
             items = tuple(DEAD_LETTER.validate_python(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)
 
