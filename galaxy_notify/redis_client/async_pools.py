@@ -11,7 +11,6 @@ from typing import Any
 import redis.asyncio
 
 from galaxy_notify.redis_client.faults import GARBLED, REDIS_ERRORS
-from galaxy_notify.redis_client.following import AsyncFollowingConnection
 from galaxy_notify.redis_client.pools import LOOK_S, LOOKS, Stock, busy, unanswered
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
@@ -105,7 +104,7 @@ async def _connect(connection: Any) -> None:
             is_stale = True
         if is_stale or not is_as_planned(connection):
             connection.drop()
-        elif not isinstance(connection, AsyncFollowingConnection):
+        elif connection.primary is None:
             return
     await connection.connect()
 

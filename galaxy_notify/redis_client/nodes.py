@@ -6,20 +6,18 @@ A client of a single server is redis-py's own; `serving` and `at_shard` take eit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import redis
 import redis.asyncio
 from redis.exceptions import MovedError
 
-from galaxy_notify.redis_client import connection
-from galaxy_notify.redis_client.following import AsyncTopologyClient, TopologyClient
+from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.scripts import Command, ScriptCall, tag_in
 from galaxy_notify.redis_client.topology import ClusterTopology, Topology, slot_of
 
 C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
-
-_NO_PIPELINE: Final = "a pipeline goes to one node: use the client of its shard"
 
 
 class Nodes(Generic[C]):
@@ -57,16 +55,23 @@ class Nodes(Generic[C]):
 
 # redis-py's cluster client repeats calls by itself, and WAIT must share its write's connection:
 # docs/decisions/0006-own-cluster-routing.md
-class NodesClient(redis.Redis):
-    """A client that finds out by the hash tag which node a command goes to."""
+class _ClientOfNodes(Generic[C]):
+    """What clients have in common that find out by the hash tag which node a command goes to."""
 
-    def __init__(
-        self, topology_client: TopologyClient, tag: str, client_of: Callable[[int], redis.Redis]
-    ) -> None:
+    def __init__(self, topology_client: Any, tag: str, client_of: Callable[[int], C]) -> None:
         """Prepare; see `Nodes`."""
         self.topology_client = topology_client
-        self.nodes = Nodes(topology_client.topology, tag, client_of)
-        super().__init__(connection_pool=self.nodes.of(tag).connection_pool)
+        self.nodes: Nodes[C] = Nodes(topology_client.topology, tag, client_of)
+        pool = self.nodes.of(tag).connection_pool
+        super().__init__(connection_pool=pool)  # type: ignore[call-arg]  # of redis-py's client
+
+    def pipeline(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: commands of one pipeline may belong to several nodes."""
+        raise TypeError("a pipeline goes to one node: use the client of its shard")
+
+
+class NodesClient(_ClientOfNodes[redis.Redis], redis.Redis):
+    """A client that finds out by the hash tag which node a command goes to."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run a command where its key is."""
@@ -76,10 +81,6 @@ class NodesClient(redis.Redis):
         except MovedError:  # it did nothing, and has said where to go
             return client.execute_command(*args, **options)
 
-    def pipeline(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: commands of one pipeline may belong to several nodes."""
-        raise TypeError(_NO_PIPELINE)
-
     def close(self) -> None:
         """Close all connections."""
         for client in self.nodes.clients:
@@ -87,19 +88,10 @@ class NodesClient(redis.Redis):
         self.topology_client.close()
 
 
-class AsyncNodesClient(redis.asyncio.Redis):
+class AsyncNodesClient(  # type: ignore[misc]  # redis-py's own bases differ
+    _ClientOfNodes[redis.asyncio.Redis], redis.asyncio.Redis
+):
     """`NodesClient` for asyncio."""
-
-    def __init__(
-        self,
-        topology_client: AsyncTopologyClient,
-        tag: str,
-        client_of: Callable[[int], redis.asyncio.Redis],
-    ) -> None:
-        """Prepare; see `Nodes`."""
-        self.topology_client = topology_client
-        self.nodes = Nodes(topology_client.topology, tag, client_of)
-        super().__init__(connection_pool=self.nodes.of(tag).connection_pool)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run a command where its key is."""
@@ -108,10 +100,6 @@ class AsyncNodesClient(redis.asyncio.Redis):
             return await client.execute_command(*args, **options)
         except MovedError:  # it did nothing, and has said where to go
             return await client.execute_command(*args, **options)
-
-    def pipeline(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: commands of one pipeline may belong to several nodes."""
-        raise TypeError(_NO_PIPELINE)
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections."""
@@ -143,13 +131,24 @@ def node_of(client: redis.Redis | redis.asyncio.Redis) -> str:
 async def refresh_primary(client: redis.asyncio.Redis) -> None:
     """Drop the idle connections to every node, and look the primaries up again."""
     for one in client.nodes.clients if isinstance(client, AsyncNodesClient) else (client,):
-        await connection.refresh_primary(one)
+        _mark_stale(one)
+        # One that can't even be closed in time is no loss.
+        with suppress(*REDIS_ERRORS):
+            await one.connection_pool.disconnect(inuse_connections=False)
 
 
 def refresh_primary_sync(client: redis.Redis) -> None:
     """Drop the idle connections to every node, and look the primaries up again."""
     for one in client.nodes.clients if isinstance(client, NodesClient) else (client,):
-        connection.refresh_primary_sync(one)
+        _mark_stale(one)
+        with suppress(*REDIS_ERRORS):
+            one.connection_pool.disconnect(inuse_connections=False)
+
+
+def _mark_stale(client: redis.Redis | redis.asyncio.Redis) -> None:
+    primary = client.connection_pool.connection_kwargs.get("primary")
+    if primary is not None:
+        primary.mark_stale()
 
 
 def sole(client: C) -> C:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
+from time import monotonic
 from typing import Final
 
 from redis.exceptions import (
@@ -21,8 +21,6 @@ from redis.exceptions import (
     InvalidResponse,
     RedisError,
 )
-
-Address = tuple[str, int]
 
 _WAIT_S: Final = 0.5
 _REMEMBERED_S: Final = 60.0
@@ -38,40 +36,35 @@ class Verdicts:
     An address that we have logged in at is never asked: it is away, and speaks what it spoke.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._known: dict[Address, tuple[float, bool]] = {}
+    def __init__(self, ask: Callable[[str, int], bool]) -> None:
+        """Prepare; *ask* returns whether a server speaks the other scheme, within a second."""
+        self._ask = ask
+        self._known: dict[tuple[str, int], tuple[float, bool]] = {}
 
-    def fits(self, address: Address) -> None:
+    def fits(self, host: str, port: int) -> None:
         """Record that a login succeeded."""
-        self._note(address, inf, other=False)
+        self._note((host, port), inf, other=False)
 
-    def speaks_other(self, address: Address, ask: Callable[[str, int], bool]) -> bool:
-        """Return what *ask* answers, now or within the last minute."""
-        if address not in self._known or self._known[address][0] <= self._clock():
+    def speaks_other(self, host: str, port: int) -> bool:
+        """Return what a server answers, now or within the last minute."""
+        address = (host, port)
+        if address not in self._known or self._known[address][0] <= monotonic():
             # Noted first: other threads do not ask as well.
-            self._note(address, self._clock() + _REMEMBERED_S, other=False)
-            self._note(address, self._clock() + _REMEMBERED_S, other=ask(*address))
+            self._note(address, monotonic() + _REMEMBERED_S, other=False)
+            self._note(address, monotonic() + _REMEMBERED_S, other=self._ask(host, port))
         return self._known[address][1]
 
-    async def speaks_other_async(
-        self, address: Address, ask: Callable[[str, int], Awaitable[bool]]
-    ) -> bool:
-        """Return what *ask* answers, now or within the last minute."""
-        if address not in self._known or self._known[address][0] <= self._clock():
-            self._note(address, self._clock() + _REMEMBERED_S, other=False)
-            self._note(address, self._clock() + _REMEMBERED_S, other=await ask(*address))
-        return self._known[address][1]
+    async def speaks_other_async(self, host: str, port: int) -> bool:
+        """Return the same; a thread asks, while the loop goes on."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * _WAIT_S):
+                return await asyncio.to_thread(self.speaks_other, host, port)
+        return False
 
-    def _note(self, address: Address, until: float, *, other: bool) -> None:
+    def _note(self, address: tuple[str, int], until: float, *, other: bool) -> None:
         if len(self._known) >= _MOST_ADDRESSES and address not in self._known:
             self._known.clear()
         self._known[address] = (until, other)
-
-
-#: Of those that were spoken to without TLS, and with it.
-WITHOUT_TLS: Final = Verdicts()
-WITH_TLS: Final = Verdicts()
 
 
 def speaks_plain(host: str, port: int) -> bool:
@@ -82,21 +75,6 @@ def speaks_plain(host: str, port: int) -> bool:
     return False
 
 
-async def speaks_plain_async(host: str, port: int) -> bool:
-    """Return whether a server answers PING without TLS, within a second."""
-    writer = None
-    try:
-        async with asyncio.timeout(2 * _WAIT_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            writer.write(_PING)
-            return await reader.read(1) in _REPLIES
-    except OSError:
-        return False
-    finally:
-        if writer is not None:
-            writer.transport.abort()
-
-
 def speaks_tls(host: str, port: int) -> bool:
     """Return whether a server takes part in a TLS handshake, within a second."""
     try:
@@ -104,17 +82,6 @@ def speaks_tls(host: str, port: int) -> bool:
             _any_server().wrap_socket(plain, server_hostname=host).close()
     except OSError as error:
         return _is_alert(error)
-    return True
-
-
-async def speaks_tls_async(host: str, port: int) -> bool:
-    """Return whether a server takes part in a TLS handshake, within a second."""
-    try:
-        async with asyncio.timeout(2 * _WAIT_S):
-            _, writer = await asyncio.open_connection(host, port, ssl=_any_server())
-    except OSError as error:
-        return _is_alert(error)
-    writer.transport.abort()
     return True
 
 
@@ -129,6 +96,11 @@ def _any_server() -> ssl.SSLContext:
 def _is_alert(error: OSError) -> bool:
     """Return whether the other side ended a handshake in the words of TLS."""
     return isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason or "")
+
+
+#: Of those that were spoken to without TLS, and with it.
+WITHOUT_TLS: Final = Verdicts(speaks_tls)
+WITH_TLS: Final = Verdicts(speaks_plain)
 
 
 def may_be_tls(error: RedisError) -> bool:

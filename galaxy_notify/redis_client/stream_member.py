@@ -8,9 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import Fault, Remedy, as_fault
-from galaxy_notify.redis_client.nodes import node_of
+from galaxy_notify.redis_client.nodes import node_of, refresh_primary
 
 T = TypeVar("T")
 

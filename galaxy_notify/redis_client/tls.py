@@ -17,13 +17,10 @@ _REFUSED: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 class WrongScheme(ssl.SSLError):
     """One side speaks TLS and the other does not; the text says which, and what to change."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-        self.reason = ""
+    reason = ""
 
     def __str__(self) -> str:
-        return self.text
+        return str(self.args[0])
 
 
 def no_tls_there(server: str) -> WrongScheme:
@@ -54,7 +51,7 @@ def _message(error: ssl.SSLError) -> str:
     words = reason.lower().replace("_", " ")
     match error:
         case WrongScheme():
-            return error.text
+            return str(error)
         case ssl.SSLCertVerificationError():
             why = error.verify_message.rstrip(".")
             return f"the server's certificate is not accepted: {why} (redis.url, redis.tls_ca)"

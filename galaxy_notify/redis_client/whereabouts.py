@@ -24,8 +24,8 @@ def note(error: BaseException, connection: Any) -> None:
 
 def noted(error: BaseException) -> Whereabouts:
     """Return what was noted on an error."""
-    found = getattr(error, _NOTE, None)
-    return found if isinstance(found, Whereabouts) else Whereabouts()
+    found: Whereabouts = getattr(error, _NOTE, Whereabouts())
+    return found
 
 
 def address_of(connection: Any) -> str:

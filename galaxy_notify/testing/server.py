@@ -195,7 +195,7 @@ class _Writer:
 
 class _LocalConnection(SyncUnix):
     def __init__(self, *, socket_of: Any, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
+        super().__init__(**options)
         self._socket_of = socket_of
 
     def _connect(self) -> _Line:
