@@ -62,11 +62,20 @@ class _OwnConnection:
         if self.primary is not None:
             self.primary.mark_stale()
 
-    def _answered(self, refusal: ResponseError | None = None) -> None:
+    def _known(self, error: Exception) -> Exception:
+        """Return redis-py's own error for one that was met where a reply was read."""
+        if isinstance(error, ResponseError):
+            self._answered()
+        if self.primary is not None and isinstance(error, MovedError):
+            self.primary.moved(error)
+        is_garbled = isinstance(error, GARBLED) or _is_a_size(error)
+        known = _no_reply(error) if is_garbled else error
+        note(known, self)
+        return known
+
+    def _answered(self) -> None:
         self.owed -= 1
         self.answers += 1
-        if self.primary is not None and isinstance(refusal, MovedError):
-            self.primary.moved(refusal)
 
 
 class _Connection(_OwnConnection, AbstractConnection):
@@ -89,7 +98,6 @@ class _Connection(_OwnConnection, AbstractConnection):
                 writer.get_extra_info("socket").shutdown(SHUT_RDWR)
 
     async def connect(self) -> None:
-        """Connect and log in."""
         if self.primary is not None:
             at: Address = await self.primary.now()
             if (self.host, self.port) != at:
@@ -104,28 +112,18 @@ class _Connection(_OwnConnection, AbstractConnection):
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Return a reply; after UNBLOCKED the server closes, and the connection ends."""
         try:
-            return await self._reply(*args, **options)
-        except (RedisError, OSError) as error:
-            note(error, self)
-            raise
-
-    async def _reply(self, *args: Any, **options: Any) -> Any:
-        try:
             reply = await super().read_response(*args, **options)
-        except ResponseError as error:
-            self._answered(error)
+        except (RedisError, OSError, *GARBLED) as error:
             if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
                 await self.disconnect(nowait=True)
-            if _is_a_size(error):
-                raise _no_reply(error) from error
-            raise
-        except GARBLED as error:
-            raise _no_reply(error) from error
+            known = self._known(error)
+            if known is error:
+                raise
+            raise known from error
         self._answered()
         return reply
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Log in; close the connection if the login fails for any reason."""
         with _readable():
             await super().on_connect_check_health(check_health)
 
@@ -134,7 +132,6 @@ class _SyncConnection(_OwnConnection, AbstractSyncConnection):
     """Raises redis-py's own errors only, even where the link garbles a reply."""
 
     def connect(self) -> None:
-        """Connect and log in."""
         if self.primary is not None:
             at: Address = self.primary.now()
             if (self.host, self.port) != at:
@@ -150,55 +147,43 @@ class _SyncConnection(_OwnConnection, AbstractSyncConnection):
         return Packer()
 
     def send_command(self, *args: Any, **options: Any) -> None:
-        """Send a command."""
         self.owed += 1
         super().send_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py
 
     def pack_commands(self, commands: Sequence[Any]) -> Any:
-        """Pack the commands of a pipeline."""
         self.owed += len(commands)
         return super().pack_commands(commands)  # type: ignore[no-untyped-call]  # redis-py
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply."""
-        try:
-            return self._reply(*args, **options)
-        except (RedisError, OSError) as error:
-            note(error, self)
-            raise
-
-    def _reply(self, *args: Any, **options: Any) -> Any:
         try:
             reply = super().read_response(*args, **options)
-        except ResponseError as error:
-            self._answered(error)
-            if not _is_a_size(error):
+        except (RedisError, OSError, *GARBLED) as error:
+            if _is_a_size(error):
+                self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+            known = self._known(error)
+            if known is error:
                 raise
-            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
-            raise _no_reply(error) from error
-        except GARBLED as error:
-            raise _no_reply(error) from error
+            raise known from error
         self._answered()
         return reply
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Log in; close the connection if the login fails for any reason."""
         with _readable():
             super().on_connect_check_health(check_health)
 
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Raise `InvalidResponse` where redis-py cannot read what the server said at a login."""
+    """Raise `InvalidResponse`, which closes the connection, for an unreadable reply at a login."""
     try:
         yield
     except GARBLED as error:
         raise _no_reply(error) from error
 
 
-def _is_a_size(error: ResponseError) -> bool:
+def _is_a_size(error: Exception) -> bool:
     """Return whether an error was the head of a list or a text, whose rest is yet to come."""
-    return str(error).lstrip("-").isdigit()
+    return isinstance(error, ResponseError) and str(error).lstrip("-").isdigit()
 
 
 def _no_reply(error: Exception) -> InvalidResponse:
