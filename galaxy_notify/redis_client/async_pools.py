@@ -128,7 +128,6 @@ class Share:
         await anext(self._until_the_end)
 
     async def close(self) -> None:
-        """Close all connections."""
         await self._until_the_end.aclose()
         self.clear()
 

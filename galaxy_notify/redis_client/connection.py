@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, TypeVar
 
 import redis
@@ -23,7 +24,8 @@ SOCKET_TIMEOUT_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 1.0
 #: How many callers may wait for a connection.
 MAX_WAITING: Final = 100_000
-_ALIASES: Final = {"valkey://": "redis://", "valkeys://": "rediss://"}
+#: redis-py knows no scheme of this name.
+_ALIAS: Final = re.compile("^valkey(s?://)")
 
 
 def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
@@ -32,13 +34,13 @@ def async_client(url: str, **options: Any) -> redis.asyncio.Redis:
     *options* are those of redis-py's connections, and *connections*, *max_waiting* and *name*. With
     a *primary* the URL only says how to connect, and each connection goes where that is.
     """
-    pool = AsyncPool.from_url(_known_scheme(url), **_pool_options(AsyncRetry, **options))
+    pool = AsyncPool.from_url(_ALIAS.sub(r"redis\1", url), **_pool_options(AsyncRetry, **options))
     return _own(redis.asyncio.Redis.from_pool(pool))
 
 
 def sync_client(url: str, **options: Any) -> redis.Redis:
     """Return a client for producers and the CLI; see `async_client`."""
-    pool = SyncPool.from_url(_known_scheme(url), **_pool_options(Retry, **options))
+    pool = SyncPool.from_url(_ALIAS.sub(r"redis\1", url), **_pool_options(Retry, **options))
     return _own(redis.Redis.from_pool(pool))
 
 
@@ -72,10 +74,3 @@ def _pool_options(
         "driver_info": None,
     }
     return common | options
-
-
-def _known_scheme(url: str) -> str:
-    for alias, scheme in _ALIASES.items():
-        if url.startswith(alias):
-            return scheme + url.removeprefix(alias)
-    return url

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from redis import exceptions
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_client.tls import tls_trouble
-from galaxy_notify.redis_client.whereabouts import noted
 
+_NOTE: Final = "_galaxy_notify_whereabouts"
 #: What a call to Redis may raise; anything else is a defect of this package.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 #: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
@@ -183,8 +183,22 @@ def classify(error: BaseException) -> Fault:
     said = (exceptions.ResponseError, exceptions.AuthenticationError)
     if type(error) is exceptions.ConnectionError and isinstance(error.__cause__, said):
         error = error.__cause__
-    found = noted(error)
-    return replace(_classified(error), server=found.server, user=found.user)
+    server, user = getattr(error, _NOTE, ("", ""))
+    return replace(_classified(error), server=server, user=user)
+
+
+def note(error: BaseException, connection: Any) -> None:
+    """Store on an error the server and ACL user of its connection, for `classify`."""
+    server = getattr(connection, "path", None) or address_of(connection)
+    provider = getattr(connection, "credential_provider", None)
+    user = getattr(provider, "username", None) or getattr(connection, "username", None)
+    setattr(error, _NOTE, (str(server), str(user or "default")))
+
+
+def address_of(connection: Any) -> str:
+    """Return the ``host:port`` that a connection goes to."""
+    host, port = getattr(connection, "host", ""), getattr(connection, "port", "")
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
 def _classified(error: BaseException) -> Fault:

@@ -79,7 +79,6 @@ class TopologyClient(_TopologyClient[redis.Redis]):
         return self.topology.address(slot) or _no_primary(self.topology)
 
     def close(self) -> None:
-        """Close the connections to the nodes that were asked."""
         for client in self._clients.values():
             client.close()
 
@@ -131,7 +130,6 @@ class AsyncTopologyClient(_TopologyClient[redis.asyncio.Redis]):
         return self.topology.address(slot) or _no_primary(self.topology)
 
     async def aclose(self) -> None:
-        """Close the connections to the nodes that were asked."""
         for client in self._clients.values():
             await client.aclose()
 

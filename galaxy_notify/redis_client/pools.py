@@ -135,7 +135,6 @@ class SyncPool(redis.ConnectionPool):
         self.pid = os.getpid()
 
     def make_connection(self) -> Any:
-        """Return a new connection, not connected yet."""
         return self.connection_class(**self.connection_kwargs)
 
     def get_connection(self, *_: Any, **__: Any) -> Any:

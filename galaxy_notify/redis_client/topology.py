@@ -84,7 +84,6 @@ class Topology(ABC):
         self._is_stale = True
 
     def is_due(self) -> bool:
-        """Return whether it is time to ask."""
         if self._is_stale:
             holds_s = max(_STALE_S, _REST_WHEN_STALE * self._took_s)
         else:
@@ -145,7 +144,6 @@ class SentinelTopology(Topology):
         self._primary: Address | None = None
 
     def address(self, slot: int) -> Address | None:
-        """Return the primary: the same one for every slot."""
         del slot
         return self._primary
 
@@ -176,7 +174,6 @@ class ClusterTopology(Topology):
         return list(dict.fromkeys(self._slots.values()))
 
     def address(self, slot: int) -> Address | None:
-        """Return the primary that serves a slot."""
         return next((node for slots, node in self._slots.items() if slot in slots), None)
 
     def moved(self, slot: int, to: Address) -> None:

@@ -16,13 +16,12 @@ from redis.asyncio.connection import AbstractConnection
 from redis.connection import AbstractConnection as AbstractSyncConnection
 from redis.exceptions import ConnectionError, InvalidResponse, MovedError, RedisError, ResponseError
 
-from galaxy_notify.redis_client.faults import GARBLED
+from galaxy_notify.redis_client.faults import GARBLED, address_of, note
 from galaxy_notify.redis_client.following import Primary
 from galaxy_notify.redis_client.packing import Packer, packed_words
 from galaxy_notify.redis_client.scheme_probe import WITH_TLS, WITHOUT_TLS, may_be_plain, may_be_tls
 from galaxy_notify.redis_client.tls import no_tls_there, tls_there
 from galaxy_notify.redis_client.topology import Address
-from galaxy_notify.redis_client.whereabouts import address_of, note
 
 
 # A call may be given up between its request and its reply: a timeout, a cancelled task, a signal
