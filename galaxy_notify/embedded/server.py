@@ -139,7 +139,9 @@ class EmbeddedServer:
             return
         how = f"ended with {ended}" if ended is not None else "did not answer"
         log = self.folder / state_dir.LOG
-        raise Unavailable(f"the embedded server {how} at its start: {_last_line(log)} (see {log})")
+        lines = log.read_text(errors="replace").splitlines()
+        said = lines[-1].strip() if lines else "no output"
+        raise Unavailable(f"the embedded server {how} at its start: {said} (see {log})")
 
     def _shut_down(self, url: str) -> None:
         """Ask the server to save and end; a child that does not is killed (AOF survives that)."""
@@ -273,8 +275,3 @@ def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
         return condition()
 
     return _wait(settled, seconds)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    return lines[-1].strip() if lines else "no output"

@@ -140,7 +140,8 @@ class Share:
         given: asyncio.Future[Any] = self._loop.create_future()
         self._line[given] = self._looks
         if self._watch is None:
-            self._begin_to_look()
+            self._answers, self._quiet, self._lent = self._stock.answers, 0, self._stock.lent_now()
+            self._watch = self._loop.call_later(LOOK_S, self._look)
         try:
             return await given
         except BaseException:
@@ -185,10 +186,6 @@ class Share:
                 given.set_result(connection)
             else:
                 return
-
-    def _begin_to_look(self) -> None:
-        self._answers, self._quiet, self._lent = self._stock.answers, 0, self._stock.lent_now()
-        self._watch = self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
         """Send those away who wait while the server answers nothing."""

@@ -23,20 +23,6 @@ class WrongScheme(ssl.SSLError):
         return str(self.args[0])
 
 
-def no_tls_there(server: str) -> WrongScheme:
-    """Return the error for a plain server that TLS was spoken to."""
-    return WrongScheme(
-        f"the server at {server} does not speak TLS: use redis:// in redis.url, or its TLS port"
-    )
-
-
-def tls_there(server: str) -> WrongScheme:
-    """Return the error for a TLS server that was spoken to without it."""
-    return WrongScheme(
-        f"the server at {server} speaks TLS: use rediss:// in redis.url, or its plain port"
-    )
-
-
 def tls_trouble(error: BaseException) -> str:
     """Return why TLS cannot work; empty if the error is about something else."""
     # redis-py raises its own error in the place of that of TLS.

@@ -168,11 +168,6 @@ class ClusterTopology(Topology):
         self._given = tuple(self._nodes)
         self._slots: Mapping[range, Address] = {}
 
-    @property
-    def primaries(self) -> list[Address]:
-        """Return every primary that serves slots, in the order of their slots."""
-        return list(dict.fromkeys(self._slots.values()))
-
     def address(self, slot: int) -> Address | None:
         return next((node for slots, node in self._slots.items() if slot in slots), None)
 

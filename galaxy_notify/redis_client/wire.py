@@ -16,11 +16,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.connection import AbstractConnection as AbstractSyncConnection
 from redis.exceptions import ConnectionError, InvalidResponse, MovedError, RedisError, ResponseError
 
-from galaxy_notify.redis_client.faults import GARBLED, address_of, note
+from galaxy_notify.redis_client.faults import GARBLED, note
 from galaxy_notify.redis_client.following import Primary
 from galaxy_notify.redis_client.packing import Packer, packed_words
 from galaxy_notify.redis_client.scheme_probe import WITH_TLS, WITHOUT_TLS, may_be_plain, may_be_tls
-from galaxy_notify.redis_client.tls import no_tls_there, tls_there
 from galaxy_notify.redis_client.topology import Address
 
 
@@ -194,10 +193,9 @@ class _Tcp(_Connection, redis.asyncio.Connection):
         """Log in; say so where the server speaks TLS."""
         try:
             await super().on_connect_check_health(check_health)
-            WITHOUT_TLS.fits(self.host, self.port)
+            WITHOUT_TLS.fits(self)
         except (ConnectionError, InvalidResponse) as error:
-            if may_be_tls(error) and await WITHOUT_TLS.speaks_other_async(self.host, self.port):
-                wrong_scheme = tls_there(address_of(self))
+            if may_be_tls(error) and (wrong_scheme := await WITHOUT_TLS.wrong_scheme_async(self)):
                 raise ConnectionError(str(wrong_scheme)) from wrong_scheme
             raise
 
@@ -212,10 +210,10 @@ class _Tls(_Connection, redis.asyncio.SSLConnection):
     async def _connect(self) -> None:
         try:
             await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
-            WITH_TLS.fits(self.host, self.port)
+            WITH_TLS.fits(self)
         except OSError as error:
-            if may_be_plain(error) and await WITH_TLS.speaks_other_async(self.host, self.port):
-                raise no_tls_there(address_of(self)) from error
+            if may_be_plain(error) and (wrong_scheme := await WITH_TLS.wrong_scheme_async(self)):
+                raise wrong_scheme from error
             raise
 
 
@@ -228,10 +226,9 @@ class _SyncTcp(_SyncConnection, redis.Connection):
         """Log in; say so where the server speaks TLS."""
         try:
             super().on_connect_check_health(check_health)
-            WITHOUT_TLS.fits(self.host, self.port)
+            WITHOUT_TLS.fits(self)
         except (ConnectionError, InvalidResponse) as error:
-            if may_be_tls(error) and WITHOUT_TLS.speaks_other(self.host, self.port):
-                wrong_scheme = tls_there(address_of(self))
+            if may_be_tls(error) and (wrong_scheme := WITHOUT_TLS.wrong_scheme(self)):
                 raise ConnectionError(str(wrong_scheme)) from wrong_scheme
             raise
 
@@ -241,10 +238,10 @@ class _SyncTls(_SyncConnection, redis.SSLConnection):
         try:
             made = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py
         except OSError as error:
-            if may_be_plain(error) and WITH_TLS.speaks_other(self.host, self.port):
-                raise no_tls_there(address_of(self)) from error
+            if may_be_plain(error) and (wrong_scheme := WITH_TLS.wrong_scheme(self)):
+                raise wrong_scheme from error
             raise
-        WITH_TLS.fits(self.host, self.port)
+        WITH_TLS.fits(self)
         return made
 
 
