@@ -72,17 +72,13 @@ class ShardCheck:
         Indexes come first, so that notifications are counted once all routes have their states.
         """
         yield self._guard
-        yield partial(self._types, self._channels)
-        for channel in self._channels:
-            yield from self._index(channel)
         configured, cursor = len(self._channels), Cursor()
+        yield from self._indexes(self._channels[:configured])
         while not cursor.is_done:
             yield partial(self._notifications, cursor)
         further = self._channels[configured:]
         if further:
-            yield partial(self._types, further)
-        for channel in further:
-            yield from self._index(channel)
+            yield from self._indexes(further)
         if not self._broken:
             yield self._totals
 
@@ -113,13 +109,13 @@ class ShardCheck:
         indexes = (keys.schedule, keys.leases, keys.dead, keys.abandoned)
         return self._broken.isdisjoint(key(channel) for key in indexes)
 
-    def _index(self, channel: str) -> Iterator[Page]:
-        if not self._is_whole(channel):
-            return
-        for index in INDEXES:
-            cursor = Cursor()
-            while not cursor.is_done:
-                yield partial(self._index_page, index, channel, cursor)
+    def _indexes(self, channels: Sequence[str]) -> Iterator[Page]:
+        yield partial(self._types, channels)
+        for channel in channels:
+            for index in INDEXES if self._is_whole(channel) else ():
+                cursor = Cursor()
+                while not cursor.is_done:
+                    yield partial(self._index_page, index, channel, cursor)
 
     def _index_page(self, index: str, channel: str, cursor: Cursor) -> Flow[None]:
         page = yield from read_index_page(self._keys, index, channel, cursor)

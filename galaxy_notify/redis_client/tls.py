@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
@@ -54,36 +56,23 @@ def check_tls_files(redis: RedisSettings) -> None:
 
     Each connection reads them again, so that rotated ones are picked up.
     """
-    if problems := [*_ca(redis), *_pair(redis)]:
+    context, problems = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), []
+    if redis.tls_ca is not None:
+        rule = "redis.tls_ca: must be a file of CA certificates in PEM"
+        problems += _problem(rule, partial(context.load_verify_locations, redis.tls_ca))
+    if redis.tls_cert is not None:
+        rule = "must be a certificate in PEM, and redis.tls_key its key, without a password"
+        # Without a password here, OpenSSL would ask the terminal for one.
+        load = partial(context.load_cert_chain, redis.tls_cert, redis.tls_key, password="")
+        problems += _problem(f"redis.tls_cert: {rule}", load)
+    if problems:
         raise ConfigurationError("\n".join(problems))
 
 
-def _ca(redis: RedisSettings) -> list[str]:
-    if redis.tls_ca is None:
-        return []
+def _problem(rule: str, load: Callable[[], None]) -> list[str]:
     try:
-        _context().load_verify_locations(redis.tls_ca)
+        load()
     except (OSError, ValueError) as error:
-        return [f"redis.tls_ca: must be a file of CA certificates in PEM: {_reason(error)}"]
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        return [f"{rule}: {str(reason).lower().replace('_', ' ')}"]
     return []
-
-
-def _pair(redis: RedisSettings) -> list[str]:
-    if redis.tls_cert is None:
-        return []
-    try:
-        # Without a password here, OpenSSL would ask the terminal for one.
-        _context().load_cert_chain(redis.tls_cert, redis.tls_key, password="")
-    except (OSError, ValueError) as error:
-        rule = "must be a certificate in PEM, and redis.tls_key its key, without a password"
-        return [f"redis.tls_cert: {rule}: {_reason(error)}"]
-    return []
-
-
-def _context() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-    return str(reason or error).lower().replace("_", " ")
