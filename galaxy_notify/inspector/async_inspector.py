@@ -19,8 +19,7 @@ from galaxy_notify.inspector.values import (
 )
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.operations.listing import MOST_ITEMS
-from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.environment import REAL, Environment
+from galaxy_notify.redis_client.access import REAL, Environment, settings_at
 
 if TYPE_CHECKING:
     from galaxy_notify.settings import Settings

@@ -27,8 +27,7 @@ from galaxy_notify.operations.dead_page import read_dead_page
 from galaxy_notify.operations.listing import MOST_ITEMS, list_notifications
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
-from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.environment import REAL, Environment
+from galaxy_notify.redis_client.access import REAL, Environment, settings_at
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow_sync

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -207,3 +208,20 @@ class _Credentials(CredentialProvider):
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         return self.get_credentials()
+
+
+class Environment:
+    """What a client takes from outside its process: connections to Redis, and the time.
+
+    The one seam for tests without a server: `galaxy_notify.testing` hands in another one.
+    """
+
+    open_sync = staticmethod(open_sync)
+    open_async = staticmethod(open_async)
+
+    def now_ms(self) -> int:
+        """Return the time of this machine, in epoch ms."""
+        return time.time_ns() // 1_000_000
+
+
+REAL: Final = Environment()

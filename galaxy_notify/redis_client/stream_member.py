@@ -96,17 +96,11 @@ class StreamMember:
     async def release(self, stream_ids: Sequence[str], idle_ms: int) -> None:
         """Let others take entries over at once, without counting a delivery."""
         if stream_ids:
-            await ask(
-                self._client.xclaim(
-                    self.stream,
-                    self.group,
-                    self.consumer,
-                    0,
-                    list(stream_ids),
-                    idle=idle_ms,
-                    justid=True,
-                )
+            ids: list[Any] = list(stream_ids)
+            claim = self._client.xclaim(
+                self.stream, self.group, self.consumer, 0, ids, idle=idle_ms, justid=True
             )
+            await ask(claim)
 
     @property
     def node(self) -> str:

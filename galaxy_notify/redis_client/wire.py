@@ -60,16 +60,16 @@ class _OwnConnection:
         if self.primary is not None:
             self.primary.mark_stale()
 
-    def _known(self, error: Exception) -> Exception:
+    def _reply_error(self, error: Exception) -> Exception:
         """Return redis-py's own error for one that was met where a reply was read."""
         if isinstance(error, ResponseError):
             self._answered()
         if self.primary is not None and isinstance(error, MovedError):
             self.primary.moved(error)
         is_garbled = isinstance(error, GARBLED) or _is_a_size(error)
-        known = _no_reply(error) if is_garbled else error
-        note(known, self)
-        return known
+        found = _no_reply(error) if is_garbled else error
+        note(found, self)
+        return found
 
     def _answered(self) -> None:
         self.owed -= 1
@@ -114,10 +114,10 @@ class _Connection(_OwnConnection, AbstractConnection):
         except (RedisError, OSError, *GARBLED) as error:
             if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
                 await self.disconnect(nowait=True)
-            known = self._known(error)
-            if known is error:
+            found = self._reply_error(error)
+            if found is error:
                 raise
-            raise known from error
+            raise found from error
         self._answered()
         return reply
 
@@ -158,10 +158,10 @@ class _SyncConnection(_OwnConnection, AbstractSyncConnection):
         except (RedisError, OSError, *GARBLED) as error:
             if _is_a_size(error):
                 self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
-            known = self._known(error)
-            if known is error:
+            found = self._reply_error(error)
+            if found is error:
                 raise
-            raise known from error
+            raise found from error
         self._answered()
         return reply
 

@@ -24,8 +24,8 @@ from fakeredis._helpers import SimpleError
 from fakeredis._socket import FakeSocket
 from fakeredis.model._stream import StreamEntryKey
 
+from galaxy_notify.redis_client.access import Environment
 from galaxy_notify.redis_client.connection import async_client, sync_client
-from galaxy_notify.redis_client.environment import Environment
 from galaxy_notify.redis_client.still_agreed import AgreementCheck
 from galaxy_notify.redis_client.wire import SyncUnix, Unix
 from galaxy_notify.settings import Settings
