@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import unwrap
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_state import leases
