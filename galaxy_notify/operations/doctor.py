@@ -90,21 +90,17 @@ def unreachable(error: GalaxyNotifyError) -> Finding:
     text = refusal(error.fault) if isinstance(error, RedisFault) else str(error)
     if isinstance(error, ConfigurationError):
         means = "the daemon and producers with these settings refuse to work"
-        return Finding(
-            "error", "settings", text, means, "`galaxy-notify config show`", AVAILABILITY
-        )
+        todo = "`galaxy-notify config show`"
+        return Finding("error", "settings", text, means, todo, AVAILABILITY)
     check = "connection"
     if isinstance(error, RedisFault) and error.fault.code == "NOPERM":
         check = "permissions"
-    return Finding(
-        "error",
-        check,
-        text,
-        "nothing is accepted or published; accepted notifications wait",
+    means = "nothing is accepted or published; accepted notifications wait"
+    todo = (
         "check redis.url, redis.username and the password (`galaxy-notify config show`), the "
-        "user's permissions, and that the server runs",
-        AVAILABILITY,
+        "user's permissions, and that the server runs"
     )
+    return Finding("error", check, text, means, todo, AVAILABILITY)
 
 
 def _unread(fault: Fault) -> Finding:

@@ -30,10 +30,9 @@ class Group:
         """Judge what it lost, and whether it is read."""
         if self.report["lost"]:
             what = f"{self._subject} lost {self.report['lost']:,} entries to trimming"
+            means = "its users missed these events events events"
             todo = "raise gateway.max_len or gateway.group_idle_ms"
-            yield Finding(
-                "warning", "stream", what, "its users missed these events events events", todo, LOST
-            )
+            yield Finding("warning", "stream", what, means, todo, LOST)
         yield self._unread() or self._held() or self._behind() or self._unknown() or self._well()
 
     @property
