@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.context import Application, json_option, pass_uninterrupted
-from galaxy_notify.cli.output import echo, echo_json, faint, note, plural, table
+from galaxy_notify.cli.output import echo, echo_json, echo_table, note, plural
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -102,5 +103,4 @@ def _show(measured: Measured, server: dict[str, str], routes: int) -> None:
         ("XADD alone", f"{measured.floor:,.0f} /s", "upper limit of publishing"),
         ("a bare write", f"{trip.p50:.3f} ms", f"p99 {trip.p99:.3f} ms"),
     ]
-    for line in table(("", "measured", ""), rows):
-        echo(line)
+    echo_table(("", "measured", ""), rows)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from galaxy_notify.cli.colours import faint, good
 from galaxy_notify.cli.context import Application, interruptible, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import echo, echo_json, faint, good, note, table
+from galaxy_notify.cli.output import echo, echo_json, echo_table, note
 from galaxy_notify.cli.screen import printable, wrapped
 from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 from galaxy_notify.errors import ConfigurationError
@@ -47,8 +48,7 @@ def show(app: Application, as_json: bool) -> None:
         (name, printable(_toml(value)), faint(source) if source == "default" else printable(source))
         for name, value, source in rows
     ]
-    for line in table(("setting", "value", "from"), shown, whole=("setting",)):
-        echo(line)
+    echo_table(("setting", "value", "from"), shown, whole=("setting",))
 
 
 @command.command("check")

@@ -239,13 +239,7 @@ def _filter(
 ) -> DeadFilter:
     from galaxy_notify.operations.dead_filter import DeadFilter
 
-    since_ms, until_ms = selection.span_ms(letters.now_ms)
-    return DeadFilter(
-        **selection.filters,
-        since_ms=since_ms,
-        until_ms=until_ms,
-        limit=selection.limit_or(limit),
-    )
+    return selection.filter_of(DeadFilter, letters.now_ms, limit)
 
 
 def _chosen(

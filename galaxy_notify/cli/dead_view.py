@@ -7,21 +7,19 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from galaxy_notify.cli.colours import bad, faint, strong
 from galaxy_notify.cli.output import (
-    ago,
-    bad,
     clock,
     count,
     echo,
     echo_json,
-    faint,
+    echo_table,
     history_lines,
     note,
     shortened,
-    strong,
-    table,
 )
 from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.model.wording import ago
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_letter import DeadLetterView
@@ -50,8 +48,7 @@ def show_table(letters: Iterable[DeadLetterView], now_ms: int, *, as_json: bool)
         )
         for letter in letters
     ]
-    for line in table(_HEADER, rows, whole=("id",), uncut=("died", "class")):
-        echo(line)
+    echo_table(_HEADER, rows, whole=("id",), uncut=("died", "class"))
 
 
 def explain(letter: DeadLetterView, now_ms: int) -> None:
@@ -117,7 +114,6 @@ def _print_counts(what: str, counts: Counter[str]) -> None:
     if not rows:
         return
     echo()
-    for line in table(("count", what), rows):
-        echo(line)
+    echo_table(("count", what), rows)
     if len(counts) > _TOP:
         echo(faint(f"and {count(len(counts) - _TOP)} more"))

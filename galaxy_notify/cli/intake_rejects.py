@@ -12,9 +12,10 @@ import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.moves import check_bulk, report
-from galaxy_notify.cli.output import Cell, clock, echo, echo_json, plural, shortened, table
+from galaxy_notify.cli.output import clock, echo_json, echo_table, plural, shortened
 from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.selection import Listing, SelectableKind, Selection, repeated, selecting
+from galaxy_notify.cli.tables import Cell
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import RejectFilter, Rejects
@@ -140,13 +141,7 @@ def _checked_ids(selection: Selection) -> list[str]:
 def _filter(stored: Rejects, selection: Selection, limit: int | None = None) -> RejectFilter:
     from galaxy_notify.operations.rejects import RejectFilter
 
-    since_ms, until_ms = selection.span_ms(stored.now_ms)
-    return RejectFilter(
-        **selection.filters,
-        since_ms=since_ms,
-        until_ms=until_ms,
-        limit=selection.limit_or(limit),
-    )
+    return selection.filter_of(RejectFilter, stored.now_ms, limit)
 
 
 def _show(rows: list[RejectRow], *, as_json: bool) -> None:
@@ -155,8 +150,7 @@ def _show(rows: list[RejectRow], *, as_json: bool) -> None:
         for document in documents:
             echo_json(document)
         return
-    for line in table(_HEAD, map(_cells, documents), whole=("id",)):
-        echo(line)
+    echo_table(_HEAD, map(_cells, documents), whole=("id",))
 
 
 def _cells(document: dict[str, Any]) -> list[Cell]:

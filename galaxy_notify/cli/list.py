@@ -8,9 +8,11 @@ import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
+from galaxy_notify.cli.output import count, echo_json, echo_table, note, shortened
 from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.selection import moment_options, refusing_unknown_values, span_ms
+from galaxy_notify.cli.tables import Cell
+from galaxy_notify.model.wording import ago
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.list_filter import ListFilter
@@ -112,8 +114,7 @@ def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
         for item in items:
             echo_json(item.as_json())
         return
-    for line in table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",), uncut=_UNCUT):
-        echo(line)
+    echo_table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",), uncut=_UNCUT)
 
 
 def _row(item: Item, now_ms: int) -> list[Cell]:

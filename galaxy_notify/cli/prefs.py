@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from galaxy_notify.cli.colours import strong
 from galaxy_notify.cli.context import (
     Application,
     json_option,
@@ -17,7 +18,7 @@ from galaxy_notify.cli.context import (
 )
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.jsonl import opened
-from galaxy_notify.cli.output import echo, echo_json, note, strong, table
+from galaxy_notify.cli.output import echo, echo_json, echo_table, note
 from galaxy_notify.cli.prefs_lines import export_all, import_all
 from galaxy_notify.errors import InvalidPreference
 from galaxy_notify.model.preference import SEVERITIES
@@ -243,8 +244,7 @@ def _show(user: str, preferences: UserPreferences) -> None:
     ]
     for name, wish in preferences.of_types.items():
         rows.append(_row(name, wish, "as every type", "as every type"))
-    for line in table(("type", "channels", "from"), rows, indent="  "):
-        echo(line)
+    echo_table(("type", "channels", "from"), rows, indent="  ")
     if preferences.quiet is not None:
         hours = preferences.quiet.as_json()
         echo(f"  quiet from {hours['from']} to {hours['to']}, {hours['zone']}")

@@ -82,9 +82,16 @@ class Selection:
         """Return how many to take at most; *default* unless ``--limit`` or ``--all`` was given."""
         return self.limit or (None if self.everything else default)
 
-    def span_ms(self, now_ms: Callable[[], int]) -> tuple[int | None, int | None]:
-        """Return the first and the last moment in epoch ms, by the server's clock."""
-        return span_ms(self.since, self.until, now_ms() if self.since or self.until else 0)
+    def filter_of(self, form: Callable[..., T], now_ms: Callable[[], int], limit: int | None) -> T:
+        """Return the filters as a *form*, their moments by the server's clock *now_ms*.
+
+        *limit* holds unless ``--limit`` or ``--all`` was given.
+        """
+        since_ms, until_ms = span_ms(
+            self.since, self.until, now_ms() if self.since or self.until else 0
+        )
+        at_most = self.limit_or(limit)
+        return form(**self.filters, since_ms=since_ms, until_ms=until_ms, limit=at_most)
 
 
 class Listing:
@@ -130,15 +137,8 @@ def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
             return command(*args, selection=Selection(kind, ids, filters, **bounds), **options)
 
         decorated: Action = run
-        everything = click.option(
-            "--all", "everything", is_flag=True, help="Select all, without a limit."
-        )
-        limit = click.option(
-            "--limit", type=click.IntRange(min=1), help="Maximum number, oldest first."
-        )
-        ids_argument = click.argument("ids", nargs=-1, metavar="[ID...|-]")
         own = reversed([*kind.filters.values()])
-        for option in (everything, limit, moment_options(kind.event), *own, ids_argument):
+        for option in (_ALL, _LIMIT, moment_options(kind.event), *own, _IDS):
             decorated = option(decorated)
         return decorated
 
@@ -146,6 +146,11 @@ def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
 
 
 _BOUNDS: Final = ("since", "until", "limit", "everything")
+_ALL: Final = click.option("--all", "everything", is_flag=True, help="Select all, without a limit.")
+_LIMIT: Final = click.option(
+    "--limit", type=click.IntRange(min=1), help="Maximum number, oldest first."
+)
+_IDS: Final = click.argument("ids", nargs=-1, metavar="[ID...|-]")
 
 
 def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:

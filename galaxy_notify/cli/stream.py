@@ -14,7 +14,7 @@ from galaxy_notify.cli.context import (
     pass_uninterrupted,
 )
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
+from galaxy_notify.cli.output import count, echo, echo_json, echo_table, note, plural
 from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
@@ -91,8 +91,7 @@ def groups(app: Application, as_json: bool) -> None:
         ]
     if not as_json:
         shown = (row for report, parked in rows for row in group_rows(report, parked))
-        for line in table(_GROUPS, shown, whole=("stream", "group")):
-            echo(line)
+        echo_table(_GROUPS, shown, whole=("stream", "group"))
         return
     for report, parked in rows:
         for name, group in report.groups.items():

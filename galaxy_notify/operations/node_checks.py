@@ -156,9 +156,9 @@ def _persistence(info: Fields, config: Fields) -> Finding:
             means = "a power loss may take the last 30 s of what was accepted or published"
             todo = "CONFIG SET appendfsync everysec, and the same in its configuration"
             return Finding("warning", "persistence", what, means, todo, LOST)
-        means = {"always": "", "everysec": "a power loss takes about the last second"}
         what = f"append-only file{f', fsync {fsync}' * bool(fsync)}"
-        return Finding("ok", "persistence", what, means.get(fsync, ""))
+        means = "a power loss takes about the last second" if fsync == "everysec" else ""
+        return Finding("ok", "persistence", what, means)
     if "aof_enabled" not in info:
         return _missing_field("persistence", "aof_enabled")
     snapshots = config.get("save")
