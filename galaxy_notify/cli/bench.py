@@ -13,6 +13,7 @@ from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.cli.bench_measure import Measured
+    from galaxy_notify.redis_inspect.servers import ServerName
     from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.settings import Settings
 
@@ -35,6 +36,7 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     and removed at the end, also after an interrupt. Needs about 1 KB of Redis memory per route.
     """
     from galaxy_notify.operations.bench import check_empty, throwaway_settings
+    from galaxy_notify.redis_inspect.servers import read_server_name
     from galaxy_notify.redis_state.deployment import connect
     from galaxy_notify.telemetry.logs import configure_logs
 
@@ -46,7 +48,7 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     try:
         check_empty(deployment)
         measured, removed = _measured(settings, deployment, routes)
-        server = _server(deployment)
+        server = read_server_name(deployment)
     finally:
         deployment.close()
     if as_json:
@@ -67,24 +69,16 @@ def _measured(settings: Settings, deployment: Deployment, routes: int) -> tuple[
     # removal is not disturbed.
     with SIGNALS.delivering_to(lambda _: None):
         try:
-            measured = measure(settings, deployment, routes, SIGNALS.raise_if_ending)
+            measured = measure(settings, deployment, routes)
         finally:
             removed = remove(deployment)
     return measured, removed
 
 
-def _server(deployment: Deployment) -> dict[str, str]:
-    from galaxy_notify.operations.status import read_status
-
-    server = read_status(deployment).as_json()["server"]
-    assert isinstance(server, dict)
-    return server
-
-
-def _document(measured: Measured, server: dict[str, str], routes: int) -> dict[str, object]:
+def _document(measured: Measured, server: ServerName, routes: int) -> dict[str, object]:
     trip = measured.round_trip
     return {
-        "server": server,
+        "server": {"flavour": server.flavour, "version": server.version},
         "routes": routes,
         "round_trip_ms": {"p50": round(trip.p50, 3), "p99": round(trip.p99, 3)},
         "xadd_per_s": round(measured.floor),
@@ -93,9 +87,9 @@ def _document(measured: Measured, server: dict[str, str], routes: int) -> dict[s
     }
 
 
-def _show(measured: Measured, server: dict[str, str], routes: int) -> None:
+def _show(measured: Measured, server: ServerName, routes: int) -> None:
     trip = measured.round_trip
-    echo(f"{server['flavour']} {server['version']}, one process, {plural(routes, 'route')}")
+    echo(f"{server.flavour} {server.version}, one process, {plural(routes, 'route')}")
     share = measured.published / measured.floor
     rows = [
         ("accept, in batches", f"{measured.accepted:,.0f} /s", ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha1
 from time import perf_counter, sleep
@@ -16,6 +16,7 @@ from galaxy_notify.redis_client.scripts import Argument, Script, ScriptCall
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import SIGNALS
 
 _PREFIX: Final = "gn-bench-"
 _SCAN: Final = 1000
@@ -49,18 +50,14 @@ def throwaway_settings(settings: Settings) -> Settings:
 
 def check_empty(deployment: Deployment) -> None:
     """Raise `ConfigurationError` unless the prefix is a throw-away one and empty."""
-    if not deployment.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
+    prefix = _temporary_prefix(deployment)
     if found := next(_keys(deployment), []):
-        raise ConfigurationError(
-            f"the prefix {deployment.key_space.prefix} is in use: {found[0]!r}"
-        )
+        raise ConfigurationError(f"the prefix {prefix} is in use: {found[0]!r}")
 
 
 def remove(deployment: Deployment) -> int:
     """Remove every key of the throw-away prefix and return how many there were."""
-    if not deployment.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
+    _temporary_prefix(deployment)
     removed = 0
     for pause in (*_PAUSES_S, None):
         try:
@@ -75,6 +72,13 @@ def remove(deployment: Deployment) -> int:
     return removed
 
 
+def _temporary_prefix(deployment: Deployment) -> str:
+    prefix = deployment.key_space.prefix
+    if not prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{prefix} is not a temporary prefix")
+    return prefix
+
+
 def round_trip(deployment: Deployment) -> RoundTrip:
     """Time bare writes, one after the other."""
     key, took = f"{deployment.keys(0).tag}round-trip", []
@@ -86,15 +90,13 @@ def round_trip(deployment: Deployment) -> RoundTrip:
     return RoundTrip(took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100])
 
 
-def floor_rate(
-    deployment: Deployment, events: int, payload: bytes, go_on: Callable[[], None]
-) -> float:
+def floor_rate(deployment: Deployment, events: int, payload: bytes) -> float:
     """Append events and do nothing else, batched in Lua; return how many a second."""
     digest = sha1(_ADD.encode(), usedforsecurity=False).hexdigest()
     script, stream = Script("floor", _ADD, digest), f"{deployment.keys(0).tag}floor"
     started = perf_counter()
     for first in range(0, events, _BATCH):
-        go_on()
+        SIGNALS.raise_if_ending()
         args: list[Argument] = []
         for number in range(first, min(first + _BATCH, events)):
             args += ("user_id", f"user-{number}", "event_type", "bench.turn", "event_id")

@@ -15,7 +15,6 @@ from galaxy_notify.redis_state.dead_rows import DeadRow
 
 RECORD_MISSING: Final = "record_missing"
 RECORD_CORRUPT: Final = "record_corrupt"
-_NOTHING: Final = Transition("")
 
 
 @dataclass(frozen=True)
@@ -31,27 +30,22 @@ class DeadLetterView:
 
     @property
     def channel(self) -> str:
-        """Return the channel."""
         return self.row.entry.channel
 
     @property
     def recipient(self) -> str:
-        """Return the recipient."""
         return self.row.entry.name.recipient if self.row.entry.name else ""
 
     @property
     def type(self) -> str:
-        """Return the notification's type."""
         return self.row.notification.type if self.row.notification else ""
 
     @property
     def producer(self) -> str:
-        """Return the notification's producer."""
         return self.row.notification.producer if self.row.notification else ""
 
     @property
     def dead_at_ms(self) -> int:
-        """Return when it died."""
         return self.row.entry.dead_at_ms
 
     @property
@@ -72,15 +66,11 @@ class DeadLetterView:
     @cached_property
     def failure(self) -> Transition:
         """Return why it died; damage found only now outweighs what killed it."""
-        row = self.row
-        if damage := _damage(row):
-            return damage
-        failure = row.route.failure if row.route else None
-        return failure or _NOTHING
+        failure = self.row.route.failure if self.row.route else None
+        return _damage(self.row) or failure or Transition("")
 
     @property
     def failure_class(self) -> str:
-        """Return the class of the failure."""
         return self.failure.failure_class
 
     def as_json(self) -> dict[str, object]:
@@ -145,20 +135,19 @@ def history_line(line: Transition) -> dict[str, object]:
 
 
 def _damage(row: DeadRow) -> Transition | None:
+    failure_class = RECORD_CORRUPT
     if row.entry.name is None:
-        return _damage_line(RECORD_CORRUPT, "not a route of this channel")
-    if row.state is None or row.record is None:
-        return _damage_line(RECORD_MISSING, "its record is missing")
-    if row.route is None:
-        return _damage_line(RECORD_CORRUPT, "its state cannot be read")
-    if row.misplaced:
-        return _damage_line(RECORD_CORRUPT, f"its state is {row.route.status}")
-    if row.notification is None:
-        return _damage_line(RECORD_CORRUPT, "its record cannot be read")
-    return None
-
-
-def _damage_line(failure_class: str, message: str) -> Transition:
+        message = "not a route of this channel"
+    elif row.state is None or row.record is None:
+        failure_class, message = RECORD_MISSING, "its record is missing"
+    elif row.route is None:
+        message = "its state cannot be read"
+    elif row.misplaced:
+        message = f"its state is {row.route.status}"
+    elif row.notification is None:
+        message = "its record cannot be read"
+    else:
+        return None
     return Transition("dead-lettered", failure_class=failure_class, message=message)
 
 

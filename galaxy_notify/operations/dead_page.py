@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Final
 
 from galaxy_notify.errors import InvalidQuery
@@ -49,7 +48,7 @@ def _read_cursor(text: str) -> DeadPosition:
     try:
         at, space, member = base64.b64decode(text, b"-_", validate=True).partition(b" ")
         position = DeadPosition(int(at), member)
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise _no_cursor() from None
     # Not every text that means a position is the one that is written for it.
     if not space or not 0 <= position.dead_at_ms < 10**15 or _write_cursor(position) != text:

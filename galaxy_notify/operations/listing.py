@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,10 +12,10 @@ from galaxy_notify.errors import Corrupt, InvalidQuery
 from galaxy_notify.model.ids import part_id
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Status
-from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
 from galaxy_notify.redis_inspect.listing import (
+    MOST_IDS,
     ListEntry,
     ListPosition,
     ListSummary,
@@ -32,6 +34,10 @@ _MOST_ROUTES: Final = 10_000
 _CHUNK: Final = 100
 # This many parts of a notification are read.
 _MOST_PARTS: Final = 100
+# A cursor: a number for its form, the time, the shard, the number within the time, the place in
+# the entry.
+_CURSOR_FORM: Final = struct.Struct(">BQHQH")
+_CURSOR: Final = 1
 #: Stands for the status of a whole whose routes have several.
 MIXED: Final = "mixed"
 
@@ -218,3 +224,26 @@ def _later_parts(listed: ListEntry, seen: ListSummary) -> Iterator[str]:
     parts = seen.record.parts if seen.record else 1
     for number in range(2, min(parts, _MOST_PARTS) + 1):
         yield part_id(listed.notification_id, number)
+
+
+def write_cursor(position: ListPosition) -> str:
+    """Return the cursor of the page behind a position."""
+    return base64.urlsafe_b64encode(_CURSOR_FORM.pack(_CURSOR, *position)).decode()
+
+
+def read_cursor(text: str, shards: int) -> ListPosition:
+    """Return the position behind which a page begins; raise `InvalidQuery`."""
+    try:
+        number, *values = _CURSOR_FORM.unpack(base64.b64decode(text, b"-_", validate=True))
+        position = ListPosition(*values)
+    except (ValueError, struct.error):
+        raise _no_cursor() from None
+    known = number == _CURSOR and position.place < MOST_IDS
+    # Not every text that means a position is the one that we write for it.
+    if not known or position.shard >= shards or write_cursor(position) != text:
+        raise _no_cursor()
+    return position
+
+
+def _no_cursor() -> InvalidQuery:
+    return InvalidQuery("cursor", "is not a cursor of this list")
