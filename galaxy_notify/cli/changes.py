@@ -84,22 +84,14 @@ class _Changed(NamedTuple):
     def show(self, notification_id: str, route: str | None, *, as_json: bool) -> int:
         """Print it and return the exit code it means."""
         if as_json:
-            late = {"too_late": self.too_late, "unknown": self.unknown}
-            echo_json({"id": notification_id, "route": route, self.word: self.routes, **late})
+            rest = {"too_late": self.too_late, "unknown": self.unknown}
+            echo_json({"id": notification_id, "route": route, self.word: self.routes, **rest})
         elif self.unknown:
             note(f"unknown: {printable(notification_id)}{f' {printable(route)}' if route else ''}")
         else:
-            echo(f"{self.word} {self.routes:,}{self._late}")
-        return self._exit_code
-
-    @property
-    def _late(self) -> str:
-        total = self.routes + self.too_late
-        late = f"; too late for {self.too_late:,}" if self.too_late else ""
-        return f" of {plural(total, 'route')}{late}"
-
-    @property
-    def _exit_code(self) -> int:
+            total = plural(self.routes + self.too_late, "route")
+            late = f"; too late for {self.too_late:,}" if self.too_late else ""
+            echo(f"{self.word} {self.routes:,} of {total}{late}")
         if self.unknown:
             return Exit.NOTHING
         if not self.too_late:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +43,7 @@ _KIND: Final = SelectableKind(
             f"Code: {', '.join(_CODES)}.",
             type=click.Choice(_CODES),
             metavar="CODE",
-        ),
+        )
     },
     example="--code",
     check_id=_check_id,
@@ -114,24 +114,17 @@ def _opened(app: Application) -> Iterator[Rejects]:
         yield Rejects(deployment, IntentKeys(app.settings.intake.stream))
 
 
-def _chosen(stored: Rejects, selection: Selection) -> Iterator[tuple[str, RejectRow | None]]:
+def _chosen(stored: Rejects, selection: Selection) -> Iterable[tuple[str, RejectRow | None]]:
     if selection.is_bulk:
-        for row in stored.matching(_filter(stored, selection, _SHOWN)):
-            yield row.id, row
-    else:
-        ids = _checked_ids(selection)
-        yield from zip(ids, stored.find(ids), strict=True)
+        return ((row.id, row) for row in stored.matching(_filter(stored, selection, _SHOWN)))
+    ids = list(_ids(stored, selection))
+    return zip(ids, stored.find(ids), strict=True)
 
 
-def _ids(stored: Rejects, selection: Selection) -> Iterator[str]:
-    if selection.is_bulk:
-        yield from (row.id for row in stored.matching(_filter(stored, selection)))
-    else:
-        yield from _checked_ids(selection)
-
-
-def _checked_ids(selection: Selection) -> list[str]:
+def _ids(stored: Rejects, selection: Selection) -> Iterable[str]:
     """Return the ids; an invalid one on standard input stops the command before it begins."""
+    if selection.is_bulk:
+        return (row.id for row in stored.matching(_filter(stored, selection)))
     ids = list(selection.named())
     for text in ids:
         _check_id(text)

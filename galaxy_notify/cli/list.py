@@ -10,7 +10,7 @@ from galaxy_notify.cli.context import Application, json_option, listing, pass_ap
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo_json, echo_table, note, shortened
 from galaxy_notify.cli.screen import printable
-from galaxy_notify.cli.selection import moment_options, refusing_unknown_values, span_ms
+from galaxy_notify.cli.selection import moment_options, refusing_unknown_values, repeated, span_ms
 from galaxy_notify.cli.tables import Cell
 from galaxy_notify.model.wording import ago
 
@@ -20,36 +20,21 @@ if TYPE_CHECKING:
     from galaxy_notify.redis_state.deployment import Deployment
 
 _SHOWN: Final = 100
-_HEADER: Final = (
-    "id",
-    "accepted",
-    "type",
-    "producer",
-    "severity",
-    "due",
-    "open",
-    "routes",
-    "state",
-)
+_NAMES: Final = ("type", "producer", "severity")
+_HEADER: Final = ("id", "accepted", *_NAMES, "due", "open", "routes", "state")
 _UNCUT: Final = ("accepted", "due")
 _WIDTH: Final = 24
 
 
 @click.command("list")
-@click.option(
-    "--type", "types", multiple=True, metavar="T", help="Notification type. May be repeated."
-)
-@click.option(
-    "--producer", "producers", multiple=True, metavar="P", help="Producer. May be repeated."
-)
+@repeated("--type", "types", "Notification type.", metavar="T")
+@repeated("--producer", "producers", "Producer.", metavar="P")
 @click.option("--user", metavar="U", help="Recipient.")
-@click.option(
+@repeated(
     "--state",
     "states",
-    multiple=True,
+    "Status of one of its routes (with --user: of that user's routes), or open.",
     metavar="S",
-    help="Status of one of its routes (with --user: of that user's routes), or open. May be "
-    "repeated.",
 )
 @moment_options("Accepted")
 @click.option(
@@ -123,7 +108,7 @@ def _row(item: Item, now_ms: int) -> list[Cell]:
     return [
         shown["notification_id"],
         ago(shown["accepted_at_ms"], now_ms, 1),
-        *(shortened(shown[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
+        *(shortened(shown[name] or "–", _WIDTH) for name in _NAMES),
         ago(shown["due_at_ms"], now_ms, 1) if shown["due_at_ms"] else "–",
         shown["open"],
         routes if item.has_all_routes else f"{routes:,}+",

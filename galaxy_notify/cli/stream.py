@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from galaxy_notify.gateway import Event, GatewayConsumer
 
 _SHOWN: Final = 10
-_GROUPS: Final = (*("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost"),)
+_GROUPS: Final = ("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost")
 
 payload_option = click.option("--payload", is_flag=True, help="Also show the payloads.")
 
@@ -57,11 +57,8 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
     from galaxy_notify.redis_inspect import stream
 
     with app.open() as deployment:
-        if follow:
-            entries = iter(stream.follow(deployment.client, deployment.all_keys, wanted))
-        else:
-            entries = iter(stream.newest(deployment.client, deployment.all_keys, wanted))
-        for entry in entries:
+        read = stream.follow if follow else stream.newest
+        for entry in read(deployment.client, deployment.all_keys, wanted):
             if entry is None:
                 SIGNALS.raise_if_ending()
                 continue
@@ -167,7 +164,11 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
         if not force:
             readers = read_readers(deployment, ((report.key, group) for report in streams))
             unread = any(map(least_lag, reports))
-            _refuse_one_in_use(shown, whose_use(readers.values(), unread=unread))
+            if use := whose_use(readers.values(), unread=unread):
+                raise click.UsageError(
+                    f"group {shown} may be in use: {use}\nIts consumers would lose their position "
+                    "in the stream. Stop them first, or use --force."
+                )
         if reports:
             confirm(_question(shown, reports), yes=yes)
         dropped = stream.drop_group(deployment.client, deployment.all_keys, group)
@@ -178,15 +179,6 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     else:
         note(f"no group {shown}")
     return Exit.OK if dropped else Exit.NOTHING
-
-
-def _refuse_one_in_use(group: str, use: str) -> None:
-    if use:
-        raise click.UsageError(
-            f"group {group} may be in use: {use}\n"
-            "Its consumers would lose their position in the stream. Stop them first, or use "
-            "--force."
-        )
 
 
 def _question(group: str, reports: list[Any]) -> str:
