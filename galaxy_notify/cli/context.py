@@ -96,15 +96,12 @@ only_json_option = click.option(
 
 def actor() -> str:
     """Return ``cli:<user>@<host>``, which the history of a route names, in printable ASCII."""
-    return f"cli:{_clean(_user())}@{_clean(socket.gethostname())}"
-
-
-def _user() -> str:
-    # Not the environment's word for it: this goes into an audit.
+    # Not the environment's word for the user: this goes into an audit.
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        return str(os.getuid())
+        user = str(os.getuid())
+    return f"cli:{_clean(user)}@{_clean(socket.gethostname())}"
 
 
 def _clean(name: str) -> str:

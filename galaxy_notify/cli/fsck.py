@@ -53,7 +53,9 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
         echo_json(_document(run, faults, became))
     else:
         _sum_up(run, kinds, became)
-    return _exit_code(became)
+    if became["found"]:
+        return Exit.FAILED
+    return Exit.PARTLY if became["left"] else Exit.OK
 
 
 def _line(fault: Inconsistency) -> str:
@@ -104,9 +106,3 @@ def _document(run: Fsck, faults: list[Inconsistency], became: Counter[str]) -> d
             for fault in faults
         ],
     }
-
-
-def _exit_code(became: Counter[str]) -> int:
-    if became["found"]:
-        return Exit.FAILED
-    return Exit.PARTLY if became["left"] else Exit.OK

@@ -69,7 +69,7 @@ class DeadLetterReader:
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetterView]:
         """Return the dead letters that match; raise `InvalidQuery` for an unknown channel."""
-        return wanted.of(self.every(wanted))
+        return islice(filter(wanted.matches, self.every(wanted)), wanted.limit)
 
     def every(
         self, wanted: DeadFilter, after: DeadPosition | None = None

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt, InvalidQuery
 from galaxy_notify.model.ids import part_id
-from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Status
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
@@ -75,7 +74,7 @@ class Item:
             "created_at_ms": record and record.created_at_ms,
             "due_at_ms": seen.moved_to_ms or (record and record.due_at_ms),
             "expires_at_ms": record and record.expires_at_ms,
-            "routes": record and self._routes(record),
+            "routes": record and max(record.routes, seen.statuses.total()),
             "open": seen.open,
             "cancelled": self.state == Status.CANCELLED,
             "parts": record and record.parts,
@@ -90,10 +89,6 @@ class Item:
         if record is None or record.parts == 1:
             return True
         return self.is_whole and seen.statuses.total() >= record.routes
-
-    def _routes(self, record: Notification) -> int:
-        """Return how many routes there are, as far as they were looked at."""
-        return max(record.routes, self.seen.statuses.total())
 
     @property
     def _severity(self) -> str | None:
@@ -189,9 +184,8 @@ class _Reading:
     def _chunk(self) -> int:
         """Return how many to look at next: without a filter no more than the page has room for."""
         is_any = self.wanted == ListFilter()
-        return max(
-            1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
-        )
+        room = self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked
+        return max(1, min(_CHUNK, room))
 
     def _add(self, listed: ListEntry, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
         self.last = listed.position

@@ -120,9 +120,12 @@ def _memory(info: Fields) -> Iterator[Finding]:
     if "used_memory" not in info:
         yield _missing_field("memory", "used_memory")
         return
-    used, limit, owner = _int(info, "used_memory"), _int(info, "maxmemory"), "maxmemory"
+    used, limit, owner = number_of(info, "used_memory"), number_of(info, "maxmemory"), "maxmemory"
     if not limit:
-        limit, owner = _int(info, "total_system_memory"), "the host's memory (no maxmemory is set)"
+        limit, owner = (
+            number_of(info, "total_system_memory"),
+            "the host's memory (no maxmemory is set)",
+        )
     if not limit:
         return
     share = used / limit
@@ -140,7 +143,7 @@ def _memory(info: Fields) -> Iterator[Finding]:
 
 
 def _clients(info: Fields) -> Iterator[Finding]:
-    used, most = _int(info, "connected_clients"), _int(info, "maxclients")
+    used, most = number_of(info, "connected_clients"), number_of(info, "maxclients")
     if most and used >= _FULL * most:
         what = f"{used:,} of {most:,} connections are in use"
         means = "when all are used, new connections of daemons, producers and consumers are refused"
@@ -204,6 +207,7 @@ def _worst(seen: Sequence[Slow]) -> Slow | None:
     return max(recent, key=lambda one: one.took_ms, default=None)
 
 
-def _int(info: Fields, name: str) -> int:
-    text = info.get(name, "0")
+def number_of(fields: Fields, name: str) -> int:
+    """Return a number that a server reports, 0 where it does not."""
+    text = fields.get(name, "")
     return int(text) if text.isdigit() else 0

@@ -7,6 +7,7 @@ from typing import Final
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
+from galaxy_notify.operations.node_checks import number_of
 from galaxy_notify.redis_client.faults import Fault
 from galaxy_notify.redis_inspect.node_report import Fields, NodeReport
 from galaxy_notify.redis_inspect.servers import ServerName
@@ -77,7 +78,7 @@ def _replicas(replicas: Sequence[Fields], healthy: int) -> Iterator[Finding]:
         means = "the data depends on this server's disk, and is unavailable while its host is down"
         yield Finding("ok", "replicas", "it has no replica", means)
         return
-    worst = max(int(one.get("lag", "0")) if one.get("lag", "").isdigit() else 0 for one in replicas)
+    worst = max(number_of(one, "lag") for one in replicas)
     what = f"{healthy} of {len(replicas)} replicas follow, the last heard of {worst} s ago"
     states = sorted({one.get("state", "?") for one in replicas} - {"online"})
     what += f" ({', '.join(states)})" * bool(states)
@@ -154,7 +155,7 @@ def sentinel_findings(reports: Mapping[str, Fields | Fault]) -> Iterator[Finding
 
 
 def _watch(primary: Fields) -> Iterator[Finding]:
-    others, quorum = _int(primary, "num-other-sentinels"), _int(primary, "quorum")
+    others, quorum = number_of(primary, "num-other-sentinels"), number_of(primary, "quorum")
     sentinels = others + 1
     flags = set(primary.get("flags", "").split(",")) & {"s_down", "o_down", "disconnected"}
     if flags:
@@ -183,8 +184,3 @@ def together_findings(offsets: Sequence[float], versions: Sequence[str]) -> Iter
         what = f"the clocks of the nodes differ by {duration(apart)}"
         means = "after a failover, leases and due times shift by this much"
         yield Finding("warning", "clock", what, means, "synchronise the clocks (NTP)")
-
-
-def _int(report: Fields, name: str) -> int:
-    text = report.get(name, "")
-    return int(text) if text.isdigit() else 0
