@@ -51,9 +51,7 @@ def _checked(app: Application) -> Health:
     try:
         with app.open() as deployment:
             return check_health(deployment)
-    except ConfigurationError:
-        raise
     except GalaxyNotifyError as error:
-        if is_misconfigured(error):
+        if isinstance(error, ConfigurationError) or is_misconfigured(error):
             raise
         return Health(None, None, (unavailable_message(error),))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,15 +13,20 @@ from galaxy_notify.cli.context import Application, json_option, listing, pass_ap
 from galaxy_notify.cli.moves import check_bulk, report
 from galaxy_notify.cli.output import clock, echo_json, echo_table, plural, shortened
 from galaxy_notify.cli.prompts import confirm, yes_option
-from galaxy_notify.cli.selection import Listing, SelectableKind, Selection, repeated, selecting
+from galaxy_notify.cli.selection import (
+    MOST_LISTED,
+    Listing,
+    SelectableKind,
+    Selection,
+    repeated,
+    selecting,
+)
 from galaxy_notify.cli.tables import Cell
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import RejectFilter, Rejects
     from galaxy_notify.redis_inspect.rejects import RejectRow
 
-_SHOWN: Final = 100
-_PAGE: Final = 500
 _HEAD: Final = ("id", "at", "code", "field", "message", "intent")
 _CODES: Final = ("invalid", "conflict", "too_large", "abandoned")
 _ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -66,12 +70,11 @@ def rejects() -> None:
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List rejects, oldest first; at most 100 without --limit or --all."""
-    listed = Listing(_KIND)
+    listed = Listing(selection)
     with _opened(app) as stored:
-        shown = listed.present(_chosen(stored, selection))
-        while page := list(islice(shown, _PAGE)):
+        for page in listed.pages(_chosen(stored, selection)):
             _show(page, as_json=as_json)
-    return listed.end(selection.limit_or(_SHOWN) if selection.is_bulk else None)
+    return listed.end(MOST_LISTED)
 
 
 @rejects.command("replay")
@@ -116,7 +119,7 @@ def _opened(app: Application) -> Iterator[Rejects]:
 
 def _chosen(stored: Rejects, selection: Selection) -> Iterable[tuple[str, RejectRow | None]]:
     if selection.is_bulk:
-        return ((row.id, row) for row in stored.matching(_filter(stored, selection, _SHOWN)))
+        return ((row.id, row) for row in stored.matching(_filter(stored, selection, MOST_LISTED)))
     ids = list(_ids(stored, selection))
     return zip(ids, stored.find(ids), strict=True)
 

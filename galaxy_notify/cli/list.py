@@ -15,7 +15,6 @@ from galaxy_notify.cli.tables import Cell
 from galaxy_notify.model.wording import ago
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import Item, Page
     from galaxy_notify.redis_state.deployment import Deployment
 
@@ -73,25 +72,19 @@ def _read(
     deployment: Deployment, given: dict[str, Any], limit: int, cursor: str | None
 ) -> tuple[Page, int]:
     """Read until there are as many as were asked for, or no more; return the server's time, too."""
+    from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import list_notifications
     from galaxy_notify.redis_inspect.reading import server_now
 
     now_ms = server_now(deployment)
-    wanted = _filter(given, now_ms)
+    since_ms, until_ms = span_ms(given.pop("since"), given.pop("until"), now_ms)
+    wanted = ListFilter(**given, since_ms=since_ms, until_ms=until_ms)
     page = list_notifications(deployment, wanted, limit, cursor)
     while page.cursor is not None and len(page.items) < limit:
         more = list_notifications(deployment, wanted, limit - len(page.items), page.cursor)
         more.items[:0] = page.items
         page = more
     return page, now_ms
-
-
-def _filter(given: dict[str, Any], now_ms: int) -> ListFilter:
-    from galaxy_notify.operations.list_filter import ListFilter
-
-    since_ms, until_ms = span_ms(given["since"], given["until"], now_ms)
-    names = {name: given[name] for name in ("states", "types", "producers", "user")}
-    return ListFilter(since_ms=since_ms, until_ms=until_ms, **names)
 
 
 def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from galaxy_notify.cli.exits import Exit, unavailable_message
 from galaxy_notify.cli.jsonl import Answers, Line, Unanswered, answer_lines, parse
-from galaxy_notify.cli.output import echo, note
+from galaxy_notify.cli.output import echo_json, note
 from galaxy_notify.errors import CallFailed, Invalid
 
 if TYPE_CHECKING:
@@ -84,8 +83,7 @@ def export_all(deployment: Deployment) -> int:
         if user is None:
             left_out = ["(the name)"]
         elif preferences.to_fields():
-            document = {"user": user, "preferences": preferences.as_json()}
-            echo(json.dumps(document, separators=(",", ":")))
+            echo_json({"user": user, "preferences": preferences.as_json()})
         if left_out:
             shown = user or repr(raw_user)[2:-1]
             note(f"{shown[:200]}: unreadable, left out: {', '.join(left_out)}")

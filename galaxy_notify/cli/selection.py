@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 import click
@@ -22,6 +23,9 @@ T = TypeVar("T")
 Action = Callable[..., int]
 Option = Callable[[Any], Any]
 
+#: Without ``--limit`` or ``--all`` a command lists no more.
+MOST_LISTED: Final = 100
+_PAGE: Final = 500
 _MISSING_SHOWN: Final = 20
 
 
@@ -97,10 +101,10 @@ class Selection:
 class Listing:
     """Counts what a command lists of a selection, and the ids that name nothing."""
 
-    def __init__(self, kind: SelectableKind) -> None:
+    def __init__(self, selection: Selection) -> None:
         self.shown = 0
         self.missing: list[str] = []
-        self._kind = kind
+        self._selection = selection
 
     def present(self, found: Iterable[tuple[str, T | None]]) -> Iterator[T]:
         """Yield what is there of the pairs of an id and what it names."""
@@ -111,12 +115,19 @@ class Listing:
                 self.shown += 1
                 yield thing
 
+    def pages(self, found: Iterable[tuple[str, T | None]]) -> Iterator[list[T]]:
+        """Yield what is there, as many at a time as are laid out together."""
+        present = self.present(found)
+        while page := list(islice(present, _PAGE)):
+            yield page
+
     def end(self, limit: int | None = None) -> int:
         """Print what is not shown and return the exit code; a bulk listing may end at a *limit*."""
-        if self.shown == limit:
+        selection = self._selection
+        if limit and selection.is_bulk and self.shown == selection.limit_or(limit):
             note(f"{count(self.shown)} shown, there may be more: --limit N, --all")
         for text in self.missing[:_MISSING_SHOWN]:
-            note(printable(f"no {self._kind.name}: {text}"))
+            note(printable(f"no {selection.kind.name}: {text}"))
         if len(self.missing) > _MISSING_SHOWN:
             note(f"and {count(len(self.missing) - _MISSING_SHOWN)} more")
         if self.shown:

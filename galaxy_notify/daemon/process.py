@@ -89,10 +89,6 @@ class Daemon:
             self._signals.disarm()
         self._log.info("daemon stopped")
 
-    def stop(self) -> None:
-        """Begin the drain."""
-        self._stop.set()
-
     async def _join(self) -> bool:
         join = partial(join_as, Role.DAEMON, self._client, self._settings)
         joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)

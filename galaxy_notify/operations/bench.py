@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha1
 from time import perf_counter, sleep
 from typing import Any, Final
@@ -28,14 +27,6 @@ _ADD: Final = """
 for i = 1, #ARGV, 8 do redis.call('XADD', KEYS[1], '*', unpack(ARGV, i, i + 7)) end
 return #ARGV
 """
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """What a bare write takes there and back, in ms."""
-
-    p50: float
-    p99: float
 
 
 def throwaway_settings(settings: Settings) -> Settings:
@@ -79,15 +70,15 @@ def _temporary_prefix(deployment: Deployment) -> str:
     return prefix
 
 
-def round_trip(deployment: Deployment) -> RoundTrip:
-    """Time bare writes, one after the other."""
+def round_trip_ms(deployment: Deployment) -> tuple[float, float]:
+    """Time bare writes, one after the other; return the 50th and the 99th percentile in ms."""
     key, took = f"{deployment.keys(0).tag}round-trip", []
     for number in range(_ROUND_TRIPS):
         started = perf_counter()
         read_all(deployment, [["SET", key, number]])
         took.append((perf_counter() - started) * 1000)
     took.sort()
-    return RoundTrip(took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100])
+    return took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100]
 
 
 def floor_rate(deployment: Deployment, events: int, payload: bytes) -> float:

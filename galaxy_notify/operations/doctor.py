@@ -7,12 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
-from galaxy_notify.operations import (
-    deployment_checks,
-    node_checks,
-    replication_checks,
-    work_checks,
-)
+from galaxy_notify.operations import deployment_checks, node_checks, replication_checks, work_checks
 from galaxy_notify.operations.finding import AVAILABILITY, Finding
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import read_status

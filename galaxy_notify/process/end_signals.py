@@ -64,15 +64,12 @@ class EndSignals:
         while self._seen < len(SIGNALS.received):
             number = SIGNALS.received[self._seen]
             self._seen += 1
-            self._handle(number)
-
-    def _handle(self, number: int) -> None:
-        name = signal.Signals(number).name
-        if self.on_reload is not None and number == signal.SIGHUP:
-            self.on_reload()
-        elif self._is_ending:
-            self.on_second(name)
-            SIGNALS.exit_now()
-        else:
-            self._is_ending = True
-            self.on_first(name)
+            name = signal.Signals(number).name
+            if self.on_reload is not None and number == signal.SIGHUP:
+                self.on_reload()
+            elif self._is_ending:
+                self.on_second(name)
+                SIGNALS.exit_now()
+            else:
+                self._is_ending = True
+                self.on_first(name)
