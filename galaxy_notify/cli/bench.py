@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -44,13 +45,10 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     SIGNALS.raise_if_ending()
     configure_logs("error")
     settings = throwaway_settings(app.settings)
-    deployment = connect(settings)
-    try:
+    with closing(connect(settings)) as deployment:
         check_empty(deployment)
         measured, removed = _measured(settings, deployment, routes)
         server = read_server_name(deployment)
-    finally:
-        deployment.close()
     if as_json:
         echo_json(_document(measured, server, routes) | {"removed_keys": removed})
     else:

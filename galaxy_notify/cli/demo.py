@@ -117,8 +117,8 @@ def _schedule(stage: Stage) -> None:
     intent = _intent("game.reminder", ["ada"], "reminder", due_at=due_ms)
     receipt = stage.notifier.accept(intent)
     stage.wait_total("published", 3)
-    at_ms = int(stage.shown(receipt.notification_id)["stream_id"].split("-")[0])
-    echo(f"  Due in 1.5 s, and in the stream {good(f'{at_ms - due_ms} ms after it was due')}.")
+    late_ms = stage.published_ms(receipt.notification_id) - due_ms
+    echo(f"  Due in 1.5 s, and in the stream {good(f'{late_ms} ms after it was due')}.")
 
 
 def _retry(stage: Stage) -> None:

@@ -19,8 +19,8 @@ from galaxy_notify.cli.output import echo
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import Target
-from galaxy_notify.operations.show import show
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_inspect.notifications import read_notification
 from galaxy_notify.redis_inspect.servers import read_server_name, read_totals
 from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import Settings, load_settings
@@ -122,14 +122,12 @@ class Stage:
         if done.returncode != ends:
             raise click.ClickException(f"demo: {arguments[0]} ended with {done.returncode}")
 
-    def shown(self, notification_id: str | None) -> dict[str, Any]:
-        """Return what ``show --json`` says of the only route of a notification."""
-        assert notification_id is not None
-        found = show(self.deployment, Target(notification_id, None))
+    def published_ms(self, notification_id: str | None) -> int:
+        """Return when the only route of a notification was published."""
+        found = read_notification(self.deployment, Target(str(notification_id), None))
         assert found is not None
-        routes = found.as_json()["routes"]
-        assert isinstance(routes, list)
-        return dict(routes[0])
+        assert found.routes[0].route is not None
+        return int(found.routes[0].route.stream_id.split("-")[0])
 
     async def read_stream(self, events: int) -> Counter[str]:
         """Read the stream as a gateway does; return how often each event was handed over."""

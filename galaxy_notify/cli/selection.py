@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from itertools import islice
@@ -98,13 +98,13 @@ class Selection:
         return form(**self.filters, since_ms=since_ms, until_ms=until_ms, limit=at_most)
 
 
+@dataclass
 class Listing:
     """Counts what a command lists of a selection, and the ids that name nothing."""
 
-    def __init__(self, selection: Selection) -> None:
-        self.shown = 0
-        self.missing: list[str] = []
-        self._selection = selection
+    selection: Selection
+    shown: int = 0
+    missing: list[str] = field(default_factory=list)
 
     def present(self, found: Iterable[tuple[str, T | None]]) -> Iterator[T]:
         """Yield what is there of the pairs of an id and what it names."""
@@ -123,7 +123,7 @@ class Listing:
 
     def end(self, limit: int | None = None) -> int:
         """Print what is not shown and return the exit code; a bulk listing may end at a *limit*."""
-        selection = self._selection
+        selection = self.selection
         if limit and selection.is_bulk and self.shown == selection.limit_or(limit):
             note(f"{count(self.shown)} shown, there may be more: --limit N, --all")
         for text in self.missing[:_MISSING_SHOWN]:
@@ -223,12 +223,9 @@ def _ids_on_standard_input() -> Iterator[str]:
     """Yield ids, one a line; a line may also be one that ``ls --json`` printed."""
     for line in standard_input():
         text = line.decode("utf-8", "replace").strip()
-        if text:
-            yield _id_in(text) if text.startswith("{") else text
-
-
-def _id_in(text: str) -> str:
-    try:
-        return str(json.loads(text).get("id", text))
-    except (ValueError, RecursionError):
-        return text
+        if not text:
+            continue
+        if text.startswith("{"):
+            with suppress(ValueError, RecursionError):
+                text = str(json.loads(text).get("id", text))
+        yield text

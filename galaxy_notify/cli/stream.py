@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -122,7 +123,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
 
     async def main() -> None:
         async with GatewayConsumer(settings, group=group, consumer=consumer) as gateway:
-            printer = _Printer(gateway, wanted, payload=payload)
+            printer = _Printer(gateway, wanted, payload)
             signals = EndSignals(lambda _: gateway.stop(), lambda _: None)
             signals.listen()
             try:
@@ -194,24 +195,24 @@ def _question(group: str, reports: list[Any]) -> str:
     )
 
 
+@dataclass
 class _Printer:
     """A handler that prints events, and stops the consumer after enough or without a reader."""
 
-    def __init__(self, gateway: GatewayConsumer, wanted: int | None, *, payload: bool) -> None:
-        self._gateway = gateway
-        self._wanted = wanted
-        self._payload = payload
-        self._printed = 0
-        self.broken: OSError | None = None
+    gateway: GatewayConsumer
+    wanted: int | None
+    payload: bool
+    printed: int = 0
+    broken: OSError | None = None
 
     async def __call__(self, event: Event) -> None:
-        document = event_as_json(event, payload=self._payload)
+        document = event_as_json(event, payload=self.payload)
         try:
             echo_json(document)
         except OSError as error:
             self.broken = error
-            self._gateway.stop()
+            self.gateway.stop()
             raise
-        self._printed += 1
-        if self._printed == self._wanted:
-            self._gateway.stop()
+        self.printed += 1
+        if self.printed == self.wanted:
+            self.gateway.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -33,10 +32,6 @@ class DeadLetterView:
         return self.row.entry.channel
 
     @property
-    def recipient(self) -> str:
-        return self.row.entry.name.recipient if self.row.entry.name else ""
-
-    @property
     def type(self) -> str:
         return self.row.notification.type if self.row.notification else ""
 
@@ -58,11 +53,6 @@ class DeadLetterView:
         """Return how many attempts were made in this generation, as its history counts them."""
         return attempts_made(self.row.route)
 
-    @property
-    def history(self) -> tuple[Transition, ...]:
-        """Return what happened to it, the oldest first."""
-        return self.row.route.history if self.row.route else ()
-
     @cached_property
     def failure(self) -> Transition:
         """Return why it died; damage found only now outweighs what killed it."""
@@ -75,10 +65,11 @@ class DeadLetterView:
 
     def as_json(self) -> dict[str, object]:
         """Return what ``dead ls --json`` prints."""
+        name = self.row.entry.name
         return {
             "id": self.id,
             "channel": self.channel,
-            "recipient": self.recipient,
+            "recipient": name.recipient if name else "",
             "type": self.type,
             "producer": self.producer,
             "class": self.failure_class,
@@ -91,13 +82,13 @@ class DeadLetterView:
 
     def explained(self) -> dict[str, Any]:
         """Return what ``dead show --json`` prints: the same with its history."""
-        found = self.row.notification
+        found, route = self.row.notification, self.row.route
         return self.as_json() | {
             "created_at_ms": found.created_at_ms if found else None,
             "expires_at_ms": found.expires_at_ms if found else None,
             "request_id": found.request_id if found else "",
             "trace_id": found.trace_id if found else "",
-            "history": [history_line(line) for line in self.history],
+            "history": [history_line(line) for line in route.history] if route else [],
         }
 
     def exported(self) -> dict[str, object]:
@@ -152,14 +143,11 @@ def _damage(row: DeadRow) -> Transition | None:
 
 
 def _payload(row: DeadRow) -> dict[str, object]:
-    if row.notification is None:
-        return {"payload": None, "raw_base64": _base64(row.record)}
-    try:
-        content: Mapping[str, Any] = payload(row.notification)
-    except Corrupt as error:
-        return {"payload": None, "raw_base64": _base64(row.record), "error": str(error)}
-    return {"payload": content}
-
-
-def _base64(raw: bytes | None) -> str | None:
-    return None if raw is None else base64.b64encode(raw).decode()
+    damage: dict[str, object] = {}
+    if row.notification is not None:
+        try:
+            return {"payload": payload(row.notification)}
+        except Corrupt as error:
+            damage = {"error": str(error)}
+    raw = None if row.record is None else base64.b64encode(row.record).decode()
+    return {"payload": None, "raw_base64": raw, **damage}

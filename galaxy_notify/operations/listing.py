@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -202,7 +202,8 @@ class _Reading:
         self, listed: ListEntry, seen: ListSummary, routes: list[str] | None
     ) -> Flow[ListSummary]:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
-        names = list(_later_parts(listed, seen))
+        parts = min(seen.record.parts, _MOST_PARTS) if seen.record else 1
+        names = [part_id(listed.notification_id, number) for number in range(2, parts + 1)]
         while names and seen.statuses.total() < _MOST_ROUTES:
             found = yield from read_part_summaries(self.key_space, names, routes)
             for name in names[:]:
@@ -214,12 +215,6 @@ class _Reading:
         return seen
 
 
-def _later_parts(listed: ListEntry, seen: ListSummary) -> Iterator[str]:
-    parts = seen.record.parts if seen.record else 1
-    for number in range(2, min(parts, _MOST_PARTS) + 1):
-        yield part_id(listed.notification_id, number)
-
-
 def write_cursor(position: ListPosition) -> str:
     """Return the cursor of the page behind a position."""
     return base64.urlsafe_b64encode(_CURSOR_FORM.pack(_CURSOR, *position)).decode()
@@ -227,17 +222,11 @@ def write_cursor(position: ListPosition) -> str:
 
 def read_cursor(text: str, shards: int) -> ListPosition:
     """Return the position behind which a page begins; raise `InvalidQuery`."""
-    try:
+    with suppress(ValueError, struct.error):
         number, *values = _CURSOR_FORM.unpack(base64.b64decode(text, b"-_", validate=True))
         position = ListPosition(*values)
-    except (ValueError, struct.error):
-        raise _no_cursor() from None
-    known = number == _CURSOR and position.place < MOST_IDS
-    # Not every text that means a position is the one that we write for it.
-    if not known or position.shard >= shards or write_cursor(position) != text:
-        raise _no_cursor()
-    return position
-
-
-def _no_cursor() -> InvalidQuery:
-    return InvalidQuery("cursor", "is not a cursor of this list")
+        known = number == _CURSOR and position.place < MOST_IDS and position.shard < shards
+        # Not every text that means a position is the one that we write for it.
+        if known and write_cursor(position) == text:
+            return position
+    raise InvalidQuery("cursor", "is not a cursor of this list")

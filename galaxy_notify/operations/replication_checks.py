@@ -10,7 +10,6 @@ from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.operations.node_checks import number_of
 from galaxy_notify.redis_client.faults import Fault
 from galaxy_notify.redis_inspect.node_report import Fields, NodeReport
-from galaxy_notify.redis_inspect.servers import ServerName
 
 _LAG_S: Final = 10
 _APART_MS: Final = 1000
@@ -38,7 +37,9 @@ def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]
 def _disk(seen: NodeReport) -> Iterator[Finding]:
     """Judge a disk that is waited for, as far as a try cannot: some servers confirm too early."""
     fsync = seen.config.get("appendfsync", "")
-    if fsync == "always" or not _confirms_early(seen.server):
+    # Its WAITAOF answers for what is only written (redis/redis#13793).
+    confirms_early = seen.server.flavour == "valkey" or seen.server.version in _EARLY
+    if fsync == "always" or not confirms_early:
         return
     known = f"appendfsync is {fsync}" if fsync else "unless appendfsync is always"
     server = f"{seen.server.flavour} {seen.server.version}"
@@ -46,11 +47,6 @@ def _disk(seen: NodeReport) -> Iterator[Finding]:
     means = "redis.durability aof is not guaranteed: a power loss loses about one second"
     todo = "CONFIG SET appendfsync always, and the same in its configuration"
     yield Finding("error" if fsync else "warning", "durability", what, means, todo, LOST)
-
-
-def _confirms_early(server: ServerName) -> bool:
-    """Return whether WAITAOF answers for what is only written (redis/redis#13793)."""
-    return server.flavour == "valkey" or server.version in _EARLY
 
 
 def _not_primary(role: str, info: Fields) -> Finding:
