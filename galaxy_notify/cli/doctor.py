@@ -73,9 +73,8 @@ def _lines(finding: Finding) -> Iterator[str]:
     }
     check = f"{finding.check} of {finding.node}" if finding.node else finding.check
     first, indent = f"{mark[finding.level]}  ", " " * 9
-    yield from wrapped(
-        f"{check}: {printable(finding.what)}", first=first, indent=indent, most=_WIDE
-    )
+    what = f"{check}: {printable(finding.what)}"
+    yield from wrapped(what, first=first, indent=indent, most=_WIDE)
     means = f'risk to "{finding.risk}": {finding.means}' if finding.risk else finding.means
     for text in (means, finding.todo and f"→ {finding.todo}"):
         if text:

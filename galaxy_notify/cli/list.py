@@ -58,7 +58,12 @@ def command(
     """
     with app.open() as deployment, refusing_unknown_values():
         page, now_ms = _read(deployment, given, limit, cursor)
-    _print(page.items, now_ms, as_json=as_json)
+    if as_json:
+        for item in page.items:
+            echo_json(item.as_json())
+    else:
+        rows = (_row(item, now_ms) for item in page.items)
+        echo_table(_HEADER, rows, whole=("id",), uncut=_UNCUT)
     for key in page.foreign:
         note(f"this shard cannot be listed: key {printable(key)} has another type")
     if page.cursor is not None:
@@ -85,14 +90,6 @@ def _read(
         more.items[:0] = page.items
         page = more
     return page, now_ms
-
-
-def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
-    if as_json:
-        for item in items:
-            echo_json(item.as_json())
-        return
-    echo_table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",), uncut=_UNCUT)
 
 
 def _row(item: Item, now_ms: int) -> list[Cell]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -172,22 +172,13 @@ def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
 def moment_options(event: str) -> Option:
     """Add ``--since`` and ``--until``, which bound when *event* happened."""
 
-    def decorate(command: Any) -> Any:
-        until = click.option(
-            "--until",
-            callback=_checked_moment,
-            metavar="TIME",
-            help=f"{event} at or before this time.",
-        )
-        since = click.option(
-            "--since",
-            callback=_checked_moment,
-            metavar="TIME",
-            help=f"{event} at or after this time: RFC 3339, epoch ms, or an age (15m, 2h, 3d).",
-        )
-        return since(until(command))
-
-    return decorate
+    moment = partial(click.option, callback=_checked_moment, metavar="TIME")
+    until = moment("--until", help=f"{event} at or before this time.")
+    since = moment(
+        "--since",
+        help=f"{event} at or after this time: RFC 3339, epoch ms, or an age (15m, 2h, 3d).",
+    )
+    return lambda command: since(until(command))
 
 
 def span_ms(since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:
