@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from tests.support.roads import ROADS, Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import (
     Server,
@@ -80,6 +81,13 @@ def any_server(request: pytest.FixtureRequest, server_named: Callable[[str], Ser
     """Give an empty server; `make test-all` runs the test once on each that this machine has."""
     found = server_named(request.param)
     found.flush()
+    return found
+
+
+@pytest.fixture(params=ROADS)
+def road(request: pytest.FixtureRequest) -> Road:
+    """Give the road on which routes are published; see tests/support/roads.py."""
+    found: Road = request.param
     return found
 
 

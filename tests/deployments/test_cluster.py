@@ -22,6 +22,7 @@ from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intake import intent, read_until
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
+from tests.support.roads import Road, every_road, road_of
 from tests.support.servers import each_server
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
@@ -42,7 +43,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Send JSON logs to memory and give a function that reads them all."""
-    with json_logs() as read:
+    with json_logs("info") as read:
         yield read
 
 
@@ -133,9 +134,11 @@ def test_cluster__operators_commands_see_all_shards(cluster: Cluster, deploy: De
     assert command.run("resume", "push").exit_code == 0
 
 
-def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, deploy: Deploy) -> None:
+def test_cluster__a_shard_that_is_down_holds_up_no_other(
+    cluster: Cluster, deploy: Deploy, road: Road
+) -> None:
     """While a node and its replica are away the other shards go on; theirs wait, and are kept."""
-    deployment = deploy(worker__lease_ttl_ms=1000)
+    deployment = deploy(worker__lease_ttl_ms=1000, worker__publish=road)
     down = cluster.owner(deployment.keys.stream)
     gone = [node for node in cluster.nodes if node is down or cluster.follows(node, down)]
     served = [k for k in deployment.key_space.all_keys if cluster.owner(k.stream) is not down]
@@ -161,9 +164,11 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(cluster: Cluster, deplo
 
 
 @pytest.mark.slow
-def test_cluster__a_replica_takes_over(cluster: Cluster, deploy: Deploy) -> None:
+def test_cluster__a_replica_takes_over(cluster: Cluster, deploy: Deploy, road: Road) -> None:
     """After the death of a primary its replica serves the shard, and the work goes on."""
-    deployment = deploy(redis__durability="replicas:1", worker__lease_ttl_ms=1000)
+    deployment = deploy(
+        redis__durability="replicas:1", worker__lease_ttl_ms=1000, worker__publish=road
+    )
     harness = deployment.worker_harness()
     with load_on(deployment.settings) as load, harness.running():
         load.wait_for_more(50)
@@ -179,19 +184,29 @@ def test_cluster__a_replica_takes_over(cluster: Cluster, deploy: Deploy) -> None
     assert set(load.published) <= set(deployment.event_ids())
 
 
-def test_cluster__moving_slots_lose_and_double_nothing(cluster: Cluster, deploy: Deploy) -> None:
+@every_road
+def test_cluster__moving_slots_lose_and_double_nothing(
+    cluster: Cluster, deploy: Deploy, road: Road
+) -> None:
     """Under load a shard moves to another node and back, several times."""
     deployment = deploy(worker__lease_ttl_ms=1000)
     keys: Keys = deployment.keys
-    with load_on(deployment.settings) as load, deployment.worker_harness().running():
-        for _ in range(4):
-            load.wait_for_more(30)
-            cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
-        load.wait_for_more(50)
-    with deployment.worker_harness().running():
+    workers = [deployment.worker_harness(worker__publish=road_of(road, n)) for n in range(2)]
+    with workers[0].running(), workers[1].running():
+        with load_on(deployment.settings) as load:
+            for _ in range(4):
+                load.wait_for_more(30)
+                # A crowd of routes, so that the slot moves while they are published.
+                crowd = [{**PLAIN, "recipients": [f"u{n}" for n in range(200)]}] * 30
+                deployment.notifier.accept_many(crowd)
+                cluster.move_slot(keys.stream, cluster.other_primary(cluster.owner(keys.stream)))
+            load.wait_for_more(50)
         wait_until(lambda: not deployment.due(), "all are published")
-    assert set(load.accepted) <= {name[:32] for name in deployment.event_ids()}
-    assert set(load.published) <= set(deployment.event_ids())
+    events = deployment.event_ids()
+    assert set(load.accepted) <= {name[:32] for name in events}
+    assert set(load.published) <= set(events)
+    assert deployment.total("published") == deployment.total("accepted") == len(events)
+    assert len(set(events)) == len(events)
     assert all(route.attempts == 0 for route in deployment.routes().values())
 
 

@@ -23,6 +23,7 @@ from tests.support.dead_letters import dead_letter_fixture
 from tests.support.deployment import DeploymentFixture, member_of
 from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
+from tests.support.roads import Road
 from tests.support.servers import Server, each_server, main_server, running, servers_found
 from tests.support.telemetry import Lines, json_logs
 from tests.support.wait import wait_until
@@ -61,7 +62,7 @@ class Pair:
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Send JSON logs to memory and give a function that reads them all."""
-    with json_logs() as read:
+    with json_logs("info") as read:
         yield read
 
 
@@ -138,9 +139,11 @@ def test_replicas__a_route_taken_back_twice_waits_for_them(pair: Pair) -> None:
         assert notifier.cancel(name, route="push:user-7").cancelled == 1
 
 
-def test_replicas__a_publish_waits_for_them(pair: Pair, lines: Lines) -> None:
+def test_replicas__a_publish_waits_for_them(pair: Pair, lines: Lines, road: Road) -> None:
     """An unconfirmed publish stands, is told once, and is neither repeated nor charged."""
-    deployment = DeploymentFixture(pair.primary.url, redis__durability="replicas:1")
+    deployment = DeploymentFixture(
+        pair.primary.url, redis__durability="replicas:1", worker__publish=road
+    )
     with deployment.worker_harness().running():
         first = deployment.notify("a")
         wait_until(lambda: deployment.event_ids() == [member_of(first, "a")], "it is published")
@@ -227,11 +230,13 @@ def test_aof__a_disk_that_is_late_is_refused_by_clients(every_second: Server) ->
     assert DeploymentFixture(every_second.url).total("accepted") == 0
 
 
-def test_aof__a_disk_that_gets_late_is_told(every_second: Server, lines: Lines) -> None:
+def test_aof__a_disk_that_gets_late_is_told(every_second: Server, lines: Lines, road: Road) -> None:
     """Changed while a daemon works, it is told with the way out; nothing is published twice."""
     with every_second.client() as client:
         client.config_set("appendfsync", "always")
-        deployment = DeploymentFixture(every_second.url, redis__durability="aof")
+        deployment = DeploymentFixture(
+            every_second.url, redis__durability="aof", worker__publish=road
+        )
         with deployment.worker_harness().running():
             deployment.notify("a")
             wait_until(lambda: len(deployment.event_ids()) == 1, "it is published")

@@ -18,6 +18,7 @@ from tests.support.deployment import Deploy, DeploymentFixture, member_of
 from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.load import load_on
+from tests.support.roads import Road
 from tests.support.sentinels import NAME, SentinelSet, role_of, watched
 from tests.support.servers import each_server, main_server
 from tests.support.telemetry import Lines, json_logs
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.extended
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Send JSON logs to memory and give a function that reads them all."""
-    with json_logs() as read:
+    with json_logs("info") as read:
         yield read
 
 
@@ -84,10 +85,15 @@ def test_sentinel__a_dead_primary_is_followed_by_the_daemon(how: str, nodes: Sen
     ["forced", *(pytest.param(how, marks=pytest.mark.slow) for how in ("death", "freeze"))],
 )
 def test_sentinel__loses_nothing_that_all_replicas_had(
-    how: str, nodes: SentinelSet, deploy: Deploy
+    how: str, road: Road, nodes: SentinelSet, deploy: Deploy
 ) -> None:
     """With ``replicas:2`` a failover under load loses no acknowledged accept and no publish."""
-    deployment = deploy(redis__durability="replicas:2", worker__lease_ttl_ms=1000)
+    deployment = deploy(
+        redis__durability="replicas:2",
+        worker__lease_ttl_ms=1000,
+        worker__publish=road,
+        worker__slots=1,
+    )
     harness = deployment.worker_harness()
     primary, before = nodes.primary(), nodes.named()
     with load_on(deployment.settings) as load, harness.running():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.support.fault_run import FaultRun, fault_run_on
+from tests.support.roads import Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import main_server, servers_found
 
@@ -36,13 +37,16 @@ def rng(request: pytest.FixtureRequest) -> Random:
 
 
 @pytest.fixture
-def fault_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewFaultRun]:
-    """Make a deployment on a server of its own: ``fault_run(section__field=value)``."""
+def fault_run(request: pytest.FixtureRequest, rng: Random, road: Road) -> Iterator[NewFaultRun]:
+    """Make a deployment on a server of its own: ``fault_run(section__field=value)``.
+
+    Each test runs over both roads, unless a mark of tests/support/roads.py says otherwise.
+    """
     with ExitStack() as stack:
 
         def make(server: str = "", options: dict[str, str] | None = None, **given: Any) -> FaultRun:
             binary = servers_found()[server] if server else main_server()
-            made = stack.enter_context(fault_run_on(binary, rng, options, **given))
+            made = stack.enter_context(fault_run_on(binary, rng, options, road=road, **given))
             request.node.user_properties.append(("figures", made.figures))
             return made
 

@@ -140,7 +140,9 @@ def soak(name: str, minutes: float, stack: ExitStack) -> int:
     """Run it, and say what it came to; 1 if a promise was broken."""
     rng = Random(f"{seed_of_run()}:soak")
     binary = servers_found()[name]
-    fault_run = stack.enter_context(fault_run_on(binary, rng, retention__settled_ms=_SETTLED_MS))
+    fault_run = stack.enter_context(
+        fault_run_on(binary, rng, road="both", retention__settled_ms=_SETTLED_MS)
+    )
     for _ in range(3):
         fault_run.daemon(SUICIDAL)
     settings = fault_run.daemons[0].settings

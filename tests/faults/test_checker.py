@@ -17,6 +17,7 @@ from tests.faults.support.forged import (
     ID,
     MEMBER,
     Case,
+    abandon,
     accept,
     claim,
     dead_lettered,
@@ -24,6 +25,7 @@ from tests.faults.support.forged import (
     fence,
     leave,
     publish,
+    publish_unleased,
     published,
     write,
 )
@@ -32,6 +34,10 @@ from tests.faults.support.history import History, history_of
 OTHER = "host-2-ffff:0:30000:22"
 SOUND = [accept(), claim(), publish()]
 REPLAYED = forged.state(decode_route(dead_lettered()).replayed("me"))
+RETRIED = forged.state(decode_route(forged.PENDING).failed(forged.WORKER, forged.FAILURE))
+AGAIN = [write(REPLAYED), (b"ZADD", b"{gn:0}:schedule:push", b"%d" % DUE, MEMBER.encode())]
+PUBLISHED_AGAIN = forged.state(decode_route(REPLAYED).published(forged.WORKER)) + b"%d-0" % DUE
+PUBLISH_AGAIN = [event(event_id=f"{MEMBER}#2"), write(PUBLISHED_AGAIN), leave()]
 SKIPS_ONE = forged.state(decode_route(dead_lettered())._replace(generation=2).replayed("me"))
 
 
@@ -43,9 +49,32 @@ def read(*told: Transition) -> History:
 def test_history__that_is_sound_passes() -> None:
     """Accept, claim and publish break nothing; so do a retry, a burial and a replay."""
     assert read(*SOUND).violations == []
-    again = [write(REPLAYED), (b"ZADD", b"{gn:0}:schedule:push", b"%d" % DUE, MEMBER.encode())]
-    history = read(accept(), claim(), [fence(), write(dead_lettered()), leave()], again)
+    history = read(accept(), claim(), [fence(), write(dead_lettered()), leave()], AGAIN)
     assert history.violations == []
+
+
+UNLEASED: dict[str, tuple[list[str], list[Transition]]] = {
+    "plain": ([], [accept(), publish_unleased()]),
+    "replayed": (
+        [],
+        [accept(), claim(), [fence(), write(dead_lettered()), leave()], AGAIN, PUBLISH_AGAIN],
+    ),
+    "under a lease": (["I5"], [accept(), claim(), publish_unleased()]),
+    "attempted": (["I9", "I5"], [accept(), claim(), [fence(), write(RETRIED)], publish_unleased()]),
+    "abandoned": (["I5"], [accept(), [abandon()], publish_unleased()]),
+    "still scheduled": (["I14"], [accept(), publish_unleased()[:-1]]),
+    "twice": (["I2"], [accept(), publish_unleased(), publish_unleased()]),
+    "early": (["I3"], [accept(), publish(f"{DUE - 1}-0")]),
+}
+
+
+@pytest.mark.parametrize("name", UNLEASED)
+def test_history__allows_one_script_to_publish_plain_routes(name: str) -> None:
+    """Without a lease only what was never attempted, taken or abandoned, and in one step."""
+    broken, told = UNLEASED[name]
+    history = History(needs_lease=False).read(transitions(packed(*told)))
+    assert [violation.invariant for violation in history.violations] == broken
+    assert "I5" in {violation.invariant for violation in read(*told).violations}
 
 
 def test_history__undone_events_do_not_count() -> None:
@@ -237,6 +266,8 @@ def test_history__of_a_real_server_is_read_to_its_end(any_fault_run: NewFaultRun
     fault_run.wait_until_over()
     fault_run.server.kill()
     fault_run.server.start()
-    history = history_of(fault_run.server.folder)
+    history = history_of(fault_run.server.folder, needs_lease=fault_run.road == "leased")
+    assert history.violations == []
+    assert (history.unleased > 0) == (fault_run.road == "script")
     assert [*history.published] == fault_run.deployment.event_ids()
     assert fault_run.assert_kept().accepted >= 50

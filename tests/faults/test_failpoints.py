@@ -10,6 +10,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from tests.faults.conftest import NewFaultRun
 from tests.faults.support.failpoints import PLACES, Failpoints
 from tests.support.program import ROOT
+from tests.support.roads import leased_road, usual_road
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -62,6 +63,19 @@ def test_failpoint__that_means_nothing_is_refused(text: str) -> None:
         Failpoints(text)
 
 
+@pytest.mark.parametrize("place", ["before_publish", "after_publish"])
+@usual_road
+def test_row09__hang_without_a_lease(fault_run: NewFaultRun, place: str) -> None:
+    """A daemon that hangs at the script that publishes holds up nothing."""
+    one = fault_run()
+    one.hand_in(100)
+    one.daemon(f"{place}:hang").wait_for("failpoints set")
+    one.daemon()
+    one.wait_until_over()
+    assert one.assert_kept().abandoned == 0
+
+
+@leased_road
 def test_row09__hang(fault_run: NewFaultRun) -> None:
     """A daemon that hangs holds up its routes no longer than its lease; another takes over."""
     one = fault_run()
@@ -74,6 +88,7 @@ def test_row09__hang(fault_run: NewFaultRun) -> None:
     one.assert_kept()
 
 
+@usual_road
 def test_misspelt_failpoint__ends_a_daemon(fault_run: NewFaultRun) -> None:
     """It does not come to work, and one line says why."""
     daemon = fault_run().daemon("after_clam:kill")

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.conftest import NewFaultRun
 from tests.faults.support.faulty_proxy import Trouble, faulty
 from tests.faults.support.load import Shape
+from tests.support.roads import leased_road
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.extended
@@ -47,6 +48,7 @@ def test_row21__replies_in_single_bytes(fault_run: NewFaultRun) -> None:
 
 
 @pytest.mark.slow
+@leased_road
 def test_row24__latency(fault_run: NewFaultRun) -> None:
     """With 200 ms and 150 more or less for each reply no lease is lost, and none is wasted."""
     one = fault_run(worker__lease_ttl_ms=5000)

@@ -15,6 +15,7 @@ from tests.faults.support.chaos import Chaos, Stopwatch
 from tests.faults.support.fault_run import FaultRun
 from tests.faults.support.load import Shape
 from tests.support.daemons import DaemonProcess
+from tests.support.roads import every_road, usual_road
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -52,6 +53,7 @@ def test_row10__memory_limit(fault_run: NewFaultRun) -> None:
 
 
 @pytest.mark.slow
+@usual_road
 def test_row11__no_file_descriptors(fault_run: NewFaultRun) -> None:
     """A daemon that can open nothing waits, and goes on when it can again."""
     one = fault_run()
@@ -66,6 +68,7 @@ def test_row11__no_file_descriptors(fault_run: NewFaultRun) -> None:
     one.assert_kept()
 
 
+@usual_road
 def test_row12__log_on_a_full_disk(fault_run: NewFaultRun) -> None:
     """A log that takes no line costs lines, not routes, nor the orderly end."""
     one = fault_run()
@@ -113,6 +116,7 @@ def _clock(**variables: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@every_road
 def test_row15__starved_of_the_processor(fault_run: NewFaultRun) -> None:
     """Daemons that run by fits and starts lose leases to each other, and publish once all the same.
 
@@ -141,12 +145,13 @@ def _starve(one: FaultRun, daemons: list[DaemonProcess]) -> None:
 
 
 @pytest.mark.slow
+@every_road
 @pytest.mark.parametrize("action", ["fault", "raise", "delay=300"])
 def test_row16__error_at_any_call(fault_run: NewFaultRun, action: str) -> None:
     """Whichever call fails, as Redis does or as a defect would, nobody pays and nothing is lost."""
     one = fault_run()
-    places = ("before_claim", "after_claim", "before_settle", "after_settle")
-    points = ",".join(f"{place}:{action}:0.05" for place in places)
+    steps = ("publish", "claim", "settle")
+    points = ",".join(f"{when}_{s}:{action}:0.05" for s in steps for when in ("before", "after"))
     daemons = [one.daemon(points), one.daemon(points)]
     chaos = Chaos(one, points)
     with one.load(Shape(pause_s=0.02)).running(600) as load:

@@ -23,6 +23,7 @@ from tests.support.deployment import DeploymentFixture
 from tests.support.intents import PLAIN
 from tests.support.program import ROOT, program
 from tests.support.requirements import requires_program
+from tests.support.roads import leased_road, usual_road
 from tests.support.servers import Server, servers_found
 from tests.support.wait import wait_until
 
@@ -32,6 +33,7 @@ NOW = Shape(ahead_ms=None, cancel=0.0)
 
 
 @pytest.mark.slow
+@usual_road
 def test_row17__no_server_at_the_start(fault_run: NewFaultRun) -> None:
     """A daemon without a server is ready, tries rarely, says it once, and works when there is."""
     one = fault_run()
@@ -52,6 +54,7 @@ def test_row17__no_server_at_the_start(fault_run: NewFaultRun) -> None:
 
 
 @pytest.mark.slow
+@usual_road
 def test_row26__idle_connections_are_closed(fault_run: NewFaultRun) -> None:
     """A server that closes connections after a second of silence is no outage."""
     one = fault_run(options={"timeout": "1"}, worker__poll_interval_ms=5000)
@@ -65,6 +68,7 @@ def test_row26__idle_connections_are_closed(fault_run: NewFaultRun) -> None:
     assert daemon.lines("redis unavailable") == []
 
 
+@usual_road
 def test_row28__name_that_is_not_found(
     fault_run: NewFaultRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +145,7 @@ def _assert_sound(binary: ServerBinary, data: bytes) -> None:
 
 
 @pytest.mark.slow
+@usual_road
 def test_row48__password_is_rotated(fault_run: NewFaultRun, tmp_path: Path) -> None:
     """A password that changes in file and server is picked up by running daemons."""
     one = fault_run()
@@ -172,6 +177,7 @@ def _set_password(one: FaultRun, folder: Path, password: str) -> None:
 
 @pytest.mark.slow
 @requires_program("gcc")
+@leased_road
 def test_row52__clock_of_the_server_jumps(fault_run: NewFaultRun, tmp_path: Path) -> None:
     """An hour on and two back: leases that would last for hours are shortened, ids only grow."""
     # Kept for longer than the jumps, or what is done would be forgotten by the time of the check.

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.conftest import NewFaultRun
 from tests.faults.support.chaos import SUICIDAL, Chaos, Stopwatch
 from tests.faults.support.load import Shape
+from tests.support.roads import every_road
 from tests.support.servers import servers_found
 
 pytestmark = pytest.mark.extended
@@ -37,17 +38,20 @@ def storm(fault_run: NewFaultRun, routes: int, deaths: int, servers: int) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@every_road
 def test_row05__kill_storm(fault_run: NewFaultRun) -> None:
     """20,000 routes, 200 deaths of daemons and 20 of the server: none lost, twice or early."""
     storm(fault_run, routes=20_000, deaths=200, servers=20)
 
 
 @pytest.mark.slow
+@every_road
 def test_row05__small_storm(any_fault_run: NewFaultRun) -> None:
     """The same in small, on every flavour of server."""
     storm(any_fault_run, routes=1500, deaths=9, servers=3)
 
 
+TROUBLE = "before_settle:fault:0.05,after_claim:delay=200:0.05,before_publish:fault:0.02"
 ALL_FAULTS = {
     "kill_daemon": 4,
     "freeze_daemon": 2,
@@ -61,10 +65,11 @@ ALL_FAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@every_road
 def test_row66__a_minute_of_everything(fault_run: NewFaultRun) -> None:
     """Killed, frozen, stopped, cut off, in the order that the seed draws: nothing is lost."""
     one = fault_run([*servers_found()][-1])
-    points = f"{SUICIDAL},before_settle:fault:0.05,after_claim:delay=200:0.05"
+    points = f"{SUICIDAL},{TROUBLE}"
     for _ in range(3):
         one.daemon(points)
     chaos, watch = Chaos(one, points), Stopwatch(60)

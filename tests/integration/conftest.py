@@ -16,7 +16,7 @@ from tests.support.telemetry import Lines, json_logs
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Send JSON logs to memory and give a function that reads them all."""
-    with json_logs() as read:
+    with json_logs("info") as read:
         yield read
 
 

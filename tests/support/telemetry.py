@@ -13,7 +13,7 @@ import structlog
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from galaxy_notify.telemetry import Backlog, Snapshot, Telemetry, Verb
-from galaxy_notify.telemetry.logs import LibraryHandler, configure_logs
+from galaxy_notify.telemetry.logs import Level, LibraryHandler, configure_logs
 from galaxy_notify.telemetry.pipeline import recorder
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -34,15 +34,18 @@ def logging_restored() -> Iterator[None]:
 
 
 @contextmanager
-def json_logs() -> Iterator[Lines]:
-    """Send JSON logs to memory and give a function that reads them all."""
+def json_logs(level: Level = "debug") -> Iterator[Lines]:
+    """Send JSON logs to memory and give a function that reads them all.
+
+    At the level ``debug`` no worker of this process publishes by the script.
+    """
     stream = io.StringIO()
 
     def read() -> list[dict[str, Any]]:
         return [json.loads(line) for line in stream.getvalue().splitlines()]
 
     with logging_restored():
-        configure_logs("debug", "json", stream)
+        configure_logs(level, "json", stream)
         yield read
 
 

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from galaxy_notify.daemon.shard import Shard
@@ -55,9 +54,8 @@ class WorkerHarness:
         telemetry: Telemetry | None = None,
     ) -> None:
         """Prepare; *encode* stands in for the encoder, and is where a test may interfere."""
-        policy = Policy.from_settings(settings, name)
-        if encode is not None:
-            policy = replace(policy, encoder=_Encoder(encode))
+        encoder = None if encode is None else _Encoder(encode)
+        policy = Policy.from_settings(settings, name, encoder)
         self._runner = asyncio.Runner()
         worker = settings.worker
         connections = worker.shards * (worker.slots + 2) + 2

@@ -17,7 +17,14 @@ from tests.support.wait import wait_until
 
 Fault = Callable[[], None]
 #: Where a daemon may kill itself, beside the kills from outside.
-SUICIDAL = "after_claim:kill:0.05,before_settle:kill:0.05,after_settle:kill:0.05"
+SUICIDAL = ",".join(
+    f"{place}:kill:{chance}"
+    for place, chance in (
+        *(("after_claim", 0.05), ("before_settle", 0.05), ("after_settle", 0.05)),
+        # A daemon comes here at every look at a channel, also where nothing is due.
+        *(("before_publish", 0.02), ("after_publish", 0.03)),
+    )
+)
 
 
 class Chaos:

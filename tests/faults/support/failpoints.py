@@ -25,6 +25,7 @@ from galaxy_notify.redis_state.store import Store
 VARIABLE: Final = "GN_FAILPOINTS"
 #: `poison` is where a reader is handed an intent of the type ``failpoint.poison``.
 PLACES: Final = (
+    *("before_publish", "after_publish"),
     *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),
     *("after_read", "before_admit", "after_admit", "before_refuse", "after_refuse", "poison"),
 )
@@ -77,7 +78,7 @@ def install(points: Failpoints) -> None:
 
     On the classes, for good: a process that is to fail does nothing else.
     """
-    for method in ("claim", "settle"):
+    for method in ("publish", "claim", "settle"):
         _surround(Store, method, lambda when, *_, of=method: points.hit(f"{when}_{of}"))
     _surround(IntentMember, "settle", lambda when, *args: points.hit(f"{when}_{_verb(*args)}"))
     for method in ("read", "begin"):

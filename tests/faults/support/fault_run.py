@@ -14,11 +14,12 @@ import redis
 from galaxy_notify.embedded.binaries import ServerBinary
 from tests.faults.support.aof import KEEPS_ALL
 from tests.faults.support.checker import Report, Rest, check
-from tests.faults.support.history import history_of
+from tests.faults.support.history import History, history_of
 from tests.faults.support.journal import Journal
 from tests.faults.support.load import Load, Shape
 from tests.support.daemons import DaemonProcess, daemon_on
 from tests.support.deployment import DeploymentFixture
+from tests.support.roads import Road, road_of
 from tests.support.servers import Server, running
 from tests.support.wait import wait_until
 
@@ -36,9 +37,12 @@ _SETTINGS: dict[str, Any] = {
 class FaultRun:
     """A deployment on a server that keeps its whole history, its daemons, producers and verdict."""
 
-    def __init__(self, server: Server, rng: Random, stack: ExitStack, **settings: Any) -> None:
+    def __init__(
+        self, server: Server, rng: Random, stack: ExitStack, *, road: Road, **settings: Any
+    ) -> None:
         self.server = server
         self.rng = rng
+        self.road = road
         #: What the run came to, for the table of the matrix.
         self.figures: list[str] = []
         self.journal = Journal()
@@ -53,7 +57,8 @@ class FaultRun:
         variables = dict(given.pop("variables", {})) | _failing(failpoints, self.rng)
         if url:
             variables["GALAXY_NOTIFY_REDIS__URL"] = url
-        made = daemon_on(self.server, variables=variables, **self._settings | given)
+        usual = self._settings | {"worker__publish": road_of(self.road, len(self.daemons))}
+        made = daemon_on(self.server, variables=variables, **usual | given)
         self.daemons.append(self._stack.enter_context(made))
         return self.daemons[-1]
 
@@ -90,9 +95,12 @@ class FaultRun:
 
     def report(self) -> Report:
         """Check every invariant that a run shows, and note what it came to."""
-        report = check(self.journal, Rest.of(self.deployment), history_of(self.server.folder))
+        report = check(self.journal, Rest.of(self.deployment), self._history())
         self.figures.append(f"{report}, {self.stale} stale")
         return report
+
+    def _history(self) -> History:
+        return history_of(self.server.folder, needs_lease=self.road == "leased")
 
     @property
     def stale(self) -> int:
@@ -132,12 +140,17 @@ def assert_readable(daemon: DaemonProcess) -> None:
 
 @contextmanager
 def fault_run_on(
-    binary: ServerBinary, rng: Random, options: Mapping[str, str] | None = None, **settings: Any
+    binary: ServerBinary,
+    rng: Random,
+    options: Mapping[str, str] | None = None,
+    *,
+    road: Road = "script",
+    **settings: Any,
 ) -> Iterator[FaultRun]:
     """Run a deployment on a server of its own, with options of its own, while the block runs."""
     with ExitStack() as stack:
         server = stack.enter_context(running(binary, **KEEPS_ALL | dict(options or {})))
-        yield FaultRun(server, rng, stack, **settings)
+        yield FaultRun(server, rng, stack, road=road, **settings)
 
 
 def _end_of(log: Path) -> str:

@@ -36,6 +36,7 @@ def state(raw: bytes, at: int = DUE, due: int = DUE) -> bytes:
     return raw[:2] + b"%013d%013d" % (at, due) + raw[28:]
 
 
+FAILURE = Failure("payload_encoding_failed", "no")
 PENDING = state(initial_state(None))
 _ROUTE = decode_route(PENDING)
 
@@ -92,6 +93,16 @@ def publish(stream_id: str = f"{DUE}-0", token: str = TOKEN) -> Transition:
     """Publish it, all in one step."""
     worker = token.partition(":")[0]
     return [event(stream_id), fence(token), write(published(stream_id, worker)), leave()]
+
+
+def publish_unleased() -> Transition:
+    """Publish it without a lease, all in one step."""
+    return [event(), write(published(f"{DUE}-0")), leave()]
+
+
+def abandon() -> Command:
+    """Count a lease of it that expired."""
+    return (b"HSET", b"{gn:0}:abandoned:push", MEMBER.encode(), b"1")
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """The invariants that hold at every single transition, checked over the whole history.
 
 I2: an event and its route's state come together, once for each generation. I3: none is early.
-I5: only who holds the lease settles. I7: a dead letter tells why. I8: a replay is one new
+I5: only who holds the lease settles, and without a lease one script publishes what was never
+attempted, claimed in vain or taken. I7: a dead letter tells why. I8: a replay is one new
 generation. I9: only a failed attempt counts as one.
 """
 
@@ -38,18 +39,22 @@ class Violation(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one transition did to one route, and under which lease it was before."""
+    """What one transition did to one route, in which shard, and under which lease it was before."""
 
     member: str
     before: Route | None
     after: Route
+    tag: bytes
     token: str
 
 
 class History:
-    """Reads transitions one by one, and remembers what they broke."""
+    """Reads transitions one by one, and remembers what they broke.
 
-    def __init__(self) -> None:
+    Where nobody publishes without a lease, *needs_lease* has it noticed if somebody does.
+    """
+
+    def __init__(self, *, needs_lease: bool = True) -> None:
         self.violations: list[Violation] = []
         self.transitions = 0
         self.abandoned = 0
@@ -58,8 +63,11 @@ class History:
         #: How long the lease of a dead worker had lapsed at most when another took over.
         self.slowest_takeover_ms = 0
         self.published: dict[str, str] = {}
+        #: How many routes were published without a lease.
+        self.unleased = 0
         self._free_since: dict[str, float] = {}
         self._memory = Memory()
+        self._needs_lease = needs_lease
 
     def read(self, transitions: Iterable[Transition]) -> History:
         """Follow all of them."""
@@ -71,11 +79,14 @@ class History:
         """Check one transition, then let it happen."""
         self.transitions += 1
         steps, added = self._steps(transition), _added(transition)
-        dropped = _dropped(transition)
+        dropped = _dropped(transition, b"}:leases:")
         for step in steps:
             self._allowed(step)
             if step.after.status in _SETTLED:
-                self._leased(step, dropped)
+                if step.token or self._needs_lease or step.after.status is not Status.PUBLISHED:
+                    self._leased(step, dropped)
+                else:
+                    self._unleased(step, _dropped(transition, b"}:schedule:"))
             if step.after.status is Status.PUBLISHED:
                 self._published(step, added)
             if step.after.status is Status.DEAD_LETTER:
@@ -99,13 +110,13 @@ class History:
             if before != value:
                 member = key.rpartition(b":")[2] + b"/" + field
                 known = None if before is None else decode_route(before)
-                token = self._token(key, member)
-                steps.append(Step(member.decode(), known, decode_route(value), token))
+                tag = key.partition(b"notification:")[0]
+                token = self._token(tag, member)
+                steps.append(Step(member.decode(), known, decode_route(value), tag, token))
         return steps
 
-    def _token(self, key: bytes, member: bytes) -> str:
+    def _token(self, tag: bytes, member: bytes) -> str:
         """Return the token of the lease that a member is under."""
-        tag = key.partition(b"notification:")[0]
         channel = member.partition(b"/")[2].partition(b":")[0]
         score = self._memory.sets[tag + b"schedule:" + channel].of.get(member)
         leases = self._memory.sets[tag + b"leases:" + channel]
@@ -137,6 +148,18 @@ class History:
             self._broken("I5", step.member, f"{worker} settled it under {step.token}")
         elif step.token.encode() not in dropped:
             self._broken("I5", step.member, f"the lease {step.token} outlived its settle")
+
+    def _unleased(self, step: Step, unscheduled: set[bytes]) -> None:
+        """Check what one script published: a plain route, off the schedule in the same step."""
+        self.unleased += 1
+        before, member = step.before, step.member.encode()
+        channel = member.partition(b"/")[2].partition(b":")[0]
+        if before is None or before.status is not Status.PENDING or before.attempts:
+            self._broken("I5", step.member, "published without a lease, and not for the first time")
+        if member in self._memory.hashes[step.tag + b"abandoned:" + channel]:
+            self._broken("I5", step.member, "published without a lease after one was abandoned")
+        if member not in unscheduled:
+            self._broken("I14", step.member, "published without a lease, and still scheduled")
 
     def _published(self, step: Step, added: dict[str, str]) -> None:
         event, stream_id = event_id(step.member, step.after.generation), step.after.stream_id
@@ -211,16 +234,16 @@ def _added(transition: Transition) -> dict[str, str]:
     return added
 
 
-def _dropped(transition: Transition) -> set[bytes]:
-    """Return the tokens of the leases that this transition ended."""
+def _dropped(transition: Transition, index: bytes) -> set[bytes]:
+    """Return what this transition took off the indexes of a kind: leases, or the schedule."""
     return {
-        token
+        name
         for command in transition
-        if command[0].upper() == b"ZREM" and b"}:leases:" in command[1]
-        for token in command[2:]
+        if command[0].upper() == b"ZREM" and index in command[1]
+        for name in command[2:]
     }
 
 
-def history_of(folder: Path) -> History:
+def history_of(folder: Path, *, needs_lease: bool = True) -> History:
     """Read the history of the server that keeps its files in this folder."""
-    return History().read(read_transitions(folder))
+    return History(needs_lease=needs_lease).read(read_transitions(folder))

@@ -28,6 +28,9 @@ _SOON = (
     "nobody told of more",
     "open not counted down",
     "published without the fence",
+    "unleased beside a lease that has expired",
+    "unleased though abandoned",
+    "unleased and still scheduled",
 )
 
 

@@ -43,7 +43,7 @@ class Model:
             return "duplicate" if known.digest == item.digest else "conflict"
         marked = known is not None and known.cancelled
         made = known or Notification()
-        made.digest, made.keep = item.digest, item.keep
+        made.digest, made.keep, made.expires = item.digest, item.keep, item.expires
         self.notifications[item.notification_id] = made
         due = max(now, item.due or now)
         for route in item.routes:
@@ -51,7 +51,7 @@ class Model:
             made.routes.append(member)
             self.routes[member] = Route("pending", due, now, scheduled=due)
             if marked or item.born_cancelled:
-                self._end(member, "cancelled", now)
+                self.end(member, "cancelled", now)
         if (marked or item.born_cancelled) and not marked:
             made.cancelled = True
             made.gone_at, made.kept = now + item.keep, item.keep
@@ -66,9 +66,9 @@ class Model:
             if not made.routes:
                 made.gone_at, made.kept = now + keep, keep
         for member in (taken := list(members)):
-            self._end(member, "cancelled", now)
+            self.end(member, "cancelled", now)
         if taken:
-            self._release_record(name, keep, now)
+            self.release_record(name, keep, now)
 
     # --- workers
 
@@ -140,8 +140,8 @@ class Model:
             suffix = f"#{route.generation}" if route.generation > 1 else ""
             self.events.append(outcome.member + suffix)
         word = "published" if outcome.word == "publish" else "expired"
-        self._end(outcome.member, word, now)
-        self._release_record(name, outcome.keep, now)
+        self.end(outcome.member, word, now)
+        self.release_record(name, outcome.keep, now)
         return word
 
     def _orphan(self, outcome: Outcome) -> str:
@@ -183,8 +183,8 @@ class Model:
         route = self.routes.get(member)
         if route is None or route.died is None:
             return "gone"
-        self._end(member, "purged", now)
-        self._release_record(member.partition("/")[0], keep, now)
+        self.end(member, "purged", now)
+        self.release_record(member.partition("/")[0], keep, now)
         return "purged"
 
     def lapse(self, channel: str, now: int) -> list[str]:
@@ -279,13 +279,14 @@ class Model:
     def _schedule(self, route: Route, at: int | None) -> None:
         route.scheduled, route.lease, route.left_behind = at, None, 0
 
-    def _end(self, member: str, status: str, now: int) -> None:
+    def end(self, member: str, status: str, now: int) -> None:
+        """Have a route end so."""
         route = self.routes[member]
         route.status, route.at, route.died = status, now, None
         self._schedule(route, None)
         self.totals[status] += 1
 
-    def _release_record(self, name: str, keep: int, now: int) -> None:
+    def release_record(self, name: str, keep: int, now: int) -> None:
         """Let a notification expire once no route needs it."""
         made = self.notifications[name]
         statuses = [self.routes[member].status for member in made.routes]

@@ -89,6 +89,44 @@ MUTATIONS: Final = {
     ),
     "given again, and more": Mutation("route_claim", "    if i <= limit then", "    if true then"),
     "nobody told of more": Mutation("route_claim", "if taken == limit then wake(KEYS[7]) end", ""),
+    "unleased while paused": Mutation(
+        "route_publish", "if call('SISMEMBER', KEYS[4], channel) == 1 then", "if false then"
+    ),
+    "unleased beside a lease that has expired": Mutation(
+        "route_publish", "if call('ZCOUNT', KEYS[2], '-inf', now) > 0 then", "if false then"
+    ),
+    "unleased before its time": Mutation(
+        "route_publish",
+        "call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit)",
+        "call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf', 'LIMIT', 0, limit)",
+    ),
+    "unleased where it was misplaced": Mutation(
+        "route_publish", " or tonumber(due_at) > now then", " then"
+    ),
+    "unleased though abandoned": Mutation(
+        "route_publish", "if known and not late and not abandoned[place]", "if known and not late"
+    ),
+    "unleased though too late": Mutation(
+        "route_publish", "if known and not late and not", "if known and not"
+    ),
+    "unleased and still scheduled": Mutation(
+        "route_publish", "try('ZREM', KEYS[1], unpack(gone))", "try('ZCARD', KEYS[1])"
+    ),
+    "unleased without being counted": Mutation(
+        "route_publish", "tally('published', published)", "tally('published', 0)"
+    ),
+    "unleased and still open": Mutation(
+        "route_publish", "try('HINCRBY', key, 'open', -#ids)", "try('HGET', key, 'open')"
+    ),
+    "unleased for ever": Mutation(
+        "route_publish", "if not fault(open) and open <= 0 then", "if false then"
+    ),
+    "unleased under the id of the first time": Mutation(
+        "route_publish", "member .. known.suffix", "member"
+    ),
+    "unleased and nobody told of more": Mutation(
+        "route_publish", "if #due == limit then wake(KEYS[7]) end", ""
+    ),
     "accepted twice": Mutation("intent_accept", "if try('EXISTS', key) ~= 0 then", "if false then"),
     "a conflict taken for the same": Mutation(
         "intent_accept", "answer(same and 'duplicate' or 'conflict'", "answer('duplicate'"

@@ -27,6 +27,7 @@ class Notification:
 
     digest: bytes = b""
     keep: int = 0
+    expires: int | None = None
     routes: list[str] = field(default_factory=list)
     cancelled: bool = False
     gone_at: int | None = None

@@ -22,6 +22,7 @@ from galaxy_notify.redis_state.leases import (
 from tests.properties.model.support.expected import CHANNELS, SUSPECT
 from tests.properties.model.support.machine import Operators, ShardMachine
 from tests.properties.model.support.observed import Observed
+from tests.properties.model.support.publishing import Publishing
 from tests.properties.model.support.rescheduling import Rescheduling
 from tests.properties.model.support.things import Outcome
 from tests.properties.model.support.worker import Hand, correction
@@ -36,15 +37,16 @@ _USUAL = (
     *("accept",) * 5,
     *("claim",) * 8,
     *("settle",) * 8,
+    *("publish",) * 4,
     *("move_dead", "time_passes") * 3,
     *("cancel", "reschedule", "leave_behind", "claim_again", "settle_again", "misplace", "heal")
     * 2,
-    *("claim_somewhere", "crash", "pause_or_resume", "clock_set_back"),
+    *("publish_after_settling", "claim_somewhere", "crash", "pause_or_resume", "clock_set_back"),
     *("trim", "vanish", "cancel_stale"),
 )
 
 
-class Workers(Rescheduling, Operators):
+class Workers(Rescheduling, Publishing, Operators):
     """Everybody who has to do with a shard."""
 
     @rule(action=st.sampled_from(_USUAL), random=st.randoms(use_true_random=False))

@@ -13,7 +13,11 @@ from tests.scripts.support.shard import NOW
 
 _TIME_AT: Final = {"lease_shorten": 0, "stream_trim": 2}
 _TIMELESS: Final = ("route_reposition", "channel_pause", "channel_resume")
-_WAKING: Final = ("intent_accept", "route_claim", "route_replay", "channel_resume")
+_WAKING: Final = (
+    *("intent_accept", "route_publish", "route_claim", "route_replay", "channel_resume"),
+)
+#: The only answer of these scripts after which somebody may have been woken.
+_WAKES: Final = {"route_publish": b"published", "route_claim": b"claimed"}
 
 
 class VirtualServer:
@@ -89,7 +93,7 @@ class VirtualServer:
         if name not in _TIMELESS:
             run[3 + int(command[2]) + _TIME_AT.get(name, 1)] = self.now
         reply = self._ask(*run)
-        if name in _WAKING and not (name == "route_claim" and reply[0] != b"claimed"):
+        if name in _WAKING and reply[0] == _WAKES.get(name, reply[0]):
             self._wake()
         return reply
 

@@ -93,6 +93,8 @@ class _Simulation:
         self._alive: list[tuple[Shard, Link, asyncio.Task[None]]] = []
         self._links: list[Link] = []
         self._workers = 0
+        #: How likely a worker publishes by the script: none of them, some or all do.
+        self._by_script = Random(f"roads {seed}").choice((0.0, 0.5, 1.0))
         self.verdict = Verdict(server, self._key_space, self.journal)
 
     async def live(self) -> None:
@@ -121,7 +123,10 @@ class _Simulation:
         name = f"host-{self._workers}"
         link = self._link(name)
         link.mortal = True
-        policy = replace(self._policy, worker_id=name, rng=Random(f"{name} {self.fates.calls}"))
+        chance = Random(f"{name} {self.fates.calls}")
+        # The script knows no encoder, so it publishes what the others would fail to encode.
+        by_script = chance.random() < self._by_script
+        policy = replace(self._policy, worker_id=name, rng=chance, by_script=by_script)
         publisher = PublisherState(
             settings=_settings(),
             policy=policy,
