@@ -1,9 +1,8 @@
-"""What may befall a server and what it holds: rows 17, 26, 28 to 31, 48, 52 to 54, 59 and 62."""
+"""What may befall a server and what it holds: rows 17, 26, 28 to 31, 48, 52 to 54 and 59."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from galaxy_notify.embedded.binaries import ServerBinary
-from galaxy_notify.redis_client.scripts import names
 from tests.faults.conftest import NewFaultRun
 from tests.faults.support.aof import files
 from tests.faults.support.chaos import Chaos, Stopwatch
@@ -21,7 +19,7 @@ from tests.faults.support.load import Shape
 from tests.faults.support.shifted_clock import ShiftedClock
 from tests.support.deployment import DeploymentFixture
 from tests.support.intents import PLAIN
-from tests.support.program import ROOT, program
+from tests.support.program import program
 from tests.support.requirements import requires_program
 from tests.support.roads import leased_road, usual_road
 from tests.support.servers import Server, servers_found
@@ -223,29 +221,6 @@ def test_row59__very_many_due_at_once(fault_run: NewFaultRun) -> None:
         for d in daemons
         for line in d.lines("batch settled")
     )
-
-
-@pytest.mark.slow
-def test_row62__two_versions_of_the_scripts(fault_run: NewFaultRun, tmp_path: Path) -> None:
-    """Daemons of two versions share the work, as in the middle of an upgrade."""
-    one = fault_run()
-    for name in ("galaxy_notify", "lua"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    prelude = tmp_path / "lua" / "_prelude.lua"
-    prelude.write_text(prelude.read_text() + "-- another version\n")
-    one.daemon()
-    one.daemon(variables={"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"})
-    one.deployment.load_scripts()
-    for daemon in one.daemons:
-        daemon.wait_for("daemon working")
-    with one.load(Shape(pause_s=0.01)).running(1500) as load:
-        wait_until(lambda: load.is_done, "all of it is accepted")
-    one.wait_until_over()
-    one.assert_kept()
-    settled = [sum(line["published"] for line in d.lines("batch settled")) for d in one.daemons]
-    one.figures.append(f"{settled} routes published by the two")
-    assert min(settled) > 0
-    assert one.deployment.client.info("memory")["number_of_cached_scripts"] > len(names())
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.deployment import Deploy, DeploymentFixture
+from tests.support.roads import Road
 from tests.support.servers import Server
 from tests.support.telemetry import Lines, json_logs
 
@@ -21,12 +22,18 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture
-def deploy(lines: Lines) -> Iterator[Deploy]:
+def road() -> Road:
+    """Give the road of a worker as it comes; the marks of tests/support/roads.py give others."""
+    return "script"
+
+
+@pytest.fixture
+def deploy(lines: Lines, road: Road) -> Iterator[Deploy]:
     """Make a deployment on a server: ``deploy(server, section__field=value)``."""
     with ExitStack() as stack:
 
         def make(server: Server, **settings: Any) -> DeploymentFixture:
-            deployment = DeploymentFixture(server.url, **settings)
+            deployment = DeploymentFixture(server.url, **{"worker__publish": road} | settings)
             stack.callback(deployment.close)
             # Runs first, while the connections are open.
             stack.callback(_check, deployment)

@@ -1,7 +1,8 @@
 """The roads on which a due route gets into the stream, for tests that have to know theirs.
 
 ``script``: one script publishes it, without a lease, or leaves it to the other road. ``leased``: it
-is claimed under a lease, encoded and settled. A test with the parameter ``road`` runs over both.
+is claimed under a lease, encoded and settled. A worker that logs at debug level, or that has an
+encoder of its own, takes the leased road whatever its settings say.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ Road = Literal["script", "leased", "both"]
 
 ROADS: Final[tuple[Road, ...]] = ("script", "leased")
 
+#: Where the fixture `road` gives one road, for what must hold on both.
+both_roads = pytest.mark.parametrize("road", ROADS)
 #: For what happens to leases, or between a claim and its settle.
 leased_road = pytest.mark.parametrize("road", ["leased"])
 #: For what has nothing to do with how routes are published: as a daemon does it by itself.

@@ -13,11 +13,13 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.telemetry import Telemetry
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.proxy import proxied
+from tests.support.roads import both_roads, leased_road
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 from tests.support.worker import WorkerHarness
 
 
+@both_roads
 def test_slow_link__gets_smaller_batches(any_server: Server, deploy: Deploy) -> None:
     """A claim too large to arrive in time is asked again for less, until something gets through."""
     deployment = deploy(any_server, worker__batch_size=4)
@@ -31,6 +33,7 @@ def test_slow_link__gets_smaller_batches(any_server: Server, deploy: Deploy) -> 
     assert deployment.totals() == {"accepted": 4, "published": 4}
 
 
+@leased_road
 def test_route__is_not_buried_for_what_redis_refused(any_server: Server, deploy: Deploy) -> None:
     """However often its settle is refused, a route is not taken for one that kills workers."""
     deployment = deploy(any_server, worker__max_abandoned=3)
@@ -49,6 +52,7 @@ def test_route__is_not_buried_for_what_redis_refused(any_server: Server, deploy:
     assert deployment.total("abandoned") == 0
 
 
+@leased_road
 def test_lease__as_short_as_a_round_trip_still_publishes(
     any_server: Server, deploy: Deploy
 ) -> None:

@@ -10,9 +10,12 @@ from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
+from tests.support.roads import Road, both_roads
 from tests.support.servers import Server
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
+
+pytestmark = both_roads
 
 
 def hand_made(deploy: Deploy, server: Server, **settings: object) -> DeploymentFixture:
@@ -92,7 +95,12 @@ def test_unusable_member__goes_to_the_orphans(
     ],
 )
 def test_unusable_record__buries_its_route(
-    any_server: Server, deploy: Deploy, field: str, value: bytes | None, failure: str
+    any_server: Server,
+    deploy: Deploy,
+    road: Road,
+    field: str,
+    value: bytes | None,
+    failure: str,
 ) -> None:
     """A route whose record or state cannot be read is dead with its class; its neighbours pass."""
     deployment = hand_made(deploy, any_server)
@@ -103,7 +111,11 @@ def test_unusable_record__buries_its_route(
     else:
         deployment.client.hset(key, field, value)
     good = deployment.notify("good")
-    deployment.worker_harness().step()
+    harness = deployment.worker_harness()
+    harness.step()
+    if road == "script":
+        # It reads no other record after one that is far too large.
+        harness.step()
     route = deployment.route(member)
     assert route.status is Status.DEAD_LETTER
     assert route.failure is not None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
+from tests.support.roads import both_roads
 from tests.support.servers import Server
+
+pytestmark = both_roads
 
 
 def test_notification__is_kept_after_its_last_route(any_server: Server, deploy: Deploy) -> None:

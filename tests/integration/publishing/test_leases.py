@@ -13,10 +13,12 @@ from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
 from tests.support.deployment import Deploy
+from tests.support.roads import both_roads
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
 
 
+@both_roads
 def test_lease__of_a_dead_worker_is_taken_over_when_it_lapses(
     any_server: Server, deploy: Deploy
 ) -> None:

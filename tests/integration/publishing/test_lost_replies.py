@@ -14,6 +14,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import PLAIN
 from tests.support.proxy import Loss, Proxy, proxied
+from tests.support.roads import Road, both_roads, leased_road
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 
@@ -32,6 +33,7 @@ def bundled(server: Server) -> Iterator[Proxy]:
         yield made
 
 
+@leased_road
 def test_claim__whose_reply_was_lost_gives_the_same_again(
     any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
@@ -39,6 +41,7 @@ def test_claim__whose_reply_was_lost_gives_the_same_again(
     _lose_a_claim(deploy(any_server), proxy, "reset")
 
 
+@leased_road
 def test_claim__that_was_never_answered_gives_the_same_again(
     server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:
@@ -58,26 +61,28 @@ def _lose_a_claim(deployment: DeploymentFixture, proxy: Proxy, how: Loss) -> Non
     assert deployment.totals() == {"accepted": 6, "published": 6}
 
 
-def test_settle__whose_reply_was_lost_published_once(
-    any_server: Server, deploy: Deploy, proxy: Proxy
+@both_roads
+def test_publish__whose_reply_was_lost_published_once(
+    any_server: Server, deploy: Deploy, proxy: Proxy, road: Road
 ) -> None:
-    """A settle that ran is not run again: each event stands once in the stream."""
-    _lose_a_settle(deploy(any_server), proxy, "reset")
+    """A script that ran is not run again: each event stands once in the stream."""
+    _lose_a_publish(deploy(any_server), proxy, "reset", road)
 
 
-def test_settle__that_was_never_answered_published_once(
-    server: Server, deploy: Deploy, bundled: Proxy
+@both_roads
+def test_publish__that_was_never_answered_published_once(
+    server: Server, deploy: Deploy, bundled: Proxy, road: Road
 ) -> None:
     """Nor is one whose connection stays open, and silent."""
-    _lose_a_settle(deploy(server), bundled, "silence")
+    _lose_a_publish(deploy(server), bundled, "silence", road)
 
 
-def _lose_a_settle(deployment: DeploymentFixture, proxy: Proxy, how: Loss) -> None:
+def _lose_a_publish(deployment: DeploymentFixture, proxy: Proxy, how: Loss, road: Road) -> None:
     deployment.load_scripts()
     with deployment.worker_harness(url=proxy.url).running():
-        proxy.lose_reply("route_settle", how)
+        proxy.lose_reply("route_publish" if road == "script" else "route_settle", how)
         deployment.notify("u1", "u2", "u3")
-        wait_until(lambda: proxy.lost and not deployment.due(), "they are settled")
+        wait_until(lambda: proxy.lost and not deployment.due(), "they are published")
         deployment.notify("u4")
         wait_until(lambda: len(deployment.entries()) == 4, "the worker goes on")
     assert deployment.totals() == {"accepted": 4, "published": 4}
@@ -102,6 +107,7 @@ def test_settle__that_never_ran_is_made_good(
     assert all(route.attempts == 0 for route in deployment.routes().values())
 
 
+@leased_road
 def test_claim__that_timed_out_takes_half_until_one_succeeds(
     server: Server, deploy: Deploy, bundled: Proxy
 ) -> None:
@@ -126,6 +132,7 @@ def test_claim__that_timed_out_takes_half_until_one_succeeds(
     assert deployment.total("abandoned") == 0
 
 
+@leased_road
 def test_claim__that_took_half_its_lease_to_arrive_is_given_back(
     any_server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
@@ -143,6 +150,7 @@ def test_claim__that_took_half_its_lease_to_arrive_is_given_back(
     )
 
 
+@both_roads
 def test_scripts__that_the_server_forgets_are_sent_again(
     any_server: Server, deploy: Deploy
 ) -> None:
@@ -201,6 +209,7 @@ def test_keyed_accept__carries_its_id_when_redis_is_away(
     assert error.value.notification_id == receipt.notification_id
 
 
+@both_roads
 def test_worker__lives_through_resets(any_server: Server, deploy: Deploy, proxy: Proxy) -> None:
     """Connections reset under load, again and again: nothing is lost, doubled or charged."""
     deployment = deploy(any_server, worker__lease_ttl_ms=200, worker__batch_size=10)

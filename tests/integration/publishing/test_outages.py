@@ -16,6 +16,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
 from tests.support.proxy import Proxy, proxied
 from tests.support.refusing import Refusal, misconfigured, out_of_memory, read_only
+from tests.support.roads import both_roads
 from tests.support.servers import Server, each_server, running
 from tests.support.telemetry import Lines
 from tests.support.wait import wait_until
@@ -36,6 +37,7 @@ def told(lines: Lines, event: str) -> list[str]:
     return [line.get("code", "") for line in lines() if line["event"] == event]
 
 
+@both_roads
 def test_server__killed_and_restarted_costs_nothing(
     own_server: Server, deploy: Deploy, lines: Lines
 ) -> None:
@@ -56,6 +58,7 @@ def test_server__killed_and_restarted_costs_nothing(
 
 
 @pytest.mark.parametrize(("refusal", "code"), REFUSALS)
+@both_roads
 def test_refusing_server__is_told_once_and_charged_to_nobody(
     own_server: Server, deploy: Deploy, lines: Lines, refusal: Refusal, code: str
 ) -> None:
@@ -114,6 +117,7 @@ def test_settle__refused_by_the_server_writes_nothing(
     assert deployment.totals() == {"accepted": 3, "published": 3}
 
 
+@both_roads
 def test_paused_server__is_waited_for(server: Server, deploy: Deploy, lines: Lines) -> None:
     """A server that answers nothing for longer than a call may take costs nothing but time."""
     deployment = deploy(server, worker__lease_ttl_ms=500)
@@ -179,6 +183,7 @@ def _exhausted(deployment: DeploymentFixture) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_wrong_type, _exhausted])
+@both_roads
 def test_refusing_stream__holds_the_shard(
     any_server: Server, deploy: Deploy, lines: Lines, spoil: Callable[[DeploymentFixture], None]
 ) -> None:
@@ -204,6 +209,7 @@ def test_refusing_stream__holds_the_shard(
     assert deployment.total("abandoned") == 0
 
 
+@both_roads
 def test_refusing_stream__spends_attempts_where_told_to(any_server: Server, deploy: Deploy) -> None:
     """With on_refused = "retry" a refused event is a failed attempt, and the last one kills."""
     deployment = deploy(
@@ -228,6 +234,7 @@ def test_refusing_stream__spends_attempts_where_told_to(any_server: Server, depl
     deployment.client.delete(deployment.keys.stream)
 
 
+@both_roads
 def test_refusing_stream__of_one_shard_does_not_hold_another(
     any_server: Server, deploy: Deploy
 ) -> None:

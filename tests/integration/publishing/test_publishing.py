@@ -10,8 +10,11 @@ import pytest
 from galaxy_notify.model.route import Status
 from galaxy_notify.operations.pausing import pause, resume
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
+from tests.support.roads import both_roads
 from tests.support.servers import Server
 from tests.support.wait import wait_until
+
+pytestmark = both_roads
 
 
 def test_route__is_published_with_the_contract_fields(any_server: Server, deploy: Deploy) -> None:

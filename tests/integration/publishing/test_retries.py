@@ -10,6 +10,7 @@ from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import HISTORY_KEPT, MESSAGE_KEPT, Route, Status
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
+from tests.support.roads import both_roads
 from tests.support.servers import Server
 from tests.support.wait import wait_until
 from tests.support.worker import WorkerHarness
@@ -193,6 +194,7 @@ def test_retry__that_would_come_too_late_expires(any_server: Server, deploy: Dep
     assert deployment.total("expired") == 1
 
 
+@both_roads
 def test_route__claimed_late_expires(any_server: Server, deploy: Deploy) -> None:
     """A route that nobody claimed in time is not published; one without an end always is."""
     deployment = deploy(any_server)
