@@ -1,5 +1,5 @@
 """The deployments of the integration tests, and their logs."""
 
-from tests.integration.conftest import deploy, lines
+from tests.integration.conftest import deploy, lines, road
 
-__all__ = ["deploy", "lines"]
+__all__ = ["deploy", "lines", "road"]

@@ -63,6 +63,17 @@ def test_row__knows_its_tests(nodeid: str, is_of_it: bool) -> None:
     assert belongs(nodeid, row) == is_of_it
 
 
+def test_table__names_the_roads_of_a_row() -> None:
+    """By the parameters of its tests; a word in the name of a test is no road."""
+    nodeids = [
+        "test_x.py::test_row05__both[bundled-script-kill]",
+        "test_x.py::test_row05__x[leased]",
+    ]
+    outcomes = {f"{OWN}/{nodeid}": "passed" for nodeid in nodeids}
+    line = [*Results(outcomes).table()][2 + 4]
+    assert "| leased, script | `test_row05__both`, `test_row05__x`" in line
+
+
 def test_table__says_what_was_not_run() -> None:
     """A row without a result is no row that passed."""
     lines = [*Results().table()]

@@ -15,13 +15,14 @@ TABLE = Path(__file__).parents[1] / "matrix.toml"
 OWN = "tests/faults"
 # In the name of the test, or of its parameter; what a parameter quotes does not count.
 _OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d)_")
+_ROAD = re.compile(r"[\[-](script|leased|both)(?=[\]-])")
 #: What each invariant says.
 INVARIANTS = {
     "I1": "an accepted route is never lost",
     "I2": "each route is published once for each generation, event and state in one step",
     "I3": "no route is published before it is due by the server's clock",
     "I4": "the published content is the accepted content",
-    "I5": "only the holder of the lease settles a route",
+    "I5": "only the holder of a lease settles a route; one script publishes what needs no lease",
     "I6": "a dead daemon delays its routes no longer than its leases last",
     "I7": "a dead letter records the reason, the time and the worker of its failure, within bounds",
     "I8": "a replay creates one new generation, however often it is repeated",
@@ -80,17 +81,23 @@ class Results:
 
     def table(self) -> Iterator[str]:
         """Yield the lines of the table."""
-        yield "| # | fault | what holds | tests | result |"
-        yield "|---|---|---|---|---|"
+        yield "| # | fault | what holds | roads | tests | result |"
+        yield "|---|---|---|---|---|---|"
         for row in rows():
-            cells = (str(row.number), row.fault, row.holds, self._tests(row), self._result(row))
-            yield f"| {' | '.join(cells)} |"
+            told = (self._roads(row), self._tests(row), self._result(row))
+            yield f"| {' | '.join((str(row.number), row.fault, row.holds, *told))} |"
 
     def figures_of(self, row: Row) -> Iterator[str]:
         """Yield the figures that a row's tests told."""
         for nodeid in self.of(row):
             name = nodeid.rpartition("::")[2]
             yield from (f"`{name}`: {text}" for text in self.figures[nodeid])
+
+    def _roads(self, row: Row) -> str:
+        """Return the roads on which tests of the row say that they published."""
+        return ", ".join(
+            sorted({road for nodeid in self.of(row) for road in _ROAD.findall(nodeid)})
+        )
 
     def _tests(self, row: Row) -> str:
         own = sorted({_place(nodeid) for nodeid in self.of(row) if nodeid.startswith(OWN)})
@@ -132,6 +139,9 @@ def document(results: Results, about: Sequence[tuple[str, str]]) -> str:
         "The injected faults, the invariants that must hold, and the tests that show it. Written",
         "by `make test-faults ARGS=--write-matrix`, which runs all of it; the quick tests run in",
         "`make test` as well. `GN_SEED` with the number below repeats what the run drew.",
+        "",
+        "A route is published over one of two roads: by one `script` without a lease, or `leased`,",
+        "by claim and settle. On `both`, daemons of the two share a deployment.",
         "",
         *(f"- {name}: {value}" for name, value in about),
         "",
