@@ -210,6 +210,37 @@ def test_doctor__finds_what_held_the_server_up(command: CommandLine, any_server:
     assert found["risk"] == "availability"
 
 
+def test_doctor__finds_what_breaks_first(any_server: Server) -> None:
+    """After a thousand events in a moment: the memory, the stream and the marks, with numbers."""
+    with stage(any_server, Role.OPERATOR) as user:
+        deployment = user.deploy(gateway__max_len=1000)
+        deployment.client.xgroup_create(deployment.keys.stream, "gateway", "0", mkstream=True)
+        deployment.client.zadd(deployment.keys.seen("gateway"), {"event": 1})
+        command = CommandLine(user.url, {"GATEWAY__MAX_LEN": "1000"})
+        assert not {"retention", "max_len", "marks"} & set(findings(command))
+        for _ in range(10):
+            deployment.notify(*(f"user-{number}" for number in range(60)))
+        harness = deployment.worker_harness()
+        while harness.step():
+            pass
+        found = findings(command)
+        # What takes 100 kB in a few seconds takes more than the memory in an hour.
+        with deployment.client.pipeline() as pipeline:
+            memory = int(deployment.client.info("memory")["used_memory"])
+            pipeline.config_set("maxmemory", memory + (1 << 20))
+            pipeline.execute()
+        try:
+            full = findings(command)["retention"]
+        finally:
+            deployment.client.config_set("maxmemory", 0)
+    assert "gateway.max_len 1,000 holds" in found["max_len"]["what"]
+    assert "group gateway of shard 0 remembers 100,000 handled" in found["marks"]["what"]
+    assert "what is kept for 1 h after publishing" in found["retention"]["what"]
+    assert full["level"] == "warning"
+    assert "maxmemory (" in full["what"]
+    assert full["todo"].startswith("raise maxmemory to ")
+
+
 def test_permissions__cover_every_command_of_the_scripts() -> None:
     """What a script runs is probed, so that a new command cannot be forgotten."""
     used = set()
