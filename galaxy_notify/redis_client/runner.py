@@ -136,22 +136,21 @@ class SyncRound(_Round):
         if self._is_cluster:
             parts = by_node(self._client, self.calls)
             return _together(parts, [_tried_sync(part, self._confirm) for part in parts])
-        some_ran = False
+        replies: list[Any] = []
         try:
             replies = self._exchange(calls)
+            if not any([isinstance(reply, Exception) for reply in replies]):
+                return replies
             if unknown := _unknown_scripts(replies):
-                some_ran = len(unknown) < len(replies)
-                missing = [self.calls[place] for place in unknown]
-                for source in _sources(missing):
+                self.calls = [self.calls[place] for place in unknown]
+                for source in _sources(self.calls):
                     self._client.script_load(source)
-                self.calls = missing
-                for place, reply in zip(unknown, self._exchange(missing), strict=True):
+                for place, reply in zip(unknown, self._exchange(self.calls), strict=True):
                     replies[place] = reply
-        except RedisFault as fault:
-            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
-        except REDIS_ERRORS as error:
-            failed = fault_of(error, "a pipeline")
-            raise failed.with_unknown_outcome() if some_ran else failed from error
+        except (RedisFault, *REDIS_ERRORS) as error:
+            raise _failed_after(replies, error) from (
+                error.__cause__ if isinstance(error, RedisFault) else error
+            )
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -207,22 +206,21 @@ class Round(_Round):
             parts = by_node(self._client, self.calls)
             tried = (_tried(part, self._confirm) for part in parts)
             return _together(parts, await asyncio.gather(*tried))
-        some_ran = False
+        replies: list[Any] = []
         try:
             replies = await self._exchange(calls)
+            if not any([isinstance(reply, Exception) for reply in replies]):
+                return replies
             if unknown := _unknown_scripts(replies):
-                some_ran = len(unknown) < len(replies)
-                missing = [self.calls[place] for place in unknown]
-                for source in _sources(missing):
+                self.calls = [self.calls[place] for place in unknown]
+                for source in _sources(self.calls):
                     await self._client.script_load(source)
-                self.calls = missing
-                for place, reply in zip(unknown, await self._exchange(missing), strict=True):
+                for place, reply in zip(unknown, await self._exchange(self.calls), strict=True):
                     replies[place] = reply
-        except RedisFault as fault:
-            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
-        except REDIS_ERRORS as error:
-            failed = fault_of(error, "a pipeline")
-            raise failed.with_unknown_outcome() if some_ran else failed from error
+        except (RedisFault, *REDIS_ERRORS) as error:
+            raise _failed_after(replies, error) from (
+                error.__cause__ if isinstance(error, RedisFault) else error
+            )
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -261,6 +259,13 @@ def _packed_together(calls: Sequence[ScriptCall | Command]) -> list[bytes]:
 
 def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+
+
+def _failed_after(replies: Sequence[Any], error: Exception) -> RedisFault:
+    """Return the fault of a round trip; its outcome is unknown if some of its scripts ran."""
+    fault = fault_of(error, "a pipeline")
+    some_ran = any(not isinstance(reply, NoScriptError) for reply in replies)
+    return fault.with_unknown_outcome() if some_ran else fault
 
 
 def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:

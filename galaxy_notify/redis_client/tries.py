@@ -19,13 +19,15 @@ _FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
 class RetryState:
     """The calls of one round trip that have no answer yet, and the replies to the others."""
 
+    # Defaults of the class: most round trips are answered at once and change none of them.
+    _places: Sequence[int] | None = None
+    _fault: RedisFault | None = None
+    _outcome_unknown = False
+
     def __init__(self, calls: Sequence[ScriptCall | Command]) -> None:
         """Begin with all of them left."""
         self.left = calls
         self.replies: list[Any] = []
-        self._places: Sequence[int] | None = None
-        self._fault: RedisFault | None = None
-        self._outcome_unknown = False
 
     def answered(self, replies: Sequence[Any]) -> None:
         """Store the replies to what was left; what a node could not serve is left again."""
