@@ -86,8 +86,7 @@ class _AcceptRun:
         receipts: list[Receipt | Unknown] = []
         try:
             items, outcomes = yield from self._send(plans, self._unruled_part, ruled=False)
-            self._learn(outcomes)
-            if not _RULES_FIRST.isdisjoint([outcome.word for outcome in outcomes]):
+            if not _RULES_FIRST.isdisjoint(self._learn(outcomes)):
                 outcomes = yield from self._with_ruled(items, outcomes)
             for item, outcome in zip(items, outcomes, strict=True):
                 if isinstance(item, Plan):
@@ -149,13 +148,14 @@ class _AcceptRun:
         shared = self._key_space.shared
         return self._preferences_exist or shared.has_cooldowns or plan.collapses
 
-    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
-        """Return whether Redis asks for the preferences, which means that some exist."""
+    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> set[str]:
+        """Return the words of the outcomes; if Redis asks for the preferences, some exist."""
         words = {outcome.word for outcome in outcomes}
-        self._has_written |= not words <= _NOT_WRITTEN
-        is_asked = _CHECK_RULES in words
-        self._preferences_exist |= is_asked
-        return is_asked
+        if not words <= _NOT_WRITTEN:
+            self._has_written = True
+        if _CHECK_RULES in words:
+            self._preferences_exist = True
+        return words
 
     def _with_later_parts(self, plan: Plan, first: AcceptOutcome) -> Flow[AcceptOutcome]:
         """Accept the later parts after a stored first part; return the outcome of the whole."""
@@ -176,7 +176,7 @@ class _AcceptRun:
             return (yield from self._accept_ruled(parts))
         requested = partial(Part.as_requested, cancelled=cancelled)
         _, outcomes = yield from self._send(parts, requested, ruled=cancelled)
-        if self._learn(outcomes):
+        if _CHECK_RULES in self._learn(outcomes):
             return (yield from self._accept_ruled(parts))
         return outcomes
 
@@ -198,7 +198,7 @@ class _AcceptRun:
             for part, ruling in zip(parts, rulings, strict=True)
         ]
         _, outcomes = yield from self._send(items, lambda item: item, ruled=ruled)
-        if self._learn(outcomes):
+        if _CHECK_RULES in self._learn(outcomes):
             # The first preference was just set: apply the rules again, with preferences.
             return (yield from self._accept_round(parts))
         yield from supersede(self._key_space, _superseding(parts, rulings, outcomes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.notification import NewNotification, RouteGroup
+from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
@@ -36,7 +36,7 @@ def intent_accept(
     """
     args: list[Argument] = [keys.tag, "" if now is None else now, "1" if ruled else ""]
     for item in items:
-        args += _arguments(item)
+        args += _arguments(item)[0]
     return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)
 
 
@@ -63,15 +63,14 @@ class AcceptCalls:
     def add(self, place: int, item: NewNotification) -> ScriptCall | None:
         """Take a part; return the call of its shard if that is full, which is to be sent now."""
         keys = self._key_space.keys_for(item.notification_id)
-        routes, skipped = _counts(item.groups)
-        size = len(item.record)
+        size, (args, routes, skipped) = len(item.record), _arguments(item)
         current, full = self._open.get(keys.tag), None
         if current is None or not current.has_room(routes, size):
             full, current = current, _AcceptCall(keys, self._ruled)
             self._open[keys.tag] = current
             if full is not None:
                 self._full.append(full)
-        current.call.args.extend(_arguments(item))
+        current.call.args.extend(args)
         current.parts.append((place, routes, skipped))
         current.routes += routes
         current.bytes += size
@@ -109,13 +108,19 @@ class _AcceptCall:
         return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
 
 
-def _arguments(item: NewNotification) -> list[Argument]:
+def _arguments(item: NewNotification) -> tuple[list[Argument], int, int]:
+    """Return the arguments of a part, the number of its routes, and how many are skipped."""
     notification_id, record, keep_ms, groups = item
     # Numbers as text: a command without numbers is packed as it is.
     args: list[Argument] = [notification_id, record, str(keep_ms), str(len(groups))]
+    all_routes = all_skipped = 0
     for state, routes, skipped in groups:
-        args += (state, skipped, str(len(routes)), *routes)
-    return args
+        count = len(routes)
+        args += (state, skipped, str(count), *routes)
+        all_routes += count
+        if skipped:
+            all_skipped += count
+    return args, all_routes, all_skipped
 
 
 def _answers(reply: Any, size: int) -> Iterable[tuple[str, str]]:
@@ -130,12 +135,3 @@ def _answers(reply: Any, size: int) -> Iterable[tuple[str, str]]:
     if len(words) != size or len(details) != size:
         return [(Word.UNKNOWN, UNREAD)] * size
     return zip(words, details, strict=True)
-
-
-def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:
-    """Return how many routes there are, and how many of them are skipped."""
-    if len(groups) == 1:
-        size = len(groups[0].routes)
-        return size, size if groups[0].skipped else 0
-    sizes = [len(group.routes) for group in groups]
-    return sum(sizes), sum(size for size, group in zip(sizes, groups, strict=True) if group.skipped)
