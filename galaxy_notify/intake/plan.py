@@ -147,12 +147,11 @@ class Request(NamedTuple):
 
     def plan(self, shared: SharedSettings) -> Plan | Receipt:
         """Return the plan, or the receipt of a refused intent."""
-        planned = _plan_or_refusal(
-            self.intent, shared, self.at_ms, current_traceparent(), self.name
-        )
-        if self.given_id is not None and isinstance(planned, Plan):
-            return planned._replace(may_repeat=True)
-        return planned
+        try:
+            planned = plan(self.intent, shared, self.at_ms, current_traceparent(), self.name)
+        except InvalidIntent as error:
+            return refused(error)
+        return planned if self.given_id is None else planned._replace(may_repeat=True)
 
 
 def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
@@ -177,12 +176,7 @@ def plans_of(
     """
     parsed = [_intent_or_refusal(intent) for intent in intents]
     traceparent = current_traceparent()
-    return (
-        parsed_intent
-        if isinstance(parsed_intent, Receipt)
-        else _plan_or_refusal(parsed_intent, shared, at_ms, traceparent)
-        for parsed_intent in parsed
-    )
+    return (_plan_or_refusal(intent, shared, at_ms, traceparent) for intent in parsed)
 
 
 def is_recent(notification_id: str) -> bool:
@@ -232,14 +226,12 @@ def _intent_or_refusal(intent: IntentOrReceipt) -> Intent | Receipt:
 
 
 def _plan_or_refusal(
-    intent: Intent,
-    shared: SharedSettings,
-    at_ms: int,
-    traceparent: str,
-    notification_id: str | None = None,
+    intent: Intent | Receipt, shared: SharedSettings, at_ms: int, traceparent: str
 ) -> Plan | Receipt:
+    if isinstance(intent, Receipt):
+        return intent
     try:
-        return plan(intent, shared, at_ms, traceparent, notification_id)
+        return plan(intent, shared, at_ms, traceparent)
     except InvalidIntent as error:
         return refused(error)
 

@@ -157,8 +157,8 @@ class SyncRound(_Round):
         """Write the last calls and read all replies; what was refused is an error in its place."""
         ending = ending_of(self.calls, self._confirm) if self._confirm else []
         try:
-            self._write(_packed_together((*calls, *ending)))
-            replies = [self._reply(call) for call in (*self.calls, *ending)]
+            self._write(_packed_together([*calls, *ending]))
+            replies = [self._reply(call) for call in [*self.calls, *ending]]
         except BaseException:
             self.drop()
             raise
