@@ -11,13 +11,12 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
 from galaxy_notify.redis_client.durability import Confirmation, confirmed, ending_of
-from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
     NodeCalls,
     NodesClient,
     by_node,
-    serving,
     sole,
 )
 from galaxy_notify.redis_client.packing import packed, packed_words
@@ -28,28 +27,12 @@ async def run(
     client: redis.asyncio.Redis, call: ScriptCall, confirm: Confirmation | None = None
 ) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
-    client = serving(client, call.command)
-    if confirm:
-        return _sound(await run_all(client, [call], confirm))
-    with as_fault(call.script.name):
-        try:
-            return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
-        except NoScriptError:
-            await client.script_load(call.script.source)
-            return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+    return _sound(await run_all(client, [call], confirm))
 
 
 def run_sync(client: redis.Redis, call: ScriptCall, confirm: Confirmation | None = None) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
-    client = serving(client, call.command)
-    if confirm:
-        return _sound(run_all_sync(client, [call], confirm))
-    with as_fault(call.script.name):
-        try:
-            return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
-        except NoScriptError:
-            client.script_load(call.script.source)
-            return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+    return _sound(run_all_sync(client, [call], confirm))
 
 
 async def run_all(
