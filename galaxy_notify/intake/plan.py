@@ -109,6 +109,9 @@ class Part(NamedTuple):
         plan = self.plan
         intent = plan.intent
         key = intent.idempotency_key
+        routes = 0
+        for group in groups:
+            routes += len(group.routes)
         record = encode_record(
             plan.digest,
             plan.created_at_ms,
@@ -118,7 +121,7 @@ class Part(NamedTuple):
             intent.due_at_ms,
             intent.expires_at_ms,
             plan.part_count,
-            sum([len(group.routes) for group in groups]),
+            routes,
             key or "",
             intent.request_id or "",
             intent.trace_id or "",

@@ -123,15 +123,16 @@ def _arguments(item: NewNotification) -> tuple[list[Argument], int, int]:
     return args, all_routes, all_skipped
 
 
-def _answers(reply: Any, size: int) -> Iterable[tuple[str, str]]:
+def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
     """Return a word and a detail for each part; what cannot be read says nothing of any."""
     if isinstance(reply, RedisFault):
         return [(Word.FAULT if reply.wrote_nothing else Word.UNKNOWN, str(reply))] * size
     try:
-        words = [_WORDS[word] for word in reply[::2]]
-        details = [detail.decode("utf-8", "replace") for detail in reply[1::2]]
-    except (LookupError, TypeError, AttributeError):
-        words, details = [], []
-    if len(words) != size or len(details) != size:
-        return [(Word.UNKNOWN, UNREAD)] * size
-    return zip(words, details, strict=True)
+        flat = iter(reply)
+        answers = [
+            (_WORDS[word], detail.decode("utf-8", "replace"))
+            for word, detail in zip(flat, flat, strict=True)
+        ]
+    except (LookupError, ValueError, TypeError, AttributeError):
+        answers = []
+    return answers if len(answers) == size else [(Word.UNKNOWN, UNREAD)] * size

@@ -69,21 +69,19 @@ class AsyncClient(DeploymentClient):
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = RetryState([*sent.calls, *calls] if sent else calls)
+        under_way = sent or Round(self._client, self._confirm)
+        tries = RetryState([*under_way.calls, *calls])
         for pause in self._pauses_s:
             try:
-                if sent:
-                    tries.answered(await sent.replies(calls))
-                else:
-                    fresh = Round(self._client, self._confirm)
-                    tries.answered(await fresh.replies(tries.left))
+                if tries.answered(await under_way.replies(calls)):
+                    return tries.replies
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            sent = None
             await refresh_primary(self._client)
             await asyncio.sleep(jittered(pause))
+            under_way, calls = Round(self._client, self._confirm), tries.left
         if tries.must_refresh_primary:
             await self.refresh_primary()
         return tries.outcome()

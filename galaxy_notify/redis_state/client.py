@@ -109,21 +109,19 @@ class SyncClient(DeploymentClient):
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = RetryState([*sent.calls, *calls] if sent else calls)
+        under_way = sent or SyncRound(self._client, self._confirm)
+        tries = RetryState([*under_way.calls, *calls])
         for pause in self._pauses_s:
             try:
-                if sent:
-                    tries.answered(sent.replies(calls))
-                else:
-                    fresh = SyncRound(self._client, self._confirm)
-                    tries.answered(fresh.replies(tries.left))
+                if tries.answered(under_way.replies(calls)):
+                    return tries.replies
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            sent = None
             refresh_primary_sync(self._client)
             time.sleep(jittered(pause))
+            under_way, calls = SyncRound(self._client, self._confirm), tries.left
         if tries.must_refresh_primary:
             self.refresh_primary()
         return tries.outcome()
