@@ -251,9 +251,6 @@ def _check_size(
     # The last part has the longest id.
     size = payload_bytes(part_id(name, part_count), intent.type, intent.producer, content)
     if size > limit:
-        raise _too_large(intent, size, limit)
-
-
-def _too_large(intent: Intent, size: int, limit: int) -> InvalidIntent:
-    field = "data" if intent.data else "body" if intent.body else "title"
-    return InvalidIntent(field, f"the payload has {size} bytes, the limit is {limit}", "too_large")
+        field = "data" if intent.data else "body" if intent.body else "title"
+        message = f"the payload has {size} bytes, the limit is {limit}"
+        raise InvalidIntent(field, message, "too_large")
