@@ -44,6 +44,7 @@ _CONFLICTS, _REPEATED, _CHECK_RULES = Word.CONFLICT, Word.DUPLICATE, Word.CHECK_
 _STORED: Final = frozenset({Word.ACCEPTED, Word.DUPLICATE})
 #: Not stored, or not known to be stored.
 _MISSING: Final = frozenset({Word.FAULT, Word.UNKNOWN})
+#: In place of the outcome of what was not sent: a receipt, or a plan that needs rules first.
 _NOT_SENT: Final = AcceptOutcome("", "", 0, 0)
 _NOT_WRITTEN: Final = frozenset({_NOT_SENT.word, Word.FAULT, Word.CHECK_RULES, Word.CONFLICT})
 _RULES_FIRST: Final = frozenset({_NOT_SENT.word, Word.CHECK_RULES})

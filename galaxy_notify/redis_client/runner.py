@@ -131,9 +131,8 @@ class SyncRound(_Round):
                 for place, reply in zip(unknown, self._exchange(self.calls), strict=True):
                     replies[place] = reply
         except (RedisFault, *REDIS_ERRORS) as error:
-            raise _failed_after(replies, error) from (
-                error.__cause__ if isinstance(error, RedisFault) else error
-            )
+            cause = error.__cause__ if isinstance(error, RedisFault) else error
+            raise _failed_after(replies, error) from cause
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
@@ -201,9 +200,8 @@ class Round(_Round):
                 for place, reply in zip(unknown, await self._exchange(self.calls), strict=True):
                     replies[place] = reply
         except (RedisFault, *REDIS_ERRORS) as error:
-            raise _failed_after(replies, error) from (
-                error.__cause__ if isinstance(error, RedisFault) else error
-            )
+            cause = error.__cause__ if isinstance(error, RedisFault) else error
+            raise _failed_after(replies, error) from cause
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
