@@ -81,7 +81,6 @@ class BackgroundNotifier(NotCopied):
         self._overflow = (
             OverflowThread(self._queue, self._spill, options.batch) if self._spill else None
         )
-        self._exit_within_s = options.exit_within_s
         self._closed: Closed | None = None
         self._closing = threading.Lock()
         self._is_closed = False
@@ -90,7 +89,7 @@ class BackgroundNotifier(NotCopied):
         if self._overflow:
             self._overflow.start()
         _OPEN_NOTIFIERS.add(self)
-        atexit.register(self._at_exit)
+        atexit.register(self._finish, options.exit_within_s)
 
     @classmethod
     def from_url(
@@ -148,7 +147,7 @@ class BackgroundNotifier(NotCopied):
                 self._queue.close()
                 self._sender.join(max(0.0, deadline_s))
                 self._closed = self._end()
-                atexit.unregister(self._at_exit)
+                atexit.unregister(self._finish)
                 self._metrics.report(now=True)
                 if self._telemetry:
                     self._telemetry.shutdown(_TELEMETRY_S)
@@ -195,16 +194,13 @@ class BackgroundNotifier(NotCopied):
             self._spill.close()
         return True
 
-    def _at_exit(self) -> None:
-        self._finish(self._exit_within_s)
-
     def _after_fork(self) -> RuntimeError:
         return RuntimeError("created before a fork: create a BackgroundNotifier in each process")
 
     def _forget_after_fork(self) -> None:
         """Give up all resources in a forked child: they belong to the parent process."""
         self._forked = True
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self._finish)
         if self._spill:
             self._spill.forget()
 

@@ -29,11 +29,9 @@ class OverflowThread(Thread):
         self._synced_at = 0.0
 
     def stop(self) -> None:
-        """End the thread soon."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Move the overflow until the end."""
         while not self._stopping.is_set() and not self._queue.ended:
             self._run_once()
 
@@ -51,15 +49,12 @@ class OverflowThread(Thread):
             self._stopping.wait(_SYNC_S)
 
     def _move(self, intents: list[bytes]) -> None:
-        is_written = False
         try:
             self._spill.append(intents)
-            is_written = True
-        finally:
-            if is_written:
-                self._queue.spill_succeeded(len(intents))
-            else:
-                self._queue.spill_failed()
+        except BaseException:
+            self._queue.spill_failed()
+            raise
+        self._queue.spill_succeeded(len(intents))
         self._edge.up()
         if len(intents) < self._batch:
             self._stopping.wait(_LINGER_S)

@@ -29,28 +29,20 @@ class Sender:
     """Accepts packed intents over its own connection, without retries."""
 
     def __init__(self, settings: Settings, *, adopt: bool) -> None:
-        """Prepare to connect as *settings* say."""
-        self._client = SyncClient(settings, adopt=adopt, pauses_s=())
+        #: What refreshes the primary before the next attempt, and is closed at the end.
+        self.client = SyncClient(settings, adopt=adopt, pauses_s=())
 
     def send(self, packed_intents: Iterable[bytes]) -> list[Receipt | Unknown]:
         """Return the receipt of each intent, in order; raise `RedisFault` if none was sent.
 
         Raises `ConfigurationError` if the deployment does not match the settings.
         """
-        client = self._client
+        client = self.client
         key_space, known = client.key_space(), client.preferences_exist
         plans = _plans(packed_intents, key_space.shared)
         done = client.run_flow(accept_flow(key_space, plans, preferences_exist=known))
         client.preferences_exist |= done.preferences_exist
         return done.receipts
-
-    def refresh_primary(self) -> None:
-        """Refresh the primary before the next attempt."""
-        self._client.refresh_primary()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
 
 
 def _plans(packed_intents: Iterable[bytes], shared: SharedSettings) -> Iterator[Plan | Receipt]:

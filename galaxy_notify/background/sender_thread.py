@@ -33,13 +33,11 @@ class BackgroundMetrics:
     """Reports to telemetry: answers at once, drops and waiting intents once a second."""
 
     def __init__(self, telemetry: Telemetry, queue: BoundedQueue) -> None:
-        """Prepare to read the counts of *queue*."""
         self._telemetry, self._queue = telemetry, queue
         self._counted_dropped: Counter[str] = Counter()
         self._reported_at = 0.0
 
     def answered(self, answers: Mapping[str, int], refused: Mapping[str, int]) -> None:
-        """Count the answers of a batch."""
         self._telemetry.accepted(answers.get("accepted", 0), {}, answers.get("duplicate", 0))
         for code, count in refused.items():
             self._telemetry.refused(code, count)
@@ -67,7 +65,6 @@ class SenderThread(threading.Thread):
         options: BackgroundOptions,
         metrics: BackgroundMetrics,
     ) -> None:
-        """Prepare; `start` starts the thread."""
         super().__init__(name="gn-sender", daemon=True)
         self._queue, self._sender, self._spill = queue, sender, spill
         self._metrics = metrics
@@ -89,7 +86,7 @@ class SenderThread(threading.Thread):
                 self._run_once()
                 self._metrics.report()
         finally:
-            self._sender.close()
+            self._sender.client.close()
 
     def _run_once(self) -> None:
         """Send one batch, or wait a moment for one."""
@@ -108,7 +105,7 @@ class SenderThread(threading.Thread):
         self._stopping.wait(self._retry.left_s())
 
     def _failed(self, code: str, reason: str) -> bool:
-        self._sender.refresh_primary()
+        self._sender.client.refresh_primary()
         return self._retry.failed(Fault(code, Remedy.RETRY, reason))
 
     def _fetch(self) -> None:
@@ -130,7 +127,8 @@ class SenderThread(threading.Thread):
 
     def _send(self, in_flight: list[bytes]) -> None:
         results = list(zip(in_flight, self._sender.send(in_flight), strict=True))
-        left = [packed for packed, receipt in results if isinstance(receipt, Unknown)]
+        unknown = [(packed, one.reason) for packed, one in results if isinstance(one, Unknown)]
+        left = [packed for packed, _ in unknown]
         known = [(packed, receipt) for packed, receipt in results if isinstance(receipt, Receipt)]
         answers = Counter(str(receipt.status) for _, receipt in known if not receipt.error)
         refused = Counter(receipt.error.code for _, receipt in known if receipt.error)
@@ -140,8 +138,9 @@ class SenderThread(threading.Thread):
             self._spill.settle()
         self._metrics.answered(answers, refused)
         self._report_refused([pair for pair in known if pair[1].error])
-        if left and not known:
-            self._failed(*_first_fault(results))
+        if unknown and not known:
+            _, reason = unknown[0]
+            self._failed(reason.partition(":")[0], reason)
         else:
             self._retry.recovered()
 
@@ -168,8 +167,3 @@ class SenderThread(threading.Thread):
             self._on_refused(fields, receipt)
         except Exception:  # a callback may raise anything
             self._log.exception("callback failed", callback="on_refused")
-
-
-def _first_fault(results: Sequence[tuple[bytes, Receipt | Unknown]]) -> tuple[str, str]:
-    reason = next((receipt.reason for _, receipt in results if isinstance(receipt, Unknown)), "")
-    return reason.partition(":")[0], reason

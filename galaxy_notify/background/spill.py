@@ -12,7 +12,7 @@ from galaxy_notify.background.spill_rows import START, Disordered, insert, rows_
 from galaxy_notify.errors import ConfigurationError
 
 
-class Spill:
+class Spill(SpillDatabase):
     """Keeps packed intents for one process; safe to share between its threads.
 
     `settle` deletes the intents that were read; without it they are read again after a crash.
@@ -29,44 +29,29 @@ class Spill:
         #: How many intents it held at the start, and how many damaged rows.
         self.found = self.damaged = 0
         try:
-            self._database = SpillDatabase(path, most_bytes, batch)
-            self.path = self._database.path
-        except OSError as error:
-            raise self._unusable(path, error) from error
-        try:
-            self._database.run(self._survey)
+            super().__init__(path, most_bytes)
+            self.run(self._survey)
         except OSError as error:
             self.close()
-            raise self._unusable(path, error) from error
+            reason = error.strerror or type(error).__name__
+            raise ConfigurationError(f"spill_path: {path}: {reason}") from error
 
     def append(self, intents: Sequence[bytes]) -> None:
         """Append packed intents, all or none; raise `OSError`."""
-        self._database.run(lambda db: self._append(db, intents))
+        self.run(lambda db: self._append(db, intents))
 
     def read(self, most: int, most_bytes: int) -> list[bytes]:
         """Return the next intents in order, as whole rows: at least one unless all were read.
 
         *most_bytes* limits the packed bytes. Raises `OSError`.
         """
-        return self._database.run(lambda db: self._next(db, most, most_bytes))
+        return self.run(lambda db: self._next(db, most, most_bytes))
 
     def settle(self) -> None:
         """Delete the intents read so far; if the disk refuses, they may be read again later."""
         if self._read > self._settled:
             with suppress(OSError):
-                self._database.run(self._delete)
-
-    def sync(self) -> None:
-        """Write all appended intents durably to the disk; raise `OSError`."""
-        self._database.checkpoint()
-
-    def close(self) -> None:
-        """Close and unlock the database; closing twice does nothing."""
-        self._database.close()
-
-    def forget(self) -> None:
-        """Drop the database in a forked child without closing it: it belongs to the parent."""
-        self._database.forget()
+                self.run(self._delete)
 
     def _survey(self, db: sqlite3.Connection) -> None:
         self.found = self.damaged = self._written = 0
@@ -111,8 +96,3 @@ class Spill:
         self._settled = self._read
         if self._read == self._written:
             db.execute("VACUUM")
-
-    @staticmethod
-    def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:
-        reason = error.strerror or type(error).__name__
-        return ConfigurationError(f"spill_path: {path}: {reason}")

@@ -11,7 +11,6 @@ import stat
 import struct
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,8 +18,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from galaxy_notify.background import earlier_spill
-from galaxy_notify.background.spill_rows import Row, insert, readable_rows, rows_of
+from galaxy_notify.background.spill_rows import Row, insert, readable_rows
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.telemetry.logs import get_logger
 
@@ -65,13 +63,13 @@ os.register_at_fork(
 class SpillDatabase:
     """A table of rows in a file that is locked against other processes and other objects."""
 
-    def __init__(self, path: str | os.PathLike[str], most_bytes: int, batch: int) -> None:
-        """Lock and open or create the file; import a file of the earlier format.
+    def __init__(self, path: str | os.PathLike[str], most_bytes: int) -> None:
+        """Lock and open or create the file.
 
         Raises `ConfigurationError` if it is in use or not a spill, else `OSError`.
         """
         self.path = str(Path(path).absolute())
-        self._most_bytes, self._batch = most_bytes, batch
+        self._most_bytes = most_bytes
         self._log = get_logger("background")
         self._file = -1
         self._db: sqlite3.Connection | None = None
@@ -97,7 +95,7 @@ class SpillDatabase:
                 self._set_aside(self._db, str(error))
             return work(self._db)
 
-    def checkpoint(self) -> None:
+    def sync(self) -> None:
         """Write all rows durably to the disk, and empty the write-ahead log."""
         self.run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
@@ -125,9 +123,6 @@ class SpillDatabase:
         """Lock the file, and connect to its database, which is created if missing."""
         self._lock_file()
         header = os.pread(self._file, _HEADER, 0)
-        if header and earlier_spill.FORMAT.startswith(header[: len(earlier_spill.FORMAT)]):
-            self._import()
-            return
         is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
         if not is_new and not _is_spill(header):
             raise self._unusable("is not a spill of this version")
@@ -162,15 +157,6 @@ class SpillDatabase:
         if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
             raise self._unusable(_IN_USE)  # another process has just replaced it
 
-    def _import(self) -> None:
-        """Replace a file of the earlier format by a database with the same intents."""
-        counts = Counter(packed is None for packed in earlier_spill.frames(self._file))
-        whole = filter(None, earlier_spill.frames(self._file))
-        self._replace(self._build(rows_of(whole, self._batch, 1)))
-        self._log.warning(
-            "old spill imported", path=self.path, count=counts[False], damaged=counts[True]
-        )
-
     def _set_aside(self, db: sqlite3.Connection, reason: str) -> None:
         """Keep a damaged database under another name, and continue with its readable rows."""
         names = (f"{self.path}.damaged-{number}" for number in count(1))
@@ -184,11 +170,11 @@ class SpillDatabase:
         """Write these rows to a new database; return its path."""
         path = f"{self.path}.new"
         _remove(path)
-        built = SpillDatabase(path, _UNBOUNDED, self._batch)
+        built = SpillDatabase(path, _UNBOUNDED)
         try:
             while chunk := list(islice(rows, _ROWS_COPIED)):
                 built.run(partial(insert, rows=chunk))
-            built.checkpoint()
+            built.sync()
         except BaseException:
             built.close()
             _remove(path)

@@ -94,11 +94,11 @@ def lag_shown(group: GroupReport) -> Cell:
 
 
 def _event(entry: StreamEntry) -> Event:
-    from galaxy_notify.gateway.event import EntryPosition, decode_event
+    from galaxy_notify.gateway.event import decode_event
+    from galaxy_notify.redis_client.stream_member import Entry
 
-    return decode_event(
-        entry.fields, EntryPosition(entry.stream, entry.stream_id, entry.shard, deliveries=0)
-    )
+    as_read = Entry(entry.stream_id, entry.fields, deliveries=0)
+    return decode_event(as_read, entry.stream, entry.shard)
 
 
 def _content(event: Event) -> str:

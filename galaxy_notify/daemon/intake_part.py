@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from galaxy_notify.intake.notifier import AsyncNotifier
-from galaxy_notify.intake_stream.reader import IntentReader, ReaderOptions
+from galaxy_notify.intake_stream.reader import IntentReader
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.async_retries import StopFlag
 from galaxy_notify.redis_client.failed_calls import refuse_permanent
@@ -62,9 +62,8 @@ class IntakePart:
         client = open_async(self._settings, connections=_CONNECTIONS, name=name)
         notifier = self._notifier or AsyncNotifier(self._settings, once=True)
         member = IntentMember(client, IntentKeys(own.stream), own.group, self._reader_id)
-        options = ReaderOptions.of(self._settings)
         try:
-            reader = IntentReader(member, notifier, options, self._telemetry, self._stop, at_start)
+            reader = IntentReader(member, notifier, own, self._telemetry, self._stop, at_start)
             await reader.run()
         finally:
             for closing in (notifier.close(), client.aclose()):

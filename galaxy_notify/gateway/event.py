@@ -13,6 +13,7 @@ import msgpack
 from galaxy_notify.encoding import MAX_BYTES, unpack_payload
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import parse_target
+from galaxy_notify.redis_client.stream_member import Entry
 
 _UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
@@ -46,18 +47,9 @@ class Event:
         return decode_payload(self.payload_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPosition:
-    """The position of an entry, and the number of its delivery."""
-
-    stream: str
-    stream_id: str
-    shard: int
-    deliveries: int
-
-
-def decode_event(fields: Mapping[bytes, bytes], position: EntryPosition) -> Event:
-    """Return the event in the fields of an entry; raise `Corrupt` with the invalid field."""
+def decode_event(entry: Entry, stream: str, shard: int) -> Event:
+    """Return the event in an entry of a stream; raise `Corrupt` with the invalid field."""
+    fields = entry.fields
     event_id = _text(fields, "event_id", required=True)
     target = parse_target(event_id)
     if target is None or target.route_id is None or event_id != event_id.strip():
@@ -73,10 +65,10 @@ def decode_event(fields: Mapping[bytes, bytes], position: EntryPosition) -> Even
         request_id=_text(fields, "request_id"),
         trace_id=_text(fields, "trace_id"),
         traceparent=_text(fields, "traceparent"),
-        stream=position.stream,
-        stream_id=position.stream_id,
-        shard=position.shard,
-        deliveries=position.deliveries,
+        stream=stream,
+        stream_id=entry.stream_id,
+        shard=shard,
+        deliveries=entry.deliveries,
     )
 
 

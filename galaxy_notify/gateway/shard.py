@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from galaxy_notify.backoff import delay_ms
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.gateway.acknowledger import Acknowledger
-from galaxy_notify.gateway.event import EntryPosition, Event, decode_event
+from galaxy_notify.gateway.event import Event, decode_event
 from galaxy_notify.gateway.handler import HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
@@ -156,7 +156,8 @@ class ShardReader:
             return
         entry = await self._retry_sweep(lambda: self._member.take(waiting, idle_ms))
         if entry is None:
-            await self._log_if_trimmed(waiting)
+            if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
+                self._log.error("event lost to trimming", stream_id=waiting.stream_id)
             return
         if self._stop:
             await self._release([waiting.stream_id], self._retry_sweep)
@@ -180,9 +181,8 @@ class ShardReader:
         readable: list[tuple[Entry, Event]] = []
         keys = self._member.keys
         for entry in entries:
-            position = EntryPosition(keys.stream, entry.stream_id, keys.shard, entry.deliveries)
             try:
-                readable.append((entry, decode_event(entry.fields, position)))
+                readable.append((entry, decode_event(entry, keys.stream, keys.shard)))
             except Corrupt as error:
                 await self._acks.park(entry, str(error))
                 self._in_flight.discard(entry.stream_id)
@@ -230,10 +230,6 @@ class ShardReader:
                 deliveries=event.deliveries,
                 reason=failure.reason,
             )
-
-    async def _log_if_trimmed(self, waiting: Waiting) -> None:
-        if not await self._retry_sweep(lambda: self._member.exists(waiting.stream_id)):
-            self._log.error("event lost to trimming", stream_id=waiting.stream_id)
 
     async def _recover(self, fault: Fault) -> bool:
         recreated = await self._member.recover(fault)

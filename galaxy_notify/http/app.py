@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from http.client import METHOD_NOT_ALLOWED, NO_CONTENT, NOT_FOUND
 from typing import Final
 
@@ -11,11 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from galaxy_notify import __version__
+from galaxy_notify.errors import Invalid
 from galaxy_notify.http import dead_letters, health, intents, notifications, preferences
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.middleware import Middleware
-from galaxy_notify.http.openapi import OpenApiDocument
-from galaxy_notify.http.responses import Problem, internal, refused_values
+from galaxy_notify.http.openapi import openapi_document
+from galaxy_notify.http.responses import Problem, internal, refused, refused_values
 
 _MODULES: Final = (intents, notifications, preferences, dead_letters, health)
 _ABOUT: Final = (
@@ -43,17 +45,25 @@ def make_app(state: AppState) -> Middleware:
     for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Invalid, _invalid)
     app.add_exception_handler(HTTPException, _routing_problem)
     app.add_exception_handler(RequestValidationError, _values_problem)
     app.add_exception_handler(Exception, _defect)
     channels = state.settings.worker.channels
-    app.openapi = OpenApiDocument(app, channels, guarded=not is_open)  # type: ignore[method-assign]
+    # Made when it is first asked for.
+    document = cache(partial(openapi_document, app, channels, guarded=not is_open))
+    app.openapi = document  # type: ignore[method-assign]
     return Middleware(app, state.telemetry, limit=state.limit, local_only=is_open)
 
 
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Invalid)
+    return refused(error).response()
 
 
 async def _defect(_: Request, __: Exception) -> Response:

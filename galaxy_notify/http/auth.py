@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import jwt
 
@@ -68,7 +68,8 @@ class Authenticator:
         """Prepare; raise `ConfigurationError` for a key that cannot be used."""
         self.is_open = not settings.is_guarded
         self._tokens = settings.clients
-        self._verifier = Verifier(settings) if settings.takes_jwt else None
+        self._settings = settings
+        self._key = _key(settings) if settings.takes_jwt else None
 
     def authenticate(self, header: str | None) -> Client:
         """Return the caller of an Authorization header; raise a `Problem` (401) if invalid."""
@@ -92,12 +93,39 @@ class Authenticator:
         return found
 
     def _signed(self, token: str) -> Client:
-        if self._verifier is None:
+        """Return who a JWT names and what it grants; the problem says why, without repeating it."""
+        if self._key is None:
             raise _unauthorized("unknown token", "invalid_token")
+        own = self._settings
         try:
-            return Client(*self._verifier.read(token))
-        except BadToken as error:
-            raise _unauthorized(str(error), "invalid_token") from None
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=[own.jwt_algorithm],
+                issuer=own.jwt_issuer,
+                audience=own.jwt_audience,
+                leeway=own.jwt_leeway_ms / 1000,
+                options={"require": [*_REQUIRED]},
+            )
+        except jwt.PyJWTError as error:
+            raise _unauthorized(f"invalid token: {_reason(error)}", "invalid_token") from None
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            raise _unauthorized("invalid token: it cannot be decoded", "invalid_token") from None
+        return self._granted(f"jwt:{printable(claims['sub'])}", claims)
+
+    def _granted(self, name: str, claims: dict[str, Any]) -> Client:
+        given = claims.get(self._settings.jwt_scope_claim)
+        words = given.split() if isinstance(given, str) else given
+        prefix = self._settings.jwt_scope_prefix
+        if not isinstance(words, list):
+            return Client(name, frozenset())
+        scopes = {scope for scope in SCOPES if f"{prefix}{scope}" in words}
+        bound = f"{prefix}producer="
+        own = [one.removeprefix(bound) for one in words if str(one).startswith(bound)]
+        if not own:
+            return Client(name, frozenset(scopes))
+        # One such word binds the whole token, even beside the scope that binds nothing.
+        return Client(name, frozenset({*scopes, "producer"}), frozenset(own))
 
 
 def _unauthorized(detail: str, error: str = "") -> Problem:
@@ -111,60 +139,6 @@ def forbidden(client: Client, scopes: tuple[str, ...]) -> Problem:
     has = " ".join(sorted(client.scopes)) or "none"
     detail = f"needs the scope {' or '.join(scopes)}; {client.name} has {has}"
     return Problem("forbidden", detail, (), {"WWW-Authenticate": challenge})
-
-
-class BadToken(Exception):
-    """A JWT opens nothing here; the text says why, without repeating it."""
-
-
-class Granted(NamedTuple):
-    """What a JWT opens: its client, the scopes, and the producers that it is bound to."""
-
-    name: str
-    scopes: frozenset[str]
-    producers: frozenset[str] | None = None
-
-
-class Verifier:
-    """Checks the JWTs of one issuer."""
-
-    def __init__(self, settings: HttpSettings) -> None:
-        """Load the key; raise `ConfigurationError` for one that cannot be used."""
-        self._settings = settings
-        self._key = _key(settings)
-
-    def read(self, token: str) -> Granted:
-        """Return who a token names and what it grants; raise `BadToken`."""
-        own = self._settings
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._key,
-                algorithms=[own.jwt_algorithm],
-                issuer=own.jwt_issuer,
-                audience=own.jwt_audience,
-                leeway=own.jwt_leeway_ms / 1000,
-                options={"require": [*_REQUIRED]},
-            )
-        except jwt.PyJWTError as error:
-            raise BadToken(f"invalid token: {_reason(error)}") from None
-        except (ValueError, TypeError, RecursionError, OverflowError):
-            raise BadToken("invalid token: it cannot be decoded") from None
-        return self._granted(f"jwt:{printable(claims['sub'])}", claims)
-
-    def _granted(self, name: str, claims: dict[str, Any]) -> Granted:
-        given = claims.get(self._settings.jwt_scope_claim)
-        words = given.split() if isinstance(given, str) else given
-        prefix = self._settings.jwt_scope_prefix
-        if not isinstance(words, list):
-            return Granted(name, frozenset())
-        scopes = {scope for scope in SCOPES if f"{prefix}{scope}" in words}
-        bound = f"{prefix}producer="
-        own = [one.removeprefix(bound) for one in words if str(one).startswith(bound)]
-        if not own:
-            return Granted(name, frozenset(scopes))
-        # One such word binds the whole token, even beside the scope that binds nothing.
-        return Granted(name, frozenset({*scopes, "producer"}), frozenset(own))
 
 
 def _reason(error: jwt.PyJWTError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -77,7 +77,8 @@ def _check_type(request: Request) -> None:
     if kind != _JSON or options.get("charset", "utf-8").lower() != "utf-8":
         message = "the body must be application/json in UTF-8"
         raise Problem("unsupported-media-type", message, (), {"Accept": _JSON})
-    if _content_codings(request.headers.getlist("content-encoding")):
+    codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    if not {one.strip() for one in codings} <= {"", "identity"}:
         message = "the body must not be compressed"
         raise Problem("unsupported-media-type", message, (), {"Accept-Encoding": "identity"})
 
@@ -142,9 +143,3 @@ def media_type(text: str) -> tuple[str, dict[str, str]] | None:
             return None
         found[name.lower()] = re.sub(r"\\(.)", r"\1", quoted) if quoted else plain
     return match[1].lower(), found
-
-
-def _content_codings(values: Sequence[str]) -> list[str]:
-    """Return every coding of a body that all headers together name, but for none at all."""
-    found = [one.strip().lower() for value in values for one in value.split(",")]
-    return [one for one in found if one not in ("", "identity")]

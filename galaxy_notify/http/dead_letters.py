@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import SHORT, SHORT_BYTES, json_body
-from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.dependencies import ANY_CHANNEL, Operator, Reader, state_of
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.pools import Deadline
 from galaxy_notify.http.queries import DeadQuery, Replay, moment
@@ -39,20 +36,16 @@ router = APIRouter(tags=["dead letters"])
 #: Less than the longest wait of an answer: it then has what was found or moved so far.
 _SEARCH_S: Final = 5.0
 
-Looker = Annotated[Client, Depends(needs("read-only"))]
-Operator = Annotated[Client, Depends(needs("operator"))]
-
 
 @router.get("/v1/dead-letters", responses=responses(422, ok={200: DeadLetters}))
 async def list_dead_letters(
-    request: Request, client: Looker, query: Annotated[DeadQuery, Query()]
+    request: Request, client: Reader, query: Annotated[DeadQuery, Query()]
 ) -> Response:
     """List dead letters, the oldest first."""
 
     def read(deployment: Deployment) -> bytes:
         letters = dead_letters.DeadLetterReader(deployment)
-        with _query_problems():
-            found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
+        found, complete = search(letters, _filter(query, letters, client), Deadline(_SEARCH_S))
         return packed({"dead_letters": [one.as_json() for one in found], "complete": complete})
 
     return answer_of(await state_of(request).pools.reads.run(read))
@@ -65,18 +58,15 @@ async def list_dead_letters(
 )
 async def replay_dead_letters(request: Request, client: Operator) -> Response:
     """Send dead letters on their way again; twice does it once."""
-    state, replay = (
-        state_of(request),
-        _replay(await json_body(request, SHORT, SHORT_BYTES)),
-    )
+    state = state_of(request)
+    replay = _replay(await json_body(request, SHORT, SHORT_BYTES))
 
     def move(deployment: Deployment) -> MoveOutcome:
         letters, deadline = dead_letters.DeadLetterReader(deployment), Deadline(_SEARCH_S)
         ids, complete = replay.ids, True
         if not ids:
-            with _query_problems():
-                wanted = letters.as_of_now(_filter(replay, letters, client))
-                found, complete = search(letters, wanted, deadline)
+            wanted = letters.as_of_now(_filter(replay, letters, client))
+            found, complete = search(letters, wanted, deadline)
             ids = [one.id for one in found]
         run = Run(
             client.actor,
@@ -91,19 +81,10 @@ async def replay_dead_letters(request: Request, client: Operator) -> Response:
     outcome = await state.pools.changes.run(move)
     if outcome.moved and not replay.dry_run:
         state.telemetry.routes("replayed", ANY_CHANNEL, outcome.moved)
-    replayed = _replayed_json(outcome, dry_run=replay.dry_run)
+    replayed = {"dry_run": replay.dry_run, **outcome.as_json()}
     if outcome.fault:
         raise unavailable(f"redis failed: {outcome.fault}; repeat the request", more=replayed)
     return answer(replayed)
-
-
-@contextmanager
-def _query_problems() -> Iterator[None]:
-    """Turn a filter with an unknown name into a problem that lists the known ones."""
-    try:
-        yield
-    except InvalidQuery as error:
-        raise not_valid(error.field, error.message) from None
 
 
 def search(
@@ -148,10 +129,3 @@ def _filter(query: DeadQuery, letters: dead_letters.DeadLetterReader, client: Cl
         until_ms=moment("until", query.until, now_ms),
         limit=query.limit,
     )
-
-
-def _replayed_json(outcome: MoveOutcome, *, dry_run: bool) -> dict[str, object]:
-    return {
-        "dry_run": dry_run,
-        **outcome.as_json(),
-    }

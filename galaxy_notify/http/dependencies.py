@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Depends
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Scope
@@ -92,17 +93,14 @@ class AppState:
 
     @property
     def telemetry(self) -> Telemetry:
-        """Return what counts requests and routes."""
         return self.scraped.telemetry
 
     async def close(self) -> None:
-        """Close the connections."""
         await self.notifier.close()
         self.pools.close()
 
 
 def state_of(request: Request) -> AppState:
-    """Return the state of the server that got this request."""
     state: AppState = request.app.state.server
     return state
 
@@ -121,6 +119,14 @@ def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
         return client
 
     return admitted
+
+
+# Who may call an endpoint.
+Producer = Annotated[Client, Depends(needs("producer"))]
+Reader = Annotated[Client, Depends(needs("read-only"))]
+Operator = Annotated[Client, Depends(needs("operator"))]
+ProducerOrReader = Annotated[Client, Depends(needs("producer", "read-only"))]
+ProducerOrOperator = Annotated[Client, Depends(needs("producer", "operator"))]
 
 
 def _check_query(given: QueryParams) -> None:

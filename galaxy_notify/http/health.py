@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from galaxy_notify.http.auth import Client
-from galaxy_notify.http.dependencies import needs, state_of
+from galaxy_notify.http.dependencies import Reader, state_of
 from galaxy_notify.http.openapi import Responses, responses
 from galaxy_notify.http.pools import BlockingPool
 from galaxy_notify.http.responses import KINDS, Problem, answer, answer_of, packed
@@ -24,8 +23,6 @@ router = APIRouter(tags=["observing"])
 
 #: Any caller may ask for readiness: at most one write to Redis in this time, in seconds.
 _KEPT_S: Final = 0.5
-
-Looker = Annotated[Client, Depends(needs("read-only"))]
 
 
 class Readiness:
@@ -45,7 +42,7 @@ class Readiness:
 
 
 @router.get("/v1/status", responses=responses(ok={200: Status}))
-async def status(request: Request, _: Looker) -> Response:
+async def status(request: Request, _: Reader) -> Response:
     """Tell what waits, what is late, who works and who reads."""
 
     def read(deployment: Deployment) -> bytes:
@@ -87,7 +84,7 @@ _METRICS: Final[Responses] = {
 
 
 @router.get("/metrics", responses=responses(ok={}) | _METRICS)
-async def metrics(request: Request, _: Looker) -> Response:
+async def metrics(request: Request, _: Reader) -> Response:
     """Return every metric for Prometheus."""
     text = await asyncio.to_thread(state_of(request).scraped.text)
     return Response(text, media_type=MEDIA_TYPE)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import Headers
 
 from galaxy_notify.errors import CallFailed, InvalidIntent
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, state_of
 from galaxy_notify.http.middleware import request_id_in
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import AcceptQuery
@@ -44,7 +44,6 @@ _NOT_WRITTEN: Final[Mapping[str, object]] = {
     "message": "it was not accepted: nothing of it was written",
 }
 
-Producer = Annotated[Client, Depends(needs("producer"))]
 _KEY_NAME: Final = "Idempotency-Key"
 #: What a header can carry of a key: no blank at either end.
 _KEY_FORM: Final = "[!-~](?:[ -~]*[!-~])?"
@@ -75,7 +74,8 @@ async def accept(
         receipt = await state.notifier.accept(value, notification_id=query.notification_id)
     _count_accepted(state.telemetry, [value], [receipt])
     if receipt.error is not None:
-        raise refused(receipt.error, _same_key(receipt))
+        same_key = {"notification_id": receipt.notification_id} if receipt.notification_id else {}
+        raise refused(receipt.error, same_key)
     if receipt.status == "duplicate":
         return answer(_receipt_json(receipt))
     path = f"/v1/notifications/{receipt.notification_id}"
@@ -90,7 +90,8 @@ async def accept(
 async def accept_many(request: Request, client: Producer) -> Response:
     """Accept many intents; each has a receipt of its own, also where it was refused."""
     state = state_of(request)
-    _without_key(request.headers)
+    if _KEY_NAME in request.headers:
+        raise _bad_key("applies to one intent only: set idempotency_key in each intent")
     values = _checked_list(await json_body(request), state.settings.http.max_batch)
     values = [_owned(client, _with_headers(value, request.headers)) for value in values]
     with redis_faults():
@@ -146,10 +147,6 @@ def _receipt_json(receipt: receipts.Receipt) -> dict[str, Any]:
     return document
 
 
-def _same_key(receipt: receipts.Receipt) -> dict[str, object]:
-    return {"notification_id": receipt.notification_id} if receipt.notification_id else {}
-
-
 def _batch_json(found: Sequence[receipts.Receipt]) -> dict[str, object]:
     statuses = [receipt.status for receipt in found]
     return {
@@ -203,12 +200,6 @@ def _with_key(value: Any, headers: Headers) -> Any:
     return {**value, "idempotency_key": keys[0]}
 
 
-def _without_key(headers: Headers) -> None:
-    """Refuse a key for many: raise a `Problem`."""
-    if _KEY_NAME in headers:
-        raise _bad_key("applies to one intent only: set idempotency_key in each intent")
-
-
 def _bad_key(message: str) -> Problem:
     return Problem("bad-request", f"{_KEY_NAME}: {message}", [fault(_KEY_NAME, message)])
 
@@ -223,7 +214,7 @@ def _count_accepted(
         if receipt.error is not None:
             telemetry.refused(receipt.error.code)
         elif receipt.status == "accepted":
-            channels = _channels(value)
+            channels = set(value.get("channels") or (ANY_CHANNEL,))
             # Each channel that is named has a route for each recipient.
             for channel in channels:
                 routes[channel] += receipt.routes // len(channels)
@@ -232,7 +223,3 @@ def _count_accepted(
         telemetry.routes("skipped", ANY_CHANNEL, skipped)
     if statuses["accepted"] or statuses["duplicate"]:
         telemetry.accepted(statuses["accepted"], routes, statuses["duplicate"])
-
-
-def _channels(value: Mapping[str, Any]) -> set[str]:
-    return set(value.get("channels") or (ANY_CHANNEL,))

@@ -57,7 +57,6 @@ class Middleware:
         self._log = get_logger("http")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -66,7 +65,8 @@ class Middleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         scope = without_cookies(_in_origin_form(scope))
-        exchange = _Exchange(send, _request_id(scope["headers"]))
+        given = request_id_in(_header(scope["headers"], b"x-request-id"))
+        exchange = _Exchange(send, given or os.urandom(8).hex())
         scope.setdefault("state", {})["client"] = ""
         self._limit.enter()
         # A head is what the answer to a GET begins with; the protocol leaves the rest out.
@@ -140,10 +140,6 @@ class _Exchange:
             raise _Unread from None
 
 
-def _request_id(headers: Headers) -> str:
-    return request_id_in(_header(headers, b"x-request-id")) or os.urandom(8).hex()
-
-
 def request_id_in(text: str) -> str:
     """Return a request id that an intent can carry, or nothing."""
     return text if _REQUEST_ID.fullmatch(text) else ""
@@ -207,11 +203,8 @@ def _from_a_browser(headers: Headers) -> Problem | None:
 
 def _for_another_host(headers: Headers) -> Problem | None:
     """Refuse a request that calls us by a name which is not this machine's own."""
-    if _is_local(_header(headers, b"host")):
+    host = _header(headers, b"host")
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    if is_loopback(name.strip("[]").lower()):
         return None
     return Problem("forbidden", "without tokens, only requests to localhost are served")
-
-
-def _is_local(host: str) -> bool:
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    return is_loopback(name.strip("[]").lower())

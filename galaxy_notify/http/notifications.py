@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from galaxy_notify.errors import InvalidIntent, InvalidQuery
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_object
-from galaxy_notify.http.dependencies import ANY_CHANNEL, needs, state_of
+from galaxy_notify.http.dependencies import (
+    ANY_CHANNEL,
+    ProducerOrOperator,
+    ProducerOrReader,
+    Reader,
+    state_of,
+)
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import ListQuery, RouteQuery, ShowQuery, moment
 from galaxy_notify.http.request_schemas import MOMENT
@@ -21,7 +26,6 @@ from galaxy_notify.http.responses import (
     packed,
     packed_list,
     redis_faults,
-    refused,
 )
 from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notification, Notifications
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
@@ -34,9 +38,6 @@ from galaxy_notify.redis_state.deployment import Deployment
 
 router = APIRouter(tags=["notifications"])
 
-Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
-Lister = Annotated[Client, Depends(needs("read-only"))]
-Canceller = Annotated[Client, Depends(needs("producer", "operator"))]
 Id = Annotated[str, Path(description="Notification id from a receipt")]
 _DUE: Final = {
     "type": "object",
@@ -48,16 +49,13 @@ _DUE: Final = {
 
 @router.get("/v1/notifications", responses=responses(422, ok={200: Notifications}))
 async def list_accepted(
-    request: Request, client: Lister, query: Annotated[ListQuery, Query()]
+    request: Request, client: Reader, query: Annotated[ListQuery, Query()]
 ) -> Response:
     """List accepted notifications, newest first, including cancelled ones."""
 
     def read(deployment: Deployment) -> bytes:
-        try:
-            wanted = _filter(deployment, query, client)
-            page = list_notifications(deployment, wanted, query.limit, query.cursor)
-        except InvalidQuery as error:
-            raise not_valid(error.field, error.message) from None
+        wanted = _filter(deployment, query, client)
+        page = list_notifications(deployment, wanted, query.limit, query.cursor)
         document = [item.as_json() for item in page.items]
         foreign = page.foreign if client.producers is None else []
         return packed({"notifications": document, "cursor": page.cursor, "unlisted": foreign})
@@ -70,7 +68,7 @@ async def list_accepted(
 )
 async def explain(
     request: Request,
-    client: Looker,
+    client: ProducerOrReader,
     notification_id: Id,
     query: Annotated[ShowQuery, Query()],
 ) -> Response:
@@ -93,7 +91,7 @@ async def explain(
 )
 async def cancel(
     request: Request,
-    client: Canceller,
+    client: ProducerOrOperator,
     notification_id: Id,
     query: Annotated[RouteQuery, Query()],
 ) -> Response:
@@ -116,7 +114,7 @@ async def cancel(
 )
 async def reschedule(
     request: Request,
-    client: Canceller,
+    client: ProducerOrOperator,
     notification_id: Id,
     query: Annotated[RouteQuery, Query()],
 ) -> Response:
@@ -126,16 +124,9 @@ async def reschedule(
     if "due_at" not in body:
         raise not_valid("due_at", "is required")
     with redis_faults():
-        try:
-            done = await state.notifier.reschedule(
-                asked,
-                body["due_at"],
-                route=route,
-                actor=client.actor,
-                producers=client.producers,
-            )
-        except InvalidIntent as error:
-            raise refused(error) from None
+        done = await state.notifier.reschedule(
+            asked, body["due_at"], route=route, actor=client.actor, producers=client.producers
+        )
     return _changed(asked, route, "moved", done.moved, done)
 
 

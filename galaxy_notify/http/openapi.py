@@ -28,7 +28,8 @@ _REF: Final = "#/components/schemas/{model}"
 def responses(*problems: int, ok: dict[int, type[BaseModel]], guarded: bool = True) -> Responses:
     """Return the responses of an operation: successes by status, and problems."""
     found: Responses = {
-        status: {"model": model, "description": _first_line(model)} for status, model in ok.items()
+        status: {"model": model, "description": (model.__doc__ or "").splitlines()[0]}
+        for status, model in ok.items()
     }
     every = {*problems, *_AWAY, *(_GUARD if guarded else ())}
     return found | {status: _problem(status) for status in sorted(every)}
@@ -46,50 +47,26 @@ def _problem(status: int) -> dict[str, Any]:
     return {"description": " · ".join(titles), "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
-def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").splitlines()[0]
-
-
-class OpenApiDocument:
-    """The OpenAPI document, made when it is first asked for."""
-
-    def __init__(self, app: FastAPI, channels: Sequence[str], *, guarded: bool) -> None:
-        """Prepare; *guarded* names the bearer token that operations need."""
-        self._app = app
-        self._channels = channels
-        self._guarded = guarded
-        self._made: dict[str, Any] = {}
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the document."""
-        if not self._made:
-            self._made = self._make()
-        return self._made
-
-    def _make(self) -> dict[str, Any]:
-        app = self._app
-        made = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-        )
-        document: dict[str, Any] = for_channels(made, self._channels)
-        parts = document.setdefault("components", {})
-        schemas = parts.setdefault("schemas", {})
-        for model in (ProblemDocument, Replay):
-            schema = model.model_json_schema(ref_template=_REF)
-            named = schema.pop("$defs", {}) | {model.__name__: schema}
-            schemas |= for_channels(named, self._channels)
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        if self._guarded:
-            parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-            self._guard(document["paths"])
-        return document
-
-    def _guard(self, paths: dict[str, Any]) -> None:
-        for path, operations in paths.items():
-            if path not in _OPEN:
-                for operation in operations.values():
-                    operation["security"] = [{"bearer": []}]
+def openapi_document(app: FastAPI, channels: Sequence[str], *, guarded: bool) -> dict[str, Any]:
+    """Return the OpenAPI document; *guarded* names the bearer token that operations need."""
+    made = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+    )
+    document: dict[str, Any] = for_channels(made, channels)
+    parts = document.setdefault("components", {})
+    schemas = parts.setdefault("schemas", {})
+    for model in (ProblemDocument, Replay):
+        schema = model.model_json_schema(ref_template=_REF)
+        named = schema.pop("$defs", {}) | {model.__name__: schema}
+        schemas |= for_channels(named, channels)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    if guarded:
+        parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values() if path not in _OPEN else ():
+                operation["security"] = [{"bearer": []}]
+    return document

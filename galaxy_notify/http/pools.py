@@ -19,34 +19,15 @@ T = TypeVar("T")
 DEADLINE_S: Final = 10.0
 
 
-class _SharedConnection:
-    """The connection that all threads share: opened once, by the first that needs it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._opening = threading.Lock()
-        self._deployment: Deployment | None = None
-
-    def opened(self) -> Deployment:
-        with self._opening:
-            if self._deployment is None:
-                self._deployment = connect(self._settings, join=True)
-            return self._deployment
-
-    def close(self) -> None:
-        if self._deployment is not None:
-            self._deployment.close()
-
-
 class BlockingPool:
     """The threads of one purpose: bounded in number, in waiting work, and in time."""
 
     def __init__(
-        self, name: str, connection: _SharedConnection, threads: int, in_hand: int
+        self, name: str, deployment: Callable[[], Deployment], threads: int, in_hand: int
     ) -> None:
         """Prepare; at most *in_hand* operations run or wait at a time."""
         self.name = name
-        self._connection = connection
+        self._deployment = deployment
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"galaxy-notify-{name}")
         self._most = in_hand
         self._in_hand = 0
@@ -56,7 +37,8 @@ class BlockingPool:
         if self._in_hand >= self._most:
             raise unavailable(f"{self._most} {self.name} are already in progress", "busy")
         self._in_hand += 1
-        task = asyncio.get_running_loop().run_in_executor(self._pool, self._work, work)
+        loop = asyncio.get_running_loop()
+        task = loop.run_in_executor(self._pool, lambda: work(self._deployment()))
         task.add_done_callback(self._done)
         with redis_faults():
             try:
@@ -67,9 +49,6 @@ class BlockingPool:
     def close(self) -> None:
         """Begin nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _work(self, work: Callable[[Deployment], T]) -> T:
-        return work(self._connection.opened())
 
     def _done(self, task: asyncio.Future[T]) -> None:
         self._in_hand -= 1
@@ -86,16 +65,26 @@ class BlockingPools:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is sent before the first call."""
-        self._connection = _SharedConnection(settings)
-        self.probes = BlockingPool("probes", self._connection, threads=1, in_hand=2)
-        self.reads = BlockingPool("reads", self._connection, threads=4, in_hand=32)
-        self.changes = BlockingPool("changes", self._connection, threads=2, in_hand=16)
+        self._settings = settings
+        self._opening = threading.Lock()
+        self._opened: Deployment | None = None
+        self.probes = BlockingPool("probes", self._deployment, threads=1, in_hand=2)
+        self.reads = BlockingPool("reads", self._deployment, threads=4, in_hand=32)
+        self.changes = BlockingPool("changes", self._deployment, threads=2, in_hand=16)
 
     def close(self) -> None:
         """Begin nothing more, and let go of the connection."""
         for pool in (self.probes, self.reads, self.changes):
             pool.close()
-        self._connection.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _deployment(self) -> Deployment:
+        """Return the deployment that all threads share, opened by the first that needs it."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = connect(self._settings, join=True)
+            return self._opened
 
 
 class Deadline:
@@ -106,7 +95,6 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Return whether no time is left."""
         return monotonic() >= self._end
 
     def pause(self, seconds: float) -> bool:

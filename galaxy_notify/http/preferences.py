@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.dependencies import needs, state_of
+from galaxy_notify.http.dependencies import ProducerOrOperator, ProducerOrReader, state_of
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.request_schemas import PREFERENCES
 from galaxy_notify.http.responses import answer, redis_faults, refused
@@ -33,8 +32,6 @@ from galaxy_notify.redis_state.preferences import UserChange
 
 router = APIRouter(tags=["preferences"])
 
-Looker = Annotated[Client, Depends(needs("producer", "read-only"))]
-Keeper = Annotated[Client, Depends(needs("producer", "operator"))]
 User = Annotated[str, Path(description="Recipient, as in intents", pattern=f"^{RECIPIENT}$")]
 #: The most that one user's preferences can hold: all fields, each with all channels.
 _LIMITS = JsonLimits(4 * MOST_FIELDS, MOST_FIELDS * (MOST_CHANNELS + 4))
@@ -43,7 +40,7 @@ _CHANGED = responses(409, 422, ok={200: ChangedPreferences})
 
 
 @router.get(_PATH, responses=responses(422, ok={200: StoredPreferences}))
-async def get_preferences(request: Request, _: Looker, user: User) -> Response:
+async def get_preferences(request: Request, _: ProducerOrReader, user: User) -> Response:
     """Tell all that a user wants; one who never said so has the defaults."""
     with _preference_problems():
         return answer(_preferences_json(user, await _preferences(request).get(user)))
@@ -54,34 +51,31 @@ async def get_preferences(request: Request, _: Looker, user: User) -> Response:
     responses=responses(*BODY, 409, ok={200: ChangedPreferences}),
     openapi_extra=body_of(PREFERENCES),
 )
-async def put_preferences(request: Request, _: Keeper, user: User) -> Response:
+async def put_preferences(request: Request, _: ProducerOrOperator, user: User) -> Response:
     """Put these preferences in place of all that the user had."""
     body = await json_body(request, _LIMITS)
     with _preference_problems():
         known = await _preferences(request).channels()
         wanted = read_document({"user": user, "preferences": body}, known)[1]
-        return await _changed(request, replaced(user, wanted))
+    return await _changed(request, replaced(user, wanted))
 
 
 @router.delete(_PATH, responses=_CHANGED)
-async def delete_preferences(request: Request, _: Keeper, user: User) -> Response:
+async def delete_preferences(request: Request, _: ProducerOrOperator, user: User) -> Response:
     """Delete all preferences of a user."""
-    with _preference_problems():
-        return await _changed(request, deleted(user))
+    return await _changed(request, deleted(user))
 
 
 @router.post(f"{_PATH}/silence", responses=_CHANGED)
-async def silence_user(request: Request, _: Keeper, user: User) -> Response:
+async def silence_user(request: Request, _: ProducerOrOperator, user: User) -> Response:
     """Tell a user nothing but what is mandatory; what was set before is kept."""
-    with _preference_problems():
-        return await _changed(request, silenced(user))
+    return await _changed(request, silenced(user))
 
 
 @router.post(f"{_PATH}/resume", responses=_CHANGED)
-async def resume_user(request: Request, _: Keeper, user: User) -> Response:
+async def resume_user(request: Request, _: ProducerOrOperator, user: User) -> Response:
     """End silence; the user's other preferences apply again."""
-    with _preference_problems():
-        return await _changed(request, resumed(user))
+    return await _changed(request, resumed(user))
 
 
 def _preferences(request: Request) -> AsyncPreferences:
@@ -91,10 +85,10 @@ def _preferences(request: Request) -> AsyncPreferences:
 async def _changed(request: Request, change: UserChange) -> Response:
     """Make a change and return what holds now."""
     preferences = _preferences(request)
-    changed = is_changed(await preferences.change([change]))
-    return answer(
-        _preferences_json(change.user, await preferences.get(change.user)) | {"changed": changed}
-    )
+    with _preference_problems():
+        changed = is_changed(await preferences.change([change]))
+        now = _preferences_json(change.user, await preferences.get(change.user))
+    return answer(now | {"changed": changed})
 
 
 def _preferences_json(user: str, found: UserPreferences) -> dict[str, object]:

@@ -98,11 +98,9 @@ class Problem(Portable):
 
     @property
     def status(self) -> int:
-        """Return the HTTP status."""
         return KINDS[self.kind].status
 
     def response(self) -> Response:
-        """Return the answer."""
         document: dict[str, object] = {
             "type": f"{TYPE_PREFIX}{self.kind}",
             "title": KINDS[self.kind].title,

@@ -1,7 +1,6 @@
 """Public reads: what was accepted, why it is where it is, what waits, what died."""
 
-from galaxy_notify.inspector.async_inspector import AsyncInspector
-from galaxy_notify.inspector.inspector import Inspector
+from galaxy_notify.inspector.inspector import AsyncInspector, Inspector
 from galaxy_notify.inspector.queries import DeadLetterQuery, ListQuery
 from galaxy_notify.inspector.values import (
     ChannelStatus,
@@ -10,7 +9,6 @@ from galaxy_notify.inspector.values import (
     Failure,
     GroupStatus,
     HistoryLine,
-    Lease,
     ListedNotification,
     NotificationPage,
     RedisStatus,
@@ -19,8 +17,9 @@ from galaxy_notify.inspector.values import (
     ShownNotification,
     Status,
     StreamStatus,
-    Worker,
 )
+from galaxy_notify.redis_inspect.notifications import Lease
+from galaxy_notify.redis_inspect.servers import Worker
 
 __all__ = [
     "AsyncInspector",

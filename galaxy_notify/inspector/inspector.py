@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.inspector import documents
 from galaxy_notify.inspector.queries import (
     DeadLetterQuery,
     ListQuery,
-    QueryArguments,
-    dead_filter,
-    list_filter,
+    in_epoch_ms,
+    read_once,
 )
 from galaxy_notify.inspector.values import (
+    DEAD_LETTER,
+    LISTED,
+    SHOWN,
+    STATUS,
     DeadLetterPage,
     NotificationPage,
     ShownNotification,
@@ -23,7 +28,9 @@ from galaxy_notify.inspector.values import (
 )
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_page import read_dead_page
+from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import MOST_ITEMS, list_notifications
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
@@ -43,6 +50,8 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 T = TypeVar("T")
+P = ParamSpec("P")
+_AT_ONCE: Final = 4
 
 
 class Inspector(NotCopied):
@@ -86,11 +95,12 @@ class Inspector(NotCopied):
         Filters are those of `ListQuery`: ``state``, ``type``, ``producer``, ``user``, ``since``,
         ``until``. *cursor* goes on behind an earlier page.
         """
-        arguments = QueryArguments.of(query, ListQuery)
+        fields = read_once(query, ListQuery)
 
         def read(deployment: Deployment) -> NotificationPage:
-            page = list_notifications(deployment, list_filter(deployment, arguments), limit, cursor)
-            items = tuple(documents.listed(item.as_json()) for item in page.items)
+            wanted = ListFilter(**in_epoch_ms(deployment, fields))
+            page = list_notifications(deployment, wanted, limit, cursor)
+            items = tuple(LISTED.validate_python(item.as_json()) for item in page.items)
             return NotificationPage(items, page.cursor, tuple(page.foreign))
 
         return self._read(read)
@@ -105,11 +115,11 @@ class Inspector(NotCopied):
             self._check_open()
             return None
         found = self._read(lambda deployment: show(deployment, target))
-        return documents.shown(found.as_json(payload=payload)) if found else None
+        return SHOWN.validate_python(found.as_json(payload=payload)) if found else None
 
     def status(self) -> Status:
         """Return what waits, what is late, who works and who reads, now."""
-        return documents.status(self._read(read_status).as_json())
+        return STATUS.validate_python(self._read(read_status).as_json())
 
     def dead_letters(
         self,
@@ -123,13 +133,12 @@ class Inspector(NotCopied):
         Filters are those of `DeadLetterQuery`: ``channel``, ``type``, ``producer``,
         ``failure_class``, ``since``, ``until``. *cursor* goes on behind an earlier page.
         """
-        arguments = QueryArguments.of(query, DeadLetterQuery)
+        fields = read_once(query, DeadLetterQuery)
 
         def read(deployment: Deployment) -> DeadLetterPage:
-            letters, behind = read_dead_page(
-                deployment, dead_filter(deployment, arguments, limit), cursor
-            )
-            items = tuple(documents.dead_letter(letter.as_json()) for letter in letters)
+            wanted = DeadFilter(**in_epoch_ms(deployment, fields), limit=limit)
+            letters, behind = read_dead_page(deployment, wanted, cursor)
+            items = tuple(DEAD_LETTER.validate_python(letter.as_json()) for letter in letters)
             return DeadLetterPage(items, behind)
 
         return self._read(read)
@@ -162,3 +171,63 @@ class Inspector(NotCopied):
         # and must not read a new deployment on the server with the shards of the last one.
         found = run_flow_sync(self._client, adopt_deployment(self._prefix))
         return Deployment(self._client, KeySpace(self._prefix, found))
+
+
+def _awaited(
+    read: Callable[Concatenate[Inspector, P], T],
+) -> Callable[Concatenate[AsyncInspector, P], Coroutine[Any, Any, T]]:
+    """Return a read of `Inspector` as one of `AsyncInspector`."""
+
+    @wraps(read)
+    async def in_thread(self: AsyncInspector, /, *args: P.args, **options: P.kwargs) -> T:
+        if self._is_closed:
+            raise AlreadyClosed.named("AsyncInspector")
+        call = partial(read, self._inspector, *args, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    return in_thread
+
+
+class AsyncInspector(NotCopied):
+    """`Inspector` with await: the same arguments, values and errors.
+
+    It may be used in one event loop after another.
+    """
+
+    # The reads are written once, for synchronous connections, and run here in a few threads of
+    # their own. A second implementation would double some thousand lines for calls that are made a
+    # few times a minute by people and dashboards; the threads also bound how many of them run, so
+    # that they never crowd out what the loop is there for. A call that is given up goes on in its
+    # thread to its end, bounded as it is: its connection is never left with a reply unread.
+
+    def __init__(self, settings: Settings, *, environment: Environment = REAL) -> None:
+        """Prepare to connect as *settings* say; what the deployment agreed on is read from it."""
+        self._inspector = Inspector(settings, environment=environment)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="galaxy-notify-inspector")
+        self._is_closed = False
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
+        """Return an inspector of the deployment at *url*; see `Inspector.from_url`."""
+        return cls(settings_at(url, prefix, redis))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    list = _awaited(Inspector.list)
+    show = _awaited(Inspector.show)
+    status = _awaited(Inspector.status)
+    dead_letters = _awaited(Inspector.dead_letters)
+
+    async def close(self) -> None:
+        """Close the connections once running calls have ended; later ones raise `AlreadyClosed`."""
+        self._is_closed = True
+        # In a thread of the loop's own executor: it waits for our threads.
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._threads.shutdown()
+        self._inspector.close()

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Final
+
+from pydantic import Field, SkipValidation, TypeAdapter
+
+from galaxy_notify.redis_inspect.notifications import Lease
+from galaxy_notify.redis_inspect.servers import Worker
+
+#: The name that Python allows for ``class``.
+FailureClass = Annotated[str, Field(alias="class")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +63,16 @@ class HistoryLine:
     event: str
     worker: str
     attempt: int
-    failure_class: str
+    failure_class: FailureClass
     message: str
     stream_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who works on a route, until when, and how often a lease on it lapsed before."""
-
-    worker: str
-    lapses_at_ms: int
-    abandoned: int
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why the last attempt failed."""
 
-    failure_class: str
+    failure_class: FailureClass
     message: str
     at_ms: int
 
@@ -120,7 +119,8 @@ class ShownNotification:
     ttl_ms: int | None
     parts: int
     routes: tuple[Route, ...]
-    payload: Mapping[str, Any] | None = None
+    # A forged record may hold anything.
+    payload: Annotated[Mapping[str, Any] | None, SkipValidation] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,23 +167,6 @@ class StreamStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker as it reported itself.
-
-    ``state`` is ``working`` or ``silent``; ``stopped`` (by a signal) and ``gone`` are seen only
-    from its own machine.
-    """
-
-    id: str
-    host: str
-    pid: int
-    version: str
-    started_ms: int
-    progress_ms: int
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
 class Server:
     """What the server calls itself."""
 
@@ -226,7 +209,7 @@ class DeadLetter:
     recipient: str
     type: str
     producer: str
-    failure_class: str
+    failure_class: FailureClass
     message: str
     attempts: int
     generation: int
@@ -243,3 +226,10 @@ class DeadLetterPage:
 
     items: tuple[DeadLetter, ...]
     cursor: str | None
+
+
+# These read what the commands print, with values for the documents in it.
+LISTED: Final = TypeAdapter(ListedNotification)
+SHOWN: Final = TypeAdapter(ShownNotification)
+DEAD_LETTER: Final = TypeAdapter(DeadLetter)
+STATUS: Final = TypeAdapter(Status)

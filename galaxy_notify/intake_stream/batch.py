@@ -50,12 +50,10 @@ class EntryBatch:
 
     @property
     def stream_ids(self) -> list[str]:
-        """The ids of all entries."""
         return [entry.stream_id for entry in self.entries]
 
     @property
     def size(self) -> int:
-        """The size of all entries, in bytes."""
         return sum(len(value) for entry in self.entries for value in entry.fields.values())
 
     @property

@@ -31,8 +31,9 @@ def read_entry(entry: Entry, max_bytes: int) -> Any:
 
 
 def _intent_of(entry: Entry) -> bytes:
-    for name in entry.fields:
-        if name != INTENT and not _is_replayed(name, entry.fields[name]):
+    for name, value in entry.fields.items():
+        is_replayed = name == REPLAYED and _STREAM_ID.fullmatch(value)
+        if name != INTENT and not is_replayed:
             shown = printable(name.decode("utf-8", "replace"))
             raise InvalidIntent(shown, "unknown field: the only field of an entry is intent")
     if INTENT not in entry.fields:
@@ -40,7 +41,3 @@ def _intent_of(entry: Entry) -> bytes:
             "intent", "missing: an entry must have this field, with the intent as JSON"
         )
     return entry.fields[INTENT]
-
-
-def _is_replayed(name: bytes, value: bytes) -> bool:
-    return name == REPLAYED and _STREAM_ID.fullmatch(value) is not None

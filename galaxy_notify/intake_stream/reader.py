@@ -6,10 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake_stream.batch import EntryBatch, read_batch
@@ -24,7 +23,7 @@ from galaxy_notify.telemetry.outage import EdgeLog
 from galaxy_notify.telemetry.summary import Summary
 
 if TYPE_CHECKING:
-    from galaxy_notify.settings import Settings
+    from galaxy_notify.settings.sections import IntakeSettings
 
 _BLOCK_MS: Final = 500
 _RETRIES: Final = RetryPolicy(least_pause_s=1.0)
@@ -40,23 +39,6 @@ _LARGE_BATCH: Final = 8 << 20
 _MOST_TIMEOUTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderOptions:
-    """The options of a reader; see the settings of the same names."""
-
-    batch_size: int
-    claim_idle_ms: int
-    max_deliveries: int
-    keeping: Keeping
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return the options in the settings."""
-        own = settings.intake
-        keeping = Keeping(own.max_bytes, own.rejects_max)
-        return cls(own.batch_size, own.claim_idle_ms, own.max_deliveries, keeping)
-
-
 class IntentReader:
     """One reader of the group: reads, accepts, and then acknowledges entries.
 
@@ -68,7 +50,7 @@ class IntentReader:
         self,
         member: IntentMember,
         notifier: AsyncNotifier,
-        options: ReaderOptions,
+        settings: IntakeSettings,
         telemetry: Telemetry,
         stop: StopFlag,
         at_start: Callable[[Fault], None] | None = None,
@@ -76,7 +58,7 @@ class IntentReader:
         """Prepare; *at_start* may raise for a fault before the first answer of Redis."""
         self._member = member
         self._notifier = notifier
-        self._options = options
+        self._settings = settings
         self._telemetry = telemetry
         self._stop = stop
         self._at_start = at_start
@@ -120,7 +102,7 @@ class IntentReader:
             if batch.size > _LARGE_BATCH:
                 self._read_size = 1
             elif len(entries) == self._read_size:
-                self._read_size = min(2 * self._read_size, self._options.batch_size)
+                self._read_size = min(2 * self._read_size, self._settings.batch_size)
         return len(entries)
 
     async def _read(self) -> list[Entry]:
@@ -133,7 +115,7 @@ class IntentReader:
 
     async def _accept(self, entries: Sequence[Entry]) -> EntryBatch:
         """Accept entries, then acknowledge or reject each."""
-        batch = await read_batch(entries, self._options.keeping.bytes)
+        batch = await read_batch(entries, self._settings.max_bytes)
         async with self._keeping_claims(batch.stream_ids):
             settled = await self._retry(lambda: self._accept_and_settle(batch))
             await self._postpone(batch, settled)
@@ -153,7 +135,8 @@ class IntentReader:
     async def _settle(self, admitted: Sequence[str], rejects: Sequence[Reject]) -> Ended:
         if not admitted and not rejects:
             return Ended(0, {})
-        settled = await self._member.settle(admitted, rejects, self._options.keeping)
+        keeping = Keeping(self._settings.max_bytes, self._settings.rejects_max)
+        settled = await self._member.settle(admitted, rejects, keeping)
         if settled.fallen:
             self._log.warning("rejects dropped", count=settled.fallen)
         codes = Counter(
@@ -202,7 +185,7 @@ class IntentReader:
 
     async def _sweep(self) -> None:
         """Retry pending entries, one by one."""
-        idle_ms, is_read_lost, tried = self._options.claim_idle_ms, self._is_read_lost, 0
+        idle_ms, is_read_lost, tried = self._settings.claim_idle_ms, self._is_read_lost, 0
         own_idle_ms = 0 if is_read_lost else idle_ms
         own, stale = await self._retry(
             lambda: self._member.waiting(own_idle_ms, idle_ms, _PER_SWEEP)
@@ -222,10 +205,13 @@ class IntentReader:
         self._sweep_at = monotonic() + pause_s
 
     async def _redeliver(self, waiting: Waiting) -> None:
-        if waiting.deliveries >= self._options.max_deliveries:
-            await self._reject_abandoned(waiting)
+        tried = waiting.deliveries
+        if tried >= self._settings.max_deliveries:
+            message = f"delivered {tried} times, each time its reader stopped before it was done"
+            item = Reject(waiting.stream_id, "abandoned", "", message, tried)
+            await self._retry(lambda: self._settle([], [item]))
             return
-        if not await self._retry(lambda: self._member.claim(waiting, self._options.claim_idle_ms)):
+        if not await self._retry(lambda: self._member.claim(waiting, self._settings.claim_idle_ms)):
             return
         entries = await self._begin(waiting)
         if entries:
@@ -253,13 +239,6 @@ class IntentReader:
             self._log.warning("intent lost to trimming", entry_id=waiting.stream_id)
         return entries or []
 
-    async def _reject_abandoned(self, waiting: Waiting) -> None:
-        message = (
-            f"delivered {waiting.deliveries} times, each time its reader stopped before it was done"
-        )
-        item = Reject(waiting.stream_id, "abandoned", "", message, waiting.deliveries)
-        await self._retry(lambda: self._settle([], [item]))
-
     async def _forget(self) -> None:
         if monotonic() >= self._forget_at:
             self._forget_at = monotonic() + _FORGET_EVERY_S
@@ -267,7 +246,7 @@ class IntentReader:
             with suppress(RedisFault):
                 if await self._member.forget():
                     self._forget_at = 0.0
-            oldest = monotonic() - 5 * self._options.claim_idle_ms / 1000
+            oldest = monotonic() - 5 * self._settings.claim_idle_ms / 1000
             self._postponed = {name: at for name, at in self._postponed.items() if at > oldest}
 
     @asynccontextmanager
@@ -284,7 +263,7 @@ class IntentReader:
     async def _renew_claims(self, stream_ids: Sequence[str], done: asyncio.Event) -> None:
         while not done.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.claim_idle_ms / 3000):
+                async with asyncio.timeout(self._settings.claim_idle_ms / 3000):
                     await done.wait()
                 return
             with suppress(RedisFault):

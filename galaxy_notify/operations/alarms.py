@@ -11,7 +11,7 @@ from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
-from galaxy_notify.redis_inspect.servers import WorkerReport
+from galaxy_notify.redis_inspect.servers import Worker
 from galaxy_notify.redis_inspect.streams import StreamReport
 
 Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
@@ -80,7 +80,7 @@ def _is_empty(status: DeploymentStatus) -> bool:
 
 
 def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
-    by_state: dict[str, list[WorkerReport]] = {}
+    by_state: dict[str, list[Worker]] = {}
     for worker in status.workers:
         by_state.setdefault(worker.state, []).append(worker)
     gone = by_state.get("gone", [])
@@ -106,7 +106,7 @@ def _cannot_report(status: DeploymentStatus) -> bool:
     return status.redis.refusal is not None or (uptime is not None and uptime < _BACK_S)
 
 
-def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
+def _no_worker(status: DeploymentStatus, gone: Sequence[Worker]) -> Alarm:
     todo = "start one with `galaxy-notify run`"
     if gone:
         what = f"no worker is alive, the process of {_ids_of(gone)} has ended"
@@ -119,7 +119,7 @@ def _no_worker(status: DeploymentStatus, gone: Sequence[WorkerReport]) -> Alarm:
     return Alarm("workers", "error", "no worker is alive", todo, more)
 
 
-def _ids_of(workers: Sequence[WorkerReport]) -> str:
+def _ids_of(workers: Sequence[Worker]) -> str:
     named = ", ".join(worker.id for worker in workers[:_NAMED])
     others = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
     return f"worker{'s' * (len(workers) > 1)} {named}{others}"

@@ -11,7 +11,7 @@ from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_inspect.server_state import ServerState, read_server_state
 from galaxy_notify.redis_inspect.servers import (
     ServerName,
-    WorkerReport,
+    Worker,
     read_server_name,
     read_totals,
     read_workers,
@@ -31,11 +31,11 @@ class DeploymentStatus:
     totals: dict[str, int]
     skipped: dict[str, int]
     streams: list[StreamReport]
-    workers: list[WorkerReport]
+    workers: list[Worker]
     redis: ServerState
 
     @property
-    def alive(self) -> list[WorkerReport]:
+    def alive(self) -> list[Worker]:
         """Return the workers but those whose process is known to have ended."""
         return [worker for worker in self.workers if worker.state != "gone"]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from galaxy_notify.model.route import PUBLISHABLE, Route, Status
 from galaxy_notify.model.wording import ago, duration
-from galaxy_notify.redis_inspect.notifications import HeldLease, StoredRoute
+from galaxy_notify.redis_inspect.notifications import Lease, StoredRoute
 from galaxy_notify.redis_inspect.servers import WorkerState
 
 #: What each reason of a skipped route means.
@@ -81,7 +81,7 @@ def _waits(stored: StoredRoute, route: Route, shard: int, around: Surroundings) 
     yield from _obstacles(stored, shard, around)
 
 
-def _leased(lease: HeldLease, around: Surroundings) -> str:
+def _leased(lease: Lease, around: Surroundings) -> str:
     left = duration(lease.lapses_at_ms - around.now_ms)
     dead = _STATES[around.workers.get(lease.worker, "gone")]
     times = f", abandoned {lease.abandoned} times before" if lease.abandoned else ""

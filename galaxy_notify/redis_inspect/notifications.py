@@ -19,8 +19,8 @@ _PARTS_A_TIME: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class HeldLease:
-    """One worker's hold on a route."""
+class Lease:
+    """Who works on a route, until when, and how often a lease on it lapsed before."""
 
     worker: str
     lapses_at_ms: int
@@ -36,7 +36,7 @@ class StoredRoute:
     route: Route | None
     scheduled_ms: int | None
     dead_ms: int | None
-    lease: HeldLease | None
+    lease: Lease | None
     abandoned: int
     ahead: int | None
 
@@ -161,7 +161,7 @@ def _tokens(
     return {name: found[0] for name, found in zip(leased, replies, strict=True) if found}
 
 
-def _lease(token: bytes | None, score: float | None, abandoned: int) -> HeldLease | None:
+def _lease(token: bytes | None, score: float | None, abandoned: int) -> Lease | None:
     if token is None:
         return None
-    return HeldLease(text(token).partition(":")[0], moment(score or 0) + 1, abandoned)
+    return Lease(text(token).partition(":")[0], moment(score or 0) + 1, abandoned)

@@ -31,8 +31,12 @@ class ServerName:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerReport:
-    """A worker as it reported itself."""
+class Worker:
+    """A worker as it reported itself.
+
+    ``state`` is ``working`` or ``silent``; ``stopped`` (by a signal) and ``gone`` are seen only
+    from its own machine.
+    """
 
     id: str
     host: str
@@ -64,7 +68,7 @@ def read_totals(deployment: Deployment) -> dict[str, int]:
     return totals
 
 
-def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
+def read_workers(deployment: Deployment, now_ms: int) -> list[Worker]:
     """Return the workers that reported progress within 30 s, by id, with their states."""
     since = now_ms - ALIVE_MS
     named = read_all(
@@ -82,7 +86,7 @@ def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
         for keys, members in zip(deployment.all_keys, named, strict=True)
         for raw, score in members
     ]
-    workers: dict[str, WorkerReport] = {}
+    workers: dict[str, Worker] = {}
     replies = read_all(deployment, (["HGETALL", key] for _, key, _ in asked))
     for (name, _, reported_ms), reply in zip(asked, replies, strict=True):
         # No worker wrote a time in the future, except before the clock was set back a little.
@@ -95,15 +99,13 @@ def read_workers(deployment: Deployment, now_ms: int) -> list[WorkerReport]:
     return [workers[name] for name in sorted(workers)]
 
 
-def _worker(
-    name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int
-) -> WorkerReport | None:
+def _worker(name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int) -> Worker | None:
     if not fields:
         return None
     reported = {text(field): text(value) for field, value in fields.items()}
     pid = number(reported.get("pid"))
     progress_ms = max(number(reported.get("progress_ms")), newest_ms)
-    return WorkerReport(
+    return Worker(
         name,
         reported.get("host", ""),
         pid,

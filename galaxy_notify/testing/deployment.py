@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from itertools import chain
 from typing import Any, Final, Self
 
 from galaxy_notify.encoding import checked_encoder
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.gateway.event import EntryPosition, Event, decode_event
+from galaxy_notify.gateway.event import Event, decode_event
 from galaxy_notify.inspector import DeadLetter, Inspector
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.joining import join_deployment
-from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import settings_from
 from galaxy_notify.testing.publisher import WORKER, LocalPublisher
@@ -109,7 +108,12 @@ class LocalDeployment:
 
     def events(self, user: str | None = None) -> list[Event]:
         """Return what gateways would get, for all users or one, in the order of publishing."""
-        found = chain.from_iterable(map(self._events_of, self._key_space.all_keys))
+        found: list[Event] = []
+        for keys in self._key_space.all_keys:
+            entries: Any = self._client.xrange(keys.stream)
+            for stream_id, fields in entries:
+                entry = Entry(stream_id.decode(), fields, 1)
+                found.append(decode_event(entry, keys.stream, keys.shard))
         in_order = sorted(found, key=lambda event: _number(event.stream_id))
         return [event for event in in_order if user in (None, event.user_id)]
 
@@ -131,13 +135,6 @@ class LocalDeployment:
 
     def _length(self) -> int:
         return sum(self._client.xlen(keys.stream) for keys in self._key_space.all_keys)
-
-    def _events_of(self, keys: Keys) -> Iterator[Event]:
-        entries: Any = self._client.xrange(keys.stream)
-        for stream_id, fields in entries:
-            yield decode_event(
-                fields, EntryPosition(keys.stream, stream_id.decode(), keys.shard, 1)
-            )
 
 
 def _number(stream_id: str) -> tuple[int, int]:

@@ -12,9 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from math import inf
-from typing import Any, Final, TypeVar
-
-import redis.asyncio
+from typing import Any, Final
 
 from galaxy_notify.errors import StreamRefused
 from galaxy_notify.publishing.claimer import Leased, claim_limits
@@ -28,7 +26,6 @@ from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 
-T = TypeVar("T")
 #: The name of the only worker, as history and failures show it.
 WORKER: Final = "testing"
 
@@ -39,7 +36,7 @@ class LocalPublisher:
     def __init__(self, environment: Environment, settings: Settings, policy: Policy) -> None:
         """Prepare; nothing runs before `publish_due`."""
         self._client = environment.open_async(settings)
-        self._publisher = PublisherState(settings, policy, Telemetry.off(), about={})
+        self._state = PublisherState(settings, policy, Telemetry.off(), about={})
         self._tokens = count(1)
 
     def publish_due(self) -> None:
@@ -47,47 +44,36 @@ class LocalPublisher:
         _run(self._all())
 
     async def _all(self) -> None:
-        settings, shared = self._publisher.settings, self._publisher.policy.shared
+        settings, shared = self._state.settings, self._state.policy.shared
         for keys in KeySpace(settings.redis.prefix, shared).all_keys:
-            shard = _ShardPublisher(self._client, self._publisher, keys)
-            for channel in shared.channels:
-                while await shard.publish(channel, self._token()):
-                    pass
+            await self._publish_shard(keys)
         await self._client.aclose()
 
+    async def _publish_shard(self, keys: Keys) -> None:
+        state, shared = self._state, self._state.policy.shared
+        store = Store(self._client, keys, state.telemetry.script_ran)
+        reporter = Reporter(state.telemetry, keys, WORKER, shared.max_attempts)
+        publisher = Publisher(store, ShardState(state, keys), reporter)
+        # Nothing trims the stream, so it may grow beyond its length.
+        limits = replace(claim_limits(state.settings), hold_at=0)
+        for channel in shared.channels:
+            while (claim := await store.claim(channel, self._token(), limits)).members:
+                # An encoder may take any time, as with a debugger in it: no lease expires.
+                outcome = await publisher.settle(Leased(channel, claim, since=inf))
+                if outcome.refused:
+                    raise StreamRefused(outcome.refused)
+
     def _token(self) -> str:
-        ttl_ms = self._publisher.settings.worker.lease_ttl_ms
+        ttl_ms = self._state.settings.worker.lease_ttl_ms
         return f"{WORKER}:0:{ttl_ms}:{next(self._tokens):016x}"
 
 
-class _ShardPublisher:
-    """What publishes one shard."""
-
-    def __init__(self, client: redis.asyncio.Redis, publisher: PublisherState, keys: Keys) -> None:
-        policy, telemetry = publisher.policy, publisher.telemetry
-        reporter = Reporter(telemetry, keys, WORKER, policy.shared.max_attempts)
-        # Nothing trims the stream, so it may grow beyond its length.
-        self._limits = replace(claim_limits(publisher.settings), hold_at=0)
-        self._store = Store(client, keys, telemetry.script_ran)
-        self._publisher = Publisher(self._store, ShardState(publisher, keys), reporter)
-
-    async def publish(self, channel: str, token: str) -> bool:
-        """Settle a batch of a channel and return whether there was one."""
-        claim = await self._store.claim(channel, token, self._limits)
-        if not claim.members:
-            return False
-        # An encoder may take any time, as with a debugger in it: no lease expires meanwhile.
-        outcome = await self._publisher.settle(Leased(channel, claim, since=inf))
-        if outcome.refused:
-            raise StreamRefused(outcome.refused)
-        return True
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end; where a loop runs already, in a thread that ends with it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        asyncio.run(work)
+        return
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        thread.submit(asyncio.run, work).result()

@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from queue import Empty
 from typing import Any, Final
 
@@ -35,18 +36,17 @@ URL: Final = "unix:///in-this-process"
 _VERSION: Final = (7,)
 
 
+@dataclass
 class Clock:
     """The time of a server in this process, in epoch ms; it moves only when it is set."""
 
-    def __init__(self, now_ms: int) -> None:
-        self.now_ms = now_ms
+    now_ms: int
 
 
 class InProcess(Environment):
     """A server in this process as the environment of clients."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with no data."""
         self.clock = clock
         self._server = FakeServer(version=_VERSION)
         self._server.dbs = defaultdict(lambda: _Database(self._server.lock, clock))
@@ -54,7 +54,6 @@ class InProcess(Environment):
     def open_sync(
         self, settings: Settings, *, agreed: AgreementCheck | None = None, **options: Any
     ) -> redis.Redis:
-        """Return a client of this server."""
         del settings
         client = sync_client(URL, **options)
         self._lead_here(client, _LocalConnection, agreed and agreed.check)
@@ -70,7 +69,6 @@ class InProcess(Environment):
         return client
 
     def now_ms(self) -> int:
-        """Return the time that the clock shows."""
         return self.clock.now_ms
 
     def _lead_here(self, client: Any, connection_class: type[Any], on_connect: Any) -> None:

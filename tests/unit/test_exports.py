@@ -104,8 +104,6 @@ PUBLIC = (
     *("gateway.event", "gateway.options", "inspector.values"),
     *("model.intent", "model.user_preferences", "operations.list_filter"),
 )
-#: Values of ours in these modules that no program gets.
-INSIDE = {"EntryPosition"}
 WAYS: list[Callable[[Any], Any]] = [
     *(partial(lambda level, x: pickle.loads(pickle.dumps(x, level)), n) for n in (2, 4, 5)),
     copy.copy,
@@ -126,7 +124,7 @@ def exported() -> Iterator[type]:
         own = [one for one in own if one.__module__ == module.name]
         yield from (one for one in own if issubclass(one, errors.Portable))
         if module.name.removeprefix("galaxy_notify.") in PUBLIC:
-            yield from (one for one in own if is_value(one) and one.__name__ not in INSIDE)
+            yield from (one for one in own if is_value(one))
 
 
 def is_value(kind: type) -> bool:

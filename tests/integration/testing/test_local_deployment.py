@@ -16,9 +16,10 @@ import pytest
 
 from galaxy_notify import ConfigurationError, Inspector, Intent, Notifier, TransientEncodingError
 from galaxy_notify.gateway import Event
-from galaxy_notify.gateway.event import EntryPosition, decode_event
+from galaxy_notify.gateway.event import decode_event
 from galaxy_notify.inspector import DeadLetter
 from galaxy_notify.model.user_preferences import UserPreferences
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.testing import LocalDeployment, deployment
 from tests.support.deployment import Deploy, DeploymentFixture
@@ -83,7 +84,7 @@ class OnServer:
         for keys in self._deployment.key_space.all_keys:
             entries: Any = self._deployment.client.xrange(keys.stream)
             found += [
-                decode_event(fields, EntryPosition(keys.stream, stream_id.decode(), keys.shard, 1))
+                decode_event(Entry(stream_id.decode(), fields, 1), keys.stream, keys.shard)
                 for stream_id, fields in entries
             ]
         return [event for event in found if user in (None, event.user_id)]

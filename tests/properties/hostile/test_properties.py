@@ -18,7 +18,7 @@ from galaxy_notify.cli.jsonl import Line, parse
 from galaxy_notify.cli.screen import printable
 from galaxy_notify.encoding import unpack_payload
 from galaxy_notify.errors import ConfigurationError, Corrupt, InvalidIntent
-from galaxy_notify.gateway.event import EntryPosition, decode_event, decode_payload
+from galaxy_notify.gateway.event import decode_event, decode_payload
 from galaxy_notify.intake.plan import plan
 from galaxy_notify.model.ids import event_id, parse_target, split_member
 from galaxy_notify.model.intent import Intent
@@ -28,6 +28,7 @@ from galaxy_notify.model.notification import (
 )
 from galaxy_notify.model.route import Failure, Route, Status, decode_route, initial_state
 from galaxy_notify.redis_client.replies import moment, number
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import load_settings
 from galaxy_notify.telemetry.logs import configure_logs
@@ -56,7 +57,6 @@ PACKED = st.recursive(
     max_leaves=12,
 ).map(msgpack.packb)
 BYTES = st.binary(max_size=200) | PACKED | st.sampled_from(list(BOMBS.values()))
-HERE = EntryPosition("events", "1-1", 0, 1)
 
 
 def _asked(kind: type[Exception], ask: Callable[[], T]) -> tuple[T | None, str]:
@@ -123,7 +123,7 @@ def test_payload__of_any_json(value: Any) -> None:
 def test_entry__of_any_fields(fields: dict[bytes, bytes]) -> None:
     """Any fields are an event with an id of ours, or `Corrupt`."""
     with suppress(Corrupt):
-        event = decode_event(fields, HERE)
+        event = decode_event(Entry("1-1", fields, 1), "events", 0)
         assert parse_target(event.event_id)
         assert event.user_id
         event.payload  # noqa: B018  # to read it is to unpack it

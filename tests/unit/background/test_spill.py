@@ -175,7 +175,7 @@ def other_database(path: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("content", [b"{}\n", b"gn-spill-2\n".ljust(64, b"\0"), b"\0" * 400, None])
+@pytest.mark.parametrize("content", [b"{}\n", b"gn-spill-1\n".ljust(64, b"\0"), b"\0" * 400, None])
 def test_spill__leaves_the_files_of_others_alone(path: Path, content: bytes | None) -> None:
     """What is no spill of ours is refused, and not touched."""
     content = content or other_database(path)

@@ -5,30 +5,30 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.errors import Corrupt
-from galaxy_notify.gateway.event import EntryPosition, decode_event, decode_payload
+from galaxy_notify.gateway.event import Event, decode_event, decode_payload
+from galaxy_notify.redis_client.stream_member import Entry
 from tests.support.events import event_fields, event_id
 
-HERE = EntryPosition("events", "1-1", 0, 1)
 
-
-def _raw(**changed: bytes | str) -> dict[bytes, bytes]:
+def _event(**changed: bytes | str) -> Event:
     fields = event_fields(1) | changed
-    return {
+    raw = {
         name.encode(): value if isinstance(value, bytes) else value.encode()
         for name, value in fields.items()
     }
+    return decode_event(Entry("1-1", raw, 1), "events", 0)
 
 
 def test_event__optional_fields() -> None:
     """What the producer's request and trace were comes along, empty where there was none."""
-    event = decode_event(_raw(request_id="r-1", trace_id="t-1"), HERE)
+    event = _event(request_id="r-1", trace_id="t-1")
     assert (event.request_id, event.trace_id, event.traceparent) == ("r-1", "t-1", "")
     assert event.payload["data"] == {"number": 1}
 
 
 def test_event__replayed() -> None:
     """A replayed event carries its generation."""
-    assert decode_event(_raw(event_id=event_id(1) + "#2"), HERE).event_id.endswith("#2")
+    assert _event(event_id=event_id(1) + "#2").event_id.endswith("#2")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_event__replayed() -> None:
 def test_event__refused(changed: dict[str, bytes | str], reason: str) -> None:
     """Fields that no daemon wrote are refused by name."""
     with pytest.raises(Corrupt, match=reason):
-        decode_event(_raw(**changed), HERE)
+        _event(**changed)
 
 
 def test_event__payload_as_json() -> None:

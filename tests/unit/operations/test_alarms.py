@@ -13,12 +13,12 @@ from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.server_state import ServerState
-from galaxy_notify.redis_inspect.servers import ServerName, WorkerReport
+from galaxy_notify.redis_inspect.servers import ServerName, Worker
 from galaxy_notify.redis_inspect.streams import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport
 
 NOW = 1_900_000_000_000
-WORKER = WorkerReport("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
+WORKER = Worker("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
 OOM = ServerState("refused", Fault("OOM", Remedy.RETRY, "command not allowed"), 7000)
 WELL = DeploymentStatus(
     NOW,
