@@ -13,7 +13,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from galaxy_notify.embedded import state_dir
 from galaxy_notify.embedded.binaries import find_servers
-from galaxy_notify.errors import ConfigurationError, Unavailable
+from galaxy_notify.errors import Unavailable
 from galaxy_notify.signals import SIGNALS
 
 _ANSWER_SECONDS = 2.0
@@ -40,10 +40,12 @@ _outliving: list[subprocess.Popen[bytes]] = []
 
 
 class EmbeddedServer:
-    """The server of one folder, as one `run` uses it; `adopted` when it was already there."""
+    """The server of one folder, as one `run` uses it; `adopted` when it was already there.
+
+    It is looked up on the PATH of *environ*.
+    """
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
-        """Name the folder; the servers are looked up on the PATH of the environment."""
         self.folder = folder
         self.adopted = False
         self._environ = os.environ if environ is None else environ
@@ -58,7 +60,7 @@ class EmbeddedServer:
         """
         url = state_dir.socket_url(self.folder)
         state_dir.prepare(self.folder)
-        with _turn(self.folder, _wait_to_start):
+        with self._turn(_wait_to_start):
             if self._user is None:
                 self._user = _open_lock(self.folder, "users.lock")
                 fcntl.flock(self._user, fcntl.LOCK_SH)
@@ -75,7 +77,7 @@ class EmbeddedServer:
         """Leave the server; stop it, and say so, unless another run still uses it."""
         if self._user is None:
             return False
-        with _turn(self.folder, _wait):
+        with self._turn(_wait):
             last = _try_lock(self._user, fcntl.LOCK_EX)
             if last:
                 self._shut_down(state_dir.socket_url(self.folder))
@@ -93,9 +95,19 @@ class EmbeddedServer:
         else:
             _ask_to_end(state_dir.socket_url(self.folder))
 
+    def _turn(self, wait: Wait) -> AbstractContextManager[int]:
+        """Have the folder alone for as long as a server is looked for, started or stopped."""
+        taken = f"another process is still starting a server in {self.folder}"
+        return _locked(self.folder, "start.lock", wait, _TURN_SECONDS, taken)
+
     def _launch(self, url: str) -> None:
         servers = find_servers(self._environ.get("PATH", os.defpath))
-        with _only_server(self.folder) as lock, (self.folder / state_dir.LOG).open("ab") as log:
+        # The server inherits this lock and holds it as long as it lives. Two servers in one folder
+        # would write one another's files; a socket that vanished (a cleaner of temporary files)
+        # does not prove that its server did.
+        taken = f"a server runs in {self.folder} but does not answer on its socket; stop it"
+        only = _locked(self.folder, "server.lock", _wait_to_start, _STOP_SECONDS, taken)
+        with only as lock, (self.folder / state_dir.LOG).open("ab") as log:
             if self._process is not None:
                 self._process.wait()  # it has ended: the lock is free
             binary = state_dir.choose_server(self.folder, servers)
@@ -127,7 +139,9 @@ class EmbeddedServer:
             return
         how = f"ended with {ended}" if ended is not None else "did not answer"
         log = self.folder / state_dir.LOG
-        raise Unavailable(f"the embedded server {how} at its start: {_last_line(log)} (see {log})")
+        lines = log.read_text(errors="replace").splitlines()
+        said = lines[-1].strip() if lines else "no output"
+        raise Unavailable(f"the embedded server {how} at its start: {said} (see {log})")
 
     def _shut_down(self, url: str) -> None:
         """Ask the server to save and end; a child that does not is killed (AOF survives that)."""
@@ -192,14 +206,12 @@ def _answers(url: str, *, slowly: bool = True) -> bool:
     try:
         with _client(url) as client:
             client.ping()
-    except redis.BusyLoadingError:
+    except (redis.BusyLoadingError, redis.ResponseError):
         return True
     except redis.TimeoutError:
         return slowly  # it is busy, and a second one must not start
     except redis.ConnectionError:
         return False
-    except redis.ResponseError:
-        return True
     return True
 
 
@@ -213,30 +225,12 @@ def _client(url: str) -> redis.Redis:
 
 
 @contextmanager
-def _turn(folder: Path, wait: Wait) -> Iterator[None]:
-    """Have the folder alone for as long as a server is looked for, started or stopped."""
-    lock = _open_lock(folder, "start.lock")
+def _locked(folder: Path, name: str, wait: Wait, seconds: float, taken: str) -> Iterator[int]:
+    """Hold a lock of the folder alone; raise `Unavailable` with *taken* where another keeps it."""
+    lock = _open_lock(folder, name)
     try:
-        if not wait(lambda: _try_lock(lock, fcntl.LOCK_EX), _TURN_SECONDS):
-            raise Unavailable(f"another process is still starting a server in {folder}")
-        yield
-    finally:
-        os.close(lock)
-
-
-@contextmanager
-def _only_server(folder: Path) -> Iterator[int]:
-    """Take the lock that a server inherits and holds as long as it lives.
-
-    Two servers in one folder would write one another's files; a socket that vanished (a cleaner of
-    temporary files) does not prove that its server did.
-    """
-    lock = _open_lock(folder, "server.lock")
-    try:
-        if not _wait_to_start(lambda: _try_lock(lock, fcntl.LOCK_EX), _STOP_SECONDS):
-            raise Unavailable(
-                f"a server runs in {folder} but does not answer on its socket; stop it"
-            )
+        if not wait(lambda: _try_lock(lock, fcntl.LOCK_EX), seconds):
+            raise Unavailable(taken)
         yield lock
     finally:
         os.close(lock)
@@ -251,10 +245,8 @@ def _has_ended(folder: Path) -> bool:
 
 
 def _open_lock(folder: Path, name: str) -> int:
-    try:
+    with state_dir.checked(folder):
         return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
 
 
 def _try_lock(lock: int, kind: int) -> bool:
@@ -283,8 +275,3 @@ def _wait_to_start(condition: Callable[[], bool], seconds: float) -> bool:
         return condition()
 
     return _wait(settled, seconds)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    return lines[-1].strip() if lines else "no output"

@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -51,7 +52,7 @@ def socket_url(folder: Path) -> str:
 def check(folder: Path) -> None:
     """Find out whether `prepare` can do its part, changing nothing; raise `ConfigurationError`."""
     socket_path(folder)
-    try:
+    with checked(folder):
         if folder.exists():
             _check_existing(folder)
             return
@@ -60,17 +61,22 @@ def check(folder: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(above, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
 
 
 def prepare(folder: Path) -> None:
     """Make the folder, or check that no other user owns an existing one; its mode becomes 0700."""
     check(folder)
-    try:
+    with checked(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_mode & _OTHERS:
             folder.chmod(0o700)
+
+
+@contextmanager
+def checked(folder: Path) -> Iterator[None]:
+    """Raise `ConfigurationError` for what the system refuses to do in the folder."""
+    try:
+        yield
     except OSError as error:
         raise ConfigurationError(f"redis.state_dir: {folder}: {error.strerror}") from error
 
@@ -91,9 +97,13 @@ def _check_existing(folder: Path) -> None:
 
 
 def choose_server(folder: Path, servers: Sequence[ServerBinary]) -> ServerBinary:
-    """Choose the first server that can read the folder's data, and remember it as the writer."""
+    """Return `fitting_server`, and remember it as the writer."""
     server = fitting_server(folder, servers)
-    _remember(folder, server)
+    # Before the server starts, so that no data is ever without its writer.
+    note = folder / _WRITER
+    fresh = note.with_suffix(".new")
+    fresh.write_text(json.dumps({"flavour": server.flavour, "version": server.version}) + "\n")
+    fresh.replace(note)
     return server
 
 
@@ -140,11 +150,3 @@ def _read_writer(folder: Path) -> tuple[str, str] | None:
             ' {"flavour": "redis", "version": "7.0.15"}'
         ) from error
     return flavour, version
-
-
-def _remember(folder: Path, server: ServerBinary) -> None:
-    """Write the note before the server starts, so that no data is ever without its writer."""
-    note = folder / _WRITER
-    fresh = note.with_suffix(".new")
-    fresh.write_text(json.dumps({"flavour": server.flavour, "version": server.version}) + "\n")
-    fresh.replace(note)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.fsck.pages import PAGE, is_foreign
-from galaxy_notify.model.route import FORMAT
+from galaxy_notify.model.route import FORMAT, newer_format
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
@@ -42,10 +42,7 @@ class SeenNotification:
     @property
     def readable(self) -> bool:
         """Return whether the status of every state is readable."""
-        return all(
-            state[:1] == FORMAT and state[1:2] in _STATUSES and len(state) > 1
-            for state in self.states.values()
-        )
+        return all(map(_is_readable, self.states.values()))
 
     @property
     def needing(self) -> int:
@@ -57,6 +54,44 @@ class SeenNotification:
         """Return how many routes it counts, or None where that is no number."""
         text = self.open or b"0"
         return int(text) if _NUMBER.fullmatch(text) else None
+
+
+class Miscount(NamedTuple):
+    """A fault of a notification: its code, what is wrong, and what a repair does."""
+
+    code: str
+    what: str
+    mends: str
+
+
+def miscount(one: SeenNotification) -> Miscount | None:
+    """Return what is wrong with how a notification counts its routes, or else with its expiry."""
+    if one.foreign or one.vanished or not one.readable:
+        return None
+    needing = one.needing
+    if one.counted != needing:
+        counted = (one.open or b"none").decode("ascii", "backslashreplace")
+        what = f"{needing} of its routes need it, but it counts {counted}"
+        return Miscount("miscounted", what, "recounted, expires when no route needs it")
+    if needing and one.ttl_ms >= 0:
+        return Miscount("expires", "expires although routes need it", "kept")
+    if not needing and one.ttl_ms == -1:
+        return Miscount("endless", "never expires although no route needs it", "made to expire")
+    return None
+
+
+def should_be_indexed(one: SeenNotification, state: bytes) -> bool:
+    """Return whether an index should have the route of this state.
+
+    One that cannot be read may have ended: its notification knows, as long as it does not expire.
+    """
+    if newer_format(state):
+        return False
+    return state[1:2] in _NEEDING if _is_readable(state) else one.ttl_ms == -1
+
+
+def _is_readable(state: bytes) -> bool:
+    return state[:1] == FORMAT and state[1:2] in _STATUSES and len(state) > 1
 
 
 class Balance(NamedTuple):

@@ -129,12 +129,11 @@ def keys_of_wrong_type(keys: Keys, channels: Sequence[str]) -> Flow[list[str]]:
         Command(["XLEN", keys.stream]),
     ]
     for channel in channels:
-        names = (keys.schedule(channel), keys.leases(channel), keys.dead(channel))
-        probes += [Command(["ZCARD", name]) for name in names]
         probes += [
-            Command(["HLEN", keys.abandoned(channel)]),
-            Command(["LLEN", keys.wake(channel)]),
+            Command(["ZCARD", of(channel)]) for of in (keys.schedule, keys.leases, keys.dead)
         ]
+        probes.append(Command(["HLEN", keys.abandoned(channel)]))
+        probes.append(Command(["LLEN", keys.wake(channel)]))
     replies = yield probes
     foreign = zip(probes, map(is_foreign, replies), strict=True)
     return [probe.command[1] for probe, is_one in foreign if is_one]

@@ -91,16 +91,20 @@ class Wanted(NamedTuple):
 
 def read_routes(keys: Keys, channel: str, members: Sequence[bytes]) -> Flow[list[SeenRoute]]:
     """Read all about at most a page of members."""
-    stored = _notifications(keys, members)
+    named: dict[bytes, list[bytes]] = {}
+    for member in members:
+        named.setdefault(member.partition(b"/")[0], []).append(member)
     scores, leases, counts, died, *known, time = yield [
         Command(["ZMSCORE", keys.schedule(channel), *members]),
         Command(["ZRANGE", keys.leases(channel), 0, _MOST_LEASES, "WITHSCORES"]),
         Command(["HMGET", keys.abandoned(channel), *members]),
         Command(["ZMSCORE", keys.dead(channel), *members]),
-        *stored.commands,
+        *(command for name, routes in named.items() for command in _readings(keys, name, routes)),
         Command(["TIME"]),  # last: a claim or a release before it cannot seem to lie too far ahead
     ]
-    states = stored.read(known)
+    states: dict[bytes, tuple[bool, bytes]] = {}
+    for routes, record, stored in zip(named.values(), known[::2], known[1::2], strict=True):
+        states |= _states(routes, record, stored)
     seconds, micros = unwrap(time)
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     tokens = {score: token for token, score in unwrap(leases)}
@@ -133,36 +137,19 @@ def fsck_repair(keys: Keys, items: Iterable[tuple[SeenRoute, Wanted]], *, fix: b
     return ScriptCall(script("fsck_repair"), [keys.totals, keys.orphans, keys.never], args)
 
 
-class _Stored(NamedTuple):
-    """The readings of notifications, and how their replies belong to members."""
-
-    commands: list[Command]
-    members: dict[bytes, list[bytes]]
-
-    def read(self, replies: Sequence[Any]) -> dict[bytes, tuple[bool, bytes]]:
-        """Return of each member whether it has a record, and its state."""
-        found: dict[bytes, tuple[bool, bytes]] = {}
-        pairs = zip(replies[::2], replies[1::2], strict=True)
-        for members, (record, states) in zip(self.members.values(), pairs, strict=True):
-            if is_foreign(record) or is_foreign(states):
-                found |= dict.fromkeys(members, (False, b""))
-                continue
-            for member, state in zip(members, states, strict=True):
-                found[member] = (bool(record), state or b"")
-        return found
+def _readings(keys: Keys, name: bytes, routes: Iterable[bytes]) -> tuple[Command, Command]:
+    key = keys.notification("").encode() + name
+    names = [route.partition(b"/")[2] for route in routes]
+    return Command(["HEXISTS", key, "record"]), Command(["HMGET", key, *names])
 
 
-def _notifications(keys: Keys, members: Iterable[bytes]) -> _Stored:
-    named: dict[bytes, list[bytes]] = {}
-    for member in members:
-        named.setdefault(member.partition(b"/")[0], []).append(member)
-    commands: list[Command] = []
-    for name, routes in named.items():
-        key = keys.notification("").encode() + name
-        commands.append(Command(["HEXISTS", key, "record"]))
-        names = [route.partition(b"/")[2] for route in routes]
-        commands.append(Command(["HMGET", key, *names]))
-    return _Stored(commands, named)
+def _states(routes: Sequence[bytes], record: Any, stored: Any) -> dict[bytes, tuple[bool, bytes]]:
+    """Return of each member whether its notification has a record, and its state."""
+    if is_foreign(record) or is_foreign(stored):
+        return dict.fromkeys(routes, (False, b""))
+    return {
+        route: (bool(record), state or b"") for route, state in zip(routes, stored, strict=True)
+    }
 
 
 def _number(value: float | None) -> str:

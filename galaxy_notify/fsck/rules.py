@@ -35,26 +35,17 @@ def judge(seen: SeenRoute, actor: str) -> Verdict | None:
     if live:
         return None
     if seen.name is None:
-        return _malformed()
+        what, mends = "not a valid route name", "removed and recorded as an orphan"
+        return Verdict("malformed", what, mends, Wanted(reason="malformed"))
     if not seen.state:
         return _stateless(seen, actor)
     return _unreadable(seen, actor) if route is None else _resting(seen, route)
 
 
 def _is_leased(seen: SeenRoute) -> bool:
-    ttl = seen.lease_ttl_ms
-    return (
-        ttl is not None and seen.score is not None and seen.now_ms < seen.score <= seen.now_ms + ttl
-    )
-
-
-def _malformed() -> Verdict:
-    return Verdict(
-        "malformed",
-        "not a valid route name",
-        "removed and recorded as an orphan",
-        Wanted(reason="malformed"),
-    )
+    if seen.lease_ttl_ms is None or seen.score is None:
+        return False
+    return seen.now_ms < seen.score <= seen.now_ms + seen.lease_ttl_ms
 
 
 def _stateless(seen: SeenRoute, actor: str) -> Verdict | None:
@@ -62,14 +53,11 @@ def _stateless(seen: SeenRoute, actor: str) -> Verdict | None:
         return _stray_count() if seen.count is not None else None
     if seen.record and seen.score is not None:
         return _record_missing(seen, actor, "its notification has no state for it")
-    return Verdict(
-        "vanished",
-        "an index lists it, but its notification is missing"
-        if not seen.record
-        else "it is listed as a dead letter, but its notification has no state for it",
-        "removed, counted as purged, recorded as an orphan",
-        Wanted(reason="record_missing"),
-    )
+    what = "an index lists it, but its notification is missing"
+    if seen.record:
+        what = "it is listed as a dead letter, but its notification has no state for it"
+    mends = "removed, counted as purged, recorded as an orphan"
+    return Verdict("vanished", what, mends, Wanted(reason="record_missing"))
 
 
 def _stray_count() -> Verdict:
@@ -141,7 +129,8 @@ def _resting(seen: SeenRoute, route: Route) -> Verdict | None:
         wanted = Wanted(index, route.at_ms if dead else route.due_at_ms)
         what = f"{route.status} of channel {_home(seen)}, but an index of {seen.channel} has it"
         return Verdict("wrong-channel", what, "moved to the index of its channel", wanted)
-    what = f"{route.status}, but {_where(seen)} still has it"
+    where = f"the schedule of {seen.channel}" if seen.score is not None else "the dead letters"
+    what = f"{route.status}, but {where} still has it"
     return Verdict("already-ended", what, "removed", Wanted())
 
 
@@ -159,10 +148,6 @@ def _dead(seen: SeenRoute, route: Route) -> Verdict | None:
         what = "listed as a dead letter with another time than in its state"
         return Verdict("wrong-time", what, "listed at its time", wanted)
     return None
-
-
-def _where(seen: SeenRoute) -> str:
-    return f"the schedule of {seen.channel}" if seen.score is not None else "the dead letters"
 
 
 def _distance(later: float, earlier: float) -> str:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from galaxy_notify.fsck.counts import Miscount, miscount, should_be_indexed
 from galaxy_notify.fsck.faults import Became, Inconsistency, Looked, RepairScope, settled
 from galaxy_notify.fsck.notifications import (
+    Miscount,
     SeenNotification,
     balance_totals,
+    miscount,
     read_notifications,
     recount_notifications,
+    should_be_indexed,
 )
 from galaxy_notify.fsck.pages import (
     INDEXES,
@@ -52,9 +54,9 @@ class ShardCheck:
         shared: SharedSettings,
         scope: RepairScope,
         report: Callable[[Inconsistency], None],
-        looked: Looked | None = None,
+        looked: Looked,
     ) -> None:
-        self.looked = looked or Looked()
+        self._looked = looked
         self._keys, self._shared, self._scope = keys, shared, scope
         self._report = report
         self._channels = list(shared.channels)
@@ -70,17 +72,13 @@ class ShardCheck:
         Indexes come first, so that notifications are counted once all routes have their states.
         """
         yield self._guard
-        yield partial(self._types, self._channels)
-        for channel in self._channels:
-            yield from self._index(channel)
         configured, cursor = len(self._channels), Cursor()
+        yield from self._indexes(self._channels[:configured])
         while not cursor.is_done:
             yield partial(self._notifications, cursor)
         further = self._channels[configured:]
         if further:
-            yield partial(self._types, further)
-        for channel in further:
-            yield from self._index(channel)
+            yield from self._indexes(further)
         if not self._broken:
             yield self._totals
 
@@ -108,21 +106,20 @@ class ShardCheck:
 
     def _is_whole(self, channel: str) -> bool:
         keys = self._keys
-        own = {keys.schedule(channel), keys.leases(channel), keys.dead(channel)}
-        own.add(keys.abandoned(channel))
-        return not own & self._broken
+        indexes = (keys.schedule, keys.leases, keys.dead, keys.abandoned)
+        return self._broken.isdisjoint(key(channel) for key in indexes)
 
-    def _index(self, channel: str) -> Iterator[Page]:
-        if not self._is_whole(channel):
-            return
-        for index in INDEXES:
-            cursor = Cursor()
-            while not cursor.is_done:
-                yield partial(self._index_page, index, channel, cursor)
+    def _indexes(self, channels: Sequence[str]) -> Iterator[Page]:
+        yield partial(self._types, channels)
+        for channel in channels:
+            for index in INDEXES if self._is_whole(channel) else ():
+                cursor = Cursor()
+                while not cursor.is_done:
+                    yield partial(self._index_page, index, channel, cursor)
 
     def _index_page(self, index: str, channel: str, cursor: Cursor) -> Flow[None]:
         page = yield from read_index_page(self._keys, index, channel, cursor)
-        self.looked.members += page.members
+        self._looked.members += page.members
         for at in range(0, len(page.odd), PAGE):
             yield from self._routes(channel, page.odd[at : at + PAGE], index)
 
@@ -151,8 +148,8 @@ class ShardCheck:
 
     def _notifications(self, cursor: Cursor) -> Flow[None]:
         page = yield from read_notification_page(self._keys, cursor)
-        self.looked.notifications += len(page.ids)
-        self.looked.routes += page.routes
+        self._looked.notifications += len(page.ids)
+        self._looked.routes += page.routes
         self._learn(_text(channel) for channel in page.channels)
         foreign = [name for name in map(_text, page.ids) if self._is_foreign(name)]
         odd = [name for name in map(_text, page.odd) if name not in foreign]

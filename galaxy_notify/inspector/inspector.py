@@ -34,8 +34,7 @@ from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import MOST_ITEMS, list_notifications
 from galaxy_notify.operations.show import show
 from galaxy_notify.operations.status import read_status
-from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.environment import REAL, Environment
+from galaxy_notify.redis_client.access import REAL, Environment, settings_at
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow_sync

@@ -17,8 +17,7 @@ from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interru
 from galaxy_notify.model.ids import Target, target_of
 from galaxy_notify.model.intent import due_moment
 from galaxy_notify.model.not_copied import NotCopied
-from galaxy_notify.redis_client.access import settings_at
-from galaxy_notify.redis_client.environment import REAL, Environment
+from galaxy_notify.redis_client.access import REAL, Environment, settings_at
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow

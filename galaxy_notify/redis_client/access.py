@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
+from redis.credentials import CredentialProvider
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.model.ids import hash_tag
-from galaxy_notify.redis_client.connection import access_options, async_client, sync_client
+from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.following import AsyncTopologyClient, Primary, TopologyClient
 from galaxy_notify.redis_client.nodes import AsyncNodesClient, NodesClient
 from galaxy_notify.redis_client.still_agreed import AgreementCheck
@@ -27,9 +29,8 @@ from galaxy_notify.redis_client.topology import (
 from galaxy_notify.settings.values import EMBEDDED
 
 if TYPE_CHECKING:
-    from galaxy_notify.settings import Settings
+    from galaxy_notify.settings import RedisSettings, Settings
 
-_TLS_FIELDS: Final = ("tls_ca", "tls_cert", "tls_key")
 _REDIS_PORT: Final = 6379
 #: A sentinel or node that does not answer at once is passed over for the next one.
 _ASKING: Final = {"connections": 1, "socket_timeout": 0.5, "socket_connect_timeout": 0.5}
@@ -42,24 +43,10 @@ def open_sync(
 
     *agreed* looks at each connection to the first shard before it is used.
     """
-    url, options = _url(settings), _access(settings) | options
-    first: dict[str, Any] = {"redis_connect_func": agreed.check} if agreed else {}
-    topology = _topology(settings, url)
-    if topology is None:
-        return sync_client(url, **options, **first)
-    access = _asking(settings)
-    topology_client = TopologyClient(
-        topology, lambda node: sync_client(_url_of(node, settings, url), **access)
-    )
-    return NodesClient(
-        topology_client,
-        hash_tag(settings.redis.prefix, 0),
-        lambda slot: sync_client(
-            url,
-            primary=Primary(topology_client, slot),
-            **(options | first if slot == _first_slot(settings) else options),
-        ),
-    )
+    first = {"redis_connect_func": agreed.check} if agreed else {}
+    clients = (sync_client, TopologyClient, NodesClient)
+    opened: redis.Redis = _opened(settings, clients, options, first)
+    return opened
 
 
 def open_async(
@@ -70,22 +57,37 @@ def open_async(
     *connections* bounds those to one server, or in a cluster those of one shard; *agreed* looks at
     each connection to the first shard before it is used.
     """
+    first = {"redis_connect_func": agreed.check_async} if agreed else {}
+    clients = (async_client, AsyncTopologyClient, AsyncNodesClient)
+    opened: redis.asyncio.Redis = _opened(settings, clients, options, first)
+    return opened
+
+
+def _opened(
+    settings: Settings,
+    clients: tuple[Callable[..., Any], ...],
+    options: dict[str, Any],
+    first: dict[str, Any],
+) -> Any:
+    """Return a client of one of two kinds; *first* are the options of the first shard alone.
+
+    *clients* make that of one server, of the nodes to ask, and of all shards.
+    """
+    client, topology_client, nodes_client = clients
     url, options = _url(settings), _access(settings) | options
-    first: dict[str, Any] = {"redis_connect_func": agreed.check_async} if agreed else {}
     topology = _topology(settings, url)
     if topology is None:
-        return async_client(url, **options, **first)
-    access = _asking(settings)
-    topology_client = AsyncTopologyClient(
-        topology, lambda node: async_client(_url_of(node, settings, url), **access)
-    )
-    return AsyncNodesClient(
-        topology_client,
-        hash_tag(settings.redis.prefix, 0),
-        lambda slot: async_client(
+        return client(url, **options, **first)
+    asking, first_tag = _asking(settings), hash_tag(settings.redis.prefix, 0)
+    first_slot = slot_of(first_tag) if settings.redis.cluster else 0
+    finder = topology_client(topology, lambda node: client(_url_of(node, settings, url), **asking))
+    return nodes_client(
+        finder,
+        first_tag,
+        lambda slot: client(
             url,
-            primary=Primary(topology_client, slot),
-            **(options | first if slot == _first_slot(settings) else options),
+            primary=Primary(finder, slot),
+            **(options | first if slot == first_slot else options),
         ),
     )
 
@@ -141,11 +143,6 @@ def _topology(settings: Settings, url: str) -> Topology | None:
     return None
 
 
-def _first_slot(settings: Settings) -> int:
-    """Return the slot that the clients of the first shard have."""
-    return slot_of(hash_tag(settings.redis.prefix, 0)) if settings.redis.cluster else 0
-
-
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     return Address(host.strip("[]"), int(port))
@@ -189,7 +186,42 @@ def _access(settings: Settings) -> dict[str, Any]:
     """
     own = settings.redis
     check_tls_files(own)
-    tls = {field: getattr(own, field) for field in _TLS_FIELDS}
-    password = own.current_password if own.password or own.password_file else None
-    access = access_options(username=own.username or None, password=password, **tls)
-    return access | {"max_waiting": own.max_waiting}
+    options: dict[str, Any] = {"max_waiting": own.max_waiting}
+    if own.password or own.password_file:
+        options["credential_provider"] = _Credentials(own)
+    elif own.username:
+        options["username"] = own.username
+    tls = {"ssl_ca_certs": own.tls_ca, "ssl_certfile": own.tls_cert, "ssl_keyfile": own.tls_key}
+    return options | {name: path for name, path in tls.items() if path}
+
+
+class _Credentials(CredentialProvider):
+    """Reads the password again for each connection, so that a rotated one is picked up."""
+
+    def __init__(self, redis: RedisSettings) -> None:
+        self.username = redis.username or None
+        self._redis = redis
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self._redis.current_password() or ""
+        return (self.username, password) if self.username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
+
+
+class Environment:
+    """What a client takes from outside its process: connections to Redis, and the time.
+
+    The one seam for tests without a server: `galaxy_notify.testing` hands in another one.
+    """
+
+    open_sync = staticmethod(open_sync)
+    open_async = staticmethod(open_async)
+
+    def now_ms(self) -> int:
+        """Return the time of this machine, in epoch ms."""
+        return time.time_ns() // 1_000_000
+
+
+REAL: Final = Environment()

@@ -11,7 +11,6 @@ from typing import Any
 import redis.asyncio
 
 from galaxy_notify.redis_client.faults import GARBLED, REDIS_ERRORS
-from galaxy_notify.redis_client.following import AsyncFollowingConnection
 from galaxy_notify.redis_client.pools import LOOK_S, LOOKS, Stock, busy, unanswered
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
@@ -105,7 +104,7 @@ async def _connect(connection: Any) -> None:
             is_stale = True
         if is_stale or not is_as_planned(connection):
             connection.drop()
-        elif not isinstance(connection, AsyncFollowingConnection):
+        elif connection.primary is None:
             return
     await connection.connect()
 
@@ -129,7 +128,6 @@ class Share:
         await anext(self._until_the_end)
 
     async def close(self) -> None:
-        """Close all connections."""
         await self._until_the_end.aclose()
         self.clear()
 
@@ -142,7 +140,8 @@ class Share:
         given: asyncio.Future[Any] = self._loop.create_future()
         self._line[given] = self._looks
         if self._watch is None:
-            self._begin_to_look()
+            self._answers, self._quiet, self._lent = self._stock.answers, 0, self._stock.lent_now()
+            self._watch = self._loop.call_later(LOOK_S, self._look)
         try:
             return await given
         except BaseException:
@@ -187,10 +186,6 @@ class Share:
                 given.set_result(connection)
             else:
                 return
-
-    def _begin_to_look(self) -> None:
-        self._answers, self._quiet, self._lent = self._stock.answers, 0, self._stock.lent_now()
-        self._watch = self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
         """Send those away who wait while the server answers nothing."""

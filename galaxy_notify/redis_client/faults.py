@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, TypeGuard
+from typing import Any, Final
 
 from redis import exceptions
 
 from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.redis_client.tls import tls_trouble
-from galaxy_notify.redis_client.whereabouts import noted
 
+_NOTE: Final = "_galaxy_notify_whereabouts"
 #: What a call to Redis may raise; anything else is a defect of this package.
 REDIS_ERRORS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 #: What reading a reply of another shape raises: hiredis over a map with a list for a key, redis-py
@@ -145,11 +145,7 @@ _REFUSALS: Final = frozenset(
     {"OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "CLUSTERDOWN"}
     | {"MOVED", "ASK", "TRYAGAIN", "NOPERM", "NOAUTH", "WRONGPASS"}
 )
-_CODES: Final = (
-    *("OOM", "MISCONF", "NOREPLICAS", "READONLY", "MASTERDOWN", "BUSY", "LOADING", "WRONGTYPE"),
-    *("NOPERM", "NOAUTH", "WRONGPASS", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"),
-    *("MOVED", "ASK", UNREADABLE),
-)
+_CODES: Final = _REFUSALS | {"WRONGTYPE", "CROSSSLOT", "NOSCRIPT", UNREADABLE}
 # The first that fits counts: a timeout and a loading server are connection errors as well.
 _OF_THE_LINK: Final = (
     ((exceptions.TimeoutError, TimeoutError), "timeout", Remedy.RETRY),
@@ -184,10 +180,25 @@ def reply_code(text: str) -> str:
 def classify(error: BaseException) -> Fault:
     """Return the fault that *error* is, with the server it came from."""
     # While it connects, redis-py's asyncio client hides what the server said in the cause.
-    if type(error) is exceptions.ConnectionError and _is_error_reply(error.__cause__):
+    said = (exceptions.ResponseError, exceptions.AuthenticationError)
+    if type(error) is exceptions.ConnectionError and isinstance(error.__cause__, said):
         error = error.__cause__
-    found = noted(error)
-    return replace(_classified(error), server=found.server, user=found.user)
+    server, user = getattr(error, _NOTE, ("", ""))
+    return replace(_classified(error), server=server, user=user)
+
+
+def note(error: BaseException, connection: Any) -> None:
+    """Store on an error the server and ACL user of its connection, for `classify`."""
+    server = getattr(connection, "path", None) or address_of(connection)
+    provider = getattr(connection, "credential_provider", None)
+    user = getattr(provider, "username", None) or getattr(connection, "username", None)
+    setattr(error, _NOTE, (str(server), str(user or "default")))
+
+
+def address_of(connection: Any) -> str:
+    """Return the ``host:port`` that a connection goes to."""
+    host, port = getattr(connection, "host", ""), getattr(connection, "port", "")
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
 def _classified(error: BaseException) -> Fault:
@@ -229,8 +240,13 @@ def as_fault(what: str) -> Iterator[None]:
 def fault_in(text: str) -> Fault:
     """Return the fault in a text: an error reply, or ``<code>: <text>``."""
     code = reply_code(text.replace(": ", " ", 1))
-    remedy = Remedy.CONFIGURE if code in _CONFIGURE else Remedy.RETRY
-    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else remedy, text[:200])
+    return Fault(code, _remedy_of(code), text[:200])
+
+
+def _remedy_of(code: str) -> Remedy:
+    if code in _CONFIGURE:
+        return Remedy.CONFIGURE
+    return Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY
 
 
 def _reply_fault(error: BaseException, text: str) -> Fault:
@@ -238,16 +254,10 @@ def _reply_fault(error: BaseException, text: str) -> Fault:
     # redis-py takes the code off the text of the errors it knows, and keeps it beside.
     known = str(getattr(error, "status_code", None))
     code = known if known in _CODES else reply_code(str(error))
-    if code in _CONFIGURE:
-        return Fault(code, Remedy.CONFIGURE, text)
-    if _NO_DATABASE.search(text):
-        reason = f"the server has no such database: {text}"
-        return Fault(code, Remedy.CONFIGURE, f"redis.url: {reason}"[:200])
-    return Fault(code, Remedy.RESOLVE if code in _RESOLVE else Remedy.RETRY, text)
-
-
-def _is_error_reply(cause: BaseException | None) -> TypeGuard[BaseException]:
-    return isinstance(cause, (exceptions.ResponseError, exceptions.AuthenticationError))
+    if code not in _CONFIGURE and _NO_DATABASE.search(text):
+        reason = f"redis.url: the server has no such database: {text}"
+        return Fault(code, Remedy.CONFIGURE, reason[:200])
+    return Fault(code, _remedy_of(code), text)
 
 
 def _auth_code(error: exceptions.AuthenticationError, text: str) -> str:

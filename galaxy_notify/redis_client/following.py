@@ -1,4 +1,4 @@
-"""Connections that follow the primary: each goes to its address at the time of use."""
+"""Where the primary is now: asked of the nodes that know, when a connection is used."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import redis
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection as AsyncAbstractConnection
-from redis.connection import AbstractConnection
 from redis.exceptions import MovedError
 
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.per_loop import PerLoop
 from galaxy_notify.redis_client.topology import Address, Topology
+
+C = TypeVar("C", redis.Redis, redis.asyncio.Redis)
 
 _PAUSE_S: Final = 0.005
 #: A longer search was interrupted, as by a signal handler that raises: it will not end, and the
@@ -38,39 +38,27 @@ class _Search:
         return self._pid == os.getpid() and time.monotonic() < self._until
 
 
-class _SearchTurns:
-    """Lets one caller search at a time; an interrupted call leaves no lock held."""
+class _TopologyClient(Generic[C]):
+    """The clients of the nodes that can be asked, made at their first use."""
 
-    def __init__(self) -> None:
-        self._waiting: list[_Search] = []
+    def __init__(self, topology: Topology, client_of: Callable[[Address], C]) -> None:
+        self.topology = topology
+        self._client_of: Callable[[Address], C] = client_of
+        self._clients: dict[Address, C] = {}
 
-    def begin(self, mine: _Search) -> bool:
-        """Return whether it is the caller's turn; else it waits in line."""
-        for other in tuple(self._waiting):
-            if not other.counts:
-                self.end(other)
-        if mine not in self._waiting:
-            self._waiting.append(mine)
-        return self.is_turn_of(mine)
-
-    def is_turn_of(self, mine: _Search) -> bool:
-        """Return whether it is the caller's turn."""
-        return self._waiting[:1] == [mine]
-
-    def end(self, mine: _Search) -> None:
-        """Let the next caller search."""
-        with suppress(ValueError):
-            self._waiting.remove(mine)
+    def _client(self, node: Address) -> C:
+        client = self._clients.get(node) or self._client_of(node)
+        self._clients[node] = client
+        return client
 
 
-class TopologyClient:
+class TopologyClient(_TopologyClient[redis.Redis]):
     """Asks the nodes where the primary is: one thread at a time, at most twice a second."""
 
     def __init__(self, topology: Topology, client_of: Callable[[Address], redis.Redis]) -> None:
-        self.topology = topology
-        self._client_of = client_of
-        self._clients: dict[Address, redis.Redis] = {}
-        self._asking = _SearchTurns()
+        super().__init__(topology, client_of)
+        #: In the order of their turns; no lock, so an interrupted call leaves none held.
+        self._searches: list[_Search] = []
 
     def now(self, slot: int) -> Address:
         """Return the node that serves a slot; raise redis-py's `ConnectionError` if it is unknown.
@@ -82,54 +70,57 @@ class TopologyClient:
             return known
         mine = _Search()
         try:
-            while not self._asking.begin(mine) and known is None:
+            while not self._may_begin(mine) and known is None:
                 time.sleep(_PAUSE_S)
-            if self._asking.is_turn_of(mine) and self.topology.is_due():
+            if self._searches[:1] == [mine] and self.topology.is_due():
                 self._ask()
         finally:
-            self._asking.end(mine)
+            self._end(mine)
         return self.topology.address(slot) or _no_primary(self.topology)
 
     def close(self) -> None:
-        """Close the connections to the nodes that were asked."""
         for client in self._clients.values():
             client.close()
 
-    def _ask(self) -> None:
-        asking = self.topology.asking()
-        try:
-            node = next(asking)
-            while True:
-                node = asking.send(self.reply(node, self.topology.command))
-        except StopIteration:
-            return
-
     def reply(self, node: Address, command: tuple[str, ...]) -> Any:
         """Return what a node answers, or the error in place of it."""
-        client = self._clients.get(node) or self._client_of(node)
-        self._clients[node] = client
         try:
-            return client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
+            return self._client(node).execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS as error:
             return error
 
+    def _ask(self) -> None:
+        asking = self.topology.asking()
+        with suppress(StopIteration):
+            node = next(asking)
+            while True:
+                node = asking.send(self.reply(node, self.topology.command))
 
-class AsyncTopologyClient:
+    def _may_begin(self, mine: _Search) -> bool:
+        """Return whether it is the caller's turn; else it waits in line."""
+        for other in tuple(self._searches):
+            if not other.counts:
+                self._end(other)
+        if mine not in self._searches:
+            self._searches.append(mine)
+        return self._searches[:1] == [mine]
+
+    def _end(self, search: _Search) -> None:
+        with suppress(ValueError):
+            self._searches.remove(search)
+
+
+class AsyncTopologyClient(_TopologyClient[redis.asyncio.Redis]):
     """Asks the nodes where the primary is: one task at a time, at most twice a second."""
 
     def __init__(
         self, topology: Topology, client_of: Callable[[Address], redis.asyncio.Redis]
     ) -> None:
-        self.topology = topology
-        self._client_of = client_of
-        self._clients: dict[Address, redis.asyncio.Redis] = {}
+        super().__init__(topology, client_of)
         self._locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
 
     async def now(self, slot: int) -> Address:
-        """Return the node that serves a slot; raise redis-py's `ConnectionError` if it is unknown.
-
-        While one task asks, the others go where the primary was.
-        """
+        """Return the node that serves a slot; see `TopologyClient.now`."""
         known, lock = self.topology.address(slot), self._locks.here()
         if known is not None and (lock.locked() or not self.topology.is_due()):
             return known
@@ -139,24 +130,19 @@ class AsyncTopologyClient:
         return self.topology.address(slot) or _no_primary(self.topology)
 
     async def aclose(self) -> None:
-        """Close the connections to the nodes that were asked."""
         for client in self._clients.values():
             await client.aclose()
 
     async def _ask(self) -> None:
         asking = self.topology.asking()
-        try:
+        with suppress(StopIteration):
             node = next(asking)
             while True:
                 node = asking.send(await self._reply(node))
-        except StopIteration:
-            return
 
     async def _reply(self, node: Address) -> Any:
-        client = self._clients.get(node) or self._client_of(node)
-        self._clients[node] = client
         try:
-            return await client.execute_command(*self.topology.command)  # type: ignore[no-untyped-call]  # redis-py
+            return await self._client(node).execute_command(*self.topology.command)  # type: ignore[no-untyped-call]  # redis-py
         except REDIS_ERRORS as error:
             return error
 
@@ -187,70 +173,6 @@ class Primary(NamedTuple):
     def mark_stale(self) -> None:
         """Have the nodes asked again before the next connection."""
         self.topology_client.topology.mark_stale()
-
-
-# After a forced failover the old primary takes writes for seconds, and all of them are lost. So
-# each loan compares addresses, not only each connect: docs/decisions/0007-own-sentinel-lookup.md
-class FollowingConnection(AbstractConnection):
-    """A synchronous connection that goes to where its primary is now."""
-
-    host: str
-    port: int
-
-    def __init__(self, *, primary: Primary, **options: Any) -> None:
-        self._primary = primary
-        super().__init__(**options)
-
-    def connect(self) -> None:
-        """Connect; where the primary has moved, to its new address."""
-        at: Address = self._primary.now()
-        if (self.host, self.port) != at:
-            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
-            self.host, self.port = at
-        try:
-            super().connect()  # type: ignore[no-untyped-call]  # redis-py
-        except REDIS_ERRORS:
-            self._primary.mark_stale()
-            raise
-
-    def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply, and store where a slot has moved."""
-        try:
-            return super().read_response(*args, **options)
-        except MovedError as error:
-            self._primary.moved(error)
-            raise
-
-
-class AsyncFollowingConnection(AsyncAbstractConnection):
-    """An asyncio connection that goes to where its primary is now."""
-
-    host: str
-    port: int
-
-    def __init__(self, *, primary: Primary, **options: Any) -> None:
-        self._primary = primary
-        super().__init__(**options)
-
-    async def connect(self) -> None:
-        """Connect; where the primary has moved, to its new address."""
-        at: Address = await self._primary.now()
-        if (self.host, self.port) != at:
-            await self.disconnect(nowait=True)
-            self.host, self.port = at
-        try:
-            await super().connect()  # type: ignore[no-untyped-call]  # redis-py
-        except REDIS_ERRORS:
-            self._primary.mark_stale()
-            raise
-
-    async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply, and store where a slot has moved."""
-        try:
-            return await super().read_response(*args, **options)
-        except MovedError as error:
-            self._primary.moved(error)
-            raise
 
 
 def _no_primary(topology: Topology) -> Address:

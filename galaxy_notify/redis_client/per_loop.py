@@ -17,7 +17,6 @@ class PerLoop(Generic[T]):
     """Makes one thing for each event loop, and forgets those of loops that are closed."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """Prepare; *make* is called in the loop that the thing is for."""
         self._make = make
         self._made: dict[asyncio.AbstractEventLoop, T] = {}
 
@@ -36,11 +35,10 @@ class Pace:
     """Lets calls begin a few at a time, in the order in which they came.
 
     Thousands that begin at once would keep the loop busy until the replies to the first of them,
-    which have long arrived, count as late.
+    which have long arrived, count as late. It belongs to the loop in which it is made.
     """
 
     def __init__(self) -> None:
-        """Prepare; belongs to the running loop."""
         self._loop = asyncio.get_running_loop()
         self._line: deque[asyncio.Future[None]] = deque()
         self._begun = 0
@@ -68,10 +66,9 @@ class Pace:
 
 
 class Together(Generic[T]):
-    """Runs one piece of work for all who want it at the same time."""
+    """Runs one piece of work for all who want it at the same time in one loop."""
 
     def __init__(self) -> None:
-        """Prepare; belongs to the running loop."""
         self._task: asyncio.Future[T] | None = None
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:

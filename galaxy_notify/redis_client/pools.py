@@ -13,7 +13,6 @@ from weakref import ref
 import redis
 
 from galaxy_notify.redis_client.faults import BUSY, GARBLED, REDIS_ERRORS, Fault, RedisFault, Remedy
-from galaxy_notify.redis_client.following import FollowingConnection
 from galaxy_notify.redis_client.still_agreed import is_as_planned
 
 #: How often a waiting caller checks whether the server still answers, in seconds.
@@ -136,7 +135,6 @@ class SyncPool(redis.ConnectionPool):
         self.pid = os.getpid()
 
     def make_connection(self) -> Any:
-        """Return a new connection, not connected yet."""
         return self.connection_class(**self.connection_kwargs)
 
     def get_connection(self, *_: Any, **__: Any) -> Any:
@@ -195,7 +193,7 @@ class SyncPool(redis.ConnectionPool):
                 is_stale = True
             if is_stale or not is_as_planned(connection):
                 connection.disconnect()
-            elif not isinstance(connection, FollowingConnection):
+            elif connection.primary is None:
                 return
         connection.connect()
 

@@ -87,29 +87,25 @@ class Stagger:
 
         A turn that is yet to come stays, however many calls of the same loop fail meanwhile.
         """
-        node, now = retry.node, monotonic()
+        node, now = retry.node(), monotonic()
         at = self._turns[retry].at if retry in self._turns else 0.0
         if at <= now:
-            at = self._free_from(now + pause_s, retry, node)
+            at = now + pause_s
+            others = (t.at for r, t in self._turns.items() if r is not retry and t.node == node)
+            for other in sorted(others):
+                if abs(other - at) < self._apart_s:
+                    at = other + self._apart_s
         self._turns[retry] = _Turn(node, at)
         return at
 
     def release(self, retry: Retry) -> None:
         """Let all try now that failed at the same node, or that the node which answered serves."""
-        here = retry.node
+        here = retry.node()
         failed_at = self._turns.pop(retry, _Turn(here, 0.0)).node
-        waiting = [r for r, turn in self._turns.items() if turn.node == failed_at or r.node == here]
-        for other in waiting:
-            del self._turns[other]
-            other.release()
-
-    def _free_from(self, at: float, retry: Retry, node: str) -> float:
-        """Return the first time from *at* on that is far enough from every other turn."""
-        others = (t.at for r, t in self._turns.items() if r is not retry and t.node == node)
-        for other in sorted(others):
-            if abs(other - at) < self._apart_s:
-                at = other + self._apart_s
-        return at
+        for other, turn in list(self._turns.items()):
+            if turn.node == failed_at or other.node() == here:
+                del self._turns[other]
+                other.release()
 
 
 class Retry:
@@ -133,15 +129,10 @@ class Retry:
         self._log = log
         self._stagger = stagger
         self._policy = policy
-        self._node = node
+        self.node = node
         self._wake = wake
         self._backoff = OutageBackoff(policy.shortest_ms, policy.longest_ms)
         self._failed_at = -inf
-
-    @property
-    def node(self) -> str:
-        """Return which node is asked now; empty for a fixed server."""
-        return self._node()
 
     def left_s(self) -> float:
         """Return how long to wait before the next attempt."""

@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ConnectionError,
     InvalidResponse,
-    RedisError,
 )
 
-Address = tuple[str, int]
+from galaxy_notify.redis_client.faults import address_of
+from galaxy_notify.redis_client.tls import WrongScheme
 
 _WAIT_S: Final = 0.5
 _REMEMBERED_S: Final = 60.0
@@ -38,43 +38,46 @@ class Verdicts:
     An address that we have logged in at is never asked: it is away, and speaks what it spoke.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._known: dict[Address, tuple[float, bool]] = {}
+    def __init__(self, speaks_other: Callable[[str, int], bool], text: str) -> None:
+        """Prepare; *text* is the end of a sentence about a server that speaks the other scheme."""
+        self._speaks_other = speaks_other
+        self._text = text
+        self._known: dict[str, tuple[float, bool]] = {}
 
-    def fits(self, address: Address) -> None:
+    def fits(self, connection: Any) -> None:
         """Record that a login succeeded."""
-        self._note(address, inf, other=False)
+        self._note(address_of(connection), inf, other=False)
 
-    def speaks_other(self, address: Address, ask: Callable[[str, int], bool]) -> bool:
-        """Return what *ask* answers, now or within the last minute."""
-        if address not in self._known or self._known[address][0] <= self._clock():
+    def wrong_scheme(self, connection: Any) -> WrongScheme | None:
+        """Return the error for a server that speaks the other scheme; asks for a second at most."""
+        address = address_of(connection)
+        if self._last(address)[0] <= monotonic():
+            until = monotonic() + _REMEMBERED_S
             # Noted first: other threads do not ask as well.
-            self._note(address, self._clock() + _REMEMBERED_S, other=False)
-            self._note(address, self._clock() + _REMEMBERED_S, other=ask(*address))
-        return self._known[address][1]
+            self._note(address, until, other=False)
+            self._note(address, until, other=self._speaks_other(connection.host, connection.port))
+        text = f"the server at {address} {self._text}"
+        return WrongScheme(text) if self._last(address)[1] else None
 
-    async def speaks_other_async(
-        self, address: Address, ask: Callable[[str, int], Awaitable[bool]]
-    ) -> bool:
-        """Return what *ask* answers, now or within the last minute."""
-        if address not in self._known or self._known[address][0] <= self._clock():
-            self._note(address, self._clock() + _REMEMBERED_S, other=False)
-            self._note(address, self._clock() + _REMEMBERED_S, other=await ask(*address))
-        return self._known[address][1]
+    async def wrong_scheme_async(self, connection: Any) -> WrongScheme | None:
+        """Return the same; a thread asks, while the loop goes on."""
+        if self._last(address_of(connection))[0] > monotonic():
+            return self.wrong_scheme(connection)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * _WAIT_S):
+                return await asyncio.to_thread(self.wrong_scheme, connection)
+        return None
 
-    def _note(self, address: Address, until: float, *, other: bool) -> None:
+    def _last(self, address: str) -> tuple[float, bool]:
+        return self._known.get(address, (-inf, False))
+
+    def _note(self, address: str, until: float, *, other: bool) -> None:
         if len(self._known) >= _MOST_ADDRESSES and address not in self._known:
             self._known.clear()
         self._known[address] = (until, other)
 
 
-#: Of those that were spoken to without TLS, and with it.
-WITHOUT_TLS: Final = Verdicts()
-WITH_TLS: Final = Verdicts()
-
-
-def speaks_plain(host: str, port: int) -> bool:
+def _speaks_plain(host: str, port: int) -> bool:
     """Return whether a server answers PING without TLS, within a second."""
     with suppress(OSError), socket.create_connection((host, port), _WAIT_S) as plain:
         plain.sendall(_PING)
@@ -82,39 +85,13 @@ def speaks_plain(host: str, port: int) -> bool:
     return False
 
 
-async def speaks_plain_async(host: str, port: int) -> bool:
-    """Return whether a server answers PING without TLS, within a second."""
-    writer = None
-    try:
-        async with asyncio.timeout(2 * _WAIT_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            writer.write(_PING)
-            return await reader.read(1) in _REPLIES
-    except OSError:
-        return False
-    finally:
-        if writer is not None:
-            writer.transport.abort()
-
-
-def speaks_tls(host: str, port: int) -> bool:
+def _speaks_tls(host: str, port: int) -> bool:
     """Return whether a server takes part in a TLS handshake, within a second."""
     try:
         with socket.create_connection((host, port), _WAIT_S) as plain:
             _any_server().wrap_socket(plain, server_hostname=host).close()
     except OSError as error:
         return _is_alert(error)
-    return True
-
-
-async def speaks_tls_async(host: str, port: int) -> bool:
-    """Return whether a server takes part in a TLS handshake, within a second."""
-    try:
-        async with asyncio.timeout(2 * _WAIT_S):
-            _, writer = await asyncio.open_connection(host, port, ssl=_any_server())
-    except OSError as error:
-        return _is_alert(error)
-    writer.transport.abort()
     return True
 
 
@@ -131,13 +108,22 @@ def _is_alert(error: OSError) -> bool:
     return isinstance(error, ssl.SSLError) and "ALERT" in str(error.reason or "")
 
 
-def may_be_tls(error: RedisError) -> bool:
+def may_be_tls(error: Exception) -> bool:
     """Return whether a login ended as it does where a TLS server is spoken to without it."""
     said = isinstance(error, AuthenticationError | BusyLoadingError)
     return isinstance(error, ConnectionError | InvalidResponse) and not said
 
 
-def may_be_plain(error: OSError) -> bool:
+def may_be_plain(error: Exception) -> bool:
     """Return whether a TLS handshake ended as it does where a plain server is spoken to."""
     elsewhere = (ConnectionRefusedError, ssl.SSLCertVerificationError, socket.gaierror)
     return not isinstance(error, elsewhere)
+
+
+#: Of those that were spoken to without TLS, and with it.
+WITHOUT_TLS: Final = Verdicts(
+    _speaks_tls, "speaks TLS: use rediss:// in redis.url, or its plain port"
+)
+WITH_TLS: Final = Verdicts(
+    _speaks_plain, "does not speak TLS: use redis:// in redis.url, or its TLS port"
+)

@@ -51,7 +51,6 @@ class AgreementCheck:
             self._note(connection, connection.read_response())
 
     async def check_async(self, connection: Any) -> None:
-        """Do the same as `check`."""
         await connection.on_connect_check_health(check_health=True)
         with self._noting(connection):
             await connection.send_command("HMGET", self._key, "shards")

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import Fault, Remedy, as_fault
-from galaxy_notify.redis_client.nodes import node_of
+from galaxy_notify.redis_client.nodes import node_of, refresh_primary
 
 T = TypeVar("T")
 
@@ -97,17 +96,11 @@ class StreamMember:
     async def release(self, stream_ids: Sequence[str], idle_ms: int) -> None:
         """Let others take entries over at once, without counting a delivery."""
         if stream_ids:
-            await ask(
-                self._client.xclaim(
-                    self.stream,
-                    self.group,
-                    self.consumer,
-                    0,
-                    list(stream_ids),
-                    idle=idle_ms,
-                    justid=True,
-                )
+            ids: list[Any] = list(stream_ids)
+            claim = self._client.xclaim(
+                self.stream, self.group, self.consumer, 0, ids, idle=idle_ms, justid=True
             )
+            await ask(claim)
 
     @property
     def node(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from galaxy_notify.errors import ConfigurationError
@@ -17,27 +19,10 @@ _REFUSED: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 class WrongScheme(ssl.SSLError):
     """One side speaks TLS and the other does not; the text says which, and what to change."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-        self.reason = ""
+    reason = ""
 
     def __str__(self) -> str:
-        return self.text
-
-
-def no_tls_there(server: str) -> WrongScheme:
-    """Return the error for a plain server that TLS was spoken to."""
-    return WrongScheme(
-        f"the server at {server} does not speak TLS: use redis:// in redis.url, or its TLS port"
-    )
-
-
-def tls_there(server: str) -> WrongScheme:
-    """Return the error for a TLS server that was spoken to without it."""
-    return WrongScheme(
-        f"the server at {server} speaks TLS: use rediss:// in redis.url, or its plain port"
-    )
+        return str(self.args[0])
 
 
 def tls_trouble(error: BaseException) -> str:
@@ -54,7 +39,7 @@ def _message(error: ssl.SSLError) -> str:
     words = reason.lower().replace("_", " ")
     match error:
         case WrongScheme():
-            return error.text
+            return str(error)
         case ssl.SSLCertVerificationError():
             why = error.verify_message.rstrip(".")
             return f"the server's certificate is not accepted: {why} (redis.url, redis.tls_ca)"
@@ -71,36 +56,23 @@ def check_tls_files(redis: RedisSettings) -> None:
 
     Each connection reads them again, so that rotated ones are picked up.
     """
-    if problems := [*_ca(redis), *_pair(redis)]:
+    context, problems = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), []
+    if redis.tls_ca is not None:
+        rule = "redis.tls_ca: must be a file of CA certificates in PEM"
+        problems += _problem(rule, partial(context.load_verify_locations, redis.tls_ca))
+    if redis.tls_cert is not None:
+        rule = "must be a certificate in PEM, and redis.tls_key its key, without a password"
+        # Without a password here, OpenSSL would ask the terminal for one.
+        load = partial(context.load_cert_chain, redis.tls_cert, redis.tls_key, password="")
+        problems += _problem(f"redis.tls_cert: {rule}", load)
+    if problems:
         raise ConfigurationError("\n".join(problems))
 
 
-def _ca(redis: RedisSettings) -> list[str]:
-    if redis.tls_ca is None:
-        return []
+def _problem(rule: str, load: Callable[[], None]) -> list[str]:
     try:
-        _context().load_verify_locations(redis.tls_ca)
+        load()
     except (OSError, ValueError) as error:
-        return [f"redis.tls_ca: must be a file of CA certificates in PEM: {_reason(error)}"]
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        return [f"{rule}: {str(reason).lower().replace('_', ' ')}"]
     return []
-
-
-def _pair(redis: RedisSettings) -> list[str]:
-    if redis.tls_cert is None:
-        return []
-    try:
-        # Without a password here, OpenSSL would ask the terminal for one.
-        _context().load_cert_chain(redis.tls_cert, redis.tls_key, password="")
-    except (OSError, ValueError) as error:
-        rule = "must be a certificate in PEM, and redis.tls_key its key, without a password"
-        return [f"redis.tls_cert: {rule}: {_reason(error)}"]
-    return []
-
-
-def _context() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-    return str(reason or error).lower().replace("_", " ")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from redis.crc import key_slot
 
 from galaxy_notify.redis_client.faults import Remedy, classify
+from galaxy_notify.redis_client.replies import pairs
 
 #: Shortest time between two searches while the topology is stale, in seconds.
 _STALE_S: Final = 0.5
@@ -55,7 +56,8 @@ class Topology(ABC):
         self._asked_at = float("-inf")
         self._is_stale = True
         self._took_s = 0.0
-        self._complaint = "no node was asked yet"
+        #: Why there is no answer.
+        self.complaint = "no node was asked yet"
         #: Why a node asked last does not permit the command: waiting does not help. Else empty.
         self.refusal = ""
 
@@ -73,11 +75,6 @@ class Topology(ABC):
         self.mark_stale()
 
     @property
-    def complaint(self) -> str:
-        """Return why there is no answer."""
-        return self._complaint
-
-    @property
     def nodes(self) -> list[Address]:
         """Return the nodes that can be asked, the most likely to answer first."""
         return list(self._nodes)
@@ -87,7 +84,6 @@ class Topology(ABC):
         self._is_stale = True
 
     def is_due(self) -> bool:
-        """Return whether it is time to ask."""
         if self._is_stale:
             holds_s = max(_STALE_S, _REST_WHEN_STALE * self._took_s)
         else:
@@ -113,26 +109,22 @@ class Topology(ABC):
                 opinions += 1
                 if is_new or not was_stale or opinions == _OPINIONS:
                     return
-            self._pass_over(node)
+            if node in self._nodes:  # it is asked last from now on
+                self._nodes.remove(node)
+                self._nodes.append(node)
 
     def _heard(self, reply: Any, node: Address) -> bool | None:
         """Store a reply; return whether it changed anything, None where it cannot be used."""
         if isinstance(reply, Exception):
-            self._complaint = f"{node} does not answer: {_line(reply)}"
+            self.complaint = f"{node} does not answer: {_line(reply)}"
             if classify(reply).remedy is Remedy.CONFIGURE:
-                self.refusal = self._complaint
+                self.refusal = self.complaint
             return None
         try:
             return self._take(reply, node)
         except (ValueError, TypeError, IndexError) as error:
-            self._complaint = _line(error)
+            self.complaint = _line(error)
             return None
-
-    def _pass_over(self, node: Address) -> None:
-        """Ask this one last from now on."""
-        if node in self._nodes:
-            self._nodes.remove(node)
-            self._nodes.append(node)
 
 
 # redis-py's Sentinel looks only when it connects, each caller by itself, and never goes by what it
@@ -152,7 +144,6 @@ class SentinelTopology(Topology):
         self._primary: Address | None = None
 
     def address(self, slot: int) -> Address | None:
-        """Return the primary: the same one for every slot."""
         del slot
         return self._primary
 
@@ -177,13 +168,7 @@ class ClusterTopology(Topology):
         self._given = tuple(self._nodes)
         self._slots: Mapping[range, Address] = {}
 
-    @property
-    def primaries(self) -> list[Address]:
-        """Return every primary that serves slots, in the order of their slots."""
-        return list(dict.fromkeys(self._slots.values()))
-
     def address(self, slot: int) -> Address | None:
-        """Return the primary that serves a slot."""
         return next((node for slots, node in self._slots.items() if slot in slots), None)
 
     def moved(self, slot: int, to: Address) -> None:
@@ -217,9 +202,7 @@ def _node(node: Any, asked: Address) -> Address:
     """Read a node; one without a name is known by its address, or else is where we asked."""
     host, port, *about = node
     if host in _NO_NAME and len(about) > 1:
-        more = about[1]
-        pairs = more.items() if isinstance(more, dict) else zip(more[::2], more[1::2], strict=True)
-        host = dict(pairs).get(b"ip")
+        host = pairs(about[1]).get(b"ip")
     return Address(asked.host if host in _NO_NAME else _text(host), int(port))
 
 

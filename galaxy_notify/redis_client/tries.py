@@ -20,7 +20,6 @@ class RetryState:
     """The calls of one round trip that have no answer yet, and the replies to the others."""
 
     def __init__(self, calls: Sequence[ScriptCall | Command]) -> None:
-        """Begin with all of them left."""
         self.left = calls
         self.replies: list[Any] = []
         self._places: Sequence[int] | None = None

@@ -5,8 +5,8 @@ What a link makes of a reply is an `InvalidResponse`, after which the connection
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR
 from typing import Any, Final
 
@@ -14,36 +14,29 @@ import redis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.connection import AbstractConnection as AbstractSyncConnection
-from redis.exceptions import (
-    ConnectionError,
-    InvalidResponse,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import ConnectionError, InvalidResponse, MovedError, RedisError, ResponseError
 
-from galaxy_notify.redis_client.faults import GARBLED
-from galaxy_notify.redis_client.following import AsyncFollowingConnection, FollowingConnection
+from galaxy_notify.redis_client.faults import GARBLED, note
+from galaxy_notify.redis_client.following import Primary
 from galaxy_notify.redis_client.packing import Packer, packed_words
-from galaxy_notify.redis_client.scheme_probe import (
-    WITH_TLS,
-    WITHOUT_TLS,
-    may_be_plain,
-    may_be_tls,
-    speaks_plain,
-    speaks_plain_async,
-    speaks_tls,
-    speaks_tls_async,
-)
-from galaxy_notify.redis_client.tls import no_tls_there, tls_there
-from galaxy_notify.redis_client.whereabouts import address_of, note
+from galaxy_notify.redis_client.scheme_probe import WITH_TLS, WITHOUT_TLS, may_be_plain, may_be_tls
+from galaxy_notify.redis_client.topology import Address
 
 
 # A call may be given up between its request and its reply: a timeout, a cancelled task, a signal
 # handler that raises. The reply still comes, and the next call on that connection would take it for
 # its own: a receipt of other intents. So each connection counts the replies that it is owed.
-class _Owing:
-    """Counts the replies that are still to come: a connection that owes any is not lent again."""
+#
+# After a forced failover the old primary takes writes for seconds, and all of them are lost. So
+# each loan compares addresses, not only each connect: docs/decisions/0007-own-sentinel-lookup.md
+class _OwnConnection:
+    """Counts the replies that are still to come: a connection that owes any is not lent again.
 
+    With a *primary* it goes to where that is at the time of each loan.
+    """
+
+    host: str
+    port: int
     #: Replies that redis-py asked for and has not read.
     owed: int = 0
     #: Replies that were read.
@@ -53,17 +46,37 @@ class _Owing:
     #: The asker of the server's number of shards, and the answer; None where it was not asked.
     shards_of: tuple[object, bytes | None] | None = None
 
+    def __init__(self, *, primary: Primary | None = None, **options: Any) -> None:
+        self.primary = primary
+        super().__init__(**options)
+
     @property
     def is_clean(self) -> bool:
         """Return whether the next call can only read its own reply."""
         return self.owed <= 0 and bool(self.is_connected)  # type: ignore[attr-defined]
+
+    def _not_connected(self, error: Exception) -> None:
+        note(error, self)
+        if self.primary is not None:
+            self.primary.mark_stale()
+
+    def _reply_error(self, error: Exception) -> Exception:
+        """Return redis-py's own error for one that was met where a reply was read."""
+        if isinstance(error, ResponseError):
+            self._answered()
+        if self.primary is not None and isinstance(error, MovedError):
+            self.primary.moved(error)
+        is_garbled = isinstance(error, GARBLED) or _is_a_size(error)
+        found = _no_reply(error) if is_garbled else error
+        note(found, self)
+        return found
 
     def _answered(self) -> None:
         self.owed -= 1
         self.answers += 1
 
 
-class _Connection(_Owing, AbstractConnection):
+class _Connection(_OwnConnection, AbstractConnection):
     """Packs commands in C, as redis-py's synchronous ones do, and is not used once it is to end."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -83,105 +96,92 @@ class _Connection(_Owing, AbstractConnection):
                 writer.get_extra_info("socket").shutdown(SHUT_RDWR)
 
     async def connect(self) -> None:
-        """Connect and log in."""
+        if self.primary is not None:
+            at: Address = await self.primary.now()
+            if (self.host, self.port) != at:
+                await self.disconnect(nowait=True)
+                self.host, self.port = at
         try:
             await super().connect()  # type: ignore[no-untyped-call]  # redis-py
         except (RedisError, OSError) as error:
-            note(error, self)
+            self._not_connected(error)
             raise
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Return a reply; after UNBLOCKED the server closes, and the connection ends."""
         try:
-            return await self._reply(*args, **options)
-        except (RedisError, OSError) as error:
-            note(error, self)
-            raise
-
-    async def _reply(self, *args: Any, **options: Any) -> Any:
-        try:
             reply = await super().read_response(*args, **options)
-        except ResponseError as error:
-            self._answered()
+        except (RedisError, OSError, *GARBLED) as error:
             if str(error).startswith("UNBLOCKED ") or _is_a_size(error):
                 await self.disconnect(nowait=True)
-            if _is_a_size(error):
-                raise _no_reply(error) from error
-            raise
-        except GARBLED as error:
-            raise _no_reply(error) from error
+            found = self._reply_error(error)
+            if found is error:
+                raise
+            raise found from error
         self._answered()
         return reply
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Log in; close the connection if the login fails for any reason."""
-        try:
+        with _readable():
             await super().on_connect_check_health(check_health)
-        except GARBLED as error:
-            raise _no_reply(error) from error
 
 
-class _SyncConnection(_Owing, AbstractSyncConnection):
+class _SyncConnection(_OwnConnection, AbstractSyncConnection):
     """Raises redis-py's own errors only, even where the link garbles a reply."""
 
     def connect(self) -> None:
-        """Connect and log in."""
+        if self.primary is not None:
+            at: Address = self.primary.now()
+            if (self.host, self.port) != at:
+                self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+                self.host, self.port = at
         try:
             super().connect()  # type: ignore[no-untyped-call]  # redis-py
         except (RedisError, OSError) as error:
-            note(error, self)
+            self._not_connected(error)
             raise
 
     def _construct_command_packer(self, _: Any) -> Packer:
         return Packer()
 
     def send_command(self, *args: Any, **options: Any) -> None:
-        """Send a command."""
         self.owed += 1
         super().send_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py
 
     def pack_commands(self, commands: Sequence[Any]) -> Any:
-        """Pack the commands of a pipeline."""
         self.owed += len(commands)
         return super().pack_commands(commands)  # type: ignore[no-untyped-call]  # redis-py
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """Return a reply."""
-        try:
-            return self._reply(*args, **options)
-        except (RedisError, OSError) as error:
-            note(error, self)
-            raise
-
-    def _reply(self, *args: Any, **options: Any) -> Any:
         try:
             reply = super().read_response(*args, **options)
-        except ResponseError as error:
-            self._answered()
-            if not _is_a_size(error):
+        except (RedisError, OSError, *GARBLED) as error:
+            if _is_a_size(error):
+                self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
+            found = self._reply_error(error)
+            if found is error:
                 raise
-            self.disconnect()  # type: ignore[no-untyped-call]  # redis-py
-            raise _no_reply(error) from error
-        except GARBLED as error:
-            raise _no_reply(error) from error
+            raise found from error
         self._answered()
         return reply
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Log in; close the connection if the login fails for any reason."""
-        try:
+        with _readable():
             super().on_connect_check_health(check_health)
-        except GARBLED as error:
-            raise _no_reply(error) from error
 
 
-def _is_a_size(error: ResponseError) -> bool:
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raise `InvalidResponse`, which closes the connection, for an unreadable reply at a login."""
+    try:
+        yield
+    except GARBLED as error:
+        raise _no_reply(error) from error
+
+
+def _is_a_size(error: Exception) -> bool:
     """Return whether an error was the head of a list or a text, whose rest is yet to come."""
-    return str(error).lstrip("-").isdigit()
-
-
-def _address(connection: Any) -> tuple[str, int]:
-    return str(connection.host), int(connection.port)
+    return isinstance(error, ResponseError) and str(error).lstrip("-").isdigit()
 
 
 def _no_reply(error: Exception) -> InvalidResponse:
@@ -193,12 +193,9 @@ class _Tcp(_Connection, redis.asyncio.Connection):
         """Log in; say so where the server speaks TLS."""
         try:
             await super().on_connect_check_health(check_health)
-            WITHOUT_TLS.fits(_address(self))
+            WITHOUT_TLS.fits(self)
         except (ConnectionError, InvalidResponse) as error:
-            if may_be_tls(error) and await WITHOUT_TLS.speaks_other_async(
-                _address(self), speaks_tls_async
-            ):
-                wrong_scheme = tls_there(address_of(self))
+            if may_be_tls(error) and (wrong_scheme := await WITHOUT_TLS.wrong_scheme_async(self)):
                 raise ConnectionError(str(wrong_scheme)) from wrong_scheme
             raise
 
@@ -213,21 +210,11 @@ class _Tls(_Connection, redis.asyncio.SSLConnection):
     async def _connect(self) -> None:
         try:
             await super()._connect()  # type: ignore[no-untyped-call]  # redis-py
-            WITH_TLS.fits(_address(self))
+            WITH_TLS.fits(self)
         except OSError as error:
-            if may_be_plain(error) and await WITH_TLS.speaks_other_async(
-                _address(self), speaks_plain_async
-            ):
-                raise no_tls_there(address_of(self)) from error
+            if may_be_plain(error) and (wrong_scheme := await WITH_TLS.wrong_scheme_async(self)):
+                raise wrong_scheme from error
             raise
-
-
-class _FollowingTcp(AsyncFollowingConnection, _Tcp):
-    pass
-
-
-class _FollowingTls(AsyncFollowingConnection, _Tls):
-    pass
 
 
 class Unix(_Connection, redis.asyncio.UnixDomainSocketConnection):
@@ -239,10 +226,9 @@ class _SyncTcp(_SyncConnection, redis.Connection):
         """Log in; say so where the server speaks TLS."""
         try:
             super().on_connect_check_health(check_health)
-            WITHOUT_TLS.fits(_address(self))
+            WITHOUT_TLS.fits(self)
         except (ConnectionError, InvalidResponse) as error:
-            if may_be_tls(error) and WITHOUT_TLS.speaks_other(_address(self), speaks_tls):
-                wrong_scheme = tls_there(address_of(self))
+            if may_be_tls(error) and (wrong_scheme := WITHOUT_TLS.wrong_scheme(self)):
                 raise ConnectionError(str(wrong_scheme)) from wrong_scheme
             raise
 
@@ -252,40 +238,23 @@ class _SyncTls(_SyncConnection, redis.SSLConnection):
         try:
             made = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]  # redis-py
         except OSError as error:
-            if may_be_plain(error) and WITH_TLS.speaks_other(_address(self), speaks_plain):
-                raise no_tls_there(address_of(self)) from error
+            if may_be_plain(error) and (wrong_scheme := WITH_TLS.wrong_scheme(self)):
+                raise wrong_scheme from error
             raise
-        WITH_TLS.fits(_address(self))
+        WITH_TLS.fits(self)
         return made
-
-
-class _SyncFollowingTcp(FollowingConnection, _SyncTcp):
-    pass
-
-
-class _SyncFollowingTls(FollowingConnection, _SyncTls):
-    pass
 
 
 class SyncUnix(_SyncConnection, redis.UnixDomainSocketConnection):
     """A connection to a socket on this machine."""
 
 
-FAST: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
+#: Our connections by those of redis-py in whose place they are used.
+OWN: Final[Mapping[type[Any], type[Any]]] = {
     redis.asyncio.Connection: _Tcp,
     redis.asyncio.SSLConnection: _Tls,
     redis.asyncio.UnixDomainSocketConnection: Unix,
-}
-FOLLOWING: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {
-    redis.asyncio.Connection: _FollowingTcp,
-    redis.asyncio.SSLConnection: _FollowingTls,
-}
-SYNC: Final[dict[type[Any], type[Any]]] = {
     redis.Connection: _SyncTcp,
     redis.SSLConnection: _SyncTls,
     redis.UnixDomainSocketConnection: SyncUnix,
-}
-SYNC_FOLLOWING: Final[dict[type[Any], type[Any]]] = {
-    redis.Connection: _SyncFollowingTcp,
-    redis.SSLConnection: _SyncFollowingTls,
 }

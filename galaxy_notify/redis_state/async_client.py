@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from galaxy_notify.redis_client.environment import REAL, Environment
+from galaxy_notify.redis_client.access import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary

@@ -9,9 +9,8 @@ from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from galaxy_notify.errors import AlreadyClosed
-from galaxy_notify.redis_client.access import server_name
+from galaxy_notify.redis_client.access import REAL, Environment, server_name
 from galaxy_notify.redis_client.durability import Confirmation
-from galaxy_notify.redis_client.environment import REAL, Environment
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, run_flow, unwrap
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.replies import pairs, reader
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command

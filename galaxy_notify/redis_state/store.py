@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.connection import refresh_primary
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases

@@ -19,7 +19,7 @@ from galaxy_notify.publishing.claimer import Leased, claim_limits
 from galaxy_notify.publishing.publisher import Publisher
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import Policy, PublisherState, ShardState
-from galaxy_notify.redis_client.environment import Environment
+from galaxy_notify.redis_client.access import Environment
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.store import Store

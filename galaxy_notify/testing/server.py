@@ -25,8 +25,8 @@ from fakeredis._helpers import SimpleError
 from fakeredis._socket import FakeSocket
 from fakeredis.model._stream import StreamEntryKey
 
+from galaxy_notify.redis_client.access import Environment
 from galaxy_notify.redis_client.connection import async_client, sync_client
-from galaxy_notify.redis_client.environment import Environment
 from galaxy_notify.redis_client.still_agreed import AgreementCheck
 from galaxy_notify.redis_client.wire import SyncUnix, Unix
 from galaxy_notify.settings import Settings
@@ -193,7 +193,7 @@ class _Writer:
 
 class _LocalConnection(SyncUnix):
     def __init__(self, *, socket_of: Any, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py
+        super().__init__(**options)
         self._socket_of = socket_of
 
     def _connect(self) -> _Line:

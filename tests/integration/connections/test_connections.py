@@ -11,12 +11,8 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from galaxy_notify.redis_client.connection import (
-    async_client,
-    refresh_primary,
-    refresh_primary_sync,
-    sync_client,
-)
+from galaxy_notify.redis_client.connection import async_client, sync_client
+from galaxy_notify.redis_client.nodes import refresh_primary, refresh_primary_sync
 from tests.support.refusing import read_only
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
