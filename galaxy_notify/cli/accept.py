@@ -12,14 +12,7 @@ import click
 
 from galaxy_notify.cli.context import Application, only_json_option, pass_application
 from galaxy_notify.cli.exits import unavailable_message
-from galaxy_notify.cli.jsonl import (
-    Answers,
-    Line,
-    Unanswered,
-    answer_lines,
-    opened,
-    parse,
-)
+from galaxy_notify.cli.jsonl import Answers, Line, Unanswered, answer_lines, opened, parse
 from galaxy_notify.errors import CallFailed, InvalidIntent, ServerRefused, Unavailable
 
 if TYPE_CHECKING:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
+from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.context import Application, json_option, pass_uninterrupted
-from galaxy_notify.cli.output import echo, echo_json, faint, note, plural, table
+from galaxy_notify.cli.output import echo, echo_json, echo_table, note, plural
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.cli.bench_measure import Measured
+    from galaxy_notify.redis_inspect.servers import ServerName
     from galaxy_notify.redis_state.deployment import Deployment
     from galaxy_notify.settings import Settings
 
@@ -34,6 +37,7 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     and removed at the end, also after an interrupt. Needs about 1 KB of Redis memory per route.
     """
     from galaxy_notify.operations.bench import check_empty, throwaway_settings
+    from galaxy_notify.redis_inspect.servers import read_server_name
     from galaxy_notify.redis_state.deployment import connect
     from galaxy_notify.telemetry.logs import configure_logs
 
@@ -41,13 +45,10 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     SIGNALS.raise_if_ending()
     configure_logs("error")
     settings = throwaway_settings(app.settings)
-    deployment = connect(settings)
-    try:
+    with closing(connect(settings)) as deployment:
         check_empty(deployment)
         measured, removed = _measured(settings, deployment, routes)
-        server = _server(deployment)
-    finally:
-        deployment.close()
+        server = read_server_name(deployment)
     if as_json:
         echo_json(_document(measured, server, routes) | {"removed_keys": removed})
     else:
@@ -66,41 +67,30 @@ def _measured(settings: Settings, deployment: Deployment, routes: int) -> tuple[
     # removal is not disturbed.
     with SIGNALS.delivering_to(lambda _: None):
         try:
-            measured = measure(settings, deployment, routes, SIGNALS.raise_if_ending)
+            measured = measure(settings, deployment, routes)
         finally:
             removed = remove(deployment)
     return measured, removed
 
 
-def _server(deployment: Deployment) -> dict[str, str]:
-    from galaxy_notify.operations.status import read_status
-
-    server = read_status(deployment).as_json()["server"]
-    assert isinstance(server, dict)
-    return server
-
-
-def _document(measured: Measured, server: dict[str, str], routes: int) -> dict[str, object]:
-    trip = measured.round_trip
+def _document(measured: Measured, server: ServerName, routes: int) -> dict[str, object]:
     return {
-        "server": server,
+        "server": {"flavour": server.flavour, "version": server.version},
         "routes": routes,
-        "round_trip_ms": {"p50": round(trip.p50, 3), "p99": round(trip.p99, 3)},
+        "round_trip_ms": {"p50": round(measured.p50_ms, 3), "p99": round(measured.p99_ms, 3)},
         "xadd_per_s": round(measured.floor),
         "accepted_per_s": round(measured.accepted),
         "published_per_s": round(measured.published),
     }
 
 
-def _show(measured: Measured, server: dict[str, str], routes: int) -> None:
-    trip = measured.round_trip
-    echo(f"{server['flavour']} {server['version']}, one process, {plural(routes, 'route')}")
+def _show(measured: Measured, server: ServerName, routes: int) -> None:
+    echo(f"{server.flavour} {server.version}, one process, {plural(routes, 'route')}")
     share = measured.published / measured.floor
     rows = [
         ("accept, in batches", f"{measured.accepted:,.0f} /s", ""),
         ("publish, one worker", f"{measured.published:,.0f} /s", f"{share:.0%} of XADD alone"),
         ("XADD alone", f"{measured.floor:,.0f} /s", "upper limit of publishing"),
-        ("a bare write", f"{trip.p50:.3f} ms", f"p99 {trip.p99:.3f} ms"),
+        ("a bare write", f"{measured.p50_ms:.3f} ms", f"p99 {measured.p99_ms:.3f} ms"),
     ]
-    for line in table(("", "measured", ""), rows):
-        echo(line)
+    echo_table(("", "measured", ""), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -14,12 +14,13 @@ from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.errors import Unavailable
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.intent import Intent
-from galaxy_notify.operations.bench import RoundTrip, floor_rate, round_trip
+from galaxy_notify.operations.bench import floor_rate, round_trip_ms
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import SIGNALS
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.base import Settled
 
@@ -31,39 +32,35 @@ _CHUNK: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one process and this server make, a second."""
+    """What one process and this server make, a second; and percentiles of a bare write."""
 
-    round_trip: RoundTrip
+    p50_ms: float
+    p99_ms: float
     floor: float
     accepted: float
     published: float
 
 
-def measure(
-    settings: Settings, deployment: Deployment, routes: int, go_on: Callable[[], None]
-) -> Measured:
+def measure(settings: Settings, deployment: Deployment, routes: int) -> Measured:
     """Accept and publish this many routes; raise `Unavailable` and `RedisFault`.
 
-    *go_on* is called between calls, and may raise to end it.
+    A signal ends it between two calls.
     """
-    trip = round_trip(deployment)
-    floor = floor_rate(deployment, routes, _body(0).encode(), go_on)
-    accepted = _accept(settings, routes, go_on)
-    published = asyncio.run(_publish(settings, routes, go_on))
-    return Measured(trip, floor, accepted, published)
+    p50_ms, p99_ms = round_trip_ms(deployment)
+    floor = floor_rate(deployment, routes, _body(0).encode())
+    accepted = _accept(settings, routes)
+    published = asyncio.run(_publish(settings, routes))
+    return Measured(p50_ms, p99_ms, floor, accepted, published)
 
 
-def _accept(settings: Settings, routes: int, go_on: Callable[[], None]) -> float:
-    notifier = Notifier(settings)
-    try:
+def _accept(settings: Settings, routes: int) -> float:
+    with Notifier(settings) as notifier:
         intents = [_intent(number) for number in range(routes)]
         started = perf_counter()
         for first in range(0, routes, _CHUNK):
-            go_on()
+            SIGNALS.raise_if_ending()
             notifier.accept_many(intents[first : first + _CHUNK])
         return routes / (perf_counter() - started)
-    finally:
-        notifier.close()
 
 
 def _intent(number: int) -> Intent:
@@ -97,22 +94,18 @@ class _Count(Telemetry):
         self.moved.set()
 
 
-async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -> float:
+async def _publish(settings: Settings, routes: int) -> float:
     """Let a worker of our own publish everything; return how many routes a second."""
     count, connections = _Count(), settings.worker.slots + _LISTENERS
     client = open_async(settings, connections=connections, name="galaxy-notify-bench")
     policy = Policy.from_settings(settings, f"bench-{os.getpid()}")
-    publisher = PublisherState(
-        settings=settings,
-        policy=policy,
-        telemetry=count,
-        about={"host": socket.gethostname(), "pid": str(os.getpid())},
-    )
+    about = {"host": socket.gethostname(), "pid": str(os.getpid())}
+    publisher = PublisherState(settings, policy, count, about)
     shard = Shard(client, publisher, KeySpace(settings.redis.prefix, policy.shared).keys(0))
     started = perf_counter()
     working = asyncio.create_task(shard.run())
     try:
-        await _until(count, routes, working, go_on)
+        await _until(count, routes, working)
         return routes / (perf_counter() - started)
     finally:
         shard.stop()
@@ -120,17 +113,14 @@ async def _publish(settings: Settings, routes: int, go_on: Callable[[], None]) -
         await client.aclose()
 
 
-async def _until(
-    count: _Count, routes: int, working: asyncio.Task[None], go_on: Callable[[], None]
-) -> None:
+async def _until(count: _Count, routes: int, working: asyncio.Task[None]) -> None:
     """Wait until this many are published; raise what ended the worker, or `Unavailable`."""
     while count.published < routes:
-        go_on()
+        SIGNALS.raise_if_ending()
         count.moved.clear()
         moving = asyncio.create_task(count.moved.wait())
-        waiting = {moving, working}
         done, _ = await asyncio.wait(
-            waiting, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
+            {moving, working}, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
         )
         moving.cancel()
         if working in done:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import click
 
@@ -12,13 +11,7 @@ from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, note, plural
 from galaxy_notify.cli.screen import printable
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _naming_routes(command: Command) -> Command:
-    """Add ``--route`` and ``--json`` to a command."""
-    route = click.option("--route", metavar="R", help="Only this route, such as push:user-7.")
-    return route(json_option(command))
+_route_option = click.option("--route", metavar="R", help="Only this route, such as push:user-7.")
 
 
 def _moment(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -33,7 +26,8 @@ def _moment(_: click.Context, __: click.Parameter, value: str) -> int:
 
 @click.command("cancel")
 @click.argument("notification_id", metavar="ID")
-@_naming_routes
+@_route_option
+@json_option
 @pass_application
 def cancel(app: Application, notification_id: str, route: str | None, as_json: bool) -> int:
     """Cancel a notification or one of its routes.
@@ -53,7 +47,8 @@ def cancel(app: Application, notification_id: str, route: str | None, as_json: b
 @click.command("reschedule")
 @click.argument("notification_id", metavar="ID")
 @click.argument("due_ms", metavar="DUE", callback=_moment)
-@_naming_routes
+@_route_option
+@json_option
 @pass_application
 def reschedule(
     app: Application, notification_id: str, due_ms: int, route: str | None, as_json: bool
@@ -84,22 +79,14 @@ class _Changed(NamedTuple):
     def show(self, notification_id: str, route: str | None, *, as_json: bool) -> int:
         """Print it and return the exit code it means."""
         if as_json:
-            late = {"too_late": self.too_late, "unknown": self.unknown}
-            echo_json({"id": notification_id, "route": route, self.word: self.routes, **late})
+            rest = {"too_late": self.too_late, "unknown": self.unknown}
+            echo_json({"id": notification_id, "route": route, self.word: self.routes, **rest})
         elif self.unknown:
             note(f"unknown: {printable(notification_id)}{f' {printable(route)}' if route else ''}")
         else:
-            echo(f"{self.word} {self.routes:,}{self._late}")
-        return self._exit_code
-
-    @property
-    def _late(self) -> str:
-        total = self.routes + self.too_late
-        late = f"; too late for {self.too_late:,}" if self.too_late else ""
-        return f" of {plural(total, 'route')}{late}"
-
-    @property
-    def _exit_code(self) -> int:
+            total = plural(self.routes + self.too_late, "route")
+            late = f"; too late for {self.too_late:,}" if self.too_late else ""
+            echo(f"{self.word} {self.routes:,} of {total}{late}")
         if self.unknown:
             return Exit.NOTHING
         if not self.too_late:

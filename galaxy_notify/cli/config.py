@@ -7,19 +7,18 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from galaxy_notify.cli.colours import faint, good
 from galaxy_notify.cli.context import Application, interruptible, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import echo, echo_json, faint, good, note, table
+from galaxy_notify.cli.output import echo, echo_json, echo_table, note
 from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.selection import repeated
 from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 from galaxy_notify.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from galaxy_notify.settings import Settings
 
 # As RFC 6750 has it. A quick hash protects only what cannot be guessed: short ones are refused.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{32,}=*")
@@ -43,12 +42,11 @@ def show(app: Application, as_json: bool) -> None:
     if as_json:
         echo_json({name: {"value": value, "source": source} for name, value, source in rows})
         return
-    shown = [
-        (name, printable(_toml(value)), faint(source) if source == "default" else printable(source))
-        for name, value, source in rows
-    ]
-    for line in table(("setting", "value", "from"), shown, whole=("setting",)):
-        echo(line)
+    shown = []
+    for name, value, source in rows:
+        text = "–" if value is None else printable(json.dumps(value, ensure_ascii=False))
+        shown.append((name, text, faint(source) if source == "default" else printable(source)))
+    echo_table(("setting", "value", "from"), shown, whole=("setting",))
 
 
 @command.command("check")
@@ -60,10 +58,12 @@ def check(app: Application, as_json: bool) -> int:
     Also runs the checks that run and serve make before they connect to Redis: imports the encoder,
     reads the keys and looks for the embedded server.
     """
-    problems: list[str] = []
+    from galaxy_notify.cli import serve
+    from galaxy_notify.operations.starting import start_problems
+
     try:
         rows = list(_rows(app))
-        problems = _start_problems(app.settings)
+        problems = [*start_problems(app.settings, os.environ), *serve.problems(app.settings)]
     except ConfigurationError as error:
         problems = str(error).splitlines()
     if as_json:
@@ -93,21 +93,14 @@ def defaults(as_json: bool) -> None:
 
 @command.command("hash-token")
 @click.argument("name")
-@click.option(
+@repeated(
     "--scope",
     "scopes",
-    multiple=True,
+    "Scope of the token.",
     required=True,
     type=click.Choice(["producer", "operator", "read-only"]),
-    help="Scope of the token. May be repeated.",
 )
-@click.option(
-    "--producer",
-    "producers",
-    multiple=True,
-    metavar="NAME",
-    help="Limit the token to this producer. May be repeated.",
-)
+@repeated("--producer", "producers", "Limit the token to this producer.", metavar="NAME")
 @json_option
 @interruptible
 def hash_token(
@@ -140,13 +133,6 @@ def hash_token(
         note(f'add it to the settings: [http] tokens = ["{entry}"]')
 
 
-def _start_problems(settings: Settings) -> list[str]:
-    from galaxy_notify.cli import serve
-    from galaxy_notify.operations.starting import start_problems
-
-    return [*start_problems(settings, os.environ), *serve.problems(settings)]
-
-
 def _changed(rows: Iterable[tuple[str, object, str]]) -> list[str]:
     """Name the settings whose value is another than the default, wherever it is written."""
     from galaxy_notify.settings import Settings
@@ -165,10 +151,6 @@ def _rows(app: Application) -> Iterator[tuple[str, object, str]]:
         for field, value in fields.items():
             name = f"{section}.{field}"
             yield name, value, sources.get(name, "default")
-
-
-def _toml(value: object) -> str:
-    return "–" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _token() -> str:

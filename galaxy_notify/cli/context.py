@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
@@ -40,16 +40,11 @@ class Application:
 
         return load_settings(self.config, embedded=self.embedded)
 
-    @contextmanager
-    def open(self) -> Iterator[Deployment]:
+    def open(self) -> AbstractContextManager[Deployment]:
         """Connect to the deployment; raise ``Unavailable`` or ``RedisFault`` without Redis."""
         from galaxy_notify.redis_state.deployment import connect
 
-        deployment = connect(self.settings)
-        try:
-            yield deployment
-        finally:
-            deployment.close()
+        return closing(connect(self.settings))
 
 
 #: For a command that decides itself when it ends: signals are kept until it asks for them.
@@ -96,15 +91,12 @@ only_json_option = click.option(
 
 def actor() -> str:
     """Return ``cli:<user>@<host>``, which the history of a route names, in printable ASCII."""
-    return f"cli:{_clean(_user())}@{_clean(socket.gethostname())}"
-
-
-def _user() -> str:
-    # Not the environment's word for it: this goes into an audit.
+    # Not the environment's word for the user: this goes into an audit.
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        return str(os.getuid())
+        user = str(os.getuid())
+    return f"cli:{_clean(user)}@{_clean(socket.gethostname())}"
 
 
 def _clean(name: str) -> str:

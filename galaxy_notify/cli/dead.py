@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -24,6 +23,7 @@ from galaxy_notify.cli.moves import check_bulk, report, stoppable
 from galaxy_notify.cli.output import echo_json, plural
 from galaxy_notify.cli.prompts import Progress, confirm, yes_option
 from galaxy_notify.cli.selection import (
+    MOST_LISTED,
     Listing,
     SelectableKind,
     Selection,
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from galaxy_notify.operations.dead_filter import DeadFilter
     from galaxy_notify.operations.dead_letter import DeadLetterView
     from galaxy_notify.operations.dead_letters import DeadLetterReader
-
-_SHOWN: Final = 100
-_CHUNK: Final = 500
 
 
 def _check_id(text: str) -> None:
@@ -94,14 +91,12 @@ def command() -> None:
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List dead letters, oldest first; at most 100 without --limit or --all."""
-    listed = Listing(_KIND)
+    listed = Listing(selection)
     with _opened(app) as letters:
-        wanted = _filter(letters, selection, _SHOWN)
-        shown = listed.present(_chosen(letters, selection, wanted))
         now_ms = letters.now_ms()
-        while chunk := list(islice(shown, _CHUNK)):
-            show_table(chunk, now_ms, as_json=as_json)
-    return listed.end(wanted.limit if selection.is_bulk else None)
+        for page in listed.pages(_chosen(letters, selection, MOST_LISTED)):
+            show_table(page, now_ms, as_json=as_json)
+    return listed.end(MOST_LISTED)
 
 
 @command.command("show")
@@ -111,7 +106,8 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
 @listing
 def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
     """Explain dead letters: their failure and history."""
-    selection, listed = Selection(_KIND, ids), Listing(_KIND)
+    selection = Selection(_KIND, ids)
+    listed = Listing(selection)
     with _opened(app) as letters:
         now_ms = letters.now_ms()
         for letter in listed.present(letters.find(selection.named())):
@@ -130,9 +126,9 @@ def stats(app: Application, selection: Selection, as_json: bool) -> int:
     """Count dead letters by class, channel, type and producer."""
     from galaxy_notify.operations.dead_letters import DeadStats
 
-    counted, listed = DeadStats(), Listing(_KIND)
+    counted, listed = DeadStats(), Listing(selection)
     with _opened(app) as letters:
-        for letter in listed.present(_chosen(letters, selection, _filter(letters, selection))):
+        for letter in listed.present(_chosen(letters, selection)):
             counted.add(letter)
         now_ms = letters.now_ms()
     if as_json:
@@ -149,9 +145,9 @@ def stats(app: Application, selection: Selection, as_json: bool) -> int:
 @listing
 def export(app: Application, selection: Selection) -> int:
     """Print complete dead letters with their payload, as JSON lines."""
-    listed = Listing(_KIND)
+    listed = Listing(selection)
     with _opened(app) as letters:
-        for letter in listed.present(_chosen(letters, selection, _filter(letters, selection))):
+        for letter in listed.present(_chosen(letters, selection)):
             echo_json(letter.exported())
     return listed.end()
 
@@ -203,10 +199,7 @@ def _move(
         wanted = _agreed(verb, letters, selection, agreed=agreed)
         with stoppable() as pause, Progress("moved") as progress:
             run = Run(
-                actor(),
-                **pace,
-                progress=lambda outcome: progress.reach(outcome.moved),
-                pause=pause,
+                actor(), **pace, progress=lambda outcome: progress.reach(outcome.moved), pause=pause
             )
             action = letters.replay if verb == "replay" else letters.purge
             outcome = action(wanted, run)
@@ -239,18 +232,13 @@ def _filter(
 ) -> DeadFilter:
     from galaxy_notify.operations.dead_filter import DeadFilter
 
-    since_ms, until_ms = selection.span_ms(letters.now_ms)
-    return DeadFilter(
-        **selection.filters,
-        since_ms=since_ms,
-        until_ms=until_ms,
-        limit=selection.limit_or(limit),
-    )
+    return selection.filter_of(DeadFilter, letters.now_ms, limit)
 
 
 def _chosen(
-    letters: DeadLetterReader, selection: Selection, wanted: DeadFilter
+    letters: DeadLetterReader, selection: Selection, limit: int | None = None
 ) -> Iterable[tuple[str, DeadLetterView | None]]:
     if selection.is_bulk:
+        wanted = _filter(letters, selection, limit)
         return ((letter.id, letter) for letter in letters.matching(wanted))
     return letters.find(selection.named())

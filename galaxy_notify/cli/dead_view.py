@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from galaxy_notify.cli.colours import bad, faint, strong
 from galaxy_notify.cli.output import (
-    ago,
-    bad,
     clock,
     count,
     echo,
     echo_json,
-    faint,
+    echo_table,
     history_lines,
     note,
     shortened,
-    strong,
-    table,
 )
 from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.model.wording import ago
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.dead_letter import DeadLetterView
@@ -50,16 +47,16 @@ def show_table(letters: Iterable[DeadLetterView], now_ms: int, *, as_json: bool)
         )
         for letter in letters
     ]
-    for line in table(_HEADER, rows, whole=("id",), uncut=("died", "class")):
-        echo(line)
+    echo_table(_HEADER, rows, whole=("id",), uncut=("died", "class"))
 
 
 def explain(letter: DeadLetterView, now_ms: int) -> None:
     """Tell why one died, and its history."""
     echo(strong(printable(letter.id)))
+    message = printable(letter.failure.message).replace("\n", " ").strip()
     facts = (
         ("died", f"{clock(letter.dead_at_ms)}, {ago(letter.dead_at_ms, now_ms)}"),
-        ("why", f"{bad(printable(letter.failure_class or '?'))} {_line(letter.failure.message)}"),
+        ("why", f"{bad(printable(letter.failure_class or '?'))} {message}"),
         ("type", printable(letter.type or "?")),
         ("producer", printable(letter.producer or "?")),
         ("attempts", f"{letter.attempts} in generation {letter.generation}"),
@@ -69,10 +66,6 @@ def explain(letter: DeadLetterView, now_ms: int) -> None:
         echo("\n".join(wrapped(value, first=f"  {name:<10}", indent=" " * 12)))
     for text in history_lines(letter.explained()["history"]):
         echo(text)
-
-
-def _line(text: str) -> str:
-    return printable(text).replace("\n", " ").strip()
 
 
 def show_sample(letters: Iterator[DeadLetterView]) -> int:
@@ -106,18 +99,12 @@ def show_stats(counted: DeadStats, now_ms: int) -> None:
     if counted.oldest_ms is not None and counted.newest_ms is not None:
         oldest, newest = ago(counted.oldest_ms, now_ms), ago(counted.newest_ms, now_ms)
         echo(f"the oldest died {oldest}, the newest {newest}")
-    _print_counts("class", counted.classes)
-    _print_counts("channel", counted.channels)
-    _print_counts("type", counted.types)
-    _print_counts("producer", counted.producers)
-
-
-def _print_counts(what: str, counts: Counter[str]) -> None:
-    rows = [(number, printable(name or "?")) for name, number in counts.most_common(_TOP)]
-    if not rows:
-        return
-    echo()
-    for line in table(("count", what), rows):
-        echo(line)
-    if len(counts) > _TOP:
-        echo(faint(f"and {count(len(counts) - _TOP)} more"))
+    names = ("class", "channel", "type", "producer")
+    kinds = (counted.classes, counted.channels, counted.types, counted.producers)
+    for what, counts in zip(names, kinds, strict=True):
+        rows = [(number, printable(name or "?")) for name, number in counts.most_common(_TOP)]
+        if rows:
+            echo()
+            echo_table(("count", what), rows)
+        if len(counts) > _TOP:
+            echo(faint(f"and {count(len(counts) - _TOP)} more"))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from galaxy_notify.cli.colours import good, strong
 from galaxy_notify.cli.context import listing
-from galaxy_notify.cli.output import echo, good, strong
+from galaxy_notify.cli.output import echo
 from galaxy_notify.errors import TransientEncodingError, Unavailable
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.cli.demo_stage import Stage
-    from galaxy_notify.embedded.server import EmbeddedServer
     from galaxy_notify.model.notification import Notification
     from galaxy_notify.model.route import Route
 
@@ -54,10 +54,13 @@ def command() -> None:
         server = EmbeddedServer(Path(folder) / "server")
         SIGNALS.cleanups.append(server.abandon)
         try:
-            url = _started(server)
+            try:
+                url = server.start()
+            except Unavailable:
+                SIGNALS.raise_if_ending()
+                raise
             with Stage(Path(folder), url, os.environ) as stage:
-                server_name = stage.server_name()
-                echo(strong(f"galaxy-notify demo on a temporary {server_name}"))
+                echo(strong(f"galaxy-notify demo on a temporary {stage.server_name()}"))
                 _tell(stage)
         finally:
             server.stop()
@@ -76,21 +79,11 @@ def encode(notification: Notification, route: Route) -> bytes:
     return notification.packed
 
 
-def _started(server: EmbeddedServer) -> str:
-    try:
-        return server.start()
-    except Unavailable:
-        SIGNALS.raise_if_ending()
-        raise
-
-
 def _near(program: str) -> str:
     """Return the program as one would type it here."""
-    here = Path.cwd()
-    path = Path(program)
-    return (
-        str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else program
-    )
+    here, path = Path.cwd(), Path(program)
+    is_here = path.is_absolute() and path.is_relative_to(here)
+    return str(path.relative_to(here)) if is_here else program
 
 
 def _tell(stage: Stage) -> None:
@@ -102,7 +95,8 @@ def _tell(stage: Stage) -> None:
     _retry(stage)
     _dead_letter_and_replay(stage)
     _kill(stage, victim.pid)
-    _account(stage)
+    _step(6, "Every route is accounted for")
+    stage.run("status")
 
 
 def _accept_and_publish(stage: Stage) -> None:
@@ -123,8 +117,8 @@ def _schedule(stage: Stage) -> None:
     intent = _intent("game.reminder", ["ada"], "reminder", due_at=due_ms)
     receipt = stage.notifier.accept(intent)
     stage.wait_total("published", 3)
-    at_ms = int(stage.shown(receipt.notification_id)["stream_id"].split("-")[0])
-    echo(f"  Due in 1.5 s, and in the stream {good(f'{at_ms - due_ms} ms after it was due')}.")
+    late_ms = stage.published_ms(receipt.notification_id) - due_ms
+    echo(f"  Due in 1.5 s, and in the stream {good(f'{late_ms} ms after it was due')}.")
 
 
 def _retry(stage: Stage) -> None:
@@ -151,10 +145,10 @@ def _kill(stage: Stage, victim: int) -> None:
     _step(5, f"Kill -9: a daemon dies while {_STORM:,} routes are published")
     recipients = [f"user-{number}" for number in range(_STORM // _GAMES)]
     intents = [_intent("game.over", recipients, f"over-{game}") for game in range(_GAMES)]
-    before = stage.totals()["published"]
+    before = stage.total("published")
     stage.notifier.accept_many(intents)
     os.kill(victim, signal.SIGKILL)
-    left = before + _STORM - stage.totals()["published"]
+    left = before + _STORM - stage.total("published")
     echo(f"  Daemon {victim} was killed with {left:,} routes left.")
     seconds = stage.wait_total("published", before + _STORM)
     echo(
@@ -165,11 +159,6 @@ def _kill(stage: Stage, victim: int) -> None:
     twice = sum(1 for times in seen.values() if times > 1)
     result = f"{before + _STORM - len(seen)} missing, {twice} twice"
     echo(f"  A gateway reads {len(seen):,} events: {good(result)}.")
-
-
-def _account(stage: Stage) -> None:
-    _step(6, "Every route is accounted for")
-    stage.run("status")
 
 
 def _step(number: int, title: str) -> None:

@@ -7,20 +7,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 import click
 
+from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.demo import REPAIRED_VARIABLE
-from galaxy_notify.cli.output import echo, faint
+from galaxy_notify.cli.output import echo
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import Target
-from galaxy_notify.operations.show import show
-from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_inspect.notifications import read_notification
+from galaxy_notify.redis_inspect.servers import read_server_name, read_totals
 from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import Settings, load_settings
 from galaxy_notify.signals import SIGNALS
@@ -66,11 +67,6 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop_daemons()
-        self.notifier.close()
-        self.deployment.close()
-
-    def _stop_daemons(self) -> None:
         for daemon in self._daemons:
             daemon.terminate()
         for daemon in self._daemons:
@@ -79,6 +75,8 @@ class Stage:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        self.notifier.close()
+        self.deployment.close()
 
     def abandon(self) -> None:
         """End the daemons, and wait for nothing."""
@@ -87,9 +85,8 @@ class Stage:
 
     def server_name(self) -> str:
         """Return flavour and version of the server."""
-        server = read_status(self.deployment).as_json()["server"]
-        assert isinstance(server, dict)
-        return f"{server['flavour']} {server['version']}"
+        server = read_server_name(self.deployment)
+        return f"{server.flavour} {server.version}"
 
     def start_daemon(self) -> subprocess.Popen[bytes]:
         """Start one more daemon; its log goes to a file of its own."""
@@ -125,14 +122,12 @@ class Stage:
         if done.returncode != ends:
             raise click.ClickException(f"demo: {arguments[0]} ended with {done.returncode}")
 
-    def shown(self, notification_id: str | None) -> dict[str, Any]:
-        """Return what ``show --json`` says of the only route of a notification."""
-        assert notification_id is not None
-        found = show(self.deployment, Target(notification_id, None))
+    def published_ms(self, notification_id: str | None) -> int:
+        """Return when the only route of a notification was published."""
+        found = read_notification(self.deployment, Target(str(notification_id), None))
         assert found is not None
-        routes = found.as_json()["routes"]
-        assert isinstance(routes, list)
-        return dict(routes[0])
+        assert found.routes[0].route is not None
+        return int(found.routes[0].route.stream_id.split("-")[0])
 
     async def read_stream(self, events: int) -> Counter[str]:
         """Read the stream as a gateway does; return how often each event was handed over."""
@@ -149,27 +144,20 @@ class Stage:
         SIGNALS.raise_if_ending()
         return seen
 
-    def totals(self) -> dict[str, int]:
-        """Return the counts of routes since the deployment began."""
-        totals = read_status(self.deployment).as_json()["totals"]
-        assert isinstance(totals, dict)
-        return totals
+    def total(self, name: str) -> int:
+        """Return how many routes have had this outcome since the deployment began."""
+        return read_totals(self.deployment).get(name, 0)
 
-    def wait_for(self, what: str, condition: Callable[[], bool]) -> float:
-        """Wait until a condition holds and return the seconds it took."""
+    def wait_total(self, name: str, at_least: int) -> float:
+        """Wait until this many routes have an outcome, and return the seconds it took."""
         started = time.monotonic()
-        while not condition():
+        while self.total(name) < at_least:
             SIGNALS.raise_if_ending()
             if time.monotonic() - started > _PATIENCE_S:
+                what = f"{at_least} routes {name}"
                 raise click.ClickException(f"demo: timed out after {_PATIENCE_S:.0f} s: {what}")
             time.sleep(_LOOK_EVERY_S)
         return time.monotonic() - started
-
-    def wait_total(self, name: str, at_least: int) -> float:
-        """Wait until this many routes have an outcome."""
-        return self.wait_for(
-            f"{at_least} routes {name}", lambda: self.totals().get(name, 0) >= at_least
-        )
 
     def write_intents(self, *intents: dict[str, Any]) -> str:
         """Write a file of intents, one a line, and return its path."""

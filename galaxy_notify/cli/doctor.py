@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from galaxy_notify.cli.colours import bad, faint, good, warn
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import bad, echo, echo_json, faint, good, plural, warn
+from galaxy_notify.cli.output import echo, echo_json, plural
 from galaxy_notify.cli.screen import printable, wrapped
 from galaxy_notify.errors import GalaxyNotifyError
 
@@ -72,9 +73,8 @@ def _lines(finding: Finding) -> Iterator[str]:
     }
     check = f"{finding.check} of {finding.node}" if finding.node else finding.check
     first, indent = f"{mark[finding.level]}  ", " " * 9
-    yield from wrapped(
-        f"{check}: {printable(finding.what)}", first=first, indent=indent, most=_WIDE
-    )
+    what = f"{check}: {printable(finding.what)}"
+    yield from wrapped(what, first=first, indent=indent, most=_WIDE)
     means = f'risk to "{finding.risk}": {finding.means}' if finding.risk else finding.means
     for text in (means, finding.todo and f"→ {finding.todo}"):
         if text:

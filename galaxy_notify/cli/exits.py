@@ -49,7 +49,9 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int:
         case KeyboardInterrupt() | click.Abort():
             return SIGNALLED + (SIGNALS.end_signal or signal.SIGINT)
         case click.ClickException():
-            _show(error)
+            shown = io.StringIO()
+            error.show(shown)
+            say(printable(shown.getvalue()), newline=False)
             return Exit.USAGE if isinstance(error, click.FileError) else error.exit_code
         case GalaxyNotifyError():
             return _known(error)
@@ -97,12 +99,6 @@ def _fault_of(error: GalaxyNotifyError) -> Fault | None:
     return cast("Fault | None", found)
 
 
-def _show(error: click.ClickException) -> None:
-    shown = io.StringIO()
-    error.show(shown)
-    say(printable(shown.getvalue()), newline=False)
-
-
 def _known(error: GalaxyNotifyError) -> int:
     if is_misconfigured(error):
         print_error(unavailable_message(error))
@@ -112,10 +108,7 @@ def _known(error: GalaxyNotifyError) -> int:
         hint = f" (and {len(more)} more: galaxy-notify config check)" if more else ""
         print_error(first + hint)
         return Exit.CONFIG
-    if isinstance(error, Invalid):
-        print_error(str(error))
-        return Exit.FAILED
-    print_error(unavailable_message(error))
+    print_error(str(error) if isinstance(error, Invalid) else unavailable_message(error))
     return Exit.FAILED
 
 

@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from galaxy_notify.cli.colours import bad, faint, good, warn
 from galaxy_notify.cli.context import Application, actor, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import (
-    bad,
-    count,
-    echo,
-    echo_json,
-    faint,
-    good,
-    is_unread,
-    note,
-    plural,
-    warn,
-)
+from galaxy_notify.cli.output import count, echo, echo_json, is_unread, note, plural
 from galaxy_notify.cli.prompts import Progress
 from galaxy_notify.cli.screen import printable, wrapped
 
@@ -63,7 +53,9 @@ def command(app: Application, fix: bool, as_json: bool) -> int:
         echo_json(_document(run, faults, became))
     else:
         _sum_up(run, kinds, became)
-    return _exit_code(became)
+    if became["found"]:
+        return Exit.FAILED
+    return Exit.PARTLY if became["left"] else Exit.OK
 
 
 def _line(fault: Inconsistency) -> str:
@@ -114,9 +106,3 @@ def _document(run: Fsck, faults: list[Inconsistency], became: Counter[str]) -> d
             for fault in faults
         ],
     }
-
-
-def _exit_code(became: Counter[str]) -> int:
-    if became["found"]:
-        return Exit.FAILED
-    return Exit.PARTLY if became["left"] else Exit.OK

@@ -120,11 +120,6 @@ class Cli(click.Group):
         return code if isinstance(code, int) else Exit.OK
 
 
-def _set_up(ctx: click.Context, environ: Mapping[str, str]) -> None:
-    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
-        ctx.color = False
-
-
 @click.group(
     cls=Cli,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -143,7 +138,8 @@ def cli(ctx: click.Context, config: str | None, embedded: bool, debug: bool) -> 
     78 bad configuration.
     """
     del debug  # read from the arguments, where an error finds it
-    _set_up(ctx, os.environ)
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False
     ctx.obj = Application(config, embedded)
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from galaxy_notify.cli.colours import bad, good, warn
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
-from galaxy_notify.cli.output import bad, echo, echo_json, good, plural, warn
+from galaxy_notify.cli.output import echo, echo_json, plural
 from galaxy_notify.cli.screen import printable, wrapped
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
@@ -50,9 +51,7 @@ def _checked(app: Application) -> Health:
     try:
         with app.open() as deployment:
             return check_health(deployment)
-    except ConfigurationError:
-        raise
     except GalaxyNotifyError as error:
-        if is_misconfigured(error):
+        if isinstance(error, ConfigurationError) or is_misconfigured(error):
             raise
         return Health(None, None, (unavailable_message(error),))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from galaxy_notify import __version__
+from galaxy_notify.cli.colours import bad
 from galaxy_notify.cli.context import Application, json_option, pass_application, pass_uninterrupted
 from galaxy_notify.cli.intake_rejects import rejects
-from galaxy_notify.cli.output import bad, count, duration, echo, echo_json, table
+from galaxy_notify.cli.output import count, echo_json, echo_table
+from galaxy_notify.model.wording import duration
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -66,8 +68,7 @@ def status(app: Application, as_json: bool) -> None:
     oldest = None if state.oldest_ms is None else duration(state.oldest_ms)
     rejected = bad(count(state.rejects)) if state.rejects else 0
     row = (own.stream, own.group, state.unread, state.pending, oldest, rejected)
-    for line in table(_HEAD, [row]):
-        echo(line)
+    echo_table(_HEAD, [row])
 
 
 def _read(settings: Settings) -> None:

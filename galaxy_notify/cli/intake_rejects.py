@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.moves import check_bulk, report
-from galaxy_notify.cli.output import Cell, clock, echo, echo_json, plural, shortened, table
+from galaxy_notify.cli.output import clock, echo_json, echo_table, plural, shortened
 from galaxy_notify.cli.prompts import confirm, yes_option
-from galaxy_notify.cli.selection import Listing, SelectableKind, Selection, repeated, selecting
+from galaxy_notify.cli.selection import (
+    MOST_LISTED,
+    Listing,
+    SelectableKind,
+    Selection,
+    repeated,
+    selecting,
+)
+from galaxy_notify.cli.tables import Cell
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.rejects import RejectFilter, Rejects
     from galaxy_notify.redis_inspect.rejects import RejectRow
 
-_SHOWN: Final = 100
-_PAGE: Final = 500
 _HEAD: Final = ("id", "at", "code", "field", "message", "intent")
 _CODES: Final = ("invalid", "conflict", "too_large", "abandoned")
 _ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -42,7 +47,7 @@ _KIND: Final = SelectableKind(
             f"Code: {', '.join(_CODES)}.",
             type=click.Choice(_CODES),
             metavar="CODE",
-        ),
+        )
     },
     example="--code",
     check_id=_check_id,
@@ -65,12 +70,11 @@ def rejects() -> None:
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List rejects, oldest first; at most 100 without --limit or --all."""
-    listed = Listing(_KIND)
+    listed = Listing(selection)
     with _opened(app) as stored:
-        shown = listed.present(_chosen(stored, selection))
-        while page := list(islice(shown, _PAGE)):
+        for page in listed.pages(_chosen(stored, selection)):
             _show(page, as_json=as_json)
-    return listed.end(selection.limit_or(_SHOWN) if selection.is_bulk else None)
+    return listed.end(MOST_LISTED)
 
 
 @rejects.command("replay")
@@ -113,24 +117,17 @@ def _opened(app: Application) -> Iterator[Rejects]:
         yield Rejects(deployment, IntentKeys(app.settings.intake.stream))
 
 
-def _chosen(stored: Rejects, selection: Selection) -> Iterator[tuple[str, RejectRow | None]]:
+def _chosen(stored: Rejects, selection: Selection) -> Iterable[tuple[str, RejectRow | None]]:
     if selection.is_bulk:
-        for row in stored.matching(_filter(stored, selection, _SHOWN)):
-            yield row.id, row
-    else:
-        ids = _checked_ids(selection)
-        yield from zip(ids, stored.find(ids), strict=True)
+        return ((row.id, row) for row in stored.matching(_filter(stored, selection, MOST_LISTED)))
+    ids = list(_ids(stored, selection))
+    return zip(ids, stored.find(ids), strict=True)
 
 
-def _ids(stored: Rejects, selection: Selection) -> Iterator[str]:
-    if selection.is_bulk:
-        yield from (row.id for row in stored.matching(_filter(stored, selection)))
-    else:
-        yield from _checked_ids(selection)
-
-
-def _checked_ids(selection: Selection) -> list[str]:
+def _ids(stored: Rejects, selection: Selection) -> Iterable[str]:
     """Return the ids; an invalid one on standard input stops the command before it begins."""
+    if selection.is_bulk:
+        return (row.id for row in stored.matching(_filter(stored, selection)))
     ids = list(selection.named())
     for text in ids:
         _check_id(text)
@@ -140,13 +137,7 @@ def _checked_ids(selection: Selection) -> list[str]:
 def _filter(stored: Rejects, selection: Selection, limit: int | None = None) -> RejectFilter:
     from galaxy_notify.operations.rejects import RejectFilter
 
-    since_ms, until_ms = selection.span_ms(stored.now_ms)
-    return RejectFilter(
-        **selection.filters,
-        since_ms=since_ms,
-        until_ms=until_ms,
-        limit=selection.limit_or(limit),
-    )
+    return selection.filter_of(RejectFilter, stored.now_ms, limit)
 
 
 def _show(rows: list[RejectRow], *, as_json: bool) -> None:
@@ -155,8 +146,7 @@ def _show(rows: list[RejectRow], *, as_json: bool) -> None:
         for document in documents:
             echo_json(document)
         return
-    for line in table(_HEAD, map(_cells, documents), whole=("id",)):
-        echo(line)
+    echo_table(_HEAD, map(_cells, documents), whole=("id",))
 
 
 def _cells(document: dict[str, Any]) -> list[Cell]:

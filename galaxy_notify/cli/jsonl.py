@@ -66,7 +66,7 @@ def opened(file: str, what: str) -> Iterator[BinaryIO]:
     try:
         stream = io.BufferedReader(io.FileIO(file))
     except OSError as error:
-        raise _unreadable(file, error) from None
+        raise click.FileError(file, error.strerror or str(error)) from None
     with stream:
         yield stream
 
@@ -172,7 +172,7 @@ def _named_batches(stream: BinaryIO, file: str) -> Iterator[list[Line]]:
             found += len(batch)
             yield batch
     except OSError as error:
-        raise _unreadable(file, error) from None
+        raise click.FileError(file, error.strerror or str(error)) from None
     if not found:
         note(f"{name}: no lines, nothing to do")
 
@@ -211,10 +211,6 @@ def _hint(first: bytes) -> str | None:
     if line.startswith(b"{") and line.endswith((b"{", b"[", b",")):
         return "an object spans several lines; give one object per line: `jq -c . FILE`"
     return None
-
-
-def _unreadable(file: str, error: OSError) -> click.ClickException:
-    return click.FileError(file, error.strerror or str(error))
 
 
 def _line_ranges(numbers: Sequence[int]) -> str:

@@ -8,46 +8,32 @@ import click
 
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import Cell, ago, count, echo, echo_json, note, shortened, table
+from galaxy_notify.cli.output import count, echo_json, echo_table, note, shortened
 from galaxy_notify.cli.screen import printable
-from galaxy_notify.cli.selection import moment_options, refusing_unknown_values, span_ms
+from galaxy_notify.cli.selection import moment_options, refusing_unknown_values, repeated, span_ms
+from galaxy_notify.cli.tables import Cell
+from galaxy_notify.model.wording import ago
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import Item, Page
     from galaxy_notify.redis_state.deployment import Deployment
 
 _SHOWN: Final = 100
-_HEADER: Final = (
-    "id",
-    "accepted",
-    "type",
-    "producer",
-    "severity",
-    "due",
-    "open",
-    "routes",
-    "state",
-)
+_NAMES: Final = ("type", "producer", "severity")
+_HEADER: Final = ("id", "accepted", *_NAMES, "due", "open", "routes", "state")
 _UNCUT: Final = ("accepted", "due")
 _WIDTH: Final = 24
 
 
 @click.command("list")
-@click.option(
-    "--type", "types", multiple=True, metavar="T", help="Notification type. May be repeated."
-)
-@click.option(
-    "--producer", "producers", multiple=True, metavar="P", help="Producer. May be repeated."
-)
+@repeated("--type", "types", "Notification type.", metavar="T")
+@repeated("--producer", "producers", "Producer.", metavar="P")
 @click.option("--user", metavar="U", help="Recipient.")
-@click.option(
+@repeated(
     "--state",
     "states",
-    multiple=True,
+    "Status of one of its routes (with --user: of that user's routes), or open.",
     metavar="S",
-    help="Status of one of its routes (with --user: of that user's routes), or open. May be "
-    "repeated.",
 )
 @moment_options("Accepted")
 @click.option(
@@ -72,7 +58,12 @@ def command(
     """
     with app.open() as deployment, refusing_unknown_values():
         page, now_ms = _read(deployment, given, limit, cursor)
-    _print(page.items, now_ms, as_json=as_json)
+    if as_json:
+        for item in page.items:
+            echo_json(item.as_json())
+    else:
+        rows = (_row(item, now_ms) for item in page.items)
+        echo_table(_HEADER, rows, whole=("id",), uncut=_UNCUT)
     for key in page.foreign:
         note(f"this shard cannot be listed: key {printable(key)} has another type")
     if page.cursor is not None:
@@ -86,11 +77,13 @@ def _read(
     deployment: Deployment, given: dict[str, Any], limit: int, cursor: str | None
 ) -> tuple[Page, int]:
     """Read until there are as many as were asked for, or no more; return the server's time, too."""
+    from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import list_notifications
     from galaxy_notify.redis_inspect.reading import server_now
 
     now_ms = server_now(deployment)
-    wanted = _filter(given, now_ms)
+    since_ms, until_ms = span_ms(given.pop("since"), given.pop("until"), now_ms)
+    wanted = ListFilter(**given, since_ms=since_ms, until_ms=until_ms)
     page = list_notifications(deployment, wanted, limit, cursor)
     while page.cursor is not None and len(page.items) < limit:
         more = list_notifications(deployment, wanted, limit - len(page.items), page.cursor)
@@ -99,30 +92,13 @@ def _read(
     return page, now_ms
 
 
-def _filter(given: dict[str, Any], now_ms: int) -> ListFilter:
-    from galaxy_notify.operations.list_filter import ListFilter
-
-    since_ms, until_ms = span_ms(given["since"], given["until"], now_ms)
-    names = {name: given[name] for name in ("states", "types", "producers", "user")}
-    return ListFilter(since_ms=since_ms, until_ms=until_ms, **names)
-
-
-def _print(items: list[Item], now_ms: int, *, as_json: bool) -> None:
-    if as_json:
-        for item in items:
-            echo_json(item.as_json())
-        return
-    for line in table(_HEADER, (_row(item, now_ms) for item in items), whole=("id",), uncut=_UNCUT):
-        echo(line)
-
-
 def _row(item: Item, now_ms: int) -> list[Cell]:
     shown = item.as_json()
     routes = shown["routes"]
     return [
         shown["notification_id"],
         ago(shown["accepted_at_ms"], now_ms, 1),
-        *(shortened(shown[name] or "–", _WIDTH) for name in ("type", "producer", "severity")),
+        *(shortened(shown[name] or "–", _WIDTH) for name in _NAMES),
         ago(shown["due_at_ms"], now_ms, 1) if shown["due_at_ms"] else "–",
         shown["open"],
         routes if item.has_all_routes else f"{routes:,}+",

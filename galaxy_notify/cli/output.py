@@ -1,41 +1,17 @@
-"""What every command prints with: tables, colours, times, numbers and JSON."""
+"""What every command prints with: tables, times, numbers and JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
+from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.screen import cut, printable, wrapped
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal, say
 from galaxy_notify.cli.tables import Cell, table
-from galaxy_notify.model.wording import ago, duration
-
-__all__ = [
-    "Cell",
-    "ago",
-    "bad",
-    "clock",
-    "count",
-    "duration",
-    "echo",
-    "echo_json",
-    "faint",
-    "good",
-    "history_lines",
-    "is_unread",
-    "note",
-    "plural",
-    "shortened",
-    "strong",
-    "sum_up",
-    "table",
-    "warn",
-]
 
 
 def echo(text: str = "") -> None:
@@ -62,34 +38,22 @@ def is_unread() -> bool:
     return RESULTS.lost is not None
 
 
+def echo_table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    indent: str = "",
+    whole: Collection[str] = (),
+    uncut: Collection[str] = (),
+) -> None:
+    """Print rows in columns, as `table` lays them out."""
+    for line in table(header, rows, indent=indent, whole=whole, uncut=uncut):
+        echo(line)
+
+
 def echo_json(document: object) -> None:
     """Print one JSON document on one line."""
     echo(json.dumps(document, separators=(",", ":")))
-
-
-def good(text: str) -> str:
-    """Colour what is well."""
-    return click.style(text, fg="green")
-
-
-def warn(text: str) -> str:
-    """Colour what deserves a look."""
-    return click.style(text, fg="yellow")
-
-
-def bad(text: str) -> str:
-    """Colour what is wrong."""
-    return click.style(text, fg="red", bold=True)
-
-
-def faint(text: str) -> str:
-    """Colour what is only there for completeness."""
-    return click.style(text, dim=True)
-
-
-def strong(text: str) -> str:
-    """Colour a heading."""
-    return click.style(text, bold=True)
 
 
 def count(number: int) -> str:

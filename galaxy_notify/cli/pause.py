@@ -30,10 +30,8 @@ def command(app: Application, channel: str, as_json: bool) -> None:
     if as_json:
         echo_json({"channel": channel, "paused": True, "already": already})
     else:
-        echo(
-            f"{channel} is {'already ' * already}paused; resume it with `galaxy-notify resume "
-            f"{channel}`"
-        )
+        resuming = f"resume it with `galaxy-notify resume {channel}`"
+        echo(f"{channel} is {'already ' * already}paused; {resuming}")
 
 
 @click.command("resume")

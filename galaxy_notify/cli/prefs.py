@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from galaxy_notify.cli.colours import strong
 from galaxy_notify.cli.context import (
     Application,
     json_option,
@@ -15,9 +16,8 @@ from galaxy_notify.cli.context import (
     only_json_option,
     pass_application,
 )
-from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.jsonl import opened
-from galaxy_notify.cli.output import echo, echo_json, note, strong, table
+from galaxy_notify.cli.output import echo, echo_json, echo_table, note
 from galaxy_notify.cli.prefs_lines import export_all, import_all
 from galaxy_notify.errors import InvalidPreference
 from galaxy_notify.model.preference import SEVERITIES
@@ -55,10 +55,7 @@ def get(app: Application, user: str, as_json: bool) -> None:
         check_user(user)
     with app.open() as deployment:
         found = run_flow_sync(deployment.client, get_flow(deployment.key_space, user))
-    if as_json:
-        _show_json(user, found)
-    else:
-        _show(user, found)
+    _show(user, found, as_json=as_json)
 
 
 @command.command("set")
@@ -73,14 +70,13 @@ def get(app: Application, user: str, as_json: bool) -> None:
 @click.option("--no-quiet", is_flag=True, help="Remove the quiet hours.")
 @json_option
 @pass_application
-def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
+def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> None:
     """Set a user's preferences for one type or for every type, and quiet hours.
 
     --channels and --min-severity replace the earlier preference for the same type; the one you omit
     is cleared.
     """
-    with _opened(app) as preferences:
-        return _change(preferences, _wanted(preferences, user, given), as_json)
+    _change(app, lambda preferences: _wanted(preferences, user, given), as_json)
 
 
 @command.command("unset")
@@ -88,44 +84,44 @@ def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> int:
 @_type_option
 @json_option
 @pass_application
-def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> int:
+def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> None:
     """Remove the preference for a type, or for every type."""
     from galaxy_notify.intake.rules.preferences import removed
 
-    return _changed(app, lambda: removed(user, type_name), as_json)
+    _change(app, lambda _: removed(user, type_name), as_json)
 
 
 @command.command("silence")
 @click.argument("user")
 @json_option
 @pass_application
-def silence(app: Application, user: str, as_json: bool) -> int:
+def silence(app: Application, user: str, as_json: bool) -> None:
     """Deliver only mandatory types to a user, until resume."""
     from galaxy_notify.intake.rules.preferences import silenced
 
-    return _changed(app, lambda: silenced(user), as_json)
+    _change(app, lambda _: silenced(user), as_json)
 
 
 @command.command("resume")
 @click.argument("user")
 @json_option
 @pass_application
-def resume(app: Application, user: str, as_json: bool) -> int:
+def resume(app: Application, user: str, as_json: bool) -> None:
     """End silence; the user's other preferences apply again."""
     from galaxy_notify.intake.rules.preferences import resumed
 
-    return _changed(app, lambda: resumed(user), as_json)
+    _change(app, lambda _: resumed(user), as_json)
 
 
 @command.command("delete")
 @click.argument("user")
 @json_option
 @pass_application
-def delete(app: Application, user: str, as_json: bool) -> int:
+def delete(app: Application, user: str, as_json: bool) -> None:
     """Delete all preferences of a user."""
     from galaxy_notify.intake.rules.preferences import deleted
 
-    return _changed(app, lambda: deleted(user), as_json)
+    _change(app, lambda _: deleted(user), as_json)
 
 
 @command.command("import")
@@ -187,22 +183,14 @@ def _quiet_fields(
     return dict(quieted(user, start.strip(), end.strip(), zone).fields)
 
 
-def _changed(app: Application, change: Callable[[], UserChange], as_json: bool) -> int:
-    with _opened(app) as preferences:
-        return _change(preferences, change(), as_json)
-
-
-def _change(preferences: Preferences, change: UserChange, as_json: bool) -> int:
+def _change(app: Application, wanted: Callable[[Preferences], UserChange], as_json: bool) -> None:
     """Make a change and show what holds now."""
     from galaxy_notify.intake.rules.preferences import is_changed
 
-    changed = is_changed(preferences.change([change]))
-    found = preferences.get(change.user)
-    if as_json:
-        _show_json(change.user, found, changed=changed)
-    else:
-        _show(change.user, found)
-    return Exit.OK
+    with _opened(app) as preferences:
+        change = wanted(preferences)
+        changed = is_changed(preferences.change([change]))
+        _show(change.user, preferences.get(change.user), as_json=as_json, changed=changed)
 
 
 @contextmanager
@@ -224,27 +212,20 @@ def _refusing() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
 
 
-def _show_json(user: str, preferences: UserPreferences, *, changed: bool | None = None) -> None:
-    """Print the preferences of a user as one JSON document."""
-    shown: dict[str, Any] = {"user": user}
-    if changed is not None:
-        shown["changed"] = changed
-    unreadable = list(preferences.unreadable)
-    echo_json({**shown, "preferences": preferences.as_json(), "unreadable": unreadable})
-
-
-def _show(user: str, preferences: UserPreferences) -> None:
-    """Print the preferences of a user for people."""
+def _show(user: str, preferences: UserPreferences, *, as_json: bool, **changed: bool) -> None:
+    """Print the preferences of a user; as JSON with whether they were *changed*."""
     from galaxy_notify.model.preference import Preference
 
+    if as_json:
+        shown = {"preferences": preferences.as_json(), "unreadable": [*preferences.unreadable]}
+        echo_json({"user": user, **changed, **shown})
+        return
     echo(strong(user) + ("  silenced: receives only mandatory types" * preferences.silenced))
-    rows = [
-        _row("every type", preferences.of_every_type or Preference(), "as the intent says", "info")
-    ]
+    usual = preferences.of_every_type or Preference()
+    rows = [_row("every type", usual, "as the intent says", "info")]
     for name, wish in preferences.of_types.items():
         rows.append(_row(name, wish, "as every type", "as every type"))
-    for line in table(("type", "channels", "from"), rows, indent="  "):
-        echo(line)
+    echo_table(("type", "channels", "from"), rows, indent="  ")
     if preferences.quiet is not None:
         hours = preferences.quiet.as_json()
         echo(f"  quiet from {hours['from']} to {hours['to']}, {hours['zone']}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from galaxy_notify.cli.exits import Exit, unavailable_message
 from galaxy_notify.cli.jsonl import Answers, Line, Unanswered, answer_lines, parse
-from galaxy_notify.cli.output import echo, note
-from galaxy_notify.errors import CallFailed, Invalid
+from galaxy_notify.cli.output import echo_json, note
+from galaxy_notify.errors import CallFailed, Invalid, InvalidPreference
 
 if TYPE_CHECKING:
     from galaxy_notify.intake.rules.preferences import Preferences
@@ -77,15 +77,18 @@ def _document(line: Line, read: _Read, answer: Answer | None) -> dict[str, Any]:
 
 def export_all(deployment: Deployment) -> int:
     """Print all users, shard by shard; return the exit code."""
+    from galaxy_notify.model.preference_input import check_user
+
     code = Exit.OK
     for raw_user, preferences in _all_users(deployment):
-        user = _name(raw_user)
+        user = None
+        with suppress(InvalidPreference):
+            user = check_user(raw_user.decode("utf-8", "replace"))
         left_out = list(preferences.unreadable)
         if user is None:
             left_out = ["(the name)"]
         elif preferences.to_fields():
-            document = {"user": user, "preferences": preferences.as_json()}
-            echo(json.dumps(document, separators=(",", ":")))
+            echo_json({"user": user, "preferences": preferences.as_json()})
         if left_out:
             shown = user or repr(raw_user)[2:-1]
             note(f"{shown[:200]}: unreadable, left out: {', '.join(left_out)}")
@@ -105,16 +108,6 @@ def _all_users(deployment: Deployment) -> Iterator[tuple[bytes, Any]]:
             cursor = page.cursor
             if cursor == b"0":
                 break
-
-
-def _name(raw: bytes) -> str | None:
-    from galaxy_notify.errors import InvalidPreference
-    from galaxy_notify.model.preference_input import check_user
-
-    try:
-        return check_user(raw.decode("utf-8", "replace"))
-    except InvalidPreference:
-        return None
 
 
 def _read(line: Line, known: Sequence[str]) -> _Read:

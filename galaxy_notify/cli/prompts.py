@@ -45,10 +45,8 @@ def is_interactive() -> bool:
 
 def _forced() -> str:
     arguments = sys.argv[1:]
-    if "--" in arguments:
-        at = arguments.index("--")
-        return shlex.join(["galaxy-notify", *arguments[:at], "--yes", *arguments[at:]])
-    return shlex.join(["galaxy-notify", *arguments, "--yes"])
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return shlex.join(["galaxy-notify", *arguments[:at], "--yes", *arguments[at:]])
 
 
 class Progress:

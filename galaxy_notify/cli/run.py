@@ -41,7 +41,11 @@ def command(application: Application) -> None:
     if settings.redis.url != "embedded":
         _serve(application, settings, None)
         return
-    server = _embedded(settings)
+    from galaxy_notify.embedded.server import EmbeddedServer
+    from galaxy_notify.embedded.state_dir import resolve_state_dir
+
+    state_dir = resolve_state_dir(str(settings.redis.state_dir or ""), os.environ)
+    server = EmbeddedServer(state_dir)
     SIGNALS.cleanups.append(server.abandon)
     try:
         if _started(server, application):
@@ -68,16 +72,8 @@ def _serve(
         await Daemon(settings, telemetry, read_settings, revive).run()
 
     log = get_logger("daemon")
-    serve(
-        main, lambda error: log.error("daemon failed", exc_info=error), lingers=revive is not None
-    )
-
-
-def _embedded(settings: Settings) -> EmbeddedServer:
-    from galaxy_notify.embedded.server import EmbeddedServer
-    from galaxy_notify.embedded.state_dir import resolve_state_dir
-
-    return EmbeddedServer(resolve_state_dir(str(settings.redis.state_dir or ""), os.environ))
+    lingers = revive is not None
+    serve(main, lambda error: log.error("daemon failed", exc_info=error), lingers=lingers)
 
 
 def _started(server: EmbeddedServer, application: Application) -> bool:

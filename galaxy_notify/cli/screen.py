@@ -71,11 +71,6 @@ def line_width() -> int | None:
     return max(_LEAST, _terminal_size()[0] or _COLUMNS)
 
 
-def screen_height() -> int:
-    """Return how many lines the screen has."""
-    return _number("LINES") or _terminal_size()[1] or _LINES
-
-
 def wrapped(text: str, *, indent: str = "", first: str = "", most: int | None = None) -> list[str]:
     """Break text between words, so that each line fits; a command in backquotes stays in one piece.
 
@@ -102,7 +97,8 @@ def wrapped(text: str, *, indent: str = "", first: str = "", most: int | None = 
 def on_screen(lines: Iterable[str], hint: str) -> list[str]:
     """Return the lines that the screen holds; the last one says how many there are more."""
     every = list(lines)
-    columns, height = line_width() or _COLUMNS, screen_height() - 1
+    columns = line_width() or _COLUMNS
+    height = (_number("LINES") or _terminal_size()[1] or _LINES) - 1
     shown, used = list[str](), 0
     for line in every:
         used += _rows(line, columns)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 import click
@@ -22,6 +23,9 @@ T = TypeVar("T")
 Action = Callable[..., int]
 Option = Callable[[Any], Any]
 
+#: Without ``--limit`` or ``--all`` a command lists no more.
+MOST_LISTED: Final = 100
+_PAGE: Final = 500
 _MISSING_SHOWN: Final = 20
 
 
@@ -82,18 +86,25 @@ class Selection:
         """Return how many to take at most; *default* unless ``--limit`` or ``--all`` was given."""
         return self.limit or (None if self.everything else default)
 
-    def span_ms(self, now_ms: Callable[[], int]) -> tuple[int | None, int | None]:
-        """Return the first and the last moment in epoch ms, by the server's clock."""
-        return span_ms(self.since, self.until, now_ms() if self.since or self.until else 0)
+    def filter_of(self, form: Callable[..., T], now_ms: Callable[[], int], limit: int | None) -> T:
+        """Return the filters as a *form*, their moments by the server's clock *now_ms*.
+
+        *limit* holds unless ``--limit`` or ``--all`` was given.
+        """
+        since_ms, until_ms = span_ms(
+            self.since, self.until, now_ms() if self.since or self.until else 0
+        )
+        at_most = self.limit_or(limit)
+        return form(**self.filters, since_ms=since_ms, until_ms=until_ms, limit=at_most)
 
 
+@dataclass
 class Listing:
     """Counts what a command lists of a selection, and the ids that name nothing."""
 
-    def __init__(self, kind: SelectableKind) -> None:
-        self.shown = 0
-        self.missing: list[str] = []
-        self._kind = kind
+    selection: Selection
+    shown: int = 0
+    missing: list[str] = field(default_factory=list)
 
     def present(self, found: Iterable[tuple[str, T | None]]) -> Iterator[T]:
         """Yield what is there of the pairs of an id and what it names."""
@@ -104,12 +115,19 @@ class Listing:
                 self.shown += 1
                 yield thing
 
+    def pages(self, found: Iterable[tuple[str, T | None]]) -> Iterator[list[T]]:
+        """Yield what is there, as many at a time as are laid out together."""
+        present = self.present(found)
+        while page := list(islice(present, _PAGE)):
+            yield page
+
     def end(self, limit: int | None = None) -> int:
         """Print what is not shown and return the exit code; a bulk listing may end at a *limit*."""
-        if self.shown == limit:
+        selection = self.selection
+        if limit and selection.is_bulk and self.shown == selection.limit_or(limit):
             note(f"{count(self.shown)} shown, there may be more: --limit N, --all")
         for text in self.missing[:_MISSING_SHOWN]:
-            note(printable(f"no {self._kind.name}: {text}"))
+            note(printable(f"no {selection.kind.name}: {text}"))
         if len(self.missing) > _MISSING_SHOWN:
             note(f"and {count(len(self.missing) - _MISSING_SHOWN)} more")
         if self.shown:
@@ -130,15 +148,8 @@ def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
             return command(*args, selection=Selection(kind, ids, filters, **bounds), **options)
 
         decorated: Action = run
-        everything = click.option(
-            "--all", "everything", is_flag=True, help="Select all, without a limit."
-        )
-        limit = click.option(
-            "--limit", type=click.IntRange(min=1), help="Maximum number, oldest first."
-        )
-        ids_argument = click.argument("ids", nargs=-1, metavar="[ID...|-]")
         own = reversed([*kind.filters.values()])
-        for option in (everything, limit, moment_options(kind.event), *own, ids_argument):
+        for option in (_ALL, _LIMIT, moment_options(kind.event), *own, _IDS):
             decorated = option(decorated)
         return decorated
 
@@ -146,6 +157,11 @@ def selecting(kind: SelectableKind) -> Callable[[Action], Action]:
 
 
 _BOUNDS: Final = ("since", "until", "limit", "everything")
+_ALL: Final = click.option("--all", "everything", is_flag=True, help="Select all, without a limit.")
+_LIMIT: Final = click.option(
+    "--limit", type=click.IntRange(min=1), help="Maximum number, oldest first."
+)
+_IDS: Final = click.argument("ids", nargs=-1, metavar="[ID...|-]")
 
 
 def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
@@ -156,22 +172,13 @@ def repeated(name: str, parameter: str, text: str, **more: Any) -> Option:
 def moment_options(event: str) -> Option:
     """Add ``--since`` and ``--until``, which bound when *event* happened."""
 
-    def decorate(command: Any) -> Any:
-        until = click.option(
-            "--until",
-            callback=_checked_moment,
-            metavar="TIME",
-            help=f"{event} at or before this time.",
-        )
-        since = click.option(
-            "--since",
-            callback=_checked_moment,
-            metavar="TIME",
-            help=f"{event} at or after this time: RFC 3339, epoch ms, or an age (15m, 2h, 3d).",
-        )
-        return since(until(command))
-
-    return decorate
+    moment = partial(click.option, callback=_checked_moment, metavar="TIME")
+    until = moment("--until", help=f"{event} at or before this time.")
+    since = moment(
+        "--since",
+        help=f"{event} at or after this time: RFC 3339, epoch ms, or an age (15m, 2h, 3d).",
+    )
+    return lambda command: since(until(command))
 
 
 def span_ms(since: str | None, until: str | None, now_ms: int) -> tuple[int | None, int | None]:
@@ -207,12 +214,9 @@ def _ids_on_standard_input() -> Iterator[str]:
     """Yield ids, one a line; a line may also be one that ``ls --json`` printed."""
     for line in standard_input():
         text = line.decode("utf-8", "replace").strip()
-        if text:
-            yield _id_in(text) if text.startswith("{") else text
-
-
-def _id_in(text: str) -> str:
-    try:
-        return str(json.loads(text).get("id", text))
-    except (ValueError, RecursionError):
-        return text
+        if not text:
+            continue
+        if text.startswith("{"):
+            with suppress(ValueError, RecursionError):
+                text = str(json.loads(text).get("id", text))
+        yield text

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: What the extra `http` installs that nothing else does.
 _EXTRA: Final = frozenset({"fastapi", "starlette", "uvicorn", "jwt", "prometheus_client"})
+_EXPORTER: Final = "opentelemetry.exporter.prometheus"
 _INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
 
 
@@ -45,7 +46,8 @@ def _server(settings: Settings) -> ApiServer:
     try:
         from galaxy_notify.http.server import ApiServer
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA and not _is_exporter(error):
+        missing = error.name or ""
+        if missing.partition(".")[0] not in _EXTRA and missing != _EXPORTER:
             raise
         raise ConfigurationError(f"serve {_INSTALL}") from None
     from galaxy_notify.http.sockets import listen_error
@@ -65,7 +67,3 @@ def problems(settings: Settings) -> list[str]:
     from galaxy_notify.http.server import start_problems
 
     return list(start_problems(settings))
-
-
-def _is_exporter(error: ModuleNotFoundError) -> bool:
-    return error.name == "opentelemetry.exporter.prometheus"

@@ -9,24 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from galaxy_notify.cli.colours import bad, faint, good, strong, warn
 from galaxy_notify.cli.context import Application, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import (
-    ago,
-    bad,
-    clock,
-    duration,
-    echo,
-    echo_json,
-    faint,
-    good,
-    history_lines,
-    note,
-    plural,
-    strong,
-    warn,
-)
+from galaxy_notify.cli.output import clock, echo, echo_json, history_lines, note, plural
 from galaxy_notify.cli.screen import escaped, printable, wrapped
+from galaxy_notify.model.wording import ago, duration
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.show import Shown
@@ -71,7 +59,8 @@ def _lines(shown: Shown, facts: dict[str, Any]) -> Iterator[str]:
     for name, value in _facts(facts, now):
         yield from wrapped(printable(value), first=f"  {name:<9} ", indent=" " * 12)
     if "payload" in facts:
-        yield from _payload(facts["payload"])
+        payload = json.dumps(facts["payload"], indent=2, ensure_ascii=False)
+        yield from ("  " + escaped(line) for line in payload.split("\n"))
     for route in routes[:_ROUTES_SHOWN]:
         yield ""
         yield from _route(route, now)
@@ -101,11 +90,6 @@ def _facts(facts: dict[str, Any], now: int) -> Iterator[tuple[str, str]]:
     yield "routes", f"{counted}{parts}"
     if facts["ttl_ms"] is not None:
         yield "kept", f"for another {duration(facts['ttl_ms'])}"
-
-
-def _payload(payload: dict[str, Any] | None) -> Iterator[str]:
-    shown = json.dumps(payload, indent=2, ensure_ascii=False)
-    yield from ("  " + escaped(line) for line in shown.split("\n"))
 
 
 def _route(route: dict[str, Any], now: int) -> Iterator[str]:

@@ -18,14 +18,7 @@ import click
 
 #: What an output answers that takes nothing: full, over a quota, gone, or not open for writing.
 _OF_OUTPUT: Final = frozenset(
-    {
-        errno.EAGAIN,
-        errno.EBADF,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EIO,
-        errno.ENOSPC,
-    }
+    {errno.EAGAIN, errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
 )
 #: What we write outside ASCII, and what stands for it where the encoding does not have it.
 _PLAIN: Final = str.maketrans(

@@ -10,28 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from galaxy_notify.cli.colours import bad, faint, good, strong, warn
 from galaxy_notify.cli.context import Application, json_option, listing, pass_application
 from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
-from galaxy_notify.cli.output import (
-    Cell,
-    ago,
-    bad,
-    clock,
-    count,
-    duration,
-    echo,
-    faint,
-    good,
-    plural,
-    shortened,
-    strong,
-    table,
-    warn,
-)
+from galaxy_notify.cli.output import clock, count, echo, plural, shortened
 from galaxy_notify.cli.screen import on_screen, printable, redrawn, wrapped
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal
 from galaxy_notify.cli.stream_view import lag_shown
+from galaxy_notify.cli.tables import Cell, table
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
+from galaxy_notify.model.wording import ago, duration
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -108,9 +96,10 @@ def _lines(status: DeploymentStatus) -> Iterator[str]:
     yield from _section("channels", _channels(status))
     yield from _section("streams", _streams(status))
     yield from _section("workers", _workers(status))
-    yield from _section("since the deployment began", _totals(status))
-    if any(status.skipped.values()):
-        yield from _section("skipped, by reason", _skipped(status))
+    totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
+    yield from _section("since the deployment began", _counts(totals))
+    if skipped := {reason: total for reason, total in status.skipped.items() if total}:
+        yield from _section("skipped, by reason", _counts(skipped))
 
 
 def _section(title: str, body: list[str]) -> Iterator[str]:
@@ -130,22 +119,17 @@ def _alarms(status: DeploymentStatus) -> Iterator[str]:
             yield from wrapped(printable(line), first=_INDENT, indent=_INDENT * 2)
 
 
-def _paused(status: DeploymentStatus, backlog: ChannelBacklog) -> str:
-    """Return where a channel is paused; an interrupted pause is not on every shard."""
-    if backlog.paused_shards >= status.shards:
-        return "paused"
-    return f"paused on {backlog.paused_shards} of {plural(status.shards, 'shard')}"
-
-
 def _channels(status: DeploymentStatus) -> list[str]:
     header = ("channel", "scheduled", "due", "overdue", "oldest", "leased", "dead", "")
-    return table(
-        header, (_channel(status, n, b) for n, b in status.channels.items()), indent=_INDENT
-    )
+    rows = (_channel(name, backlog, status.shards) for name, backlog in status.channels.items())
+    return table(header, rows, indent=_INDENT)
 
 
-def _channel(status: DeploymentStatus, name: str, backlog: ChannelBacklog) -> list[Cell]:
+def _channel(name: str, backlog: ChannelBacklog, shards: int) -> list[Cell]:
     late = backlog.oldest_overdue_ms
+    paused = "paused"
+    if backlog.paused_shards < shards:  # an interrupted pause is not on every shard
+        paused = f"paused on {backlog.paused_shards} of {plural(shards, 'shard')}"
     return [
         name,
         backlog.scheduled,
@@ -154,7 +138,7 @@ def _channel(status: DeploymentStatus, name: str, backlog: ChannelBacklog) -> li
         warn(duration(late)) if late else None,
         backlog.leased,
         warn(count(backlog.dead)) if backlog.dead else 0,
-        warn(_paused(status, backlog)) if backlog.paused else good("open"),
+        warn(paused) if backlog.paused else good("open"),
     ]
 
 
@@ -199,15 +183,6 @@ def _workers(status: DeploymentStatus) -> list[str]:
     return table(header, rows, indent=_INDENT, whole=("worker",))
 
 
-def _totals(status: DeploymentStatus) -> list[str]:
-    totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
-    return table(
-        [name.replace("_", "-") for name in totals], [list(totals.values())], indent=_INDENT
-    )
-
-
-def _skipped(status: DeploymentStatus) -> list[str]:
-    totals = {name: total for name, total in status.skipped.items() if total}
-    return table(
-        [name.replace("_", "-") for name in totals], [list(totals.values())], indent=_INDENT
-    )
+def _counts(counts: dict[str, int]) -> list[str]:
+    names = [name.replace("_", "-") for name in counts]
+    return table(names, [[*counts.values()]], indent=_INDENT)

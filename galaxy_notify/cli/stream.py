@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,7 +15,7 @@ from galaxy_notify.cli.context import (
     pass_uninterrupted,
 )
 from galaxy_notify.cli.exits import Exit
-from galaxy_notify.cli.output import count, echo, echo_json, note, plural, table
+from galaxy_notify.cli.output import count, echo, echo_json, echo_table, note, plural
 from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.screen import printable
 from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from galaxy_notify.gateway import Event, GatewayConsumer
 
 _SHOWN: Final = 10
-_GROUPS: Final = (*("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost"),)
+_GROUPS: Final = ("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost")
 
 payload_option = click.option("--payload", is_flag=True, help="Also show the payloads.")
 
@@ -57,11 +58,8 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
     from galaxy_notify.redis_inspect import stream
 
     with app.open() as deployment:
-        if follow:
-            entries = iter(stream.follow(deployment.client, deployment.all_keys, wanted))
-        else:
-            entries = iter(stream.newest(deployment.client, deployment.all_keys, wanted))
-        for entry in entries:
+        read = stream.follow if follow else stream.newest
+        for entry in read(deployment.client, deployment.all_keys, wanted):
             if entry is None:
                 SIGNALS.raise_if_ending()
                 continue
@@ -91,8 +89,7 @@ def groups(app: Application, as_json: bool) -> None:
         ]
     if not as_json:
         shown = (row for report, parked in rows for row in group_rows(report, parked))
-        for line in table(_GROUPS, shown, whole=("stream", "group")):
-            echo(line)
+        echo_table(_GROUPS, shown, whole=("stream", "group"))
         return
     for report, parked in rows:
         for name, group in report.groups.items():
@@ -126,7 +123,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
 
     async def main() -> None:
         async with GatewayConsumer(settings, group=group, consumer=consumer) as gateway:
-            printer = _Printer(gateway, wanted, payload=payload)
+            printer = _Printer(gateway, wanted, payload)
             signals = EndSignals(lambda _: gateway.stop(), lambda _: None)
             signals.listen()
             try:
@@ -168,7 +165,11 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
         if not force:
             readers = read_readers(deployment, ((report.key, group) for report in streams))
             unread = any(map(least_lag, reports))
-            _refuse_one_in_use(shown, whose_use(readers.values(), unread=unread))
+            if use := whose_use(readers.values(), unread=unread):
+                raise click.UsageError(
+                    f"group {shown} may be in use: {use}\nIts consumers would lose their position "
+                    "in the stream. Stop them first, or use --force."
+                )
         if reports:
             confirm(_question(shown, reports), yes=yes)
         dropped = stream.drop_group(deployment.client, deployment.all_keys, group)
@@ -179,15 +180,6 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     else:
         note(f"no group {shown}")
     return Exit.OK if dropped else Exit.NOTHING
-
-
-def _refuse_one_in_use(group: str, use: str) -> None:
-    if use:
-        raise click.UsageError(
-            f"group {group} may be in use: {use}\n"
-            "Its consumers would lose their position in the stream. Stop them first, or use "
-            "--force."
-        )
 
 
 def _question(group: str, reports: list[Any]) -> str:
@@ -203,24 +195,24 @@ def _question(group: str, reports: list[Any]) -> str:
     )
 
 
+@dataclass
 class _Printer:
     """A handler that prints events, and stops the consumer after enough or without a reader."""
 
-    def __init__(self, gateway: GatewayConsumer, wanted: int | None, *, payload: bool) -> None:
-        self._gateway = gateway
-        self._wanted = wanted
-        self._payload = payload
-        self._printed = 0
-        self.broken: OSError | None = None
+    gateway: GatewayConsumer
+    wanted: int | None
+    payload: bool
+    printed: int = 0
+    broken: OSError | None = None
 
     async def __call__(self, event: Event) -> None:
-        document = event_as_json(event, payload=self._payload)
+        document = event_as_json(event, payload=self.payload)
         try:
             echo_json(document)
         except OSError as error:
             self.broken = error
-            self._gateway.stop()
+            self.gateway.stop()
             raise
-        self._printed += 1
-        if self._printed == self._wanted:
-            self._gateway.stop()
+        self.printed += 1
+        if self.printed == self.wanted:
+            self.gateway.stop()

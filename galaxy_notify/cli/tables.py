@@ -40,10 +40,12 @@ def table(
         column.is_whole = column.is_numeric or column.name in (*whole, *uncut)
     width = line_width()
     room = None if width is None else width - len(indent)
+    named = [column for column in columns if column.name in whole]
+    rest = [column for column in columns if column.name not in whole]
     lines = (
         _side_by_side(columns, room)
-        or _under_names(columns, whole, room)
-        or list(_one_by_one(columns, whole, room))
+        or _under_names(named, rest, room)
+        or list(_one_by_one(named, rest, room))
     )
     return [indent + line for line in lines]
 
@@ -96,39 +98,31 @@ def _widths(columns: Sequence[_Column], room: int | None) -> list[int] | None:
 
 
 def _under_names(
-    columns: Sequence[_Column], whole: Collection[str], room: int | None
+    named: Sequence[_Column], rest: Sequence[_Column], room: int | None
 ) -> list[str] | None:
     """Return the names on lines of their own, and below each the rest of its row."""
-    named = [column for column in columns if column.name in whole]
-    rest = [column for column in columns if column.name not in whole]
     below = _side_by_side(rest, room and room - 2) if named and rest else None
     if below is None:
         return None
     head, *rows = below
     lines = [f"  {head}"]
     for i, row in enumerate(rows):
-        lines += [*_names(named, i), f"  {row}"]
+        lines += [*(column.cells[i] for column in named), f"  {row}"]
     return lines
 
 
 def _one_by_one(
-    columns: Sequence[_Column], whole: Collection[str], room: int | None
+    named: Sequence[_Column], rest: Sequence[_Column], room: int | None
 ) -> Iterator[str]:
     """Yield each value on a line of its own."""
-    named = [column for column in columns if column.name in whole]
-    rest = [column for column in columns if column.name not in whole]
     names = max((_width(column.name) for column in rest), default=0)
-    for i in range(len(columns[0].cells)):
-        yield from _names(named, i)
+    for i in range(len([*named, *rest][0].cells)):
+        yield from (column.cells[i] for column in named)
         for column in rest:
             head = click.style(_fit(column.name, names, right=False), dim=True)
             head = f"{'  ' * bool(named)}{head}  "
             left = None if room is None or column.is_whole else room - _width(head)
             yield (head + _shortened(column.cells[i], left)).rstrip()
-
-
-def _names(named: Sequence[_Column], row: int) -> list[str]:
-    return [column.cells[row] for column in named]
 
 
 def _text(cell: Cell) -> str:

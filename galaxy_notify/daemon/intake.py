@@ -42,7 +42,7 @@ class Intake:
         self._supervisor = environ_supervisor()
         self._watchdog = ProgressWatchdog(self._supervisor)
         self._signals = EndSignals(
-            lambda name: self._on_stop_signal(name),
+            self._on_stop_signal,
             lambda name: self._log.warning("intake exiting immediately", signal=name),
         )
 

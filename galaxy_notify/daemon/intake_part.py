@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from galaxy_notify.intake.notifier import AsyncNotifier
@@ -22,23 +23,18 @@ _CONNECTIONS: Final = 4
 _AGAIN_S: Final = 5.0
 
 
+@dataclass
 class IntakePart:
-    """Reads the intent stream until stopped."""
+    """Reads the intent stream until stopped; *alive* is called every few seconds meanwhile."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        telemetry: Telemetry,
-        reader_id: str,
-        alive: Callable[[], object] = bool,
-        notifier: AsyncNotifier | None = None,
-    ) -> None:
-        """Prepare; *alive* is called every few seconds while it runs."""
-        self._notifier = notifier
-        self._settings = settings
-        self._telemetry = telemetry
-        self._reader_id = reader_id
-        self._stop = StopFlag(alive)
+    settings: Settings
+    telemetry: Telemetry
+    reader_id: str
+    alive: Callable[[], object] = bool
+    notifier: AsyncNotifier | None = None
+
+    def __post_init__(self) -> None:
+        self._stop = StopFlag(self.alive)
 
     async def run(self) -> None:
         """Read until stopped; raise `ConfigurationError` if Redis refuses the first call."""
@@ -58,12 +54,12 @@ class IntakePart:
         self._stop.set()
 
     async def _run(self, at_start: Callable[[Fault], None] | None) -> None:
-        own, name = self._settings.intake, f"galaxy-notify-{self._reader_id}"
-        client = open_async(self._settings, connections=_CONNECTIONS, name=name)
-        notifier = self._notifier or AsyncNotifier(self._settings, once=True)
-        member = IntentMember(client, IntentKeys(own.stream), own.group, self._reader_id)
+        own, name = self.settings.intake, f"galaxy-notify-{self.reader_id}"
+        client = open_async(self.settings, connections=_CONNECTIONS, name=name)
+        notifier = self.notifier or AsyncNotifier(self.settings, once=True)
+        member = IntentMember(client, IntentKeys(own.stream), own.group, self.reader_id)
         try:
-            reader = IntentReader(member, notifier, own, self._telemetry, self._stop, at_start)
+            reader = IntentReader(member, notifier, own, self.telemetry, self._stop, at_start)
             await reader.run()
         finally:
             for closing in (notifier.close(), client.aclose()):

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -65,7 +65,6 @@ class Daemon:
             on_reload=self._reload_settings,
         )
         self._publisher: PublisherState | None = None
-        self._shards: list[Shard] = []
         self._client = open_async(
             settings, connections=_connections(settings), name=f"galaxy-notify-{self.worker_id}"
         )
@@ -90,10 +89,6 @@ class Daemon:
             self._signals.disarm()
         self._log.info("daemon stopped")
 
-    def stop(self) -> None:
-        """Begin the drain."""
-        self._stop.set()
-
     async def _join(self) -> bool:
         join = partial(join_as, Role.DAEMON, self._client, self._settings)
         joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
@@ -102,45 +97,34 @@ class Daemon:
     async def _work(self) -> None:
         key_space = KeySpace(self._settings.redis.prefix, self._policy.shared)
         publisher = self._publisher = PublisherState(
-            settings=self._settings,
-            policy=self._policy,
-            telemetry=self._telemetry,
-            about=_about(),
-            progressed=self._watchdog.progressed,
+            self._settings, self._policy, self._telemetry, _about(), self._watchdog.progressed
         )
-        self._shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
-        running = [asyncio.create_task(shard.run()) for shard in self._shards]
-        intake = self._intake()
-        status = StatusLine(publisher, self._shards, self._supervisor, self._revive)
+        shards = [Shard(self._client, publisher, keys) for keys in key_space.all_keys]
+        running = [asyncio.create_task(shard.run()) for shard in shards]
+        parts: list[Shard | IntakePart] = [*shards]
+        beside: list[asyncio.Task[None]] = []
+        if self._settings.intake.enabled:
+            part = IntakePart(self._settings, self._telemetry, self.worker_id)
+            parts.append(part)
+            beside.append(asyncio.create_task(part.run_beside()))
+        status = StatusLine(publisher, shards, self._supervisor, self._revive)
         reporting = asyncio.create_task(status.run(self._stop))
         stopped = asyncio.create_task(self._stop.wait())
         self._log.info("daemon working", channels=list(self._settings.worker.channels))
         await asyncio.wait({stopped, reporting, *running}, return_when=asyncio.FIRST_COMPLETED)
         self._stop.set()
         try:
-            await self._drain(running, intake)
+            await self._drain(parts, [*running, *beside])
         finally:
             await reporting
 
-    def _intake(self) -> tuple[IntakePart, asyncio.Task[None]] | None:
-        """Start reading the intent stream if ``intake.enabled`` is set."""
-        if not self._settings.intake.enabled:
-            return None
-        part = IntakePart(self._settings, self._telemetry, self.worker_id)
-        return part, asyncio.create_task(part.run_beside())
-
     async def _drain(
-        self,
-        running: list[asyncio.Task[None]],
-        intake: tuple[IntakePart, asyncio.Task[None]] | None,
+        self, parts: Sequence[Shard | IntakePart], running: Iterable[asyncio.Task[None]]
     ) -> None:
         self._supervisor.stopping()
         self._log.info("daemon draining", at_most_s=DRAIN_S)
-        for shard in self._shards:
-            shard.stop()
-        if intake is not None:
-            intake[0].stop()
-            running = [*running, intake[1]]
+        for part in parts:
+            part.stop()
         done, late = await asyncio.wait(running, timeout=DRAIN_S)
         if late:
             # Their leases expire and another worker takes over; nothing is lost.

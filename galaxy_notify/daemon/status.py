@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -20,47 +21,44 @@ _EVERY_S: Final = 10.0
 _TROUBLED_S: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True)
 class StatusLine:
     """Reads the gauges of all shards periodically and reports them."""
 
-    def __init__(
-        self,
-        publisher: PublisherState,
-        shards: Sequence[Shard],
-        supervisor: Supervisor,
-        revive: Callable[[], object] | None,
-    ) -> None:
-        self._revive = revive
-        self._publisher = publisher
-        self._shards = shards
-        self._supervisor = supervisor
+    publisher: PublisherState
+    shards: Sequence[Shard]
+    supervisor: Supervisor
+    revive: Callable[[], object] | None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Report every ten seconds, until stopped."""
         stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
             await self.run_once()
-            await asyncio.wait(
-                {stopped}, timeout=_EVERY_S if not self._redis_is_away() else _TROUBLED_S
-            )
+            pause_s = _TROUBLED_S if self._redis_is_away() else _EVERY_S
+            await asyncio.wait({stopped}, timeout=pause_s)
 
     async def run_once(self) -> None:
         """Read all shards once and report."""
         # A shard that cannot be read is not shown: an old number would look current.
         seen = Snapshot()
         unread: set[str] = set()
-        for shard in self._shards:
+        for shard in self.shards:
             if not shard.state.health.redis_is_away:
                 try:
                     seen |= await self._read(shard)
                 except RedisFault as error:
                     unread.add(f"redis: {error.fault.code}")
-        self._publisher.telemetry.observe(seen)
-        troubles = self._troubles() | unread | self._standstills(seen)
-        counts = [_line(seen)] if len(seen.streams) == len(self._shards) else []
-        self._supervisor.status("; ".join([*sorted(troubles), *counts]))
-        if self._redis_is_away():
-            await self._try_to_revive()
+        self.publisher.telemetry.observe(seen)
+        reasons = {shard.state.health.reason for shard in self.shards} - {""}
+        troubles = reasons | unread | self._standstills(seen)
+        counts = [_line(seen)] if len(seen.streams) == len(self.shards) else []
+        self.supervisor.status("; ".join([*sorted(troubles), *counts]))
+        if self.revive is not None and self._redis_is_away():
+            try:
+                await asyncio.to_thread(self.revive)
+            except (GalaxyNotifyError, OSError) as error:
+                self.supervisor.status(f"embedded server: {error}")
 
     async def _read(self, shard: Shard) -> Snapshot:
         try:
@@ -72,7 +70,7 @@ class StatusLine:
 
     def _standstills(self, seen: Snapshot) -> set[str]:
         """Return what blocks publishing although Redis answers."""
-        gateway = self._publisher.settings.gateway
+        gateway = self.publisher.settings.gateway
         limit = 2 * gateway.max_len if gateway.trim == "acknowledged" else inf
         holds = {
             f"stream of shard {shard} is full: its groups must read"
@@ -86,18 +84,7 @@ class StatusLine:
         }
 
     def _redis_is_away(self) -> bool:
-        return any(shard.state.health.redis_is_away for shard in self._shards)
-
-    def _troubles(self) -> set[str]:
-        return {shard.state.health.reason for shard in self._shards} - {""}
-
-    async def _try_to_revive(self) -> None:
-        if self._revive is None:
-            return
-        try:
-            await asyncio.to_thread(self._revive)
-        except (GalaxyNotifyError, OSError) as error:
-            self._supervisor.status(f"embedded server: {error}")
+        return any(shard.state.health.redis_is_away for shard in self.shards)
 
 
 def _line(seen: Snapshot) -> str:

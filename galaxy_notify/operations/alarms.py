@@ -161,12 +161,10 @@ def _stream(stream: StreamReport) -> Iterator[Alarm]:
 def _behind(name: str, readers: Readers) -> str:
     """Name a group that must read; suggest dropping it only where it has no reader."""
     if readers.is_gone_for(GONE_MS):
-        return (
-            f"start consumers of group {name}, or drop it: `galaxy-notify stream drop-group {name}`"
-        )
+        drop = f"`galaxy-notify stream drop-group {name}`"
+        return f"start consumers of group {name}, or drop it: {drop}"
     if not readers.is_seen_known:
-        return (
-            f"group {name} must read; its consumers are unknown: no permission for XINFO CONSUMERS"
-        )
+        reason = "no permission for XINFO CONSUMERS"
+        return f"group {name} must read; its consumers are unknown: {reason}"
     seen = duration(readers.seen_ms or 0)
     return f"group {name} must read; its consumer {readers.seen} was last seen {seen} ago"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from hashlib import sha1
 from time import perf_counter, sleep
 from typing import Any, Final
@@ -16,6 +15,7 @@ from galaxy_notify.redis_client.scripts import Argument, Script, ScriptCall
 from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.settings import Settings
+from galaxy_notify.signals import SIGNALS
 
 _PREFIX: Final = "gn-bench-"
 _SCAN: Final = 1000
@@ -27,14 +27,6 @@ _ADD: Final = """
 for i = 1, #ARGV, 8 do redis.call('XADD', KEYS[1], '*', unpack(ARGV, i, i + 7)) end
 return #ARGV
 """
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """What a bare write takes there and back, in ms."""
-
-    p50: float
-    p99: float
 
 
 def throwaway_settings(settings: Settings) -> Settings:
@@ -49,18 +41,14 @@ def throwaway_settings(settings: Settings) -> Settings:
 
 def check_empty(deployment: Deployment) -> None:
     """Raise `ConfigurationError` unless the prefix is a throw-away one and empty."""
-    if not deployment.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
+    prefix = _temporary_prefix(deployment)
     if found := next(_keys(deployment), []):
-        raise ConfigurationError(
-            f"the prefix {deployment.key_space.prefix} is in use: {found[0]!r}"
-        )
+        raise ConfigurationError(f"the prefix {prefix} is in use: {found[0]!r}")
 
 
 def remove(deployment: Deployment) -> int:
     """Remove every key of the throw-away prefix and return how many there were."""
-    if not deployment.key_space.prefix.startswith(_PREFIX):
-        raise ConfigurationError(f"{deployment.key_space.prefix} is not a temporary prefix")
+    _temporary_prefix(deployment)
     removed = 0
     for pause in (*_PAUSES_S, None):
         try:
@@ -75,26 +63,31 @@ def remove(deployment: Deployment) -> int:
     return removed
 
 
-def round_trip(deployment: Deployment) -> RoundTrip:
-    """Time bare writes, one after the other."""
+def _temporary_prefix(deployment: Deployment) -> str:
+    prefix = deployment.key_space.prefix
+    if not prefix.startswith(_PREFIX):
+        raise ConfigurationError(f"{prefix} is not a temporary prefix")
+    return prefix
+
+
+def round_trip_ms(deployment: Deployment) -> tuple[float, float]:
+    """Time bare writes, one after the other; return the 50th and the 99th percentile in ms."""
     key, took = f"{deployment.keys(0).tag}round-trip", []
     for number in range(_ROUND_TRIPS):
         started = perf_counter()
         read_all(deployment, [["SET", key, number]])
         took.append((perf_counter() - started) * 1000)
     took.sort()
-    return RoundTrip(took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100])
+    return took[_ROUND_TRIPS // 2], took[_ROUND_TRIPS * 99 // 100]
 
 
-def floor_rate(
-    deployment: Deployment, events: int, payload: bytes, go_on: Callable[[], None]
-) -> float:
+def floor_rate(deployment: Deployment, events: int, payload: bytes) -> float:
     """Append events and do nothing else, batched in Lua; return how many a second."""
     digest = sha1(_ADD.encode(), usedforsecurity=False).hexdigest()
     script, stream = Script("floor", _ADD, digest), f"{deployment.keys(0).tag}floor"
     started = perf_counter()
     for first in range(0, events, _BATCH):
-        go_on()
+        SIGNALS.raise_if_ending()
         args: list[Argument] = []
         for number in range(first, min(first + _BATCH, events)):
             args += ("user_id", f"user-{number}", "event_type", "bench.turn", "event_id")

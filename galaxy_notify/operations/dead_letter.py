@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -15,7 +14,6 @@ from galaxy_notify.redis_state.dead_rows import DeadRow
 
 RECORD_MISSING: Final = "record_missing"
 RECORD_CORRUPT: Final = "record_corrupt"
-_NOTHING: Final = Transition("")
 
 
 @dataclass(frozen=True)
@@ -31,27 +29,18 @@ class DeadLetterView:
 
     @property
     def channel(self) -> str:
-        """Return the channel."""
         return self.row.entry.channel
 
     @property
-    def recipient(self) -> str:
-        """Return the recipient."""
-        return self.row.entry.name.recipient if self.row.entry.name else ""
-
-    @property
     def type(self) -> str:
-        """Return the notification's type."""
         return self.row.notification.type if self.row.notification else ""
 
     @property
     def producer(self) -> str:
-        """Return the notification's producer."""
         return self.row.notification.producer if self.row.notification else ""
 
     @property
     def dead_at_ms(self) -> int:
-        """Return when it died."""
         return self.row.entry.dead_at_ms
 
     @property
@@ -64,31 +53,23 @@ class DeadLetterView:
         """Return how many attempts were made in this generation, as its history counts them."""
         return attempts_made(self.row.route)
 
-    @property
-    def history(self) -> tuple[Transition, ...]:
-        """Return what happened to it, the oldest first."""
-        return self.row.route.history if self.row.route else ()
-
     @cached_property
     def failure(self) -> Transition:
         """Return why it died; damage found only now outweighs what killed it."""
-        row = self.row
-        if damage := _damage(row):
-            return damage
-        failure = row.route.failure if row.route else None
-        return failure or _NOTHING
+        failure = self.row.route.failure if self.row.route else None
+        return _damage(self.row) or failure or Transition("")
 
     @property
     def failure_class(self) -> str:
-        """Return the class of the failure."""
         return self.failure.failure_class
 
     def as_json(self) -> dict[str, object]:
         """Return what ``dead ls --json`` prints."""
+        name = self.row.entry.name
         return {
             "id": self.id,
             "channel": self.channel,
-            "recipient": self.recipient,
+            "recipient": name.recipient if name else "",
             "type": self.type,
             "producer": self.producer,
             "class": self.failure_class,
@@ -101,13 +82,13 @@ class DeadLetterView:
 
     def explained(self) -> dict[str, Any]:
         """Return what ``dead show --json`` prints: the same with its history."""
-        found = self.row.notification
+        found, route = self.row.notification, self.row.route
         return self.as_json() | {
             "created_at_ms": found.created_at_ms if found else None,
             "expires_at_ms": found.expires_at_ms if found else None,
             "request_id": found.request_id if found else "",
             "trace_id": found.trace_id if found else "",
-            "history": [history_line(line) for line in self.history],
+            "history": [history_line(line) for line in route.history] if route else [],
         }
 
     def exported(self) -> dict[str, object]:
@@ -145,32 +126,28 @@ def history_line(line: Transition) -> dict[str, object]:
 
 
 def _damage(row: DeadRow) -> Transition | None:
+    failure_class = RECORD_CORRUPT
     if row.entry.name is None:
-        return _damage_line(RECORD_CORRUPT, "not a route of this channel")
-    if row.state is None or row.record is None:
-        return _damage_line(RECORD_MISSING, "its record is missing")
-    if row.route is None:
-        return _damage_line(RECORD_CORRUPT, "its state cannot be read")
-    if row.misplaced:
-        return _damage_line(RECORD_CORRUPT, f"its state is {row.route.status}")
-    if row.notification is None:
-        return _damage_line(RECORD_CORRUPT, "its record cannot be read")
-    return None
-
-
-def _damage_line(failure_class: str, message: str) -> Transition:
+        message = "not a route of this channel"
+    elif row.state is None or row.record is None:
+        failure_class, message = RECORD_MISSING, "its record is missing"
+    elif row.route is None:
+        message = "its state cannot be read"
+    elif row.misplaced:
+        message = f"its state is {row.route.status}"
+    elif row.notification is None:
+        message = "its record cannot be read"
+    else:
+        return None
     return Transition("dead-lettered", failure_class=failure_class, message=message)
 
 
 def _payload(row: DeadRow) -> dict[str, object]:
-    if row.notification is None:
-        return {"payload": None, "raw_base64": _base64(row.record)}
-    try:
-        content: Mapping[str, Any] = payload(row.notification)
-    except Corrupt as error:
-        return {"payload": None, "raw_base64": _base64(row.record), "error": str(error)}
-    return {"payload": content}
-
-
-def _base64(raw: bytes | None) -> str | None:
-    return None if raw is None else base64.b64encode(raw).decode()
+    damage: dict[str, object] = {}
+    if row.notification is not None:
+        try:
+            return {"payload": payload(row.notification)}
+        except Corrupt as error:
+            damage = {"error": str(error)}
+    raw = None if row.record is None else base64.b64encode(row.record).decode()
+    return {"payload": None, "raw_base64": raw, **damage}

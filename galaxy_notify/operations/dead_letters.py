@@ -13,7 +13,7 @@ from galaxy_notify.model.ids import Member, parse_target
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.dead_filter import DeadFilter
 from galaxy_notify.operations.dead_letter import DeadLetterView
-from galaxy_notify.operations.dead_moves import Action, Mover, PurgeAction, ReplayAction, Run
+from galaxy_notify.operations.dead_moves import Mover, PurgeAction, ReplayAction, Run
 from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex, DeadPosition, DiedBetween
@@ -69,7 +69,7 @@ class DeadLetterReader:
 
     def matching(self, wanted: DeadFilter) -> Iterator[DeadLetterView]:
         """Return the dead letters that match; raise `InvalidQuery` for an unknown channel."""
-        return wanted.of(self.every(wanted))
+        return islice(filter(wanted.matches, self.every(wanted)), wanted.limit)
 
     def every(
         self, wanted: DeadFilter, after: DeadPosition | None = None
@@ -78,7 +78,7 @@ class DeadLetterReader:
         channels = self._channels(wanted)
         until = _FOR_EVER if wanted.until_ms is None else wanted.until_ms
         rows = self._index.rows(channels, DiedBetween(wanted.since_ms or 0, until), after)
-        return (DeadLetterView(row) for row in rows)
+        return map(DeadLetterView, rows)
 
     def find(self, ids: Iterable[str]) -> Iterator[Found]:
         """Yield the dead letter of each id; a notification's id stands for all of its own."""
@@ -91,20 +91,15 @@ class DeadLetterReader:
                 row = rows[name] if name else None
                 yield Found(text, DeadLetterView(row) if row else None)
 
-    def stats(self, wanted: DeadFilter) -> DeadStats:
-        """Count the dead letters that a filter means."""
-        stats = DeadStats()
-        for letter in self.matching(wanted):
-            stats.add(letter)
-        return stats
-
     def replay(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
         """Send dead letters on their way again; those that die meanwhile are left alone."""
-        return self._move(ReplayAction(self._index, run.actor), chosen, run)
+        mover = Mover(ReplayAction(self._index, run.actor), run)
+        return mover.move(self._letters(chosen, run))
 
     def purge(self, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
         """Purge dead letters; those that die meanwhile are left alone."""
-        return self._move(PurgeAction(self._index, run.actor), chosen, run)
+        mover = Mover(PurgeAction(self._index, run.actor), run)
+        return mover.move(self._letters(chosen, run))
 
     def as_of_now(self, wanted: DeadFilter) -> DeadFilter:
         """Return the filter without what dies from now on."""
@@ -113,11 +108,12 @@ class DeadLetterReader:
         until = newest if wanted.until_ms is None else min(newest, wanted.until_ms)
         return replace(wanted, until_ms=until)
 
-    def _move(self, action: Action, chosen: DeadFilter | Iterable[str], run: Run) -> MoveOutcome:
-        mover = Mover(self._index, action, run)
+    def _letters(
+        self, chosen: DeadFilter | Iterable[str], run: Run
+    ) -> Iterator[DeadLetterView | None]:
         if isinstance(chosen, DeadFilter):
-            return mover.move(self.matching(self.as_of_now(chosen)))
-        return mover.move(run.own(found.letter) for found in self.find(chosen))
+            return self.matching(self.as_of_now(chosen))
+        return (run.own(found.letter) for found in self.find(chosen))
 
     def _channels(self, wanted: DeadFilter) -> tuple[str, ...]:
         """Return the channels to look at; one that was taken away may still have dead letters."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
-from typing import Final, Protocol
+from typing import Final
 
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.operations.dead_letter import DeadLetterView
@@ -22,10 +22,6 @@ from galaxy_notify.redis_state.words import Word
 _TRIES: Final = 3
 _STEPS_PER_SECOND: Final = 10
 _PAUSE_S: Final = 0.2
-
-
-def _report_nothing(_: MoveOutcome) -> None:
-    """Ignore progress: the default."""
 
 
 def _sleep(seconds: float) -> bool:
@@ -44,7 +40,7 @@ class Run:
     actor: str
     rate: float | None = None
     dry_run: bool = False
-    progress: Callable[[MoveOutcome], None] = _report_nothing
+    progress: Callable[[MoveOutcome], None] = lambda _: None
     pause: Callable[[float], bool] = _sleep
     producers: Collection[str] | None = None
 
@@ -55,73 +51,59 @@ class Run:
         return None
 
 
-class Action(Protocol):
-    """One way to move dead letters."""
-
-    def refusal(self, row: DeadRow) -> str:
-        """Return why it cannot be moved; empty where it can."""
-
-    def send(self, rows: Sequence[DeadRow]) -> list[str]:
-        """Move dead letters of one shard; return a word for each: the answer of its script."""
-
-    def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
-        """Return whether what is stored now of one that is no longer dead is this run's doing."""
-
-
+@dataclass(frozen=True)
 class ReplayAction:
     """Sends dead letters on their way again."""
 
-    def __init__(self, index: DeadLetterIndex, actor: str) -> None:
-        self._index = index
-        self._actor = actor
+    index: DeadLetterIndex
+    actor: str
 
     def refusal(self, row: DeadRow) -> str:
-        """Return why it cannot be replayed; empty where it can."""
+        """Return why it cannot be moved; empty where it can."""
         return row.why_no_replay
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:
-        """Replay dead letters of one shard."""
-        return self._index.replay(rows, self._actor)
+        """Move dead letters of one shard; return a word for each: the answer of its script."""
+        return self.index.replay(rows, self.actor)
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
         """Return whether it is in the generation that this run wrote, replayed by this actor."""
         was, now = before.route, after.route
         if was is None or now is None or now.generation <= was.generation:
             return False
-        return _did(now, "replayed", self._actor, before.entry.dead_at_ms)
+        return _did(now, "replayed", self.actor, before.entry.dead_at_ms)
 
 
+@dataclass(frozen=True)
 class PurgeAction:
     """Gives dead letters up."""
 
-    def __init__(self, index: DeadLetterIndex, actor: str) -> None:
-        self._index = index
-        self._actor = actor
+    index: DeadLetterIndex
+    actor: str
 
     def refusal(self, row: DeadRow) -> str:
-        """Return why it cannot be purged; empty where it can."""
+        """Return why it cannot be moved; empty where it can."""
         return row.why_no_purge
 
     def send(self, rows: Sequence[DeadRow]) -> list[str]:
-        """Purge dead letters of one shard."""
-        return self._index.purge(rows, self._actor)
+        """Move dead letters of one shard; return a word for each: the answer of its script."""
+        return self.index.purge(rows, self.actor)
 
     def is_mine(self, before: DeadRow, after: DeadRow) -> bool:
         """Return whether this actor purged it, or nothing is left that could say who did."""
         if after.route is None:
             return True
         purged = after.route.status is Status.PURGED
-        return purged and _did(after.route, "purged", self._actor, before.entry.dead_at_ms)
+        return purged and _did(after.route, "purged", self.actor, before.entry.dead_at_ms)
 
 
+@dataclass
 class Mover:
     """Moves dead letters with one action and counts what became of them."""
 
-    def __init__(self, index: DeadLetterIndex, action: Action, run: Run) -> None:
-        self.outcome = MoveOutcome()
-        self._index = index
-        self._action = action
-        self._run = run
+    action: ReplayAction | PurgeAction
+    run: Run
+    outcome: MoveOutcome = field(default_factory=MoveOutcome)
 
     def move(self, letters: Iterable[DeadLetterView | None]) -> MoveOutcome:
         """Move them all; None stands for one that was asked for and is no dead letter.
@@ -133,7 +115,7 @@ class Mover:
         try:
             while batch := self._next(source):
                 self._move(batch)
-                self._run.progress(outcome)
+                self.run.progress(outcome)
         except RedisFault as error:
             if not outcome.matched:
                 raise failed_call(error) from error
@@ -142,25 +124,21 @@ class Mover:
 
     def _next(self, source: Iterator[DeadLetterView | None]) -> list[DeadLetterView | None]:
         """Return the next batch once the pace allows it; none when asked to stop."""
-        size = self._step()
-        rest = size / self._run.rate if self._run.rate and self.outcome.moved else 0
-        if not self._run.dry_run and self._run.pause(rest):
+        size, rate = BATCH, self.run.rate
+        if rate and not self.run.dry_run:
+            size = max(1, min(BATCH, int(rate / _STEPS_PER_SECOND)))
+        rest = size / rate if rate and self.outcome.moved else 0
+        if not self.run.dry_run and self.run.pause(rest):
             self.outcome.stopped = True
             return []
         return list(islice(source, size))
-
-    def _step(self) -> int:
-        rate = self._run.rate
-        if not rate or self._run.dry_run:
-            return BATCH
-        return max(1, min(BATCH, int(rate / _STEPS_PER_SECOND)))
 
     def _move(self, batch: Sequence[DeadLetterView | None]) -> None:
         self.outcome.matched += len(batch)
         rows = [letter.row for letter in batch if letter is not None]
         self.outcome.gone += len(batch) - len(rows)
         movable = [row for row in rows if not self._refused(row)]
-        if self._run.dry_run:
+        if self.run.dry_run:
             self.outcome.moved += len(movable)
             return
         by_shard = sorted(movable, key=lambda row: row.keys.shard)
@@ -168,7 +146,7 @@ class Mover:
             self._move_shard([*group])
 
     def _refused(self, row: DeadRow) -> bool:
-        reason = self._action.refusal(row)
+        reason = self.action.refusal(row)
         if reason:
             self.outcome.failed[reason] += 1
         return bool(reason)
@@ -180,12 +158,11 @@ class Mover:
                 rows = self._try(rows, answer_lost=answer_lost)
             except RedisFault as error:
                 if error.fault.code == UNCONFIRMED:
-                    self.outcome.failed[
-                        f"done, but durability is not confirmed: {error.fault.text}"
-                    ] += len(rows)
+                    reason = f"done, but durability is not confirmed: {error.fault.text}"
+                    self.outcome.failed[reason] += len(rows)
                     return
                 answer_lost = True
-                self._run.pause(_PAUSE_S)
+                self.run.pause(_PAUSE_S)
                 rows = self._still_dead(rows, answer_lost=answer_lost)
             if not rows:
                 return
@@ -194,7 +171,7 @@ class Mover:
 
     def _try(self, rows: list[DeadRow], *, answer_lost: bool) -> list[DeadRow]:
         """Move dead letters of one shard; return what changed meanwhile, read again."""
-        words = self._action.send(rows)
+        words = self.action.send(rows)
         counts = Counter(words)
         self.outcome.moved += counts[Word.REPLAYED] + counts[Word.PURGED]
         if counts[Word.FAULT]:
@@ -214,10 +191,10 @@ class Mover:
         """
         still: list[DeadRow] = []
         for before in rows:
-            row = self._index.again(before)
+            row = self.action.index.again(before)
             if row is not None and _is_same_death(before, row):
                 still += [] if self._refused(row) else [row]
-            elif answer_lost and self._action.is_mine(before, self._index.stored([before])[0]):
+            elif answer_lost and self.action.is_mine(before, self.action.index.stored([before])[0]):
                 self.outcome.moved += 1
             else:
                 self.outcome.gone += 1
@@ -225,12 +202,8 @@ class Mover:
 
 
 def _is_same_death(before: DeadRow, after: DeadRow) -> bool:
-    same_time = before.entry.dead_at_ms == after.entry.dead_at_ms
-    return same_time and _generation(before) == _generation(after)
-
-
-def _generation(row: DeadRow) -> int:
-    return row.route.generation if row.route else 0
+    generations = (row.route.generation if row.route else 0 for row in (before, after))
+    return before.entry.dead_at_ms == after.entry.dead_at_ms and len({*generations}) == 1
 
 
 def _did(route: Route, event: str, actor: str, since_ms: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+from contextlib import suppress
 from typing import Final
 
 from galaxy_notify.errors import InvalidQuery
@@ -46,16 +46,10 @@ def _write_cursor(position: DeadPosition) -> str:
 
 
 def _read_cursor(text: str) -> DeadPosition:
-    try:
+    with suppress(ValueError):
         at, space, member = base64.b64decode(text, b"-_", validate=True).partition(b" ")
         position = DeadPosition(int(at), member)
-    except (ValueError, binascii.Error):
-        raise _no_cursor() from None
-    # Not every text that means a position is the one that is written for it.
-    if not space or not 0 <= position.dead_at_ms < 10**15 or _write_cursor(position) != text:
-        raise _no_cursor()
-    return position
-
-
-def _no_cursor() -> InvalidQuery:
-    return InvalidQuery("cursor", "is not a cursor of a dead-letter page")
+        # Not every text that means a position is the one that is written for it.
+        if space and 0 <= position.dead_at_ms < 10**15 and _write_cursor(position) == text:
+            return position
+    raise InvalidQuery("cursor", "is not a cursor of a dead-letter page")

@@ -31,21 +31,17 @@ def permission_finding(refused: Refused) -> Finding:
     missing = refused.of(role)
     missing = replace(missing, commands=missing.commands - _LOOKS)
     if missing:
-        return Finding(
-            "error",
-            "permissions",
-            f"this user may not {missing}",
+        what = f"this user may not {missing}"
+        means = (
             f"it otherwise has the permissions of the role {role}; commands that need the missing "
-            f"ones "
-            f"fail, possibly half-way",
-            f"ACL SETUSER … {missing.rules}",
-            AVAILABILITY,
+            "ones fail, possibly half-way"
         )
+        todo = f"ACL SETUSER … {missing.rules}"
+        return Finding("error", "permissions", what, means, todo, AVAILABILITY)
+    what = "all required commands are permitted"
     if refused:
-        return Finding(
-            "ok", "permissions", f"this user has the permissions of the role {role} only"
-        )
-    return Finding("ok", "permissions", "all required commands are permitted")
+        what = f"this user has the permissions of the role {role} only"
+    return Finding("ok", "permissions", what)
 
 
 def write_finding(deployment: Deployment) -> Finding:
@@ -53,14 +49,10 @@ def write_finding(deployment: Deployment) -> Finding:
     try:
         seconds = write_round_trip(deployment)
     except RedisFault as fault:
-        return Finding(
-            "error",
-            "write",
-            f"a writing script failed: {refusal(fault.fault)}",
-            "nothing is accepted, published or cancelled; accepted notifications wait",
-            way_out(fault.fault.code),
-            AVAILABILITY,
-        )
+        what = f"a writing script failed: {refusal(fault.fault)}"
+        means = "nothing is accepted, published or cancelled; accepted notifications wait"
+        todo = way_out(fault.fault.code)
+        return Finding("error", "write", what, means, todo, AVAILABILITY)
     return Finding("ok", "write", f"a writing script took {seconds * 1000:.1f} ms")
 
 
@@ -73,15 +65,12 @@ def disk_finding(deployment: Deployment, durability: str) -> Finding | None:
             check_disk_sync(deployment.client, keys, confirm)
     except (ConfigurationError, RedisFault) as error:
         text = refusal(error.fault) if isinstance(error, RedisFault) else str(error)
-        return Finding(
-            "error",
-            "durability",
-            text,
-            "daemons refuse to start; accepting and publishing wait and are rarely confirmed",
+        means = "daemons refuse to start; accepting and publishing wait and are rarely confirmed"
+        todo = (
             "CONFIG SET appendfsync always, and the same in its configuration; or another"
-            " redis.durability",
-            AVAILABILITY,
+            " redis.durability"
         )
+        return Finding("error", "durability", text, means, todo, AVAILABILITY)
     return None
 
 
@@ -90,14 +79,10 @@ def guard_findings(deployment: Deployment) -> Iterator[Finding]:
     asked = try_all(deployment, (["PTTL", keys.never] for keys in deployment.all_keys))
     for keys, reply in zip(deployment.all_keys, asked, strict=True):
         if not isinstance(reply, RedisFault) and int(reply) != _ABSENT:
-            yield Finding(
-                "warning",
-                "guard",
-                f"the key {keys.never} exists; galaxy-notify never creates it",
-                "in a cluster, while its slot moves, a script may see only some of its keys",
-                f"find the client that wrote it, then `redis-cli UNLINK '{keys.never}'`",
-                LOST,
-            )
+            what = f"the key {keys.never} exists; galaxy-notify never creates it"
+            means = "in a cluster, while its slot moves, a script may see only some of its keys"
+            todo = f"find the client that wrote it, then `redis-cli UNLINK '{keys.never}'`"
+            yield Finding("warning", "guard", what, means, todo, LOST)
 
 
 def agreement_findings(held: SharedSettings, mine: SharedSettings) -> Iterator[Finding]:
@@ -111,13 +96,10 @@ def agreement_findings(held: SharedSettings, mine: SharedSettings) -> Iterator[F
     if not differing:
         yield Finding("ok", "settings", "the settings agree with the deployment")
         return
-    yield Finding(
-        "warning",
-        "settings",
-        f"the deployment's settings differ from those on this machine: {'; '.join(differing)}",
-        "producers and consumers use the settings of the last started daemon",
-        "use one settings file everywhere, and restart the daemon after a change",
-    )
+    what = f"the deployment's settings differ from those on this machine: {'; '.join(differing)}"
+    means = "producers and consumers use the settings of the last started daemon"
+    todo = "use one settings file everywhere, and restart the daemon after a change"
+    yield Finding("warning", "settings", what, means, todo)
 
 
 def _shown(value: object) -> str:

@@ -7,38 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
-from galaxy_notify.operations.deployment_checks import (
-    agreement_findings,
-    disk_finding,
-    guard_findings,
-    permission_finding,
-    write_finding,
-)
+from galaxy_notify.operations import deployment_checks, node_checks, replication_checks, work_checks
 from galaxy_notify.operations.finding import AVAILABILITY, Finding
-from galaxy_notify.operations.node_checks import node_findings
 from galaxy_notify.operations.refusal import refusal
-from galaxy_notify.operations.replication_checks import (
-    cluster_findings,
-    replication_findings,
-    sentinel_findings,
-    together_findings,
-)
 from galaxy_notify.operations.status import read_status
-from galaxy_notify.operations.work_checks import (
-    backlog_findings,
-    refusal_findings,
-    server_findings,
-    stream_findings,
-    worker_findings,
-)
 from galaxy_notify.redis_client.faults import Fault, RedisFault
-from galaxy_notify.redis_inspect.node_report import (
-    Node,
-    NodeReport,
-    nodes_of,
-    read_node,
-    read_sentinels,
-)
+from galaxy_notify.redis_inspect import node_report
+from galaxy_notify.redis_inspect.node_report import Node, NodeReport
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.permissions import refused_commands
@@ -58,16 +33,20 @@ def examine(
 
     *nodes* are the servers to look at; without them the primaries that serve the shards.
     """
-    yield from _nodes(nodes_of(deployment) if nodes is None else nodes, settings.redis.durability)
-    yield from sentinel_findings(read_sentinels(deployment))
-    yield from guard_findings(deployment)  # before rights are tried on these keys
+    yield from _nodes(
+        node_report.nodes_of(deployment) if nodes is None else nodes, settings.redis.durability
+    )
+    yield from replication_checks.sentinel_findings(node_report.read_sentinels(deployment))
+    yield from deployment_checks.guard_findings(deployment)  # before rights are tried on these keys
     refused = refused_commands(deployment)
-    yield permission_finding(refused)
+    yield deployment_checks.permission_finding(refused)
     if refused.role not in _WITHOUT_WRITES:
-        yield write_finding(deployment)
-        if slow := disk_finding(deployment, settings.redis.durability):
+        yield deployment_checks.write_finding(deployment)
+        if slow := deployment_checks.disk_finding(deployment, settings.redis.durability):
             yield slow
-    yield from agreement_findings(deployment.shared, SharedSettings.from_settings(settings))
+    yield from deployment_checks.agreement_findings(
+        deployment.shared, SharedSettings.from_settings(settings)
+    )
     try:
         status = read_status(deployment)
         groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
@@ -78,11 +57,11 @@ def examine(
         yield _unread(fault.fault)
         return
     if refused.role in _WITHOUT_WRITES:
-        yield from refusal_findings(status)
-    yield from server_findings(status)
-    yield from worker_findings(status)
-    yield from backlog_findings(status)
-    yield from stream_findings(status, readers)
+        yield from work_checks.refusal_findings(status)
+    yield from work_checks.server_findings(status)
+    yield from work_checks.worker_findings(status)
+    yield from work_checks.backlog_findings(status)
+    yield from work_checks.stream_findings(status, readers)
 
 
 def unreachable(error: GalaxyNotifyError) -> Finding:
@@ -90,21 +69,17 @@ def unreachable(error: GalaxyNotifyError) -> Finding:
     text = refusal(error.fault) if isinstance(error, RedisFault) else str(error)
     if isinstance(error, ConfigurationError):
         means = "the daemon and producers with these settings refuse to work"
-        return Finding(
-            "error", "settings", text, means, "`galaxy-notify config show`", AVAILABILITY
-        )
+        todo = "`galaxy-notify config show`"
+        return Finding("error", "settings", text, means, todo, AVAILABILITY)
     check = "connection"
     if isinstance(error, RedisFault) and error.fault.code == "NOPERM":
         check = "permissions"
-    return Finding(
-        "error",
-        check,
-        text,
-        "nothing is accepted or published; accepted notifications wait",
+    means = "nothing is accepted or published; accepted notifications wait"
+    todo = (
         "check redis.url, redis.username and the password (`galaxy-notify config show`), the "
-        "user's permissions, and that the server runs",
-        AVAILABILITY,
+        "user's permissions, and that the server runs"
     )
+    return Finding("error", check, text, means, todo, AVAILABILITY)
 
 
 def _unread(fault: Fault) -> Finding:
@@ -119,17 +94,20 @@ def _nodes(nodes: Sequence[Node], durability: str) -> Iterator[Finding]:
     seen: list[NodeReport] = []
     for node in nodes:
         try:
-            report = read_node(node.client)
+            report = node_report.read_node(node.client)
         except RedisFault as fault:
             if len(nodes) == 1:
                 raise
             yield replace(unreachable(fault), node=node.name)
             continue
         seen.append(report)
-        found = [*node_findings(report), *replication_findings(report, durability)]
+        found = [
+            *node_checks.node_findings(report),
+            *replication_checks.replication_findings(report, durability),
+        ]
         yield from (replace(finding, node=node.name) for finding in found)
     if any(one.cluster is not None or one.slots is not None for one in seen):
-        yield from cluster_findings(seen[0].cluster, seen[0].slots)
-    yield from together_findings(
+        yield from replication_checks.cluster_findings(seen[0].cluster, seen[0].slots)
+    yield from replication_checks.together_findings(
         [one.offset_ms for one in seen], [one.server.version for one in seen]
     )

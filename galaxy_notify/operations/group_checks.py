@@ -30,11 +30,11 @@ class Group:
         """Judge what it lost, and whether it is read."""
         if self.report["lost"]:
             what = f"{self._subject} lost {self.report['lost']:,} entries to trimming"
+            means = "its users missed these events"
             todo = "raise gateway.max_len or gateway.group_idle_ms"
-            yield Finding(
-                "warning", "stream", what, "its users missed these events events events", todo, LOST
-            )
-        yield self._unread() or self._held() or self._behind() or self._unknown() or self._well()
+            yield Finding("warning", "stream", what, means, todo, LOST)
+        well = Finding("ok", "consumers", f"{self._subject}: {self._state}")
+        yield self._unread() or self._held() or self._behind() or self._unknown() or well
 
     @property
     def _subject(self) -> str:
@@ -94,6 +94,3 @@ class Group:
         means = "this user may not list its consumers"
         todo = f"as an administrator: `redis-cli XINFO CONSUMERS {self.stream.key} {self.name}`"
         return Finding("unknown", "consumers", what, means, todo)
-
-    def _well(self) -> Finding:
-        return Finding("ok", "consumers", f"{self._subject}: {self._state}")

@@ -35,8 +35,7 @@ class ListFilter:
     def __post_init__(self) -> None:
         for state in self.states:
             if state not in STATES:
-                known = ", ".join(STATES)
-                raise InvalidQuery("state", f"must be one of {known}")
+                raise InvalidQuery("state", f"must be one of {', '.join(STATES)}")
         if self.user is not None and not re.fullmatch(RECIPIENT, self.user):
             raise InvalidQuery("user", f"must match {RECIPIENT}")
         for name, ms in (("since", self.since_ms), ("until", self.until_ms)):
@@ -67,13 +66,12 @@ class ListFilter:
             if OPEN in self.states and seen.open:
                 return True
             return not self.states or any(seen.statuses[state] for state in self.states)
-        return any(self._wants(status) for status, count in seen.statuses.items() if count)
-
-    def _wants(self, status: str) -> bool:
-        return (
+        return any(
             not self.states
             or status in self.states
             or (OPEN in self.states and status in _NEEDS_RECORD)
+            for status, count in seen.statuses.items()
+            if count
         )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt, InvalidQuery
 from galaxy_notify.model.ids import part_id
-from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Status
-from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.flows import Flow, run_flow_sync
 from galaxy_notify.redis_inspect.listing import (
+    MOST_IDS,
     ListEntry,
     ListPosition,
     ListSummary,
@@ -32,6 +33,10 @@ _MOST_ROUTES: Final = 10_000
 _CHUNK: Final = 100
 # This many parts of a notification are read.
 _MOST_PARTS: Final = 100
+# A cursor: a number for its form, the time, the shard, the number within the time, the place in
+# the entry.
+_CURSOR_FORM: Final = struct.Struct(">BQHQH")
+_CURSOR: Final = 1
 #: Stands for the status of a whole whose routes have several.
 MIXED: Final = "mixed"
 
@@ -69,7 +74,7 @@ class Item:
             "created_at_ms": record and record.created_at_ms,
             "due_at_ms": seen.moved_to_ms or (record and record.due_at_ms),
             "expires_at_ms": record and record.expires_at_ms,
-            "routes": record and self._routes(record),
+            "routes": record and max(record.routes, seen.statuses.total()),
             "open": seen.open,
             "cancelled": self.state == Status.CANCELLED,
             "parts": record and record.parts,
@@ -84,10 +89,6 @@ class Item:
         if record is None or record.parts == 1:
             return True
         return self.is_whole and seen.statuses.total() >= record.routes
-
-    def _routes(self, record: Notification) -> int:
-        """Return how many routes there are, as far as they were looked at."""
-        return max(record.routes, self.seen.statuses.total())
 
     @property
     def _severity(self) -> str | None:
@@ -183,9 +184,8 @@ class _Reading:
     def _chunk(self) -> int:
         """Return how many to look at next: without a filter no more than the page has room for."""
         is_any = self.wanted == ListFilter()
-        return max(
-            1, min(_CHUNK, self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked)
-        )
+        room = self.limit - len(self.items) if is_any else MOST_LOOKED - self.looked
+        return max(1, min(_CHUNK, room))
 
     def _add(self, listed: ListEntry, seen: ListSummary, routes: list[str] | None) -> Flow[None]:
         self.last = listed.position
@@ -202,7 +202,8 @@ class _Reading:
         self, listed: ListEntry, seen: ListSummary, routes: list[str] | None
     ) -> Flow[ListSummary]:
         """Add the parts that follow the first, until as many routes were read as a page reads."""
-        names = list(_later_parts(listed, seen))
+        parts = min(seen.record.parts, _MOST_PARTS) if seen.record else 1
+        names = [part_id(listed.notification_id, number) for number in range(2, parts + 1)]
         while names and seen.statuses.total() < _MOST_ROUTES:
             found = yield from read_part_summaries(self.key_space, names, routes)
             for name in names[:]:
@@ -214,7 +215,18 @@ class _Reading:
         return seen
 
 
-def _later_parts(listed: ListEntry, seen: ListSummary) -> Iterator[str]:
-    parts = seen.record.parts if seen.record else 1
-    for number in range(2, min(parts, _MOST_PARTS) + 1):
-        yield part_id(listed.notification_id, number)
+def write_cursor(position: ListPosition) -> str:
+    """Return the cursor of the page behind a position."""
+    return base64.urlsafe_b64encode(_CURSOR_FORM.pack(_CURSOR, *position)).decode()
+
+
+def read_cursor(text: str, shards: int) -> ListPosition:
+    """Return the position behind which a page begins; raise `InvalidQuery`."""
+    with suppress(ValueError, struct.error):
+        number, *values = _CURSOR_FORM.unpack(base64.b64decode(text, b"-_", validate=True))
+        position = ListPosition(*values)
+        known = number == _CURSOR and position.place < MOST_IDS and position.shard < shards
+        # Not every text that means a position is the one that we write for it.
+        if known and write_cursor(position) == text:
+            return position
+    raise InvalidQuery("cursor", "is not a cursor of this list")

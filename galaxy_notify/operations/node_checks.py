@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final
 
 from galaxy_notify.model.wording import duration
-from galaxy_notify.operations.finding import AVAILABILITY, EARLY, LOST, Finding
+from galaxy_notify.operations.finding import AVAILABILITY, EARLY, LOST, Finding, Guarantee
 from galaxy_notify.redis_client.scripts import names
 from galaxy_notify.redis_inspect.node_report import OPTIONS, Fields, NodeReport, Slow
 
@@ -18,23 +19,20 @@ _SLOW_CALL_MS: Final = 100
 _RECENT_S: Final = 3600
 
 
-class _Source(NamedTuple):
-    topic: str
-    commands: tuple[str, ...]
-
-
-#: What each command shows, and the commands for an administrator.
-_SOURCES: Final = {
-    "INFO": _Source("memory, eviction, persistence and replicas", ("INFO",)),
-    "CONFIG GET": _Source(
-        "the fsync policy, snapshots and how many replicas a write needs",
-        tuple(f"CONFIG GET {option}" for option in OPTIONS),
-    ),
-    "SCRIPT EXISTS": _Source("the script cache", ("INFO memory",)),
-    "SLOWLOG GET": _Source("slow commands", ("SLOWLOG GET",)),
-    "LATENCY LATEST": _Source("latency spikes", ("LATENCY LATEST",)),
-    "CLUSTER INFO": _Source("the state of the cluster", ("CLUSTER INFO",)),
-    "CLUSTER SLOTS": _Source("slots without an owner", ("CLUSTER SLOTS",)),
+#: What each command shows.
+_TOPICS: Final = {
+    "INFO": "memory, eviction, persistence and replicas",
+    "CONFIG GET": "the fsync policy, snapshots and how many replicas a write needs",
+    "SCRIPT EXISTS": "the script cache",
+    "SLOWLOG GET": "slow commands",
+    "LATENCY LATEST": "latency spikes",
+    "CLUSTER INFO": "the state of the cluster",
+    "CLUSTER SLOTS": "slots without an owner",
+}
+#: The commands for an administrator, where they are not the same.
+_COMMANDS: Final = {
+    "CONFIG GET": [f"CONFIG GET {option}" for option in OPTIONS],
+    "SCRIPT EXISTS": ["INFO memory"],
 }
 
 
@@ -68,14 +66,12 @@ def _clock(offset: float) -> Finding:
     if abs(offset) < _CLOCK_MS:
         return Finding("ok", "clock", f"clocks differ by {abs(offset):.0f} ms")
     side = "ahead of" if offset > 0 else "behind"
-    return Finding(
-        "warning",
-        "clock",
-        f"the server's clock is {duration(offset)} {side} this machine's",
-        "the server's clock decides what is due, so due_at and expires_at are shifted by this much",
-        "synchronise both clocks (NTP)",
-        EARLY,
+    what = f"the server's clock is {duration(offset)} {side} this machine's"
+    means = (
+        "the server's clock decides what is due, so due_at and expires_at are shifted by this much"
     )
+    todo = "synchronise both clocks (NTP)"
+    return Finding("warning", "clock", what, means, todo, EARLY)
 
 
 def _version(seen: NodeReport) -> Finding:
@@ -90,21 +86,17 @@ def _version(seen: NodeReport) -> Finding:
 def _unseen(seen: NodeReport) -> Iterator[Finding]:
     if not seen.unseen:
         return
-    asks = [_SOURCES[command] for command in seen.unseen]
-    commands = (command for one in asks for command in one.commands)
-    yield Finding(
-        "unknown",
-        "unseen",
-        f"not checked: no reply to {', '.join(seen.unseen)}",
-        f"{'; '.join(one.topic for one in asks)}: unknown, this user has no permission",
-        f"as an administrator: {', '.join(f'`redis-cli {command}`' for command in commands)}",
-    )
+    topics = "; ".join(_TOPICS[command] for command in seen.unseen)
+    commands = chain.from_iterable(_COMMANDS.get(one, [one]) for one in seen.unseen)
+    what = f"not checked: no reply to {', '.join(seen.unseen)}"
+    means = f"{topics}: unknown, this user has no permission"
+    todo = f"as an administrator: {', '.join(f'`redis-cli {command}`' for command in commands)}"
+    yield Finding("unknown", "unseen", what, means, todo)
 
 
 def _missing_field(check: str, field: str) -> Finding:
-    means = "it cannot be checked"
     todo = f"check the server: its INFO has no {field}"
-    return Finding("unknown", check, f"INFO has no {field}", means, todo)
+    return Finding("unknown", check, f"INFO has no {field}", "it cannot be checked", todo)
 
 
 def _eviction(info: Fields) -> Finding:
@@ -114,25 +106,26 @@ def _eviction(info: Fields) -> Finding:
     if policy == "noeviction":
         return Finding("ok", "eviction", "maxmemory-policy is noeviction")
     limited = info.get("maxmemory", "0") != "0"
-    return Finding(
-        "error" if limited else "warning",
-        "eviction",
-        f"maxmemory-policy is {policy}",
+    what = f"maxmemory-policy is {policy}"
+    means = (
         "at maxmemory Redis silently deletes accepted notifications"
         if limited
-        else "no maxmemory is set; once it is, accepted notifications may be deleted",
-        "CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
-        LOST,
+        else "no maxmemory is set; once it is, accepted notifications may be deleted"
     )
+    todo = "CONFIG SET maxmemory-policy noeviction, and the same in its configuration"
+    return Finding("error" if limited else "warning", "eviction", what, means, todo, LOST)
 
 
 def _memory(info: Fields) -> Iterator[Finding]:
     if "used_memory" not in info:
         yield _missing_field("memory", "used_memory")
         return
-    used, limit, owner = _int(info, "used_memory"), _int(info, "maxmemory"), "maxmemory"
+    used, limit, owner = number_of(info, "used_memory"), number_of(info, "maxmemory"), "maxmemory"
     if not limit:
-        limit, owner = _int(info, "total_system_memory"), "the host's memory (no maxmemory is set)"
+        limit, owner = (
+            number_of(info, "total_system_memory"),
+            "the host's memory (no maxmemory is set)",
+        )
     if not limit:
         return
     share = used / limit
@@ -140,77 +133,57 @@ def _memory(info: Fields) -> Iterator[Finding]:
     if share < _FULL:
         yield Finding("ok", "memory", what)
         return
-    full = "nothing is accepted or published until memory is free"
+    risk: Guarantee = AVAILABILITY
+    means = "when it is full, nothing is accepted or published until memory is free"
     if owner != "maxmemory":
-        full = "the kernel kills Redis, and unsaved writes are lost"
-    yield Finding(
-        "warning" if share < 1 else "error",
-        "memory",
-        what,
-        f"when it is full, {full}",
-        "raise maxmemory, lower retention.settled_ms and gateway.max_len, or purge dead letters",
-        AVAILABILITY if owner == "maxmemory" else LOST,
-    )
+        risk = LOST
+        means = "when it is full, the kernel kills Redis, and unsaved writes are lost"
+    todo = "raise maxmemory, lower retention.settled_ms and gateway.max_len, or purge dead letters"
+    yield Finding("warning" if share < 1 else "error", "memory", what, means, todo, risk)
 
 
 def _clients(info: Fields) -> Iterator[Finding]:
-    used, most = _int(info, "connected_clients"), _int(info, "maxclients")
+    used, most = number_of(info, "connected_clients"), number_of(info, "maxclients")
     if most and used >= _FULL * most:
-        yield Finding(
-            "warning",
-            "clients",
-            f"{used:,} of {most:,} connections are in use",
-            "when all are used, new connections of daemons, producers and consumers are refused",
-            "raise maxclients, or find the clients that hold them: CLIENT LIST",
-            AVAILABILITY,
-        )
+        what = f"{used:,} of {most:,} connections are in use"
+        means = "when all are used, new connections of daemons, producers and consumers are refused"
+        todo = "raise maxclients, or find the clients that hold them: CLIENT LIST"
+        yield Finding("warning", "clients", what, means, todo, AVAILABILITY)
 
 
 def _persistence(info: Fields, config: Fields) -> Finding:
     if info.get("aof_enabled") == "1":
         fsync = config.get("appendfsync", "")
         if fsync == "no":
-            return Finding(
-                "warning",
-                "persistence",
-                "the append-only file is on, but appendfsync is no",
-                "a power loss may take the last 30 s of what was accepted or published",
-                "CONFIG SET appendfsync everysec, and the same in its configuration",
-                LOST,
-            )
-        means = {"always": "", "everysec": "a power loss takes about the last second"}
+            what = "the append-only file is on, but appendfsync is no"
+            means = "a power loss may take the last 30 s of what was accepted or published"
+            todo = "CONFIG SET appendfsync everysec, and the same in its configuration"
+            return Finding("warning", "persistence", what, means, todo, LOST)
         what = f"append-only file{f', fsync {fsync}' * bool(fsync)}"
-        return Finding("ok", "persistence", what, means.get(fsync, ""))
+        means = "a power loss takes about the last second" if fsync == "everysec" else ""
+        return Finding("ok", "persistence", what, means)
     if "aof_enabled" not in info:
         return _missing_field("persistence", "aof_enabled")
     snapshots = config.get("save")
     lost = "everything" if snapshots == "" else "everything since the last snapshot"
     lost += ", or everything where none is made," if snapshots is None else ""
-    return Finding(
-        "warning",
-        "persistence",
-        "the append-only file is off",
-        f"when Redis or its host ends unexpectedly, {lost} is lost, accepted or not",
-        "CONFIG SET appendonly yes, and the same in its configuration",
-        LOST,
-    )
+    what = "the append-only file is off"
+    means = f"when Redis or its host ends unexpectedly, {lost} is lost, accepted or not"
+    todo = "CONFIG SET appendonly yes, and the same in its configuration"
+    return Finding("warning", "persistence", what, means, todo, LOST)
 
 
 def _last_writes(info: Fields) -> Iterator[Finding]:
-    for field, what in (
+    for field, writing in (
         ("aof_last_write_status", "writing the append-only file"),
         ("aof_last_bgrewrite_status", "the last rewrite of the append-only file"),
         ("rdb_last_bgsave_status", "the last snapshot"),
     ):
         if info.get(field, "ok") != "ok":
-            yield Finding(
-                "error",
-                "persistence",
-                f"{what} failed",
-                "Redis may refuse all writes (MISCONF), and accepted writes may be lost",
-                "see the server's log; most often the disk is full",
-                LOST,
-            )
+            what = f"{writing} failed"
+            means = "Redis may refuse all writes (MISCONF), and accepted writes may be lost"
+            todo = "see the server's log; most often the disk is full"
+            yield Finding("error", "persistence", what, means, todo, LOST)
 
 
 def _held_up(seen: NodeReport) -> Iterator[Finding]:
@@ -234,6 +207,7 @@ def _worst(seen: Sequence[Slow]) -> Slow | None:
     return max(recent, key=lambda one: one.took_ms, default=None)
 
 
-def _int(info: Fields, name: str) -> int:
-    text = info.get(name, "0")
+def number_of(fields: Fields, name: str) -> int:
+    """Return a number that a server reports, 0 where it does not."""
+    text = fields.get(name, "")
     return int(text) if text.isdigit() else 0

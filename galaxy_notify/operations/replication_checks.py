@@ -7,9 +7,9 @@ from typing import Final
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
+from galaxy_notify.operations.node_checks import number_of
 from galaxy_notify.redis_client.faults import Fault
 from galaxy_notify.redis_inspect.node_report import Fields, NodeReport
-from galaxy_notify.redis_inspect.servers import ServerName
 
 _LAG_S: Final = 10
 _APART_MS: Final = 1000
@@ -37,23 +37,16 @@ def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]
 def _disk(seen: NodeReport) -> Iterator[Finding]:
     """Judge a disk that is waited for, as far as a try cannot: some servers confirm too early."""
     fsync = seen.config.get("appendfsync", "")
-    if fsync == "always" or not _confirms_early(seen.server):
+    # Its WAITAOF answers for what is only written (redis/redis#13793).
+    confirms_early = seen.server.flavour == "valkey" or seen.server.version in _EARLY
+    if fsync == "always" or not confirms_early:
         return
-    what = f"{seen.server.flavour} {seen.server.version} confirms a write before it is on disk"
     known = f"appendfsync is {fsync}" if fsync else "unless appendfsync is always"
-    yield Finding(
-        "error" if fsync else "warning",
-        "durability",
-        f"{what}, {known}",
-        "redis.durability aof is not guaranteed: a power loss loses about one second",
-        "CONFIG SET appendfsync always, and the same in its configuration",
-        LOST,
-    )
-
-
-def _confirms_early(server: ServerName) -> bool:
-    """Return whether WAITAOF answers for what is only written (redis/redis#13793)."""
-    return server.flavour == "valkey" or server.version in _EARLY
+    server = f"{seen.server.flavour} {seen.server.version}"
+    what = f"{server} confirms a write before it is on disk, {known}"
+    means = "redis.durability aof is not guaranteed: a power loss loses about one second"
+    todo = "CONFIG SET appendfsync always, and the same in its configuration"
+    yield Finding("error" if fsync else "warning", "durability", what, means, todo, LOST)
 
 
 def _not_primary(role: str, info: Fields) -> Finding:
@@ -63,15 +56,12 @@ def _not_primary(role: str, info: Fields) -> Finding:
         known = f" for {duration(int(since) * 1000)}" if since.isdigit() else ""
         primary = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
         what += f", and its primary {primary} has been away{known}"
-    return Finding(
-        "error",
-        "role",
-        what,
-        "it cannot accept or publish anything",
+    means = "it cannot accept or publish anything"
+    todo = (
         "point redis.url at the primary, or set redis.sentinels; if no primary is left: REPLICAOF "
-        "NO ONE",
-        AVAILABILITY,
+        "NO ONE"
     )
+    return Finding("error", "role", what, means, todo, AVAILABILITY)
 
 
 def _is_sound(replica: Fields) -> bool:
@@ -84,70 +74,51 @@ def _replicas(replicas: Sequence[Fields], healthy: int) -> Iterator[Finding]:
         means = "the data depends on this server's disk, and is unavailable while its host is down"
         yield Finding("ok", "replicas", "it has no replica", means)
         return
-    worst = max(int(one.get("lag", "0")) if one.get("lag", "").isdigit() else 0 for one in replicas)
+    worst = max(number_of(one, "lag") for one in replicas)
     what = f"{healthy} of {len(replicas)} replicas follow, the last heard of {worst} s ago"
     states = sorted({one.get("state", "?") for one in replicas} - {"online"})
     what += f" ({', '.join(states)})" * bool(states)
     if healthy == len(replicas):
         yield Finding("ok", "replicas", what)
         return
-    yield Finding(
-        "warning",
-        "replicas",
-        what,
-        "a failover to a replica that is behind loses the writes it has not received",
-        "check the logs of the other replicas and the network",
-        LOST,
-    )
+    means = "a failover to a replica that is behind loses the writes it has not received"
+    todo = "check the logs of the other replicas and the network"
+    yield Finding("warning", "replicas", what, means, todo, LOST)
 
 
 def _needed(healthy: int, config: Fields, durability: str) -> Iterator[Finding]:
     kind, _, number = durability.partition(":")
     wanted = int(number) if kind == "replicas" and number.isdigit() else 0
     if wanted > healthy:
-        yield Finding(
-            "error",
-            "durability",
-            f"redis.durability is {durability}, but {healthy} replicas follow",
-            "accepting and publishing wait for missing replicas",
-            "bring the replicas back, or lower redis.durability",
-            AVAILABILITY,
-        )
+        what = f"redis.durability is {durability}, but {healthy} replicas follow"
+        means = "accepting and publishing wait for missing replicas"
+        todo = "bring the replicas back, or lower redis.durability"
+        yield Finding("error", "durability", what, means, todo, AVAILABILITY)
     least = config.get("min-replicas-to-write", "")
     if not least.isdigit():
         return
     if int(least) > healthy:
-        yield Finding(
-            "error",
-            "durability",
-            f"min-replicas-to-write is {least}, but {healthy} replicas follow",
-            "the server refuses all writes (NOREPLICAS): nothing is accepted or published",
-            "bring the replicas back, or CONFIG SET min-replicas-to-write lower",
-            AVAILABILITY,
-        )
+        what = f"min-replicas-to-write is {least}, but {healthy} replicas follow"
+        means = "the server refuses all writes (NOREPLICAS): nothing is accepted or published"
+        todo = "bring the replicas back, or CONFIG SET min-replicas-to-write lower"
+        yield Finding("error", "durability", what, means, todo, AVAILABILITY)
     elif healthy and max(wanted, int(least)) < healthy:
-        yield Finding(
-            "warning",
-            "durability",
-            f"a write waits for {max(wanted, int(least))} of {healthy} replicas",
+        what = f"a write waits for {max(wanted, int(least))} of {healthy} replicas"
+        means = (
             "a forced failover, or the loss of this host, may lose the latest accepted "
-            "notifications, and publish the latest events again",
-            f'redis.durability = "replicas:{healthy}", or min-replicas-to-write {healthy}',
-            LOST,
+            "notifications, and publish the latest events again"
         )
+        todo = f'redis.durability = "replicas:{healthy}", or min-replicas-to-write {healthy}'
+        yield Finding("warning", "durability", what, means, todo, LOST)
 
 
 def cluster_findings(info: Fields | None, slots: Sequence[range] | None) -> Iterator[Finding]:
     """Judge a cluster by CLUSTER INFO and the slots that have an owner."""
     if info is not None and info.get("cluster_state") != "ok":
-        yield Finding(
-            "error",
-            "cluster",
-            f"the cluster is {info.get('cluster_state', 'in an unknown state')}",
-            "shards with an unserved slot stop; the others may stop too",
-            "redis-cli --cluster check, and cluster-require-full-coverage no",
-            AVAILABILITY,
-        )
+        what = f"the cluster is {info.get('cluster_state', 'in an unknown state')}"
+        means = "shards with an unserved slot stop; the others may stop too"
+        todo = "redis-cli --cluster check, and cluster-require-full-coverage no"
+        yield Finding("error", "cluster", what, means, todo, AVAILABILITY)
     if slots is None:
         return
     missing = _SLOTS - len({slot for owned in slots for slot in owned})
@@ -180,7 +151,7 @@ def sentinel_findings(reports: Mapping[str, Fields | Fault]) -> Iterator[Finding
 
 
 def _watch(primary: Fields) -> Iterator[Finding]:
-    others, quorum = _int(primary, "num-other-sentinels"), _int(primary, "quorum")
+    others, quorum = number_of(primary, "num-other-sentinels"), number_of(primary, "quorum")
     sentinels = others + 1
     flags = set(primary.get("flags", "").split(",")) & {"s_down", "o_down", "disconnected"}
     if flags:
@@ -209,8 +180,3 @@ def together_findings(offsets: Sequence[float], versions: Sequence[str]) -> Iter
         what = f"the clocks of the nodes differ by {duration(apart)}"
         means = "after a failover, leases and due times shift by this much"
         yield Finding("warning", "clock", what, means, "synchronise the clocks (NTP)")
-
-
-def _int(report: Fields, name: str) -> int:
-    text = report.get(name, "")
-    return int(text) if text.isdigit() else 0

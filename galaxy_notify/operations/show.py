@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
@@ -37,10 +37,9 @@ class Shown:
     def as_json(self, *, payload: bool = False) -> dict[str, object]:
         """Return what ``show --json`` prints; the data only where it is asked for."""
         found, record = self.found, self.found.record
-        told_of_record = _record(record) if record else {**_UNKNOWN, **_NO_TIMES}
         document: dict[str, object] = {
             "notification_id": found.notification_id,
-            **told_of_record,
+            **(_record(record) if record else {**_UNKNOWN, **_NO_TIMES}),
             "open": found.open,
             "ttl_ms": found.ttl_ms,
             "parts": record.parts if record else 1,
@@ -77,13 +76,11 @@ class Shown:
     def _history(self, route: Route | None) -> list[Transition]:
         """Return the transitions kept, and the accept before them where it is not pushed out."""
         lines = list(route.history) if route else []
-        record = self.found.record
         if route is None or len(lines) >= HISTORY_KEPT:
             return lines
+        record = self.found.record
         accepted_ms = record.created_at_ms if record else 0
-        if not lines:
-            accepted_ms = route.at_ms
-        return [Transition("accepted", accepted_ms), *lines]
+        return [Transition("accepted", accepted_ms if lines else route.at_ms), *lines]
 
 
 def show(deployment: Deployment, target: Target) -> Shown | None:
@@ -99,21 +96,19 @@ def show(deployment: Deployment, target: Target) -> Shown | None:
 def _surroundings(deployment: Deployment, found: StoredNotification) -> Surroundings:
     now_ms = server_now(deployment)
     shards = deployment.shared.shards
-    spots = {(shard_of(stored.part, shards), stored.channel) for stored in found.routes}
-    asked = sorted(spots)
+    asked = sorted({(shard_of(stored.part, shards), stored.channel) for stored in found.routes})
     paused = read_all(
         deployment,
         (["SISMEMBER", deployment.keys(shard).paused, channel] for shard, channel in asked),
     )
-    around = Surroundings(
+    return Surroundings(
         now_ms,
         {worker.id: worker.state for worker in read_workers(deployment, now_ms)},
         frozenset(spot for spot, yes in zip(asked, paused, strict=True) if yes),
-        {},
+        _holds(deployment),
         deployment.shared.max_attempts,
         found.record.expires_at_ms if found.record else None,
     )
-    return replace(around, holds=_holds(deployment))
 
 
 def _holds(deployment: Deployment) -> dict[int, str]:
@@ -122,12 +117,8 @@ def _holds(deployment: Deployment) -> dict[int, str]:
         if stream.fault:
             held[stream.shard] = f"stream {stream.key} refuses writes: {stream.fault}"
         elif stream.holding:
-            behind = [name for name, group in stream.groups.items() if least_lag(group)]
-            who = (
-                f"group {', '.join(behind)} has not read"
-                if behind
-                else "a consumer group must read"
-            )
+            behind = ", ".join(name for name, group in stream.groups.items() if least_lag(group))
+            who = f"group {behind} has not read" if behind else "a consumer group must read"
             held[stream.shard] = f"stream {stream.key} is full at {stream.length:,} entries: {who}"
     return held
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from galaxy_notify.embedded.server import check_startable
 from galaxy_notify.embedded.state_dir import resolve_state_dir
@@ -19,17 +20,15 @@ def start_problems(settings: Settings, environ: Mapping[str, str]) -> Iterator[s
     Loads the encoder and the TLS files, makes a client, and looks for the embedded server and its
     folder, by what the start does.
     """
-    for look in (_encoder, check_access, lambda own: _embedded(own, environ)):
+
+    def embedded() -> None:
+        own = settings.redis
+        if own.url == EMBEDDED:
+            check_startable(resolve_state_dir(str(own.state_dir or ""), environ), environ)
+
+    encoder = partial(load_encoder, settings.gateway.encoder)
+    for check in (encoder, partial(check_access, settings), embedded):
         try:
-            look(settings)
+            check()
         except ConfigurationError as error:
             yield from str(error).splitlines()
-
-
-def _encoder(settings: Settings) -> None:
-    load_encoder(settings.gateway.encoder)
-
-
-def _embedded(settings: Settings, environ: Mapping[str, str]) -> None:
-    if settings.redis.url == EMBEDDED:
-        check_startable(resolve_state_dir(str(settings.redis.state_dir or ""), environ), environ)

@@ -64,10 +64,9 @@ def backlog_findings(status: DeploymentStatus) -> Iterator[Finding]:
             yield Finding("warning", "lateness", what, "they come late", todo, AVAILABILITY)
         if backlog.dead:
             what = f"channel {name}: {backlog.dead:,} dead letters"
+            means = "they stay until they are replayed or purged"
             todo = "`galaxy-notify dead stats`, then replay or purge them"
-            yield Finding(
-                "warning", "dead", what, "they stay until they are replayed or purged", todo
-            )
+            yield Finding("warning", "dead", what, means, todo)
 
 
 def stream_findings(

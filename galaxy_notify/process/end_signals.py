@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from galaxy_notify.signals import PATIENCE_S, SIGNALS
@@ -14,27 +15,21 @@ from galaxy_notify.signals import PATIENCE_S, SIGNALS
 DRAIN_S: Final = 10.0
 
 
+@dataclass
 class EndSignals:
-    """Handles SIGTERM, SIGINT and SIGHUP in an event loop, also those that came before it ran."""
+    """Handles SIGTERM, SIGINT and SIGHUP in an event loop, also those that came before it ran.
 
-    def __init__(
-        self,
-        on_first: Callable[[str], None],
-        on_second: Callable[[str], None],
-        patience_s: float = PATIENCE_S,
-        on_reload: Callable[[], None] | None = None,
-    ) -> None:
-        """Prepare; *on_first* and *on_second* are called with the name of the signal.
+    *on_first* and *on_second* are called with the name of the signal. The second signal ends the
+    process at once, and so does `ShutdownWatchdog` *patience_s* seconds after the first. SIGHUP
+    counts as such a signal unless there is *on_reload*.
+    """
 
-        The second signal ends the process at once, and so does `ShutdownWatchdog` *patience_s*
-        seconds after the first. SIGHUP counts as such a signal unless there is *on_reload*.
-        """
-        self._on_first = on_first
-        self._on_second = on_second
-        self._on_reload = on_reload
-        self._is_ending = False
-        self._seen = 0
-        self._patience_s = patience_s
+    on_first: Callable[[str], None]
+    on_second: Callable[[str], None]
+    patience_s: float = PATIENCE_S
+    on_reload: Callable[[], None] | None = None
+    _is_ending: bool = field(default=False, init=False)
+    _seen: int = field(default=0, init=False)
 
     def listen(self) -> None:
         """Handle signals from now on, in the running loop."""
@@ -45,8 +40,8 @@ class EndSignals:
             end.setblocking(False)
         self._loop.add_reader(self._woken, self._woken.recv, 4096)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        SIGNALS.watchdog.patience_s = self._patience_s
-        if self._on_reload is not None:
+        SIGNALS.watchdog.patience_s = self.patience_s
+        if self.on_reload is not None:
             SIGNALS.reload_on_hangup()
         SIGNALS.deliver_to(self._received)
         self._loop.call_soon(self._handle_all)
@@ -61,7 +56,7 @@ class EndSignals:
         self._waker.close()
 
     def _received(self, number: int) -> None:
-        if not self._reloads_at(number):
+        if self.on_reload is None or number != signal.SIGHUP:
             SIGNALS.watchdog.start_countdown()
         self._loop.call_soon_threadsafe(self._handle_all)
 
@@ -69,18 +64,12 @@ class EndSignals:
         while self._seen < len(SIGNALS.received):
             number = SIGNALS.received[self._seen]
             self._seen += 1
-            self._handle(number)
-
-    def _handle(self, number: int) -> None:
-        name = signal.Signals(number).name
-        if self._on_reload is not None and self._reloads_at(number):
-            self._on_reload()
-        elif self._is_ending:
-            self._on_second(name)
-            SIGNALS.exit_now()
-        else:
-            self._is_ending = True
-            self._on_first(name)
-
-    def _reloads_at(self, number: int) -> bool:
-        return self._on_reload is not None and number == signal.SIGHUP
+            name = signal.Signals(number).name
+            if self.on_reload is not None and number == signal.SIGHUP:
+                self.on_reload()
+            elif self._is_ending:
+                self.on_second(name)
+                SIGNALS.exit_now()
+            else:
+                self._is_ending = True
+                self.on_first(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -32,42 +33,38 @@ _RETRIES: Final = RetryPolicy(first_pause_s=0.6, least_pause_s=0.6)
 _LOOP: Final = -1
 
 
+@dataclass(frozen=True, slots=True)
 class DeploymentJoin:
-    """Joins the deployment, and waits for Redis for as long as it takes."""
+    """Joins the deployment, and waits for Redis for as long as it takes.
 
-    def __init__(
-        self,
-        join: Callable[[], Awaitable[None]],
-        telemetry: Telemetry,
-        supervisor: Supervisor,
-        watchdog: ProgressWatchdog,
-        log: FilteringBoundLogger,
-    ) -> None:
-        """Prepare; *join* is one attempt, see `join_as`."""
-        self._join = join
-        self._telemetry = telemetry
-        self._supervisor = supervisor
-        self._watchdog = watchdog
-        self._log = OutageLog(EdgeLog(log))
+    *join* is one attempt, see `join_as`.
+    """
+
+    join: Callable[[], Awaitable[None]]
+    telemetry: Telemetry
+    supervisor: Supervisor
+    watchdog: ProgressWatchdog
+    log: FilteringBoundLogger
 
     async def run(self, stop: asyncio.Event) -> bool:
         """Join; return False if stopped first. Raises `ConfigurationError`."""
-        flag = StopFlag(partial(self._watchdog.progressed, _LOOP), stop)
-        retry = RetryUntilStopped(flag, self._log, Stagger(), self._report, _RETRIES)
+        flag = StopFlag(partial(self.watchdog.progressed, _LOOP), stop)
+        log = OutageLog(EdgeLog(self.log))
+        retry = RetryUntilStopped(flag, log, Stagger(), self._report, _RETRIES)
         flag.beat()
         try:
             if not flag:
-                await retry(self._join)
+                await retry(self.join)
         except Stopped:
             return False
         finally:
-            self._watchdog.forget(_LOOP)
+            self.watchdog.forget(_LOOP)
         return not flag
 
     async def _report(self, fault: Fault) -> bool:
         refuse_permanent(fault)
-        self._telemetry.redis_error(fault.code)
-        self._supervisor.status(f"waiting for redis: {fault.code}")
+        self.telemetry.redis_error(fault.code)
+        self.supervisor.status(f"waiting for redis: {fault.code}")
         return False
 
 

@@ -51,8 +51,7 @@ class Supervisor:
                 out.setblocking(False)
                 out.sendto(message.encode(), self._address)
         except OSError:
-            # An unreachable supervisor must not stop publishing.
-            return
+            pass  # an unreachable supervisor must not stop publishing
 
 
 class ProgressWatchdog:

@@ -11,8 +11,9 @@ from termios import TIOCSWINSZ
 import click
 import pytest
 
-from galaxy_notify.cli.output import table, warn
+from galaxy_notify.cli.colours import warn
 from galaxy_notify.cli.screen import columns_of, cut, escaped, on_screen, printable, wrapped
+from galaxy_notify.cli.tables import table
 from galaxy_notify.model.route import Failure
 from tests.support.command import CommandLine
 from tests.support.dead_letters import PLAIN, DeadLetterFixture

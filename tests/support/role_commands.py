@@ -160,7 +160,7 @@ def measures_in_pieces(stage: Stage) -> Iterator[None]:
     settings = deployment.settings_at(stage.url)
     opened = connect(settings)
     bench.check_empty(connect(bench.throwaway_settings(settings)))
-    bench.floor_rate(opened, 10, b"x", lambda: None)
+    bench.floor_rate(opened, 10, b"x")
     read_all(opened, [["SET", f"{deployment.keys.tag}round-trip", 1]])
     deployment.client.flushall()
     with Notifier(settings) as notifier:

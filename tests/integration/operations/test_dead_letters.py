@@ -130,7 +130,7 @@ def test_move__counts_what_a_lost_answer_did(
         # Another operator was faster with some: they are not ours to count.
         DeadLetterReader(deployment.connected).replay(members[:10], Run("cli:bob@desk"))
         run = Run(ACTOR, pause=lambda _: False)
-        outcome = Mover(index, action(index, ACTOR), run).move(letters)
+        outcome = Mover(action(index, ACTOR), run).move(letters)
         assert (outcome.matched, outcome.moved, outcome.gone) == (300, 290, 10)
         assert not outcome.failed
         assert deployment.total("replayed") + deployment.total("purged") == 300

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.ids import RECIPIENT
-from galaxy_notify.operations.list_cursor import read_cursor, write_cursor
 from galaxy_notify.operations.list_filter import STATES, ListFilter
+from galaxy_notify.operations.listing import read_cursor, write_cursor
 from galaxy_notify.redis_inspect.listing import ListPosition
 
 SHARDS = 7
