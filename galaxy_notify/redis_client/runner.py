@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.durability import Confirmation, confirmed, ending_of
+from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
@@ -137,7 +137,7 @@ class SyncRound(_Round):
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies; what was refused is an error in its place."""
-        ending = ending_of(self.calls, self._confirm) if self._confirm else []
+        ending = self._confirm.ending(self.calls) if self._confirm else []
         try:
             self._write(_packed_together([*calls, *ending]))
             replies = [self._reply(call) for call in [*self.calls, *ending]]
@@ -146,7 +146,9 @@ class SyncRound(_Round):
             raise
         connection, self._connection = self._connection, None
         self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
+        if self._confirm and ending:
+            return self._confirm.confirmed(self.calls, replies, ending)
+        return replies
 
     def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
@@ -206,7 +208,7 @@ class Round(_Round):
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies."""
-        ending = ending_of(self.calls, self._confirm) if self._confirm else []
+        ending = self._confirm.ending(self.calls) if self._confirm else []
         try:
             await self._write(_packed_together((*calls, *ending)))
             replies = [await self._reply(call) for call in (*self.calls, *ending)]
@@ -215,7 +217,9 @@ class Round(_Round):
             raise
         connection, self._connection = self._connection, None
         await self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
+        if self._confirm and ending:
+            return self._confirm.confirmed(self.calls, replies, ending)
+        return replies
 
     async def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
