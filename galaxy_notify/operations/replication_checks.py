@@ -96,18 +96,20 @@ def _backlog(info: Fields, replicas: int) -> Iterator[Finding]:
     """Judge how long a replica may be away before all data is copied to it.
 
     The server knows what it wrote to replicas in the last seconds. Before Redis 7.0 it only knows
-    what came in, which is about as much: a script's arguments are what it writes.
+    what came in, of which scripts make more.
     """
     backlog = number_of(info, "repl_backlog_size")
+    is_known = "instantaneous_output_repl_kbps" in info
     per_s = 1024 * float(info.get("instantaneous_input_kbps") or 0)
-    if "instantaneous_output_repl_kbps" in info:
+    if is_known:
         per_s = 1024 * float(info["instantaneous_output_repl_kbps"]) / max(1, replicas)
     if not replicas or not backlog or per_s < _FEWEST_PER_S:
         return
     held_s = backlog / per_s
+    most, least = ("", "") if is_known else ("at most ", " or more")
     what = (
-        f"repl-backlog-size {size(backlog)} holds {duration(held_s * 1000)} of writes at"
-        f" {size(per_s)}/s"
+        f"repl-backlog-size {size(backlog)} holds {most}{duration(held_s * 1000)} of writes at"
+        f" {size(per_s)}/s{least}"
     )
     if held_s >= _AWAY_S:
         yield Finding("ok", "backlog", what)

@@ -1,7 +1,7 @@
 """What a deployment's memory goes to, estimated from samples: what waits, what is kept, streams.
 
-Nothing is walked, so a look costs the same beside ten million notifications as beside ten thousand:
-some hundred reads of constant cost.
+Nothing is walked, so a look reads no more beside ten million notifications than beside ten
+thousand: some two thousand short reads in a few round trips.
 
 What waits is drawn from the schedules by rank: their lengths are exact, and `ZRANGE` finds a rank
 in log n. A route stands for its share of its notification, so large ones do not count twice.
