@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import redis
 
-from tests.bench.bench_run import STREAM, entries
+from tests.bench.bench_run import entries
 from tests.bench.figures import Figures, percentile
 from tests.bench.processes import Running
+from tests.bench.stream import read
 
-_PAGE = 10_000
 #: A rate is on time while no more than 1 % of the routes come later than this.
 ON_TIME_MS = 50
 
@@ -56,11 +56,5 @@ def wait_for_entries(
 
 
 def _late(client: redis.Redis) -> Iterator[int]:
-    start = "-"
-    while True:
-        page: Any = client.xrange(STREAM, start, "+", _PAGE)
-        for stream_id, fields in page:
-            yield int(stream_id.partition(b"-")[0]) - int(fields[b"user_id"][5:])
-        if len(page) < _PAGE:
-            return
-        start = f"({page[-1][0].decode()}"
+    for entry in read(client):
+        yield entry.at_ms - int(entry.fields[b"user_id"][5:])
