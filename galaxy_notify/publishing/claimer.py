@@ -83,6 +83,8 @@ class Claimer:
         self._clock_ms: float | None = None
         self._hold_edges = EdgeLog(state.log, "claiming suspended", "claiming resumed")
         self._members = self._limits.members
+        #: Whether the last call of the script found as much as it may take: there is more.
+        self._has_backlog = False
 
     def back_off(self) -> None:
         """Claim again after the poll interval, or sooner if another claim finds something."""
@@ -167,10 +169,14 @@ class Claimer:
         return self._state.publisher.policy.by_script and not self._reporter.logs_each_route
 
     async def _publish(self, channel: str) -> Published:
+        if self._has_backlog:
+            # The other slot need not wait for this reply: its call is ready when this one ends.
+            self._state.claim_now()
         started_ns = time_ns()
         terms = self._state.publisher.policy.publish_terms
         published = await self._store.publish(channel, self._limits, terms)
         self._note_answer(published)
+        self._has_backlog = published.routes + published.left >= self._limits.members
         if published.routes or published.left:
             self._state.claim_now()
         if published.routes:
