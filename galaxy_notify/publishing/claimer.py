@@ -107,7 +107,7 @@ class Claimer:
             if self._publishes_by_script:
                 found = await self._publish(channel)
                 published, members = found.routes, found.left
-                if not members:
+                if not members or self._state.stopping:
                     if published:
                         return ClaimResult(None, channel, published=published)
                     empty.append(found)
@@ -182,7 +182,10 @@ class Claimer:
         if published.routes:
             self._reporter.published(channel, published, started_ns)
             self._state.settled_batch(published.stream_length)
-            self.grow_batch()
+            if not published.left:
+                # Otherwise the claim of the rest decides: after a timeout it must stay small.
+                self.grow_batch()
+            await self._store.confirm_published()
         return published
 
     async def _claim(self, slot: int, pending: _PendingClaim, members: int | None = None) -> Claim:
