@@ -40,6 +40,8 @@ local kinds, recent = {}, {named = '', behind = 0}
 
 local function read_kind(raw)
   local name, type_end = text(raw, 20)
+  -- Without a type, Python keeps a notification as long as the type that is kept longest.
+  if name == '' then unreadable() end
   local _, behind = text(raw, type_end)
   local named = raw:sub(20, behind - 1)
   if kinds[named] then return kinds[named] end

@@ -170,18 +170,19 @@ local function publish(place)
   local id, route = member:sub(1, slash - 1), member:sub(slash + 1)
   local key, readable, payload, kind, options = tag .. 'notification:' .. id, false, nil, nil, nil
   local found = try('HMGET', key, 'record', route)
-  local raw = not fault(found) and found[1] or ''
+  local raw, state = '', false
+  if not fault(found) then raw, state = found[1] or '', found[2] end
+  -- To read one value that is far too large is enough for a call.
+  stopped = #raw > largest_record or state and #state > 65536
   bytes = bytes + #raw
-  if #raw <= largest_record then readable, payload, kind, options = pcall(read_record, id, raw) end
+  if not stopped then readable, payload, kind, options = pcall(read_record, id, raw) end
   if not (readable and payload and #payload <= largest_payload) then
     left = left + 1
-    -- To read one record that is far too large is enough for a call.
-    stopped = #raw > largest_record
     return place + 1
   end
   local before, last = published, place
   if options.routes == 1 then
-    publish_one(key, place, colon, route, found[2], payload, kind, options)
+    publish_one(key, place, colon, route, state, payload, kind, options)
   else
     while due[last + 1] and due[last + 1]:sub(1, colon) == member:sub(1, colon) do last = last + 1 end
     publish_several(key, place, last, colon, payload, kind, options)
