@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from galaxy_notify.redis_client.durability import Confirmation
-from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import unwrap
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Command, ScriptCall
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
@@ -67,8 +66,9 @@ class Store:
             published = read_published(reply)
         if self._confirm and published.routes:
             # Not for an idle call. The mark follows the events, on whichever connection.
-            reading = Command(["EXISTS", self.keys.never])
-            unwrap(*await run_all(self._client, [reading], self._confirm))
+            replies = await run_all(self._client, self._confirm.reads(self.keys.confirmed))
+            if fault := self._confirm.fault(replies):
+                raise RedisFault(fault, outcome_unknown=True)
         self._took(call.script.name, perf_counter() - started, published.routes)
         return published
 

@@ -101,6 +101,25 @@ def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
         assert notifier.accept(PLAIN, notification_id=name).status == "duplicate"
 
 
+def test_replicas__a_publish_by_script_waits_for_them(pair: Pair) -> None:
+    """What no replica has is a fault; a pass that finds nothing due waits for nothing."""
+    deployment = DeploymentFixture(pair.primary.url, redis__durability="replicas:1")
+    harness = deployment.worker_harness()
+    deployment.notify("a")
+    assert harness.step() == 1
+    deployment.notify("b")
+    pair.replica.pause()
+    with pytest.raises(RedisFault, match=UNSAFE):
+        harness.step()
+    assert harness.step() == 0
+    pair.go_on()
+    deployment.notify("c")
+    assert harness.step() == 1
+    assert len(deployment.entries()) == 3
+    deployment.assert_sound()
+    deployment.close()
+
+
 def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> None:
     """What the primary did not take is given back and tried again, and counts as no abandonment."""
     deployment = DeploymentFixture(pair.primary.url, redis__durability="replicas:1")
