@@ -206,6 +206,16 @@ def test_publish__keeps_a_notification(
     assert keep - 50_000 < left <= keep
 
 
+@pytest.mark.parametrize("open_routes", ["5", "-1", "garbled"])
+def test_publish__closes_a_sole_route_whatever_was_counted(open_routes: str, shard: Shard) -> None:
+    """As settle does: its notification has no other route."""
+    (member,) = shard.accept(1)
+    shard.client.hset(shard.hash_of(member), "open", open_routes)
+    assert shard.publish().routes == 1
+    assert shard.open(member) == 0
+    assert shard.client.pttl(shard.hash_of(member)) > 0
+
+
 def test_publish__of_several_channels_closes_with_the_last(shard: Shard) -> None:
     """The notification is kept until no channel needs it any more."""
     members = shard.accept(1, "push:u1", "push:u2", "email:u1")

@@ -10,11 +10,9 @@ import msgpack
 import pytest
 
 from galaxy_notify.model.notification import decode_notification
-from tests.scripts.support.invariants import assert_at_rest, assert_counted, converge
-from tests.scripts.support.outcomes import publishing
-from tests.scripts.support.seeds import SEEDS, abandon
-from tests.scripts.support.shard import LIMITS, MINE, NOW, TERMS, TTL, Shard, new
-from tests.scripts.support.snapshot import snapshot
+from tests.scripts.support.invariants import assert_at_rest, converge
+from tests.scripts.support.seeds import SEEDS
+from tests.scripts.support.shard import LIMITS, NOW, TERMS, TTL, Shard, new
 from tests.support.records import encode_notification
 
 OTHER = f"host-2-ffff:0:{TTL}:1"
@@ -111,6 +109,17 @@ _LEFT: dict[str, Callable[[Shard], str]] = {
     "no type": lambda shard: _rewritten(shard, type=""),
     "no parts": lambda shard: _rewritten(shard, parts=0),
     "too many parts": lambda shard: _rewritten(shard, parts=10**6),
+    "a time of another type": _record(lambda raw: raw[:10] + b"\xd3" + raw[11:]),
+    "a field more than there are": _record(
+        lambda raw: (
+            raw[:9]
+            + msgpack.packb([*msgpack.unpackb(raw[9:])[:4], None, None, 1, 1, "", "", "", "", ""])
+        )
+    ),
+    "a type in a longer form": _record(lambda raw: raw.replace(b"\xaagame", b"\xd9\x0agame")),
+    "a type in a far longer form": _record(
+        lambda raw: raw.replace(b"\xaagame", b"\xda\x00\x0agame")
+    ),
     "a type beyond ASCII": lambda shard: _rewritten(shard, type="é"),
     "a trace beyond ASCII": lambda shard: _rewritten(shard, trace_id="é"),
     "a time of few bytes": lambda shard: _rewritten(shard, created_at_ms=2**32 - 1),
@@ -124,7 +133,11 @@ _LEFT: dict[str, Callable[[Shard], str]] = {
     "a body with a byte more": _state(lambda raw: raw + b"\x94\x01\x00\x00\x90\x00"),
     "a line of five fields": _body(1, 0, 0, [_LINE[:5]]),
     "a line beyond ASCII": _body(1, 0, 0, [[*_LINE[:5], "é"]]),
+    "a line that is a map": _state(
+        lambda raw: raw + b"\x94\x01\x00\x00\x91\x86\xa1a\x00\xa0\x00\xa0\xa0"
+    ),
     "a line of numbers": _body(1, 0, 0, [[1, 2, 3, 4, 5, 6]]),
+    "more than 4 KB of lines": _body(1, 0, 0, [[*_LINE[:5], "m" * 500]] * 9),
     "sixteen lines": _body(1, 0, 0, [_LINE] * 16),
     "a line at no time": _state(
         lambda raw: raw[:2] + b"0" * 13 + raw[15:] + msgpack.packb([1, 0, 0, [_LINE]])
@@ -140,6 +153,8 @@ _FORMS = {
     "a list": b"\xdc\x00\x04\x01\x00\x00\x90",
     "the lines": b"\x94\x01\x00\x00\xdc\x00\x00",
     "a text": b"\x94\x01\x00\x00\x91\x96\xd9\x01a\x00\xa0\x00\xa0\xa0",
+    "a long text": b"\x94\x01\x00\x00\x91\x96\xda\x00\x01a\x00\xa0\x00\xa0\xa0",
+    "a line": b"\x94\x01\x00\x00\x91\xdc\x00\x06\xa1a\x00\xa0\x00\xa0\xa0",
     "a time": b"\x94\x01\x00\x00\x91\x96\xa1a\xcf" + bytes(8) + b"\xa0\x00\xa0\xa0",
 }
 _LEFT |= {
@@ -175,6 +190,15 @@ def test_publish__leaves_members_that_nobody_wrote(member: str, shard: Shard) ->
     assert (published.routes, published.left) == (1, 1)
     assert list(shard.schedule()) == [member]
     assert [fields["event_id"].decode() for _, fields in shard.events()] == [good]
+
+
+def test_publish__leaves_a_route_of_another_channel(shard: Shard) -> None:
+    """Settle puts it where it belongs, under the times and limits of its own channel."""
+    (member,) = shard.accept(1, "mail:u1")
+    _back(shard, member)
+    published = shard.publish()
+    assert (published.routes, published.left) == (0, 1)
+    assert shard.events() == []
 
 
 def test_publish__leaves_the_routes_of_a_group_one_by_one(shard: Shard) -> None:
@@ -218,58 +242,6 @@ def test_publish__ends_at_a_value_far_too_large(what: str, shard: Shard) -> None
     assert [found.member.decode() for found in claim.members] == members[:2]
     published = shard.publish()
     assert (published.routes, published.left) == (0, 1)
-
-
-def test_publish__leaves_all_while_a_lease_has_expired(shard: Shard) -> None:
-    """Its members may be suspects: a claim ends the lease and counts them, also elsewhere."""
-    lapsed = SEEDS["lapsed"](shard, 1)
-    (fresh,) = shard.accept(2)
-    before = snapshot(shard)
-    published = shard.publish()
-    assert (published.word, published.routes, published.left) == ("published", 0, LIMITS.members)
-    assert snapshot(shard) == before
-    claim = shard.claim(MINE)
-    assert {(m.member.decode(), m.abandoned) for m in claim.members} == {(lapsed, 1), (fresh, 0)}
-    assert shard.publish().word == "idle"
-
-
-def test_publish__leaves_suspects(shard: Shard) -> None:
-    """A route that was abandoned twice is claimed alone, whichever call comes first."""
-    (member,) = shard.accept(1)
-    abandon(shard, 2)
-    assert (shard.claim().members, shard.claim().suspects) == ((), 1)
-    shard.accept(2)
-    published = shard.publish()
-    assert (published.routes, published.left) == (1, 1)
-    assert shard.counts() == {member: 2}
-
-
-def test_publish__leaves_a_lease_in_force_to_its_owner(shard: Shard) -> None:
-    """What is leased is not due; its owner settles all of its own, and counts them as a whole."""
-    held = [shard.accept(number)[0] for number in (1, 2)]
-    shard.claim()
-    free = [shard.accept(number)[0] for number in (3, 4)]
-    leases = shard.leases()
-    assert shard.publish().routes == 2
-    assert shard.leases() == leases
-    assert leases.keys() == set(held)
-    call = publishing(shard, *held).call(shard.keys, "push", MINE, claimed=2)
-    shard.run(call)
-    assert {f["event_id"].decode() for _, f in shard.events()} == {*held, *free}
-    assert_counted(shard)
-    assert_at_rest(shard)
-
-
-def test_publish__takes_what_left_its_lease(shard: Shard) -> None:
-    """A leased route that is rescheduled is free, and stale for its owner."""
-    held = [shard.accept(number)[0] for number in (1, 2)]
-    shard.claim()
-    settlement = publishing(shard, *held)
-    shard.run(shard.rescheduling(held[0], due=NOW))
-    assert shard.publish().routes == 1
-    assert shard.words(settlement) == ["stale", "published"]
-    assert len(shard.events()) == 2
-    assert_at_rest(shard)
 
 
 def test_publish__of_what_it_left_is_settled(shard: Shard) -> None:
