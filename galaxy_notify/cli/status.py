@@ -25,7 +25,7 @@ from galaxy_notify.signals import SIGNALS
 if TYPE_CHECKING:
     from galaxy_notify.operations.status import DeploymentStatus
     from galaxy_notify.redis_inspect.inspector import ChannelBacklog
-    from galaxy_notify.redis_inspect.streams import StreamReport
+    from galaxy_notify.redis_inspect.stream import StreamReport
 
 _EVERY_S: Final = 2.0
 _CLEAR: Final = "\033[2J"

@@ -16,7 +16,7 @@ from galaxy_notify.redis_inspect.servers import (
     read_totals,
     read_workers,
 )
-from galaxy_notify.redis_inspect.streams import StreamReport, read_streams
+from galaxy_notify.redis_inspect.stream import StreamReport, read_streams
 from galaxy_notify.redis_state.deployment import Deployment
 
 
