@@ -1,7 +1,7 @@
 -- Records and states (README.md, "Formats"), read by route_publish. Only the form in which our own
 -- packer writes msgpack is read: so the bytes that are copied are those that Python would write.
 -- Any other form is left to Python, which reports what is wrong with it. Forged bytes may make
--- these functions raise any error, so they run under pcall, before a write.
+-- these functions raise any error, so they run under pcall.
 local WIDTH = {[204] = 1, [205] = 2, [206] = 4, [207] = 8}
 local LEAST = {[204] = 128, [205] = 256, [206] = 65536, [207] = 4294967296}
 
@@ -31,7 +31,7 @@ local function text(raw, at)
     unreadable()
   end
   local found = raw:sub(from, from + size - 1)
-  if #found ~= size or found:find('[\128-\255]') then unreadable() end
+  if found:find('[\128-\255]') then unreadable() end
   return found, from + size
 end
 
@@ -41,6 +41,7 @@ local kinds, recent = {}, {named = '', behind = 0}
 local function read_kind(raw)
   local name, type_end = text(raw, 20)
   local _, behind = text(raw, type_end)
+  if name == '' then unreadable() end
   local named = raw:sub(20, behind - 1)
   if kinds[named] then return kinds[named] end
   local found = {named = named, behind = behind, type = name, count = 0}
@@ -102,7 +103,6 @@ local function read_record(id, raw)
   elseif behind ~= #raw + 1 then
     return
   end
-  if size == 0 then return end
   local payload = FIRST[first] .. SIZE[#id] .. id .. kind.packed .. raw:sub(from + 1, behind - 1)
     .. '\173created_at_ms' .. raw:sub(11, 19)
   return payload, kind, options
