@@ -61,7 +61,7 @@ def load_on(settings: Settings, producers: int = 2) -> Iterator[Load]:
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "settle", _noting(load))
-        patch.setattr(Store, "publish", _noting_events(load))
+        _Events(load).install(patch)
         for thread in threads:
             thread.start()
         try:
@@ -89,20 +89,33 @@ def _noting(load: Load):  # type: ignore[no-untyped-def]  # stands in for a meth
     return noted
 
 
-def _noting_events(load: Load):  # type: ignore[no-untyped-def]  # stands in for a method
-    publish = Store.publish
+class _Events:
+    """Notes what the script published, once it is confirmed."""
 
-    async def noted(
-        store: Store, channel: str, limits: ClaimLimits, terms: PublishTerms
-    ) -> Published:
-        published = await publish(store, channel, limits, terms)
-        if published.routes:
-            # Those of another slot of this worker may come after them, and stand for them.
-            with suppress(RedisError):
-                latest: Any = await store._client.xrevrange(
-                    store.keys.stream, count=published.routes
-                )
-                load.published += [fields[b"event_id"].decode() for _, fields in latest]
-        return published
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._unconfirmed: list[str] = []
 
-    return noted
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Note the calls of every store."""
+        publish, confirm_published = Store.publish, Store.confirm_published
+
+        async def noted(
+            store: Store, channel: str, limits: ClaimLimits, terms: PublishTerms
+        ) -> Published:
+            published = await publish(store, channel, limits, terms)
+            if published.routes:
+                newest = store._client.xrevrange(store.keys.stream, count=published.routes)
+                with suppress(RedisError):
+                    latest: Any = await newest
+                    self._unconfirmed += [fields[b"event_id"].decode() for _, fields in latest]
+            return published
+
+        async def confirmed(store: Store) -> None:
+            # What was in the stream before the mark is confirmed with it, whoever published it.
+            before, self._unconfirmed = self._unconfirmed, []
+            await confirm_published(store)
+            self._load.published += before
+
+        patch.setattr(Store, "publish", noted)
+        patch.setattr(Store, "confirm_published", confirmed)

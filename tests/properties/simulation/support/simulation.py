@@ -12,6 +12,7 @@ from typing import Final
 import redis
 
 from galaxy_notify.daemon.shard import Shard
+from galaxy_notify.encoding import MsgpackEncoder
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.scripts import Script
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -124,9 +125,10 @@ class _Simulation:
         link = self._link(name)
         link.mortal = True
         chance = Random(f"{name} {self.fates.calls}")
-        # The script knows no encoder, so it publishes what the others would fail to encode.
+        # Only the plain encoder leaves routes to the script, and it fails for none of them.
         by_script = chance.random() < self._by_script
-        policy = replace(self._policy, worker_id=name, rng=chance, by_script=by_script)
+        encoder = MsgpackEncoder() if by_script else self._encoder
+        policy = replace(self._policy, worker_id=name, rng=chance, encoder=encoder)
         publisher = PublisherState(
             settings=_settings(),
             policy=policy,
