@@ -10,7 +10,7 @@ import pytest
 
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.notifier import Notifier
-from galaxy_notify.redis_state.leases import Settled, Settlement
+from galaxy_notify.redis_state.settlement import Settled, Settlement
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
 from tests.support.wait import wait_until
