@@ -83,9 +83,7 @@ def _json_writer() -> Callable[[object], str]:
     if create is None:  # an interpreter without the module in C
         return plain.encode
     # No check for circles: msgpack holds none.
-    encoder = create(
-        None, plain.default, _quoted, None, ":", ",", False, False, False
-    )  # takes no names
+    encoder = create(None, plain.default, _quoted, None, ":", ",", False, False, False)
     return lambda value: "".join(encoder(value, 0))
 
 
