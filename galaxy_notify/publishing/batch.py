@@ -67,6 +67,8 @@ class BatchDecisions:
         self._notifications: dict[bytes, Notification] = {}
         # The kind of the previous event: most events of a claim share it.
         self._kind = _NO_KIND
+        self._notification_before: Notification | None = None
+        self._route_before: Route | None = None
         self._kind_source: tuple[object, ...] = ()
         self._past: tuple[object, ...] = ()
         self._published_body = b""
@@ -157,6 +159,9 @@ class BatchDecisions:
         self._published.append(Decision(event, notification, route))
 
     def _event_kind(self, notification: Notification, route: Route) -> EventKind:
+        if notification is self._notification_before and route is self._route_before:
+            return self._kind
+        self._notification_before, self._route_before = notification, route
         past = route[_PAST_AT:]
         # All that the kind depends on.
         source = (
