@@ -1,7 +1,7 @@
 -- Records and states (README.md, "Formats"), read by route_publish. Only the form in which our own
 -- packer writes msgpack is read: so the bytes that are copied are those that Python would write.
 -- Any other form is left to Python, which reports what is wrong with it. Forged bytes may make
--- these functions raise any error, so they run under pcall, before a write.
+-- these functions raise any error, so they run under pcall.
 local WIDTH = {[204] = 1, [205] = 2, [206] = 4, [207] = 8}
 local LEAST = {[204] = 128, [205] = 256, [206] = 65536, [207] = 4294967296}
 
@@ -41,6 +41,7 @@ local kinds, recent = {}, {named = '', behind = 0}
 local function read_kind(raw)
   local name, type_end = text(raw, 20)
   local _, behind = text(raw, type_end)
+  if name == '' then unreadable() end
   local named = raw:sub(20, behind - 1)
   if kinds[named] then return kinds[named] end
   local found = {named = named, behind = behind, type = name, count = 0}

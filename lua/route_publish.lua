@@ -58,7 +58,7 @@ local DIGITS, head = '^1p' .. ('%d'):rep(26), '1P' .. digits(now)
 
 local function read_state(state)
   local due_at = due_of(state)
-  if #state > 4096 or not state:find(DIGITS) or tonumber(due_at) > now then unreadable() end
+  if not state:find(DIGITS) or tonumber(due_at) > now then unreadable() end
   local body, generation = longer_body(state, line)
   return {published = head .. due_at .. body, due = due_at, generation = generation, count = 0,
     suffix = generation == 1 and '' or '#' .. digits(generation)}
@@ -68,6 +68,7 @@ end
 local states = {}
 
 local function known_state(state)
+  if #state > 4096 then return false end
   local known = states[state]
   if known == nil then
     local readable, found = pcall(read_state, state)
@@ -78,6 +79,9 @@ local function known_state(state)
 end
 
 local published, left, bytes, gone, traceparents, refusal, stopped = 0, 0, 0, {}, {}, nil, false
+
+-- To read one value that is far too large is enough for a call.
+local function is_bloated(state) return state and #state > 65536 end
 
 -- Return how a route is published; nothing if it is left to a claim.
 local function publishable(place, state, options)
@@ -132,27 +136,48 @@ local function publish_one(key, place, colon, route, state, payload, kind, optio
   expire(key, kind, options)
 end
 
--- Publish due[first] to due[last], some or all routes of one notification.
+-- Read the states of due[first] to due[last]. Return how each is published, and the place behind
+-- the last one that was read: it ends early at a state that is far too large.
+local function read_states(key, first, last, colon, options)
+  local knowns = {}
+  for start = first, last, 16 do
+    local routes, behind = {}, math.min(start + 16, last + 1)
+    for place = start, behind - 1 do routes[place - start + 1] = due[place]:sub(colon - #channel) end
+    local states = try('HMGET', key, unpack(routes))
+    if fault(states) then states = {} end
+    for place = start, behind - 1 do
+      local state = states[place - start + 1]
+      knowns[place] = publishable(place, state, options)
+      stopped = stopped or is_bloated(state)
+    end
+    if stopped then return knowns, behind end
+  end
+  return knowns, last + 1
+end
+
+-- Publish due[first] to due[last], some or all routes of one notification; return the place behind
+-- those that were looked at.
 local function publish_several(key, first, last, colon, payload, kind, options)
-  local routes, writes, ids, places, knowns = {}, {}, {}, {}, {}
-  for place = first, last do routes[place - first + 1] = due[place]:sub(colon - #channel) end
-  local states = try('HMGET', key, unpack(routes))
-  if fault(states) then states = {} end
-  for i, route in ipairs(routes) do
-    local place = first + i - 1
-    local known = publishable(place, states[i], options)
+  local knowns, behind = read_states(key, first, last, colon, options)
+  local writes, ids, places = {}, {}, {}
+  for place = first, behind - 1 do
+    local known = knowns[place]
     local stream_id = known and append(place, colon, known, payload, kind, options)
     if refusal then break end
     if stream_id then
-      ids[#ids + 1], places[#places + 1], knowns[#knowns + 1] = stream_id, place, known
-      writes[#writes + 1], writes[#writes + 2] = route, known.published .. stream_id
+      ids[#ids + 1], places[#places + 1] = stream_id, place
+      writes[#writes + 1], writes[#writes + 2] = due[place]:sub(colon - #channel), known.published .. stream_id
     end
   end
-  if #ids == 0 then return end
-  if fault(try('HSET', key, unpack(writes))) then return undo(ids) end
-  for i, place in ipairs(places) do note(place, knowns[i], kind) end
+  if #ids == 0 then return behind end
+  if fault(try('HSET', key, unpack(writes))) then
+    undo(ids)
+    return behind
+  end
+  for _, place in ipairs(places) do note(place, knowns[place], kind) end
   local open = try('HINCRBY', key, 'open', -#ids)
   if not fault(open) and open <= 0 then expire(key, kind, options) end
+  return behind
 end
 
 -- Ids are ASCII, and a member of another channel does not belong here.
@@ -170,27 +195,27 @@ local function publish(place)
   local id, route = member:sub(1, slash - 1), member:sub(slash + 1)
   local key, readable, payload, kind, options = tag .. 'notification:' .. id, false, nil, nil, nil
   local found = try('HMGET', key, 'record', route)
-  local raw = not fault(found) and found[1] or ''
+  if fault(found) then found = {} end
+  local raw, state = found[1] or '', found[2]
   bytes = bytes + #raw
+  stopped = #raw > largest_record or is_bloated(state)
   if #raw <= largest_record then readable, payload, kind, options = pcall(read_record, id, raw) end
   if not (readable and payload and #payload <= largest_payload) then
     left = left + 1
-    -- To read one record that is far too large is enough for a call.
-    stopped = #raw > largest_record
     return place + 1
   end
-  local before, last = published, place
+  local before, behind = published, place + 1
   if options.routes == 1 then
-    publish_one(key, place, colon, route, found[2], payload, kind, options)
+    publish_one(key, place, colon, route, state, payload, kind, options)
   else
-    while due[last + 1] and due[last + 1]:sub(1, colon) == member:sub(1, colon) do last = last + 1 end
-    publish_several(key, place, last, colon, payload, kind, options)
+    while due[behind] and due[behind]:sub(1, colon) == member:sub(1, colon) do behind = behind + 1 end
+    behind = publish_several(key, place, behind - 1, colon, payload, kind, options)
   end
   bytes = bytes + (published - before) * #payload
   if options.traceparent and published > before and #traceparents < 16 then
     traceparents[#traceparents + 1] = options.traceparent
   end
-  return last + 1
+  return behind
 end
 
 local place = 1

@@ -34,8 +34,7 @@ from galaxy_notify.cli.selection import (
 from galaxy_notify.model.failure_classes import FAILURE_CLASSES
 
 if TYPE_CHECKING:
-    from galaxy_notify.operations.dead_filter import DeadFilter
-    from galaxy_notify.operations.dead_letter import DeadLetterView
+    from galaxy_notify.operations.dead_letter import DeadFilter, DeadLetterView
     from galaxy_notify.operations.dead_letters import DeadLetterReader
 
 
@@ -230,7 +229,7 @@ def _opened(app: Application) -> Iterator[DeadLetterReader]:
 def _filter(
     letters: DeadLetterReader, selection: Selection, limit: int | None = None
 ) -> DeadFilter:
-    from galaxy_notify.operations.dead_filter import DeadFilter
+    from galaxy_notify.operations.dead_letter import DeadFilter
 
     return selection.filter_of(DeadFilter, letters.now_ms, limit)
 

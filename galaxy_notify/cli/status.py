@@ -19,13 +19,14 @@ from galaxy_notify.cli.standard_streams import RESULTS, is_terminal
 from galaxy_notify.cli.stream_view import lag_shown
 from galaxy_notify.cli.tables import Cell, table
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
-from galaxy_notify.model.wording import ago, duration
+from galaxy_notify.model.wording import ago, duration, size
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.operations.status import DeploymentStatus
     from galaxy_notify.redis_inspect.inspector import ChannelBacklog
-    from galaxy_notify.redis_inspect.streams import StreamReport
+    from galaxy_notify.redis_inspect.memory import MemoryUse
+    from galaxy_notify.redis_inspect.stream import StreamReport
 
 _EVERY_S: Final = 2.0
 _CLEAR: Final = "\033[2J"
@@ -96,6 +97,8 @@ def _lines(status: DeploymentStatus) -> Iterator[str]:
     yield from _section("channels", _channels(status))
     yield from _section("streams", _streams(status))
     yield from _section("workers", _workers(status))
+    if status.memory is not None:
+        yield from _section("memory", list(_memory(status.memory)))
     totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
     yield from _section("since the deployment began", _counts(totals))
     if skipped := {reason: total for reason, total in status.skipped.items() if total}:
@@ -164,6 +167,18 @@ def _stream(stream: StreamReport) -> Iterator[list[Cell]]:
             group["lost"],
             state,
         ]
+
+
+def _memory(use: MemoryUse) -> Iterator[str]:
+    kept = "unknown" if use.kept is None else size(use.kept)
+    parts = [f"waiting {size(use.waiting)}", f"kept after publishing {kept}"]
+    parts += [f"dead letters {size(use.dead)}"] * bool(use.dead)
+    parts.append(f"streams {size(use.streams)}")
+    if use.used is not None:
+        limit = f" of {size(use.limit)}" if use.limit and use.is_limit_set else ""
+        parts.append(f"redis {size(use.used)}{limit}")
+    sampled = faint(f"(estimated from {plural(len(use.samples), 'notification')})")
+    yield from wrapped(f"{', '.join(parts)} {sampled}", first=_INDENT, indent=_INDENT)
 
 
 def _workers(status: DeploymentStatus) -> list[str]:

@@ -79,8 +79,7 @@ def groups(app: Application, as_json: bool) -> None:
     events were trimmed before the group acknowledged them. Parked entries could not be handled;
     they are kept in the stream that ends in :parked.
     """
-    from galaxy_notify.redis_inspect.stream import parked_length
-    from galaxy_notify.redis_inspect.streams import read_streams
+    from galaxy_notify.redis_inspect.stream import parked_length, read_streams
 
     with app.open() as deployment:
         rows = [
@@ -153,7 +152,7 @@ def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bo
     from galaxy_notify.model.json_data import is_carried
     from galaxy_notify.redis_inspect import stream
     from galaxy_notify.redis_inspect.readers import read_readers, whose_use
-    from galaxy_notify.redis_inspect.streams import read_streams
+    from galaxy_notify.redis_inspect.stream import read_streams
     from galaxy_notify.redis_state.group_report import least_lag
 
     shown = printable(group)

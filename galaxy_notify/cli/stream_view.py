@@ -15,8 +15,7 @@ from galaxy_notify.model.wording import duration
 
 if TYPE_CHECKING:
     from galaxy_notify.gateway import Event
-    from galaxy_notify.redis_inspect.stream import StreamEntry
-    from galaxy_notify.redis_inspect.streams import StreamReport
+    from galaxy_notify.redis_inspect.stream import StreamEntry, StreamReport
     from galaxy_notify.redis_state.group_report import GroupReport
 
 _WIDE = 200

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.redis_state.group import MARKS_MAX
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
@@ -38,7 +39,7 @@ class ConsumerOptions:
     retry_max_s: float = 30.0
     max_deliveries: int = 10
     marks_ttl_s: float = 86_400.0
-    marks_max: int = 100_000
+    marks_max: int = MARKS_MAX
     parked_max: int = 10_000
     stop_within_s: float = 10.0
 

@@ -25,8 +25,7 @@ from galaxy_notify.http.responses import (
 from galaxy_notify.http.schemas import DeadLetters, Replayed
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
-from galaxy_notify.operations.dead_filter import DeadFilter
-from galaxy_notify.operations.dead_letter import DeadLetterView
+from galaxy_notify.operations.dead_letter import DeadFilter, DeadLetterView
 from galaxy_notify.operations.dead_moves import Run
 from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_state.deployment import Deployment

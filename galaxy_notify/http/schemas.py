@@ -245,3 +245,4 @@ class Status(BaseModel):
     streams: dict[str, dict[str, Any]]
     workers: list[dict[str, Any]]
     redis: dict[str, Any]
+    memory: dict[str, int | None] | None

@@ -184,6 +184,21 @@ class RedisStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """What the memory goes to, estimated from so many notifications; None is unknown.
+
+    ``kept_bytes`` is what is kept after its last route ended; ``streams_bytes`` are the gateway
+    streams and the list of what was accepted.
+    """
+
+    waiting_bytes: int
+    kept_bytes: int | None
+    dead_bytes: int
+    streams_bytes: int
+    sampled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A deployment at one moment, as ``status --json`` prints it."""
 
@@ -195,6 +210,7 @@ class Status:
     streams: Mapping[str, StreamStatus]
     workers: tuple[Worker, ...]
     redis: RedisStatus
+    memory: MemoryStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ One flow serves threads and asyncio, one intent and a thousand. In order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.intake.plan import Part, Plan
@@ -31,10 +32,11 @@ from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
-from galaxy_notify.redis_state.accept_calls import AcceptCall, AcceptCalls, AcceptOutcome
+from galaxy_notify.redis_state.accept_calls import AcceptCalls, AcceptOutcome
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
 
+T = TypeVar("T")
 _PARTS_PER_ROUND: Final = 32
 _ROUTES_PER_ROUND: Final = 1000
 # Compared for every part: a constant costs less than a lookup in the enum.
@@ -42,7 +44,10 @@ _CONFLICTS, _REPEATED, _CHECK_RULES = Word.CONFLICT, Word.DUPLICATE, Word.CHECK_
 _STORED: Final = frozenset({Word.ACCEPTED, Word.DUPLICATE})
 #: Not stored, or not known to be stored.
 _MISSING: Final = frozenset({Word.FAULT, Word.UNKNOWN})
-_NOT_WRITTEN: Final = frozenset({Word.FAULT, Word.CHECK_RULES, Word.CONFLICT})
+#: In place of the outcome of what was not sent: a receipt, or a plan that needs rules first.
+_NOT_SENT: Final = AcceptOutcome("", "", 0, 0)
+_NOT_WRITTEN: Final = frozenset({_NOT_SENT.word, Word.FAULT, Word.CHECK_RULES, Word.CONFLICT})
+_RULES_FIRST: Final = frozenset({_NOT_SENT.word, Word.CHECK_RULES})
 _CONFLICT: Final = "this idempotency key was used with other content"
 
 
@@ -65,82 +70,93 @@ def accept_flow(
     *plans* may be an iterator, which is read while earlier calls are in flight.
     *preferences_exist* is the value of the last flow. Raises `RedisFault` if rules cannot be read.
     """
-    run_state = _AcceptRun(key_space, preferences_exist)
-    try:
-        receipts = yield from run_state.run(plans)
-    except RedisFault as fault:
-        # Some parts may be stored already, so the outcome of the whole is unknown.
-        raise fault.with_unknown_outcome() if run_state.has_written else fault from fault.__cause__
-    if all([isinstance(receipt, Receipt) for receipt in receipts]):
-        return Accepted(receipts, run_state.preferences_exist)
-    receipts = yield from with_missing_rights(key_space, receipts)
-    return Accepted(receipts, run_state.preferences_exist, needs_refresh(receipts))
+    return _AcceptRun(key_space, preferences_exist).run(plans)
 
 
 class _AcceptRun:
     """One run of the flow; `preferences_exist` becomes True once Redis reports a preference."""
 
-    __slots__ = ("_key_space", "has_written", "preferences_exist")
+    __slots__ = ("_has_written", "_key_space", "_preferences_exist")
 
     def __init__(self, key_space: KeySpace, preferences_exist: bool) -> None:
         self._key_space = key_space
-        self.has_written = False
-        self.preferences_exist = preferences_exist
+        self._has_written = False
+        self._preferences_exist = preferences_exist
 
-    def run(self, plans: Iterable[Plan | Receipt]) -> Flow[list[Receipt | Unknown]]:
-        items, outcomes = yield from self._send_unruled(plans)
-        ruled_parts = {
+    def run(self, plans: Iterable[Plan | Receipt]) -> Flow[Accepted]:
+        receipts: list[Receipt | Unknown] = []
+        try:
+            items, outcomes = yield from self._send(plans, self._unruled_part, ruled=False)
+            if not _RULES_FIRST.isdisjoint(self._learn(outcomes)):
+                outcomes = yield from self._with_ruled(items, outcomes)
+            for item, outcome in zip(items, outcomes, strict=True):
+                if isinstance(item, Plan):
+                    if item.part_count > 1 and outcome.word in _STORED:
+                        outcome = yield from self._with_later_parts(item, outcome)
+                    receipts.append(_receipt(item, outcome))
+                else:
+                    receipts.append(item)
+        except RedisFault as fault:
+            # Some parts may be stored already, so the outcome of the whole is unknown.
+            found = fault.with_unknown_outcome() if self._has_written else fault
+            raise found from fault.__cause__
+        if Unknown not in map(type, receipts):
+            return Accepted(receipts, self._preferences_exist)
+        receipts = yield from with_missing_rights(self._key_space, receipts)
+        return Accepted(receipts, self._preferences_exist, needs_refresh(receipts))
+
+    def _with_ruled(
+        self, items: Sequence[Plan | Receipt], outcomes: Sequence[AcceptOutcome]
+    ) -> Flow[list[AcceptOutcome]]:
+        """Accept the plans that need rules; return the outcomes of all items."""
+        parts = {
             place: Part(item, 1)
             for place, item in enumerate(items)
-            if isinstance(item, Plan)
-            and (place not in outcomes or outcomes[place].word == _CHECK_RULES)
+            if isinstance(item, Plan) and outcomes[place].word in _RULES_FIRST
         }
-        self._learn(outcomes.values())
-        if ruled_parts:
-            ruled = yield from self._accept_ruled([*ruled_parts.values()])
-            outcomes |= zip(ruled_parts, ruled, strict=True)
-        receipts: list[Receipt | Unknown] = []
-        for place, item in enumerate(items):
-            if isinstance(item, Plan):
-                outcome = outcomes[place]
-                if item.part_count > 1 and outcome.word in _STORED:
-                    outcome = yield from self._with_later_parts(item, outcome)
-                receipts.append(_receipt(item, outcome))
-            else:
-                receipts.append(item)
-        return receipts
+        ruled = yield from self._accept_ruled([*parts.values()])
+        found = dict(zip(parts, ruled, strict=True))
+        return [found.get(place, outcome) for place, outcome in enumerate(outcomes)]
 
-    def _send_unruled(
-        self, plans: Iterable[Plan | Receipt]
-    ) -> Flow[tuple[list[Plan | Receipt], dict[int, AcceptOutcome]]]:
-        """Send the first part of each plan that needs no rules, while the next plans are made.
+    def _send(
+        self, items: Iterable[T], part_of: Callable[[T], NewNotification | None], *, ruled: bool
+    ) -> Flow[tuple[list[T], list[AcceptOutcome]]]:
+        """Send the part of each item in one round trip, while the next items are made.
 
-        Returns all items, and the outcomes of those that were sent, by index.
+        Returns all items, and the outcome of each: `_NOT_SENT` if it has no part to send.
         """
-        items: list[Plan | Receipt] = []
-        open_calls = AcceptCalls(self._key_space, ruled=False)
-        sent: list[AcceptCall] = []
-        for place, item in enumerate(plans):
-            items.append(item)
-            if isinstance(item, Plan) and not self._needs_rules(item):
-                full_call = open_calls.add(place, Part(item, 1).as_requested())
-                if full_call is not None:
-                    sent.append(full_call)
-                    yield Send(full_call.call)
-        return items, (yield from _outcomes_of(sent, open_calls.rest()))
+        sent: list[T] = []
+        calls = AcceptCalls(self._key_space, ruled=ruled)
+        for place, item in enumerate(items):
+            sent.append(item)
+            part = part_of(item)
+            if part is not None and (full := calls.add(place, part)) is not None:
+                yield Send(full)
+        outcomes = [_NOT_SENT] * len(sent)
+        if rest := calls.rest():
+            for place, outcome in calls.outcomes((yield rest)).items():
+                outcomes[place] = outcome
+        return sent, outcomes
+
+    def _unruled_part(self, item: Plan | Receipt) -> NewNotification | None:
+        """Return the first part of a plan that needs no rules."""
+        if not isinstance(item, Plan) or self._needs_rules(item):
+            return None
+        return Part(item, 1).as_requested()
 
     def _needs_rules(self, plan: Plan) -> bool:
         """Return whether rules have to be applied first, as far as is known."""
         shared = self._key_space.shared
-        return self.preferences_exist or shared.has_cooldowns or plan.collapses
+        return self._preferences_exist or shared.has_cooldowns or plan.collapses
 
-    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> bool:
-        """Return whether Redis asks for the preferences, which means that some exist."""
+    def _learn(self, outcomes: Iterable[AcceptOutcome]) -> set[str]:
+        """Return the words of the outcomes; if Redis asks for the preferences, some exist."""
         words = {outcome.word for outcome in outcomes}
-        self.has_written |= not words <= _NOT_WRITTEN
-        is_asked = _CHECK_RULES in words
-        self.preferences_exist |= is_asked
-        return is_asked
+        if not words <= _NOT_WRITTEN:
+            self._has_written = True
+        if _CHECK_RULES in words:
+            self._preferences_exist = True
+        return words
 
     def _with_later_parts(self, plan: Plan, first: AcceptOutcome) -> Flow[AcceptOutcome]:
         """Accept the later parts after a stored first part; return the outcome of the whole."""
@@ -159,9 +175,9 @@ class _AcceptRun:
         # A part that is accepted as cancelled notifies no user, so it needs no rules.
         if not cancelled and self._needs_rules(parts[0].plan):
             return (yield from self._accept_ruled(parts))
-        items = [part.as_requested(cancelled=cancelled) for part in parts]
-        outcomes = yield from self._send(items, ruled=cancelled)
-        if self._learn(outcomes):
+        requested = partial(Part.as_requested, cancelled=cancelled)
+        _, outcomes = yield from self._send(parts, requested, ruled=cancelled)
+        if _CHECK_RULES in self._learn(outcomes):
             return (yield from self._accept_ruled(parts))
         return outcomes
 
@@ -175,15 +191,15 @@ class _AcceptRun:
     def _accept_round(self, parts: Sequence[Part]) -> Flow[list[AcceptOutcome]]:
         known = yield from self._accepted_before(parts)
         new = [part for part, is_known in zip(parts, known, strict=True) if not is_known]
-        ruled = self.preferences_exist
+        ruled = self._preferences_exist
         new_rulings = iter((yield from apply_rules(self._key_space, new, preferences_exist=ruled)))
         rulings = [None if is_known else next(new_rulings) for is_known in known]
         items = [
             part.with_groups(ruling.groups) if ruling else part.as_requested()
             for part, ruling in zip(parts, rulings, strict=True)
         ]
-        outcomes = yield from self._send(items, ruled=ruled)
-        if self._learn(outcomes):
+        _, outcomes = yield from self._send(items, lambda item: item, ruled=ruled)
+        if _CHECK_RULES in self._learn(outcomes):
             # The first preference was just set: apply the rules again, with preferences.
             return (yield from self._accept_round(parts))
         yield from supersede(self._key_space, _superseding(parts, rulings, outcomes))
@@ -197,18 +213,6 @@ class _AcceptRun:
         keys = (self._key_space.keys_for(part.name).notification(part.name) for part in repeats)
         replies = iter((yield [Command(["HEXISTS", key, "open"]) for key in keys]))
         return [part.plan.may_exist and bool(unwrap_or(next(replies), 0)) for part in parts]
-
-    def _send(self, items: Iterable[NewNotification], *, ruled: bool) -> Flow[list[AcceptOutcome]]:
-        """Send parts in one round trip; return the outcome of each, in order."""
-        open_calls = AcceptCalls(self._key_space, ruled=ruled)
-        sent: list[AcceptCall] = []
-        for place, item in enumerate(items):
-            full_call = open_calls.add(place, item)
-            if full_call is not None:
-                sent.append(full_call)
-                yield Send(full_call.call)
-        outcomes = yield from _outcomes_of(sent, open_calls.rest())
-        return [outcomes[place] for place in range(len(outcomes))]
 
 
 def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
@@ -227,19 +231,6 @@ def _receipt(plan: Plan, outcome: AcceptOutcome) -> Receipt | Unknown:
         plan.part_count,
         skipped=outcome.skipped,
     )
-
-
-def _outcomes_of(
-    sent: Sequence[AcceptCall], rest: Sequence[AcceptCall]
-) -> Flow[dict[int, AcceptOutcome]]:
-    """Send the rest and end the round trip; return the outcomes by the index of their item."""
-    if not rest:
-        return {}
-    replies = yield [accept_call.call for accept_call in rest]
-    outcomes: dict[int, AcceptOutcome] = {}
-    for accept_call, reply in zip((*sent, *rest), replies, strict=True):
-        outcomes |= accept_call.outcomes(reply)
-    return outcomes
 
 
 def _rounds(parts: Iterable[Part]) -> Iterator[list[Part]]:

@@ -34,7 +34,7 @@ def cancel_flow(key_space: KeySpace, target: Target, actor: str) -> Flow[Cancell
     The first part is marked first, so that parts that are accepted later are stored as cancelled.
     Raises `Unavailable` and `RedisFault`.
     """
-    stored = yield from _read_target(key_space, target)
+    stored = _TargetRecord(target, (yield from _fields(key_space, target.notification_id)))
     if not stored.exists:
         return Cancelled(0, 0, unknown=True)
     change = _Cancel(key_space, stored, bounded(actor))
@@ -51,7 +51,7 @@ def reschedule_flow(
     `Unavailable` and `RedisFault`.
     """
     check_due(due_ms, now_ms=now_ms, past_due_ms=key_space.shared.past_due_ms)
-    stored = yield from _read_target(key_space, target)
+    stored = _TargetRecord(target, (yield from _fields(key_space, target.notification_id)))
     if not stored.exists:
         return Rescheduled(0, 0, unknown=True)
     change = _Reschedule(key_space, stored, bounded(actor), due_ms=due_ms)
@@ -72,21 +72,11 @@ class _TargetRecord:
         own = target.is_of(self.record.producer if self.record else None)
         self.exists = own and b"open" in fields
 
-    @property
-    def is_all(self) -> bool:
-        """Whether the target is a whole notification, not a part or a route."""
-        return self.route_id is None and first_part(self.name) == self.name
-
-    @property
-    def parts(self) -> int:
-        """How many parts to change; 1 if the target is a part."""
         is_first = first_part(self.name) == self.name
-        return self.record.parts if self.record and is_first else 1
-
-
-def _read_target(key_space: KeySpace, target: Target) -> Flow[_TargetRecord]:
-    """Return the stored target; raise `RedisFault`."""
-    return _TargetRecord(target, (yield from _fields(key_space, target.notification_id)))
+        #: Whether the target is a whole notification, not a part or a route.
+        self.is_all = self.route_id is None and is_first
+        #: How many parts to change; 1 if the target is a part.
+        self.parts = self.record.parts if self.record and is_first else 1
 
 
 @dataclass
@@ -125,18 +115,15 @@ class _Change(ABC):
     def run(self) -> Flow[None]:
         """Change all parts, the first part first; raise `CallFailed` or `RedisFault`."""
         try:
-            yield from self._run()
+            yield from self._change_part(self.stored.name)
+            for group in self.key_space.later_parts(self.stored.name, self.stored.parts):
+                counts = yield [Command(command) for command in group.counting()]
+                if any(_unwrapped(count, int) for count in counts):
+                    for part in group.names:
+                        yield from self._change_part(part)
         except RedisFault as fault:
             # Some routes may be changed already, so the outcome of the whole is unknown.
             raise fault.with_unknown_outcome() if self.done else fault from fault.__cause__
-
-    def _run(self) -> Flow[None]:
-        yield from self._change_part(self.stored.name)
-        for group in self.key_space.later_parts(self.stored.name, self.stored.parts):
-            counts = yield [Command(command) for command in group.counting()]
-            if any(_unwrapped(count, int) for count in counts):
-                for part in group.names:
-                    yield from self._change_part(part)
 
     def _change_part(self, part: str) -> Flow[None]:
         """Change the waiting routes; read again those that moved, up to three times."""
@@ -149,18 +136,15 @@ class _Change(ABC):
             (reply,) = yield [self.call(part, changes)]
             # Without changes, the answer still reports whether earlier ones are durable.
             words = _unwrapped(reply, partial(_words_for, changes))
-            counted |= self._count(changes, words)
+            pairs = zip(changes, words, strict=True)
+            done = {change.route_id for change, word in pairs if word == self.word}
+            self.done += len(done)
+            counted |= done
             if Word.FAULT in words:
                 raise Unavailable(f"Redis could not write the {self.verb}", part)
             if Word.CHANGED not in words:
                 return
         raise Unavailable(f"the notification kept changing: repeat the {self.verb}", part)
-
-    def _count(self, changes: Sequence[RouteChange], words: Sequence[str]) -> set[str]:
-        pairs = zip(changes, words, strict=True)
-        done = {change.route_id for change, word in pairs if word == self.word}
-        self.done += len(done)
-        return done
 
     def _changes(self, fields: dict[bytes, bytes], counted: set[str]) -> Iterator[RouteChange]:
         for route_id, state in self._routes(fields):

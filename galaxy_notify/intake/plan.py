@@ -109,6 +109,9 @@ class Part(NamedTuple):
         plan = self.plan
         intent = plan.intent
         key = intent.idempotency_key
+        routes = 0
+        for group in groups:
+            routes += len(group.routes)
         record = encode_record(
             plan.digest,
             plan.created_at_ms,
@@ -118,7 +121,7 @@ class Part(NamedTuple):
             intent.due_at_ms,
             intent.expires_at_ms,
             plan.part_count,
-            sum([len(group.routes) for group in groups]),
+            routes,
             key or "",
             intent.request_id or "",
             intent.trace_id or "",
@@ -147,12 +150,11 @@ class Request(NamedTuple):
 
     def plan(self, shared: SharedSettings) -> Plan | Receipt:
         """Return the plan, or the receipt of a refused intent."""
-        planned = _plan_or_refusal(
-            self.intent, shared, self.at_ms, current_traceparent(), self.name
-        )
-        if self.given_id is not None and isinstance(planned, Plan):
-            return planned._replace(may_repeat=True)
-        return planned
+        try:
+            planned = plan(self.intent, shared, self.at_ms, current_traceparent(), self.name)
+        except InvalidIntent as error:
+            return refused(error)
+        return planned if self.given_id is None else planned._replace(may_repeat=True)
 
 
 def request_of(intent: IntentLike, given_id: str | None, at_ms: int) -> Request | Receipt:
@@ -177,12 +179,7 @@ def plans_of(
     """
     parsed = [_intent_or_refusal(intent) for intent in intents]
     traceparent = current_traceparent()
-    return (
-        parsed_intent
-        if isinstance(parsed_intent, Receipt)
-        else _plan_or_refusal(parsed_intent, shared, at_ms, traceparent)
-        for parsed_intent in parsed
-    )
+    return (_plan_or_refusal(intent, shared, at_ms, traceparent) for intent in parsed)
 
 
 def is_recent(notification_id: str) -> bool:
@@ -232,14 +229,12 @@ def _intent_or_refusal(intent: IntentOrReceipt) -> Intent | Receipt:
 
 
 def _plan_or_refusal(
-    intent: Intent,
-    shared: SharedSettings,
-    at_ms: int,
-    traceparent: str,
-    notification_id: str | None = None,
+    intent: Intent | Receipt, shared: SharedSettings, at_ms: int, traceparent: str
 ) -> Plan | Receipt:
+    if isinstance(intent, Receipt):
+        return intent
     try:
-        return plan(intent, shared, at_ms, traceparent, notification_id)
+        return plan(intent, shared, at_ms, traceparent)
     except InvalidIntent as error:
         return refused(error)
 
@@ -256,9 +251,6 @@ def _check_size(
     # The last part has the longest id.
     size = payload_bytes(part_id(name, part_count), intent.type, intent.producer, content)
     if size > limit:
-        raise _too_large(intent, size, limit)
-
-
-def _too_large(intent: Intent, size: int, limit: int) -> InvalidIntent:
-    field = "data" if intent.data else "body" if intent.body else "title"
-    return InvalidIntent(field, f"the payload has {size} bytes, the limit is {limit}", "too_large")
+        field = "data" if intent.data else "body" if intent.body else "title"
+        message = f"the payload has {size} bytes, the limit is {limit}"
+        raise InvalidIntent(field, message, "too_large")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from galaxy_notify.errors import InvalidIntent
@@ -32,7 +32,6 @@ class Receipt(NamedTuple):
 
     def as_json(self, line: int) -> dict[str, Any]:
         """Return the receipt as a JSON object; it has ``skipped`` only if a rule skipped routes."""
-        refusal = self.error
         skipped = {"skipped": self.skipped} if self.skipped else {}
         return {
             "line": line,
@@ -40,8 +39,7 @@ class Receipt(NamedTuple):
             "status": self.status,
             "routes": self.routes,
             "parts": self.parts,
-            "error": refusal
-            and {"code": refusal.code, "field": refusal.field, "message": refusal.message},
+            "error": self.error and asdict(self.error),
             **skipped,
         }
 

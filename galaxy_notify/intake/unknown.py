@@ -70,7 +70,7 @@ def interruption(
     interrupted_item = Unknown(str(fault), refused=fault.wrote_nothing)
     unsent = Unknown("", refused=True)
     left = [*[interrupted_item] * len(chunk), *[unsent] * source.skip_rest()]
-    return _failed([*receipts, *left], fault, _joined(source.failure_text, str(fault)))
+    return _failed([*receipts, *left], fault, str(fault), source)
 
 
 def failure_of(receipt: Unknown, notification_id: str, server: str) -> CallFailed:
@@ -89,7 +89,7 @@ def all_known(
         # An unknown outcome matters more than a refusal.
         first = min(unknown, key=lambda receipt: receipt.refused)
         message = first.with_reason(f"Redis at {server} could not store every notification")
-        raise _failed(receipts, first.fault, _joined(source.failure_text, message))
+        raise _failed(receipts, first.fault, message, source)
     return known
 
 
@@ -97,19 +97,15 @@ def _lacks_a_right(receipt: Receipt | Unknown) -> bool:
     return isinstance(receipt, Unknown) and receipt.fault.fault.code == "NOPERM"
 
 
-def _joined(failure_text: str, message: str) -> str:
-    return f"{message}; {failure_text}" if failure_text else message
-
-
-def _failed(receipts: Sequence[Receipt | Unknown], fault: RedisFault, message: str) -> CallFailed:
+def _failed(
+    receipts: Sequence[Receipt | Unknown], fault: RedisFault, text: str, source: IntentSource[Any]
+) -> CallFailed:
+    message = f"{text}; {source.failure_text}" if source.failure_text else text
     unknown = {
         place: receipt for place, receipt in enumerate(receipts) if isinstance(receipt, Unknown)
     }
     not_written = [place for place, receipt in unknown.items() if receipt.refused]
     if len(not_written) < len(unknown):
         fault = fault.with_unknown_outcome()
-    return failed_call(fault, message, receipts=_known_only(receipts), not_written=not_written)
-
-
-def _known_only(receipts: Sequence[Receipt | Unknown]) -> list[Receipt | None]:
-    return [receipt if isinstance(receipt, Receipt) else None for receipt in receipts]
+    known = [receipt if isinstance(receipt, Receipt) else None for receipt in receipts]
+    return failed_call(fault, message, receipts=known, not_written=not_written)

@@ -12,7 +12,7 @@ from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.servers import Worker
-from galaxy_notify.redis_inspect.streams import StreamReport
+from galaxy_notify.redis_inspect.stream import StreamReport
 
 Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
 

@@ -1,4 +1,4 @@
-"""One dead letter, as operators see it."""
+"""One dead letter, as operators see it, and which of them an operator means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from galaxy_notify.encoding import payload
-from galaxy_notify.errors import Corrupt
+from galaxy_notify.errors import Corrupt, InvalidQuery
+from galaxy_notify.model.failure_classes import FAILURE_CLASSES
+from galaxy_notify.model.json_data import printable
 from galaxy_notify.model.route import Route, Transition
 from galaxy_notify.redis_state.dead_rows import DeadRow
 
@@ -151,3 +153,33 @@ def _payload(row: DeadRow) -> dict[str, object]:
             damage = {"error": str(error)}
     raw = None if row.record is None else base64.b64encode(row.record).decode()
     return {"payload": None, "raw_base64": raw, **damage}
+
+
+@dataclass(frozen=True)
+class DeadFilter:
+    """What a dead letter must be; empty means anything. Times are included.
+
+    Raises `InvalidQuery` for a class that no dead letter may have.
+    """
+
+    channels: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    producers: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if name not in FAILURE_CLASSES:
+                known = ", ".join(FAILURE_CLASSES)
+                raise InvalidQuery("class", f'unknown class "{printable(name)}" (known: {known})')
+
+    def matches(self, letter: DeadLetterView) -> bool:
+        """Return whether its type, producer and class are meant."""
+        return (
+            (not self.types or letter.type in self.types)
+            and (not self.producers or letter.producer in self.producers)
+            and (not self.classes or letter.failure_class in self.classes)
+        )

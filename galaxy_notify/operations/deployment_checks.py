@@ -19,8 +19,8 @@ from galaxy_notify.redis_state.joining import check_disk_sync
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 
-# Only doctor looks with them, and says itself what it could not look at.
-_LOOKS: Final = frozenset({"INFO"})
+# Nothing fails without them: doctor and status say themselves what they could not look at.
+_LOOKS: Final = frozenset({"INFO", "MEMORY USAGE"})
 #: What PTTL answers where there is no key.
 _ABSENT: Final = -2
 

@@ -7,13 +7,20 @@ from dataclasses import replace
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
-from galaxy_notify.operations import deployment_checks, node_checks, replication_checks, work_checks
+from galaxy_notify.operations import (
+    deployment_checks,
+    node_checks,
+    replication_checks,
+    scale_checks,
+    work_checks,
+)
 from galaxy_notify.operations.finding import AVAILABILITY, Finding
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import Fault, RedisFault
 from galaxy_notify.redis_inspect import node_report
 from galaxy_notify.redis_inspect.node_report import Node, NodeReport
+from galaxy_notify.redis_inspect.pace import read_marks, read_pace
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.permissions import refused_commands
@@ -51,6 +58,8 @@ def examine(
         status = read_status(deployment)
         groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
         readers = read_readers(deployment, groups)
+        marked = [(stream.shard, name) for stream in status.streams for name in stream.groups]
+        pace, marks = read_pace(deployment), read_marks(deployment, marked)
     except RedisFault as fault:
         if fault.fault.code in _AWAY:
             raise
@@ -62,6 +71,7 @@ def examine(
     yield from work_checks.worker_findings(status)
     yield from work_checks.backlog_findings(status)
     yield from work_checks.stream_findings(status, readers)
+    yield from scale_checks.scale_findings(status, deployment.shared, pace, marks)
 
 
 def unreachable(error: GalaxyNotifyError) -> Finding:

@@ -11,6 +11,7 @@ Level = Literal["ok", "unknown", "warning", "error"]
 Guarantee = Literal["", "nothing lost", "nothing twice", "nothing early", "availability"]
 
 LOST: Final = "nothing lost"
+TWICE: Final = "nothing twice"
 EARLY: Final = "nothing early"
 AVAILABILITY: Final = "availability"
 

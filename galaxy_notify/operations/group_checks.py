@@ -10,7 +10,7 @@ from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.alarms import GONE_MS
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.redis_inspect.readers import Readers
-from galaxy_notify.redis_inspect.streams import StreamReport
+from galaxy_notify.redis_inspect.stream import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport, least_lag
 
 _UNSEEN_MS: Final = 60_000

@@ -63,7 +63,7 @@ def check_health(deployment: Deployment) -> Health:
         if fault.fault.code in ("connection", "timeout"):
             raise
         reasons.append(f"redis refuses writes: {refusal(fault.fault)}")
-    status = read_status(deployment)
+    status = read_status(deployment, with_memory=False)
     found = list(alarms(status))
     reasons += _stands_still(status, found)
     return Health(write_ms, status, tuple(reasons), tuple(_warnings(status, found)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from galaxy_notify.model.wording import duration
+from galaxy_notify.model.wording import duration, size
 from galaxy_notify.operations.finding import AVAILABILITY, LOST, Finding
 from galaxy_notify.operations.node_checks import number_of
 from galaxy_notify.redis_client.faults import Fault
@@ -14,6 +14,11 @@ from galaxy_notify.redis_inspect.node_report import Fields, NodeReport
 _LAG_S: Final = 10
 _APART_MS: Final = 1000
 _SLOTS: Final = 16_384
+#: A replica that is restarted, or loses the network, is away for about this long.
+_AWAY_S: Final = 60
+#: Slower writes are the pings between the servers; after this little was written all is new.
+_FEWEST_PER_S: Final = 1024
+_MB: Final = 1 << 20
 #: Versions of Redis that confirm too early. Valkey 8.1.1 was seen to; no later one is known not to.
 _EARLY: Final = frozenset({"7.4.0", "7.4.1", "7.4.2"})
 
@@ -29,6 +34,7 @@ def replication_findings(seen: NodeReport, durability: str) -> Iterator[Finding]
         return
     healthy = [one for one in seen.replicas if _is_sound(one)]
     yield from _replicas(seen.replicas, len(healthy))
+    yield from _backlog(seen.info, len(seen.replicas))
     yield from _needed(len(healthy), seen.config, durability)
     if durability == "aof":
         yield from _disk(seen)
@@ -84,6 +90,40 @@ def _replicas(replicas: Sequence[Fields], healthy: int) -> Iterator[Finding]:
     means = "a failover to a replica that is behind loses the writes it has not received"
     todo = "check the logs of the other replicas and the network"
     yield Finding("warning", "replicas", what, means, todo, LOST)
+
+
+def _backlog(info: Fields, replicas: int) -> Iterator[Finding]:
+    """Judge how long a replica may be away before all data is copied to it.
+
+    The server knows what it wrote to replicas in the last seconds. Before Redis 7.0 it only knows
+    what came in, of which scripts make more.
+    """
+    backlog = number_of(info, "repl_backlog_size")
+    is_known = "instantaneous_output_repl_kbps" in info
+    per_s = 1024 * float(info.get("instantaneous_input_kbps") or 0)
+    if is_known:
+        per_s = 1024 * float(info["instantaneous_output_repl_kbps"]) / max(1, replicas)
+    if not replicas or not backlog or per_s < _FEWEST_PER_S:
+        return
+    held_s = backlog / per_s
+    most, least = ("", "") if is_known else ("at most ", " or more")
+    what = (
+        f"repl-backlog-size {size(backlog)} holds {most}{duration(held_s * 1000)} of writes at"
+        f" {size(per_s)}/s{least}"
+    )
+    if held_s >= _AWAY_S:
+        yield Finding("ok", "backlog", what)
+        return
+    copied = f" ({size(number_of(info, 'used_memory'))})" if "used_memory" in info else ""
+    means = (
+        f"a replica that is away for longer is sent all data again{copied}; meanwhile a failover to"
+        " it loses more"
+    )
+    wanted = 1
+    while wanted * _MB < _AWAY_S * per_s:
+        wanted *= 2
+    todo = f"CONFIG SET repl-backlog-size {wanted}mb, and the same in its configuration"
+    yield Finding("warning", "backlog", what, means, todo, AVAILABILITY)
 
 
 def _needed(healthy: int, config: Fields, durability: str) -> Iterator[Finding]:

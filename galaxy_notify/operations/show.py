@@ -18,7 +18,7 @@ from galaxy_notify.redis_inspect.notifications import (
 )
 from galaxy_notify.redis_inspect.reading import read_all, server_now
 from galaxy_notify.redis_inspect.servers import read_workers
-from galaxy_notify.redis_inspect.streams import read_streams
+from galaxy_notify.redis_inspect.stream import read_streams
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.group_report import least_lag
 

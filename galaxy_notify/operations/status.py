@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
+from galaxy_notify.redis_inspect.memory import MemoryUse, read_memory
 from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_inspect.server_state import ServerState, read_server_state
 from galaxy_notify.redis_inspect.servers import (
@@ -16,7 +17,7 @@ from galaxy_notify.redis_inspect.servers import (
     read_totals,
     read_workers,
 )
-from galaxy_notify.redis_inspect.streams import StreamReport, read_streams
+from galaxy_notify.redis_inspect.stream import StreamReport, read_streams
 from galaxy_notify.redis_state.deployment import Deployment
 
 
@@ -33,6 +34,8 @@ class DeploymentStatus:
     streams: list[StreamReport]
     workers: list[Worker]
     redis: ServerState
+    #: None where it was not asked for, or where this user may not ask.
+    memory: MemoryUse | None = None
 
     @property
     def alive(self) -> list[Worker]:
@@ -54,10 +57,11 @@ class DeploymentStatus:
                 "refusal": refusal(self.redis.refusal) if self.redis.refusal else None,
                 "uptime_s": self.redis.uptime_s,
             },
+            "memory": self.memory and self.memory.as_json(),
         }
 
 
-def read_status(deployment: Deployment) -> DeploymentStatus:
+def read_status(deployment: Deployment, *, with_memory: bool = True) -> DeploymentStatus:
     """Read the state of a deployment; raise `RedisFault`."""
     now_ms = server_now(deployment)
     totals = read_totals(deployment)
@@ -71,6 +75,7 @@ def read_status(deployment: Deployment) -> DeploymentStatus:
         read_streams(deployment),
         read_workers(deployment, now_ms),
         read_server_state(deployment),
+        read_memory(deployment) if with_memory else None,
     )
 
 

@@ -11,7 +11,7 @@ from galaxy_notify.operations.group_checks import Group
 from galaxy_notify.operations.health import LATEST_MS
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_inspect.readers import GroupName, Readers
-from galaxy_notify.redis_inspect.streams import StreamReport
+from galaxy_notify.redis_inspect.stream import StreamReport
 
 
 def worker_findings(status: DeploymentStatus) -> Iterator[Finding]:

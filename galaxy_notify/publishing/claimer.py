@@ -83,6 +83,8 @@ class Claimer:
         self._clock_ms: float | None = None
         self._hold_edges = EdgeLog(state.log, "claiming suspended", "claiming resumed")
         self._members = self._limits.members
+        #: Whether the last call of the script found as much as it may take: there is more.
+        self._has_backlog = False
 
     def back_off(self) -> None:
         """Claim again after the poll interval, or sooner if another claim finds something."""
@@ -105,7 +107,7 @@ class Claimer:
             if self._publishes_by_script:
                 found = await self._publish(channel)
                 published, members = found.routes, found.left
-                if not members:
+                if not members or self._state.stopping:
                     if published:
                         return ClaimResult(None, channel, published=published)
                     empty.append(found)
@@ -167,16 +169,23 @@ class Claimer:
         return self._state.publisher.policy.by_script and not self._reporter.logs_each_route
 
     async def _publish(self, channel: str) -> Published:
+        if self._has_backlog:
+            # The other slot need not wait for this reply: its call is ready when this one ends.
+            self._state.claim_now()
         started_ns = time_ns()
         terms = self._state.publisher.policy.publish_terms
         published = await self._store.publish(channel, self._limits, terms)
         self._note_answer(published)
+        self._has_backlog = published.routes + published.left >= self._limits.members
         if published.routes or published.left:
             self._state.claim_now()
         if published.routes:
             self._reporter.published(channel, published, started_ns)
             self._state.settled_batch(published.stream_length)
-            self.grow_batch()
+            if not published.left:
+                # Otherwise the claim of the rest decides: after a timeout it must stay small.
+                self.grow_batch()
+            await self._store.confirm_published()
         return published
 
     async def _claim(self, slot: int, pending: _PendingClaim, members: int | None = None) -> Claim:

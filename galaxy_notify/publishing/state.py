@@ -44,8 +44,7 @@ class Policy:
     max_abandoned: int = 5
     on_refused: Literal["hold", "retry"] = "hold"
     rng: Random = field(default_factory=SystemRandom)
-    #: Whether one script publishes what it can; the others are claimed, encoded and settled.
-    by_script: bool = False
+    publish: Literal["script", "leased"] = "script"
 
     @classmethod
     def from_settings(
@@ -55,18 +54,22 @@ class Policy:
 
         Raises `ConfigurationError` for an encoder that cannot be loaded.
         """
-        encoder = encoder or load_encoder(settings.gateway.encoder)
         return cls(
             worker_id=worker_id,
-            encoder=encoder,
-            by_script=settings.worker.publish == "script" and type(encoder) is MsgpackEncoder,
+            encoder=encoder or load_encoder(settings.gateway.encoder),
             shared=SharedSettings.from_settings(settings),
             backoff_min_ms=settings.retry.backoff_min_ms,
             backoff_max_ms=settings.retry.backoff_max_ms,
             jitter=settings.retry.jitter,
             max_abandoned=settings.worker.max_abandoned,
             on_refused=settings.gateway.on_refused,
+            publish=settings.worker.publish,
         )
+
+    @property
+    def by_script(self) -> bool:
+        """Whether one script publishes what it can; it forwards bytes, as one encoder does."""
+        return self.publish == "script" and type(self.encoder) is MsgpackEncoder
 
     def delay_ms(self, attempt: int) -> int:
         """Return the pause in ms after failed attempt number *attempt*."""

@@ -55,6 +55,27 @@ class Confirmation:
         """
         return [*(Command(["SET", mark, "1"]) for mark in marks), Command(list(self.wait))]
 
+    def ending(self, calls: Sequence[ScriptCall | Command]) -> list[Command]:
+        """Return what makes the end of a round trip wait; one that only reads does not."""
+        tags = _tags(calls)
+        return self.reads(*(f"{tag}:confirmed" for tag in tags)) if tags else []
+
+    def confirmed(
+        self, calls: Sequence[ScriptCall | Command], replies: list[Any], ending: list[Command]
+    ) -> list[Any]:
+        """Return the replies before the ending, with a fault for each write it does not confirm.
+
+        What was refused, or did not run because its script is unknown, keeps its own error.
+        """
+        found, (*marks, waited) = replies[: -len(ending)], replies[-len(ending) :]
+        tags = zip(_tags(calls), marks, strict=True)
+        faults = {tag: self.fault([mark, waited]) for tag, mark in tags}
+        for place, call in enumerate(calls):
+            if isinstance(call, ScriptCall) and not isinstance(found[place], Exception):
+                fault = faults[tag_in(call.command)]
+                found[place] = RedisFault(fault, outcome_unknown=True) if fault else found[place]
+        return found
+
     @property
     def is_of_disk(self) -> bool:
         """Return whether it waits for the disk of the primary."""
@@ -105,40 +126,11 @@ class Confirmation:
         return _unconfirmed(f"{reason}; {_NEEDS_ALWAYS}" if self.is_of_disk else reason)
 
 
-def ending_of(calls: Sequence[ScriptCall | Command], confirm: Confirmation | None) -> list[Command]:
-    """Return what makes the end of a round trip wait; one that only reads does not."""
-    if not confirm or not (tags := _tags(calls)):
-        return []
-    return confirm.reads(*(f"{tag}:confirmed" for tag in tags))
-
-
 def _tags(calls: Sequence[ScriptCall | Command]) -> list[str | None]:
     """Return the hash tags under which is written."""
     return list(
         dict.fromkeys(tag_in(call.command) for call in calls if isinstance(call, ScriptCall))
     )
-
-
-def confirmed(
-    calls: Sequence[ScriptCall | Command],
-    replies: list[Any],
-    ending: list[Command],
-    confirm: Confirmation | None,
-) -> list[Any]:
-    """Return the replies before the ending, with a fault for each write that it does not confirm.
-
-    What was refused, or did not run because its script is unknown, keeps its own error.
-    """
-    if not confirm or not ending:
-        return replies
-    found, (*marks, waited) = replies[: -len(ending)], replies[-len(ending) :]
-    tags = zip(_tags(calls), marks, strict=True)
-    faults = {tag: confirm.fault([mark, waited]) for tag, mark in tags}
-    for place, call in enumerate(calls):
-        if isinstance(call, ScriptCall) and not isinstance(found[place], Exception):
-            fault = faults[tag_in(call.command)]
-            found[place] = RedisFault(fault, outcome_unknown=True) if fault else found[place]
-    return found
 
 
 def _unconfirmed(text: str) -> Fault:

@@ -17,7 +17,9 @@ def packed(command: tuple[Any, ...]) -> list[bytes]:
     hiredis 3.5 crashes where a signal handler raises while it makes the text of a number, so it
     is given none.
     """
-    texts: Any = tuple([part if type(part) not in _NUMBERS else repr(part) for part in command])
+    texts: Any = command
+    if not _NUMBERS.isdisjoint(map(type, command)):
+        texts = tuple([part if type(part) not in _NUMBERS else repr(part) for part in command])
     return [hiredis.pack_command(texts)]
 
 

@@ -10,14 +10,13 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
-from galaxy_notify.redis_client.durability import Confirmation, confirmed, ending_of
-from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, as_fault, fault_of
+from galaxy_notify.redis_client.durability import Confirmation
+from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, fault_of
 from galaxy_notify.redis_client.nodes import (
     AsyncNodesClient,
     NodeCalls,
     NodesClient,
     by_node,
-    serving,
     sole,
 )
 from galaxy_notify.redis_client.packing import packed, packed_words
@@ -28,28 +27,12 @@ async def run(
     client: redis.asyncio.Redis, call: ScriptCall, confirm: Confirmation | None = None
 ) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
-    client = serving(client, call.command)
-    if confirm:
-        return _sound(await run_all(client, [call], confirm))
-    with as_fault(call.script.name):
-        try:
-            return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
-        except NoScriptError:
-            await client.script_load(call.script.source)
-            return await client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+    return _sound(await run_all(client, [call], confirm))
 
 
 def run_sync(client: redis.Redis, call: ScriptCall, confirm: Confirmation | None = None) -> Any:
     """Run one script and return its reply, once what it wrote is as safe as *confirm* wants."""
-    client = serving(client, call.command)
-    if confirm:
-        return _sound(run_all_sync(client, [call], confirm))
-    with as_fault(call.script.name):
-        try:
-            return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
-        except NoScriptError:
-            client.script_load(call.script.source)
-            return client.execute_command(*call.command)  # type: ignore[no-untyped-call]  # redis-py
+    return _sound(run_all_sync(client, [call], confirm))
 
 
 async def run_all(
@@ -136,36 +119,36 @@ class SyncRound(_Round):
         if self._is_cluster:
             parts = by_node(self._client, self.calls)
             return _together(parts, [_tried_sync(part, self._confirm) for part in parts])
-        some_ran = False
+        replies: list[Any] = []
         try:
             replies = self._exchange(calls)
+            if not any([isinstance(reply, Exception) for reply in replies]):
+                return replies
             if unknown := _unknown_scripts(replies):
-                some_ran = len(unknown) < len(replies)
-                missing = [self.calls[place] for place in unknown]
-                for source in _sources(missing):
+                self.calls = [self.calls[place] for place in unknown]
+                for source in _sources(self.calls):
                     self._client.script_load(source)
-                self.calls = missing
-                for place, reply in zip(unknown, self._exchange(missing), strict=True):
+                for place, reply in zip(unknown, self._exchange(self.calls), strict=True):
                     replies[place] = reply
-        except RedisFault as fault:
-            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
-        except REDIS_ERRORS as error:
-            failed = fault_of(error, "a pipeline")
-            raise failed.with_unknown_outcome() if some_ran else failed from error
+        except (RedisFault, *REDIS_ERRORS) as error:
+            cause = error.__cause__ if isinstance(error, RedisFault) else error
+            raise _failed_after(replies, error) from cause
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies; what was refused is an error in its place."""
-        ending = ending_of(self.calls, self._confirm) if self._confirm else []
+        ending = self._confirm.ending(self.calls) if self._confirm else []
         try:
-            self._write(_packed_together((*calls, *ending)))
-            replies = [self._reply(call) for call in (*self.calls, *ending)]
+            self._write(_packed_together([*calls, *ending]))
+            replies = [self._reply(call) for call in [*self.calls, *ending]]
         except BaseException:
             self.drop()
             raise
         connection, self._connection = self._connection, None
         self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
+        if self._confirm and ending:
+            return self._confirm.confirmed(self.calls, replies, ending)
+        return replies
 
     def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
@@ -207,27 +190,25 @@ class Round(_Round):
             parts = by_node(self._client, self.calls)
             tried = (_tried(part, self._confirm) for part in parts)
             return _together(parts, await asyncio.gather(*tried))
-        some_ran = False
+        replies: list[Any] = []
         try:
             replies = await self._exchange(calls)
+            if not any([isinstance(reply, Exception) for reply in replies]):
+                return replies
             if unknown := _unknown_scripts(replies):
-                some_ran = len(unknown) < len(replies)
-                missing = [self.calls[place] for place in unknown]
-                for source in _sources(missing):
+                self.calls = [self.calls[place] for place in unknown]
+                for source in _sources(self.calls):
                     await self._client.script_load(source)
-                self.calls = missing
-                for place, reply in zip(unknown, await self._exchange(missing), strict=True):
+                for place, reply in zip(unknown, await self._exchange(self.calls), strict=True):
                     replies[place] = reply
-        except RedisFault as fault:
-            raise fault.with_unknown_outcome() if some_ran else fault from fault.__cause__
-        except REDIS_ERRORS as error:
-            failed = fault_of(error, "a pipeline")
-            raise failed.with_unknown_outcome() if some_ran else failed from error
+        except (RedisFault, *REDIS_ERRORS) as error:
+            cause = error.__cause__ if isinstance(error, RedisFault) else error
+            raise _failed_after(replies, error) from cause
         return [fault_of(r) if isinstance(r, Exception) else r for r in replies]
 
     async def _exchange(self, calls: Sequence[ScriptCall | Command]) -> list[Any]:
         """Write the last calls and read all replies."""
-        ending = ending_of(self.calls, self._confirm) if self._confirm else []
+        ending = self._confirm.ending(self.calls) if self._confirm else []
         try:
             await self._write(_packed_together((*calls, *ending)))
             replies = [await self._reply(call) for call in (*self.calls, *ending)]
@@ -236,7 +217,9 @@ class Round(_Round):
             raise
         connection, self._connection = self._connection, None
         await self._pool.release(connection)
-        return confirmed(self.calls, replies, ending, self._confirm) if ending else replies
+        if self._confirm and ending:
+            return self._confirm.confirmed(self.calls, replies, ending)
+        return replies
 
     async def _write(self, data: list[bytes]) -> None:
         if self._connection is None:
@@ -261,6 +244,13 @@ def _packed_together(calls: Sequence[ScriptCall | Command]) -> list[bytes]:
 
 def _unknown_scripts(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+
+
+def _failed_after(replies: Sequence[Any], error: Exception) -> RedisFault:
+    """Return the fault of a round trip; its outcome is unknown if some of its scripts ran."""
+    fault = fault_of(error, "a pipeline")
+    some_ran = any(not isinstance(reply, NoScriptError) for reply in replies)
+    return fault.with_unknown_outcome() if some_ran else fault
 
 
 def _sources(calls: Sequence[ScriptCall | Command]) -> set[str]:

@@ -38,7 +38,7 @@ class ScriptCall(NamedTuple):
     @property
     def command(self) -> tuple[Any, ...]:
         """Return the arguments of the EVALSHA command."""
-        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+        return ("EVALSHA", self.script.sha, str(len(self.keys)), *self.keys, *self.args)
 
 
 class Command(NamedTuple):

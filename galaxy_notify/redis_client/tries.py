@@ -19,31 +19,37 @@ _FINAL: Final = frozenset({"timeout", UNCONFIRMED, OTHER_DEPLOYMENT.code, BUSY})
 class RetryState:
     """The calls of one round trip that have no answer yet, and the replies to the others."""
 
+    # Defaults of the class: most round trips are answered at once and change none of them.
+    _places: Sequence[int] | None = None
+    _fault: RedisFault | None = None
+    _outcome_unknown = False
+
     def __init__(self, calls: Sequence[ScriptCall | Command]) -> None:
         self.left = calls
         self.replies: list[Any] = []
-        self._places: Sequence[int] | None = None
-        self._fault: RedisFault | None = None
-        self._outcome_unknown = False
 
-    def answered(self, replies: Sequence[Any]) -> None:
-        """Store the replies to what was left; what a node could not serve is left again."""
+    def answered(self, replies: Sequence[Any]) -> bool:
+        """Store the replies to what was left; what a node could not serve is left again.
+
+        Returns whether this was the first try and brought no fault: most are, and need no more.
+        """
+        faults = [n for n, reply in enumerate(replies) if isinstance(reply, RedisFault)]
         if self._places is None:
-            self.replies = list(replies)
+            self.replies = [*replies]
+            if not faults:
+                self.left = ()
+                return True
             self._places = range(len(replies))
         else:
             for place, reply in zip(self._places, replies, strict=True):
                 self.replies[place] = reply
-        faults = [n for n, reply in enumerate(replies) if isinstance(reply, RedisFault)]
-        if not faults:
-            self.left = ()
-            return
         for n in faults:
             self.replies[self._places[n]] = self._with_earlier_tries(replies[n])
         again = [n for n in faults if replies[n].fault.code in _ELSEWHERE]
         self._outcome_unknown |= any([not replies[n].wrote_nothing for n in again])
         self.left = [self.left[n] for n in again]
         self._places = [self._places[n] for n in again]
+        return False
 
     def failed(self, error: RedisFault, pause: float | None) -> None:
         """Record that no node served what was left; a final fault becomes the reply to each."""

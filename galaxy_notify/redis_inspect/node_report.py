@@ -24,7 +24,7 @@ Fields = Mapping[str, str]
 
 _TRIPS: Final = 7
 _SLOWEST_OF: Final = 32
-_SECTIONS: Final = ("clients", "memory", "persistence", "replication", "cluster")
+_SECTIONS: Final = ("clients", "memory", "persistence", "replication", "stats", "cluster")
 #: The options for CONFIG GET, where the user may run it: no role may, as it shows passwords too.
 OPTIONS: Final = ("appendfsync", "save", "min-replicas-to-write", "min-replicas-max-lag")
 

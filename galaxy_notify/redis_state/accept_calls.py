@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.model.notification import NewNotification, RouteGroup
+from galaxy_notify.model.notification import NewNotification
 from galaxy_notify.redis_client.faults import UNREADABLE, RedisFault
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
@@ -14,9 +14,10 @@ from galaxy_notify.redis_state.words import Word
 
 #: Why nothing is known where the answer was of no shape that accept answers with.
 UNREAD: Final = f"{UNREADABLE}: accept returned an unreadable reply"
-_WORDS: Final = frozenset(
-    {Word.ACCEPTED, Word.DUPLICATE, Word.CONFLICT, Word.CHECK_RULES, Word.FAULT}
-)
+_WORDS: Final = {
+    word.encode(): word.value
+    for word in (Word.ACCEPTED, Word.DUPLICATE, Word.CONFLICT, Word.CHECK_RULES, Word.FAULT)
+}
 # Redis runs a call of this size in one or two milliseconds.
 _ROUTES_PER_CALL: Final = 200
 _BYTES_PER_CALL: Final = 1 << 18
@@ -34,10 +35,8 @@ def intent_accept(
     Unless they were *ruled* by the users' preferences, it asks for that where there are any.
     """
     args: list[Argument] = [keys.tag, "" if now is None else now, "1" if ruled else ""]
-    for notification_id, record, keep_ms, groups in items:
-        args += (notification_id, record, keep_ms, len(groups))
-        for state, routes, skipped in groups:
-            args += (state, skipped, len(routes), *routes)
+    for item in items:
+        args += _arguments(item)[0]
     return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)
 
 
@@ -50,76 +49,78 @@ class AcceptOutcome(NamedTuple):
     skipped: int
 
 
-class AcceptCall(NamedTuple):
-    """A call that accepts parts of one shard, and of each its place among all and its counts."""
-
-    call: ScriptCall
-    places: Sequence[int]
-    counts: Sequence[tuple[int, int]]
-
-    def outcomes(self, reply: Any) -> Iterator[tuple[int, AcceptOutcome]]:
-        """Return the place of each part, and what a reply, or a fault in its place, says of it."""
-        answers = _answers(reply, len(self.places))
-        for place, (word, detail), counts in zip(self.places, answers, self.counts, strict=True):
-            yield place, AcceptOutcome(word, detail, *counts)
-
-
 class AcceptCalls:
     """Groups parts by shard, in order, into calls of bounded size."""
 
-    __slots__ = ("_key_space", "_ruled", "_waiting")
+    __slots__ = ("_full", "_key_space", "_open", "_ruled")
 
     def __init__(self, key_space: KeySpace, *, ruled: bool) -> None:
         self._key_space = key_space
         self._ruled = ruled
-        self._waiting: dict[str, _Waiting] = {}
+        self._full: list[_AcceptCall] = []
+        self._open: dict[str, _AcceptCall] = {}
 
-    def add(self, place: int, item: NewNotification) -> AcceptCall | None:
-        """Take a part; return the call that is full, if it does not fit into that any more."""
-        keys, counts = self._key_space.keys_for(item.notification_id), _counts(item.groups)
-        waiting = self._waiting.get(keys.tag)
-        if waiting is not None and waiting.has_room(counts[0], len(item.record)):
-            waiting.take(place, item, counts)
-            return None
-        self._waiting[keys.tag] = fresh = _Waiting(keys)
-        fresh.take(place, item, counts)
-        return waiting.call(self._ruled) if waiting is not None else None
+    def add(self, place: int, item: NewNotification) -> ScriptCall | None:
+        """Take a part; return the call of its shard if that is full, which is to be sent now."""
+        keys = self._key_space.keys_for(item.notification_id)
+        size, (args, routes, skipped) = len(item.record), _arguments(item)
+        current, full = self._open.get(keys.tag), None
+        if current is None or not current.has_room(routes, size):
+            full, current = current, _AcceptCall(keys, self._ruled)
+            self._open[keys.tag] = current
+            if full is not None:
+                self._full.append(full)
+        current.call.args.extend(args)
+        current.parts.append((place, routes, skipped))
+        current.routes += routes
+        current.bytes += size
+        return full.call if full is not None else None
 
-    def rest(self) -> list[AcceptCall]:
-        """Return the calls of the parts that wait."""
-        return [waiting.call(self._ruled) for waiting in self._waiting.values()]
+    def rest(self) -> list[ScriptCall]:
+        """Return the calls that are not full, which are to be sent last."""
+        return [current.call for current in self._open.values()]
+
+    def outcomes(self, replies: Sequence[Any]) -> dict[int, AcceptOutcome]:
+        """Return the outcome of each part by its place, from the replies, or faults, to all."""
+        outcomes: dict[int, AcceptOutcome] = {}
+        for accept_call, reply in zip((*self._full, *self._open.values()), replies, strict=True):
+            answers = _answers(reply, len(accept_call.parts))
+            for (place, routes, skipped), (word, detail) in zip(
+                accept_call.parts, answers, strict=True
+            ):
+                outcomes[place] = AcceptOutcome(word, detail, routes, skipped)
+        return outcomes
 
 
-class _Waiting:
-    """Parts of one shard that wait for their call."""
+class _AcceptCall:
+    """A call that accepts *parts* of one shard: of each its place among all, and its counts."""
 
-    __slots__ = ("bytes", "counts", "items", "keys", "places", "routes")
+    __slots__ = ("bytes", "call", "parts", "routes")
 
-    def __init__(self, keys: Keys) -> None:
-        self.keys = keys
-        self.items: list[NewNotification] = []
-        self.places: list[int] = []
-        self.counts: list[tuple[int, int]] = []
+    def __init__(self, keys: Keys, ruled: bool) -> None:
+        self.call = intent_accept(keys, (), ruled=ruled)
+        self.parts: list[tuple[int, int, int]] = []
         self.routes = 0
         self.bytes = 0
 
     def has_room(self, routes: int, size: int) -> bool:
-        """Return whether this many routes and a record of this size fit into the same call."""
+        """Return whether this many routes and a record of this size fit into the call, too."""
         return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
 
-    def take(self, place: int, item: NewNotification, counts: tuple[int, int]) -> None:
-        """Take a part, however large: a call has one at least."""
-        self.items.append(item)
-        self.places.append(place)
-        self.counts.append(counts)
-        self.routes += counts[0]
-        self.bytes += len(item.record)
 
-    def call(self, ruled: bool) -> AcceptCall:
-        """Return the call; of the parts nothing else is kept."""
-        return AcceptCall(
-            intent_accept(self.keys, self.items, ruled=ruled), self.places, self.counts
-        )
+def _arguments(item: NewNotification) -> tuple[list[Argument], int, int]:
+    """Return the arguments of a part, the number of its routes, and how many are skipped."""
+    notification_id, record, keep_ms, groups = item
+    # Numbers as text: a command without numbers is packed as it is.
+    args: list[Argument] = [notification_id, record, str(keep_ms), str(len(groups))]
+    all_routes = all_skipped = 0
+    for state, routes, skipped in groups:
+        count = len(routes)
+        args += (state, skipped, str(count), *routes)
+        all_routes += count
+        if skipped:
+            all_skipped += count
+    return args, all_routes, all_skipped
 
 
 def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
@@ -127,18 +128,11 @@ def _answers(reply: Any, size: int) -> list[tuple[str, str]]:
     if isinstance(reply, RedisFault):
         return [(Word.FAULT if reply.wrote_nothing else Word.UNKNOWN, str(reply))] * size
     try:
-        flat = iter([part.decode("utf-8", "replace") for part in reply])
-        answers = list(zip(flat, flat, strict=True))
-    except (ValueError, TypeError, AttributeError):
-        return [(Word.UNKNOWN, UNREAD)] * size
-    is_read = len(answers) == size and _WORDS.issuperset([word for word, _ in answers])
-    return answers if is_read else [(Word.UNKNOWN, UNREAD)] * size
-
-
-def _counts(groups: Sequence[RouteGroup]) -> tuple[int, int]:
-    """Return how many routes there are, and how many of them are skipped."""
-    if len(groups) == 1:
-        size = len(groups[0].routes)
-        return size, size if groups[0].skipped else 0
-    sizes = [len(group.routes) for group in groups]
-    return sum(sizes), sum(size for size, group in zip(sizes, groups, strict=True) if group.skipped)
+        flat = iter(reply)
+        answers = [
+            (_WORDS[word], detail.decode("utf-8", "replace"))
+            for word, detail in zip(flat, flat, strict=True)
+        ]
+    except (LookupError, ValueError, TypeError, AttributeError):
+        answers = []
+    return answers if len(answers) == size else [(Word.UNKNOWN, UNREAD)] * size

@@ -13,7 +13,7 @@ from galaxy_notify.redis_client.flows import Flow, Send, run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.per_loop import Pace, PerLoop, Together
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, jittered
-from galaxy_notify.redis_client.runner import Round, run_all
+from galaxy_notify.redis_client.runner import Round
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_client.tries import RetryState, is_final
 from galaxy_notify.redis_state.client import DeploymentClient, fault_within
@@ -69,20 +69,19 @@ class AsyncClient(DeploymentClient):
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = RetryState([*sent.calls, *calls] if sent else calls)
-        for pause in (*self._pauses_s, None):
+        under_way = sent or Round(self._client, self._confirm)
+        tries = RetryState([*under_way.calls, *calls])
+        for pause in self._pauses_s:
             try:
-                if sent:
-                    tries.answered(await sent.replies(calls))
-                else:
-                    tries.answered(await run_all(self._client, tries.left, self._confirm))
+                if tries.answered(await under_way.replies(calls)):
+                    return tries.replies
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            sent = None
             await refresh_primary(self._client)
             await asyncio.sleep(jittered(pause))
+            under_way, calls = Round(self._client, self._confirm), tries.left
         if tries.must_refresh_primary:
             await self.refresh_primary()
         return tries.outcome()
@@ -140,7 +139,7 @@ class AsyncClient(DeploymentClient):
     async def _joined(self) -> KeySpace:
         # A task of its own, which has taken over what was planned where it began.
         self._agreed.plan_for(None)
-        for pause in (*self._pauses_s, None):
+        for pause in self._pauses_s:
             try:
                 found = await run_flow(self._client, self._join())
                 if self._confirm and self._confirm.is_of_disk:

@@ -15,7 +15,7 @@ from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.flows import Flow, Send, run_flow_sync
 from galaxy_notify.redis_client.nodes import refresh_primary_sync
 from galaxy_notify.redis_client.retries import SHORT_PAUSES_S, RefreshLimiter, jittered
-from galaxy_notify.redis_client.runner import SyncRound, run_all_sync
+from galaxy_notify.redis_client.runner import SyncRound
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
 from galaxy_notify.redis_client.still_agreed import AgreementCheck
 from galaxy_notify.redis_client.tries import RetryState, is_final
@@ -50,7 +50,8 @@ class DeploymentClient:
         self._agreed = AgreementCheck(Keys(settings.redis.prefix, 0).meta)
         #: What the time is, in epoch ms.
         self.now_ms = environment.now_ms
-        self._pauses_s = pauses_s
+        # None: the last try has no pause after it.
+        self._pauses_s = (*pauses_s, None)
         self._confirm = Confirmation.of(settings.redis.durability)
         self._first = Keys(settings.redis.prefix, 0)
         #: Where Redis is, for people.
@@ -107,20 +108,19 @@ class SyncClient(DeploymentClient):
 
         Returns a reply or a fault for each. Raises `RedisFault`.
         """
-        tries = RetryState([*sent.calls, *calls] if sent else calls)
-        for pause in (*self._pauses_s, None):
+        under_way = sent or SyncRound(self._client, self._confirm)
+        tries = RetryState([*under_way.calls, *calls])
+        for pause in self._pauses_s:
             try:
-                if sent:
-                    tries.answered(sent.replies(calls))
-                else:
-                    tries.answered(run_all_sync(self._client, tries.left, self._confirm))
+                if tries.answered(under_way.replies(calls)):
+                    return tries.replies
             except RedisFault as error:
                 tries.failed(error, pause)
             if not tries.left or pause is None:
                 break
-            sent = None
             refresh_primary_sync(self._client)
             time.sleep(jittered(pause))
+            under_way, calls = SyncRound(self._client, self._confirm), tries.left
         if tries.must_refresh_primary:
             self.refresh_primary()
         return tries.outcome()
@@ -177,7 +177,7 @@ class SyncClient(DeploymentClient):
         return error
 
     def _joined(self) -> KeySpace:
-        for pause in (*self._pauses_s, None):
+        for pause in self._pauses_s:
             try:
                 found = run_flow_sync(self._client, self._join())
                 check_disk_sync(self._client, self._first, self._confirm)

@@ -29,7 +29,9 @@ _UNLOADED: Final = "0" * 40
 
 # Arguments → the commands that they suit, as ACL rules name them.
 _PROBED_ALIKE: Final[Mapping[tuple[Any, ...], str]] = {
-    ("never",): "del exists get hgetall hkeys hlen llen persist pttl unlink xinfo|groups zcard",
+    ("never",): (
+        "del exists get hgetall hkeys hlen llen memory|usage persist pttl unlink xinfo|groups zcard"
+    ),
     ("meta", "x"): "rpush sadd",
     ("never", "0"): "hscan zscan",
     ("never", "0", "0"): "zrange zremrangebyrank zrevrange",

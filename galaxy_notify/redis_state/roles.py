@@ -175,9 +175,10 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
-        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen multi pttl
-        scan sismember time xinfo|consumers xinfo|groups xlen xpending xrange xread xrevrange
-        zcard zcount zmscore zrange zrangebyscore zrank zrevrange zrevrangebyscore zscan zscore
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen
+        memory|usage multi pttl scan sismember time xinfo|consumers xinfo|groups xlen xpending
+        xrange xread xrevrange zcard zcount zmscore zrange zrangebyscore zrank zrevrange
+        zrevrangebyscore zscan zscore
         """,
         """
         abandoned:* lost = hdel
@@ -202,9 +203,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.READER: _rights(
         "* INTENTS INTENTS:rejects",
         """
-        hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen pttl scan sismember time
-        xinfo|consumers xinfo|groups xlen xpending xrange xread xrevrange zcard zcount zmscore
-        zrange zrangebyscore zrank zscan zscore
+        hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen memory|usage pttl scan
+        sismember time xinfo|consumers xinfo|groups xlen xpending xrange xread xrevrange zcard
+        zcount zmscore zrange zrangebyscore zrank zscan zscore
         """,
     ),
 }

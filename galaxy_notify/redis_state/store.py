@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 import redis.asyncio
 
 from galaxy_notify.redis_client.durability import Confirmation
-from galaxy_notify.redis_client.faults import as_fault
-from galaxy_notify.redis_client.flows import unwrap
-from galaxy_notify.redis_client.nodes import refresh_primary
+from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.nodes import refresh_primary, serving
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Command, ScriptCall
+from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
@@ -58,20 +57,29 @@ class Store:
         return await self._run(call, lambda reply: leases.read_claim(reply, token))
 
     async def publish(self, channel: str, limits: ClaimLimits, terms: PublishTerms) -> Published:
-        """Publish due routes that need no lease; after a fault they may be published or not.
+        """Publish due routes that need no lease; `confirm_published` is to follow.
 
-        It may be sent again at once: a route that is published is no longer due.
+        After a fault they may be published or not. It may be sent again at once: a route that is
+        published is no longer due.
         """
         call, started = route_publish(self.keys, channel, limits, terms, self._now), perf_counter()
         reply = await run(self._client, call)
         with as_fault(call.script.name):
             published = read_published(reply)
-        if self._confirm and published.routes:
-            # Not for an idle call. The mark follows the events, on whichever connection.
-            reading = Command(["EXISTS", self.keys.never])
-            unwrap(*await run_all(self._client, [reading], self._confirm))
         self._took(call.script.name, perf_counter() - started, published.routes)
         return published
+
+    async def confirm_published(self) -> None:
+        """Wait until what was published is as safe as ``redis.durability`` asks.
+
+        The mark comes after the events in the order of the server's writes, on any connection.
+        """
+        if self._confirm is None:
+            return
+        marks = self._confirm.reads(self.keys.confirmed)
+        replies = await run_all(serving(self._client, marks[0].command), marks)
+        if fault := self._confirm.fault(replies):
+            raise RedisFault(fault, outcome_unknown=True)
 
     async def settle(
         self, channel: str, token: str, settlement: Settlement, claimed: int = 0

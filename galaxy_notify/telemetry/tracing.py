@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 _API: Final = "opentelemetry.trace"
 
@@ -21,14 +23,20 @@ def current_ids() -> TraceIds | None:
     # A span can only be open where something else has loaded the API already.
     if _API not in sys.modules:
         return None
-    from opentelemetry.trace import get_current_span
-
-    context = get_current_span().get_span_context()
+    context = _span_reader()().get_span_context()
     if not context.is_valid:
         return None
     return TraceIds(
         f"{context.trace_id:032x}", f"{context.span_id:016x}", f"{context.trace_flags & 0xFF:02x}"
     )
+
+
+@cache
+def _span_reader() -> Callable[[], Any]:
+    # An import statement, even of what is loaded, costs more than the rest of `current_ids`.
+    from opentelemetry.trace import get_current_span
+
+    return get_current_span
 
 
 def current_traceparent() -> str:

@@ -24,7 +24,7 @@ def main() -> int:
     found = servers_found()
     binary = found[options.server] if options.server else next(reversed(found.values()))
     runs = options.runs or (1 if options.quick else 3 if options.check else _RUNS)
-    bench = BenchRun(binary, options.quick, runs)
+    bench = BenchRun(binary, options.quick, runs, options.before)
     for name, value in machine(binary).items():
         print(f"{name}: {value}")
     print(f"runs: {runs}\n", flush=True)
@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=int, help=f"how often ({_RUNS}; 1 with --quick)")
     parser.add_argument("--server", choices=[*servers_found()], help="which server")
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="an earlier version whose daemon drains beside this one, in roads",
+    )
     parser.add_argument("--out", type=Path, help="where the results go")
     parser.add_argument("--check", action="store_true", help="compare with the accepted ratios")
     parser.add_argument("--accept", action="store_true", help="with --check: accept the ratios")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -26,6 +27,8 @@ class BenchRun:
     binary: ServerBinary
     quick: bool
     runs: int
+    #: A checkout of an earlier version, whose daemon is measured beside this one.
+    before: Path | None = None
 
     def size(self, full: int, quick: int) -> int:
         """Return how much to do."""
@@ -45,9 +48,9 @@ def patient(server: Server) -> Iterator[redis.Redis]:
 
 
 @contextmanager
-def deployment(url: str, shards: int = 1) -> Iterator[Deployment]:
-    """Found a deployment, or join it."""
-    settings = settings_from({"redis": {"url": url}, "worker": {"shards": shards}})
+def deployment(url: str, **sections: Mapping[str, Any]) -> Iterator[Deployment]:
+    """Found a deployment with the settings of these sections, or join it."""
+    settings = settings_from({"redis": {"url": url}} | sections)
     deployment = connect(settings, join=True)
     try:
         yield deployment

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import redis
 
@@ -11,7 +13,8 @@ from tests.bench import floor, sequential
 from tests.bench.bench_run import deployment, entries, patient
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
-from tests.bench.processes import daemons, running
+from tests.bench.processes import ROOT, daemons, running
+from tests.bench.stream import check_each_once, newest
 from tests.bench.watch import Work, watch
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -19,34 +22,47 @@ from tests.support.wait import wait_until
 _START_S = 30
 
 
-def drain(server: Server, load: Load) -> Work:
+class Daemon(NamedTuple):
+    """Which daemon drains: with which settings, and of which checkout."""
+
+    settings: Mapping[str, str] = {}
+    root: Path = ROOT
+
+
+_USUAL = Daemon()
+
+
+def drain(server: Server, load: Load, daemon: Daemon = _USUAL) -> Work:
     """Let one daemon drain a backlog."""
     server.flush()
     fill(server.tcp_url, load)
-    return drain_filled(server, load.notifications * load.fan_out)
+    return drain_filled(server, load.routes, daemon)
 
 
-def drain_filled(server: Server, routes: int) -> Work:
-    """Let one daemon publish so many routes that are due."""
-    with patient(server) as client, daemons(server.tcp_url) as workers:
-        before = entries(client)
-        return watch(client, workers, lambda: entries(client) - before, routes)
+def drain_filled(server: Server, routes: int, daemon: Daemon = _USUAL) -> Work:
+    """Let one daemon publish so many routes that are due, each of them once."""
+    with patient(server) as client:
+        before, last = entries(client), newest(client)
+        with daemons(server.tcp_url, daemon.settings, root=daemon.root) as workers:
+            work = watch(client, workers, lambda: entries(client) - before, routes)
+        check_each_once(client, routes, last)
+    return work
 
 
 def drain_together(server: Server, load: Load, workers: int, shards: int = 1) -> Work:
     """Let daemons drain a backlog; the clock starts when all of them are ready."""
     server.flush()
-    with deployment(server.tcp_url, shards) as place, patient(server) as client:
+    shared = {"shards": shards}
+    with deployment(server.tcp_url, worker=shared) as place, patient(server) as client:
         pause(place, "push")
         fill(server.tcp_url, load)
         more = {"WORKER__SHARDS": str(shards), "WORKER__POLL_INTERVAL_MS": "100"}
         with daemons(server.tcp_url, more, workers) as running_ones:
-            wait_until(
-                lambda: _living(client, shards) >= workers * shards, "all daemons work", _START_S
-            )
+            wait_for_workers(client, workers, shards)
             resume(place, "push")
-            routes = load.notifications * load.fan_out
-            return watch(client, running_ones, lambda: entries(client, shards), routes)
+            work = watch(client, running_ones, lambda: entries(client, shards), load.routes)
+        check_each_once(client, load.routes, shards=shards)
+    return work
 
 
 def drain_sequential(server: Server, routes: int, text_bytes: int = 200) -> Work:
@@ -73,9 +89,14 @@ def add_work(figures: Figures, name: str, work: Work) -> None:
     figures.add(f"{name}: worker", work.worker_us, "µs/route")
 
 
+def wait_for_workers(client: redis.Redis, workers: int = 1, shards: int = 1) -> None:
+    """Wait until so many daemons work on each shard."""
+
+    def living() -> int:
+        return sum(int(str(client.zcard(f"{{gn:{shard}}}:workers"))) for shard in range(shards))
+
+    wait_until(lambda: living() >= workers * shards, "all daemons work", _START_S)
+
+
 def _length(client: redis.Redis, stream: str) -> Callable[[], int]:
     return lambda: int(str(client.xlen(stream)))
-
-
-def _living(client: redis.Redis, shards: int) -> int:
-    return sum(int(str(client.zcard(f"{{gn:{shard}}}:workers"))) for shard in range(shards))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from typing import Any
 
 from galaxy_notify import Intent, Notifier
 from tests.bench.bench_run import ensure_deployment
@@ -36,11 +37,19 @@ class Load:
     span_ms: int = 0
     first: int = 0
     step: int = 1
+    #: Where to; empty: the channel that an intent without channels goes to.
+    channel: str = ""
+
+    @property
+    def routes(self) -> int:
+        """Return how many routes it has."""
+        return self.notifications * self.fan_out
 
     def intents(self) -> Iterator[Intent]:
         """Make the intents, one after the other."""
         bodies = texts(self.text_bytes)
         many = [f"user-{number}" for number in range(self.fan_out)]
+        channels: dict[str, Any] = {"channels": [self.channel]} if self.channel else {}
         for number in range(self.first, self.notifications, self.step):
             due = self.due_ms + number * self.span_ms // self.notifications
             yield Intent(
@@ -50,6 +59,7 @@ class Load:
                 body=bodies[number % len(bodies)],
                 data={"turn": number},
                 due_at=due if self.due_ms else None,
+                **channels,
             )
 
     def _recipient(self, number: int, due: int) -> str:

@@ -23,13 +23,13 @@ class Running:
     """A process of ours; its output goes to a file, as a daemon's does."""
 
     def __init__(
-        self, command: Sequence[str], environ: Mapping[str, str], output: IO[bytes]
+        self, command: Sequence[str], environ: Mapping[str, str], output: IO[bytes], root: Path
     ) -> None:
         self._command = command
         self._output = output
         self._process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=root,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -86,12 +86,15 @@ def cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def running(*command: str, **settings: str) -> Iterator[Running]:
-    """Run a Python module as a process; *settings* are ``REDIS__URL="..."`` and the like."""
+def running(*command: str, root: Path = ROOT, **settings: str) -> Iterator[Running]:
+    """Run a Python module as a process; *settings* are ``REDIS__URL="..."`` and the like.
+
+    Packages of the checkout *root* come before all others.
+    """
     named = {f"GALAXY_NOTIFY_{name}": value for name, value in settings.items()}
     own = {k: v for k, v in os.environ.items() if not k.startswith(("GALAXY_NOTIFY_", "OTEL_"))}
     with tempfile.TemporaryFile() as output:
-        process = Running([sys.executable, "-m", *command], own | named, output)
+        process = Running([sys.executable, "-m", *command], own | named, output, root)
         try:
             yield process
         finally:
@@ -100,12 +103,12 @@ def running(*command: str, **settings: str) -> Iterator[Running]:
 
 @contextmanager
 def daemons(
-    url: str, settings: Mapping[str, str] | None = None, count: int = 1
+    url: str, settings: Mapping[str, str] | None = None, count: int = 1, root: Path = ROOT
 ) -> Iterator[list[Running]]:
-    """Run so many daemons."""
+    """Run so many daemons, of the checkout *root*."""
     with ExitStack() as stack:
         own = _COUNTABLE | dict(settings or {})
         yield [
-            stack.enter_context(running("galaxy_notify", "run", REDIS__URL=url, **own))
+            stack.enter_context(running("galaxy_notify", "run", root=root, REDIS__URL=url, **own))
             for _ in range(count)
         ]

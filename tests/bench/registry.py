@@ -35,12 +35,14 @@ class Workload(NamedTuple):
 
 WORKLOADS = (
     Workload("drain", "Draining a backlog", 900, 60, "routes/s"),
+    Workload("roads", "Both roads of a route", 1800, 90, "routes/s"),
     Workload("parts", "Where the time goes", 300, 30, "µs/route"),
     Workload("peers", "Peers", 3600, 600, "jobs/s", in_quick=False),
     Workload("durability", "Append-only files", 900, 60, "routes/s"),
     Workload("steady", "Steady arrivals, accepted beforehand", 3600, 120, "ms"),
     Workload("live", "Steady arrivals, a living producer", 2400, 120, "ms"),
     Workload("same_ms", "The same millisecond", 300, 30, "ms"),
+    Workload("urgent", "Urgent beside bulk", 1200, 90, "ms"),
     Workload("latency", "Accepted now", 300, 30, "ms"),
     Workload("failures", "Retries and dead letters", 600, 45, "routes/s"),
     Workload("accept", "Accepting", 600, 30, "notifications/s"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -208,6 +208,34 @@ def test_doctor__finds_what_held_the_server_up(command: CommandLine, any_server:
     assert found["level"] == "warning"
     assert found["what"].startswith("DEBUG took ")
     assert found["risk"] == "availability"
+
+
+def test_doctor__finds_what_breaks_first(any_server: Server) -> None:
+    """After 600 events in a moment: the memory, the stream and the marks, with numbers."""
+    with (
+        stage(any_server, Role.OPERATOR) as user,
+        closing(user.deploy(gateway__max_len=1000)) as deployment,
+    ):
+        deployment.client.xgroup_create(deployment.keys.stream, "gateway", "0", mkstream=True)
+        deployment.client.zadd(deployment.keys.seen("gateway"), {"event": 1})
+        command = CommandLine(user.url, {"GATEWAY__MAX_LEN": "1000"})
+        assert not {"retention", "max_len", "marks"} & set(findings(command))
+        for _ in range(10):
+            deployment.notify(*(f"user-{number}" for number in range(60)))
+        harness = deployment.worker_harness()
+        while harness.step():
+            pass
+        found = findings(command)
+        # Of the little that is free nothing is left for more, however slow this machine is.
+        memory: Any = deployment.client.info("memory")
+        with configured(deployment.client, "maxmemory", str(memory["used_memory"] + (256 << 10))):
+            full = findings(command)["retention"]
+    assert "gateway.max_len 1,000 holds" in found["max_len"]["what"]
+    assert "group gateway of shard 0 remembers 100,000 handled" in found["marks"]["what"]
+    assert "what is kept for 1 h after publishing" in found["retention"]["what"]
+    assert full["level"] == "warning"
+    assert "maxmemory (" in full["what"]
+    assert full["todo"].startswith("raise maxmemory to ")
 
 
 def test_permissions__cover_every_command_of_the_scripts() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from galaxy_notify import Inspector
-from galaxy_notify.operations import dead_page, listing
+from galaxy_notify.operations import dead_letters, listing
 from tests.support.command import CommandLine, command_for
 from tests.support.documents import commands, names, runnable, text_of
 from tests.support.program import environment
@@ -72,7 +72,7 @@ def test_listing__tells_the_bounds_of_the_code() -> None:
         "bytes": f"{listing._MOST_BYTES >> 20} MiB of records",
         "items": f"1 to {listing.MOST_ITEMS}",
         "parts": f"first {listing._MOST_PARTS} parts",
-        "dead": f"{dead_page.MOST_LOOKED:,} for a page of dead letters",
+        "dead": f"{dead_letters.MOST_LOOKED:,} for a page of dead letters",
     }
     text = " ".join(text_of(LISTING).split())
     assert [name for name, told in values.items() if told not in text] == []

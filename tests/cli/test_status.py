@@ -51,7 +51,8 @@ def test_status__has_exactly_the_agreed_shape(
     alive(deployment)
     told = command.told("status")
     assert list(told) == [
-        *("at_ms", "server", "shards", "channels", "totals", "streams", "workers", "redis")
+        *("at_ms", "server", "shards", "channels", "totals", "streams", "workers", "redis"),
+        "memory",
     ]
     assert list(told["server"]) == ["flavour", "version"]
     assert list(told["channels"]["push"]) == CHANNEL_KEYS
@@ -64,6 +65,9 @@ def test_status__has_exactly_the_agreed_shape(
     assert (worker["pid"], worker["state"]) == (7, "working")
     assert list(told["redis"]) == ["writes", "refusal", "uptime_s"]
     assert (told["redis"]["writes"], told["redis"]["refusal"]) == ("taken", None)
+    assert list(told["memory"]) == [
+        *("waiting_bytes", "kept_bytes", "dead_bytes", "streams_bytes", "sampled")
+    ]
 
 
 def test_status__of_nothing_is_all_zero(command: CommandLine, any_server: Server) -> None:
@@ -136,6 +140,27 @@ def test_status__survives_what_lies_wrong(
     assert told["channels"]["push"]["overdue"] == 2
     assert told["streams"][keys.stream]["holding"] is True
     assert "refuses writes" in command.run("status").stdout
+
+
+def test_status__shows_what_the_memory_goes_to(
+    any_server: Server, command: CommandLine, deployment: DeadLetterFixture
+) -> None:
+    """One line, marked as an estimate; what an older ACL does not allow is left out."""
+    deployment.accept()
+    deployment.bury()
+    (line,) = (row for row in command.run("status").stdout.splitlines() if "kept after" in row)
+    assert re.fullmatch(
+        r"  waiting \S+ k?B, kept after publishing 0 B, dead letters \S+ k?B, streams \S+ k?B,"
+        r" redis \S+ [kM]B \(estimated from \d+ notifications\)",
+        line,
+    )
+    deployment.client.acl_setuser(
+        "ann", enabled=True, nopass=True, commands=["+@all", "-memory"], keys=["*"]
+    )
+    denied = CommandLine(any_server.url, {"REDIS__USERNAME": "ann"})
+    assert denied.told("status")["memory"] is None
+    assert "kept after" not in denied.run("status").stdout
+    deployment.client.acl_deluser("ann")
 
 
 def test_status__sums_over_shards(any_server: Server) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_notify.http.dead_letters import search
 from galaxy_notify.http.pools import Deadline
-from galaxy_notify.operations.dead_filter import DeadFilter
+from galaxy_notify.operations.dead_letter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetterReader
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.command import command_for

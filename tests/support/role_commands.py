@@ -8,8 +8,7 @@ from galaxy_notify import Inspector, Notifier
 from galaxy_notify.operations import bench
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_inspect.stream import follow
-from galaxy_notify.redis_inspect.streams import read_streams
+from galaxy_notify.redis_inspect.stream import follow, read_streams
 from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.redis_state.roles import Role
 from tests.support import events

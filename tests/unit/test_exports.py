@@ -48,6 +48,7 @@ STREAM = inspector.StreamStatus(1, 10, holding=False, groups={"g": GROUP}, held_
 WORKER = inspector.Worker("w", "host", 1, "0.1.0", 1, 2, "working")
 SERVER = inspector.Server("redis", "7.0.15")
 REDIS = inspector.RedisStatus("taken", None, 5)
+MEMORY = inspector.MemoryStatus(1, None, 3, 4, 5)
 SETTINGS = settings.settings_from({"redis": {"password": "secret"}})
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
@@ -74,14 +75,28 @@ VALUES: list[Any] = [
     receipts.Rescheduled(1, 2),
     gateway.Event("e", "u1", "t", b"{}", "", "", "", "s", "1-1", 0, 1),
     gateway.ConsumerOptions(concurrency=2),
-    *(LINE, FAILURE, LEASE, ROUTE, LISTED, DEAD, CHANNEL, GROUP, STREAM, WORKER, SERVER, REDIS),
+    *(
+        LINE,
+        FAILURE,
+        LEASE,
+        ROUTE,
+        LISTED,
+        DEAD,
+        CHANNEL,
+        GROUP,
+        STREAM,
+        WORKER,
+        SERVER,
+        REDIS,
+        MEMORY,
+    ),
     inspector.ShownNotification(
         *("a" * 32, "t", "p", "info", 1, 1, None, "", "", 1, None, 1, (ROUTE,), {"type": "t"})
     ),
     inspector.NotificationPage((LISTED,), "next"),
     inspector.DeadLetterPage((DEAD,), None),
     inspector.Status(
-        1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS
+        1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS, MEMORY
     ),
     BackgroundOptions(capacity=5, on_refused=print),
     Stats(enqueued=3, queued=3, dropped={"full": 0}),

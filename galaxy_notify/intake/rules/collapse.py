@@ -97,7 +97,10 @@ def _accepted_parts(key_space: KeySpace, parts: Collection[str]) -> Flow[set[str
 
 def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
     """Cancel the waiting routes; return those that changed in between."""
-    replies = yield [_read(key_space, part, routes) for part, routes in remaining.items()]
+    replies = yield [
+        Command(["HMGET", key_space.keys_for(part).notification(part), "record", *routes])
+        for part, routes in remaining.items()
+    ]
     calls_by_part: dict[str, ScriptCall] = {}
     for (part, routes), reply in zip(remaining.items(), replies, strict=True):
         if call := _cancel(key_space, part, routes, values_of(reply, 1 + len(routes))):
@@ -112,10 +115,6 @@ def _take_back(key_space: KeySpace, remaining: Superseded) -> Flow[Superseded]:
 def _is_unfinished(reply: Any) -> bool:
     with as_fault("cancel"):
         return bool({Word.CHANGED, Word.FAULT}.intersection(calls.words(unwrap(reply))[1:]))
-
-
-def _read(key_space: KeySpace, part: str, routes: Mapping[str, str]) -> Command:
-    return Command(["HMGET", key_space.keys_for(part).notification(part), "record", *routes])
 
 
 def _cancel(

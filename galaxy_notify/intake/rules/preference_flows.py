@@ -8,7 +8,6 @@ from typing import Any, Final
 from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
-from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
@@ -39,7 +38,9 @@ def change_flow(key_space: KeySpace, changes: Sequence[UserChange]) -> Flow[list
         for reply in (yield [preference_set(keys, ()) for keys in shards]):
             unwrap(reply)
     batches = list(_batches(key_space, changes))
-    replies = yield [_call(keys, changes, places) for keys, places in batches]
+    replies = yield [
+        preference_set(keys, [changes[place] for place in places]) for keys, places in batches
+    ]
     answers: dict[int, Answer] = {}
     for (_, places), reply in zip(batches, replies, strict=True):
         answers |= zip(places, _answers_of(reply, len(places)), strict=True)
@@ -87,10 +88,6 @@ def _batches(
         places.append(place)
         shards[keys], sizes[keys] = places, sizes.get(keys, 0) + size
     yield from shards.items()
-
-
-def _call(keys: Keys, changes: Sequence[UserChange], places: Iterable[int]) -> ScriptCall:
-    return preference_set(keys, [changes[place] for place in places])
 
 
 def _answers_of(reply: Any, items: int) -> list[Answer]:

@@ -7,6 +7,7 @@ from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
 from tests.bench.fill import Load, fill
 from tests.bench.processes import daemons
+from tests.bench.stream import check_each_once
 from tests.bench.watch import watch
 from tests.support.servers import Server
 
@@ -39,6 +40,9 @@ def _rate(server: Server, routes: int, encoder: str) -> float:
         "RETRY__BACKOFF_MAX_MS": "1",
         "RETRY__JITTER": "none",
     }
-    with patient(server) as client, daemons(server.tcp_url, settings) as workers:
-        ended = ("published", "dead_lettered")
-        return watch(client, workers, lambda: total(client, *ended), routes).rate
+    with patient(server) as client:
+        with daemons(server.tcp_url, settings) as workers:
+            ended = ("published", "dead_lettered")
+            work = watch(client, workers, lambda: total(client, *ended), routes)
+        check_each_once(client, routes - total(client, "dead_lettered"))
+    return work.rate

@@ -16,7 +16,7 @@ _HIGHEST = 0.6
 def measure(bench: BenchRun, figures: Figures) -> None:
     """Try rates, each accepted while it is published."""
     with bench.server() as server:
-        arrivals = Arrivals(server, bench.size(5, 2))
+        arrivals = Arrivals(server, bench.size(5, 1))
         for _ in range(bench.runs):
             highest = drain(server, Load(bench.size(100_000, 20_000))).rate
             find(bench, figures, arrivals.living, highest * _HIGHEST)

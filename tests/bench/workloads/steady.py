@@ -25,7 +25,7 @@ Trial = Callable[[float], Lateness]
 def measure(bench: BenchRun, figures: Figures) -> None:
     """Try rates that were accepted beforehand."""
     with bench.server() as server:
-        arrivals = Arrivals(server, bench.size(5, 2))
+        arrivals = Arrivals(server, bench.size(5, 1))
         for _ in range(bench.runs):
             highest = drain(server, Load(bench.size(100_000, 20_000))).rate
             find(bench, figures, arrivals.beforehand, highest)

@@ -9,7 +9,7 @@ import pytest
 
 from galaxy_notify.model.moments import moment_ms
 from galaxy_notify.model.route import Failure, Status
-from galaxy_notify.operations.dead_filter import DeadFilter
+from galaxy_notify.operations.dead_letter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetterReader, DeadStats
 from galaxy_notify.operations.dead_moves import Run
 from tests.support.dead_letters import ACTOR, PLAIN, DeadLetterFixture, dead_letter_fixture

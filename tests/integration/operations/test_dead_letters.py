@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.operations.dead_filter import DeadFilter
+from galaxy_notify.operations.dead_letter import DeadFilter
 from galaxy_notify.operations.dead_letters import DeadLetterReader
 from galaxy_notify.operations.dead_moves import Mover, PurgeAction, ReplayAction, Run
 from galaxy_notify.operations.outcome import MoveOutcome

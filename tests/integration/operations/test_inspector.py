@@ -14,7 +14,7 @@ from galaxy_notify import (
     Unavailable,
 )
 from galaxy_notify.inspector import DeadLetter
-from galaxy_notify.operations import dead_page
+from galaxy_notify.operations import dead_letters
 from tests.support.command import CommandLine
 from tests.support.dead_letters import Kind, dead_letter_fixture
 from tests.support.deployment import Deploy, DeploymentFixture
@@ -195,7 +195,7 @@ def test_dead_letters__come_once_each_from_page_to_page(
         assert sorted(letter.id for letter in found) == sorted([*members, last])
         assert [letter.dead_at_ms for letter in found[:15]] == [1000] * 15
         # A page that looked at enough ends, found anything or not.
-        monkeypatch.setattr(dead_page, "MOST_LOOKED", 5)
+        monkeypatch.setattr(dead_letters, "MOST_LOOKED", 5)
         page, pages = inspector.dead_letters(type="other", channel="push"), 1
         while page.cursor is not None and not page.items:
             page = inspector.dead_letters(type="other", cursor=page.cursor)

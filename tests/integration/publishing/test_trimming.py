@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.publishing import janitor
-from galaxy_notify.redis_inspect.streams import read_streams
+from galaxy_notify.redis_inspect.stream import read_streams
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.servers import Server
 from tests.support.telemetry import Lines

@@ -35,13 +35,23 @@ _CLAIM = st.tuples(
 
 
 class _Garbled:
-    """A client to whom every script answers the same."""
+    """A client, its pool and its connection in one; every script answers the same."""
 
     def __init__(self, reply: Any) -> None:
         self._reply = reply
+        self.connection_pool = self
 
-    async def execute_command(self, *_: Any) -> Any:
+    async def get_connection(self) -> Any:
+        return self
+
+    async def send_packed_command(self, _: Any) -> None:
+        pass
+
+    async def read_response(self) -> Any:
         return self._reply
+
+    async def release(self, _: Any) -> None:
+        pass
 
 
 @given(_REPLIES | _CLAIM.map(list) | st.lists(_REPLIES))

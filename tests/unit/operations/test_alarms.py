@@ -14,7 +14,7 @@ from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.server_state import ServerState
 from galaxy_notify.redis_inspect.servers import ServerName, Worker
-from galaxy_notify.redis_inspect.streams import StreamReport
+from galaxy_notify.redis_inspect.stream import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport
 
 NOW = 1_900_000_000_000

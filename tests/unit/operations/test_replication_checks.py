@@ -201,3 +201,48 @@ def test_node__that_was_held_up_tells_by_what() -> None:
     spikes = [Slow("fork", 400.0, 5)]
     found = [one for one in node_findings(replace(PRIMARY, spikes=spikes)) if one.check == "slow"]
     assert [one.what for one in found] == ["latency event fork: up to 400 ms"]
+
+
+REPLICATING = replace(
+    PRIMARY,
+    replicas=[SOUND, SOUND],
+    info=INFO | {"repl_backlog_size": "1048576", "instantaneous_output_repl_kbps": "200.00"},
+)
+
+
+def backlog(**info: str) -> list[Finding]:
+    """Return what is found of the backlog of a primary with two replicas."""
+    seen = replace(REPLICATING, info={**(REPLICATING.info or {}), **info})
+    return [one for one in replication_findings(seen, "none") if one.check == "backlog"]
+
+
+def test_backlog__is_shown_as_time() -> None:
+    """Both replicas are sent 100 kB each second, of which a megabyte holds ten seconds."""
+    (finding,) = backlog()
+    assert (finding.level, finding.risk) == ("warning", "availability")
+    assert finding.what == "repl-backlog-size 1.0 MB holds 10 s of writes at 102 kB/s"
+    assert finding.todo.startswith("CONFIG SET repl-backlog-size 8mb,")
+    (finding,) = backlog(repl_backlog_size=str(8 << 20))
+    assert (finding.level, "1 min 21 s" in finding.what) == ("ok", True)
+
+
+def test_backlog__of_an_old_server_is_judged_by_what_comes_in() -> None:
+    """Redis 6.2 does not say what it writes to its replicas."""
+    info = INFO | {"repl_backlog_size": "1048576", "instantaneous_input_kbps": "100.00"}
+    found = replication_findings(replace(REPLICATING, info=info), "none")
+    what = next(one.what for one in found if one.check == "backlog")
+    assert what.endswith("holds at most 10 s of writes at 102 kB/s or more")
+
+
+@pytest.mark.parametrize(
+    "info", [{"instantaneous_output_repl_kbps": "0.40"}, {"repl_backlog_size": "0"}]
+)
+def test_backlog__of_a_quiet_server_is_not_judged(info: dict[str, str]) -> None:
+    """Nothing is said where nothing is written, or nothing is known."""
+    assert backlog(**info) == []
+
+
+def test_backlog__without_replicas_is_not_judged() -> None:
+    """Nobody reads it."""
+    found = replication_findings(replace(REPLICATING, replicas=[]), "none")
+    assert "backlog" not in {one.check for one in found}

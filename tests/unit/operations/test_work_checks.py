@@ -10,7 +10,7 @@ from galaxy_notify.operations.work_checks import stream_findings
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.server_state import ServerState
 from galaxy_notify.redis_inspect.servers import ServerName
-from galaxy_notify.redis_inspect.streams import StreamReport
+from galaxy_notify.redis_inspect.stream import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport
 
 EXACT = GroupReport(lag=7, pending=0, oldest_pending_s=None, lost=0)
