@@ -186,10 +186,12 @@ def test_json__refuses_what_json_has_no_word_for() -> None:
         JsonEncoder().encode(notification(b"\xc1"), ROUTE)
 
 
-def outcome_of(encode: Callable[[], bytes]) -> bytes | type[Exception]:
+def outcome_of(
+    encode: Callable[[Notification], bytes], made: Notification
+) -> bytes | type[Exception]:
     """Return what was encoded, or the kind of refusal."""
     try:
-        return encode()
+        return encode(made)
     except (Corrupt, ValueError, TypeError) as error:
         return type(error)
 
@@ -199,6 +201,11 @@ def dumped(made: Notification) -> bytes:
     fields = unpack_payload(made.packed)
     text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode()
+
+
+def encoded(made: Notification) -> bytes:
+    """Return what the encoder makes of the notification."""
+    return JsonEncoder().encode(made, ROUTE)
 
 
 @pytest.mark.parametrize(
@@ -227,8 +234,8 @@ def test_json__is_that_of_the_whole_payload(fields: dict[str, Any]) -> None:
     for name in (ID, "", "é", '"', "x" * 255, "x" * 256):
         for at_ms in (NOW, 0, -1):
             made = Notification(name, at_ms, 'type "ü"', "p" * 300, msgpack.packb(fields))
-            expected = outcome_of(lambda made=made: dumped(made))
-            assert outcome_of(lambda made=made: JsonEncoder().encode(made, ROUTE)) == expected
+            expected = outcome_of(dumped, made)
+            assert outcome_of(encoded, made) == expected
 
 
 def test_json__refuses_what_a_whole_payload_would() -> None:
@@ -241,5 +248,5 @@ def test_json__refuses_what_a_whole_payload_would() -> None:
             forged[random.randrange(len(forged))] = random.randrange(256)
         content = bytes(forged[: random.randint(len(forged) - 4, len(forged))])
         made = Notification(ID, NOW, "type", "producer", content)
-        expected = outcome_of(lambda made=made: dumped(made))
-        assert outcome_of(lambda made=made: JsonEncoder().encode(made, ROUTE)) == expected
+        expected = outcome_of(dumped, made)
+        assert outcome_of(encoded, made) == expected
