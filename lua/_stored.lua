@@ -31,7 +31,7 @@ local function text(raw, at)
     unreadable()
   end
   local found = raw:sub(from, from + size - 1)
-  if #found ~= size or found:find('[\128-\255]') then unreadable() end
+  if found:find('[\128-\255]') then unreadable() end
   return found, from + size
 end
 
@@ -103,7 +103,6 @@ local function read_record(id, raw)
   elseif behind ~= #raw + 1 then
     return
   end
-  if size == 0 then return end
   local payload = FIRST[first] .. SIZE[#id] .. id .. kind.packed .. raw:sub(from + 1, behind - 1)
     .. '\173created_at_ms' .. raw:sub(11, 19)
   return payload, kind, options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import Route, Status
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.settings import settings_from
+from galaxy_notify.telemetry.logs import configure_logs
 from tests.support.command import command_for
 from tests.support.daemons import daemon_on
 from tests.support.dead_letters import dead_letter_fixture
@@ -24,7 +26,7 @@ from tests.support.deployment import DeploymentFixture, member_of
 from tests.support.founded import found_deployment
 from tests.support.intents import PLAIN
 from tests.support.servers import Server, each_server, main_server, running, servers_found
-from tests.support.telemetry import Lines, json_logs
+from tests.support.telemetry import Lines, json_logs, logging_restored
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.extended
@@ -99,6 +101,28 @@ def test_replicas__an_accept_waits_for_them(pair: Pair) -> None:
             other.accept(PLAIN, notification_id=name)
         pair.go_on()
         assert notifier.accept(PLAIN, notification_id=name).status == "duplicate"
+
+
+def test_replicas__a_publish_by_script_waits_for_them(pair: Pair) -> None:
+    """What no replica has is a fault; a pass that finds nothing due waits for nothing."""
+    with logging_restored():
+        # At debug level each route takes a lease.
+        configure_logs("info", "json", io.StringIO())
+        deployment = DeploymentFixture(pair.primary.url, redis__durability="replicas:1")
+        harness = deployment.worker_harness()
+        deployment.notify("a")
+        assert harness.step() == 1
+        deployment.notify("b")
+        pair.replica.pause()
+        with pytest.raises(RedisFault, match=UNSAFE):
+            harness.step()
+        assert harness.step() == 0
+        pair.go_on()
+        deployment.notify("c")
+        assert harness.step() == 1
+        assert len(deployment.entries()) == 3
+        deployment.assert_sound()
+        deployment.close()
 
 
 def test_replicas__a_refused_publish_is_not_called_unconfirmed(pair: Pair) -> None:

@@ -29,7 +29,12 @@ from galaxy_notify.redis_state.calls import Answer, RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.leases import Claim, ClaimLimits
-from galaxy_notify.redis_state.publish_call import PublishTerms
+from galaxy_notify.redis_state.publish_call import (
+    Published,
+    PublishTerms,
+    read_published,
+    route_publish,
+)
 from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 from tests.support.records import encode_notification
 from tests.support.servers import Server
@@ -43,18 +48,9 @@ FAILURE = Failure("payload_encoding_failed", "no such codec")
 LIMITS = ClaimLimits(members=256, ttl_ms=TTL, bytes=4 << 20, record_bytes=300_000, hold_at=0)
 TERMS = PublishTerms(262_144, published_line(WORKER), (KEEP, 2 * KEEP), {})
 _TIMELESS = {
-    *(
-        "route_reposition",
-        "channel_pause",
-        "channel_resume",
-        "event_park",
-        "fsck_recount",
-        "fsck_totals",
-        "fsck_scan_notifications",
-        "preference_query",
-        "collapse_record",
-    ),
-    *("preference_set", "preference_read"),
+    *("route_reposition", "channel_pause", "channel_resume", "event_park"),
+    *("fsck_recount", "fsck_totals", "fsck_scan_notifications"),
+    *("preference_query", "collapse_record", "preference_set", "preference_read"),
     *("listing_trim", "listing_read", "group_read"),
     *("intake_ack", "intake_reject", "intake_resubmit", "consumer_forget"),
 }
@@ -167,6 +163,13 @@ class Shard:
         """Run claim."""
         call = leases.route_claim(self.keys, channel, token, limits, alone=alone, now=self.now)
         return leases.read_claim(self.run(call), token)
+
+    def publish(
+        self, channel: str = "push", limits: ClaimLimits = LIMITS, terms: PublishTerms = TERMS
+    ) -> Published:
+        """Run publish."""
+        call = route_publish(self.keys, channel, limits, terms, self.now)
+        return read_published(self.run(call))
 
     def settled(self, settlement: Settlement, token: str = MINE, channel: str = "push") -> Settled:
         """Run settle."""
