@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -25,6 +26,10 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 _ALWAYS: Final = {"notification_id": str, "type": str, "producer": str, "created_at_ms": int}
 _SOMETIMES: Final = {"severity": str, "title": str, "body": str, "data": dict}
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_NO_DATA: Final[dict[str, object]] = {}
+_TOO_MANY_FIELDS: Final = b"\x8c"
+_LONGEST_ID: Final = 255
+_REMEMBERED: Final = 256
 _BYTES: Final = (bytes, bytearray, memoryview)
 #: Annotated return types that an encoder must not have.
 _NOT_BYTES: Final = (str, int, float, dict, list, tuple, type(None))
@@ -56,19 +61,62 @@ class JsonEncoder:
 
     def __init__(self) -> None:
         # All routes of a notification share its payload and mostly follow each other.
-        self._last: tuple[bytes, bytes] = (b"", b"")
+        self._last: tuple[Notification | None, bytes] = (None, b"")
 
     def encode(self, notification: Notification, route: Route, /) -> bytes:
         """Return the payload as JSON; raise `ValueError` for NaN or infinity."""
-        packed, encoded = self._last
-        if packed is not notification.packed:
-            packed = notification.packed
-            text = json.dumps(
-                unpack_payload(packed), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-            )
+        known, encoded = self._last
+        if known is not notification:
+            text = _usual_json(notification) or _json_text(unpack_payload(notification.packed))
             encoded = text.encode()
-            self._last = (packed, encoded)
+            self._last = (notification, encoded)
         return encoded
+
+
+# `json.dumps` creates an encoder for each call. No check for circles: msgpack holds none.
+_json_text: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+
+
+def _usual_json(notification: Notification) -> str:
+    """Return the payload as JSON, written around the content alone.
+
+    Empty if the record is not as usual: it is then read, and refused, as a whole.
+    """
+    packed, name = notification.content, notification.notification_id
+    # As `Notification.packed` demands.
+    if not (packed[:1] < _TOO_MANY_FIELDS and name.isascii() and len(name) <= _LONGEST_ID):
+        return ""
+    try:
+        content = msgpack.unpackb(packed, strict_map_key=True, max_ext_len=0, max_bin_len=0)
+    except _UNREADABLE:
+        return ""
+    if not (_is_usual(content) and notification.created_at_ms >= 0):
+        return ""
+    if not _PLAIN.issuperset(map(type, content.get("data", _NO_DATA).values())):
+        _check_depth(content)
+    kind, producer = notification.type, notification.producer
+    remember = len(kind) + len(producer) <= _REMEMBERED
+    shared = (_shared_json if remember else _shared_json.__wrapped__)(kind, producer)
+    fields = f"{_json_text(content)[1:-1]}," if content else ""
+    return (
+        f'{{"notification_id":{_json_text(name)},{shared}{fields}'
+        f'"created_at_ms":{notification.created_at_ms}}}'
+    )
+
+
+def _is_usual(content: object) -> bool:
+    """Return whether the content is a map with no other fields than those of an intent."""
+    if type(content) is not dict:
+        return False
+    return all([type(value) is _SOMETIMES.get(name) for name, value in content.items()])
+
+
+@lru_cache(maxsize=256)
+def _shared_json(kind: str, producer: str) -> str:
+    """Return the fields that many payloads share."""
+    return f'"type":{_json_text(kind)},"producer":{_json_text(producer)},'
 
 
 def payload(notification: Notification) -> dict[str, Any]:

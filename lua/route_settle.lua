@@ -31,7 +31,7 @@
 --                expire, member, state, keep_ms; release, member, delay_ms;
 --                drop, member, reason
 -- RETURNS now, the stream's length, then a word and a detail for each item
---   published    the detail is the stream id
+--   published    the detail is a list: a stream id for this and each published item that follows
 --   retried      the detail is when it is next due
 --   buried       it is a dead letter now
 --   expired      it ended; for a publish: too late, not published, the lease is kept
@@ -57,6 +57,15 @@ if left > 0 and not whole then
 end
 local counted = call('HLEN', KEYS[3]) > 0
 call('ZCARD', KEYS[4])
+
+local function answer_published(stream_id)
+  local ids = answers[#answers]
+  if type(ids) ~= 'table' then
+    ids = {}
+    answer('published', ids)
+  end
+  ids[#ids + 1] = stream_id
+end
 
 local function key_of(member) return tag .. 'notification:' .. member:match('^[^/]*') end
 
@@ -138,7 +147,7 @@ local function publish_route(kind, member, key, route, payload, state)
     elseif not vanished(member, key, created, route) then
       removed[#removed + 1] = member
       kind.done = kind.done + 1
-      return answer('published', stream_id)
+      return answer_published(stream_id)
     end
   end
   try('XDEL', KEYS[5], stream_id)

@@ -28,6 +28,8 @@ _HEADER: Final = len(FORMAT) + DIGEST_BYTES
 # routes, idempotency key, request id, trace id, traceparent.
 _USUAL: Final = (None, None, 1, 1, "", "", "", "")
 _ALWAYS: Final = 4
+_PARTS_AT: Final = 6
+_COUNTS_END: Final = 8
 # The types of the fields of a record; due time and expiry may be None.
 _SHAPES: Final = frozenset(
     (int, str, str, bytes, due, expires, int, int, str, str, str, str)[:size]
@@ -189,7 +191,8 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
     """Return the notification of a stored record; raise `Corrupt` if it is invalid."""
     try:
         fields = _fields(raw)
-        known = raw[:1] == FORMAT and tuple(map(type, fields)) in _SHAPES and _counts(*fields[6:8])
+        known = raw[:1] == FORMAT and tuple(map(type, fields)) in _SHAPES
+        known = known and (len(fields) <= _PARTS_AT or _counts(*fields[_PARTS_AT:_COUNTS_END]))
     except (*_UNREADABLE, TypeError) as error:
         raise Corrupt(f"record: {type(error).__name__}: {error}"[:200]) from error
     if not known:

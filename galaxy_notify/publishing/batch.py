@@ -18,11 +18,9 @@ from galaxy_notify.model.route import (
     newer_format,
 )
 from galaxy_notify.publishing.state import Policy
-from galaxy_notify.redis_state.leases import (
+from galaxy_notify.redis_state.leases import Claim, ClaimedMember, Correction
+from galaxy_notify.redis_state.settlement import (
     Bury,
-    Claim,
-    ClaimedMember,
-    Correction,
     Drop,
     EventKind,
     Expire,
@@ -36,6 +34,8 @@ from galaxy_notify.redis_state.words import Word
 #: How long a record of a newer format is released before the next claim.
 NEWER_FORMAT_DELAY_MS: Final = 60_000
 NEWER_FORMAT: Final = "newer format"
+# The first field of a route that neither its status nor its times decide.
+_PAST_AT: Final = 3
 _NO_KIND: Final = EventKind(0, None, False, "", "", "", "", "", b"")
 
 
@@ -69,6 +69,8 @@ class BatchDecisions:
         self._kind = _NO_KIND
         self._notification_before: Notification | None = None
         self._route_before: Route | None = None
+        self._kind_source: tuple[object, ...] = ()
+        self._past: tuple[object, ...] = ()
         self._published_body = b""
 
     @property
@@ -159,24 +161,35 @@ class BatchDecisions:
     def _event_kind(self, notification: Notification, route: Route) -> EventKind:
         if notification is self._notification_before and route is self._route_before:
             return self._kind
-        before, self._route_before = self._route_before, route
-        self._notification_before = notification
-        # The body depends on every field of a route except its status and its times.
-        if before is None or route[3:] != before[3:]:
-            self._published_body = body_of(route.published(self._policy.worker_id))
-        fields = (
-            self._policy.keep_ms(notification),
-            _expires(notification, route),
-            notification.routes == 1,
+        self._notification_before, self._route_before = notification, route
+        past = route[_PAST_AT:]
+        # All that the kind depends on.
+        source = (
             notification.type,
+            notification.expires_at_ms,
+            notification.routes,
+            notification.idempotency_key,
             notification.request_id,
             notification.trace_id,
             notification.traceparent,
-            ids.event_suffix(route.generation),
-            self._published_body,
+            past,
         )
-        if fields != self._kind:
-            self._kind = EventKind(*fields)
+        if source != self._kind_source:
+            if past != self._past:
+                self._past = past
+                self._published_body = body_of(route.published(self._policy.worker_id))
+            self._kind_source = source
+            self._kind = EventKind(
+                self._policy.keep_ms(notification),
+                _expires(notification, route),
+                notification.routes == 1,
+                notification.type,
+                notification.request_id,
+                notification.trace_id,
+                notification.traceparent,
+                ids.event_suffix(route.generation),
+                self._published_body,
+            )
         return self._kind
 
     def _irregular(self, claimed: ClaimedMember) -> None:

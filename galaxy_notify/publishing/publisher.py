@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -15,7 +14,7 @@ from galaxy_notify.publishing.claimer import Leased
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.publishing.state import ShardState
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.leases import Publish, Release, Settled, Settlement
+from galaxy_notify.redis_state.settlement import Publish, Release, Settled, Settlement
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.redis_state.words import Word
 
@@ -107,7 +106,7 @@ class Publisher:
                 batch.channel, batch.claim.token, settlement, claimed
             )
         self._reporter.settled(batch.channel, decisions, settled)
-        counts = Counter(answer.word for answer in settled.answers)
+        counts = settled.words
         refused = ""
         if counts[Word.EXPIRED] or counts[Word.REFUSED]:
             holds = not counts[Word.PUBLISHED] and self._state.publisher.policy.on_refused == "hold"

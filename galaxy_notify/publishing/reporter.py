@@ -11,8 +11,9 @@ from typing import Any, Final
 from galaxy_notify.publishing.batch import NEWER_FORMAT, Decision
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import Correction, Publish, Settled
+from galaxy_notify.redis_state.leases import Correction
 from galaxy_notify.redis_state.publish_call import Published
+from galaxy_notify.redis_state.settlement import Publish, Settled
 from galaxy_notify.redis_state.words import Word
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -28,6 +29,7 @@ _RESULTS: Final[dict[str, str]] = {
 }
 # Compared for every route: a constant costs less than a look at the enum.
 _EXPIRED: Final = Word.EXPIRED
+_PUBLISHED: Final = Word.PUBLISHED.value
 _TRACED: Final = 16
 _DEBUG: Final = 10
 
@@ -58,7 +60,7 @@ class Reporter:
         """Count and log the routes that one script published; *started_ns* is epoch time."""
         counts: Counter[tuple[str, str, str]] = Counter()
         for kind, count in published.types:
-            counts[kind, Word.PUBLISHED.value, ""] += count
+            counts[kind, _PUBLISHED, ""] += count
         lateness = [
             seconds
             for due, count in published.dues
@@ -66,11 +68,24 @@ class Reporter:
         ]
         parents = published.traceparents
         self._telemetry.published_span(self._stream, published.routes, parents, started_ns)
-        self._note(channel, counts, lateness, {Word.PUBLISHED.value: published.routes})
+        self._note(channel, counts, lateness, {_PUBLISHED: published.routes})
 
     def settled(self, channel: str, items: Sequence[Decision], settled: Settled) -> None:
         """Count and log the answers of settle."""
-        words = Counter(answer.word for answer in settled.answers)
+        words = settled.words
+        if words[_PUBLISHED] == len(items) and not self.logs_each_route:
+            events = [item.outcome for item in items if isinstance(item.outcome, Publish)]
+            kinds = Counter([event.kind.type for event in events])
+            counts = {(kind, _PUBLISHED, ""): count for kind, count in kinds.items()}
+            lateness = [(settled.now_ms - event.due_at_ms) / 1000 for event in events]
+        else:
+            counts, lateness = self._each(channel, items, settled)
+        self._note(channel, counts, lateness, words)
+
+    def _each(
+        self, channel: str, items: Sequence[Decision], settled: Settled
+    ) -> tuple[dict[tuple[str, str, str], int], list[float]]:
+        """Log each answer that has a line of its own; return the counts, and the lateness."""
         counts: Counter[tuple[str, str, str]] = Counter()
         lateness: list[float] = []
         each_route = self.logs_each_route
@@ -81,11 +96,11 @@ class Reporter:
             kind = item.notification.type if item.notification else "unknown"
             failed = item.failure.failure_class if item.failure else ""
             counts[kind, result, failed] += 1
-            if result == "published" and item.route:
+            if result == _PUBLISHED and item.route:
                 lateness.append((settled.now_ms - item.route.due_at_ms) / 1000)
             if item.failure or each_route:
                 self._log_route(channel, item, answer, result)
-        self._note(channel, counts, lateness, words)
+        return counts, lateness
 
     def _note(
         self,

@@ -16,13 +16,14 @@ from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.calls import words
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import Claim, ClaimLimits, Correction, Settled, Settlement
+from galaxy_notify.redis_state.leases import Claim, ClaimLimits, Correction
 from galaxy_notify.redis_state.publish_call import (
     Published,
     PublishTerms,
     read_published,
     route_publish,
 )
+from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 
 T = TypeVar("T")
 _WORKER_TTL_MS = 30_000
@@ -91,9 +92,7 @@ class Store:
         """
         call = settlement.call(self.keys, channel, token, self._now, claimed)
         items = len(settlement)
-        return await self._run(
-            call, lambda reply: leases.read_settled(reply, items), items, self._confirm
-        )
+        return await self._run(call, lambda reply: read_settled(reply, items), items, self._confirm)
 
     async def reposition(
         self, channel: str, token: str, corrections: Sequence[Correction]

@@ -7,7 +7,7 @@ from typing import Any
 
 from galaxy_notify.model.route import Failure
 from galaxy_notify.redis_client.runner import run_sync
-from galaxy_notify.redis_state.leases import RetryLater, Settlement
+from galaxy_notify.redis_state.settlement import RetryLater, Settlement
 from tests.support.command import CommandLine
 from tests.support.dead_letters import WORKER, DeadLetterFixture
 from tests.support.intents import PLAIN as INTENT

@@ -32,7 +32,7 @@ from galaxy_notify.redis_state.joining import (
     join_deployment,
 )
 from galaxy_notify.redis_state.keys import IntentKeys
-from galaxy_notify.redis_state.leases import Release, Settlement
+from galaxy_notify.redis_state.settlement import Release, Settlement
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.redis_state.store import Store
 from tests.faults.support.faulty_proxy import Trouble, faulty

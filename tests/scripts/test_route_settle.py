@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.route import Status
-from galaxy_notify.redis_state.leases import Drop, Release, Settlement
+from galaxy_notify.redis_state.settlement import Drop, Release, Settlement
 from tests.scripts.support.invariants import assert_consistent, assert_counted
 from tests.scripts.support.outcomes import OUTCOMES, outcome, publishing
 from tests.scripts.support.shard import LIMITS, NOW, Shard

@@ -10,7 +10,7 @@ import pytest
 
 from galaxy_notify.model.route import Status
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.leases import Settlement, read_settled
+from galaxy_notify.redis_state.settlement import Settlement, read_settled
 from tests.scripts.support.injection import refuse_all
 from tests.scripts.support.invariants import assert_at_rest, assert_consistent, converge
 from tests.scripts.support.outcomes import OUTCOMES, outcome, publishing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from galaxy_notify.model.route import Status, body_of
-from galaxy_notify.redis_state.leases import EventKind, Publish, Settlement, read_settled
+from galaxy_notify.redis_state.settlement import EventKind, Publish, Settlement, read_settled
 from tests.scripts.support.invariants import assert_consistent, assert_counted
 from tests.scripts.support.outcomes import outcome, publishing
 from tests.scripts.support.seeds import SEEDS

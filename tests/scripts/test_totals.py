@@ -10,7 +10,7 @@ import pytest
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import dead_rows, leases
 from galaxy_notify.redis_state.accept_calls import intent_accept
-from galaxy_notify.redis_state.leases import Settlement
+from galaxy_notify.redis_state.settlement import Settlement
 from tests.scripts.support.injection import refuse_nth
 from tests.scripts.support.invariants import (
     assert_at_rest,

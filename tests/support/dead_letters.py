@@ -21,7 +21,7 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.deployment import Deployment
-from galaxy_notify.redis_state.leases import Bury, Settlement
+from galaxy_notify.redis_state.settlement import Bury, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from tests.support.records import encode_notification
 from tests.support.servers import Server

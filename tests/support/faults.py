@@ -9,7 +9,7 @@ from typing import Any
 from galaxy_notify.model.route import Failure, decode_route, initial_state
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import leases
-from galaxy_notify.redis_state.leases import Bury, Settlement
+from galaxy_notify.redis_state.settlement import Bury, Settlement
 from tests.support.deployment import DeploymentFixture, member_of
 
 LATER_MS = 3_600_000

@@ -12,8 +12,9 @@ from redis import RedisError
 
 from galaxy_notify.errors import CallFailed
 from galaxy_notify.intake.notifier import Notifier
-from galaxy_notify.redis_state.leases import ClaimLimits, Settled, Settlement
+from galaxy_notify.redis_state.leases import ClaimLimits
 from galaxy_notify.redis_state.publish_call import Published, PublishTerms
+from galaxy_notify.redis_state.settlement import Settled, Settlement
 from galaxy_notify.redis_state.store import Store
 from galaxy_notify.settings import Settings
 from tests.support.wait import wait_until

@@ -9,7 +9,7 @@ from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state import calls, dead_rows
 from galaxy_notify.redis_state.calls import RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
-from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settlement
+from galaxy_notify.redis_state.settlement import EventKind, Publish, RetryLater, Settlement
 from tests.support.dead_letters import PLAIN, DeadLetterFixture
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import msgpack
@@ -183,3 +184,69 @@ def test_json__refuses_what_json_has_no_word_for() -> None:
         JsonEncoder().encode(notification(minimal(data={"a": float("nan")})), ROUTE)
     with pytest.raises(Corrupt):
         JsonEncoder().encode(notification(b"\xc1"), ROUTE)
+
+
+def outcome_of(
+    encode: Callable[[Notification], bytes], made: Notification
+) -> bytes | type[Exception]:
+    """Return what was encoded, or the kind of refusal."""
+    try:
+        return encode(made)
+    except (Corrupt, ValueError, TypeError) as error:
+        return type(error)
+
+
+def dumped(made: Notification) -> bytes:
+    """Return the whole payload, written by `json.dumps`."""
+    fields = unpack_payload(made.packed)
+    text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode()
+
+
+def encoded(made: Notification) -> bytes:
+    """Return what the encoder makes of the notification."""
+    return JsonEncoder().encode(made, ROUTE)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {
+            "body": 'Łódź "\u2028" \\ \x00 \x7f \n',
+            "data": {"a": 1e16, "b": -0.0, "c": 2**63, "d": None},
+        },
+        {"severity": "high", "title": "t", "body": "b", "data": {"deep": [{"x": [True, 1.5]}]}},
+        {"data": {"x": float("nan")}},
+        {"data": {"x": [float("inf")]}},
+        {"data": {"": {}}, "body": ""},
+        {"created_at_ms": 5, "notification_id": "another"},
+        {"type": 5},
+        {"data": [1]},
+        {"data": {"bytes": b""}},
+        {"data": {b"": 1}},
+        {f"field-{n}": n for n in range(11)},
+        {f"field-{n}": n for n in range(12)},
+    ],
+)
+def test_json__is_that_of_the_whole_payload(fields: dict[str, Any]) -> None:
+    """JSON is written around the content, and is the same as if the payload were unpacked."""
+    for name in (ID, "", "é", '"', "x" * 255, "x" * 256):
+        for at_ms in (NOW, 0, -1):
+            made = Notification(name, at_ms, 'type "ü"', "p" * 300, msgpack.packb(fields))
+            expected = outcome_of(dumped, made)
+            assert outcome_of(encoded, made) == expected
+
+
+def test_json__refuses_what_a_whole_payload_would() -> None:
+    """Forged content is encoded, or refused, as its payload is."""
+    random = Random(7)
+    packed = msgpack.packb({"body": "text", "title": "é", "data": {"turn": 1, "list": [1, {}]}})
+    for _ in range(2000):
+        forged = bytearray(packed)
+        for _ in range(random.randint(1, 3)):
+            forged[random.randrange(len(forged))] = random.randrange(256)
+        content = bytes(forged[: random.randint(len(forged) - 4, len(forged))])
+        made = Notification(ID, NOW, "type", "producer", content)
+        expected = outcome_of(dumped, made)
+        assert outcome_of(encoded, made) == expected

@@ -21,7 +21,7 @@ from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import leases
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import Settlement, read_settled
+from galaxy_notify.redis_state.settlement import Settlement, read_settled
 from galaxy_notify.telemetry import Telemetry
 from tests.bench import floor
 from tests.bench.bench_run import BenchRun, deployment, patient

@@ -16,7 +16,8 @@ from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_state.leases import ClaimLimits, Correction, Release, Settlement
+from galaxy_notify.redis_state.leases import ClaimLimits, Correction
+from galaxy_notify.redis_state.settlement import Release, Settlement
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.redis_state.store import Store
 from tests.properties.hostile.planting import DUE_MS, KEYS

@@ -11,7 +11,8 @@ from galaxy_notify.model.route import PUBLISHABLE, Route, Status, decode_route
 from galaxy_notify.publishing.batch import BatchDecisions
 from galaxy_notify.publishing.state import Policy
 from galaxy_notify.redis_state import calls, leases
-from galaxy_notify.redis_state.leases import Claim, Settlement
+from galaxy_notify.redis_state.leases import Claim
+from galaxy_notify.redis_state.settlement import Settlement
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from tests.scripts.support.shard import TTL, Shard, split
 

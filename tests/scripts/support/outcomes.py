@@ -6,7 +6,7 @@ from typing import Any
 
 from galaxy_notify.model.ids import event_suffix
 from galaxy_notify.model.route import Route, Status, body_of, decode_route
-from galaxy_notify.redis_state.leases import (
+from galaxy_notify.redis_state.settlement import (
     Bury,
     Drop,
     EventKind,

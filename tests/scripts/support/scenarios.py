@@ -11,8 +11,9 @@ from galaxy_notify.fsck.routes import fsck_repair
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls, dead_rows, leases
 from galaxy_notify.redis_state.accept_calls import intent_accept
-from galaxy_notify.redis_state.leases import Correction, Drop, Settlement
+from galaxy_notify.redis_state.leases import Correction
 from galaxy_notify.redis_state.publish_call import route_publish
+from galaxy_notify.redis_state.settlement import Drop, Settlement
 from tests.scripts.support import handed_in, user_scenarios
 from tests.scripts.support.faults import counted, faults_of
 from tests.scripts.support.outcomes import OUTCOMES, outcome, publishing

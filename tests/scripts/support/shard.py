@@ -28,19 +28,14 @@ from galaxy_notify.redis_state.accept_calls import intent_accept
 from galaxy_notify.redis_state.calls import Answer, RouteChange
 from galaxy_notify.redis_state.dead_rows import DeadChange
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import (
-    Claim,
-    ClaimLimits,
-    Settled,
-    Settlement,
-    read_settled,
-)
+from galaxy_notify.redis_state.leases import Claim, ClaimLimits
 from galaxy_notify.redis_state.publish_call import (
     Published,
     PublishTerms,
     read_published,
     route_publish,
 )
+from galaxy_notify.redis_state.settlement import Settled, Settlement, read_settled
 from tests.support.records import encode_notification
 from tests.support.servers import Server
 

@@ -9,7 +9,7 @@ from galaxy_notify.publishing.batch import Decision
 from galaxy_notify.publishing.reporter import Reporter
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.keys import Keys
-from galaxy_notify.redis_state.leases import EventKind, Publish, RetryLater, Settled
+from galaxy_notify.redis_state.settlement import EventKind, Publish, RetryLater, Settled
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.summary import Summary
 from tests.support.telemetry import json_logs

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from galaxy_notify.model.ids import event_suffix
 from galaxy_notify.model.notification import Notification, decode_notification
 from galaxy_notify.model.route import Route, Status, body_of, decode_route
-from galaxy_notify.redis_state.leases import (
+from galaxy_notify.redis_state.leases import Claim, ClaimedMember, Correction
+from galaxy_notify.redis_state.settlement import (
     Bury,
-    Claim,
-    ClaimedMember,
-    Correction,
     Drop,
     EventKind,
     Expire,

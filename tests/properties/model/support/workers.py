@@ -12,13 +12,8 @@ from hypothesis.stateful import rule
 from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.scripts import Script
 from galaxy_notify.redis_state import calls, leases
-from galaxy_notify.redis_state.leases import (
-    Claim,
-    ClaimedMember,
-    ClaimLimits,
-    Correction,
-    Settlement,
-)
+from galaxy_notify.redis_state.leases import Claim, ClaimedMember, ClaimLimits, Correction
+from galaxy_notify.redis_state.settlement import Settlement
 from tests.properties.model.support.expected import CHANNELS, SUSPECT
 from tests.properties.model.support.machine import Operators, ShardMachine
 from tests.properties.model.support.observed import Observed
