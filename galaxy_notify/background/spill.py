@@ -50,8 +50,14 @@ class Spill(SpillDatabase):
     def settle(self) -> None:
         """Delete the intents read so far; if the disk refuses, they may be read again later."""
         if self._read > self._settled:
-            with suppress(OSError):
+            try:
                 self.run(self._delete)
+            except OSError:
+                if self._read == self._written:
+                    # A full disk takes no more of the log, and without that nothing is deleted.
+                    with suppress(OSError):
+                        self.empty()
+                        self._settled = self._read
 
     def _survey(self, db: sqlite3.Connection) -> None:
         self.found = self.damaged = self._written = 0

@@ -99,6 +99,20 @@ class SpillDatabase:
         """Write all rows durably to the disk, and empty the write-ahead log."""
         self.run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
+    def empty(self) -> None:
+        """Drop all rows by cutting the file, where a full disk has no room to delete them.
+
+        Raises `OSError`. The log goes first: without it the file is an earlier state.
+        """
+        with _SQLITE:
+            if self._db is not None:
+                with suppress(sqlite3.Error):
+                    self._db.close()
+                self._db = None
+                Path(f"{self.path}-wal").unlink(missing_ok=True)
+                os.ftruncate(self._file, 0)
+                self._connect()
+
     def close(self) -> None:
         """Close the database, and let others have it; closing twice does nothing."""
         with _SQLITE:
@@ -126,6 +140,11 @@ class SpillDatabase:
         is_new = len(header) < _HEADER and _MAGIC.startswith(header[: len(_MAGIC)])
         if not is_new and not _is_spill(header):
             raise self._unusable("is not a spill of this version")
+        if is_new:
+            os.ftruncate(self._file, 0)
+        self._connect()
+
+    def _connect(self) -> None:
         with _disk_errors():
             # SQLite must not lock: its locks end when any other handle of the file is closed.
             uri = f"{Path(self.path).as_uri()}?vfs=unix-none"
@@ -133,8 +152,6 @@ class SpillDatabase:
             self._db.text_factory = bytes
             # With a single user the index of the log is in memory, not in another file.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            if is_new:
-                os.ftruncate(self._file, 0)
         self.run(self._tune)
 
     def _tune(self, db: sqlite3.Connection) -> None:
