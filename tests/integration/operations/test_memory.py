@@ -48,17 +48,21 @@ def fill(deployment: DeploymentFixture, number: int, recipients: int, **fields: 
 def test_memory__is_what_the_server_uses(deploy: Deploy, any_server: Server, shards: int) -> None:
     """Waiting and kept are told apart, and each is met within a fifth."""
     deployment = deploy(any_server, worker__shards=shards)
-    deployment.load_scripts()
-    empty = used(deployment)
-    fill(deployment, MANY, 1)
     harness = deployment.worker_harness()
-    for shard in range(shards):
-        while harness.step(shard):
-            pass
-    published = used(deployment) - empty
-    use = estimated(deployment, any_server)
+
+    def publish() -> tuple[int, MemoryUse]:
+        fill(deployment, MANY, 1)
+        for shard in range(shards):
+            while harness.step(shard):
+                pass
+        return used(deployment), estimated(deployment, any_server)
+
+    # Once to warm up: Redis 8 counts the memory of the scripts too, and all keep buffers.
+    (empty, first), (full, use) = publish(), publish()
+    published = full - empty
     assert use.waiting < 0.1 * published
-    assert (use.kept or 0) + use.streams == pytest.approx(published, rel=0.2)
+    kept = (use.kept or 0) - (first.kept or 0)
+    assert kept + use.streams - first.streams == pytest.approx(published, rel=0.2)
     before = used(deployment)
     later_ms = deployment.now() + SOON_MS
     fill(deployment, MANY // 10, 1, due_at=later_ms)
