@@ -88,11 +88,14 @@ def _speaks_plain(host: str, port: int) -> bool:
 def _speaks_tls(host: str, port: int) -> bool:
     """Return whether a server takes part in a TLS handshake, within a second."""
     try:
-        with socket.create_connection((host, port), _WAIT_S) as plain:
-            _any_server().wrap_socket(plain, server_hostname=host).close()
+        with (
+            socket.create_connection((host, port), _WAIT_S) as plain,
+            _any_server().wrap_socket(plain, server_hostname=host) as wrapped,
+        ):
+            # Where the other side has reset the connection, it is wrapped without a handshake.
+            return wrapped.version() is not None
     except OSError as error:
         return _is_alert(error)
-    return True
 
 
 def _any_server() -> ssl.SSLContext:
