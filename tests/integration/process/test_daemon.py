@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
@@ -137,15 +138,26 @@ def test_sighup__takes_over_what_it_can(
     daemon.signal(signal.SIGHUP)
     line = daemon.wait_for("settings reloaded")
     assert line["restart_needed_for"] == ["worker.slots"]
-    deployment.notify("u1")
-    assert daemon.wait_for("route settled")["result"] == "published"
+    # A call in flight during the reload still publishes without a line for each route.
+    users = (f"u{n}" for n in count())
+    wait_until(
+        lambda: _published_next(deployment, users) and daemon.lines("route settled"),
+        "each route has a line",
+    )
+    assert daemon.lines("route settled")[0]["result"] == "published"
     daemon.write_config(log__level="loud")
     daemon.signal(signal.SIGHUP)
     assert "log.level" in daemon.wait_for("settings reload failed")["reason"]
     wait_until(lambda: len(listener.told("RELOADING")) == 2, "the supervisor is told")
     wait_until(lambda: listener.heard.count("READY=1") == 3, "and that it is over")
-    deployment.notify("u2")
-    wait_until(lambda: len(deployment.entries()) == 2, "it goes on")
+    assert _published_next(deployment, users), "it goes on"
+
+
+def _published_next(deployment: DeploymentFixture, users: Iterator[str]) -> bool:
+    """Notify the next user and wait until the daemon has published that route."""
+    expected = len(deployment.entries()) + 1
+    deployment.notify(next(users))
+    return wait_until(lambda: len(deployment.entries()) == expected, "the route is published")
 
 
 def test_blocked_log__does_not_stop_it(server: Server, deploy: Deploy) -> None:
