@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 #: What the extra `http` installs that nothing else does.
-_EXTRA: Final = frozenset({"fastapi", "starlette", "uvicorn", "jwt", "prometheus_client"})
+_EXTRA: Final = frozenset(
+    {"fastapi", "httptools", "starlette", "uvicorn", "jwt", "prometheus_client"}
+)
 _EXPORTER: Final = "opentelemetry.exporter.prometheus"
 _INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
 

@@ -121,8 +121,10 @@ def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
     return admitted
 
 
+producer: Final = needs("producer")
+
 # Who may call an endpoint.
-Producer = Annotated[Client, Depends(needs("producer"))]
+Producer = Annotated[Client, Depends(producer)]
 Reader = Annotated[Client, Depends(needs("read-only"))]
 Operator = Annotated[Client, Depends(needs("operator"))]
 ProducerOrReader = Annotated[Client, Depends(needs("producer", "read-only"))]

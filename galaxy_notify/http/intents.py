@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from galaxy_notify.errors import CallFailed, InvalidIntent
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, state_of
+from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, producer, state_of
 from galaxy_notify.http.middleware import request_id_in
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import AcceptQuery
@@ -35,6 +35,7 @@ from galaxy_notify.telemetry import Telemetry
 
 router = APIRouter(tags=["notifications"])
 
+_NO_QUERY: Final = AcceptQuery()
 _MAYBE: Final[Mapping[str, object]] = {
     "code": "unknown",
     "message": "it may have been accepted: repeat it",
@@ -101,6 +102,16 @@ async def accept_many(request: Request, client: Producer) -> Response:
             raise _partly_failed(error, len(values)) from error
     _count_accepted(state.telemetry, values, found)
     return answer(_batch_json(found))
+
+
+async def accept_directly(request: Request) -> Response:
+    """Answer `accept` to a request without a query, outside of the framework's injection."""
+    return await accept(request, await producer(request), _NO_QUERY)
+
+
+async def accept_many_directly(request: Request) -> Response:
+    """Answer `accept_many` to a request without a query, outside of the framework's injection."""
+    return await accept_many(request, await producer(request))
 
 
 def _check_own(client: Client, value: object, notification_id: str | None) -> None:

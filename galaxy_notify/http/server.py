@@ -16,9 +16,10 @@ from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Authenticator
+from galaxy_notify.http.connection import BoundedProtocol
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.responses import Problem
-from galaxy_notify.http.sockets import HEAD_BYTES, BoundedProtocol, check_host, listen, listen_error
+from galaxy_notify.http.sockets import check_host, listen, listen_error
 from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
@@ -56,7 +57,6 @@ class ApiServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=-(-settings.http.shutdown_ms // 1000),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -51,6 +52,7 @@ def parse_token(entry: str) -> Token:
     return Token(match["name"], frozenset(scopes), match["digest"], producers)
 
 
+@lru_cache(maxsize=128)
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches what listens there."""
     try:
