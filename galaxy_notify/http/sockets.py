@@ -6,16 +6,27 @@ import os
 import socket
 from typing import Any, Final, cast
 
-_BACKLOG: Final = 2048
+BACKLOG: Final = 2048
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+class Listener(socket.socket):
+    """A socket that listens; its queue stays as long as it was made.
+
+    asyncio sets the length of the queue to the number of connections that it accepts in a turn.
+    Where several processes share the socket that number is one, so that none takes all.
+    """
+
+    def listen(self, backlog: int = 0) -> None:
+        """Change nothing."""
+
+
+def listen(host: str, port: int) -> list[Listener]:
     """Return sockets that listen on every address of *host*; raise ``OSError``.
 
     With port 0 all have the port that the first one found free.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    made: list[socket.socket] = []
+    made: list[Listener] = []
     try:
         for family, address in dict.fromkeys((one[0], one[4]) for one in found):
             chosen = made[0].getsockname()[1] if made else port
@@ -41,11 +52,11 @@ def check_host(host: str) -> None:
         one.close()
 
 
-def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
+def _listening(family: int, address: tuple[Any, ...]) -> Listener:
     made = socket.create_server(
-        cast("tuple[str, int]", address), family=family, backlog=_BACKLOG, dualstack_ipv6=False
+        cast("tuple[str, int]", address), family=family, backlog=BACKLOG, dualstack_ipv6=False
     )
     # Connections have it from here. asyncio sets it only where a socket names its protocol; without
     # it the body of an answer waits up to 40 ms until the head was acknowledged.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made
+    return Listener(family, socket.SOCK_STREAM, 0, made.detach())
