@@ -115,7 +115,8 @@ def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
         request.state.client = client.name
         if not client.may(*scopes):
             raise forbidden(client, scopes)
-        _check_query(request.query_params)
+        if request.scope["query_string"]:
+            _check_query(request.query_params)
         state.limit.admit(request.scope, reserved="operator" in client.scopes)
         return client
 

@@ -12,7 +12,8 @@ import shutil
 import signal
 import socket
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -132,22 +133,30 @@ class WorkerGroup:
 
     def _start(self, member: _Member) -> Worker | None:
         """Fork; return the worker in the new process, None in the parent."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # A signal in between would run the handlers of the parent in the worker.
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS.handled)
-        try:
-            pid = os.fork()
+        with _blocked_signals():
+            try:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                pid = os.fork()
+            except OSError as error:
+                # The system has no room for it now; those that serve go on.
+                self._put_off(member, reason=str(error))
+                return None
             if pid == 0:
                 ours.close()
                 self._forget_parent()
                 return Worker(member.number, len(self._members), theirs, self._folder)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         theirs.close()
         member.pid, member.channel, member.start_at = pid, ours, monotonic()
         member.status, member.is_ready = "", False
         self._selector.register(ours, selectors.EVENT_READ, member)
         return None
+
+    def _put_off(self, member: _Member, **about: object) -> None:
+        """Start a worker later, after a pause that grows with each time."""
+        pause_ms = member.backoff.next()
+        member.start_at = monotonic() + pause_ms / 1000
+        self._log.warning("http worker ended", worker=member.number, **about, restart_ms=pause_ms)
 
     def _forget_parent(self) -> None:
         """Keep nothing of the parent: an end of another's channel would hide the parent's death."""
@@ -216,10 +225,7 @@ class WorkerGroup:
             return
         if monotonic() - member.start_at >= _STEADY_S:
             member.backoff.reset()
-        pause_ms = member.backoff.next()
-        member.start_at = monotonic() + pause_ms / 1000
-        about = {"worker": member.number, "pid": member.pid, "exit_code": code}
-        self._log.warning("http worker ended", **about, restart_ms=pause_ms)
+        self._put_off(member, pid=member.pid, exit_code=code)
 
     def _handle_signals(self) -> None:
         while self._seen < len(SIGNALS.received):
@@ -250,3 +256,12 @@ class WorkerGroup:
         for member in self._members:
             if member.channel is not None:
                 os.kill(member.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS.handled)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
