@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from galaxy_notify.http.body import ARRIVED
 from galaxy_notify.http.responses import ALWAYS_SENT, MEDIA_TYPE, unread
 from galaxy_notify.http.strict_parser import StrictProtocol, Unreadable
 from galaxy_notify.telemetry.logs import get_logger
@@ -51,14 +52,20 @@ class BoundedProtocol(StrictProtocol):
         self._wait_for_head()
 
     def on_headers_complete(self) -> None:
-        """Let the answer go out in one piece."""
+        """Let the answer go out in one piece, and the application see whether a body is there."""
+        before = self.cycle
         super().on_headers_complete()
-        if self.cycle is not None and not self.cycle.response_started:
-            self.cycle.transport = self._answers
+        cycle = self.cycle
+        if cycle is not before:
+            cycle.transport = self._answers
+            cycle.scope["state"][ARRIVED] = lambda: not cycle.more_body
 
     def on_response_complete(self) -> None:
         """Send an answer that has no body; go on with the next request."""
         self._answers.flush()
+        if self._answering is not None:
+            # It leads back to the request, which would be left to the garbage collector.
+            self._answering.scope["state"].pop(ARRIVED, None)
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -4,9 +4,9 @@ asks of headers, targets and methods, an id, a log line, a count.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from random import getrandbits
 from time import perf_counter
 from typing import Final
 
@@ -49,7 +49,8 @@ class Middleware:
         self._telemetry = telemetry
         self._limit = limit
         self._local_only = local_only
-        self._log = get_logger("http")
+        # Bound once: the settings of the log do not change while this process runs.
+        self._log = get_logger("http").bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -60,7 +61,7 @@ class Middleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         given = request_id_in(_header(scope["headers"], b"x-request-id"))
-        exchange = _Exchange(send, given or os.urandom(8).hex())
+        exchange = _Exchange(send, given or f"{getrandbits(64):016x}")
         scope.setdefault("state", {})["client"] = ""
         self._limit.enter()
         # A head is what the answer to a GET begins with; the protocol leaves the rest out.
