@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -75,15 +76,20 @@ def _unread(error: InvalidIntent) -> Problem:
 
 
 def _check_type(request: Request) -> None:
-    found = media_type(request.headers.get("content-type", ""))
-    kind, options = found or ("", {})
-    if kind != _JSON or options.get("charset", "utf-8").lower() != "utf-8":
+    if not _is_json(request.headers.get("content-type", "")):
         message = "the body must be application/json in UTF-8"
         raise Problem("unsupported-media-type", message, (), {"Accept": _JSON})
     codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
     if not {one.strip() for one in codings} <= {"", "identity"}:
         message = "the body must not be compressed"
         raise Problem("unsupported-media-type", message, (), {"Accept-Encoding": "identity"})
+
+
+# Clients send the same few texts again and again; a longer one may be a whole head.
+@lru_cache(maxsize=64)
+def _is_json(text: str) -> bool:
+    kind, options = media_type(text) or ("", {})
+    return kind == _JSON and options.get("charset", "utf-8").lower() == "utf-8"
 
 
 async def _read(request: Request, shape: Shape, limit: int) -> bytes:
