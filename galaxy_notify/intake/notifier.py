@@ -211,12 +211,12 @@ class AsyncNotifier(NotCopied):
         # What a mapping holds is known only now.
         heavy = heavy or (request.intent is not intent and is_heavy([request.intent]))
         try:
-            agreed = (await self._client.key_space()).shared
-            plan = partial(request.plan, agreed)
+            key_space = await self._client.key_space()
+            plan = partial(request.plan, key_space.shared)
             planned = await self._planner.run(plan) if heavy else plan()
             if isinstance(planned, Receipt):
                 return planned
-            receipt = await self._calls.accept(planned)
+            receipt = await self._calls.accept(planned, key_space)
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):

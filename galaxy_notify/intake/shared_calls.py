@@ -26,11 +26,11 @@ from galaxy_notify.intake.accept import accept_flow, accept_unruled_flow, needs_
 from galaxy_notify.intake.plan import Plan
 from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.unknown import Unknown, needs_refresh, with_missing_rights
-from galaxy_notify.model.ids import shard_of
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.per_loop import PerLoop
 from galaxy_notify.redis_state.accept_calls import BYTES_PER_CALL, ROUTES_PER_CALL
 from galaxy_notify.redis_state.async_client import AsyncClient
+from galaxy_notify.redis_state.shared_settings import KeySpace
 
 _LONGEST_WAIT_S: Final = 0.005
 #: The task that sent a call was cancelled, as all tasks are when their loop ends.
@@ -49,13 +49,13 @@ class SharedCalls:
         self._by_shard = by_shard
         self._lines: PerLoop[dict[int, _Line]] = PerLoop(lambda: defaultdict(self._new_line))
 
-    async def accept(self, plan: Plan) -> Receipt | Unknown:
-        """Accept one plan; raise `RedisFault` as `accept_plans` does for it alone."""
+    async def accept(self, plan: Plan, key_space: KeySpace) -> Receipt | Unknown:
+        """Accept a plan for this key space; raise `RedisFault` as `accept_plans` does for it."""
         if self._is_own_call(plan):
             return await _accept_alone(self._client, plan)
         # A slow server must not hold up what goes to another one.
-        server = shard_of(plan.notification_id, plan.shared.shards) if self._by_shard else 0
-        outcome = await self._lines.here()[server].accept(plan)
+        server = key_space.keys_for(plan.notification_id).shard if self._by_shard else 0
+        outcome = await self._lines.here()[server].accept(plan, key_space)
         if outcome is None:
             return await _accept_alone(self._client, plan)
         return outcome
@@ -116,7 +116,7 @@ class _Line:
         #: The loop itself holds its tasks only weakly.
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def accept(self, plan: Plan) -> Outcome:
+    async def accept(self, plan: Plan, key_space: KeySpace) -> Outcome:
         """Return the outcome of one plan; raise `RedisFault`."""
         if self._next is None and (
             not self._on_their_way or self._loop.time() >= self._left_at + _LONGEST_WAIT_S
@@ -128,7 +128,9 @@ class _Line:
             finally:
                 self._note_return()
         outcome = await self._join(plan)
-        return await self._explained(outcome) if isinstance(outcome, Unknown) else outcome
+        if isinstance(outcome, Unknown):
+            return await self._explained(outcome, key_space)
+        return outcome
 
     def _join(self, plan: Plan) -> asyncio.Future[Outcome]:
         """Let a plan share the next call; the future gets its outcome."""
@@ -168,10 +170,9 @@ class _Line:
             # Soon: callers that were just answered, and accept again at once, share it.
             self._loop.call_soon(self._leave)
 
-    async def _explained(self, unknown: Unknown) -> Receipt | Unknown:
+    async def _explained(self, unknown: Unknown, key_space: KeySpace) -> Receipt | Unknown:
         """Do for one intent what `accept_flow` does at its end."""
         try:
-            key_space = await self._client.key_space()
             (found,) = await self._client.run_flow(with_missing_rights(key_space, [unknown]))
         except RedisFault as fault:
             raise fault.with_unknown_outcome() from fault.__cause__

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.receipts import Receipt
+from galaxy_notify.redis_client import async_pools
 from tests.support.intents import PLAIN
 
 
@@ -16,6 +19,9 @@ from tests.support.intents import PLAIN
 async def no_connection_free(notifier: AsyncNotifier) -> AsyncIterator[Any]:
     """Keep what is accepted in the block from being sent; give the line of those that wait."""
     await notifier.accept(PLAIN)
+    # However slow this machine is: nobody is sent away as from a server that answers nothing.
+    patch = pytest.MonkeyPatch()
+    patch.setattr(async_pools, "LOOKS", 1000)
     pool: Any = notifier._client._client.connection_pool
     lent = [await pool.get_connection() for _ in range(8)]
     try:
@@ -23,6 +29,7 @@ async def no_connection_free(notifier: AsyncNotifier) -> AsyncIterator[Any]:
     finally:
         for connection in lent:
             pool.put(connection)
+        patch.undo()
 
 
 def keyed(number: int, **fields: Any) -> dict[str, Any]:

@@ -53,8 +53,9 @@ def _plan(shard: int, **fields: Any) -> Plan:
 async def _flows_of(by_shard: bool, plans: list[Plan]) -> list[str]:
     """Return the calls that are on their way after all plans came, and those that follow."""
     client = _Client()
+    keys = await client.key_space()
     calls = SharedCalls(cast("AsyncClient", client), by_shard=by_shard)
-    tasks = [asyncio.ensure_future(calls.accept(one)) for one in plans]
+    tasks = [asyncio.ensure_future(calls.accept(one, keys)) for one in plans]
     for _ in range(5):
         await asyncio.sleep(0)
     first = [*client.flows, "|"]
