@@ -119,7 +119,7 @@ async def _collect(stream: AsyncIterator[bytes], shape: Shape, limit: int) -> by
         if size > limit:
             refused = _too_large(limit)
             parts.clear()
-        if refused is None:
+        if refused is None and part:
             parts.append(part)
             refused = _scanned(shape, part)
         elif size > limit + _GRACE:
