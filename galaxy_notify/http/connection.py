@@ -7,10 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from galaxy_notify.http.body import ARRIVED
 from galaxy_notify.http.responses import ALWAYS_SENT, MEDIA_TYPE, unread
