@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -219,18 +218,21 @@ def _count_accepted(
     telemetry: Telemetry, values: Sequence[Any], found: Sequence[receipts.Receipt]
 ) -> None:
     """Count accepted notifications, their routes by channel, repeated and refused ones."""
-    statuses: Counter[str] = Counter(receipt.status for receipt in found)
-    routes: Counter[str] = Counter()
+    accepted = duplicates = skipped = 0
+    routes: dict[str, int] = {}
     for value, receipt in zip(values, found, strict=True):
         if receipt.error is not None:
             telemetry.refused(receipt.error.code)
-        elif receipt.status == "accepted":
+        elif receipt.status == "duplicate":
+            duplicates += 1
+        else:
+            accepted += 1
+            skipped += receipt.skipped
             channels = set(value.get("channels") or (ANY_CHANNEL,))
             # Each channel that is named has a route for each recipient.
             for channel in channels:
-                routes[channel] += receipt.routes // len(channels)
-    skipped = sum(receipt.skipped for receipt in found if receipt.status == "accepted")
+                routes[channel] = routes.get(channel, 0) + receipt.routes // len(channels)
     if skipped:
         telemetry.routes("skipped", ANY_CHANNEL, skipped)
-    if statuses["accepted"] or statuses["duplicate"]:
-        telemetry.accepted(statuses["accepted"], routes, statuses["duplicate"])
+    if accepted or duplicates:
+        telemetry.accepted(accepted, routes, duplicates)
