@@ -1,7 +1,7 @@
 """Accepts a load in one way: ``python -m tests.bench.acceptor URL WAY LOAD``, the load as JSON.
 
 Prints the seconds that it took. Other commits run this module too: it uses only what the package
-exports, and founds the deployment with the package's own layout.
+exports. The deployment must be there already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 from galaxy_notify import AsyncNotifier, Intent, Notifier
 from tests.bench.load import Load
-from tests.support.founded import found_deployment
 
 _CHUNK = 20_000
 #: How many calls of an AsyncNotifier are on their way together.
@@ -101,7 +100,6 @@ def main() -> None:
     """Accept as the arguments say; each way but ``fill`` accepts one more, to connect."""
     url, way, stored = sys.argv[1:]
     load = Load(**json.loads(stored))
-    found_deployment(url)
     took = _fill(url, load) if way == "fill" else WAYS[way](url, list(load.intents()))
     print(json.dumps({"seconds": took}))
 

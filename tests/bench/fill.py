@@ -13,15 +13,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import islice
 
+import redis
+
 from galaxy_notify import Intent, Notifier
 from tests.bench.bench_run import ensure_deployment
 from tests.bench.checkout import HERE, Checkout
 from tests.bench.load import Load
-from tests.bench.processes import running
+from tests.bench.processes import daemons, running
+from tests.support.wait import wait_until
 
 _LARGE = 400_000
 _CHUNK = 20_000
 _PATIENCE_S = 600
+_START_S = 60
 
 
 def fill(url: str, load: Load, checkout: Checkout = HERE) -> float:
@@ -29,8 +33,7 @@ def fill(url: str, load: Load, checkout: Checkout = HERE) -> float:
 
     Another commit accepts its own load, in a process of its own: what it stores may differ.
     """
-    if checkout == HERE:
-        ensure_deployment(url)
+    found(url, checkout)
     started = time.perf_counter()
     if checkout != HERE:
         _fill_by(checkout, url, load)
@@ -39,6 +42,20 @@ def fill(url: str, load: Load, checkout: Checkout = HERE) -> float:
     else:
         _fill_here(url, load)
     return load.notifications / (time.perf_counter() - started)
+
+
+def found(url: str, checkout: Checkout = HERE) -> None:
+    """Found a deployment; that of another commit is founded by its daemon, as an operator does."""
+    if checkout == HERE:
+        ensure_deployment(url)
+        return
+    with redis.Redis.from_url(url) as client, daemons(url, of=checkout) as (daemon,):
+
+        def is_there() -> bool:
+            daemon.alive()
+            return bool(client.exists("{gn:0}:meta"))
+
+        wait_until(is_there, "the deployment is there", _START_S)
 
 
 def _fill_here(url: str, load: Load) -> None:

@@ -44,7 +44,7 @@ class Running:
     def alive(self) -> None:
         """Raise where the process ended otherwise than well."""
         if self._process.poll() not in (None, 0):
-            raise RuntimeError(f"{' '.join(self._command[1:4])} ended: {self.output()[-500:]}")
+            raise RuntimeError(f"{self._command[2]} ended: {self.output()[-500:]}")
 
     def output(self) -> str:
         """Return what the process has written so far."""
@@ -56,7 +56,7 @@ class Running:
         code = self._process.wait(seconds)
         self.alive()
         if code:
-            raise RuntimeError(f"{' '.join(self._command[1:4])} ended with {code}")
+            raise RuntimeError(f"{self._command[2]} ended with {code}")
 
     def cpu_s(self) -> float:
         """Return the seconds of processor time so far."""

@@ -21,6 +21,7 @@ from tests.bench.acceptor import WAYS
 from tests.bench.bench_run import BenchRun, ensure_deployment, patient, total
 from tests.bench.checkout import HERE, Checkout
 from tests.bench.figures import Figures
+from tests.bench.fill import found
 from tests.bench.load import Load
 from tests.bench.processes import running
 from tests.bench.texts import texts
@@ -50,6 +51,7 @@ def measure(bench: BenchRun, figures: Figures) -> None:
 def accept_rate(server: Server, way: str, size: int, checkout: Checkout = HERE) -> float:
     """Accept so many on an empty server; return the notifications a second."""
     server.flush()
+    found(server.tcp_url, checkout)
     command = ["tests.bench.acceptor", server.tcp_url, way, json.dumps(asdict(Load(size)))]
     with running(*command, of=checkout) as process, patient(server) as client:
         process.wait(_PATIENCE_S)

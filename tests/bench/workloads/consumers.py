@@ -18,7 +18,8 @@ _UNIT = "events/s"
 
 def measure(bench: BenchRun, figures: Figures) -> None:
     """Read one stream with a new group each time."""
-    events = bench.size(50_000, 10_000)
+    # At most as many as a group keeps marks of.
+    events = bench.size(90_000, 10_000)
     with bench.server() as server:
         drain(server, Load(events))
         for _ in range(bench.runs):
