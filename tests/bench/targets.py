@@ -32,10 +32,14 @@ _AT_MOST: Any = {"at_least": False}
 
 _QUEUES = (
     Target(
-        "× bunqueue: processed/s", "queues", "galaxy-notify: published", 1, "bunqueue: done by 1"
+        "published/s, before a consumer: × bunqueue's processed/s",
+        "queues",
+        "galaxy-notify: published",
+        None,
+        "bunqueue: done by 1",
     ),
     Target(
-        "× bunqueue: processed/s, through a consumer",
+        "× bunqueue: processed/s, published and consumed",
         "queues",
         "galaxy-notify: done by 1",
         1,
