@@ -145,6 +145,8 @@ class BoundedProtocol(StrictProtocol):
     def _end(self, cycle: RequestResponseCycle | None) -> None:
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
+            # Nothing can be sent any more; to try would be taken for a defect of the endpoint.
+            cycle.waiting_for_100_continue = False
             cycle.message_event.set()
 
     # --- time ---

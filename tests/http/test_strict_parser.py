@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from galaxy_notify.http.strict_parser import HEAD_BYTES, MOST_AHEAD
-from tests.support.api import INTENT, PATH
-from tests.support.wait import HANG_S
+from tests.support.api import INTENT, PATH, ApiProcess
+from tests.support.wait import HANG_S, wait_until
 
 _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
 _GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -150,6 +150,22 @@ def test_nonsense__behind_a_request_does_not_take_its_answer(api: httpx.Client) 
         peer.sendall(_POST + _CHUNKED + b"\r\n" + b"no HTTP\r\n\r\n")
         assert _statuses(_all(peer)) == [b"201"]
         assert api.get("/v1/status").json()["totals"]["accepted"] == 1
+
+
+def test_nonsense__in_an_expected_body_is_no_defect(
+    api: httpx.Client, open_process: ApiProcess
+) -> None:
+    """The client is at fault also in the log and in the counts, not the endpoint."""
+    begun = b"X-Request-Id: chunk\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with _peer(api) as peer:
+        peer.sendall(_POST + begun + b"no chunk\r\n")
+        assert _statuses(_all(peer)) == [b"400"]
+
+    def lines() -> list[dict[str, object]]:
+        return [one for one in open_process.lines("request") if one["request_id"] == "chunk"]
+
+    wait_until(lambda: bool(lines()), "the request is logged")
+    assert [one["status"] for one in lines()] == [400]
 
 
 def test_method__that_is_unknown_is_405(api: httpx.Client) -> None:
