@@ -37,6 +37,8 @@ from galaxy_notify.telemetry.prometheus import start_scraped
 _KEEP_ALIVE_S: Final = 75
 # What a stop takes beside waiting for requests: connections, telemetry.
 _LEAVING_S: Final = 4.5
+# Between two looks for connections that a stop is to end.
+_LOOK_AGAIN_S: Final = 0.1
 
 
 class ApiServer:
@@ -224,6 +226,23 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._supervisor.ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        closing = asyncio.create_task(self._close_connections())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            closing.cancel()
+
+    async def _close_connections(self) -> None:
+        """Close also what was accepted while the stop began, which uvicorn's one look misses.
+
+        Clients of a worker that has just stopped connect to the next one, which is about to.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
 
     async def on_tick(self, counter: int) -> bool:
         self.pulse.progressed(0)

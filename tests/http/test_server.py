@@ -1,0 +1,53 @@
+"""The stop of the API's server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+
+from galaxy_notify.http.connection import BoundedProtocol
+from galaxy_notify.http.server import _Server
+from galaxy_notify.http.sockets import listen
+from galaxy_notify.process.supervisor import Supervisor
+from tests.support.wait import HANG_S, until
+
+_LONG_S = 20
+
+
+async def _never(_: Scope, __: Receive, ___: Send) -> None:
+    """Answer nothing: there is no request."""
+
+
+def test_stop__ends_a_connection_that_was_accepted_while_it_began() -> None:
+    """It would be served until the time for a stop is over, and its last request cancelled."""
+
+    async def stop() -> None:
+        config = Config(
+            _never,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=_LONG_S,
+        )
+        config.load()
+        server = _Server(config, Supervisor({}))
+        server.lifespan = config.lifespan_class(config)
+        (listening,) = listen("127.0.0.1", 0)
+        with socket.create_connection(listening.getsockname(), timeout=HANG_S):
+            accepted, _ = listening.accept()
+            await server.startup([listening])
+            stopping = asyncio.create_task(server.shutdown([listening]))
+            await until(lambda: not server.servers[0].is_serving(), "it accepts nothing more")
+            state = server.server_state
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: BoundedProtocol(config, state, {}), accepted
+            )
+            assert state.connections
+            await stopping
+            assert not state.connections
+
+    asyncio.run(stop())
