@@ -170,7 +170,7 @@ def open_server(settings: Settings) -> ApiServer:
     log_start(settings, sockets)
     # What is loaded by now is shared by all, as far as nothing writes to it.
     gc.freeze()
-    group = WorkerGroup(count, environ_supervisor(), patience_s(settings))
+    group = WorkerGroup(count, environ_supervisor(), patience_s(settings), sockets)
     worker = group.run()
     if worker is None:
         get_logger("http").info("http stopped")

@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,15 +78,23 @@ class _Member:
 class WorkerGroup:
     """Starts the workers, starts again what died, and ends when all have ended."""
 
-    def __init__(self, count: int, supervisor: Supervisor, patience_s: float) -> None:
-        """Prepare; a worker ends within *patience_s* after a signal. Raises
-        `ConfigurationError` where there is no place for temporary files.
+    def __init__(
+        self,
+        count: int,
+        supervisor: Supervisor,
+        patience_s: float,
+        sockets: Sequence[socket.socket],
+    ) -> None:
+        """Prepare; a worker ends within *patience_s* after a signal, and a stop closes *sockets*.
+
+        Raises `ConfigurationError` where there is no place for temporary files.
         """
         self.exit_code = 0
         self._members = [_Member(number) for number in range(1, count + 1)]
         self._supervisor = supervisor
         self._watchdog = ProgressWatchdog(supervisor)
         self._patience_s = patience_s
+        self._sockets = sockets
         self._log = get_logger("http")
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="galaxy-notify-"))
@@ -105,6 +113,8 @@ class WorkerGroup:
         for end in (woken, waker):
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        # Where whoever started this process ignores it, the system keeps no exit code of a worker.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         SIGNALS.watchdog.patience_s = self._patience_s + 2 * _GRACE_S
         SIGNALS.deliver_to(lambda _: SIGNALS.watchdog.start_countdown())
         self._selector.register(woken, selectors.EVENT_READ)
@@ -245,6 +255,9 @@ class WorkerGroup:
         self._is_stopping = True
         self._kill_at = monotonic() + self._patience_s + _GRACE_S
         self._supervisor.stopping()
+        # Otherwise the system would go on to take connections, which nobody serves.
+        for listening in self._sockets:
+            listening.close()
         for member in self._members:
             if member.channel is not None:
                 # One that cannot be reached is ending by itself.

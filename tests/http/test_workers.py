@@ -6,16 +6,23 @@ import os
 import re
 import signal
 import socket
+import sys
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from tests.support import daemons
 from tests.support.api import INTENT, PATH, ApiProcess, api_on, entry
 from tests.support.daemons import supervisor
+from tests.support.program import PROGRAM
 from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
 
+_IGNORING = (
+    "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 _BODY = b'{"type":"t","producer":"p","recipients":["u1"]}'
 
 
@@ -41,6 +48,15 @@ def _answer(peer: socket.socket) -> bytes:
     with peer:
         peer.sendall(_BODY)
         return peer.recv(4096)
+
+
+def _is_refused(process: ApiProcess) -> bool:
+    url = urlsplit(process.url)
+    try:
+        socket.create_connection((url.hostname, url.port), timeout=HANG_S).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def _serving(process: ApiProcess) -> set[int]:
@@ -82,6 +98,17 @@ def test_killed_worker__is_started_again(server: Server) -> None:
         assert process.ended() == 0
 
 
+def test_ignored_end_of_a_child__does_not_end_the_parent(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What starts the API may ignore SIGCHLD, and programs inherit that."""
+    monkeypatch.setattr(daemons, "PROGRAM", [sys.executable, "-c", _IGNORING, *PROGRAM])
+    with api_on(server, http__workers=2) as process:
+        os.kill(_pids(process, 2)[1], signal.SIGKILL)
+        assert process.wait_for("http worker ended")["exit_code"] == -signal.SIGKILL
+        _pids(process, 3)
+
+
 def test_killed_parent__lets_the_workers_end_in_good_order(server: Server) -> None:
     """What is in hand is answered, and the address is free for the next one."""
     with api_on(server, http__workers=2) as process:
@@ -112,6 +139,8 @@ def test_signal__answers_what_is_in_hand(server: Server, number: signal.Signals)
                     os.kill(pid, number)
             process.signal(number)
             process.wait_for("http stop requested")
+            # Others would wait for an answer until the last one has ended.
+            wait_until(lambda: _is_refused(process), "nothing new is taken")
             assert _answer(peer).startswith(b"HTTP/1.1 201 ")
             assert process.ended() == 0
             assert len(process.lines("http stopped")) == 3
