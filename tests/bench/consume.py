@@ -1,7 +1,4 @@
-"""A consumer that does nothing with what it gets, one event or many at a time.
-
-``python -m tests.bench.consume URL NAME [batches]``.
-"""
+"""A consumer that does nothing with what it gets: ``python -m tests.bench.consume URL NAME``."""
 
 from __future__ import annotations
 
@@ -14,19 +11,16 @@ from galaxy_notify.gateway import Event, GatewayConsumer
 GROUP = "bench"
 
 
-async def consume(url: str, name: str, *, batches: bool = False) -> None:
+async def consume(url: str, name: str) -> None:
     """Consume until told to stop."""
 
     async def handle(event: Event) -> None:
         del event
 
-    async def handle_batch(events: list[Event]) -> None:
-        del events
-
     async with GatewayConsumer.from_url(url, group=GROUP, consumer=name) as consumer:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, consumer.stop)
-        await (consumer.run_batches(handle_batch) if batches else consumer.run(handle))
+        await consumer.run(handle)
 
 
 if __name__ == "__main__":
-    asyncio.run(consume(sys.argv[1], sys.argv[2], batches=sys.argv[3:] == ["batches"]))
+    asyncio.run(consume(sys.argv[1], sys.argv[2]))
