@@ -20,7 +20,9 @@ class ConsumerOptions:
 
     - ``concurrency``: handlers at a time on each shard. With 1 they run in the order of the
       stream; with more, in order for each user. A retried event comes late, out of order.
-    - ``batch``: entries asked for in one read.
+      `GatewayConsumer.run_batches` handles one batch at a time, and with more than 1 here a
+      retried event beside it.
+    - ``batch``: entries that `GatewayConsumer.run` asks for in one read.
     - ``batch_max``: events that a handler of `GatewayConsumer.run_batches` gets at once, 500 at
       most. It is called with what there is; nothing waits for a batch to fill.
     - ``reclaim_idle_s``: entries that another consumer leaves idle for this long are taken over.
