@@ -33,7 +33,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import Flow, Send, unwrap_or
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.accept_calls import AcceptCalls, AcceptOutcome
-from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.redis_state.words import Word
 
 T = TypeVar("T")
@@ -73,6 +73,21 @@ def accept_flow(
     return _AcceptRun(key_space, preferences_exist).run(plans)
 
 
+def accept_unruled_flow(
+    key_space: KeySpace, plans: Sequence[Plan], *, preferences_exist: bool
+) -> Flow[list[Receipt | Unknown | None]]:
+    """Accept plans of one part each, in one round trip; rules are not applied.
+
+    Returns None for a plan that needs rules, which is not stored: `accept_flow` takes it.
+    """
+    return _AcceptRun(key_space, preferences_exist).run_unruled(plans)
+
+
+def needs_rules(plan: Plan, shared: SharedSettings, *, preferences_exist: bool) -> bool:
+    """Return whether rules have to be applied to a plan first, as far as is known."""
+    return preferences_exist or shared.has_cooldowns or plan.collapses
+
+
 class _AcceptRun:
     """One run of the flow; `preferences_exist` becomes True once Redis reports a preference."""
 
@@ -104,6 +119,13 @@ class _AcceptRun:
             return Accepted(receipts, self._preferences_exist)
         receipts = yield from with_missing_rights(self._key_space, receipts)
         return Accepted(receipts, self._preferences_exist, needs_refresh(receipts))
+
+    def run_unruled(self, plans: Sequence[Plan]) -> Flow[list[Receipt | Unknown | None]]:
+        _, outcomes = yield from self._send(plans, self._unruled_part, ruled=False)
+        return [
+            None if outcome.word in _RULES_FIRST else _receipt(plan, outcome)
+            for plan, outcome in zip(plans, outcomes, strict=True)
+        ]
 
     def _with_ruled(
         self, items: Sequence[Plan | Receipt], outcomes: Sequence[AcceptOutcome]
@@ -145,9 +167,8 @@ class _AcceptRun:
         return Part(item, 1).as_requested()
 
     def _needs_rules(self, plan: Plan) -> bool:
-        """Return whether rules have to be applied first, as far as is known."""
-        shared = self._key_space.shared
-        return self._preferences_exist or shared.has_cooldowns or plan.collapses
+        exist = self._preferences_exist
+        return needs_rules(plan, self._key_space.shared, preferences_exist=exist)
 
     def _learn(self, outcomes: Iterable[AcceptOutcome]) -> set[str]:
         """Return the words of the outcomes; if Redis asks for the preferences, some exist."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.change import cancel_flow, reschedule_flow
 from galaxy_notify.intake.plan import IntentLike, Plan, plans_of, request_of
-from galaxy_notify.intake.planner import Planner
+from galaxy_notify.intake.planner import Planner, is_heavy
 from galaxy_notify.intake.receipts import Cancelled, Receipt, Rescheduled
 from galaxy_notify.intake.rules.preferences import AsyncPreferences, Preferences
+from galaxy_notify.intake.shared_calls import SharedCalls, accept_plans
 from galaxy_notify.intake.source import IntentSource
 from galaxy_notify.intake.unknown import Unknown, all_known, failure_of, interruption
 from galaxy_notify.model.ids import Target, target_of
@@ -181,6 +183,7 @@ class AsyncNotifier(NotCopied):
         """
         self._client = AsyncClient(settings, adopt=adopt, once=once, environment=environment)
         self._planner = Planner()
+        self._calls = SharedCalls(self._client, by_shard=settings.redis.cluster)
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "gn", **redis: Any) -> Self:
@@ -194,17 +197,26 @@ class AsyncNotifier(NotCopied):
         await self.close()
 
     async def accept(self, intent: IntentLike, *, notification_id: str | None = None) -> Receipt:
-        """Accept one intent; return its receipt; see `Notifier.accept`."""
+        """Accept one intent; return its receipt; see `Notifier.accept`.
+
+        Tasks that accept at the same time share calls to Redis; each has its own receipt or error.
+        """
         self._client.check_open()
         await self._client.turn()
-        run, at_ms = self._planner.run_for, self._client.now_ms()
-        request = await run(intent, lambda: request_of(intent, notification_id, at_ms))
+        heavy = is_heavy([intent])
+        checked = partial(request_of, intent, notification_id, self._client.now_ms())
+        request = await self._planner.run(checked) if heavy else checked()
         if isinstance(request, Receipt):
             return request
+        # What a mapping holds is known only now.
+        heavy = heavy or (request.intent is not intent and is_heavy([request.intent]))
         try:
-            agreed = (await self._client.key_space()).shared
-            planned = await run(request.intent, lambda: request.plan(agreed))
-            (receipt,) = await self._accept([planned])
+            key_space = await self._client.key_space()
+            plan = partial(request.plan, key_space.shared)
+            planned = await self._planner.run(plan) if heavy else plan()
+            if isinstance(planned, Receipt):
+                return planned
+            receipt = await self._calls.accept(planned, key_space)
         except RedisFault as error:
             raise failed_call(error, notification_id=request.repeat_id) from error
         if isinstance(receipt, Unknown):
@@ -220,7 +232,8 @@ class AsyncNotifier(NotCopied):
             try:
                 await self._client.turn()
                 agreed, at_ms = (await self._client.key_space()).shared, self._client.now_ms()
-                receipts += await self._accept(await self._planner.plans_of(chunk, agreed, at_ms))
+                plans = await self._planner.plans_of(chunk, agreed, at_ms)
+                receipts += await accept_plans(self._client, plans)
             except RedisFault as error:
                 raise interruption(receipts, chunk, source, error) from error
         return source.require_complete(all_known(receipts, self._client.server, source))
@@ -267,14 +280,6 @@ class AsyncNotifier(NotCopied):
     async def close(self) -> None:
         """Close the connections; every later call raises `AlreadyClosed`."""
         await self._client.close()
-
-    async def _accept(self, planned: Iterable[Plan | Receipt]) -> list[Receipt | Unknown]:
-        key_space, known = await self._client.key_space(), self._client.preferences_exist
-        done = await self._client.run_flow(accept_flow(key_space, planned, preferences_exist=known))
-        self._client.preferences_exist |= done.preferences_exist
-        if done.needs_refresh:
-            await self._client.refresh_primary()
-        return done.receipts
 
     async def _change(self, target: Target, flow: Callable[[KeySpace], Flow[T]]) -> T:
         await self._client.turn()

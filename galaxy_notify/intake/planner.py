@@ -18,6 +18,11 @@ T = TypeVar("T")
 _LIGHT: Final = 4096
 _VALUES_PER_INTENT: Final = 16
 _BYTES_PER_VALUE: Final = 64
+# Tuples, made once: a union of types would be made at each look.
+_TEXT: Final = (str, bytes)
+_CONTAINERS: Final = (dict, list, tuple)
+_USUAL: Final = _TEXT + _CONTAINERS
+_WEIGHTLESS: Final = frozenset({type(None), bool, int, float})
 
 
 class Planner:
@@ -37,10 +42,6 @@ class Planner:
             return plans_of(intents, shared, at_ms)
         return await self.run(lambda: [*plans_of(intents, shared, at_ms)])
 
-    async def run_for(self, intent: IntentOrReceipt, work: Callable[[], T]) -> T:
-        """Return the result of *work*, which runs in a thread if the intent is heavy."""
-        return await self.run(work) if is_heavy([intent]) else work()
-
     async def run(self, work: Callable[[], T]) -> T:
         """Return the result of *work* in a thread, after all earlier work of this event loop."""
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
@@ -51,15 +52,22 @@ class Planner:
 def is_heavy(values: Sequence[object]) -> bool:
     """Return whether values take long to check; the answer itself is always quick."""
     budget = _LIGHT - _VALUES_PER_INTENT * len(values)
-    pending: list[object] = [*values[:_LIGHT]]
+    pending: list[Iterable[object]] = [values[:_LIGHT]]
     while pending and budget >= 0:
-        value = pending.pop()
-        if isinstance(value, Intent):
-            value = value.__dict__
-        if isinstance(value, str | bytes):
-            budget -= 1 + len(value) // _BYTES_PER_VALUE
-        elif isinstance(value, dict | list | tuple):
-            budget -= 1 + len(value)
-            if budget >= 0:
-                pending += value.values() if isinstance(value, dict) else value
+        for value in pending.pop():
+            # Most fields of an intent: this is on the way of every accept.
+            if type(value) in _WEIGHTLESS:
+                continue
+            # The class is compared first: pydantic makes the question of a subclass a slow one.
+            if type(value) is Intent or (
+                not isinstance(value, _USUAL) and isinstance(value, Intent)
+            ):
+                value = value.__dict__
+            if isinstance(value, _TEXT):
+                budget -= 1 + len(value) // _BYTES_PER_VALUE
+            elif isinstance(value, _CONTAINERS):
+                budget -= 1 + len(value)
+                if budget < 0:
+                    return True
+                pending.append([*value.values()] if isinstance(value, dict) else value)
     return budget < 0

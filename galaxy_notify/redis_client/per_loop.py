@@ -9,8 +9,8 @@ from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: So many calls begin before what has arrived meanwhile is read; they take a few milliseconds.
-_AT_ONCE: Final = 32
+#: This many calls begin before what has arrived meanwhile is read; they take a few milliseconds.
+_AT_ONCE: Final = 64
 
 
 class PerLoop(Generic[T]):

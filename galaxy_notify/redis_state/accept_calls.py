@@ -18,9 +18,9 @@ _WORDS: Final = {
     word.encode(): word.value
     for word in (Word.ACCEPTED, Word.DUPLICATE, Word.CONFLICT, Word.CHECK_RULES, Word.FAULT)
 }
-# Redis runs a call of this size in one or two milliseconds.
-_ROUTES_PER_CALL: Final = 200
-_BYTES_PER_CALL: Final = 1 << 18
+#: Redis runs a call of this size in one or two milliseconds.
+ROUTES_PER_CALL: Final = 200
+BYTES_PER_CALL: Final = 1 << 18
 
 
 def intent_accept(
@@ -105,7 +105,7 @@ class _AcceptCall:
 
     def has_room(self, routes: int, size: int) -> bool:
         """Return whether this many routes and a record of this size fit into the call, too."""
-        return self.routes + routes <= _ROUTES_PER_CALL and self.bytes + size <= _BYTES_PER_CALL
+        return self.routes + routes <= ROUTES_PER_CALL and self.bytes + size <= BYTES_PER_CALL
 
 
 def _arguments(item: NewNotification) -> tuple[list[Argument], int, int]:

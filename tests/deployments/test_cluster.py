@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.gateway import Event, GatewayConsumer
+from galaxy_notify.intake import shared_calls
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.model.ids import shard_of
 from galaxy_notify.redis_state.keys import Keys
@@ -25,7 +26,7 @@ from tests.support.load import load_on
 from tests.support.roads import Road, every_road, road_of
 from tests.support.servers import each_server
 from tests.support.telemetry import Lines, json_logs
-from tests.support.wait import wait_until
+from tests.support.wait import HANG_S, wait_until
 
 pytestmark = pytest.mark.extended
 
@@ -161,6 +162,32 @@ def test_cluster__a_shard_that_is_down_holds_up_no_other(
     assert {*waiting, *filter(None, receipts), *more} <= {
         name[:32] for name in deployment.event_ids()
     }
+
+
+def test_cluster__a_node_that_hangs_holds_up_only_its_own_accepts(
+    cluster: Cluster, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks share calls by shard: those of the other nodes return while one answers nothing."""
+    monkeypatch.setattr(shared_calls, "_LONGEST_WAIT_S", HANG_S)  # only shards keep calls apart
+    deployment = deploy()
+    hung = cluster.owner(deployment.keys.stream)
+    intents = [{**PLAIN, "idempotency_key": str(number)} for number in range(60)]
+
+    async def run() -> None:
+        async with AsyncNotifier(deployment.settings) as notifier:
+            receipts = await asyncio.gather(*map(notifier.accept, intents))
+            keys = [deployment.key_space.keys_for(str(one.notification_id)) for one in receipts]
+            others = [n for n, key in enumerate(keys) if cluster.owner(key.stream) is not hung]
+            hung.pause()
+            tasks = [asyncio.ensure_future(notifier.accept(one)) for one in intents]
+            with ExitStack() as paused:
+                paused.callback(hung.resume)
+                receipts = await asyncio.gather(*(tasks[n] for n in others))
+            assert {receipt.status for receipt in receipts} == {"duplicate"}
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    cluster.wait_until_well()
 
 
 @pytest.mark.slow

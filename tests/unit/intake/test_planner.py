@@ -21,6 +21,11 @@ from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import settings_from
 
+
+class _Kind(Intent):
+    """An intent of a program's own class."""
+
+
 LIGHT: dict[str, Any] = {"type": "t", "producer": "p", "recipients": ["u1"]}
 DEEP: Any = [[[[]]]] * 5000
 
@@ -36,6 +41,7 @@ DEEP: Any = [[[[]]]] * 5000
         ([LIGHT | {"recipients": [f"u{n}" for n in range(5000)]}], True),
         ([Intent(**LIGHT)], False),
         ([Intent(**LIGHT | {"data": {"x": DEEP}})], True),
+        ([_Kind(**LIGHT | {"data": {"x": DEEP}})], True),
         ([None, 7, object()], False),
     ],
 )
