@@ -15,6 +15,7 @@ import redis
 from galaxy_notify.gateway import Event
 from tests.support.events import (
     KEYS,
+    QUICK,
     SeenBatches,
     consuming_batches,
     number_of,
@@ -90,7 +91,7 @@ def test_batches__killed_in_a_batch(server: Server) -> None:
     seen = SeenBatches()
 
     async def scenario(client: redis.Redis) -> None:
-        async with consuming_batches(server, seen):
+        async with consuming_batches(server, seen, options=QUICK):
             await until(lambda: pending(client) == 0, "everything is acknowledged")
 
     with server.client() as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import redis
@@ -12,6 +13,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
 from tests.support.events import (
     KEYS,
+    PATIENT,
     QUICK,
     SeenBatches,
     consuming_batches,
@@ -91,7 +93,7 @@ def test_batches__take_over_from_a_dead_consumer(any_server: Server) -> None:
         client.xgroup_create(KEYS.stream, "gateway", "0")
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
         client.zadd(KEYS.seen("gateway"), {event_id(2): 1_900_000_000_000})
-        async with consuming_batches(any_server, seen):
+        async with consuming_batches(any_server, seen, options=QUICK):
             publish(client, 4)
             await until(lambda: pending(client) == 0, "everything is acknowledged")
 
@@ -113,7 +115,8 @@ def test_batches__handler_that_hangs(server: Server) -> None:
 
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 2)
-        async with consuming_batches(server, handler, options=QUICK):
+        options = replace(PATIENT, handler_timeout_s=0.2)
+        async with consuming_batches(server, handler, options=options):
             await until(lambda: pending(client) == 0, "both are acknowledged")
 
     with server.client() as client, capture_logs() as logs:
@@ -144,7 +147,7 @@ def test_batches__stop_finishes_the_batch_in_hand(server: Server) -> None:
         (left,) = pending_entries(client)
         assert left["times_delivered"] == 1
         seen = SeenBatches()
-        async with consuming_batches(server, seen):
+        async with consuming_batches(server, seen, consumer="gw-2", options=QUICK):
             await until(lambda: sorted(seen.flat) == [2, 3], "the rest comes again")
 
     with server.client() as client:
