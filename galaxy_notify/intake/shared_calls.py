@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextvars import Context
 from copy import copy
+from functools import partial
 from typing import Final
 
 from galaxy_notify.intake.accept import accept_flow, accept_unruled_flow, needs_rules
@@ -150,14 +151,22 @@ class _Line:
             self._overdue.cancel()
         self._note_departure()
         # A task of its own, in a context of its own: that of one caller is not for the others.
-        task = self._loop.create_task(self._send(call), context=Context())
+        # It is made in that context, which not every task factory can be given.
+        task: asyncio.Task[None] = Context().run(self._loop.create_task, self._send(call))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._forget, call))
 
     async def _send(self, call: _SharedCall) -> None:
         try:
             await call.run(self._client)
         finally:
+            self._note_return()
+
+    def _forget(self, call: _SharedCall, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not call.has_begun:
+            # The task was cancelled before its first step, so nothing of it has run.
+            call.fail(RedisFault(_INTERRUPTED))
             self._note_return()
 
     def _note_departure(self) -> None:
@@ -185,6 +194,8 @@ class _SharedCall:
     """Plans of several tasks that are sent together, each with the future of its outcome."""
 
     def __init__(self) -> None:
+        #: Whether it was run, so that each caller has an outcome once its task has ended.
+        self.has_begun = False
         self._waiting: list[tuple[Plan, asyncio.Future[Outcome]]] = []
         self._routes = 0
         self._bytes = 0
@@ -204,6 +215,7 @@ class _SharedCall:
 
     async def run(self, client: AsyncClient) -> None:
         """Accept the plans whose callers still wait; each gets its outcome, or its own error."""
+        self.has_begun = True
         waiting = [(plan, future) for plan, future in self._waiting if not future.done()]
         if not waiting:
             return
@@ -211,14 +223,18 @@ class _SharedCall:
             outcomes = await _accept_together(client, [plan for plan, _ in waiting])
         except BaseException as error:
             failure = error if isinstance(error, Exception) else RedisFault(_INTERRUPTED)
-            for _, future in waiting:
-                _fail(future, failure)
+            self.fail(failure)
             if failure is not error:
                 raise
         else:
             for (_, future), outcome in zip(waiting, outcomes, strict=True):
                 if not future.done():
                     future.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error to each caller that still waits."""
+        for _, future in self._waiting:
+            _fail(future, error)
 
 
 def _fail(future: asyncio.Future[Outcome], error: Exception) -> None:

@@ -203,3 +203,43 @@ def test_accept__goes_on_after_an_outage(server: Server, deploy: Deploy) -> None
         receipts = asyncio.run(run(proxy.url))
     assert {one.status for one in receipts} <= {"accepted"}
     assert deployment.total("accepted") == 6
+
+
+def test_accept__a_call_that_is_cancelled_before_it_begins_ends_for_all(
+    server: Server, deploy: Deploy
+) -> None:
+    """Its callers do not wait for ever, and the line does not count it as on its way for ever."""
+    deployment = deploy(server)
+
+    async def run() -> list[Any]:
+        async with AsyncNotifier(deployment.settings) as notifier:
+            first, *tasks = accepting(notifier, *map(keyed, range(5)))
+            await first
+            # Called before the task that the line is about to make has its first step.
+            line = notifier._calls._lines.here()[0]
+            line._leave()
+            (about_to_begin,) = line._tasks
+            about_to_begin.cancel()
+            found = await ends(tasks)
+            again = await asyncio.wait_for(notifier.accept(keyed(9)), HANG_S / 2)
+            assert again.status == "accepted"
+            return found
+
+    errors = asyncio.run(run())
+    assert {type(error) for error in errors} == {Unavailable}
+    assert all("the call was interrupted" in str(error) for error in errors)
+    assert set(deployment.statuses()) == {"u0", "u9"}
+
+
+def test_accept__goes_with_any_task_factory(server: Server, deploy: Deploy) -> None:
+    """Also with one that takes a loop and a coroutine only, as they all did once."""
+    deployment = deploy(server)
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda of, coroutine: asyncio.Task(coroutine, loop=of))
+        async with AsyncNotifier(deployment.settings) as notifier:
+            return await ends(accepting(notifier, *map(keyed, range(_MANY))))
+
+    receipts = asyncio.run(run())
+    assert {one.status for one in receipts} == {"accepted"}
