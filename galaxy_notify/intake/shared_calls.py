@@ -61,6 +61,14 @@ class SharedCalls:
             return await _accept_alone(self._client, plan)
         return outcome
 
+    async def end(self) -> None:
+        """Wait until no shared call of this loop is on its way, though its callers may have gone.
+
+        To be called once the client refuses new calls.
+        """
+        for line in list(self._lines.here().values()):
+            await line.end()
+
     def _is_own_call(self, plan: Plan) -> bool:
         """Return whether sharing is impossible, or gains nothing.
 
@@ -155,6 +163,12 @@ class _Line:
         task: asyncio.Task[None] = Context().run(self._loop.create_task, self._send(call))
         self._tasks.add(task)
         task.add_done_callback(partial(self._forget, call))
+
+    async def end(self) -> None:
+        """Send what has not left, and wait until no shared call is on its way."""
+        self._leave()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _send(self, call: _SharedCall) -> None:
         try:

@@ -123,6 +123,33 @@ def test_accept__after_the_close_none_is_left_waiting(server: Server, deploy: De
     assert set(deployment.statuses()) <= {"user-7", "u0"}
 
 
+def test_close__waits_for_a_call_whose_callers_have_gone(server: Server, deploy: Deploy) -> None:
+    """It leaves no task and no connection: what has left is neither sent nor tried later."""
+    deployment = deploy(server)
+
+    async def run() -> None:
+        notifier = AsyncNotifier(deployment.settings)
+        async with no_connection_free(notifier) as line:
+            tasks = accepting(notifier, *map(keyed, range(5)))
+            await until(lambda: line, "the first waits for a connection")
+            tasks[0].cancel()
+            await until(lambda: tasks[0].done() and line, "the others' call has left")
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            closing = asyncio.ensure_future(notifier.close())
+            await asyncio.sleep(0)
+        await closing
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        pool: Any = notifier._client._client.connection_pool
+        assert not pool._shares
+        with pytest.raises(AlreadyClosed):
+            await notifier.accept(PLAIN)
+
+    asyncio.run(run())
+    assert set(deployment.statuses()) == {"user-7", "u1", "u2", "u3", "u4"}
+
+
 def test_accept__each_keeps_its_own_span(
     server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
