@@ -18,11 +18,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from copy import copy
 from functools import partial
 from typing import Final
 
+from galaxy_notify.errors import Portable
 from galaxy_notify.intake.accept import accept_flow, accept_unruled_flow, needs_rules
 from galaxy_notify.intake.plan import Plan
 from galaxy_notify.intake.receipts import Receipt
@@ -189,16 +191,18 @@ class _Line:
 
     def _note_return(self) -> None:
         self._on_their_way -= 1
-        if self._next is not None and not self._on_their_way:
+        if self._next is not None and not self._on_their_way and not self._loop.is_closed():
             # Soon: callers that were just answered, and accept again at once, share it.
             self._loop.call_soon(self._leave)
 
     async def _explained(self, unknown: Unknown, key_space: KeySpace) -> Receipt | Unknown:
-        """Do for one intent what `accept_flow` does at its end."""
-        try:
+        """Do for one intent what `accept_flow` does at its end.
+
+        If nobody can say which rights are missing, the outcome stays what it was without them.
+        """
+        found: Receipt | Unknown = unknown
+        with suppress(RedisFault):
             (found,) = await self._client.run_flow(with_missing_rights(key_space, [unknown]))
-        except RedisFault as fault:
-            raise fault.with_unknown_outcome() from fault.__cause__
         if needs_refresh([found]):
             await self._client.refresh_primary()
         return found
@@ -252,11 +256,16 @@ class _SharedCall:
 
 
 def _fail(future: asyncio.Future[Outcome], error: Exception) -> None:
-    """Raise an error of its own to one caller: each raise adds to the traceback of an error."""
+    """Raise an error of its own to one caller: each raise adds to the traceback of an error.
+
+    One that is not of this package is a defect. It may be impossible to copy, and is shared.
+    """
     if future.done():
         return
-    own = copy(error)
-    own.__cause__ = error.__cause__
+    own = error
+    if isinstance(error, Portable):
+        own = copy(error)
+        own.__cause__ = error.__cause__
     future.set_exception(own)
     # Read here: its caller may be cancelled before it sees it, which is nothing to report.
     future.exception()

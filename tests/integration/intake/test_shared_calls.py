@@ -210,6 +210,33 @@ def test_accept__a_missing_right_is_named_to_each(server: Server, deploy: Deploy
 
 
 @pytest.mark.usefixtures("endless_wait")
+def test_accept__a_missing_right_stays_one_if_nobody_can_name_it(
+    server: Server, deploy: Deploy
+) -> None:
+    """What the server refused is reported as refused, although too many ask for its name."""
+    deployment = deploy(server)
+    with server.client() as admin:
+        admin.acl_setuser(
+            "shop", enabled=True, passwords=["+right"], commands=["+@all", "-hset"], keys=["*"]
+        )
+
+    async def run() -> list[Any]:
+        access = {"redis__username": "shop", "redis__password": "right"}
+        settings = deployment.settings_at(server.url, **access, redis__max_waiting=1)
+        async with AsyncNotifier(settings) as notifier:
+            return await ends(accepting(notifier, *map(keyed, range(_MANY))))
+
+    try:
+        errors = asyncio.run(run())
+    finally:
+        with server.client() as admin:
+            admin.acl_deluser("shop")
+    assert {type(error) for error in errors} == {Misconfigured}
+    assert any("may not run HSET" in str(error) for error in errors)
+    assert not all("may not run HSET" in str(error) for error in errors)
+
+
+@pytest.mark.usefixtures("endless_wait")
 def test_accept__a_lost_reply_costs_another_try(
     server: Server, deploy: Deploy, proxy: Proxy
 ) -> None:
