@@ -39,7 +39,7 @@ _LONGEST_WAIT_S: Final = 0.005
 #: The task that sent a call was cancelled, as all tasks are when their loop ends.
 _INTERRUPTED: Final = Fault("connection", Remedy.RETRY, "the call was interrupted")
 
-#: None: the plan needs rules first, and is not stored.
+#: None: the plan needs a call of its own, as it needs rules first.
 Outcome = Receipt | Unknown | None
 
 
@@ -237,35 +237,35 @@ class _SharedCall:
         waiting = [(plan, future) for plan, future in self._waiting if not future.done()]
         if not waiting:
             return
+        outcomes: Sequence[Outcome]
         try:
             outcomes = await _accept_together(client, [plan for plan, _ in waiting])
-        except BaseException as error:
-            failure = error if isinstance(error, Exception) else RedisFault(_INTERRUPTED)
-            self.fail(failure)
-            if failure is not error:
-                raise
-        else:
-            for (_, future), outcome in zip(waiting, outcomes, strict=True):
-                if not future.done():
-                    future.set_result(outcome)
+        except Portable as error:
+            self.fail(error)
+            return
+        except Exception:
+            # One of them cannot be sent, as one that was made without being checked. Each continues
+            # alone and finds out; its id keeps what was sent from being accepted again.
+            outcomes = [None] * len(waiting)
+        except BaseException:
+            self.fail(RedisFault(_INTERRUPTED))
+            raise
+        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Portable) -> None:
         """Raise an error to each caller that still waits."""
         for _, future in self._waiting:
             _fail(future, error)
 
 
-def _fail(future: asyncio.Future[Outcome], error: Exception) -> None:
-    """Raise an error of its own to one caller: each raise adds to the traceback of an error.
-
-    One that is not of this package is a defect. It may be impossible to copy, and is shared.
-    """
+def _fail(future: asyncio.Future[Outcome], error: Portable) -> None:
+    """Raise an error of its own to one caller: each raise adds to the traceback of an error."""
     if future.done():
         return
-    own = error
-    if isinstance(error, Portable):
-        own = copy(error)
-        own.__cause__ = error.__cause__
+    own = copy(error)
+    own.__cause__ = error.__cause__
     future.set_exception(own)
     # Read here: its caller may be cancelled before it sees it, which is nothing to report.
     future.exception()

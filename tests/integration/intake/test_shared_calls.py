@@ -12,6 +12,7 @@ from galaxy_notify.errors import CallFailed, Misconfigured, ServerRefused, Unava
 from galaxy_notify.intake import shared_calls
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.deployment import Deploy, DeploymentFixture
@@ -141,6 +142,23 @@ def test_accept__each_has_the_outcome_that_it_has_alone(server: Server, deploy: 
     assert "WRONGTYPE" in str(found[6])
     assert found[6].notification_id == foreign
     deployment.client.delete(deployment.keys.notification(foreign))
+
+
+@pytest.mark.usefixtures("endless_wait")
+def test_accept__what_was_never_checked_stops_only_itself(server: Server, deploy: Deploy) -> None:
+    """An intent that was copied with other fields, which pydantic does not check."""
+    deployment = deploy(server)
+    unchecked = Intent.parse(keyed(90)).model_copy(update={"request_id": "\ud800"})
+
+    async def run() -> list[Any]:
+        async with AsyncNotifier(deployment.settings) as notifier:
+            intents: list[Any] = [keyed(0), keyed(1), unchecked, keyed(2)]
+            return await asyncio.gather(*map(notifier.accept, intents), return_exceptions=True)
+
+    *found, last = asyncio.run(run())
+    assert isinstance(found.pop(), Exception)
+    assert {one.status for one in [*found, last]} == {"accepted"}
+    assert set(deployment.statuses()) == {"u0", "u1", "u2"}
 
 
 def _assert_own(errors: list[Any], kind: type[CallFailed], names: list[str]) -> None:
