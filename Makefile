@@ -52,14 +52,14 @@ check: $(VENV)/.dev ## Format, lint, types and the layers of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
 
-bench: $(VENV)/.dev ## Measure everything, beside the peers: an hour; ARGS=--quick takes minutes
-	@$(BIN)/python -m tests.bench $(ARGS)
+bench: $(VENV)/.dev ## Measure everything, beside other queues and BASE: hours; ARGS=--quick takes minutes
+	@$(BIN)/python -m tests.bench $(if $(BASE),--base '$(BASE)') $(ARGS)
 
-bench-check: $(VENV)/.dev ## Measure a little; fail where a ratio has fallen by more than a fifth
-	@$(BIN)/python -m tests.bench --check $(ARGS)
+bench-check: $(VENV)/.dev ## Fail where it became slower by a fifth: make bench-check BASE=main
+	@$(BIN)/python -m tests.bench --check $(if $(BASE),--base '$(BASE)') $(ARGS)
 
 clean: ## Remove the environment and everything built or cached
-	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .servers
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .servers .bench
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -92,6 +92,9 @@ class Signals:
         self._uninterrupted = 0
         self._exit_pending = False
 
+    #: The signals that it handles.
+    handled: Final = _HANDLED
+
     @property
     def end_signal(self) -> int:
         """The first signal that asks the process to end; 0 if none came."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 #: What the extra `http` installs that nothing else does.
-_EXTRA: Final = frozenset({"fastapi", "starlette", "uvicorn", "jwt", "prometheus_client"})
+_EXTRA: Final = frozenset(
+    {"fastapi", "httptools", "starlette", "uvicorn", "jwt", "prometheus_client"}
+)
 _EXPORTER: Final = "opentelemetry.exporter.prometheus"
 _INSTALL: Final = "needs more packages: pip install 'galaxy-notify[http]'"
 
@@ -29,6 +31,7 @@ def command(application: Application) -> None:
 
     Starts immediately, even while Redis is away; it then answers 503. SIGTERM or SIGINT stops it
     with exit code 0 after in-flight requests are answered, a second one stops it immediately.
+    http.workers sets the number of processes; the process that was started then only watches them.
     """
     from galaxy_notify.cli.service import serve
     from galaxy_notify.telemetry.logs import configure_logs, get_logger
@@ -44,7 +47,7 @@ def command(application: Application) -> None:
 
 def _server(settings: Settings) -> ApiServer:
     try:
-        from galaxy_notify.http.server import ApiServer
+        from galaxy_notify.http.server import open_server
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing.partition(".")[0] not in _EXTRA and missing != _EXPORTER:
@@ -54,7 +57,7 @@ def _server(settings: Settings) -> ApiServer:
 
     own = settings.http
     try:
-        return ApiServer(settings)
+        return open_server(settings)
     except OSError as error:
         text = f"cannot listen on {own.host} port {own.port}: {listen_error(error)}"
         raise click.ClickException(text) from None

@@ -15,6 +15,7 @@ from galaxy_notify import __version__
 from galaxy_notify.errors import Invalid
 from galaxy_notify.http import dead_letters, health, intents, notifications, preferences
 from galaxy_notify.http.dependencies import AppState
+from galaxy_notify.http.direct import DirectCalls
 from galaxy_notify.http.middleware import Middleware
 from galaxy_notify.http.openapi import openapi_document
 from galaxy_notify.http.responses import Problem, internal, refused, refused_values
@@ -53,7 +54,7 @@ def make_app(state: AppState) -> Middleware:
     # Made when it is first asked for.
     document = cache(partial(openapi_document, app, channels, guarded=not is_open))
     app.openapi = document  # type: ignore[method-assign]
-    return Middleware(app, state.telemetry, limit=state.limit, local_only=is_open)
+    return Middleware(DirectCalls(app), state.telemetry, limit=state.limit, local_only=is_open)
 
 
 async def _problem(_: Request, error: Exception) -> Response:

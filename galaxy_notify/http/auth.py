@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -51,14 +52,20 @@ class Client:
 
     def may(self, *wanted: str) -> bool:
         """Return whether it has one of these scopes."""
-        return not self.scopes.isdisjoint(
-            {scope for one in wanted for scope in (one, *_ALSO.get(one, ()))}
-        )
+        return not self.scopes.isdisjoint(_sufficient(wanted))
 
     @property
     def actor(self) -> str:
         """Return how the history of a route names it."""
         return f"http:{self.name}"
+
+
+_ANONYMOUS: Final = Client(_ANYBODY, frozenset(SCOPES))
+
+
+@cache
+def _sufficient(wanted: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(scope for one in wanted for scope in (one, *_ALSO.get(one, ())))
 
 
 class Authenticator:
@@ -74,7 +81,7 @@ class Authenticator:
     def authenticate(self, header: str | None) -> Client:
         """Return the caller of an Authorization header; raise a `Problem` (401) if invalid."""
         if self.is_open:
-            return Client(_ANYBODY, frozenset(SCOPES))
+            return _ANONYMOUS
         if header is None:
             raise _unauthorized("the Authorization header is missing")
         scheme, _, token = header.partition(" ")

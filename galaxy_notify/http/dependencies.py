@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from galaxy_notify.http.auth import Authenticator, Client, forbidden
+from galaxy_notify.http.metrics import Metrics
 from galaxy_notify.http.pools import BlockingPools
 from galaxy_notify.http.responses import Problem, fault, not_valid, unavailable
+from galaxy_notify.http.workers import Worker
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.planner import Planner
 from galaxy_notify.model.json_data import printable
@@ -74,14 +76,15 @@ class AppState:
     settings: Settings
     notifier: AsyncNotifier
     pools: BlockingPools
-    scraped: Scraped
+    telemetry: Telemetry
+    metrics: Metrics
     authenticator: Authenticator
     limit: RequestLimit
     #: Parses what takes long to parse.
     parser: Planner = field(default_factory=Planner)
 
     @classmethod
-    def open(cls, settings: Settings, scraped: Scraped) -> AppState:
+    def open(cls, settings: Settings, scraped: Scraped, worker: Worker | None = None) -> AppState:
         """Return the state of a new server; nothing is sent before its first request.
 
         Raises `ConfigurationError` for a key of ``http`` that cannot be used.
@@ -89,13 +92,11 @@ class AppState:
         authenticator = Authenticator(settings.http)
         limit = RequestLimit(settings.http.max_requests)
         notifier, pools = AsyncNotifier(settings), BlockingPools(settings)
-        return cls(settings, notifier, pools, scraped, authenticator, limit)
-
-    @property
-    def telemetry(self) -> Telemetry:
-        return self.scraped.telemetry
+        metrics = Metrics(scraped, worker)
+        return cls(settings, notifier, pools, scraped.telemetry, metrics, authenticator, limit)
 
     async def close(self) -> None:
+        self.metrics.close()
         await self.notifier.close()
         self.pools.close()
 
@@ -114,15 +115,18 @@ def needs(*scopes: str) -> Callable[[Request], Awaitable[Client]]:
         request.state.client = client.name
         if not client.may(*scopes):
             raise forbidden(client, scopes)
-        _check_query(request.query_params)
+        if request.scope["query_string"]:
+            _check_query(request.query_params)
         state.limit.admit(request.scope, reserved="operator" in client.scopes)
         return client
 
     return admitted
 
 
+producer: Final = needs("producer")
+
 # Who may call an endpoint.
-Producer = Annotated[Client, Depends(needs("producer"))]
+Producer = Annotated[Client, Depends(producer)]
 Reader = Annotated[Client, Depends(needs("read-only"))]
 Operator = Annotated[Client, Depends(needs("operator"))]
 ProducerOrReader = Annotated[Client, Depends(needs("producer", "read-only"))]

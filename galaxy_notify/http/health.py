@@ -86,5 +86,5 @@ _METRICS: Final[Responses] = {
 @router.get("/metrics", responses=responses(ok={}) | _METRICS)
 async def metrics(request: Request, _: Reader) -> Response:
     """Return every metric for Prometheus."""
-    text = await asyncio.to_thread(state_of(request).scraped.text)
+    text = await state_of(request).metrics.text()
     return Response(text, media_type=MEDIA_TYPE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -13,7 +12,7 @@ from starlette.datastructures import Headers
 from galaxy_notify.errors import CallFailed, InvalidIntent
 from galaxy_notify.http.auth import Client
 from galaxy_notify.http.body import json_body
-from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, state_of
+from galaxy_notify.http.dependencies import ANY_CHANNEL, Producer, producer, state_of
 from galaxy_notify.http.middleware import request_id_in
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import AcceptQuery
@@ -35,6 +34,7 @@ from galaxy_notify.telemetry import Telemetry
 
 router = APIRouter(tags=["notifications"])
 
+_NO_QUERY: Final = AcceptQuery()
 _MAYBE: Final[Mapping[str, object]] = {
     "code": "unknown",
     "message": "it may have been accepted: repeat it",
@@ -101,6 +101,16 @@ async def accept_many(request: Request, client: Producer) -> Response:
             raise _partly_failed(error, len(values)) from error
     _count_accepted(state.telemetry, values, found)
     return answer(_batch_json(found))
+
+
+async def accept_directly(request: Request) -> Response:
+    """Answer `accept` to a request without a query, outside of the framework's injection."""
+    return await accept(request, await producer(request), _NO_QUERY)
+
+
+async def accept_many_directly(request: Request) -> Response:
+    """Answer `accept_many` to a request without a query, outside of the framework's injection."""
+    return await accept_many(request, await producer(request))
 
 
 def _check_own(client: Client, value: object, notification_id: str | None) -> None:
@@ -208,18 +218,21 @@ def _count_accepted(
     telemetry: Telemetry, values: Sequence[Any], found: Sequence[receipts.Receipt]
 ) -> None:
     """Count accepted notifications, their routes by channel, repeated and refused ones."""
-    statuses: Counter[str] = Counter(receipt.status for receipt in found)
-    routes: Counter[str] = Counter()
+    accepted = duplicates = skipped = 0
+    routes: dict[str, int] = {}
     for value, receipt in zip(values, found, strict=True):
         if receipt.error is not None:
             telemetry.refused(receipt.error.code)
-        elif receipt.status == "accepted":
+        elif receipt.status == "duplicate":
+            duplicates += 1
+        else:
+            accepted += 1
+            skipped += receipt.skipped
             channels = set(value.get("channels") or (ANY_CHANNEL,))
             # Each channel that is named has a route for each recipient.
             for channel in channels:
-                routes[channel] += receipt.routes // len(channels)
-    skipped = sum(receipt.skipped for receipt in found if receipt.status == "accepted")
+                routes[channel] = routes.get(channel, 0) + receipt.routes // len(channels)
     if skipped:
         telemetry.routes("skipped", ANY_CHANNEL, skipped)
-    if statuses["accepted"] or statuses["duplicate"]:
-        telemetry.accepted(statuses["accepted"], routes, statuses["duplicate"])
+    if accepted or duplicates:
+        telemetry.accepted(accepted, routes, duplicates)

@@ -4,13 +4,11 @@ asks of headers, targets and methods, an id, a log line, a count.
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 from collections.abc import Sequence
+from random import getrandbits
 from time import perf_counter
 from typing import Final
-from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,9 +32,6 @@ _SINGLE: Final = (
 )
 _CONDITIONS: Final = (b"if-match", b"if-none-match", b"if-unmodified-since")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]*)")
-#: A client that does not read its answer within this time is dropped.
-_SEND_S: Final = 30.0
 #: Probes are answered however much there is to do.
 _ALWAYS: Final = frozenset({"/healthz", "/readyz"})
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -54,7 +49,8 @@ class Middleware:
         self._telemetry = telemetry
         self._limit = limit
         self._local_only = local_only
-        self._log = get_logger("http")
+        # Bound once: the settings of the log do not change while this process runs.
+        self._log = get_logger("http").bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -64,9 +60,8 @@ class Middleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        scope = without_cookies(_in_origin_form(scope))
         given = request_id_in(_header(scope["headers"], b"x-request-id"))
-        exchange = _Exchange(send, given or os.urandom(8).hex())
+        exchange = _Exchange(send, given or f"{getrandbits(64):016x}")
         scope.setdefault("state", {})["client"] = ""
         self._limit.enter()
         # A head is what the answer to a GET begins with; the protocol leaves the rest out.
@@ -75,8 +70,6 @@ class Middleware:
             refused = self._refusal(scope)
             app = refused.response() if refused else self._app
             await app(inner, receive, exchange.send)
-        except _Unread:
-            self._log.warning("response write timed out", request_id=exchange.request_id)
         except Exception:
             await self._defect(inner, receive, exchange)
         finally:
@@ -116,12 +109,8 @@ class Middleware:
         )
 
 
-class _Unread(Exception):
-    """The client does not read its answer."""
-
-
 class _Exchange:
-    """Sends an answer with the request's id, within bounds of time, and remembers its status."""
+    """Sends an answer with the request's id, and remembers its status."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -133,11 +122,7 @@ class _Exchange:
             self.status = message["status"]
             own = (b"x-request-id", self.request_id.encode("ascii"))
             message = {**message, "headers": [*message.get("headers", ()), own, *ALWAYS_SENT]}
-        try:
-            async with asyncio.timeout(_SEND_S):
-                await self._send(message)
-        except TimeoutError:
-            raise _Unread from None
+        await self._send(message)
 
 
 def request_id_in(text: str) -> str:
@@ -150,28 +135,6 @@ def _header(headers: Headers, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers if key == name), "")
 
 
-def without_cookies(scope: Scope) -> Scope:
-    """Return the scope of a request without its cookies: they say nothing here.
-
-    The framework reads them for every path, before the caller is known, and Python before
-    3.11.10 takes seconds for one of 60 kB.
-    """
-    headers = [one for one in scope["headers"] if one[0] != b"cookie"]
-    return scope if len(headers) == len(scope["headers"]) else {**scope, "headers": headers}
-
-
-def _in_origin_form(scope: Scope) -> Scope:
-    """Return the scope of a request whose target is a whole URL as that of its path."""
-    match = _ABSOLUTE.match(scope.get("raw_path", b""))
-    if match is None:
-        return scope
-    raw = scope["raw_path"][match.end() :] or b"/"
-    others = [one for one in scope["headers"] if one[0] != b"host"]
-    # The URL stands before the header (RFC 9112).
-    headers = [(b"host", match[1]), *others]
-    return {**scope, "raw_path": raw, "path": unquote(raw.decode("latin-1")), "headers": headers}
-
-
 def _unclear(method: str, headers: Headers) -> Problem | None:
     """Return why a request has no single meaning, if it has none."""
     names = [name for name, _ in headers]
@@ -180,9 +143,6 @@ def _unclear(method: str, headers: Headers) -> Problem | None:
             shown = name.decode().title()
             message = "is given more than once"
             return Problem("bad-request", f"{shown} {message}", [fault(shown, message)])
-    if b"transfer-encoding" in names and b"content-length" in names:
-        message = "Transfer-Encoding and Content-Length are given both"
-        return Problem("bad-request", message, (), {"Connection": "close"})
     if method not in _SAFE:
         for name in _CONDITIONS:
             if name in names:

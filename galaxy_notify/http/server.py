@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -16,16 +17,20 @@ from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Authenticator
+from galaxy_notify.http.connection import BoundedProtocol
 from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.responses import Problem
-from galaxy_notify.http.sockets import HEAD_BYTES, BoundedProtocol, check_host, listen, listen_error
+from galaxy_notify.http.sockets import BACKLOG, Listener, check_host, listen, listen_error
+from galaxy_notify.http.workers import STOP, ParentSupervisor, Worker, WorkerGroup
 from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.process.join import DeploymentJoin
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.http import Token
-from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.signals import SIGNALS
+from galaxy_notify.telemetry.logs import add_to_lines, get_logger
 from galaxy_notify.telemetry.prometheus import start_scraped
 
 # Longer than proxies keep theirs: so it is never we who close one that is just being used.
@@ -37,16 +42,22 @@ _LEAVING_S: Final = 4.5
 class ApiServer:
     """One process of the HTTP API; it serves whether Redis answers or not."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare, and listen; raise `ConfigurationError`, or ``OSError`` for the address."""
+    def __init__(
+        self, settings: Settings, sockets: list[Listener], worker: Worker | None = None
+    ) -> None:
+        """Prepare to serve *sockets*, alone or as a *worker*; raise `ConfigurationError`."""
         self._settings = settings
         self._log = get_logger("http")
-        self._supervisor = environ_supervisor()
+        self._worker = worker
+        self._supervisor = ParentSupervisor(worker.channel) if worker else environ_supervisor()
         about = {"service.name": "galaxy-notify-http", "service.version": __version__}
-        self._state = AppState.open(settings, start_scraped(about))
-        patience_s = settings.http.shutdown_ms / 1000 + _LEAVING_S
-        self._signals = EndSignals(self._on_stop_signal, self._on_second_signal, patience_s)
-        self._sockets = listen(settings.http.host, settings.http.port)
+        if worker:
+            about["service.instance.id"] = process_id()
+        self._state = AppState.open(settings, start_scraped(about), worker)
+        self._signals = EndSignals(
+            self._on_stop_signal, self._on_second_signal, patience_s(settings)
+        )
+        self._sockets = sockets
         config = uvicorn.Config(
             make_app(self._state),
             http=BoundedProtocol,
@@ -56,7 +67,8 @@ class ApiServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            h11_max_incomplete_event_size=HEAD_BYTES,
+            # How many connections a process accepts in a turn; of several, none takes all.
+            backlog=1 if worker else BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=-(-settings.http.shutdown_ms // 1000),
         )
@@ -70,11 +82,14 @@ class ApiServer:
         self._signals.listen()
         # What was imported stays: to look through it for garbage would stop the loop each time.
         gc.freeze()
-        self._tell_start()
+        if self._worker is None:
+            log_start(self._settings, self._sockets)
+        else:
+            await self._join_group(self._worker)
         joining = asyncio.create_task(self._join())
         joining.add_done_callback(self._joined)
         try:
-            await self._server.serve(self._sockets)
+            await self._server.serve([*self._sockets])
         finally:
             joining.cancel()
             await asyncio.wait({joining})
@@ -107,15 +122,25 @@ class ApiServer:
         if not joining.cancelled() and joining.exception() is not None:
             self._server.should_exit = True
 
-    def _tell_start(self) -> None:
-        own = self._settings.http
-        urls = [_url(one) for one in self._sockets]
-        clients = [_client_text(one) for one in own.clients]
-        about = {"jwt": own.jwt_algorithm if own.takes_jwt else "", "clients": clients}
-        self._log.info("http started", pid=os.getpid(), version=__version__, urls=urls, **about)
-        if self._state.authenticator.is_open:
-            reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
-            self._log.warning("http authentication disabled", reason=reason)
+    async def _join_group(self, worker: Worker) -> None:
+        self._log.info("http worker started", pid=os.getpid())
+        worker.channel.setblocking(False)
+        asyncio.get_running_loop().add_reader(worker.channel, self._heard, worker.channel)
+        await self._state.metrics.start()
+
+    def _heard(self, channel: socket.socket) -> None:
+        """Stop as the parent asks; without a parent, nobody starts another worker in its place."""
+        try:
+            message = channel.recv(len(STOP))
+        except ConnectionError:
+            message = b""
+        if message != STOP and self._worker:
+            shutil.rmtree(self._worker.folder, ignore_errors=True)
+            self._log.warning("http parent lost")
+            # Nobody else ends a worker that hangs in its stop.
+            SIGNALS.watchdog.start_countdown()
+        asyncio.get_running_loop().remove_reader(channel)
+        self._server.should_exit = True
 
     def _on_stop_signal(self, name: str) -> None:
         self._log.info(
@@ -126,6 +151,50 @@ class ApiServer:
 
     def _on_second_signal(self, name: str) -> None:
         self._log.warning("http exiting immediately", signal=name)
+
+
+def open_server(settings: Settings) -> ApiServer:
+    """Listen, and return the server of this process: with several workers, of each of them.
+
+    In the parent of workers it exits when they have ended. Raises `ConfigurationError`, or
+    ``OSError`` for the address.
+    """
+    count = settings.http.workers
+    if count == 1:
+        return ApiServer(settings, listen(settings.http.host, settings.http.port))
+    # What no worker could start with is found once, before there are any.
+    Authenticator(settings.http)
+    sockets = listen(settings.http.host, settings.http.port)
+    log_start(settings, sockets)
+    # What is loaded by now is shared by all, as far as nothing writes to it.
+    gc.freeze()
+    group = WorkerGroup(count, environ_supervisor(), patience_s(settings))
+    worker = group.run()
+    if worker is None:
+        get_logger("http").info("http stopped")
+        raise SystemExit(group.exit_code)
+    add_to_lines(worker=worker.number)
+    return ApiServer(settings, sockets, worker)
+
+
+def patience_s(settings: Settings) -> float:
+    """Return the seconds that a stop may take."""
+    return settings.http.shutdown_ms / 1000 + _LEAVING_S
+
+
+def log_start(settings: Settings, sockets: list[Listener]) -> None:
+    """Log where the API listens, and for whom."""
+    own, log = settings.http, get_logger("http")
+    about = {
+        "urls": [_url(one) for one in sockets],
+        "jwt": own.jwt_algorithm if own.takes_jwt else "",
+        "clients": [_client_text(one) for one in own.clients],
+    }
+    workers = {"workers": own.workers} if own.workers > 1 else {}
+    log.info("http started", pid=os.getpid(), version=__version__, **about, **workers)
+    if not own.is_guarded:
+        reason = "neither http.tokens nor http.jwt_key or jwt_secret is set"
+        log.warning("http authentication disabled", reason=reason)
 
 
 def start_problems(settings: Settings) -> Iterator[str]:

@@ -23,27 +23,28 @@ class Supervisor:
 
     def ready(self) -> None:
         """Report that the start is over; Redis may still be away."""
-        self._send("READY=1")
+        self.send("READY=1")
 
     def stopping(self) -> None:
         """Report that the stop has begun."""
-        self._send("STOPPING=1")
+        self.send("STOPPING=1")
 
     def alive(self) -> None:
         """Feed the watchdog."""
-        self._send("WATCHDOG=1")
+        self.send("WATCHDOG=1")
 
     def reloading(self) -> None:
         """Report that settings are being reloaded; `ready` ends the reload."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1_000_000)}")
+        self.send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic() * 1_000_000)}")
 
     def status(self, text: str) -> None:
         """Report in one line what the process does; an unchanged line is not repeated."""
         if text != self._last_status:
             self._last_status = text
-            self._send(f"STATUS={' '.join(text.split())[:200]}")
+            self.send(f"STATUS={' '.join(text.split())[:200]}")
 
-    def _send(self, message: str) -> None:
+    def send(self, message: str) -> None:
+        """Send one message; one that cannot be sent is dropped."""
         if not self._address:
             return
         try:

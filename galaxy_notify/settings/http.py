@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -51,6 +52,7 @@ def parse_token(entry: str) -> Token:
     return Token(match["name"], frozenset(scopes), match["digest"], producers)
 
 
+@lru_cache(maxsize=128)
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches what listens there."""
     try:
@@ -84,6 +86,9 @@ class HttpSettings(Section):
         description="Address to listen on. Without tokens or jwt_* it must be a loopback address.",
     )
     port: int = number(8080, (0, 65_535), "Port to listen on; 0: any free port.")
+    workers: int = number(
+        1, (1, 64), "Processes that serve the address; each has its own limits and connections."
+    )
     max_body_bytes: int = number(
         4_194_304, (1024, 67_108_864), "Maximum size of a request body, in bytes."
     )

@@ -51,6 +51,15 @@ def configure_logs(
     _capture_libraries(max(number, logging.WARNING))
 
 
+def add_to_lines(**fields: Any) -> None:
+    """Add *fields* to every line of this process from now on."""
+
+    def add(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {**fields, **event}
+
+    structlog.configure(processors=[add, *structlog.get_config()["processors"]])
+
+
 def get_logger(component: str, **bound: Any) -> FilteringBoundLogger:
     """Return the logger of a component; it follows a reload, one made of it by `bind` does not.
 

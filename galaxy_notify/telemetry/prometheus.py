@@ -43,3 +43,34 @@ def start_scraped(
     reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
     wishes = wished(os.environ if environ is None else environ)
     return Scraped(build(wishes, attributes, [reader]), registry)
+
+
+def merged(label: str, texts: Mapping[str, bytes]) -> bytes:
+    """Return several texts as one, with the key of each in the *label* of its samples.
+
+    The samples of one metric stay together, under one description.
+    """
+    about: dict[str, list[str]] = {}
+    samples: dict[str, list[str]] = {}
+    for value, text in texts.items():
+        family = ""
+        for line in text.decode().splitlines():
+            if line.startswith("# HELP "):
+                family = line.split(" ", 3)[2]
+                samples.setdefault(family, [])
+            if line.startswith("#"):
+                described = about.setdefault(family, [])
+                if line not in described:
+                    described.append(line)
+            elif line:
+                samples[family].append(_labelled(line, f'{label}="{value}"'))
+    lines = [line for family in samples for line in (*about[family], *samples[family])]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _labelled(line: str, label: str) -> str:
+    name, brace, rest = line.partition("{")
+    if brace:
+        return f"{name}{{{label},{rest}"
+    name, _, rest = line.partition(" ")
+    return f"{name}{{{label}}} {rest}"

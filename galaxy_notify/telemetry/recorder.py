@@ -12,6 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
+from galaxy_notify.telemetry.deferred_counter import DeferredCounter
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
 from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
@@ -22,6 +23,8 @@ MAX_GROUPS: Final = 50
 MAX_CLIENTS: Final = 200
 SNAPSHOT_KEPT_S: Final = 60.0
 LATENESS_SAMPLED: Final = 8
+#: What each request counts.
+_DEFERRED: Final = ("notifications.accepted", "routes.accepted", "http.client.requests")
 _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
 
 Clock = Callable[[], float]
@@ -67,7 +70,8 @@ class Recorder(Telemetry):
             for one in INSTRUMENTS
             if one.kind == "histogram"
         }
-        self._gauges = Gauges(meter, clock)
+        self._deferred = {name: DeferredCounter(self._counters[name]) for name in _DEFERRED}
+        self._gauges = Gauges(meter, clock, self._flush)
         self._tracer = tracer
         self._stops = stops
         self._types = CappedLabels(MAX_TYPES)
@@ -76,13 +80,13 @@ class Recorder(Telemetry):
         self._clients = CappedLabels(MAX_CLIENTS)
 
     def accepted(self, notifications: int, routes: Mapping[str, int], duplicates: int = 0) -> None:
-        taken = self._counters["notifications.accepted"]
+        taken = self._deferred["notifications.accepted"]
         if notifications:
             taken.add(notifications, {"status": "accepted"})
         if duplicates:
             taken.add(duplicates, {"status": "duplicate"})
         for channel, count in routes.items():
-            self._counters["routes.accepted"].add(count, {"channel": channel})
+            self._deferred["routes.accepted"].add(count, {"channel": channel})
 
     def refused(self, code: str, count: int = 1) -> None:
         self._counters["notifications.refused"].add(count, {"code": code})
@@ -146,7 +150,7 @@ class Recorder(Telemetry):
         about = {"method": method, "route": route, "status": str(status)}
         self._histograms["http.request.duration"].record(seconds, about)
         whose = {"client": self._clients.label(client), "status": str(status)}
-        self._counters["http.client.requests"].add(1, whose)
+        self._deferred["http.client.requests"].add(1, whose)
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         # The SDK keeps no deadline when a collector is dead, so its threads are left behind.
@@ -157,6 +161,10 @@ class Recorder(Telemetry):
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
+
+    def _flush(self) -> None:
+        for counter in self._deferred.values():
+            counter.flush()
 
     def _settled(self, channel: str, settled: Settled, count: int) -> None:
         kind, result, failure_class = settled
@@ -178,8 +186,15 @@ class Recorder(Telemetry):
 class Gauges:
     """Shows the last snapshot while it is fresh: an old number is worse than none."""
 
-    def __init__(self, meter: Meter, clock: Clock) -> None:
+    def __init__(
+        self, meter: Meter, clock: Clock, before_read: Callable[[], None] = lambda: None
+    ) -> None:
+        """Register with *meter*; *before_read* is called when a reader of it asks for a gauge.
+
+        Readers ask for gauges before they look at counters.
+        """
         self._clock = clock
+        self._before_read = before_read
         self._groups = CappedLabels(MAX_GROUPS)
         self._snapshot = Snapshot()
         self._observed_at = clock()
@@ -230,6 +245,7 @@ class Gauges:
 
     def _register(self, meter: Meter, instrument: Instrument) -> None:
         def read(_options: CallbackOptions) -> Iterator[Observation]:
+            self._before_read()
             return self.read(instrument.short_name)
 
         texts = (instrument.unit, instrument.description)

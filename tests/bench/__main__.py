@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.bench import guards
 from tests.bench.bench_run import BenchRun
+from tests.bench.checkout import ROOT, BaseError, Checkout, checkout_of, default_base
 from tests.bench.machine import machine
-from tests.bench.processes import ROOT
 from tests.bench.registry import WORKLOADS
 from tests.bench.report import Book, table
 from tests.bench.runner import run
@@ -23,13 +23,21 @@ def main() -> int:
     options = _parser().parse_args()
     found = servers_found()
     binary = found[options.server] if options.server else next(reversed(found.values()))
-    runs = options.runs or (1 if options.quick else 3 if options.check else _RUNS)
-    bench = BenchRun(binary, options.quick, runs, options.before)
+    runs = options.runs or (1 if options.quick else _RUNS)
+    try:
+        base = _base(options.base)
+    except BaseError as error:
+        print(error, file=sys.stderr)
+        return 2
+    bench = BenchRun(binary, options.quick, runs, base)
     for name, value in machine(binary).items():
         print(f"{name}: {value}")
-    print(f"runs: {runs}\n", flush=True)
+    print(f"the commit before: {base.name if base else 'none'}\nruns: {runs}\n", flush=True)
     if options.check:
-        return guards.check(bench, accept=options.accept)
+        if base is None:
+            print("no commit to compare with: name one as BASE", file=sys.stderr)
+            return 2
+        return guards.check(bench, base)
     return _bench(bench, options.only, options.out)
 
 
@@ -49,6 +57,12 @@ def _bench(bench: BenchRun, only: list[str] | None, out: Path | None) -> int:
     return 1 if failed else 0
 
 
+def _base(ref: str | None) -> Checkout | None:
+    """Return the commit to compare with; None where none is named and there is no git."""
+    found = ref or default_base()
+    return checkout_of(found) if found else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     names = [workload.name for workload in WORKLOADS]
@@ -63,14 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, help=f"how often ({_RUNS}; 1 with --quick)")
     parser.add_argument("--server", choices=[*servers_found()], help="which server")
     parser.add_argument(
-        "--before",
-        type=Path,
-        metavar="CHECKOUT",
-        help="an earlier version whose daemon drains beside this one, in roads",
+        "--base",
+        metavar="COMMIT",
+        help="the commit that is measured in turns with this checkout: the last tag, or HEAD^",
     )
     parser.add_argument("--out", type=Path, help="where the results go")
-    parser.add_argument("--check", action="store_true", help="compare with the accepted ratios")
-    parser.add_argument("--accept", action="store_true", help="with --check: accept the ratios")
+    parser.add_argument("--check", action="store_true", help="only compare with the base")
     return parser
 
 

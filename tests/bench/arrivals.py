@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 from tests.bench.bench_run import deployment, patient
-from tests.bench.fill import Load, fill
+from tests.bench.checkout import HERE, Checkout
+from tests.bench.fill import fill
 from tests.bench.lateness import Lateness, lateness, wait_for_entries
+from tests.bench.load import Load
 from tests.bench.processes import daemons, running
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -24,13 +26,21 @@ class Arrivals:
         # What accepting managed last; the schedule must stand before its first route is due.
         self._fill_rate = 10_000.0
 
-    def beforehand(self, rate: float, *, at_once: bool = False) -> Lateness:
-        """Accept everything before the first route is due; *at_once* makes all due together."""
+    def beforehand(
+        self, rate: float, *, at_once: bool = False, checkout: Checkout = HERE
+    ) -> Lateness:
+        """Accept everything before the first route is due; *at_once* makes all due together.
+
+        The daemon is that of the *checkout*.
+        """
         routes = int(rate * self._seconds)
         span_ms = 0 if at_once else int(self._seconds * 1000)
         for _ in range(_TRIES):
             self._server.flush()
-            with deployment(self._server.tcp_url), daemons(self._server.tcp_url) as (worker,):
+            with (
+                deployment(self._server.tcp_url),
+                daemons(self._server.tcp_url, of=checkout) as (worker,),
+            ):
                 self._wait_ready()
                 due_s = time.time() + routes / self._fill_rate * 1.3 + 1
                 load = Load(routes, due_ms=int(due_s * 1000), span_ms=span_ms)

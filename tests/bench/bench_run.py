@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -13,11 +12,17 @@ import redis
 from galaxy_notify.embedded.binaries import ServerBinary
 from galaxy_notify.redis_state.deployment import Deployment, connect
 from galaxy_notify.settings import settings_from
+from tests.bench.checkout import HERE, Checkout
 from tests.support.founded import found_deployment
 from tests.support.servers import Server, running
 
 STREAM = "{gn:0}:client-events"
 SCHEDULE = "{gn:0}:schedule:push"
+
+
+def before(name: str) -> str:
+    """Return the name of the same figure of the commit before."""
+    return f"{name}, the commit before"
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,18 @@ class BenchRun:
     binary: ServerBinary
     quick: bool
     runs: int
-    #: A checkout of an earlier version, whose daemon is measured beside this one.
-    before: Path | None = None
+    #: Another commit, which is measured in turns with this one; None where there is none.
+    base: Checkout | None = None
 
     def size(self, full: int, quick: int) -> int:
         """Return how much to do."""
         return quick if self.quick else full
+
+    def versions(self, name: str) -> Iterator[tuple[str, Checkout]]:
+        """Return what to measure in turns under a name: this checkout, and the commit before."""
+        yield name, HERE
+        if self.base:
+            yield before(name), self.base
 
     def server(self, **options: str) -> AbstractContextManager[Server]:
         """Run a server of the workload's own; everybody reaches it over TCP, as usual."""

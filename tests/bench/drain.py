@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import redis
@@ -11,9 +10,11 @@ import redis
 from galaxy_notify.operations.pausing import pause, resume
 from tests.bench import floor, sequential
 from tests.bench.bench_run import deployment, entries, patient
+from tests.bench.checkout import HERE, Checkout
 from tests.bench.figures import Figures
-from tests.bench.fill import Load, fill
-from tests.bench.processes import ROOT, daemons, running
+from tests.bench.fill import fill
+from tests.bench.load import Load
+from tests.bench.processes import daemons, running
 from tests.bench.stream import check_each_once, newest
 from tests.bench.watch import Work, watch
 from tests.support.servers import Server
@@ -26,7 +27,7 @@ class Daemon(NamedTuple):
     """Which daemon drains: with which settings, and of which checkout."""
 
     settings: Mapping[str, str] = {}
-    root: Path = ROOT
+    checkout: Checkout = HERE
 
 
 _USUAL = Daemon()
@@ -35,7 +36,7 @@ _USUAL = Daemon()
 def drain(server: Server, load: Load, daemon: Daemon = _USUAL) -> Work:
     """Let one daemon drain a backlog."""
     server.flush()
-    fill(server.tcp_url, load)
+    fill(server.tcp_url, load, daemon.checkout)
     return drain_filled(server, load.routes, daemon)
 
 
@@ -43,7 +44,7 @@ def drain_filled(server: Server, routes: int, daemon: Daemon = _USUAL) -> Work:
     """Let one daemon publish so many routes that are due, each of them once."""
     with patient(server) as client:
         before, last = entries(client), newest(client)
-        with daemons(server.tcp_url, daemon.settings, root=daemon.root) as workers:
+        with daemons(server.tcp_url, daemon.settings, of=daemon.checkout) as workers:
             work = watch(client, workers, lambda: entries(client) - before, routes)
         check_each_once(client, routes, last)
     return work

@@ -9,72 +9,53 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any
+
+import redis
 
 from galaxy_notify import Intent, Notifier
 from tests.bench.bench_run import ensure_deployment
-from tests.bench.texts import texts
+from tests.bench.checkout import HERE, Checkout
+from tests.bench.load import Load
+from tests.bench.processes import daemons, running
+from tests.support.wait import wait_until
 
 _LARGE = 400_000
 _CHUNK = 20_000
+_PATIENCE_S = 600
+_START_S = 60
 
 
-@dataclass(frozen=True)
-class Load:
-    """Notifications to accept.
+def fill(url: str, load: Load, checkout: Checkout = HERE) -> float:
+    """Accept everything and return the notifications a second; a large load takes two processes.
 
-    Without ``due_ms`` they are due now; else their due times spread evenly over ``span_ms``, and
-    each recipient is named after the due time, so that the stream alone tells how late it was.
+    Another commit accepts its own load, in a process of its own: what it stores may differ.
     """
-
-    notifications: int
-    fan_out: int = 1
-    text_bytes: int = 200
-    due_ms: int = 0
-    span_ms: int = 0
-    first: int = 0
-    step: int = 1
-    #: Where to; empty: the channel that an intent without channels goes to.
-    channel: str = ""
-
-    @property
-    def routes(self) -> int:
-        """Return how many routes it has."""
-        return self.notifications * self.fan_out
-
-    def intents(self) -> Iterator[Intent]:
-        """Make the intents, one after the other."""
-        bodies = texts(self.text_bytes)
-        many = [f"user-{number}" for number in range(self.fan_out)]
-        channels: dict[str, Any] = {"channels": [self.channel]} if self.channel else {}
-        for number in range(self.first, self.notifications, self.step):
-            due = self.due_ms + number * self.span_ms // self.notifications
-            yield Intent(
-                type="bench.turn",
-                producer="bench",
-                recipients=many if self.fan_out > 1 else [self._recipient(number, due)],
-                body=bodies[number % len(bodies)],
-                data={"turn": number},
-                due_at=due if self.due_ms else None,
-                **channels,
-            )
-
-    def _recipient(self, number: int, due: int) -> str:
-        return f"user-{due}" if self.due_ms else f"user-{number}"
-
-
-def fill(url: str, load: Load) -> float:
-    """Accept everything and return the notifications a second; a large load takes two processes."""
-    ensure_deployment(url)
+    found(url, checkout)
     started = time.perf_counter()
-    if load.notifications >= _LARGE:
+    if checkout != HERE:
+        _fill_by(checkout, url, load)
+    elif load.notifications >= _LARGE:
         _fill_beside(url, load)
     else:
         _fill_here(url, load)
     return load.notifications / (time.perf_counter() - started)
+
+
+def found(url: str, checkout: Checkout = HERE) -> None:
+    """Found a deployment; that of another commit is founded by its daemon, as an operator does."""
+    if checkout == HERE:
+        ensure_deployment(url)
+        return
+    with redis.Redis.from_url(url) as client, daemons(url, of=checkout) as (daemon,):
+
+        def is_there() -> bool:
+            daemon.alive()
+            return bool(client.exists("{gn:0}:meta"))
+
+        wait_until(is_there, "the deployment is there", _START_S)
 
 
 def _fill_here(url: str, load: Load) -> None:
@@ -86,6 +67,12 @@ def _accept(notifier: Notifier, intents: Iterable[Intent]) -> None:
     refused = [r for r in notifier.accept_many(intents) if r.status != "accepted"]
     if refused:
         raise RuntimeError(f"{len(refused)} of the load refused: {refused[0]}")
+
+
+def _fill_by(checkout: Checkout, url: str, load: Load) -> None:
+    command = ["tests.bench.acceptor", url, "fill", json.dumps(asdict(load))]
+    with running(*command, of=checkout) as process:
+        process.wait(_PATIENCE_S)
 
 
 def _fill_beside(url: str, load: Load) -> None:

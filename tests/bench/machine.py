@@ -12,7 +12,7 @@ import redis
 
 from galaxy_notify import __version__
 from galaxy_notify.embedded.binaries import ServerBinary
-from tests.bench.processes import ROOT
+from tests.bench.checkout import ROOT
 
 
 def machine(binary: ServerBinary) -> dict[str, str]:

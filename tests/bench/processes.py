@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.bench.checkout import HERE, Checkout
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _END_S = 20
 # A stream that is trimmed while its entries are counted would be counted wrongly.
@@ -44,16 +44,19 @@ class Running:
     def alive(self) -> None:
         """Raise where the process ended otherwise than well."""
         if self._process.poll() not in (None, 0):
-            self._output.seek(0)
-            told = self._output.read().decode(errors="replace")[-500:]
-            raise RuntimeError(f"{' '.join(self._command[1:4])} ended: {told}")
+            raise RuntimeError(f"{self._command[2]} ended: {self.output()[-500:]}")
+
+    def output(self) -> str:
+        """Return what the process has written so far."""
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace")
 
     def wait(self, seconds: float) -> None:
         """Wait for a good end."""
         code = self._process.wait(seconds)
         self.alive()
         if code:
-            raise RuntimeError(f"{' '.join(self._command[1:4])} ended with {code}")
+            raise RuntimeError(f"{self._command[2]} ended with {code}")
 
     def cpu_s(self) -> float:
         """Return the seconds of processor time so far."""
@@ -86,15 +89,15 @@ def cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def running(*command: str, root: Path = ROOT, **settings: str) -> Iterator[Running]:
+def running(*command: str, of: Checkout = HERE, **settings: str) -> Iterator[Running]:
     """Run a Python module as a process; *settings* are ``REDIS__URL="..."`` and the like.
 
-    Packages of the checkout *root* come before all others.
+    The package is that of the checkout *of*.
     """
     named = {f"GALAXY_NOTIFY_{name}": value for name, value in settings.items()}
     own = {k: v for k, v in os.environ.items() if not k.startswith(("GALAXY_NOTIFY_", "OTEL_"))}
     with tempfile.TemporaryFile() as output:
-        process = Running([sys.executable, "-m", *command], own | named, output, root)
+        process = Running(of.command(*command), own | named, output, of.root)
         try:
             yield process
         finally:
@@ -103,12 +106,12 @@ def running(*command: str, root: Path = ROOT, **settings: str) -> Iterator[Runni
 
 @contextmanager
 def daemons(
-    url: str, settings: Mapping[str, str] | None = None, count: int = 1, root: Path = ROOT
+    url: str, settings: Mapping[str, str] | None = None, count: int = 1, of: Checkout = HERE
 ) -> Iterator[list[Running]]:
-    """Run so many daemons, of the checkout *root*."""
+    """Run so many daemons, of the checkout *of*."""
     with ExitStack() as stack:
         own = _COUNTABLE | dict(settings or {})
         yield [
-            stack.enter_context(running("galaxy_notify", "run", root=root, REDIS__URL=url, **own))
+            stack.enter_context(running("galaxy_notify", "run", of=of, REDIS__URL=url, **own))
             for _ in range(count)
         ]

@@ -10,7 +10,7 @@ from tests.bench.figures import Figure
 from tests.bench.registry import WORKLOADS, Workload
 from tests.bench.runner import Result
 from tests.bench.svg import bars, shown
-from tests.bench.targets import Verdict, judge
+from tests.bench.verdicts import Verdict, judge
 
 _HEAD = """\
 # Benchmarks
@@ -18,7 +18,9 @@ _HEAD = """\
 Made by `make bench`; do not edit. Real servers over TCP and worker processes with the default
 settings, each measured from outside, with a different text for each notification. All ratios
 compare figures of the same run, measured in turns. A value is the median of the runs; the lowest
-and the highest are beside it.
+and the highest are beside it. *The commit before* is an earlier version of this package, in turns
+with this one. How to run it, and which figures carry to other machines:
+[how to measure](../performance.md#how-to-measure).
 """
 
 
@@ -48,7 +50,9 @@ class Book:
 
     def verdicts(self) -> list[Verdict]:
         """Judge what there is."""
-        return [*judge({name: result.figures for name, result in self.results.items()})]
+        figures = {name: result.figures for name, result in self.results.items()}
+        bases = {name: result.about.get("base", "") for name, result in self.results.items()}
+        return [*judge(figures, bases)]
 
     def _workloads(self) -> list[Workload]:
         return [workload for workload in WORKLOADS if workload.name in self.results]
@@ -74,6 +78,8 @@ class Book:
         for name in machines[0]:
             values = sorted({told[name] for told in machines})
             yield f"- {name}: {'; '.join(values)}"
+        bases = sorted({base for r in self.results.values() if (base := r.about.get("base"))})
+        yield f"- the commit before: {'; '.join(bases) or 'not measured'}"
 
     def _section(self, workload: Workload) -> Iterator[str]:
         result = self.results[workload.name]

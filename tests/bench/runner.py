@@ -76,6 +76,7 @@ def _run(workload: Workload, bench: BenchRun) -> Result:
         "runs": bench.runs,
         "quick": bench.quick,
         "error": error,
+        "base": bench.base.name if bench.base else "",
         "machine": machine(bench.binary),
     }
     return Result(workload.name, figures, about)

@@ -15,6 +15,7 @@ import pytest
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Authenticator
 from galaxy_notify.http.dependencies import AppState, RequestLimit
+from galaxy_notify.http.metrics import Metrics
 from galaxy_notify.http.responses import Problem, redis_faults
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import settings_from
@@ -191,7 +192,8 @@ async def _of_a_broken_api() -> tuple[httpx.Response, list[dict[str, Any]]]:
             settings,
             broken,
             broken,
-            start_scraped({}),
+            (scraped := start_scraped({})).telemetry,
+            Metrics(scraped, None),
             Authenticator(settings.http),
             RequestLimit(1),
         )

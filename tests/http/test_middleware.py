@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from galaxy_notify.http.body import media_type
-from galaxy_notify.http.middleware import without_cookies
 from tests.support.api import INTENT, PATH, TOKENS, ApiProcess, fields, problem
 from tests.support.servers import Server
 from tests.support.wait import HANG_S
@@ -159,13 +158,6 @@ def test_parameters__too_many_are_422(api: httpx.Client) -> None:
     many = "&".join(f"{number:x}" for number in range(10_000))
     told = problem(api.get(f"{PATH}?{many}"), 422, "invalid")
     assert "more than 128 parameters" in told["detail"]
-
-
-def test_cookies__are_not_read() -> None:
-    """Nothing here has any: none is left to the framework, which reads them for every path."""
-    headers = [(b"host", b"a"), (b"cookie", b'a="\\'), (b"cookie", b"b")]
-    left = without_cookies({"type": "http", "headers": headers})
-    assert left["headers"] == [(b"host", b"a")]
 
 
 def test_cookie__of_nothing_but_escapes_is_let_be(api: httpx.Client) -> None:

@@ -41,8 +41,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "claim_idle_ms": 10000, "max_deliveries": 5, "max_bytes": 1048576, "rejects_max": 10000,
     },
     "http": {
-        "host": "127.0.0.1", "port": 8080, "max_body_bytes": 4194304, "max_batch": 1000,
-        "max_requests": 256, "body_ms": 10000, "shutdown_ms": 10000, "tokens": [],
+        "host": "127.0.0.1", "port": 8080, "workers": 1, "max_body_bytes": 4194304,
+        "max_batch": 1000, "max_requests": 256, "body_ms": 10000, "shutdown_ms": 10000,
+        "tokens": [],
         "jwt_algorithm": "RS256", "jwt_key": None, "jwt_secret": None, "jwt_issuer": None,
         "jwt_audience": None, "jwt_scope_claim": "scope", "jwt_scope_prefix": "",
         "jwt_leeway_ms": 10000,

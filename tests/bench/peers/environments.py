@@ -129,6 +129,32 @@ class NodeEnvironment(_Installed):
         return str(json.loads(about.read_text())["version"])
 
 
+class BunEnvironment(NodeEnvironment):
+    """A folder of packages from npm that run on Bun, which is one of them."""
+
+    def version(self) -> str:
+        return ", ".join([self._installed(self.requirements[0]), f"Bun {self._installed('bun')}"])
+
+    def call(self, script: str, function: str) -> list[str]:
+        return [self._bun, str(SCRIPTS / f"{script}.mjs"), function]
+
+    def module(self, *words: str) -> list[str]:
+        return [self._bun, *words]
+
+    def _install(self) -> None:
+        super()._install()
+        try:
+            _run([self._bun, "--version"])
+        except PeerError:
+            # npm was set not to run the script that puts the program in place.
+            _run(["npm", "rebuild", "--prefix", str(self.folder), "--foreground-scripts", "bun"])
+            _run([self._bun, "--version"])
+
+    @property
+    def _bun(self) -> str:
+        return str(self.folder / "node_modules" / ".bin" / "bun")
+
+
 def _run(command: list[str]) -> str:
     try:
         done = subprocess.run(

@@ -18,6 +18,8 @@ from tests.bench.peers.environments import PeerError
 
 _END_S = 10
 _LOOK_S = 0.2
+_AFTER_S = 0.5
+_WELL = b"."
 
 
 class Worker:
@@ -71,20 +73,30 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass(frozen=True)
 class Marks:
-    """The pipe into which a worker writes one byte after its first job, and one after its last."""
+    """The pipe into which a worker writes one byte after its first job, and one after its last.
+
+    The byte is another one where a job was done twice.
+    """
 
     path: Path
     pipe: int
 
     def wait(self, worker: Worker, limit_s: float) -> float:
-        """Return when the next byte came; raise PeerError where none comes in time."""
+        """Return when the next byte came; raise PeerError where none or a bad one comes in time."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             if select.select([self.pipe], [], [], _LOOK_S)[0]:
-                os.read(self.pipe, 1)
-                return time.monotonic()
+                at, mark = time.monotonic(), os.read(self.pipe, 1)
+                if mark != _WELL:
+                    raise PeerError("a job was done twice")
+                return at
             worker.alive()
         raise PeerError(f"not done within {limit_s:.0f} s: {worker.told()}")
+
+    def check_quiet(self) -> None:
+        """Raise PeerError where a job is done again within a moment after the last one."""
+        if select.select([self.pipe], [], [], _AFTER_S)[0]:
+            raise PeerError("a job was done again after the last one")
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 All peers are measured in the same way. The jobs are enqueued beforehand by the peer's own client;
 then one worker process starts, and the clock runs from the end of its first job to the end of its
-last. The job of every peer does the same: it counts itself in the worker's memory, and the first
-and the last write one byte each into a named pipe, on which the benchmark waits outside. So the
-peer pays one addition per job, no polling disturbs it or its server, and neither its start nor its
-stop counts. What the worker still owes after its last job (acknowledging those in flight, at most
-as many as it runs at once) is not counted either: in doubt the peer is the faster.
+last. The job of every peer does the same: it counts itself in the worker's memory under its number,
+and the first and the last write one byte each into a named pipe, on which the benchmark waits
+outside. The last one compares the numbers: each job must have been done once, and none again in
+the moment after. So the peer pays two additions per job, no polling disturbs it or its server, and
+neither its start nor its stop counts. What the worker still owes after its last job (acknowledging
+those in flight, at most as many as it runs at once) is not counted either: in doubt the peer is the
+faster.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Peer:
             with running(self._work(), self.environment.folder, environ) as worker:
                 first = told.wait(worker, _START_S)
                 last = told.wait(worker, limit_s)
+                told.check_quiet()
         return (jobs - 1) / (last - first)
 
     def _work(self) -> list[str]:

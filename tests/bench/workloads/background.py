@@ -14,8 +14,8 @@ import time
 from typing import Any
 
 from tests.bench.bench_run import BenchRun, ensure_deployment, patient, total
+from tests.bench.checkout import ROOT
 from tests.bench.figures import Figures
-from tests.bench.processes import ROOT
 from tests.support.servers import Server
 
 _RATE = 50_000

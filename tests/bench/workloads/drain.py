@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.bench.bench_run import BenchRun
 from tests.bench.drain import add_work, drain, drain_floor, drain_sequential
 from tests.bench.figures import Figures
-from tests.bench.fill import Load
+from tests.bench.load import Load
 
 _KILO = {200: "200 B", 2000: "2 KB", 20_000: "20 KB"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.bench.bench_run import BenchRun, patient, total
 from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
-from tests.bench.fill import Load, fill
+from tests.bench.fill import fill
+from tests.bench.load import Load
 from tests.bench.processes import daemons
 from tests.bench.stream import check_each_once
 from tests.bench.watch import watch

@@ -11,7 +11,8 @@ import redis
 
 from tests.bench.bench_run import BenchRun, entries, patient
 from tests.bench.figures import Figures
-from tests.bench.fill import Load, fill
+from tests.bench.fill import fill
+from tests.bench.load import Load
 from tests.bench.processes import Running, daemons
 from tests.bench.watch import server_cpu_s
 from tests.support.wait import wait_until

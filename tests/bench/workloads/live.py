@@ -6,7 +6,7 @@ from tests.bench.arrivals import Arrivals
 from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain
 from tests.bench.figures import Figures
-from tests.bench.fill import Load
+from tests.bench.load import Load
 from tests.bench.workloads.steady import find
 
 # Producer and worker share the processors: nobody publishes at the rate of a drain meanwhile.

@@ -26,7 +26,8 @@ from galaxy_notify.telemetry import Telemetry
 from tests.bench import floor
 from tests.bench.bench_run import BenchRun, deployment, patient
 from tests.bench.figures import Figures
-from tests.bench.fill import Load, fill
+from tests.bench.fill import fill
+from tests.bench.load import Load
 from tests.bench.watch import commands
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import subprocess
 from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain, drain_sequential
 from tests.bench.figures import Figures
-from tests.bench.fill import Load
+from tests.bench.load import Load
 from tests.bench.peers import PEERS, Peer, PeerError
 from tests.bench.texts import texts
 from tests.support.servers import Server

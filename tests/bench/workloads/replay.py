@@ -6,7 +6,8 @@ import time
 
 from tests.bench.bench_run import BenchRun, patient, total
 from tests.bench.figures import Figures
-from tests.bench.fill import Load, fill
+from tests.bench.fill import fill
+from tests.bench.load import Load
 from tests.bench.processes import daemons, running
 from tests.bench.watch import watch
 from tests.support.servers import Server

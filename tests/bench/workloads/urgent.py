@@ -17,7 +17,8 @@ from galaxy_notify.operations.pausing import pause, resume
 from tests.bench.bench_run import BenchRun, deployment, entries, patient, total
 from tests.bench.drain import wait_for_workers
 from tests.bench.figures import Figures, percentile
-from tests.bench.fill import Load, fill
+from tests.bench.fill import fill
+from tests.bench.load import Load
 from tests.bench.processes import Running, daemons, running
 from tests.bench.stream import Entry, check_each_once, read
 from tests.support.servers import Server

@@ -21,7 +21,8 @@ from galaxy_notify.redis_state.publish_call import read_published, route_publish
 from tests.bench.bench_run import SCHEDULE, BenchRun, deployment, patient
 from tests.bench.drain import drain_filled
 from tests.bench.figures import Figures
-from tests.bench.fill import Load, fill
+from tests.bench.fill import fill
+from tests.bench.load import Load
 from tests.bench.processes import daemons
 from tests.bench.stream import check_each_once, newest
 from tests.bench.watch import commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.bench.bench_run import BenchRun
 from tests.bench.drain import drain_together
 from tests.bench.figures import Figures
-from tests.bench.fill import Load
+from tests.bench.load import Load
 
 
 def measure(bench: BenchRun, figures: Figures) -> None:

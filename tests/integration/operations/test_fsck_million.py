@@ -27,7 +27,7 @@ from galaxy_notify.redis_client.connection import sync_client
 from galaxy_notify.redis_client.scripts import script
 from galaxy_notify.redis_state.janitor_store import LOCK_MS
 from tests.bench.figures import percentile
-from tests.bench.fill import Load
+from tests.bench.load import Load
 from tests.support.daemons import daemon_on
 from tests.support.deployment import DeploymentFixture
 from tests.support.faults import BESIDE

@@ -12,8 +12,8 @@ from common import URL, done, enqueue_all, payload
 _REDIS = RedisSettings.from_dsn(URL)
 
 
-async def job(ctx, text):
-    done()
+async def job(ctx, number, text):
+    done(number)
 
 
 class WorkerSettings:
@@ -30,7 +30,7 @@ def fill():
 
     async def run():
         pool = await create_pool(_REDIS)
-        await enqueue_all(lambda: pool.enqueue_job("job", text))
+        await enqueue_all(lambda number: pool.enqueue_job("job", number, text))
 
     asyncio.run(run())
 

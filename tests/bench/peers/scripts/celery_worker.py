@@ -15,12 +15,12 @@ app.conf.update(
 
 
 @app.task(name="job")
-def job(text):
-    done()
+def job(number, text):
+    done(number)
 
 
 def fill():
     text = payload().decode()
     with app.producer_pool.acquire(block=True) as producer:
-        for _ in range(JOBS):
-            job.apply_async((text,), producer=producer)
+        for number in range(JOBS):
+            job.apply_async((number, text), producer=producer)

@@ -10,11 +10,11 @@ dramatiq.set_broker(RedisBroker(url=URL))
 
 
 @dramatiq.actor
-def job(text):
-    done()
+def job(number, text):
+    done(number)
 
 
 def fill():
     text = payload().decode()
-    for _ in range(JOBS):
-        job.send(text)
+    for number in range(JOBS):
+        job.send(number, text)

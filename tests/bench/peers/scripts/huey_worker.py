@@ -9,11 +9,11 @@ huey = RedisHuey("bench", url=URL, results=False)
 
 
 @huey.task()
-def job(text):
-    done()
+def job(number, text):
+    done(number)
 
 
 def fill():
     text = payload()
-    for _ in range(JOBS):
-        job(text)
+    for number in range(JOBS):
+        job(number, text)

@@ -12,8 +12,8 @@ from saq.runner import run as run_worker
 queue = Queue.from_url(URL)
 
 
-async def job(ctx, *, text):
-    done()
+async def job(ctx, *, number, text):
+    done(number)
 
 
 settings = {"queue": queue, "functions": [job], "concurrency": 32}
@@ -21,7 +21,7 @@ settings = {"queue": queue, "functions": [job], "concurrency": 32}
 
 def fill():
     text = payload().decode()
-    asyncio.run(enqueue_all(lambda: queue.enqueue("job", text=text, ttl=-1)))
+    asyncio.run(enqueue_all(lambda number: queue.enqueue("job", number=number, text=text, ttl=-1)))
 
 
 def work():

@@ -11,8 +11,8 @@ worker = Worker(URL, concurrency=16, prefetch=16, anyio_kwargs={"use_uvloop": Tr
 
 
 @worker.task(silent=True, ttl=0)
-async def job(text):
-    done()
+async def job(number, text):
+    done(number)
 
 
 def fill():
@@ -20,8 +20,8 @@ def fill():
 
     async def run():
         async with worker:
-            for count in chunks(1000):
-                await worker.enqueue_many([job.enqueue(text) for _ in range(count)])
+            for numbers in chunks(1000):
+                await worker.enqueue_many([job.enqueue(n, text) for n in numbers])
 
     asyncio.run(run())
 

@@ -12,8 +12,8 @@ broker = RedisStreamBroker(URL).with_serializer(ORJSONSerializer())
 
 
 @broker.task(task_name="job")
-async def job(text):
-    done()
+async def job(number, text):
+    done(number)
 
 
 def fill():
@@ -22,7 +22,7 @@ def fill():
     async def run():
         # The start makes the group of consumers, before the first job.
         await broker.startup()
-        await enqueue_all(lambda: job.kiq(text))
+        await enqueue_all(lambda number: job.kiq(number, text))
         await broker.shutdown()
 
     asyncio.run(run())
