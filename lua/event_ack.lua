@@ -17,10 +17,10 @@
 -- RETURNS how many entries were still pending
 
 local seen, now, ttl = KEYS[1], now_ms(ARGV[2]), tonumber(ARGV[3])
-local marks, ids = {}, {}
+local marks, ids, score = {}, {}, digits(now)
 for at = 5, #ARGV, 2 do
   ids[#ids + 1] = ARGV[at]
-  marks[#marks + 1] = digits(now)
+  marks[#marks + 1] = score
   marks[#marks + 1] = ARGV[at + 1]
 end
 call('ZREMRANGEBYSCORE', seen, '-inf', '(' .. digits(now - ttl))

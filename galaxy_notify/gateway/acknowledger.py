@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from galaxy_notify.gateway.event import Event
@@ -18,10 +19,11 @@ _UNSENT_MAX: Final = 64
 
 
 class Acknowledger:
-    """Acknowledges and parks entries of one shard.
+    """Acknowledges and parks entries of one shard, and knows which events are handled.
 
-    Handlers continue while earlier events are acknowledged; events handled meanwhile share the
-    next round trip. A crash repeats the events that are not yet acknowledged, a few dozen at most.
+    Handlers continue, and the next entries are read, while earlier events are acknowledged; events
+    handled meanwhile share the next round trip. A crash repeats the events that are not yet
+    acknowledged, a few dozen at most.
     """
 
     def __init__(
@@ -35,7 +37,13 @@ class Acknowledger:
         self._unacknowledged: dict[str, str] = {}
         self._unmarked: set[str] = set()
         self._sender: asyncio.Task[None] | None = None
-        self._log = get_logger("gateway", group=member.group, shard=member.keys.shard)
+        #: Its lines name the group and the shard.
+        self.log = get_logger("gateway", group=member.group, shard=member.keys.shard)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next handler has to wait for a `flush`."""
+        return len(self._unacknowledged) >= _UNSENT_MAX
 
     def is_unacknowledged(self, stream_id: str) -> bool:
         """Return whether an entry was handled and is not acknowledged yet."""
@@ -45,16 +53,28 @@ class Acknowledger:
         """Return whether an event was handled and its mark is not in Redis yet."""
         return event_id in self._unmarked
 
-    async def finish(self, event: Event) -> None:
-        """Mark and acknowledge an event, in the background; raise `Stopped` as `flush` does."""
+    async def handled(self, event_ids: Sequence[str], retry: RetryUntilStopped) -> set[str]:
+        """Return those of the events that the group has handled; raise `Stopped`."""
+        if not event_ids:
+            return set()
+        # A mark on its way may miss the look-up, and be in Redis before the look-up is answered.
+        being_marked = self._unmarked.intersection(event_ids)
+        return being_marked | await retry(lambda: self._member.seen(event_ids))
+
+    def finish(self, event: Event) -> None:
+        """Mark and acknowledge an event, in the background; raise `Stopped` if that was stopped."""
         self._unacknowledged[event.stream_id] = event.event_id
         self._unmarked.add(event.event_id)
-        if self._sender is not None and (
-            self._sender.done() or len(self._unacknowledged) >= _UNSENT_MAX
-        ):
-            await self._await_sender()
-        if self._sender is None and self._unacknowledged:
-            self._sender = asyncio.create_task(self.flush())
+        if self._sender is None or self._sender.done():
+            self._send_soon()
+
+    def finish_all(self, events: Iterable[Event]) -> None:
+        """Mark and acknowledge events, in the background; raise `Stopped` as `finish` does."""
+        done = {event.stream_id: event.event_id for event in events}
+        self._unacknowledged |= done
+        self._unmarked.update(done.values())
+        if done and (self._sender is None or self._sender.done()):
+            self._send_soon()
 
     async def flush(self) -> None:
         """Acknowledge all handled events; raise `Stopped` if stopped during an outage."""
@@ -64,25 +84,28 @@ class Acknowledger:
 
     async def close(self) -> None:
         """Acknowledge the rest; raise `Stopped` as `flush` does."""
-        await self._await_sender()
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender
         await self.flush()
 
-    async def park(self, entry: Entry, reason: str) -> None:
+    async def park(self, entry: Entry | Event, reason: str) -> None:
         """Move an entry that cannot be handled to the parked stream."""
         item = Parking(entry.stream_id, entry.deliveries, reason)
         word = await self._retry(lambda: self._member.park(item, self._options.parked_max))
         if word == Word.PARKED:
-            self._log.error(
+            self.log.error(
                 "event parked",
                 stream_id=entry.stream_id,
                 deliveries=entry.deliveries,
                 reason=reason,
             )
 
-    async def _await_sender(self) -> None:
+    def _send_soon(self) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
-            await sender
+            sender.result()
+        self._sender = asyncio.create_task(self.flush())
 
     async def _send(self) -> None:
         batch = dict(list(self._unacknowledged.items())[:FINISH_MAX])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import galaxy_notify
 from galaxy_notify.errors import AlreadyClosed, ConfigurationError, Unavailable
-from galaxy_notify.gateway.handler import Handler, HandlerRunner
+from galaxy_notify.gateway.handler import BatchHandler, BatchRunner, Handler, HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions, checked_name
 from galaxy_notify.gateway.shard import ShardReader
 from galaxy_notify.model.callables import check_callable
@@ -106,16 +106,26 @@ class GatewayConsumer(NotCopied):
         """
         self._check_open()
         check_callable("handler", handler, ("event",), asynchronous=True)
-        self._runner = HandlerRunner(handler, self._options.timeout_s)
-        work = asyncio.ensure_future(self._run(self._runner))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            self.stop()
-            await asyncio.wait([work])
-            raise
-        finally:
-            self._stop, self._runner = StopFlag(), None
+        await self._run_until_stopped(HandlerRunner(handler, self._options.timeout_s))
+
+    async def run_batches(self, handler: BatchHandler) -> None:
+        """Deliver events to the handler, many at once, until `stop`; otherwise as `run`.
+
+        The handler gets a list of 1 to ``batch_max`` events of one shard, in the order of the
+        stream, and returns None if it handled all of them, or a mapping of the ``event_id`` of each
+        that failed to the reason: an exception or any text. The others are acknowledged. A failed
+        event is delivered again later, alone, in a list of one; if the reason is a `Corrupt`, it is
+        parked at once. If the handler raises, exceeds ``handler_timeout_s``, or returns anything
+        else, such as the id of an event that it was not given, all its events count as failed.
+
+        A crash repeats one batch of each shard. Raises also `ConfigurationError` if
+        ``max_deliveries`` is 1, because a failing batch must be delivered again event by event.
+        """
+        self._check_open()
+        check_callable("handler", handler, ("events",), asynchronous=True)
+        if self._options.max_deliveries == 1:
+            raise ConfigurationError("max_deliveries: run_batches needs 2 or more")
+        await self._run_until_stopped(BatchRunner(handler, self._options.timeout_s))
 
     def stop(self) -> None:
         """End `run` soon; call it from the thread of its event loop."""
@@ -142,6 +152,18 @@ class GatewayConsumer(NotCopied):
     def _check_open(self) -> None:
         if self._is_closed:
             raise AlreadyClosed.named(type(self).__name__)
+
+    async def _run_until_stopped(self, runner: HandlerRunner) -> None:
+        self._runner = runner
+        work = asyncio.ensure_future(self._run(runner))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait([work])
+            raise
+        finally:
+            self._stop, self._runner = StopFlag(), None
 
     async def _run(self, runner: HandlerRunner) -> None:
         log, stagger = OutageLog(EdgeLog(get_logger("gateway", group=self.group))), Stagger()

@@ -12,9 +12,12 @@ import msgpack
 
 from galaxy_notify.encoding import MAX_BYTES, unpack_payload
 from galaxy_notify.errors import Corrupt
-from galaxy_notify.model.ids import parse_target
+from galaxy_notify.model.ids import is_event_id
 from galaxy_notify.redis_client.stream_member import Entry
 
+#: The texts of every event; its payload is the fourth field. Others are optional.
+_TEXTS: Final = (b"event_id", b"user_id", b"event_type")
+_USUAL_FIELDS: Final = 4
 _UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
@@ -50,26 +53,32 @@ class Event:
 def decode_event(entry: Entry, stream: str, shard: int) -> Event:
     """Return the event in an entry of a stream; raise `Corrupt` with the invalid field."""
     fields = entry.fields
-    event_id = _text(fields, "event_id", required=True)
-    target = parse_target(event_id)
-    if target is None or target.route_id is None or event_id != event_id.strip():
-        raise Corrupt("event_id: not an event id")
-    payload = fields.get(b"payload_bytes")
-    if payload is None:
-        raise Corrupt("payload_bytes: missing")
-    return Event(
+    try:
+        event_id = fields[b"event_id"].decode()
+        user_id = fields[b"user_id"].decode()
+        event_type = fields[b"event_type"].decode()
+        payload = fields[b"payload_bytes"]
+    except (KeyError, UnicodeDecodeError):
+        raise _invalid(fields) from None
+    if not (user_id and event_type and is_event_id(event_id)):
+        raise _invalid(fields)
+    has_more = len(fields) > _USUAL_FIELDS
+    # A frozen dataclass sets each attribute by a call of its own, which takes as long as the rest.
+    event = object.__new__(Event)
+    event.__dict__.update(
         event_id=event_id,
-        user_id=_text(fields, "user_id", required=True),
-        event_type=_text(fields, "event_type", required=True),
+        user_id=user_id,
+        event_type=event_type,
         payload_bytes=payload,
-        request_id=_text(fields, "request_id"),
-        trace_id=_text(fields, "trace_id"),
-        traceparent=_text(fields, "traceparent"),
+        request_id=_text(fields, b"request_id") if has_more else "",
+        trace_id=_text(fields, b"trace_id") if has_more else "",
+        traceparent=_text(fields, b"traceparent") if has_more else "",
         stream=stream,
         stream_id=entry.stream_id,
         shard=shard,
         deliveries=entry.deliveries,
     )
+    return event
 
 
 def decode_payload(raw: bytes) -> dict[str, Any]:
@@ -92,11 +101,22 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _text(fields: Mapping[bytes, bytes], name: str, *, required: bool = False) -> str:
-    raw = fields.get(name.encode(), b"")
-    if required and not raw:
-        raise Corrupt(f"{name}: missing")
+def _invalid(fields: Mapping[bytes, bytes]) -> Corrupt:
+    """Return what is wrong with the fields of an entry that has no valid event."""
+    for name in _TEXTS:
+        if not fields.get(name):
+            return Corrupt(f"{name.decode()}: missing")
+        try:
+            _text(fields, name)
+        except Corrupt as error:
+            return error
+    if not is_event_id(_text(fields, b"event_id")):
+        return Corrupt("event_id: not an event id")
+    return Corrupt("payload_bytes: missing")
+
+
+def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:
     try:
-        return raw.decode()
+        return fields.get(name, b"").decode()
     except UnicodeDecodeError as error:
-        raise Corrupt(f"{name}: not UTF-8") from error
+        raise Corrupt(f"{name.decode()}: not UTF-8") from error

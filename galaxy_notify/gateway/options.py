@@ -9,6 +9,8 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_state.group import MARKS_MAX
 
+#: The most events that a handler of batches gets at once.
+BATCH_MAX: Final = 500
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 
 
@@ -18,7 +20,11 @@ class ConsumerOptions:
 
     - ``concurrency``: handlers at a time on each shard. With 1 they run in the order of the
       stream; with more, in order for each user. A retried event comes late, out of order.
-    - ``batch``: entries asked for in one read.
+      `GatewayConsumer.run_batches` handles one batch at a time, and with more than 1 here a
+      retried event beside it.
+    - ``batch``: entries that `GatewayConsumer.run` asks for in one read.
+    - ``batch_max``: events that a handler of `GatewayConsumer.run_batches` gets at once, 500 at
+      most. It is called with what there is; nothing waits for a batch to fill.
     - ``reclaim_idle_s``: entries that another consumer leaves idle for this long are taken over.
     - ``handler_timeout_s``: a handler that takes longer fails; at most, and by default, half of
       ``reclaim_idle_s``, so that no other consumer takes over an event in flight.
@@ -42,12 +48,15 @@ class ConsumerOptions:
     marks_max: int = MARKS_MAX
     parked_max: int = 10_000
     stop_within_s: float = 10.0
+    batch_max: int = BATCH_MAX
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{field.name}: {value} is not greater than 0")
+        if self.batch_max > BATCH_MAX:
+            raise ConfigurationError(f"batch_max: {self.batch_max} is more than {BATCH_MAX}")
         if self.handler_timeout_s and self.handler_timeout_s > self.reclaim_idle_s / 2:
             raise ConfigurationError("handler_timeout_s: more than half of reclaim_idle_s")
 

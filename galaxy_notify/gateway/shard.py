@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final
 
 from galaxy_notify.backoff import delay_ms
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.gateway.acknowledger import Acknowledger
+from galaxy_notify.gateway.delivery import BatchDelivery, Delivery
 from galaxy_notify.gateway.event import Event, decode_event
-from galaxy_notify.gateway.handler import HandlerRunner
+from galaxy_notify.gateway.handler import BatchRunner, HandlerRunner
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
 from galaxy_notify.redis_client.faults import Fault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.stream_member import Entry, Waiting
 from galaxy_notify.redis_state.group import GroupMember
-from galaxy_notify.telemetry.logs import get_logger
 
 _BLOCK_MS: Final = 500
 _SWEEP_S: Final = 1.0
 #: With this many entries waiting for another delivery no new ones are read.
 _MOST_WAITING: Final = 1000
 _RNG: Final = Random()  # unused by delays without jitter
-
-
-class _Delivery(NamedTuple):
-    entry: Entry
-    event: Event
-    seen: bool | None  # None: a duplicate comes first, so look it up later
 
 
 class ShardReader:
@@ -49,18 +42,20 @@ class ShardReader:
     ) -> None:
         self._member = member
         self._options = options
-        self._runner = runner
         self._stop = stop
         self._retry_read, self._retry_sweep, retry_ack = (
             RetryUntilStopped(stop, log, stagger, self._recover, node=lambda: member.node)
             for _ in range(3)
         )
         self._acks = Acknowledger(member, options, retry_ack)
-        self._slots = asyncio.Semaphore(options.concurrency)
-        self._in_flight: set[str] = set()
-        self._events_in_flight: set[str] = set()
+        rest = (options, self._acks, self._retry_read, stop)
+        self._delivery = (
+            BatchDelivery(runner, *rest)
+            if isinstance(runner, BatchRunner)
+            else Delivery(runner, *rest)
+        )
         self._is_crowded = False
-        self._log = get_logger("gateway", group=member.group, shard=member.keys.shard)
+        self._log = self._acks.log
 
     async def run(self) -> None:
         """Deliver until the consumer stops, then release the remaining entries for others."""
@@ -86,39 +81,24 @@ class ShardReader:
         if self._is_crowded:
             await self._stop.wait(_SWEEP_S)
             return 0
-        entries = await self._retry_read(lambda: self._member.read(self._options.batch, _BLOCK_MS))
+        most = self._delivery.most
+        entries = await self._retry_read(lambda: self._member.read(most, _BLOCK_MS))
         await self._deliver(entries)
         return len(entries)
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
-        """Deliver entries that were just read, in order for each user."""
-        read_at = time.monotonic()
-        self._in_flight.update(entry.stream_id for entry in entries)
+        """Deliver entries that were just read, and release what a stop leaves of them."""
+        read_at, in_hand = time.monotonic(), self._delivery.entries
+        in_hand.update(entry.stream_id for entry in entries)
         try:
-            lanes = self._lanes(await self._decode(entries, self._retry_read))
-            await together(self._stop, *(self._lane(lane, read_at) for lane in lanes))
-            # The next read looks its events up among the marks, so these must be complete.
-            await self._acks.flush()
+            events = await self._decoded(entries)
+            lookup = await self._delivery.look_up(events, self._retry_read)
+            await self._delivery.deliver(events, lookup, read_at)
         finally:
-            left = [entry.stream_id for entry in entries if entry.stream_id in self._in_flight]
-            self._in_flight.difference_update(left)
-        if self._stop and not self._is_late(read_at):
+            left = [entry.stream_id for entry in entries if entry.stream_id in in_hand]
+            in_hand.difference_update(left)
+        if self._stop and not self._delivery.is_late(read_at):
             await self._release(left, self._retry_read)
-
-    def _lanes(self, deliveries: Iterable[_Delivery]) -> Iterable[list[_Delivery]]:
-        lanes: dict[str, list[_Delivery]] = {}
-        for delivery in deliveries:
-            lane = "" if self._options.concurrency == 1 else delivery.event.user_id
-            lanes.setdefault(lane, []).append(delivery)
-        return lanes.values()
-
-    async def _lane(self, deliveries: Sequence[_Delivery], read_at: float) -> None:
-        for delivery in deliveries:
-            async with self._slots:
-                if self._stop or self._is_late(read_at):
-                    return
-                await self._handle(delivery)
-                self._in_flight.discard(delivery.entry.stream_id)
 
     async def _sweep(self) -> None:
         pause = min(_SWEEP_S, self._options.retry_min_s, self._options.reclaim_idle_s)
@@ -142,8 +122,8 @@ class ShardReader:
         for waiting, idle_ms in [(entry, self._pause_ms(entry)) for entry in own] + [
             (entry, options.reclaim_idle_ms) for entry in stale
         ]:
-            if waiting.idle_ms >= idle_ms and not self._is_held(waiting):
-                async with self._slots:
+            if waiting.idle_ms >= idle_ms and not self._delivery.is_held(waiting.stream_id):
+                async with self._delivery.turn():
                     if self._stop:
                         return delivered
                     await self._redeliver(waiting, idle_ms)
@@ -152,7 +132,7 @@ class ShardReader:
 
     async def _redeliver(self, waiting: Waiting, idle_ms: int) -> None:
         # Claimed singly, just before the handler: an event that kills the process affects no other.
-        if self._is_held(waiting):
+        if self._delivery.is_held(waiting.stream_id):
             return
         entry = await self._retry_sweep(lambda: self._member.take(waiting, idle_ms))
         if entry is None:
@@ -162,74 +142,36 @@ class ShardReader:
         if self._stop:
             await self._release([waiting.stream_id], self._retry_sweep)
             return
-        self._in_flight.add(entry.stream_id)
+        self._delivery.entries.add(entry.stream_id)
         try:
-            for delivery in await self._decode([entry], self._retry_sweep):
-                if not delivery.seen and entry.deliveries > self._options.max_deliveries:
-                    reason = f"not handled in {waiting.deliveries} deliveries"
-                    await self._acks.park(entry, reason)
-                else:
-                    await self._handle(delivery)
+            for event in await self._decoded([entry]):
+                await self._deliver_again(event)
         finally:
-            self._in_flight.discard(entry.stream_id)
+            self._delivery.entries.discard(entry.stream_id)
+
+    async def _deliver_again(self, event: Event) -> None:
+        lookup = await self._delivery.look_up([event], self._retry_sweep)
+        most = self._options.max_deliveries
+        if event.event_id not in lookup.handled and event.deliveries > most:
+            reason = f"not handled in {event.deliveries - 1} deliveries"
+            await self._acks.park(event, reason)
+        else:
+            await self._delivery.deliver_one(event, lookup)
 
     async def _release(self, stream_ids: Sequence[str], retry: RetryUntilStopped) -> None:
         await retry(lambda: self._member.release(stream_ids, self._options.reclaim_idle_ms))
 
-    async def _decode(self, entries: Iterable[Entry], retry: RetryUntilStopped) -> list[_Delivery]:
-        """Decode entries, park corrupt ones, and look up which were handled already."""
-        readable: list[tuple[Entry, Event]] = []
-        keys = self._member.keys
+    async def _decoded(self, entries: Iterable[Entry]) -> list[Event]:
+        """Return the events in entries; those that are corrupt are parked."""
+        events: list[Event] = []
+        stream, shard = self._member.keys.stream, self._member.keys.shard
         for entry in entries:
             try:
-                readable.append((entry, decode_event(entry, keys.stream, keys.shard)))
+                events.append(decode_event(entry, stream, shard))
             except Corrupt as error:
                 await self._acks.park(entry, str(error))
-                self._in_flight.discard(entry.stream_id)
-        ids = [event.event_id for _, event in readable]
-        seen = await retry(lambda: self._member.seen(ids)) if ids else set()
-        first = {event.event_id: event.stream_id for _, event in reversed(readable)}
-        return [
-            _Delivery(entry, event, event.event_id in seen if is_first else None)
-            for entry, event in readable
-            for is_first in [first[event.event_id] == event.stream_id]
-        ]
-
-    async def _handle(self, delivery: _Delivery) -> None:
-        event = delivery.event
-        if event.event_id in self._events_in_flight:
-            return  # a duplicate is in flight; the next sweep looks this one up again
-        self._events_in_flight.add(event.event_id)
-        try:
-            if await self._was_handled(delivery):
-                await self._acks.finish(event)
-            else:
-                await self._attempt(delivery.entry, event)
-        finally:
-            self._events_in_flight.discard(event.event_id)
-
-    async def _was_handled(self, delivery: _Delivery) -> bool:
-        event_id = delivery.event.event_id
-        if delivery.seen or self._acks.is_being_marked(event_id):
-            return True
-        if delivery.seen is not None:
-            return False
-        return bool(await self._retry_read(lambda: self._member.seen([event_id])))
-
-    async def _attempt(self, entry: Entry, event: Event) -> None:
-        failure = await self._runner.run(event)
-        if failure is None:
-            await self._acks.finish(event)
-        elif failure.final or event.deliveries >= self._options.max_deliveries:
-            await self._acks.park(entry, failure.reason)
-        else:
-            log = self._log.info if self._stop else self._log.warning
-            log(
-                "handler failed",
-                event_id=event.event_id,
-                deliveries=event.deliveries,
-                reason=failure.reason,
-            )
+                self._delivery.entries.discard(entry.stream_id)
+        return events
 
     async def _recover(self, fault: Fault) -> bool:
         recreated = await self._member.recover(fault)
@@ -240,11 +182,3 @@ class ShardReader:
     def _pause_ms(self, waiting: Waiting) -> int:
         least, most = self._options.retry_min_ms, self._options.retry_max_ms
         return delay_ms(waiting.deliveries, least, most, "none", _RNG)
-
-    def _is_held(self, waiting: Waiting) -> bool:
-        return waiting.stream_id in self._in_flight or self._acks.is_unacknowledged(
-            waiting.stream_id
-        )
-
-    def _is_late(self, read_at: float) -> bool:
-        return time.monotonic() - read_at > self._options.in_hand_s

@@ -278,8 +278,15 @@ class AsyncNotifier(NotCopied):
         return AsyncPreferences(self._client)
 
     async def close(self) -> None:
-        """Close the connections; every later call raises `AlreadyClosed`."""
-        await self._client.close()
+        """Close the connections; every later call raises `AlreadyClosed`.
+
+        Before that, it waits for the calls that tasks share, whose callers may have gone.
+        """
+        self._client.refuse_calls()
+        try:
+            await self._calls.end()
+        finally:
+            await self._client.close()
 
     async def _change(self, target: Target, flow: Callable[[KeySpace], Flow[T]]) -> T:
         await self._client.turn()

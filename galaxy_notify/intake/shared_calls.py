@@ -18,10 +18,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from copy import copy
+from functools import partial
 from typing import Final
 
+from galaxy_notify.errors import Portable
 from galaxy_notify.intake.accept import accept_flow, accept_unruled_flow, needs_rules
 from galaxy_notify.intake.plan import Plan
 from galaxy_notify.intake.receipts import Receipt
@@ -36,7 +39,7 @@ _LONGEST_WAIT_S: Final = 0.005
 #: The task that sent a call was cancelled, as all tasks are when their loop ends.
 _INTERRUPTED: Final = Fault("connection", Remedy.RETRY, "the call was interrupted")
 
-#: None: the plan needs rules first, and is not stored.
+#: None: the plan needs a call of its own, as it needs rules first.
 Outcome = Receipt | Unknown | None
 
 
@@ -59,6 +62,14 @@ class SharedCalls:
         if outcome is None:
             return await _accept_alone(self._client, plan)
         return outcome
+
+    async def end(self) -> None:
+        """Wait until no shared call of this loop is on its way, though its callers may have gone.
+
+        To be called once the client refuses new calls.
+        """
+        for line in list(self._lines.here().values()):
+            await line.end()
 
     def _is_own_call(self, plan: Plan) -> bool:
         """Return whether sharing is impossible, or gains nothing.
@@ -150,14 +161,28 @@ class _Line:
             self._overdue.cancel()
         self._note_departure()
         # A task of its own, in a context of its own: that of one caller is not for the others.
-        task = self._loop.create_task(self._send(call), context=Context())
+        # It is made in that context, which not every task factory can be given.
+        task: asyncio.Task[None] = Context().run(self._loop.create_task, self._send(call))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._forget, call))
+
+    async def end(self) -> None:
+        """Send what has not left, and wait until no shared call is on its way."""
+        self._leave()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _send(self, call: _SharedCall) -> None:
         try:
             await call.run(self._client)
         finally:
+            self._note_return()
+
+    def _forget(self, call: _SharedCall, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not call.has_begun:
+            # The task was cancelled before its first step, so nothing of it has run.
+            call.fail(RedisFault(_INTERRUPTED))
             self._note_return()
 
     def _note_departure(self) -> None:
@@ -166,16 +191,18 @@ class _Line:
 
     def _note_return(self) -> None:
         self._on_their_way -= 1
-        if self._next is not None and not self._on_their_way:
+        if self._next is not None and not self._on_their_way and not self._loop.is_closed():
             # Soon: callers that were just answered, and accept again at once, share it.
             self._loop.call_soon(self._leave)
 
     async def _explained(self, unknown: Unknown, key_space: KeySpace) -> Receipt | Unknown:
-        """Do for one intent what `accept_flow` does at its end."""
-        try:
+        """Do for one intent what `accept_flow` does at its end.
+
+        If nobody can say which rights are missing, the outcome stays what it was without them.
+        """
+        found: Receipt | Unknown = unknown
+        with suppress(RedisFault):
             (found,) = await self._client.run_flow(with_missing_rights(key_space, [unknown]))
-        except RedisFault as fault:
-            raise fault.with_unknown_outcome() from fault.__cause__
         if needs_refresh([found]):
             await self._client.refresh_primary()
         return found
@@ -185,6 +212,8 @@ class _SharedCall:
     """Plans of several tasks that are sent together, each with the future of its outcome."""
 
     def __init__(self) -> None:
+        #: Whether it was run, so that each caller has an outcome once its task has ended.
+        self.has_begun = False
         self._waiting: list[tuple[Plan, asyncio.Future[Outcome]]] = []
         self._routes = 0
         self._bytes = 0
@@ -204,24 +233,34 @@ class _SharedCall:
 
     async def run(self, client: AsyncClient) -> None:
         """Accept the plans whose callers still wait; each gets its outcome, or its own error."""
+        self.has_begun = True
         waiting = [(plan, future) for plan, future in self._waiting if not future.done()]
         if not waiting:
             return
+        outcomes: Sequence[Outcome]
         try:
             outcomes = await _accept_together(client, [plan for plan, _ in waiting])
-        except BaseException as error:
-            failure = error if isinstance(error, Exception) else RedisFault(_INTERRUPTED)
-            for _, future in waiting:
-                _fail(future, failure)
-            if failure is not error:
-                raise
-        else:
-            for (_, future), outcome in zip(waiting, outcomes, strict=True):
-                if not future.done():
-                    future.set_result(outcome)
+        except Portable as error:
+            self.fail(error)
+            return
+        except Exception:
+            # One of them cannot be sent, as one that was made without being checked. Each continues
+            # alone and finds out; its id keeps what was sent from being accepted again.
+            outcomes = [None] * len(waiting)
+        except BaseException:
+            self.fail(RedisFault(_INTERRUPTED))
+            raise
+        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+    def fail(self, error: Portable) -> None:
+        """Raise an error to each caller that still waits."""
+        for _, future in self._waiting:
+            _fail(future, error)
 
 
-def _fail(future: asyncio.Future[Outcome], error: Exception) -> None:
+def _fail(future: asyncio.Future[Outcome], error: Portable) -> None:
     """Raise an error of its own to one caller: each raise adds to the traceback of an error."""
     if future.done():
         return

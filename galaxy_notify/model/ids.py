@@ -26,6 +26,7 @@ MOST_PARTS = 999_999
 
 _FIRST = re.compile("[0-9a-f]{32}")
 _MEMBER = re.compile(rf"({NOTIFICATION_ID})/({CHANNEL}):({RECIPIENT})")
+_EVENT = re.compile(rf"{NOTIFICATION_ID}/{CHANNEL}:{RECIPIENT}(?:#[1-9][0-9]{{0,8}})?")
 _TARGET = re.compile(
     rf"(?P<notification>{NOTIFICATION_ID})"
     rf"(?:/(?P<route>{CHANNEL}:{RECIPIENT})(?:#(?P<generation>[1-9][0-9]{{0,8}}))?)?"
@@ -114,6 +115,11 @@ def target_of(
 def event_id(member: str, generation: int) -> str:
     """Return the id of an event, by which gateways de-duplicate."""
     return member + event_suffix(generation)
+
+
+def is_event_id(text: str) -> bool:
+    """Return whether *text* is the id of an event."""
+    return _EVENT.fullmatch(text) is not None
 
 
 def event_suffix(generation: int) -> str:

@@ -39,10 +39,15 @@ _FAR_MS: Final = 10**15
 _COUNTED: Final = 1 << 63
 
 
+#: Commands whose reply is left as it came: redis-py reads entries one by one, in Python.
+_RAW: Final = frozenset({"XREADGROUP"})
+
+
 def check_kinds(callbacks: MutableMapping[Any, Callable[..., Any]]) -> None:
     """Have a client, whose callbacks these are, raise `Garbled` for a reply of another kind."""
     for command, kinds in _KINDS.items():
-        callbacks[command] = _checked(command, kinds, callbacks.get(command))
+        callback = None if command in _RAW else callbacks.get(command)
+        callbacks[command] = _checked(command, kinds, callback)
 
 
 def _checked(

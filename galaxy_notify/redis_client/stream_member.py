@@ -59,7 +59,10 @@ class StreamMember:
             )
         )
         with as_fault("XREADGROUP"):
-            return [Entry(stream_id.decode(), fields, 1) for stream_id, fields in _rows(reply)]
+            return [
+                Entry(stream_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)), 1)
+                for stream_id, fields in _rows(reply)
+            ]
 
     async def waiting(
         self, own_idle_ms: int, idle_ms: int, limit: int
@@ -125,12 +128,9 @@ async def ask(reply: Awaitable[T] | Any) -> Any:
         return await reply
 
 
-def _rows(reply: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Return the entries of the one stream that was read, in either protocol's shape."""
-    if not reply:
-        return []
-    rows = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
-    return rows[0] if rows and isinstance(rows[0], list) else rows
+def _rows(reply: Any) -> list[tuple[bytes, list[bytes]]]:
+    """Return the entries of the one stream that was read."""
+    return next(iter(reply.values())) if reply else []
 
 
 def _waiting(row: Mapping[str, Any]) -> Waiting:

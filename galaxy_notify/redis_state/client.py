@@ -69,6 +69,10 @@ class DeploymentClient:
         if self._is_closed:
             raise AlreadyClosed.named(self._owner)
 
+    def refuse_calls(self) -> None:
+        """Let every later call raise `AlreadyClosed`; those on their way go on."""
+        self._is_closed = True
+
     def _join(self) -> Flow[SharedSettings]:
         if self._adopt:
             return adopt_deployment(self._first.prefix)

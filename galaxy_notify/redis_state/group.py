@@ -15,7 +15,7 @@ from galaxy_notify.redis_client.stream_member import StreamMember, ask
 from galaxy_notify.redis_state.keys import Keys
 
 #: Items of one finish; its script stays far from what Lua can unpack.
-FINISH_MAX: Final = 256
+FINISH_MAX: Final = 512
 #: How many handled events a group remembers on each shard, where its consumers do not set it.
 MARKS_MAX: Final = 100_000
 

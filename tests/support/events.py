@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,8 +11,10 @@ import msgpack
 import redis
 
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
-from galaxy_notify.gateway.handler import Handler
+from galaxy_notify.gateway.event import decode_event
+from galaxy_notify.gateway.handler import BatchHandler, Handler
 from galaxy_notify.redis_client.connection import async_client
+from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import SharedSettings
@@ -21,6 +23,8 @@ from tests.support.servers import Server
 QUICK = ConsumerOptions(
     reclaim_idle_s=0.5, retry_min_s=0.05, retry_max_s=0.1, max_deliveries=3, stop_within_s=1
 )
+#: Failed events come again soon, but on a busy machine no batch is late for its handler.
+PATIENT = ConsumerOptions(retry_min_s=0.05, retry_max_s=0.1, max_deliveries=3, stop_within_s=1)
 KEYS = Keys("gn", 0)
 
 
@@ -66,6 +70,15 @@ def publish(client: redis.Redis, *numbers: int, keys: Keys = KEYS, user: str = "
     """Add events to a shard's stream and return their stream ids."""
     ids: list[Any] = [client.xadd(keys.stream, event_fields(n, user)) for n in numbers]
     return [stream_id.decode() for stream_id in ids]
+
+
+def event_of(number: int, user: str = "u1") -> Event:
+    """Return the event of a test's notification as a consumer reads it first."""
+    fields = {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in event_fields(number, user).items()
+    }
+    return decode_event(Entry("1-1", fields, 1), KEYS.stream, KEYS.shard)
 
 
 def join(server: Server, group: str = "gateway") -> bool:
@@ -124,6 +137,38 @@ class Seen:
         return [int(event.event_id[:32], 16) for event in self.events]
 
 
+class SeenBatches:
+    """A handler of batches that writes down what it was given, and answers as told."""
+
+    def __init__(self, *failing: int) -> None:
+        self.batches: list[list[Event]] = []
+        self.failing = set(failing)
+
+    async def __call__(self, events: list[Event]) -> dict[str, object] | None:
+        self.batches.append(events)
+        failed = [event for event in events if number_of(event) in self.failing]
+        return {event.event_id: ValueError("no such user") for event in failed} or None
+
+    def has(self, number: int) -> bool:
+        """Return whether the event of this number was handled."""
+        return number in self.flat
+
+    @property
+    def numbers(self) -> list[list[int]]:
+        """Return the numbers of the events, batch by batch."""
+        return [[number_of(event) for event in events] for events in self.batches]
+
+    @property
+    def flat(self) -> list[int]:
+        """Return the numbers of the events, in the order of their handling."""
+        return [number for numbers in self.numbers for number in numbers]
+
+
+def number_of(event: Event) -> int:
+    """Return the number of a test's notification."""
+    return int(event.event_id[:32], 16)
+
+
 @asynccontextmanager
 async def consuming(
     server: Server | str,
@@ -133,13 +178,39 @@ async def consuming(
     options: ConsumerOptions = QUICK,
 ) -> AsyncIterator[GatewayConsumer]:
     """Run a consumer while the block runs, then stop it and let what broke it be raised."""
+    async with (
+        _gateway(server, consumer, options) as gateway,
+        _running(gateway, gateway.run(handler)),
+    ):
+        yield gateway
+
+
+@asynccontextmanager
+async def consuming_batches(
+    server: Server | str,
+    handler: BatchHandler,
+    *,
+    consumer: str = "gw-1",
+    options: ConsumerOptions = PATIENT,
+) -> AsyncIterator[GatewayConsumer]:
+    """Run a consumer of batches as `consuming` does."""
+    async with (
+        _gateway(server, consumer, options) as gateway,
+        _running(gateway, gateway.run_batches(handler)),
+    ):
+        yield gateway
+
+
+def _gateway(server: Server | str, consumer: str, options: ConsumerOptions) -> GatewayConsumer:
     url = server if isinstance(server, str) else server.url
-    async with GatewayConsumer.from_url(
-        url, group="gateway", consumer=consumer, options=options
-    ) as gateway:
-        running = asyncio.ensure_future(gateway.run(handler))
-        try:
-            yield gateway
-        finally:
-            gateway.stop()
-            await running
+    return GatewayConsumer.from_url(url, group="gateway", consumer=consumer, options=options)
+
+
+@asynccontextmanager
+async def _running(gateway: GatewayConsumer, run: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    running = asyncio.ensure_future(run)
+    try:
+        yield
+    finally:
+        gateway.stop()
+        await running

@@ -123,6 +123,33 @@ def test_accept__after_the_close_none_is_left_waiting(server: Server, deploy: De
     assert set(deployment.statuses()) <= {"user-7", "u0"}
 
 
+def test_close__waits_for_a_call_whose_callers_have_gone(server: Server, deploy: Deploy) -> None:
+    """It leaves no task and no connection: what has left is neither sent nor tried later."""
+    deployment = deploy(server)
+
+    async def run() -> None:
+        notifier = AsyncNotifier(deployment.settings)
+        async with no_connection_free(notifier) as line:
+            tasks = accepting(notifier, *map(keyed, range(5)))
+            await until(lambda: line, "the first waits for a connection")
+            tasks[0].cancel()
+            await until(lambda: tasks[0].done() and line, "the others' call has left")
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            closing = asyncio.ensure_future(notifier.close())
+            await asyncio.sleep(0)
+        await closing
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        pool: Any = notifier._client._client.connection_pool
+        assert not pool._shares
+        with pytest.raises(AlreadyClosed):
+            await notifier.accept(PLAIN)
+
+    asyncio.run(run())
+    assert set(deployment.statuses()) == {"user-7", "u1", "u2", "u3", "u4"}
+
+
 def test_accept__each_keeps_its_own_span(
     server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,3 +230,43 @@ def test_accept__goes_on_after_an_outage(server: Server, deploy: Deploy) -> None
         receipts = asyncio.run(run(proxy.url))
     assert {one.status for one in receipts} <= {"accepted"}
     assert deployment.total("accepted") == 6
+
+
+def test_accept__a_call_that_is_cancelled_before_it_begins_ends_for_all(
+    server: Server, deploy: Deploy
+) -> None:
+    """Its callers do not wait for ever, and the line does not count it as on its way for ever."""
+    deployment = deploy(server)
+
+    async def run() -> list[Any]:
+        async with AsyncNotifier(deployment.settings) as notifier:
+            first, *tasks = accepting(notifier, *map(keyed, range(5)))
+            await first
+            # Called before the task that the line is about to make has its first step.
+            line = notifier._calls._lines.here()[0]
+            line._leave()
+            (about_to_begin,) = line._tasks
+            about_to_begin.cancel()
+            found = await ends(tasks)
+            again = await asyncio.wait_for(notifier.accept(keyed(9)), HANG_S / 2)
+            assert again.status == "accepted"
+            return found
+
+    errors = asyncio.run(run())
+    assert {type(error) for error in errors} == {Unavailable}
+    assert all("the call was interrupted" in str(error) for error in errors)
+    assert set(deployment.statuses()) == {"u0", "u9"}
+
+
+def test_accept__goes_with_any_task_factory(server: Server, deploy: Deploy) -> None:
+    """Also with one that takes a loop and a coroutine only, as they all did once."""
+    deployment = deploy(server)
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda of, coroutine: asyncio.Task(coroutine, loop=of))
+        async with AsyncNotifier(deployment.settings) as notifier:
+            return await ends(accepting(notifier, *map(keyed, range(_MANY))))
+
+    receipts = asyncio.run(run())
+    assert {one.status for one in receipts} == {"accepted"}

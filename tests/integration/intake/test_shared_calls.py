@@ -12,6 +12,7 @@ from galaxy_notify.errors import CallFailed, Misconfigured, ServerRefused, Unava
 from galaxy_notify.intake import shared_calls
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.model.ids import id_for_key
+from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client import connection
 from galaxy_notify.redis_client.faults import RedisFault
 from tests.support.deployment import Deploy, DeploymentFixture
@@ -143,6 +144,23 @@ def test_accept__each_has_the_outcome_that_it_has_alone(server: Server, deploy: 
     deployment.client.delete(deployment.keys.notification(foreign))
 
 
+@pytest.mark.usefixtures("endless_wait")
+def test_accept__what_was_never_checked_stops_only_itself(server: Server, deploy: Deploy) -> None:
+    """An intent that was copied with other fields, which pydantic does not check."""
+    deployment = deploy(server)
+    unchecked = Intent.parse(keyed(90)).model_copy(update={"request_id": "\ud800"})
+
+    async def run() -> list[Any]:
+        async with AsyncNotifier(deployment.settings) as notifier:
+            intents: list[Any] = [keyed(0), keyed(1), unchecked, keyed(2)]
+            return await asyncio.gather(*map(notifier.accept, intents), return_exceptions=True)
+
+    *found, last = asyncio.run(run())
+    assert isinstance(found.pop(), Exception)
+    assert {one.status for one in [*found, last]} == {"accepted"}
+    assert set(deployment.statuses()) == {"u0", "u1", "u2"}
+
+
 def _assert_own(errors: list[Any], kind: type[CallFailed], names: list[str]) -> None:
     """Assert that each caller has an error, a cause and an id of its own; the last share a text."""
     assert {type(error) for error in errors} == {kind}
@@ -207,6 +225,33 @@ def test_accept__a_missing_right_is_named_to_each(server: Server, deploy: Deploy
             admin.acl_deluser("shop")
     assert {type(error) for error in errors} == {Misconfigured}
     assert all("may not run HSET" in str(error) for error in errors)
+
+
+@pytest.mark.usefixtures("endless_wait")
+def test_accept__a_missing_right_stays_one_if_nobody_can_name_it(
+    server: Server, deploy: Deploy
+) -> None:
+    """What the server refused is reported as refused, although too many ask for its name."""
+    deployment = deploy(server)
+    with server.client() as admin:
+        admin.acl_setuser(
+            "shop", enabled=True, passwords=["+right"], commands=["+@all", "-hset"], keys=["*"]
+        )
+
+    async def run() -> list[Any]:
+        access = {"redis__username": "shop", "redis__password": "right"}
+        settings = deployment.settings_at(server.url, **access, redis__max_waiting=1)
+        async with AsyncNotifier(settings) as notifier:
+            return await ends(accepting(notifier, *map(keyed, range(_MANY))))
+
+    try:
+        errors = asyncio.run(run())
+    finally:
+        with server.client() as admin:
+            admin.acl_deluser("shop")
+    assert {type(error) for error in errors} == {Misconfigured}
+    assert any("may not run HSET" in str(error) for error in errors)
+    assert not all("may not run HSET" in str(error) for error in errors)
 
 
 @pytest.mark.usefixtures("endless_wait")

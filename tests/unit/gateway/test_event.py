@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import pytest
 
 from galaxy_notify.errors import Corrupt
@@ -55,3 +58,26 @@ def test_event__payload_as_json() -> None:
     for bad in (b"{", b'{"type":1}', text.replace(b"[1]", b"NaN"), b"{" * 100_000):
         with pytest.raises(Corrupt):
             decode_payload(bad)
+
+
+def test_event__is_a_plain_value() -> None:
+    """A decoded event is equal to one made by hand, can be a key, and survives a copy."""
+    event = _event()
+    by_hand = Event(
+        event_id=event_id(1),
+        user_id="u1",
+        event_type="game.ready",
+        payload_bytes=event.payload_bytes,
+        request_id="",
+        trace_id="",
+        traceparent="",
+        stream="events",
+        stream_id="1-1",
+        shard=0,
+        deliveries=1,
+    )
+    assert event == by_hand == pickle.loads(pickle.dumps(event))
+    assert {event: 1}[by_hand] == 1
+    assert replace(event, deliveries=2).deliveries == 2
+    with pytest.raises(FrozenInstanceError):
+        event.shard = 1  # type: ignore[misc]

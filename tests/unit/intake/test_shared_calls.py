@@ -98,3 +98,49 @@ def test_calls__wait_no_longer_than_the_bound(monkeypatch: pytest.MonkeyPatch) -
     """A call that left long ago, as over a slow link, holds up nothing."""
     monkeypatch.setattr(shared_calls, "_LONGEST_WAIT_S", 0.0)
     assert asyncio.run(_flows_of(False, [_plan(0)] * 3)) == ["run", "run", "run", "|"]
+
+
+class _BrokenClient(_Client):
+    """Answers a shared call with a defect, and what has a call of its own as ever."""
+
+    async def run_flow(self, flow: Any) -> object:
+        if flow.__name__ == "run":
+            return await super().run_flow(flow)
+        raise TypeError("one of them cannot be packed")
+
+
+async def _ends_of_defect() -> list[Any]:
+    client = _BrokenClient()
+    keys = await client.key_space()
+    calls = SharedCalls(cast("AsyncClient", client), by_shard=False)
+    tasks = [asyncio.ensure_future(calls.accept(_plan(0), keys)) for _ in range(4)]
+    await asyncio.sleep(0)
+    client.go.set()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_calls__that_cannot_be_sent_together_are_sent_alone() -> None:
+    """What is wrong with one of them concerns no other."""
+    assert asyncio.run(_ends_of_defect()) == [_ACCEPTED] * 4
+
+
+def test_calls__leave_a_closed_loop_alone() -> None:
+    """A call that is given up after its loop was closed sends no other, and raises nothing."""
+
+    async def begin() -> list[Any]:
+        client = _Client()
+        keys = await client.key_space()
+        calls = SharedCalls(cast("AsyncClient", client), by_shard=False)
+        return [calls.accept(_plan(0), keys).__await__() for _ in range(2)]
+
+    loop = asyncio.new_event_loop()
+    first, second = loop.run_until_complete(begin())
+
+    async def step() -> None:
+        next(first)
+        next(second)
+
+    loop.run_until_complete(step())
+    loop.close()
+    first.close()
+    second.close()
