@@ -25,10 +25,15 @@ class Metrics:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Answer the other workers; raise ``OSError``."""
-        if self._worker is not None:
-            path = self._path(self._worker, self._worker.number)
+        """Answer the other workers; where the folder was cleared away, serve without that."""
+        if self._worker is None:
+            return
+        number = self._worker.number
+        try:
+            path = self._path(self._worker, number)
             self._server = await asyncio.start_unix_server(self._answer, path)
+        except OSError as error:
+            get_logger("http").warning("http worker unscraped", of=number, reason=str(error))
 
     def close(self) -> None:
         if self._server is not None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -107,6 +110,24 @@ def test_ignored_end_of_a_child__does_not_end_the_parent(
         os.kill(_pids(process, 2)[1], signal.SIGKILL)
         assert process.wait_for("http worker ended")["exit_code"] == -signal.SIGKILL
         _pids(process, 3)
+
+
+def test_folder_of_the_metrics__may_be_cleared_away(server: Server) -> None:
+    """A worker that is started again serves all the same: only scrapes of others miss it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gn-") as folder,
+        api_on(server, variables={"TMPDIR": folder}, http__workers=2) as process,
+    ):
+        pids = _pids(process, 2)
+        (shared,) = Path(folder).iterdir()
+        wait_until(lambda: len(list(shared.iterdir())) == 2, "both can be scraped")
+        shutil.rmtree(shared)
+        os.kill(pids[1], signal.SIGKILL)
+        assert process.wait_for("http worker unscraped")["of"] == 1
+        wait_until(lambda: httpx.get(f"{process.url}/healthz").is_success, "it is served")
+        assert len(process.lines("http worker ended")) == 1
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
 
 
 def test_killed_parent__lets_the_workers_end_in_good_order(server: Server) -> None:
