@@ -33,8 +33,7 @@ def read(deployment: DeploymentFixture, group: str, number: int, acknowledge: in
     """Let a group read some entries and acknowledge the first of them."""
     stream = deployment.keys.stream
     reply: Any = deployment.client.xreadgroup(group, "gw-1", {stream: ">"}, count=number)
-    entries = reply[stream.encode()][0] if isinstance(reply, dict) else reply[0][1]
-    ids = [stream_id for stream_id, _ in entries][:acknowledge]
+    ids = [stream_id for stream_id, _ in reply[stream.encode()]][:acknowledge]
     if ids:
         deployment.client.xack(stream, group, *ids)
 
