@@ -5,7 +5,7 @@ asks of headers, targets and methods, an id, a log line, a count.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import getrandbits
 from time import perf_counter
 from typing import Final
@@ -18,7 +18,8 @@ from galaxy_notify.settings.http import is_loopback
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 
-Headers = Sequence[tuple[bytes, bytes]]
+#: The first value of each header.
+Headers = Mapping[bytes, bytes]
 
 #: Each means one thing: with two values it is unclear which one is meant.
 _SINGLE: Final = (
@@ -60,14 +61,15 @@ class Middleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        given = request_id_in(_header(scope["headers"], b"x-request-id"))
+        headers = {name: value for name, value in reversed(scope["headers"])}
+        given = request_id_in(_text(headers, b"x-request-id"))
         exchange = _Exchange(send, given or f"{getrandbits(64):016x}")
         scope.setdefault("state", {})["client"] = ""
         self._limit.enter()
         # A head is what the answer to a GET begins with; the protocol leaves the rest out.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
-            refused = self._refusal(scope)
+            refused = self._refusal(scope, headers)
             app = refused.response() if refused else self._app
             await app(inner, receive, exchange.send)
         except Exception:
@@ -76,10 +78,12 @@ class Middleware:
             self._limit.leave(scope)
             self._report(inner, scope["method"], exchange, perf_counter() - started)
 
-    def _refusal(self, scope: Scope) -> Problem | None:
-        headers, always = scope["headers"], scope["path"] in _ALWAYS
+    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+        always = scope["path"] in _ALWAYS
         found = None if always else self._limit.refusal
-        found = found or _unclear(scope["method"], headers)
+        if found is None and len(headers) < len(scope["headers"]):
+            found = _ambiguous([name for name, _ in scope["headers"]])
+        found = found or _conditional(scope["method"], headers)
         if self._local_only:
             found = found or _from_a_browser(headers)
             found = found or (None if always else _for_another_host(headers))
@@ -130,40 +134,42 @@ def request_id_in(text: str) -> str:
     return text if _REQUEST_ID.fullmatch(text) else ""
 
 
-def _header(headers: Headers, name: bytes) -> str:
-    """Return the first value of a header, or nothing."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+def _text(headers: Headers, name: bytes) -> str:
+    """Return the value of a header, or nothing."""
+    return headers.get(name, b"").decode("latin-1")
 
 
-def _unclear(method: str, headers: Headers) -> Problem | None:
+def _ambiguous(names: Sequence[bytes]) -> Problem | None:
     """Return why a request has no single meaning, if it has none."""
-    names = [name for name, _ in headers]
     for name in _SINGLE:
         if names.count(name) > 1:
             shown = name.decode().title()
             message = "is given more than once"
             return Problem("bad-request", f"{shown} {message}", [fault(shown, message)])
-    if method not in _SAFE:
-        for name in _CONDITIONS:
-            if name in names:
-                shown = name.decode().title()
-                return Problem(
-                    "precondition-failed", f"{shown}: conditional requests are not supported"
-                )
+    return None
+
+
+def _conditional(method: str, headers: Headers) -> Problem | None:
+    """Refuse a change under a condition that would not be checked."""
+    for name in () if method in _SAFE else _CONDITIONS:
+        if name in headers:
+            shown = name.decode().title()
+            return Problem(
+                "precondition-failed", f"{shown}: conditional requests are not supported"
+            )
     return None
 
 
 def _from_a_browser(headers: Headers) -> Problem | None:
     """Refuse what a page that a browser shows sends; what a person types there is served."""
-    names = {name for name, _ in headers}
-    if b"origin" in names or _header(headers, b"sec-fetch-site").lower() not in ("", "none"):
+    if b"origin" in headers or _text(headers, b"sec-fetch-site").lower() not in ("", "none"):
         return Problem("forbidden", "without tokens, requests from browser pages are refused")
     return None
 
 
 def _for_another_host(headers: Headers) -> Problem | None:
     """Refuse a request that calls us by a name which is not this machine's own."""
-    host = _header(headers, b"host")
+    host = _text(headers, b"host")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     if is_loopback(name.strip("[]").lower()):
         return None

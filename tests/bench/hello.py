@@ -7,8 +7,7 @@ the API that is compared with it.
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,6 +18,9 @@ from tests.support.api import PATH
 if TYPE_CHECKING:
     from uvicorn.config import HTTPProtocolType
 
+#: The HTTP protocols of uvicorn.
+PROTOCOLS: Final = ("h11", "httptools")
+
 
 class Body(BaseModel):
     """The fields that a measured request has."""
@@ -27,11 +29,6 @@ class Body(BaseModel):
     producer: str
     recipients: list[str]
     data: dict[str, Any]
-
-
-def protocol() -> str:
-    """Return the fastest of uvicorn's HTTP protocols that is installed."""
-    return "httptools" if find_spec("httptools") else "h11"
 
 
 def app() -> FastAPI:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from tests.bench.bench_run import patient, total
 from tests.bench.checkout import HERE, Checkout
-from tests.bench.hello import protocol
 from tests.bench.http_client import Posted, post
 from tests.bench.processes import Running, running
 from tests.support.servers import Server, free_port
@@ -46,10 +45,10 @@ class Api(NamedTuple):
 
 
 @contextmanager
-def hello() -> Iterator[Api]:
-    """Run the hello-world."""
+def hello(protocol: str) -> Iterator[Api]:
+    """Run the hello-world on a protocol of uvicorn."""
     port = free_port()
-    with running("tests.bench.hello", str(port), protocol()) as process:
+    with running("tests.bench.hello", str(port), protocol) as process:
         wait_until(lambda: _listens(process, port), "the hello-world listens", _START_S)
         yield Api(process, f"http://127.0.0.1:{port}")
 

@@ -155,7 +155,16 @@ _ACCEPTS = (
     Target("accept, batch: × bare SET pipelined", "accept", "batch", None, "bare SET, pipelined"),
     Target("accept, batch", "accept", "batch", 50_000, unit="notifications/s"),
     Target("accept, single: × bare SET", "accept", "single", 0.6, "bare SET round trips"),
-    Target("HTTP POST, 64 connections: × FastAPI hello-world", "http", "API", 0.55, HELLO),
+    Target(
+        "HTTP POST, 64 connections: × FastAPI hello-world on h11", "http", "API", 0.55, HELLO["h11"]
+    ),
+    Target(
+        "HTTP POST, 64 connections: × FastAPI hello-world on httptools",
+        "http",
+        "API",
+        None,
+        HELLO["httptools"],
+    ),
     Target("HTTP POST, 64 connections: × the commit before", "http", "API", None, before("API")),
     Target(
         "accept, fan-out of 1,000 with preferences and cooldowns: × without",

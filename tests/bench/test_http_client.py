@@ -11,7 +11,7 @@ from tests.support.servers import free_port
 
 def test_post__sends_each_request_once() -> None:
     """All are answered, over more connections than one, and each has its time."""
-    with hello() as found:
+    with hello("h11") as found:
         posted = post(found.url, 40, 8)
     assert posted.statuses == {201: 40}
     assert len(posted.seconds) == 40
