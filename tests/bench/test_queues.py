@@ -49,3 +49,17 @@ def test_ours__adds_and_does_each_job() -> None:
         ours = Ours(server)
         assert all(trials.added(ours, 200, verb) > 0 for verb in ("add", "bulk"))
         assert trials.done(ours, 200, 2) > 0
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("12 |  throw it\n    ^\nerror: Rate limit\n  at add (/a/b.js:1)\n", "error: Rate limit"),
+        ("Traceback\nValueError: no\n", "ValueError: no"),
+        ("killed\n", "killed"),
+        ("", "no output"),
+    ],
+)
+def test_reason__is_the_error_without_its_stack(output: str, reason: str) -> None:
+    """A note names no path of the machine that measured."""
+    assert trials._reason(output) == reason

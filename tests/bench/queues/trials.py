@@ -149,6 +149,13 @@ def _producing(
 def _answer(producer: subprocess.Popen[str]) -> dict[str, Any]:
     out, err = producer.communicate(timeout=_PATIENCE_S)
     if producer.returncode:
-        raise PeerError(f"adding failed: {(err or out)[-500:]}")
+        raise PeerError(f"adding failed: {_reason(err or out)}")
     answer: dict[str, Any] = json.loads(out.splitlines()[-1])
     return answer
+
+
+def _reason(output: str) -> str:
+    """Return the error in what a program printed, without the stack that leads to it."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line.lower()]
+    return [*lines[-1:], *errors][-1][:200] if lines else "no output"
