@@ -79,8 +79,9 @@ def test_refusing_server__is_told_once_and_charged_to_nobody(
         wait_until(lambda: told(lines, "redis available again"), "the end is told")
     codes = told(lines, "redis unavailable")
     assert code in codes
-    # A server that becomes a replica says so to those who listen, too.
-    assert len(codes) == len(set(codes) & {code, "UNBLOCKED"})
+    # A server that becomes a replica says so to those who listen, too; a busy one answers late.
+    assert set(codes) <= {code, "UNBLOCKED", "timeout"}
+    assert len(codes) == len(set(codes))
     assert len(told(lines, "redis available again")) == 1
     assert all(route.attempts == 0 for route in deployment.routes().values())
 
