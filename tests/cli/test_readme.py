@@ -178,6 +178,7 @@ def _live(server: Server, client: Any, users: dict[Role, dict[str, str]]) -> Non
     with daemon(server, **users[Role.DAEMON], **BROKEN):
         wait_until(lambda: client.zcard("{gn:0}:dead:push"), "it is dead")
     with daemon(server, **users[Role.DAEMON]):
+        wait_until(lambda: program(server, "health", **operator).returncode == 0, "it works")
         for command in ("dead ls", "dead replay --all --yes", "health", "status", "fsck"):
             done = program(server, *command.split(), **operator)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -59,10 +59,11 @@ _INTENTS = st.fixed_dictionaries(
 )
 
 
-def _intent(fields: Mapping[str, Any], example: int, place: int) -> dict[str, Any]:
+def _intent(fields: Mapping[str, Any], example: int, place: int, *, ruled: bool) -> dict[str, Any]:
     """Return an intent whose keys are of this example.
 
-    What takes several round trips has a key of its own: two of those race each other, as ever.
+    What takes several round trips has a key of its own: two of those race each other, as ever. That
+    is each intent where there are preferences (*ruled*).
     """
     made = {**PLAIN, **fields}
     key, many = made.pop("key", None), made.pop("many", False)
@@ -70,7 +71,7 @@ def _intent(fields: Mapping[str, Any], example: int, place: int) -> dict[str, An
         made["recipients"] = [f"{user}-{n}" for user in fields["recipients"] for n in range(20)]
     if "collapse_key" in made:
         made["collapse_key"] = f"{example}-{place}"
-    own = f"-{place}" if many or "collapse_key" in made else ""
+    own = f"-{place}" if ruled or many or "collapse_key" in made else ""
     return made if key is None else {**made, "idempotency_key": f"{example}-{key}{own}"}
 
 
@@ -118,7 +119,9 @@ def _assert_alike(server: Server, examples: int, most: int, *, silence: bool) ->
         @given(st.lists(_INTENTS, min_size=1, max_size=most))
         def alike(drawn: list[dict[str, Any]]) -> None:
             example = next(numbers)
-            intents = [_intent(fields, example, place) for place, fields in enumerate(drawn)]
+            intents = [
+                _intent(fields, example, place, ruled=silence) for place, fields in enumerate(drawn)
+            ]
             names = [random_id(_StoppedClock().now_ms()) for _ in intents]
             # Both are new, so that neither knows of preferences yet.
             with Notifier(alone.settings, environment=_StoppedClock()) as notifier:
