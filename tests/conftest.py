@@ -24,6 +24,7 @@ from tests.support.servers import (
 )
 from tests.support.suite import FEW_EXAMPLES, MANY_EXAMPLES, WANTED, examples, runs_all
 from tests.support.suite import VARIABLE as SUITE
+from tests.support.telemetry import logging_restored
 
 # The machine may be busy: a slow example is no failure. `make test` tries the same ones each time.
 hypothesis.settings.register_profile(
@@ -52,6 +53,13 @@ def _hear_interrupts() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Leave no test the level of a command that ran in this process before it."""
+    with logging_restored():
+        yield
 
 
 @pytest.fixture(scope="session")
