@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.context import Application, json_option, pass_uninterrupted
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note, plural
+from galaxy_notify.cli.screen import faint
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:

@@ -11,11 +11,10 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.colours import faint, good
 from galaxy_notify.cli.context import Application, interruptible, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import faint, good, printable, wrapped
 from galaxy_notify.cli.selection import repeated
 from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 from galaxy_notify.errors import ConfigurationError

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.colours import bad, faint, good, warn
 from galaxy_notify.cli.context import Application, actor, json_option, pass_application
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo, echo_json, is_unread, note, plural
 from galaxy_notify.cli.prompts import Progress
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import bad, faint, good, printable, warn, wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.fsck.faults import Inconsistency

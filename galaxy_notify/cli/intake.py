@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from galaxy_notify import __version__
-from galaxy_notify.cli.colours import bad
 from galaxy_notify.cli.context import Application, json_option, pass_application, pass_uninterrupted
 from galaxy_notify.cli.intake_rejects import rejects
 from galaxy_notify.cli.output import count, echo_json, echo_table
+from galaxy_notify.cli.screen import bad
 from galaxy_notify.model.wording import duration
 from galaxy_notify.signals import SIGNALS
 

@@ -79,7 +79,7 @@ def _read(
     """Read until there are as many as were asked for, or no more; return the server's time, too."""
     from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import list_notifications
-    from galaxy_notify.redis_inspect.reading import server_now
+    from galaxy_notify.redis_state.deployment import server_now
 
     now_ms = server_now(deployment)
     since_ms, until_ms = span_ms(given.pop("since"), given.pop("until"), now_ms)

@@ -34,8 +34,7 @@ from galaxy_notify.operations.documents import ShownNotification
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.operations.show import show
-from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now
 
 router = APIRouter(tags=["notifications"])
 

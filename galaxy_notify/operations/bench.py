@@ -12,8 +12,7 @@ from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import Argument, Script, ScriptCall
-from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, read_all
 from galaxy_notify.settings import Settings
 from galaxy_notify.signals import SIGNALS
 

@@ -12,8 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
-from galaxy_notify.telemetry.deferred_counter import DeferredCounter
-from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
+from galaxy_notify.telemetry.instruments import INSTRUMENTS, DeferredCounter, Instrument
 from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
 MAX_TYPES: Final = 200
