@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.context import Application, interruptible, json_option, pass_application
+from galaxy_notify.cli.context import Application, interruptible, json_option, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note
 from galaxy_notify.cli.screen import faint, good, printable, wrapped
@@ -33,8 +33,7 @@ def command() -> None:
 
 
 @command.command("show")
-@json_option
-@pass_application
+@with_json
 def show(app: Application, as_json: bool) -> None:
     """Show every setting, its value and its source; secrets are masked."""
     rows = list(_rows(app))
@@ -49,8 +48,7 @@ def show(app: Application, as_json: bool) -> None:
 
 
 @command.command("check")
-@json_option
-@pass_application
+@with_json
 def check(app: Application, as_json: bool) -> int:
     """Check the settings and list all errors; exit code 78 if there are any.
 

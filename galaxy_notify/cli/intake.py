@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from galaxy_notify import __version__
-from galaxy_notify.cli.context import Application, json_option, pass_application, pass_uninterrupted
+from galaxy_notify.cli.context import Application, pass_uninterrupted, with_json
 from galaxy_notify.cli.intake_rejects import rejects
 from galaxy_notify.cli.output import count, echo_json, echo_table
 from galaxy_notify.cli.screen import bad
@@ -40,8 +40,7 @@ command.add_command(rejects)
 
 
 @command.command("status")
-@json_option
-@pass_application
+@with_json
 def status(app: Application, as_json: bool) -> None:
     """Show the state of the intent stream.
 

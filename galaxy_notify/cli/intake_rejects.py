@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, listing, pass_application
+from galaxy_notify.cli.context import Application, listing, with_json
 from galaxy_notify.cli.moves import check_bulk, report
 from galaxy_notify.cli.output import clock, echo_json, echo_table, plural, shortened
 from galaxy_notify.cli.prompts import confirm, yes_option
@@ -65,8 +65,7 @@ def rejects() -> None:
 
 @rejects.command("ls")
 @selecting(_KIND)
-@json_option
-@pass_application
+@with_json
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List rejects, oldest first; at most 100 without --limit or --all."""
@@ -79,8 +78,7 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
 
 @rejects.command("replay")
 @selecting(_KIND)
-@json_option
-@pass_application
+@with_json
 def replay(app: Application, selection: Selection, as_json: bool) -> int:
     """Put rejected intents back into the intent stream, unchanged; each moves once.
 
@@ -95,8 +93,7 @@ def replay(app: Application, selection: Selection, as_json: bool) -> int:
 @rejects.command("purge")
 @selecting(_KIND)
 @yes_option
-@json_option
-@pass_application
+@with_json
 def purge(app: Application, selection: Selection, yes: bool, as_json: bool) -> int:
     """Delete rejects permanently; `intake rejects ls --json` saves a copy."""
     check_bulk("purge", selection, asks=not yes)

@@ -10,10 +10,10 @@ import click
 
 from galaxy_notify.cli.context import (
     Application,
-    json_option,
     listing,
     only_json_option,
     pass_application,
+    with_json,
 )
 from galaxy_notify.cli.jsonl import opened
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note
@@ -43,13 +43,12 @@ def command() -> None:
 
 @command.command("get")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def get(app: Application, user: str, as_json: bool) -> None:
     """Show a user's preferences; a user without any has the defaults."""
-    from galaxy_notify.intake.rules.preference_flows import get_flow
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_client.flows import run_flow_sync
+    from galaxy_notify.redis_state.preferences import get_flow
 
     with _refusing():
         check_user(user)
@@ -68,8 +67,7 @@ def get(app: Application, user: str, as_json: bool) -> None:
 )
 @click.option("--zone", metavar="Z", help="Time zone of --quiet, such as Europe/Berlin.")
 @click.option("--no-quiet", is_flag=True, help="Remove the quiet hours.")
-@json_option
-@pass_application
+@with_json
 def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> None:
     """Set a user's preferences for one type or for every type, and quiet hours.
 
@@ -87,8 +85,7 @@ def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> None:
 @command.command("unset")
 @click.argument("user")
 @_type_option
-@json_option
-@pass_application
+@with_json
 def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> None:
     """Remove the preference for a type, or for every type."""
     _change(app, user, lambda preferences: preferences.remove(user, type_name), as_json)
@@ -96,8 +93,7 @@ def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> 
 
 @command.command("silence")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def silence(app: Application, user: str, as_json: bool) -> None:
     """Deliver only mandatory types to a user, until resume."""
     _change(app, user, lambda preferences: preferences.silence(user), as_json)
@@ -105,8 +101,7 @@ def silence(app: Application, user: str, as_json: bool) -> None:
 
 @command.command("resume")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def resume(app: Application, user: str, as_json: bool) -> None:
     """End silence; the user's other preferences apply again."""
     _change(app, user, lambda preferences: preferences.resume(user), as_json)
@@ -114,8 +109,7 @@ def resume(app: Application, user: str, as_json: bool) -> None:
 
 @command.command("delete")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def delete(app: Application, user: str, as_json: bool) -> None:
     """Delete all preferences of a user."""
     _change(app, user, lambda preferences: preferences.delete(user), as_json)

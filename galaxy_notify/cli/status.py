@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, listing, pass_application
+from galaxy_notify.cli.context import Application, listing, with_json
 from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
 from galaxy_notify.cli.output import clock, count, echo, plural, shortened
 from galaxy_notify.cli.screen import (
@@ -49,8 +49,7 @@ _ALWAYS = frozenset({"accepted", "published", "dead_lettered"})
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Refresh every 2 seconds, until Ctrl-C.")
-@json_option
-@pass_application
+@with_json
 @listing
 def command(app: Application, watch: bool, as_json: bool) -> int:
     """Show backlog, late routes, workers and consumer groups.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from galaxy_notify import Inspector, Notifier
-from galaxy_notify.operations import bench
+from galaxy_notify.cli import bench_measure as bench
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.stream import follow, read_streams
 from galaxy_notify.redis_state.deployment import connect, read_all

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
@@ -16,7 +15,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.preferences import UserChange
+from galaxy_notify.redis_state.preferences import UserChange, change_flow, get_flow
 from galaxy_notify.redis_state.words import Word
 
 Changed = TypeVar("Changed")
