@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from http.client import METHOD_NOT_ALLOWED, NO_CONTENT, NOT_FOUND
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from galaxy_notify import __version__
 from galaxy_notify.errors import Invalid
 from galaxy_notify.http import dead_letters, health, intents, notifications, preferences
 from galaxy_notify.http.dependencies import AppState
+from galaxy_notify.http.direct import DirectCalls
 from galaxy_notify.http.middleware import Middleware
 from galaxy_notify.http.openapi import openapi_document
 from galaxy_notify.http.responses import Problem, internal, refused, refused_values
@@ -102,47 +98,3 @@ def _allowed(path: str) -> dict[str, str]:
 async def _values_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return refused_values(error.errors()).response()
-
-
-Answer = Callable[[Request], Awaitable[Response]]
-
-#: The endpoint of a route → how it is answered directly.
-_DIRECT: Final[dict[Callable[..., object], Answer]] = {
-    intents.accept: intents.accept_directly,
-    intents.accept_many: intents.accept_many_directly,
-}
-
-
-class DirectCalls:
-    """The application: the calls that most requests make are answered here, the rest by FastAPI.
-
-    That takes about as long for one request, with its layers, routes and injected arguments, as the
-    rest of this package. These calls need none of it: their path has no parameter, and one with a
-    query goes the usual way. What they check and answer is the same functions in the same order,
-    and the OpenAPI document is made of the routes, which stay.
-    """
-
-    def __init__(self, app: FastAPI) -> None:
-        """Stand before *app*, whose routers have been included."""
-        self._app = app
-        self._calls: dict[tuple[str, str], tuple[APIRoute, Answer]] = {
-            (method, route.path): (route, _DIRECT[route.endpoint])
-            for route in intents.router.routes
-            if isinstance(route, APIRoute) and route.endpoint in _DIRECT
-            for method in route.methods or ()
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._calls.get((scope.get("method", ""), scope.get("path", "")))
-        if found is None or scope["query_string"]:
-            await self._app(scope, receive, send)
-            return
-        scope["route"], answer = found
-        scope["app"] = self._app
-        try:
-            response = await answer(Request(scope, receive))
-        except Problem as problem:
-            response = problem.response()
-        except Invalid as error:
-            response = refused(error).response()
-        await response(scope, receive, send)

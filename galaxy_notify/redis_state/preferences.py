@@ -1,4 +1,7 @@
-"""The preferences of users in Redis: one hash for each user, on the user's own shard."""
+"""The preferences of users in Redis: one hash for each user, on the user's own shard.
+
+Script calls and their replies, and the flows that read and store preferences with them.
+"""
 
 from __future__ import annotations
 

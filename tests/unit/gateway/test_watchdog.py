@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from galaxy_notify.gateway.handler import HandlerRunner, Watchdog
+from galaxy_notify.gateway.handler import HandlerRunner
+from galaxy_notify.gateway.watchdog import Watchdog
 from tests.support.events import event_of
 from tests.support.wait import HANG_S
 
