@@ -17,7 +17,8 @@ from galaxy_notify.daemon.shard import Shard
 from galaxy_notify.daemon.status import StatusLine
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
-from galaxy_notify.process.join import DeploymentJoin, join_as, process_id
+from galaxy_notify.process.join import DeploymentJoin, join_as
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
 from galaxy_notify.publishing.state import Policy, PublisherState
 from galaxy_notify.redis_client.access import open_async

@@ -18,7 +18,8 @@ from galaxy_notify.redis_client.failed_calls import failed_call, refuse_permanen
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, Fault, RedisFault
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
 from galaxy_notify.redis_client.scripts import load_all
-from galaxy_notify.redis_state.group import ConsumerConnection, GroupMember
+from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
+from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.group_report import GroupReport
 from galaxy_notify.redis_state.shared_settings import STATE_FORMAT
 from galaxy_notify.telemetry.logs import get_logger

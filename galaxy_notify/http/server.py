@@ -23,7 +23,8 @@ from galaxy_notify.http.responses import Problem
 from galaxy_notify.http.sockets import BACKLOG, Listener, check_host, listen, listen_error
 from galaxy_notify.http.workers import STOP, ParentSupervisor, Worker, WorkerGroup
 from galaxy_notify.process.end_signals import EndSignals
-from galaxy_notify.process.join import DeploymentJoin, process_id
+from galaxy_notify.process.join import DeploymentJoin
+from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import Settings

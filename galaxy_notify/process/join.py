@@ -1,12 +1,8 @@
-"""Joining the deployment at the start of a process: its name, rights, settings, durability."""
+"""Joining the deployment at the start of a process: rights, shared settings, durability."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -86,9 +82,3 @@ async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -
         if error.fault.remedy is Remedy.RESOLVE:
             await refresh_primary(client)
         raise
-
-
-def process_id() -> str:
-    """Return a unique name: host, process number and random digits."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "host"
-    return f"{host}-{os.getpid()}-{secrets.token_hex(2)}"

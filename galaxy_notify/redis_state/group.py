@@ -1,32 +1,18 @@
-"""The consumers of a group: one on one shard, its connection to all, the names of the ended.
-
-Every method raises `RedisFault`.
-"""
+"""One consumer of a group on one shard. Every method raises `RedisFault`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.redis_client.access import open_async
-from galaxy_notify.redis_client.faults import REDIS_ERRORS, as_fault
-from galaxy_notify.redis_client.flows import run_flow, unwrap
-from galaxy_notify.redis_client.nodes import at_shard
-from galaxy_notify.redis_client.replies import pairs
-from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
+from galaxy_notify.redis_client.faults import as_fault
+from galaxy_notify.redis_client.runner import run
+from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_client.stream_member import StreamMember, ask
-from galaxy_notify.redis_state.group_report import GroupReport, group_report_async
-from galaxy_notify.redis_state.joining import read_deployment
-from galaxy_notify.redis_state.keys import IntentKeys, Keys
-from galaxy_notify.redis_state.shared_settings import KeySpace
-
-if TYPE_CHECKING:
-    from galaxy_notify.settings import Settings
+from galaxy_notify.redis_state.keys import Keys
 
 #: Items of one finish; its script stays far from what Lua can unpack.
 FINISH_MAX: Final = 512
@@ -102,87 +88,3 @@ class GroupMember(StreamMember):
             self._client, event_park(self.keys, self.group, self.consumer, item, most)
         )
         return answer.decode() if isinstance(answer, bytes) else str(answer)
-
-
-# A shard blocks one connection to read; what it sends meanwhile shares few more.
-_PER_SHARD: Final = 4
-
-
-class ConsumerConnection:
-    """A client with connections enough for every shard, and where everything lies."""
-
-    def __init__(self, client: redis.asyncio.Redis, key_space: KeySpace) -> None:
-        self.client = client
-        self.key_space = key_space
-
-    @classmethod
-    async def open(cls, settings: Settings, name: str) -> Self | None:
-        """Connect, or return None where there is no deployment yet; raises `RedisFault`."""
-        client = open_async(settings, connections=1, name=name)
-        try:
-            found = await run_flow(client, read_deployment(settings.redis.prefix))
-        finally:
-            with suppress(*REDIS_ERRORS):
-                await client.aclose()
-        if found is None:
-            return None
-        connections = found.shards * _PER_SHARD
-        return cls(
-            open_async(settings, connections=connections, name=name),
-            KeySpace(settings.redis.prefix, found),
-        )
-
-    def at_shard(self, keys: Keys) -> redis.asyncio.Redis:
-        """Return the client of the node that serves a shard."""
-        return at_shard(self.client, keys.tag)
-
-    async def reports(self) -> dict[int, dict[str, GroupReport]]:
-        """Return how every group stands on each shard; raises `RedisFault`."""
-        return {
-            keys.shard: await group_report_async(self.at_shard(keys), keys)
-            for keys in self.key_space.all_keys
-        }
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.client.aclose()
-
-
-#: Names of one script, which then takes about a millisecond.
-PAGE: Final = 256
-#: Names of one pass.
-_PASS: Final = 40 * PAGE
-
-
-def consumer_forget(
-    keys: Keys | IntentKeys, group: bytes | str, names: Sequence[bytes]
-) -> ScriptCall:
-    """Forget those of the stream's consumers that hold nothing."""
-    return ScriptCall(script("consumer_forget"), [keys.stream, keys.never], [group, *names])
-
-
-async def forget_consumers(
-    client: redis.asyncio.Redis, keys: Keys | IntentKeys, group: bytes | str, idle_ms: int
-) -> bool:
-    """Forget consumers that hold nothing and were idle for *idle_ms*, some at a time.
-
-    Every new name stays in its group for ever, unless it is forgotten.
-    The one that was seen last stays: it shows when the group was last used. Returns whether there
-    may be more to forget; raises `RedisFault`.
-    """
-    with as_fault("XINFO"):
-        (reply,) = await run_all(client, [Command(["XINFO", "CONSUMERS", keys.stream, group])])
-        names = _ended([pairs(row) for row in unwrap(reply)], idle_ms)
-    chosen = names[:_PASS]
-    for at in range(0, len(chosen), PAGE):
-        await run(client, consumer_forget(keys, group, chosen[at : at + PAGE]))
-    return len(names) > _PASS
-
-
-def _ended(consumers: list[dict[bytes, Any]], idle_ms: int) -> list[bytes]:
-    latest = min(consumers, key=lambda row: int(row[b"idle"]), default=None)
-    return [
-        row[b"name"]
-        for row in consumers
-        if row is not latest and int(row[b"pending"]) == 0 and int(row[b"idle"]) > idle_ms
-    ]

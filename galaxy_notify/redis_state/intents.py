@@ -14,7 +14,7 @@ from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_client.stream_member import Entry, StreamMember, Waiting, ask
-from galaxy_notify.redis_state.group import forget_consumers
+from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 
 #: The name under which a replayed reject is found, where it may have been accepted before.

@@ -15,8 +15,8 @@ from galaxy_notify.redis_client.replies import pairs, reader
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state import calls
+from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.dead_retention import DeadRules, ExpiredDead, expire_dead
-from galaxy_notify.redis_state.group import forget_consumers
 from galaxy_notify.redis_state.group_report import has_no_key
 from galaxy_notify.redis_state.joining import assert_deployment
 from galaxy_notify.redis_state.keys import Keys

@@ -11,7 +11,7 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.group import consumer_forget
+from galaxy_notify.redis_state.consumer_names import consumer_forget
 from tests.scripts.support.handed_in import GROUP, KEEPING, KEYS, given, reject_of
 from tests.scripts.support.injection import refuse_nth
 from tests.scripts.support.scenarios import SCENARIOS

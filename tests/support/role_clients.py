@@ -12,7 +12,8 @@ from galaxy_notify.errors import (
     GalaxyNotifyError,
 )
 from galaxy_notify.redis_client.stream_member import Waiting
-from galaxy_notify.redis_state.group import ConsumerConnection, GroupMember, MarkLimits, Parking
+from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
+from galaxy_notify.redis_state.group import GroupMember, MarkLimits, Parking
 from galaxy_notify.redis_state.preferences import UserChange
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.settings import settings_from

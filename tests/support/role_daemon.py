@@ -18,7 +18,7 @@ from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_inspect.gauges import read_gauges
-from galaxy_notify.redis_state.group import forget_consumers
+from galaxy_notify.redis_state.consumer_names import forget_consumers
 from galaxy_notify.redis_state.janitor_store import JanitorStore
 from galaxy_notify.redis_state.joining import join_deployment
 from galaxy_notify.redis_state.roles import Role

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from galaxy_notify.redis_client.connection import async_client
-from galaxy_notify.redis_state import group, janitor_store
-from galaxy_notify.redis_state.group import PAGE, forget_consumers
+from galaxy_notify.redis_state import consumer_names, janitor_store
+from galaxy_notify.redis_state.consumer_names import PAGE, forget_consumers
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.support.deployment import Deploy
 from tests.support.servers import Server
@@ -103,7 +103,7 @@ def test_forget__goes_on_where_there_are_more(
     server: Server, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass forgets so many names, and says that more are left."""
-    monkeypatch.setattr(group, "_PASS", 10)
+    monkeypatch.setattr(consumer_names, "_PASS", 10)
     deployment, left = deploy(server), []
     deployment.client.xgroup_create(INTENTS.stream, "gateway", id="0", mkstream=True)
     name(deployment.client, INTENTS.stream, *(f"gone-{n}" for n in range(25)))

@@ -8,7 +8,7 @@ import redis
 
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import intents
-from galaxy_notify.redis_state.group import consumer_forget
+from galaxy_notify.redis_state.consumer_names import consumer_forget
 from galaxy_notify.redis_state.keys import IntentKeys
 from tests.scripts.support.shard import Shard
 
