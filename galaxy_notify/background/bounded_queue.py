@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -33,11 +33,10 @@ class BoundedQueue:
         *,
         block_s: float = 0.0,
         found: int = 0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare an empty queue; *found* is the number of intents already on the disk."""
         self._capacity, self._capacity_bytes = capacity, capacity_bytes
-        self._block_s, self._clock = block_s, clock
+        self._block_s = block_s
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._overflow = threading.Condition(self._lock)
@@ -95,14 +94,14 @@ class BoundedQueue:
 
     def _wait_for_room(self, packed: bytes) -> bool:
         """Wait without the lock: a caller interrupted by Ctrl-C has added nothing."""
-        size, end, wakeup = len(packed), self._clock() + self._block_s, SimpleQueue[None]()
+        size, end, wakeup = len(packed), time.monotonic() + self._block_s, SimpleQueue[None]()
         try:
             while True:
                 with self._lock:
                     if not self._closed and self._fits(size):
                         self._append(packed)
                         return True
-                    left_s = end - self._clock()
+                    left_s = end - time.monotonic()
                     if reason := self._drop_reason(size, left_s):
                         self._dropped[reason] += 1
                         return False

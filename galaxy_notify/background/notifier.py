@@ -13,8 +13,7 @@ from galaxy_notify.background.bounded_queue import BoundedQueue
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.overflow_thread import OverflowThread
 from galaxy_notify.background.packed_intent import id_of, pack
-from galaxy_notify.background.sender import Sender
-from galaxy_notify.background.sender_thread import BackgroundMetrics, SenderThread
+from galaxy_notify.background.sender_thread import BackgroundMetrics, Sender, SenderThread
 from galaxy_notify.background.spill import Spill
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import AlreadyClosed

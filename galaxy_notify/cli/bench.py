@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.context import Application, json_option, pass_uninterrupted
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note, plural
+from galaxy_notify.cli.screen import faint
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(app: Application, routes: int, as_json: bool) -> None:
     and compares the rates with the server's limit. All keys are written under a temporary prefix
     and removed at the end, also after an interrupt. Needs about 1 KB of Redis memory per route.
     """
-    from galaxy_notify.operations.bench import check_empty, throwaway_settings
+    from galaxy_notify.cli.bench_measure import check_empty, throwaway_settings
     from galaxy_notify.redis_inspect.servers import read_server_name
     from galaxy_notify.redis_state.deployment import connect
     from galaxy_notify.telemetry.logs import configure_logs
@@ -58,8 +58,7 @@ def command(app: Application, routes: int, as_json: bool) -> None:
 
 def _measured(settings: Settings, deployment: Deployment, routes: int) -> tuple[Measured, int]:
     """Measure, and remove all that was written, however it ends."""
-    from galaxy_notify.cli.bench_measure import measure
-    from galaxy_notify.operations.bench import remove
+    from galaxy_notify.cli.bench_measure import measure, remove
 
     note(f"measuring below the prefix {settings.redis.prefix}, with {plural(routes, 'route')}")
     removed = 0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import click
 
-from galaxy_notify.cli.context import Application, actor, json_option, pass_application
+from galaxy_notify.cli.context import Application, actor, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, note, plural
 from galaxy_notify.cli.screen import printable
@@ -27,8 +27,7 @@ def _moment(_: click.Context, __: click.Parameter, value: str) -> int:
 @click.command("cancel")
 @click.argument("notification_id", metavar="ID")
 @_route_option
-@json_option
-@pass_application
+@with_json
 def cancel(app: Application, notification_id: str, route: str | None, as_json: bool) -> int:
     """Cancel a notification or one of its routes.
 
@@ -48,8 +47,7 @@ def cancel(app: Application, notification_id: str, route: str | None, as_json: b
 @click.argument("notification_id", metavar="ID")
 @click.argument("due_ms", metavar="DUE", callback=_moment)
 @_route_option
-@json_option
-@pass_application
+@with_json
 def reschedule(
     app: Application, notification_id: str, due_ms: int, route: str | None, as_json: bool
 ) -> int:

@@ -11,11 +11,10 @@ from typing import Final
 
 import click
 
-from galaxy_notify.cli.colours import faint, good
-from galaxy_notify.cli.context import Application, interruptible, json_option, pass_application
+from galaxy_notify.cli.context import Application, interruptible, json_option, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import faint, good, printable, wrapped
 from galaxy_notify.cli.selection import repeated
 from galaxy_notify.cli.standard_streams import is_terminal, standard_input
 from galaxy_notify.errors import ConfigurationError
@@ -34,8 +33,7 @@ def command() -> None:
 
 
 @command.command("show")
-@json_option
-@pass_application
+@with_json
 def show(app: Application, as_json: bool) -> None:
     """Show every setting, its value and its source; secrets are masked."""
     rows = list(_rows(app))
@@ -50,8 +48,7 @@ def show(app: Application, as_json: bool) -> None:
 
 
 @command.command("check")
-@json_option
-@pass_application
+@with_json
 def check(app: Application, as_json: bool) -> int:
     """Check the settings and list all errors; exit code 78 if there are any.
 

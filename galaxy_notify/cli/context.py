@@ -83,6 +83,13 @@ def listing(command: Callable[P, R]) -> Callable[P, R]:
 
 #: ``--json``, the same on every command.
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def with_json(command: Callable[Concatenate[Application, P], R]) -> Callable[P, R]:
+    """Hand over the application, as `pass_application` does, and ``--json`` as ``as_json``."""
+    return json_option(pass_application(command))
+
+
 #: ``--json`` of a command that prints nothing else, so that programs may always give it.
 only_json_option = click.option(
     "--json", is_flag=True, expose_value=False, help="Print JSON lines (the only format)."

@@ -16,6 +16,7 @@ from galaxy_notify.cli.context import (
     listing,
     only_json_option,
     pass_application,
+    with_json,
 )
 from galaxy_notify.cli.dead_view import explain, show_sample, show_stats, show_table, stats_as_json
 from galaxy_notify.cli.exits import Exit
@@ -85,8 +86,7 @@ def command() -> None:
 
 @command.command("ls")
 @selecting(_KIND)
-@json_option
-@pass_application
+@with_json
 @listing
 def ls(app: Application, selection: Selection, as_json: bool) -> int:
     """List dead letters, oldest first; at most 100 without --limit or --all."""
@@ -100,8 +100,7 @@ def ls(app: Application, selection: Selection, as_json: bool) -> int:
 
 @command.command("show")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...|-")
-@json_option
-@pass_application
+@with_json
 @listing
 def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
     """Explain dead letters: their failure and history."""
@@ -119,8 +118,7 @@ def show(app: Application, as_json: bool, ids: tuple[str, ...]) -> int:
 
 @command.command("stats")
 @selecting(_KIND)
-@json_option
-@pass_application
+@with_json
 def stats(app: Application, selection: Selection, as_json: bool) -> int:
     """Count dead letters by class, channel, type and producer."""
     from galaxy_notify.operations.dead_letters import DeadStats

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.cli.colours import bad, faint, strong
 from galaxy_notify.cli.output import (
     clock,
     count,
@@ -17,7 +16,7 @@ from galaxy_notify.cli.output import (
     note,
     shortened,
 )
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import bad, faint, printable, strong, wrapped
 from galaxy_notify.model.wording import ago
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.colours import good, strong
 from galaxy_notify.cli.context import listing
 from galaxy_notify.cli.output import echo
+from galaxy_notify.cli.screen import good, strong
 from galaxy_notify.errors import TransientEncodingError, Unavailable
 from galaxy_notify.signals import SIGNALS
 

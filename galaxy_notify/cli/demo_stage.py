@@ -13,9 +13,9 @@ from typing import Any, Final, Self
 
 import click
 
-from galaxy_notify.cli.colours import faint
 from galaxy_notify.cli.demo import REPAIRED_VARIABLE
 from galaxy_notify.cli.output import echo
+from galaxy_notify.cli.screen import faint
 from galaxy_notify.gateway import Event, GatewayConsumer
 from galaxy_notify.intake.notifier import Notifier
 from galaxy_notify.model.ids import Target

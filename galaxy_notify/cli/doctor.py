@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from galaxy_notify.cli.colours import bad, faint, good, warn
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import echo, echo_json, plural
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import bad, faint, good, printable, warn, wrapped
 from galaxy_notify.errors import GalaxyNotifyError
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ _WIDE: Final = 105
 
 
 @click.command("doctor")
-@json_option
-@pass_application
+@with_json
 def command(app: Application, as_json: bool) -> int:
     """Find risks to the guarantees and suggest fixes.
 

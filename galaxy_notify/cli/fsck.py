@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.colours import bad, faint, good, warn
-from galaxy_notify.cli.context import Application, actor, json_option, pass_application
+from galaxy_notify.cli.context import Application, actor, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo, echo_json, is_unread, note, plural
 from galaxy_notify.cli.prompts import Progress
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import bad, faint, good, printable, warn, wrapped
 
 if TYPE_CHECKING:
     from galaxy_notify.fsck.faults import Inconsistency
@@ -26,8 +25,7 @@ _MARKS: Final = {"found": warn, "mended": good, "left": bad}
 
 @click.command("fsck")
 @click.option("--fix", is_flag=True, help="Repair inconsistencies; without it nothing is written.")
-@json_option
-@pass_application
+@with_json
 def command(app: Application, fix: bool, as_json: bool) -> int:
     """Compare every index with the routes and repair it.
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from galaxy_notify.cli.colours import bad, good, warn
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, with_json
 from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
 from galaxy_notify.cli.output import echo, echo_json, plural
-from galaxy_notify.cli.screen import printable, wrapped
+from galaxy_notify.cli.screen import bad, good, printable, warn, wrapped
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("health")
-@json_option
-@pass_application
+@with_json
 def command(app: Application, as_json: bool) -> int:
     """Check that the deployment works, for probes and alarms.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, listing, pass_application
+from galaxy_notify.cli.context import Application, listing, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo_json, echo_table, note, shortened
 from galaxy_notify.cli.screen import printable
@@ -46,8 +46,7 @@ _WIDTH: Final = 24
 @click.option(
     "--cursor", metavar="C", help="Continue after a previous page; the value is printed below it."
 )
-@json_option
-@pass_application
+@with_json
 @listing
 def command(
     app: Application, /, limit: int, cursor: str | None, as_json: bool, **given: Any
@@ -79,7 +78,7 @@ def _read(
     """Read until there are as many as were asked for, or no more; return the server's time, too."""
     from galaxy_notify.operations.list_filter import ListFilter
     from galaxy_notify.operations.listing import list_notifications
-    from galaxy_notify.redis_inspect.reading import server_now
+    from galaxy_notify.redis_state.deployment import server_now
 
     now_ms = server_now(deployment)
     since_ms, until_ms = span_ms(given.pop("since"), given.pop("until"), now_ms)

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from galaxy_notify.cli.colours import faint
-from galaxy_notify.cli.screen import cut, printable, wrapped
+from galaxy_notify.cli.screen import cut, faint, printable, wrapped
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal, say
 from galaxy_notify.cli.tables import Cell, table
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, with_json
 from galaxy_notify.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("pause")
 @click.argument("channel")
-@json_option
-@pass_application
+@with_json
 def command(app: Application, channel: str, as_json: bool) -> None:
     """Stop publishing one channel.
 
@@ -36,8 +35,7 @@ def command(app: Application, channel: str, as_json: bool) -> None:
 
 @click.command("resume")
 @click.argument("channel")
-@json_option
-@pass_application
+@with_json
 def resume(app: Application, channel: str, as_json: bool) -> None:
     """Resume publishing a paused channel."""
     from galaxy_notify.operations.pausing import resume as resume_channel

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from galaxy_notify.cli.colours import strong
 from galaxy_notify.cli.context import (
     Application,
-    json_option,
     listing,
     only_json_option,
     pass_application,
+    with_json,
 )
 from galaxy_notify.cli.jsonl import opened
 from galaxy_notify.cli.output import echo, echo_json, echo_table, note
 from galaxy_notify.cli.prefs_lines import export_all, import_all
+from galaxy_notify.cli.screen import strong
 from galaxy_notify.errors import InvalidPreference
 from galaxy_notify.model.preference import SEVERITIES
 
@@ -43,13 +43,12 @@ def command() -> None:
 
 @command.command("get")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def get(app: Application, user: str, as_json: bool) -> None:
     """Show a user's preferences; a user without any has the defaults."""
-    from galaxy_notify.intake.rules.preference_flows import get_flow
     from galaxy_notify.model.preference_input import check_user
     from galaxy_notify.redis_client.flows import run_flow_sync
+    from galaxy_notify.redis_state.preferences import get_flow
 
     with _refusing():
         check_user(user)
@@ -68,60 +67,52 @@ def get(app: Application, user: str, as_json: bool) -> None:
 )
 @click.option("--zone", metavar="Z", help="Time zone of --quiet, such as Europe/Berlin.")
 @click.option("--no-quiet", is_flag=True, help="Remove the quiet hours.")
-@json_option
-@pass_application
+@with_json
 def set_(app: Application, /, user: str, as_json: bool, **given: Any) -> None:
     """Set a user's preferences for one type or for every type, and quiet hours.
 
     --channels and --min-severity replace the earlier preference for the same type; the one you omit
     is cleared.
     """
-    _change(app, lambda preferences: _wanted(preferences, user, given), as_json)
+    from galaxy_notify.intake.rules.preferences import is_changed
+
+    def change(preferences: Preferences) -> bool:
+        return is_changed(preferences.change([_wanted(preferences, user, given)]))
+
+    _change(app, user, change, as_json)
 
 
 @command.command("unset")
 @click.argument("user")
 @_type_option
-@json_option
-@pass_application
+@with_json
 def unset(app: Application, user: str, type_name: str | None, as_json: bool) -> None:
     """Remove the preference for a type, or for every type."""
-    from galaxy_notify.intake.rules.preferences import removed
-
-    _change(app, lambda _: removed(user, type_name), as_json)
+    _change(app, user, lambda preferences: preferences.remove(user, type_name), as_json)
 
 
 @command.command("silence")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def silence(app: Application, user: str, as_json: bool) -> None:
     """Deliver only mandatory types to a user, until resume."""
-    from galaxy_notify.intake.rules.preferences import silenced
-
-    _change(app, lambda _: silenced(user), as_json)
+    _change(app, user, lambda preferences: preferences.silence(user), as_json)
 
 
 @command.command("resume")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def resume(app: Application, user: str, as_json: bool) -> None:
     """End silence; the user's other preferences apply again."""
-    from galaxy_notify.intake.rules.preferences import resumed
-
-    _change(app, lambda _: resumed(user), as_json)
+    _change(app, user, lambda preferences: preferences.resume(user), as_json)
 
 
 @command.command("delete")
 @click.argument("user")
-@json_option
-@pass_application
+@with_json
 def delete(app: Application, user: str, as_json: bool) -> None:
     """Delete all preferences of a user."""
-    from galaxy_notify.intake.rules.preferences import deleted
-
-    _change(app, lambda _: deleted(user), as_json)
+    _change(app, user, lambda preferences: preferences.delete(user), as_json)
 
 
 @command.command("import")
@@ -183,14 +174,13 @@ def _quiet_fields(
     return dict(quieted(user, start.strip(), end.strip(), zone).fields)
 
 
-def _change(app: Application, wanted: Callable[[Preferences], UserChange], as_json: bool) -> None:
+def _change(
+    app: Application, user: str, change: Callable[[Preferences], bool], as_json: bool
+) -> None:
     """Make a change and show what holds now."""
-    from galaxy_notify.intake.rules.preferences import is_changed
-
     with _opened(app) as preferences:
-        change = wanted(preferences)
-        changed = is_changed(preferences.change([change]))
-        _show(change.user, preferences.get(change.user), as_json=as_json, changed=changed)
+        changed = change(preferences)
+        _show(user, preferences.get(user), as_json=as_json, changed=changed)
 
 
 @contextmanager

@@ -97,8 +97,8 @@ def export_all(deployment: Deployment) -> int:
 
 
 def _all_users(deployment: Deployment) -> Iterator[tuple[bytes, Any]]:
-    from galaxy_notify.intake.rules.preference_flows import page_flow
     from galaxy_notify.redis_client.flows import run_flow_sync
+    from galaxy_notify.redis_state.preferences import page_flow
 
     for keys in deployment.all_keys:
         cursor = b"0"

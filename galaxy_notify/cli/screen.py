@@ -1,4 +1,4 @@
-"""What a terminal shows: which characters, how many columns and lines they take."""
+"""What a terminal shows: which characters and colours, how many columns and lines they take."""
 
 from __future__ import annotations
 
@@ -151,3 +151,28 @@ def _columns(character: str) -> int:
     if combining(character) or category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if east_asian_width(character) in "WF" else 1
+
+
+def good(text: str) -> str:
+    """Colour what is well."""
+    return click.style(text, fg="green")
+
+
+def warn(text: str) -> str:
+    """Colour what deserves a look."""
+    return click.style(text, fg="yellow")
+
+
+def bad(text: str) -> str:
+    """Colour what is wrong."""
+    return click.style(text, fg="red", bold=True)
+
+
+def faint(text: str) -> str:
+    """Colour what is only there for completeness."""
+    return click.style(text, dim=True)
+
+
+def strong(text: str) -> str:
+    """Colour a heading."""
+    return click.style(text, bold=True)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.colours import bad, faint, good, strong, warn
-from galaxy_notify.cli.context import Application, json_option, pass_application
+from galaxy_notify.cli.context import Application, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import clock, echo, echo_json, history_lines, note, plural
-from galaxy_notify.cli.screen import escaped, printable, wrapped
+from galaxy_notify.cli.screen import bad, escaped, faint, good, printable, strong, warn, wrapped
 from galaxy_notify.model.wording import ago, duration
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ _COLOURS: Final = {"published": good, "dead_letter": bad, "corrupt": bad, "faile
 @click.command("show")
 @click.argument("name", metavar="ID")
 @click.option("--payload", is_flag=True, help="Also show title, body and data.")
-@json_option
-@pass_application
+@with_json
 def command(app: Application, name: str, payload: bool, as_json: bool) -> int:
     """Explain one notification: its routes, their history and why they wait.
 

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from galaxy_notify.cli.colours import bad, faint, good, strong, warn
-from galaxy_notify.cli.context import Application, json_option, listing, pass_application
+from galaxy_notify.cli.context import Application, listing, with_json
 from galaxy_notify.cli.exits import Exit, is_misconfigured, unavailable_message
 from galaxy_notify.cli.output import clock, count, echo, plural, shortened
-from galaxy_notify.cli.screen import on_screen, printable, redrawn, wrapped
+from galaxy_notify.cli.screen import (
+    bad,
+    faint,
+    good,
+    on_screen,
+    printable,
+    redrawn,
+    strong,
+    warn,
+    wrapped,
+)
 from galaxy_notify.cli.standard_streams import RESULTS, is_terminal
 from galaxy_notify.cli.stream_view import lag_shown
 from galaxy_notify.cli.tables import Cell, table
@@ -40,8 +49,7 @@ _ALWAYS = frozenset({"accepted", "published", "dead_lettered"})
 
 @click.command("status")
 @click.option("--watch", is_flag=True, help="Refresh every 2 seconds, until Ctrl-C.")
-@json_option
-@pass_application
+@with_json
 @listing
 def command(app: Application, watch: bool, as_json: bool) -> int:
     """Show backlog, late routes, workers and consumer groups.

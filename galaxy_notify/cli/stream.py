@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from galaxy_notify.cli.context import (
-    Application,
-    json_option,
-    listing,
-    pass_application,
-    pass_uninterrupted,
-)
+from galaxy_notify.cli.context import Application, listing, pass_uninterrupted, with_json
 from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo, echo_json, echo_table, note, plural
 from galaxy_notify.cli.prompts import confirm, yes_option
@@ -47,8 +41,7 @@ def command() -> None:
     help="Number of newest events to start with.",
 )
 @payload_option
-@json_option
-@pass_application
+@with_json
 @listing
 def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bool) -> None:
     """Show the newest events of all shards, oldest first.
@@ -70,8 +63,7 @@ def tail(app: Application, follow: bool, wanted: int, payload: bool, as_json: bo
 
 
 @command.command("groups")
-@json_option
-@pass_application
+@with_json
 def groups(app: Application, as_json: bool) -> None:
     """Show each shard's consumer groups, their lag and their losses.
 
@@ -139,8 +131,7 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
 @click.argument("group")
 @click.option("--force", is_flag=True, help="Drop the group even if it is or may be in use.")
 @yes_option
-@json_option
-@pass_application
+@with_json
 def drop_group(app: Application, group: str, force: bool, yes: bool, as_json: bool) -> int:
     """Delete a group on all shards, so that it no longer blocks trimming.
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from galaxy_notify.cli.colours import bad, faint, warn
 from galaxy_notify.cli.output import clock, count, shortened
-from galaxy_notify.cli.screen import wrapped
+from galaxy_notify.cli.screen import bad, faint, warn, wrapped
 from galaxy_notify.cli.tables import Cell
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.wording import duration

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from galaxy_notify.errors import Corrupt
-from galaxy_notify.model.route import decode_route
+from galaxy_notify.model.route import readable_route
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
@@ -157,7 +156,5 @@ def is_foreign(reply: Any) -> bool:
 def _unreadable(bodies: Iterable[Sequence[Any]]) -> Iterator[bytes]:
     """Yield the members whose state has a head that can be read, and no such body."""
     for state, members in bodies:
-        try:
-            decode_route(state)
-        except Corrupt:
+        if readable_route(state) is None:
             yield from members

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from galaxy_notify.errors import Corrupt
 from galaxy_notify.fsck.pages import is_foreign
 from galaxy_notify.model.ids import Member, split_member
-from galaxy_notify.model.route import Route, decode_route
+from galaxy_notify.model.route import Route, readable_route
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 from galaxy_notify.redis_state.calls import words
@@ -50,10 +49,7 @@ class SeenRoute:
     @cached_property
     def route(self) -> Route | None:
         """Return the route, or None where its state cannot be read."""
-        try:
-            return decode_route(self.state)
-        except Corrupt:
-            return None
+        return readable_route(self.state)
 
     @property
     def is_home(self) -> bool:

@@ -12,7 +12,8 @@ from galaxy_notify.http.dependencies import Reader, state_of
 from galaxy_notify.http.openapi import Responses, responses
 from galaxy_notify.http.pools import BlockingPool
 from galaxy_notify.http.responses import KINDS, Problem, answer, answer_of, packed
-from galaxy_notify.http.schemas import Alive, Ready, Status
+from galaxy_notify.http.schemas import Alive, Ready
+from galaxy_notify.operations.documents import Status
 from galaxy_notify.operations.health import write_round_trip
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault

@@ -27,14 +27,14 @@ from galaxy_notify.http.responses import (
     packed_list,
     redis_faults,
 )
-from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notification, Notifications
+from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notifications
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
 from galaxy_notify.model.ids import Target, parse_target
+from galaxy_notify.operations.documents import ShownNotification
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.operations.show import show
-from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now
 
 router = APIRouter(tags=["notifications"])
 
@@ -64,7 +64,8 @@ async def list_accepted(
 
 
 @router.get(
-    "/v1/notifications/{notification_id}", responses=responses(404, 422, ok={200: Notification})
+    "/v1/notifications/{notification_id}",
+    responses=responses(404, 422, ok={200: ShownNotification}),
 )
 async def explain(
     request: Request,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
 
 from galaxy_notify.http.queries import Replay
 from galaxy_notify.http.request_schemas import for_channels
@@ -25,7 +24,7 @@ _OPEN: Final = ("/healthz", "/readyz")
 _REF: Final = "#/components/schemas/{model}"
 
 
-def responses(*problems: int, ok: dict[int, type[BaseModel]], guarded: bool = True) -> Responses:
+def responses(*problems: int, ok: dict[int, type], guarded: bool = True) -> Responses:
     """Return the responses of an operation: successes by status, and problems."""
     found: Responses = {
         status: {"model": model, "description": (model.__doc__ or "").splitlines()[0]}

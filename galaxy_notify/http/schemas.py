@@ -1,10 +1,15 @@
-"""The shapes of what is answered, for the OpenAPI document and for what reads it."""
+"""The shapes of what is answered, for the OpenAPI document and for what reads it.
+
+What the command line prints too is in `operations.documents`.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
+
+from galaxy_notify.operations.documents import DeadLetter, ListedNotification
 
 
 class Fault(BaseModel):
@@ -69,94 +74,12 @@ class CancelledRoutes(BaseModel):
     too_late: int
 
 
-class Transition(BaseModel):
-    """What happened to a route once."""
-
-    at_ms: int
-    event: str
-    worker: str
-    attempt: int
-    class_: str = Field(alias="class")
-    message: str
-    stream_id: str
-
-
-class Failure(BaseModel):
-    """Why the last attempt failed."""
-
-    class_: str = Field(alias="class")
-    message: str
-    at_ms: int
-
-
-class Lease(BaseModel):
-    """Who has a route in hand."""
-
-    worker: str
-    lapses_at_ms: int
-    abandoned: int
-
-
-class Route(BaseModel):
-    """One delivery to one recipient by one channel."""
-
-    route_id: str
-    status: str
-    generation: int
-    attempts: int
-    max_attempts: int
-    due_at_ms: int | None
-    lease: Lease | None
-    failure: Failure | None
-    stream_id: str
-    why: str
-    history: list[Transition]
-
-
-class Notification(BaseModel):
-    """What `galaxy-notify show --json` prints."""
-
-    notification_id: str
-    type: str
-    producer: str
-    severity: str
-    created_at_ms: int | None
-    due_at_ms: int | None
-    expires_at_ms: int | None
-    request_id: str
-    trace_id: str
-    open: int
-    ttl_ms: int | None
-    parts: int
-    routes: list[Route]
-    payload: dict[str, Any] | None = None
-
-
-class Listed(BaseModel):
-    """What `galaxy-notify list --json` prints in a line; what cannot be read is null."""
-
-    notification_id: str
-    type: str | None
-    producer: str | None
-    severity: str | None
-    accepted_at_ms: int
-    created_at_ms: int | None
-    due_at_ms: int | None
-    expires_at_ms: int | None
-    routes: int | None
-    open: int
-    cancelled: bool
-    parts: int | None
-    state: str | None
-    states: dict[str, int] | None
-
-
 class Notifications(BaseModel):
     """A page of what was accepted; a cursor tells where the next one begins, null that there is
     none. *unlisted* are keys in Redis that hold something else than a list.
     """
 
-    notifications: list[Listed]
+    notifications: list[ListedNotification]
     cursor: str | None
     unlisted: list[str]
 
@@ -182,22 +105,6 @@ class ChangedPreferences(StoredPreferences):
     """What a user wants now, and whether that had to be changed."""
 
     changed: bool
-
-
-class DeadLetter(BaseModel):
-    """What `galaxy-notify dead ls --json` prints in a line."""
-
-    id: str
-    channel: str
-    recipient: str
-    type: str
-    producer: str
-    class_: str = Field(alias="class")
-    message: str
-    attempts: int
-    generation: int
-    dead_at_ms: int
-    worker: str
 
 
 class DeadLetters(BaseModel):
@@ -230,19 +137,3 @@ class Ready(Alive):
     """A write reached the primary and came back."""
 
     write_ms: float
-
-
-class Status(BaseModel):
-    """What `galaxy-notify status --json` prints."""
-
-    model_config = ConfigDict(extra="allow")
-
-    at_ms: int
-    server: dict[str, str]
-    shards: int
-    channels: dict[str, dict[str, Any]]
-    totals: dict[str, int]
-    streams: dict[str, dict[str, Any]]
-    workers: list[dict[str, Any]]
-    redis: dict[str, Any]
-    memory: dict[str, int | None] | None

@@ -2,7 +2,7 @@
 
 from galaxy_notify.inspector.inspector import AsyncInspector, Inspector
 from galaxy_notify.inspector.queries import DeadLetterQuery, ListQuery
-from galaxy_notify.inspector.values import (
+from galaxy_notify.operations.documents import (
     ChannelStatus,
     DeadLetter,
     DeadLetterPage,

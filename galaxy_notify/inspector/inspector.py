@@ -16,7 +16,11 @@ from galaxy_notify.inspector.queries import (
     in_epoch_ms,
     read_once,
 )
-from galaxy_notify.inspector.values import (
+from galaxy_notify.model.ids import parse_target
+from galaxy_notify.model.not_copied import NotCopied
+from galaxy_notify.operations.dead_letter import DeadFilter
+from galaxy_notify.operations.dead_letters import read_dead_page
+from galaxy_notify.operations.documents import (
     DEAD_LETTER,
     LISTED,
     SHOWN,
@@ -26,10 +30,6 @@ from galaxy_notify.inspector.values import (
     ShownNotification,
     Status,
 )
-from galaxy_notify.model.ids import parse_target
-from galaxy_notify.model.not_copied import NotCopied
-from galaxy_notify.operations.dead_letter import DeadFilter
-from galaxy_notify.operations.dead_letters import read_dead_page
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import MOST_ITEMS, list_notifications
 from galaxy_notify.operations.show import show

@@ -8,8 +8,7 @@ from typing import Any, Final, TypedDict
 
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.model.moments import moment_ms, to_ms
-from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now
 
 #: One word, or several of which any will do.
 Words = str | Iterable[str]

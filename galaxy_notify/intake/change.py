@@ -12,9 +12,15 @@ from galaxy_notify.errors import InvalidIntent, Unavailable
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
 from galaxy_notify.model.ids import Target, first_part
 from galaxy_notify.model.intent import check_due
-from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import PUBLISHABLE, RESCHEDULED, Route, Status, bounded
-from galaxy_notify.model.stored import readable_record, readable_route
+from galaxy_notify.model.notification import Notification, readable_record
+from galaxy_notify.model.route import (
+    PUBLISHABLE,
+    RESCHEDULED,
+    Route,
+    Status,
+    bounded,
+    readable_route,
+)
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader

@@ -200,6 +200,14 @@ def decode_notification(notification_id: str, raw: bytes) -> Notification:
     return Notification(notification_id, *fields)
 
 
+def readable_record(notification_id: str, raw: bytes | None) -> Notification | None:
+    """Return the notification of a stored record; None if it is absent or corrupt."""
+    try:
+        return decode_notification(notification_id, raw or b"")
+    except Corrupt:
+        return None
+
+
 class RouteGroup(NamedTuple):
     """Routes of a notification with the same initial state; *skipped* is the reason of a rule."""
 

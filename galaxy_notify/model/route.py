@@ -226,6 +226,14 @@ def decode_route(raw: bytes) -> Route:
         raise Corrupt(f"route state: {type(error).__name__}: {error}"[:200]) from error
 
 
+def readable_route(state: bytes | None) -> Route | None:
+    """Return the route of a state; None if it is absent or corrupt."""
+    try:
+        return decode_route(state or b"")
+    except Corrupt:
+        return None
+
+
 def newer_format(raw: bytes) -> bool:
     """Return whether a later version than this one wrote a record or state."""
     return raw[:1].isdigit() and raw[:1] > FORMAT

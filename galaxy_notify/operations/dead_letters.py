@@ -16,9 +16,8 @@ from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.dead_letter import DeadFilter, DeadLetterView
 from galaxy_notify.operations.dead_moves import Mover, PurgeAction, ReplayAction, Run
 from galaxy_notify.operations.outcome import MoveOutcome
-from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_state.dead_index import DeadLetterIndex, DeadPosition, DiedBetween
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now
 
 #: The most dead letters of a page, and how many one page reads, with any filter.
 MOST_ITEMS: Final = 100

@@ -13,8 +13,7 @@ from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.redis_client.durability import Confirmation
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.nodes import at_shard, node_of
-from galaxy_notify.redis_inspect.reading import try_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, try_all
 from galaxy_notify.redis_state.joining import check_disk_sync
 from galaxy_notify.redis_state.permissions import Refused
 from galaxy_notify.redis_state.shared_settings import SharedSettings

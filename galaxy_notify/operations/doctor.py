@@ -33,16 +33,9 @@ _WITHOUT_WRITES: Final = (Role.CONSUMER, Role.READER)
 _AWAY: Final = frozenset({"connection", "timeout"})
 
 
-def examine(
-    deployment: Deployment, settings: Settings, nodes: Sequence[Node] | None = None
-) -> Iterator[Finding]:
-    """Find what endangers the guarantees, finding by finding; raise `RedisFault` without Redis.
-
-    *nodes* are the servers to look at; without them the primaries that serve the shards.
-    """
-    yield from _nodes(
-        node_report.nodes_of(deployment) if nodes is None else nodes, settings.redis.durability
-    )
+def examine(deployment: Deployment, settings: Settings) -> Iterator[Finding]:
+    """Find what endangers the guarantees, finding by finding; raise `RedisFault` without Redis."""
+    yield from _nodes(node_report.nodes_of(deployment), settings.redis.durability)
     yield from replication_checks.sentinel_findings(node_report.read_sentinels(deployment))
     yield from deployment_checks.guard_findings(deployment)  # before rights are tried on these keys
     refused = refused_commands(deployment)

@@ -12,6 +12,7 @@ from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import DeploymentStatus, read_status
 from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.deployment import Deployment
@@ -84,8 +85,7 @@ def write_round_trip(deployment: Deployment) -> float:
         ],
     )
     for reply in replies:
-        if isinstance(reply, RedisFault):
-            raise reply
+        unwrap(reply)
     return perf_counter() - started
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state import calls
@@ -27,10 +26,5 @@ def resume(deployment: Deployment, channel: str) -> bool:
 def _on_all(
     deployment: Deployment, channel: str, call: Callable[[Keys, str], ScriptCall]
 ) -> list[str]:
-    replies: list[Any] = run_all_sync(
-        deployment.client, [call(keys, channel) for keys in deployment.all_keys]
-    )
-    for reply in replies:
-        if isinstance(reply, RedisFault):
-            raise reply
-    return calls.words(replies)
+    made = [call(keys, channel) for keys in deployment.all_keys]
+    return calls.words([unwrap(reply) for reply in run_all_sync(deployment.client, made)])

@@ -10,7 +10,6 @@ from typing import Final
 from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_inspect.reading import server_now
 from galaxy_notify.redis_inspect.rejects import (
     RejectRow,
     find_rejects,
@@ -19,7 +18,7 @@ from galaxy_notify.redis_inspect.rejects import (
     rejects_between,
     replay_rejects,
 )
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.redis_state.words import Word
 

@@ -8,8 +8,7 @@ from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
 from galaxy_notify.redis_inspect.memory import MemoryUse, read_memory
-from galaxy_notify.redis_inspect.reading import server_now
-from galaxy_notify.redis_inspect.server_state import ServerState, read_server_state
+from galaxy_notify.redis_inspect.node_report import ServerState, read_server_state
 from galaxy_notify.redis_inspect.servers import (
     ServerName,
     Worker,
@@ -18,7 +17,7 @@ from galaxy_notify.redis_inspect.servers import (
     read_workers,
 )
 from galaxy_notify.redis_inspect.stream import StreamReport, read_streams
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now
 
 
 @dataclass(frozen=True, slots=True)

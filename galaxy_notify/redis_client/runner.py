@@ -19,8 +19,7 @@ from galaxy_notify.redis_client.nodes import (
     by_node,
     sole,
 )
-from galaxy_notify.redis_client.packing import packed, packed_words
-from galaxy_notify.redis_client.scripts import Command, ScriptCall
+from galaxy_notify.redis_client.scripts import Command, ScriptCall, packed, packed_words
 
 
 async def run(

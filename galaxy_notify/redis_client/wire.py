@@ -18,8 +18,8 @@ from redis.exceptions import ConnectionError, InvalidResponse, MovedError, Redis
 
 from galaxy_notify.redis_client.faults import GARBLED, note
 from galaxy_notify.redis_client.following import Primary
-from galaxy_notify.redis_client.packing import Packer, packed_words
 from galaxy_notify.redis_client.scheme_probe import WITH_TLS, WITHOUT_TLS, may_be_plain, may_be_tls
+from galaxy_notify.redis_client.scripts import Packer, packed_words
 from galaxy_notify.redis_client.topology import Address
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from galaxy_notify.model.ids import split_member
-from galaxy_notify.model.stored import readable_route
+from galaxy_notify.model.route import readable_route
 from galaxy_notify.redis_client.replies import moment, number
-from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, read_all
 from galaxy_notify.redis_state.keys import Keys
 
 LATE_MS: Final = 1000

@@ -13,9 +13,8 @@ from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.ids import is_first_part
-from galaxy_notify.model.notification import Notification
+from galaxy_notify.model.notification import Notification, readable_record
 from galaxy_notify.model.route import STATUS_OF
-from galaxy_notify.model.stored import readable_record
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import number, reader, text

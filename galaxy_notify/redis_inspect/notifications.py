@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from galaxy_notify.model.ids import Target, first_part
-from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import Route
-from galaxy_notify.model.stored import readable_record, readable_route
+from galaxy_notify.model.notification import Notification, readable_record
+from galaxy_notify.model.route import Route, readable_route
 from galaxy_notify.redis_client.replies import moment, number, text
-from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, read_all
 from galaxy_notify.redis_state.keys import Keys
 
 _PARTS_A_TIME: Final = 8

@@ -18,9 +18,8 @@ from galaxy_notify.model.ids import parse_target
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import number, text
 from galaxy_notify.redis_inspect.memory import MOST_SHARDS
-from galaxy_notify.redis_inspect.reading import server_now, try_all
 from galaxy_notify.redis_inspect.samples import read_samples, spread
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now, try_all
 from galaxy_notify.redis_state.group_report import order_of
 from galaxy_notify.redis_state.keys import Keys
 

@@ -10,8 +10,7 @@ from galaxy_notify.model.wording import duration
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.nodes import serving
 from galaxy_notify.redis_client.replies import pairs, text
-from galaxy_notify.redis_inspect.reading import try_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, try_all
 from galaxy_notify.redis_state.group_report import has_no_key
 
 #: A stream and one of its groups.

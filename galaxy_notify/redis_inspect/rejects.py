@@ -8,8 +8,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import number, pairs, text
 from galaxy_notify.redis_client.runner import run_all_sync
-from galaxy_notify.redis_inspect.reading import read_all, try_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, read_all, try_all
 from galaxy_notify.redis_state.group_report import order_of
 from galaxy_notify.redis_state.intents import intake_resubmit
 from galaxy_notify.redis_state.keys import IntentKeys

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.replies import number
-from galaxy_notify.redis_inspect.reading import Words
+from galaxy_notify.redis_state.deployment import Words
 
 T = TypeVar("T")
 #: Sends commands in one round trip, and returns a reply or a fault for each.

@@ -7,8 +7,7 @@ from typing import Any, Final, Literal
 
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import moment, number, pairs, text
-from galaxy_notify.redis_inspect.reading import read_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, read_all
 from galaxy_notify.redis_state.worker_process import process_state
 
 #: A worker that made no progress for this long is not alive.

@@ -15,8 +15,7 @@ from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_inspect.readers import Readers, read_readers
-from galaxy_notify.redis_inspect.reading import server_now, try_all
-from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.redis_state.deployment import Deployment, server_now, try_all
 from galaxy_notify.redis_state.group_report import (
     GroupReport,
     StreamId,

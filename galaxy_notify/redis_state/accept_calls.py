@@ -24,17 +24,13 @@ BYTES_PER_CALL: Final = 1 << 18
 
 
 def intent_accept(
-    keys: Keys,
-    items: Iterable[NewNotification],
-    now: int | None = None,
-    *,
-    ruled: bool = False,
+    keys: Keys, items: Iterable[NewNotification], *, ruled: bool = False
 ) -> ScriptCall:
     """Create notifications of one shard with at most a thousand routes in all.
 
     Unless they were *ruled* by the users' preferences, it asks for that where there are any.
     """
-    args: list[Argument] = [keys.tag, "" if now is None else now, "1" if ruled else ""]
+    args: list[Argument] = [keys.tag, "", "1" if ruled else ""]
     for item in items:
         args += _arguments(item)[0]
     return ScriptCall(script("intent_accept"), [keys.totals, keys.never], args)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.ids import Member, first_part, part_id
-from galaxy_notify.model.stored import readable_record
+from galaxy_notify.model.notification import readable_record
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_client.runner import run_all_sync, run_sync

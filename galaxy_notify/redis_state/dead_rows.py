@@ -11,11 +11,9 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.ids import Member, split_member
-from galaxy_notify.model.notification import Notification
-from galaxy_notify.model.route import Route, Status
-from galaxy_notify.model.stored import readable_record, readable_route
-from galaxy_notify.redis_client.faults import RedisFault
-from galaxy_notify.redis_client.flows import unwrap
+from galaxy_notify.model.notification import Notification, readable_record
+from galaxy_notify.model.route import Route, Status, readable_route
+from galaxy_notify.redis_client.flows import unwrap, unwrap_or
 from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
 from galaxy_notify.redis_state.calls import flat
 from galaxy_notify.redis_state.keys import Keys
@@ -139,8 +137,11 @@ def read_rows(
     replies: Sequence[Any],
 ) -> Iterator[DeadRow]:
     """Put entries and the replies to their readings together, in order."""
+    # A key of another type holds no record: what it stands for has vanished.
     stored = {
-        where: dict(zip(read.command[2:], _fields(reply, len(read.command) - 2), strict=True))
+        where: dict(
+            zip(read.command[2:], unwrap_or(reply, [None] * (len(read.command) - 2)), strict=True)
+        )
         for (where, read), reply in zip(asked.items(), replies, strict=True)
     }
     for keys, entry in rows:
@@ -166,14 +167,6 @@ def route_purge(keys: Keys, changes: Iterable[DeadChange], keep_ms: int) -> Scri
     """Purge dead letters."""
     args = [keys.tag, "", keep_ms, *flat(changes)]
     return ScriptCall(script("route_purge"), [keys.totals, keys.never], args)
-
-
-def _fields(reply: Any, count: int) -> Sequence[bytes | None]:
-    # A key of another type holds no record: what it stands for has vanished.
-    if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
-        return [None] * count
-    fields: Sequence[bytes | None] = unwrap(reply)
-    return fields
 
 
 def _ms(score: float) -> int:

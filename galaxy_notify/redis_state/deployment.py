@@ -1,15 +1,21 @@
-"""A connection to a deployment: the client, what was agreed, and where everything lies."""
+"""A connection to a deployment: the client, what was agreed, and where everything lies.
+
+An operator reads many commands in one round trip.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 
 from galaxy_notify.redis_client.access import open_sync
 from galaxy_notify.redis_client.durability import Confirmation
-from galaxy_notify.redis_client.flows import run_flow_sync
+from galaxy_notify.redis_client.flows import run_flow_sync, unwrap
+from galaxy_notify.redis_client.runner import run_all_sync
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.joining import (
     check_disk_sync,
     join_deployment,
@@ -73,3 +79,23 @@ def connect(settings: Settings, *, join: bool = False) -> Deployment:
     if known is not None:
         mine.check_against(known)
     return Deployment(client, KeySpace(prefix, known or mine), confirm)
+
+
+Words = Sequence[Any]
+
+
+def read_all(deployment: Deployment, commands: Iterable[Words]) -> list[Any]:
+    """Return a reply for each command; raise `RedisFault` where one failed."""
+    return [unwrap(reply) for reply in try_all(deployment, commands)]
+
+
+def try_all(deployment: Deployment, commands: Iterable[Words]) -> list[Any]:
+    """Return a reply or a fault for each command; raise `RedisFault` where Redis is away."""
+    reads = [Command(list(command)) for command in commands]
+    return run_all_sync(deployment.client, reads) if reads else []
+
+
+def server_now(deployment: Deployment) -> int:
+    """Return the server's clock in epoch ms."""
+    (time,) = read_all(deployment, [["TIME"]])
+    return int(time[0]) * 1000 + int(time[1]) // 1000

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import redis.asyncio
 
 from galaxy_notify.redis_client.faults import RedisFault, as_fault
+from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_client.nodes import serving
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.runner import run_all
@@ -130,12 +131,12 @@ class IntentMember(StreamMember):
         unsettled: dict[str, RedisFault] = {}
         fallen = 0
         if admitted:
-            _sound(replies.pop(0))
+            unwrap(replies.pop(0))
         for item, reply in zip(rejects, replies, strict=True):
             if isinstance(reply, RedisFault) and reply.fault.code == "WRONGTYPE":
                 unsettled[item.stream_id] = reply
             else:
-                fallen += _fallen(_sound(reply))
+                fallen += _fallen(unwrap(reply))
         return Ended(fallen, unsettled)
 
     async def forget(self, idle_ms: int = _FORGOTTEN_MS) -> bool:
@@ -152,12 +153,6 @@ class IntentMember(StreamMember):
             retrycount=deliveries,
             justid=True,
         )
-
-
-def _sound(reply: Any) -> Any:
-    if isinstance(reply, RedisFault):
-        raise reply
-    return reply
 
 
 @reader

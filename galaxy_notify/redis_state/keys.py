@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,11 @@ from galaxy_notify.model.ids import hash_tag
 def _key(name: str) -> cached_property[str]:
     """Return a property of `Keys`: the key of this name on the shard."""
     return cached_property(lambda keys: f"{keys.tag}{name}")
+
+
+def _keyed(name: str) -> Callable[[Keys, str], str]:
+    """Return a method of `Keys`: the key of this name for the channel or id that it is given."""
+    return lambda keys, of: f"{keys.tag}{name}:{of}"
 
 
 @dataclass(frozen=True)
@@ -61,41 +67,24 @@ class Keys:
     #: The key that never exists: it makes a moving slot refuse a whole script.
     never = _key("never")
 
-    def notification(self, notification_id: str) -> str:
-        """Return the hash of a notification and its routes."""
-        return f"{self.tag}notification:{notification_id}"
-
-    def schedule(self, channel: str) -> str:
-        """Return the sorted set of members by when they are next due."""
-        return f"{self.tag}schedule:{channel}"
-
-    def leases(self, channel: str) -> str:
-        """Return the sorted set of leases by when they expire."""
-        return f"{self.tag}leases:{channel}"
-
-    def abandoned(self, channel: str) -> str:
-        """Return the hash of how often members were left behind."""
-        return f"{self.tag}abandoned:{channel}"
-
-    def dead(self, channel: str) -> str:
-        """Return the sorted set of dead letters by when they died."""
-        return f"{self.tag}dead:{channel}"
-
-    def wake(self, channel: str) -> str:
-        """Return the list that wakes a blocked worker."""
-        return f"{self.tag}wake:{channel}"
-
-    def worker(self, worker_id: str) -> str:
-        """Return the hash in which a worker reports that it is alive."""
-        return f"{self.tag}worker:{worker_id}"
-
-    def seen(self, group: str) -> str:
-        """Return the sorted set of events that a consumer group has handled."""
-        return f"{self.tag}seen:{group}"
-
-    def preferences(self, user: str) -> str:
-        """Return the hash of a user's preferences."""
-        return f"{self.tag}preferences:{user}"
+    #: The hash of a notification and its routes.
+    notification = _keyed("notification")
+    #: The sorted set of members by when they are next due.
+    schedule = _keyed("schedule")
+    #: The sorted set of leases by when they expire.
+    leases = _keyed("leases")
+    #: The hash of how often members were left behind.
+    abandoned = _keyed("abandoned")
+    #: The sorted set of dead letters by when they died.
+    dead = _keyed("dead")
+    #: The list that wakes a blocked worker.
+    wake = _keyed("wake")
+    #: The hash in which a worker reports that it is alive.
+    worker = _keyed("worker")
+    #: The sorted set of events that a consumer group has handled.
+    seen = _keyed("seen")
+    #: The hash of a user's preferences.
+    preferences = _keyed("preferences")
 
     def cooldown(self, kind: str, user: str) -> str:
         """Return the reservation of a user's cooldown of a type."""

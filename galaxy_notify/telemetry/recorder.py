@@ -12,8 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import Tracer
 
 from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
-from galaxy_notify.telemetry.deferred_counter import DeferredCounter
-from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
+from galaxy_notify.telemetry.instruments import INSTRUMENTS, DeferredCounter, Instrument
 from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
 MAX_TYPES: Final = 200
@@ -55,7 +54,6 @@ class Recorder(Telemetry):
         meter: Meter,
         tracer: Tracer | None = None,
         stops: Sequence[Callable[[], object]] = (),
-        clock: Clock = time.monotonic,
     ) -> None:
         self._counters = {
             one.short_name: meter.create_counter(one.name, one.unit, one.description)
@@ -71,7 +69,7 @@ class Recorder(Telemetry):
             if one.kind == "histogram"
         }
         self._deferred = {name: DeferredCounter(self._counters[name]) for name in _DEFERRED}
-        self._gauges = Gauges(meter, clock, self._flush)
+        self._gauges = Gauges(meter, time.monotonic, self._flush)
         self._tracer = tracer
         self._stops = stops
         self._types = CappedLabels(MAX_TYPES)

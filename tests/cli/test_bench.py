@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
+from galaxy_notify.cli.bench_measure import check_empty, remove, throwaway_settings
 from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.operations.bench import check_empty, remove, throwaway_settings
 from galaxy_notify.redis_state.deployment import connect
 from galaxy_notify.settings import settings_from
 from tests.support.command import NOWHERE, CommandLine, command_for

@@ -95,7 +95,7 @@ def test_import__of_an_intent_or_a_receipt_loads_no_redis() -> None:
 def test_help__and_completion_load_nothing_heavy() -> None:
     """The help of every command, the script for the shell and what it asks for are quick."""
     modules = loaded_by("--version", "completion bash", code=EVERY_HELP)
-    assert "galaxy_notify.cli.intake_rejects" in modules
+    assert "galaxy_notify.cli.intake" in modules
     assert among(modules, HEAVY) == []
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 import pytest
 
-from galaxy_notify.cli.colours import warn
 from galaxy_notify.cli.output import clock, plural, shortened
 from galaxy_notify.cli.prompts import confirm
+from galaxy_notify.cli.screen import warn
 from galaxy_notify.cli.tables import table
 from galaxy_notify.model.wording import ago, duration
 

@@ -11,8 +11,7 @@ from termios import TIOCSWINSZ
 import click
 import pytest
 
-from galaxy_notify.cli.colours import warn
-from galaxy_notify.cli.screen import columns_of, cut, escaped, on_screen, printable, wrapped
+from galaxy_notify.cli.screen import columns_of, cut, escaped, on_screen, printable, warn, wrapped
 from galaxy_notify.cli.tables import table
 from galaxy_notify.model.route import Failure
 from tests.support.command import CommandLine

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from galaxy_notify.daemon.intake_part import IntakePart
+from galaxy_notify.daemon.intake import IntakePart
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.redis_state.keys import IntentKeys
 from galaxy_notify.settings import Settings

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from galaxy_notify import Inspector, Notifier
-from galaxy_notify.operations import bench
+from galaxy_notify.cli import bench_measure as bench
 from galaxy_notify.redis_inspect.readers import read_readers
-from galaxy_notify.redis_inspect.reading import read_all
 from galaxy_notify.redis_inspect.stream import follow, read_streams
-from galaxy_notify.redis_state.deployment import connect
+from galaxy_notify.redis_state.deployment import connect, read_all
 from galaxy_notify.redis_state.roles import Role
 from tests.support import events
 from tests.support.deployment import DeploymentFixture, member_of

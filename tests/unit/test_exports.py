@@ -116,7 +116,7 @@ NOT_COPIED = (
 #: Modules whose values a program gets, or makes.
 PUBLIC = (
     *("intake.receipts", "intake.tally", "intake.background_options"),
-    *("gateway.event", "gateway.options", "inspector.values"),
+    *("gateway.event", "gateway.options", "operations.documents"),
     *("model.intent", "model.user_preferences", "operations.list_filter"),
 )
 WAYS: list[Callable[[Any], Any]] = [

@@ -14,8 +14,8 @@ from typing import Any, Final
 from galaxy_notify.intake.plan import Plan
 from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, batches, query
 from galaxy_notify.model.ids import first_part
-from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF
-from galaxy_notify.model.stored import readable_record, readable_route
+from galaxy_notify.model.notification import readable_record
+from galaxy_notify.model.route import PUBLISHABLE, STATUS_OF, readable_route
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap, unwrap_or, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from galaxy_notify.intake.rules.recipients import Recipient, RecipientBatch, batches, query
-from galaxy_notify.model.route import Status
-from galaxy_notify.model.stored import readable_route
+from galaxy_notify.model.route import Status, readable_route
 from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap, values_of
 from galaxy_notify.redis_client.scripts import Command, ScriptCall

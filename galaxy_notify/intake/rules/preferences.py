@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 from galaxy_notify.errors import InvalidPreference
-from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.preference import QUIET, SILENCED, YES, encode
 from galaxy_notify.model.preference_input import check_quiet, check_type, check_user, check_wish
 from galaxy_notify.model.user_preferences import MOST_FIELDS, UserPreferences, field_of
@@ -14,18 +15,50 @@ from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.async_client import AsyncClient
 from galaxy_notify.redis_state.calls import Answer
 from galaxy_notify.redis_state.client import SyncClient
-from galaxy_notify.redis_state.preferences import UserChange
+from galaxy_notify.redis_state.preferences import UserChange, change_flow, get_flow
 from galaxy_notify.redis_state.words import Word
 
+Changed = TypeVar("Changed")
 _GONE = b""
 
 
-class Preferences:
+class _Changes(ABC, Generic[Changed]):
+    """The changes of preferences, which return whether anything changed.
+
+    Each may be repeated. A change that was sent twice because its reply was lost may return False.
+    """
+
+    @abstractmethod
+    def _change(self, change: Callable[..., UserChange], *values: Any) -> Changed:
+        """Store the *change* of these values."""
+
+    def remove(self, user: str, type: str | None = None) -> Changed:
+        """Remove the preference of a type, or that of every type."""
+        return self._change(removed, user, type)
+
+    def silence(self, user: str) -> Changed:
+        """Deliver only mandatory types to the user; the other preferences are kept."""
+        return self._change(silenced, user)
+
+    def resume(self, user: str) -> Changed:
+        """End silence; the user's other preferences apply again."""
+        return self._change(resumed, user)
+
+    def quiet(
+        self, user: str, start: str | None, end: str | None = None, zone: str | None = None
+    ) -> Changed:
+        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None removes them."""
+        return self._change(quieted, user, start, end, zone)
+
+    def delete(self, user: str) -> Changed:
+        """Delete all preferences of the user."""
+        return self._change(deleted, user)
+
+
+class Preferences(_Changes[bool]):
     """The preferences of users; safe to share between threads.
 
-    Each change may be repeated, and returns whether anything changed. A change that was sent twice
-    because its reply was lost may return False. It raises `InvalidPreference`, and the errors of
-    `Notifier` if Redis does not serve.
+    Each change raises `InvalidPreference`, and the errors of `Notifier` if Redis does not serve.
     """
 
     def __init__(self, client: SyncClient) -> None:
@@ -48,29 +81,7 @@ class Preferences:
         min_severity: str | None = None,
     ) -> bool:
         """Replace the preference of a type, or of every type; empty *channels* mute it."""
-        return self._change(wish(user, type, channels, min_severity, self.channels()))
-
-    def remove(self, user: str, type: str | None = None) -> bool:
-        """Remove the preference of a type, or that of every type."""
-        return self._change(removed(user, type))
-
-    def silence(self, user: str) -> bool:
-        """Deliver only mandatory types to the user; the other preferences are kept."""
-        return self._change(silenced(user))
-
-    def resume(self, user: str) -> bool:
-        """End silence; the user's other preferences apply again."""
-        return self._change(resumed(user))
-
-    def quiet(
-        self, user: str, start: str | None, end: str | None = None, zone: str | None = None
-    ) -> bool:
-        """Set the quiet hours, such as 22:00 to 07:00 in Europe/Berlin; None removes them."""
-        return self._change(quieted(user, start, end, zone))
-
-    def delete(self, user: str) -> bool:
-        """Delete all preferences of the user."""
-        return self._change(deleted(user))
+        return self._change(wish, user, type, channels, min_severity, self.channels())
 
     def change(self, changes: Sequence[UserChange]) -> list[Answer]:
         """Store many changes in few round trips; return an answer for each, in order."""
@@ -79,9 +90,6 @@ class Preferences:
         except RedisFault as error:
             raise failed_call(error) from error
 
-    def _change(self, change: UserChange) -> bool:
-        return is_changed(self.change([change]))
-
     def channels(self) -> Sequence[str]:
         """Return the channels of the deployment."""
         try:
@@ -89,8 +97,11 @@ class Preferences:
         except RedisFault as error:
             raise failed_call(error) from error
 
+    def _change(self, change: Callable[..., UserChange], *values: Any) -> bool:
+        return is_changed(self.change([change(*values)]))
 
-class AsyncPreferences:
+
+class AsyncPreferences(_Changes[Coroutine[Any, Any, bool]]):
     """`Preferences` for asyncio: the same promises, with await."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -114,29 +125,7 @@ class AsyncPreferences:
         min_severity: str | None = None,
     ) -> bool:
         """Replace the preference of a type, or of every type; see `Preferences.set`."""
-        return await self._change(wish(user, type, channels, min_severity, await self.channels()))
-
-    async def remove(self, user: str, type: str | None = None) -> bool:
-        """Remove the preference of a type, or that of every type."""
-        return await self._change(removed(user, type))
-
-    async def silence(self, user: str) -> bool:
-        """Deliver only mandatory types to the user; the other preferences are kept."""
-        return await self._change(silenced(user))
-
-    async def resume(self, user: str) -> bool:
-        """End silence; the user's other preferences apply again."""
-        return await self._change(resumed(user))
-
-    async def quiet(
-        self, user: str, start: str | None, end: str | None = None, zone: str | None = None
-    ) -> bool:
-        """Set or remove the quiet hours; see `Preferences.quiet`."""
-        return await self._change(quieted(user, start, end, zone))
-
-    async def delete(self, user: str) -> bool:
-        """Delete all preferences of the user."""
-        return await self._change(deleted(user))
+        return await self._change(wish, user, type, channels, min_severity, await self.channels())
 
     async def change(self, changes: Sequence[UserChange]) -> list[Answer]:
         """Store many changes in few round trips; return an answer for each, in order."""
@@ -146,15 +135,15 @@ class AsyncPreferences:
         except RedisFault as error:
             raise failed_call(error) from error
 
-    async def _change(self, change: UserChange) -> bool:
-        return is_changed(await self.change([change]))
-
     async def channels(self) -> Sequence[str]:
         """Return the channels of the deployment."""
         try:
             return (await self._client.key_space()).shared.channels
         except RedisFault as error:
             raise failed_call(error) from error
+
+    async def _change(self, change: Callable[..., UserChange], *values: Any) -> bool:
+        return is_changed(await self.change([change(*values)]))
 
 
 def wish(

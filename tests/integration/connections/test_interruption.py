@@ -19,7 +19,7 @@ from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.redis_client import async_pools, pools
 from galaxy_notify.redis_client.connection import sync_client
-from galaxy_notify.redis_client.packing import packed
+from galaxy_notify.redis_client.scripts import packed
 from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN, intent
 from tests.support.proxy import proxied

@@ -13,7 +13,7 @@ from galaxy_notify.intake.receipts import Receipt
 from galaxy_notify.intake.rules.cooldowns import COOLDOWN
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.preference import Reason
-from galaxy_notify.operations.why import SKIPPED_WHY
+from galaxy_notify.operations.show import SKIPPED_WHY
 from galaxy_notify.redis_client.flows import Flow
 from galaxy_notify.redis_client.runner import run_sync
 from galaxy_notify.redis_state.reservations import Reservation, cooldown_reserve

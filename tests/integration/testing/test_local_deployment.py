@@ -20,7 +20,7 @@ from galaxy_notify.gateway.event import decode_event
 from galaxy_notify.inspector import DeadLetter
 from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.redis_client.stream_member import Entry
-from galaxy_notify.redis_inspect.reading import server_now
+from galaxy_notify.redis_state.deployment import server_now
 from galaxy_notify.testing import LocalDeployment, deployment
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import PLAIN

@@ -12,13 +12,12 @@ from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.intake.accept import accept_flow
 from galaxy_notify.intake.change import cancel_flow, reschedule_flow
 from galaxy_notify.intake.plan import plan
-from galaxy_notify.intake.rules.preference_flows import change_flow, get_flow
 from galaxy_notify.model.ids import Target
 from galaxy_notify.redis_client.flows import Flow, Send
 from galaxy_notify.redis_client.replies import _KINDS
 from galaxy_notify.redis_client.runner import run_all_sync
 from galaxy_notify.redis_client.scripts import Command, ScriptCall
-from galaxy_notify.redis_state.preferences import UserChange
+from galaxy_notify.redis_state.preferences import UserChange, change_flow, get_flow
 from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.intents import intent
 from tests.support.rules import prefer

@@ -10,9 +10,9 @@ from galaxy_notify.operations.finding import Finding
 from galaxy_notify.operations.scale_checks import scale_findings
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_inspect.memory import MemoryUse
+from galaxy_notify.redis_inspect.node_report import ServerState
 from galaxy_notify.redis_inspect.pace import Pace
 from galaxy_notify.redis_inspect.samples import Sample
-from galaxy_notify.redis_inspect.server_state import ServerState
 from galaxy_notify.redis_inspect.servers import ServerName
 from galaxy_notify.redis_state.shared_settings import SharedSettings
 

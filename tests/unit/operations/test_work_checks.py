@@ -7,8 +7,8 @@ import pytest
 from galaxy_notify.operations.finding import Finding
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.operations.work_checks import stream_findings
+from galaxy_notify.redis_inspect.node_report import ServerState
 from galaxy_notify.redis_inspect.readers import Readers
-from galaxy_notify.redis_inspect.server_state import ServerState
 from galaxy_notify.redis_inspect.servers import ServerName
 from galaxy_notify.redis_inspect.stream import StreamReport
 from galaxy_notify.redis_state.group_report import GroupReport

@@ -19,12 +19,11 @@ from galaxy_notify.publishing import (
     state,
     state_check,
     trimmers,
-    waiter,
     worker,
 )
 from galaxy_notify.redis_client import retries
 
-_LOOPS = (claimer, health, janitor, publisher, state, state_check, trimmers, waiter, worker)
+_LOOPS = (claimer, health, janitor, publisher, state, state_check, trimmers, worker)
 
 
 class Stuck(AssertionError):

@@ -1,4 +1,6 @@
-"""What an `Inspector` returns: frozen values whose fields are those of the commands' JSON.
+"""What reads of a deployment return: frozen values whose fields are those of the commands' JSON.
+
+An `Inspector` returns them, and the HTTP API answers with their JSON.
 
 One name differs, because Python keeps it for itself: ``class`` is ``failure_class``. Times end in
 ``_ms`` (epoch ms), durations in ``_s`` (seconds) or ``_ms``; None is what is not known, or is not.

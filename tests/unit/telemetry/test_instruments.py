@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_notify.telemetry.deferred_counter import DeferredCounter
+from galaxy_notify.telemetry.instruments import DeferredCounter
 from tests.support.telemetry import Metrics
 
 
