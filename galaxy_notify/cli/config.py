@@ -52,15 +52,19 @@ def show(app: Application, as_json: bool) -> None:
 def check(app: Application, as_json: bool) -> int:
     """Check the settings and list all errors; exit code 78 if there are any.
 
-    Also runs the checks that run and serve make before they connect to Redis: imports the encoder,
-    reads the keys and looks for the embedded server.
+    Also runs the checks that run, serve and gateway make before they connect to Redis: imports the
+    encoder, reads the keys and looks for the embedded server.
     """
-    from galaxy_notify.cli import serve
+    from galaxy_notify.cli import gateway, serve
     from galaxy_notify.operations.starting import start_problems
 
     try:
         rows = list(_rows(app))
-        problems = [*start_problems(app.settings, os.environ), *serve.problems(app.settings)]
+        problems = [
+            *start_problems(app.settings, os.environ),
+            *serve.problems(app.settings),
+            *gateway.problems(app.settings),
+        ]
     except ConfigurationError as error:
         problems = str(error).splitlines()
     if as_json:

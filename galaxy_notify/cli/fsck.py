@@ -29,17 +29,22 @@ _MARKS: Final = {"found": warn, "mended": good, "left": bad}
 def command(app: Application, fix: bool, as_json: bool) -> int:
     """Compare every index with the routes and repair it.
 
+    Also checks the recent lists and the presence of users, and what gateways keep.
+
     Safe to run beside working daemons: every inconsistency is checked twice before it is reported.
     Reads all state, in small pages. Exit code 0 if the state is consistent or everything was
     repaired, 1 if inconsistencies were found without --fix, 4 if some were not repaired.
     """
+    from galaxy_notify.fsck.user_keys import Terms
     from galaxy_notify.operations.fsck import Fsck
 
+    realtime = app.settings.realtime
+    terms = Terms(realtime.history_ms, realtime.presence_ttl_ms)
     faults: list[Inconsistency] = []
     kinds: Counter[str] = Counter()
     became: Counter[str] = Counter()
     with app.open() as deployment, Progress("looked at", beside=False) as progress:
-        run = Fsck(deployment, actor(), fix=fix, progress=progress.advance)
+        run = Fsck(deployment, actor(), fix=fix, terms=terms, progress=progress.advance)
         for fault in run.run():
             kinds[fault.code] += 1
             if as_json:
@@ -70,8 +75,11 @@ def _sum_up(run: Fsck, kinds: Counter[str], became: Counter[str]) -> None:
     looked = run.looked
     summary = (
         f"{plural(looked.notifications, 'notification')} with {plural(looked.routes, 'route')},"
-        f" {plural(looked.members, 'entry', 'entries')} of indexes: {_verdict(became)}"
+        f" {plural(looked.members, 'entry', 'entries')} of indexes"
     )
+    if looked.user_keys:
+        summary += f", {plural(looked.user_keys, 'key')} of gateways"
+    summary = f"{summary}: {_verdict(became)}"
     echo("\n".join(wrapped(summary)))
     if is_unread() and became:
         note(summary)

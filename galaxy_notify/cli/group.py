@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "run": "Run the daemon, which publishes due notifications.",
         "intake": "Read and accept intents from a Redis stream.",
         "serve": "Serve the HTTP API.",
+        "gateway": "Serve real-time streams of events to users.",
         "demo": "Demonstrate everything on a temporary server.",
     },
     "Notify": {
@@ -44,6 +45,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "health": "Check that the deployment works, for probes and alarms.",
         "dead": "Show, export, replay or purge dead letters.",
         "stream": "Read the gateway stream and manage its consumer groups.",
+        "presence": "Show which users are connected, and to which gateway.",
+        "users": "Show what is kept of a user.",
         "pause": "Stop publishing one channel.",
         "resume": "Resume publishing a paused channel.",
     },

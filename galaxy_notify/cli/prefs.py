@@ -204,12 +204,17 @@ def _refusing() -> Iterator[None]:
 
 def _show(user: str, preferences: UserPreferences, *, as_json: bool, **changed: bool) -> None:
     """Print the preferences of a user; as JSON with whether they were *changed*."""
-    from galaxy_notify.model.preference import Preference
-
     if as_json:
         shown = {"preferences": preferences.as_json(), "unreadable": [*preferences.unreadable]}
         echo_json({"user": user, **changed, **shown})
         return
+    echo_preferences(user, preferences)
+
+
+def echo_preferences(user: str, preferences: UserPreferences) -> None:
+    """Print the preferences of a user for a person."""
+    from galaxy_notify.model.preference import Preference
+
     echo(strong(user) + ("  silenced: receives only mandatory types" * preferences.silenced))
     usual = preferences.of_every_type or Preference()
     rows = [_row("every type", usual, "as the intent says", "info")]

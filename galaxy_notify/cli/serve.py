@@ -53,7 +53,7 @@ def _server(settings: Settings) -> ApiServer:
         if missing.partition(".")[0] not in _EXTRA and missing != _EXPORTER:
             raise
         raise ConfigurationError(f"serve {_INSTALL}") from None
-    from galaxy_notify.http.sockets import listen_error
+    from galaxy_notify.web.sockets import listen_error
 
     own = settings.http
     try:

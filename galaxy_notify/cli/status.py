@@ -105,6 +105,8 @@ def _lines(status: DeploymentStatus) -> Iterator[str]:
     yield from _section("channels", _channels(status))
     yield from _section("streams", _streams(status))
     yield from _section("workers", _workers(status))
+    if status.gateways:
+        yield from _section("gateways", _gateways(status))
     if status.memory is not None:
         yield from _section("memory", list(_memory(status.memory)))
     totals = {name: total for name, total in status.totals.items() if total or name in _ALWAYS}
@@ -204,6 +206,25 @@ def _workers(status: DeploymentStatus) -> list[str]:
         for worker in status.workers
     )
     return table(header, rows, indent=_INDENT, whole=("worker",))
+
+
+def _gateways(status: DeploymentStatus) -> list[str]:
+    header = ("gateway", "host", "pid", "connections", "users", "lag", "started", "progress", "")
+    rows = (
+        [
+            shortened(gateway.id, _NAME),
+            shortened(gateway.host, _NAME),
+            str(gateway.pid),
+            gateway.connections,
+            gateway.users,
+            warn(count(gateway.lag)) if gateway.is_behind else gateway.lag,
+            ago(gateway.started_ms, status.at_ms) if gateway.started_ms else None,
+            ago(gateway.progress_ms, status.at_ms),
+            _STATES[gateway.state](gateway.state),
+        ]
+        for gateway in status.gateways
+    )
+    return table(header, rows, indent=_INDENT, whole=("gateway",))
 
 
 def _counts(counts: dict[str, int]) -> list[str]:

@@ -12,13 +12,21 @@ from galaxy_notify.cli.exits import Exit
 from galaxy_notify.cli.output import count, echo, echo_json, echo_table, note, plural
 from galaxy_notify.cli.prompts import confirm, yes_option
 from galaxy_notify.cli.screen import printable
-from galaxy_notify.cli.stream_view import entry_as_json, entry_line, event_as_json, group_rows
+from galaxy_notify.cli.stream_view import (
+    entry_as_json,
+    entry_line,
+    event_as_json,
+    group_rows,
+    recent_line,
+)
+from galaxy_notify.cli.users import user_argument
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
     from galaxy_notify.gateway import Event, GatewayConsumer
 
 _SHOWN: Final = 10
+_EVENTS: Final = 100
 _GROUPS: Final = ("stream", "length", "parked", "group", "lag", "pending", "oldest", "lost")
 
 payload_option = click.option("--payload", is_flag=True, help="Also show the payloads.")
@@ -125,6 +133,41 @@ def consume(app: Application, group: str, consumer: str, wanted: int | None, pay
             raise printer.broken
 
     asyncio.run(main())
+
+
+@command.command("user")
+@user_argument
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 300),
+    default=_EVENTS,
+    show_default=True,
+    help="Maximum number of newest events to show.",
+)
+@payload_option
+@with_json
+@listing
+def user_(app: Application, user: str, limit: int, payload: bool, as_json: bool) -> int:
+    """Show a user's recent list: the events that a client can catch up on, oldest first.
+
+    The cursor is what a client sends to get the events behind it. Exit code 3 when the list is
+    empty, 1 when its key has another type.
+    """
+    from galaxy_notify.redis_inspect.recent import read_recent
+
+    with app.open() as deployment:
+        found = read_recent(deployment, user, limit)
+    for entry in found.entries:
+        if as_json:
+            echo_json(entry.as_json(payload=payload))
+        else:
+            echo(recent_line(entry, payload=payload))
+    if found.error:
+        note(f"unreadable: {found.error}")
+        return Exit.FAILED
+    if not found.entries:
+        note("no recent events")
+    return Exit.OK if found.entries else Exit.NOTHING
 
 
 @command.command("drop-group")

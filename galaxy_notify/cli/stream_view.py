@@ -14,6 +14,7 @@ from galaxy_notify.model.wording import duration
 
 if TYPE_CHECKING:
     from galaxy_notify.gateway import Event
+    from galaxy_notify.redis_inspect.recent import RecentEntry
     from galaxy_notify.redis_inspect.stream import StreamEntry, StreamReport
     from galaxy_notify.redis_state.group_report import GroupReport
 
@@ -66,6 +67,20 @@ def entry_line(entry: StreamEntry, *, payload: bool) -> str:
     names = "  ".join(shortened(text, _WIDE) for text in fields)
     lines = wrapped(f"{when}  {names}", indent="    ")
     return "\n".join([*lines, f"    {_content(event)}"] if payload else lines)
+
+
+def recent_line(entry: RecentEntry, *, payload: bool = False) -> str:
+    """Return an entry of a recent list as people read it."""
+    place = faint(shortened(str(entry.cursor or "–"), _WIDE))
+    event = entry.event
+    if event is None:
+        return f"{place}  {bad('unreadable')}: {shortened(entry.error, _WIDE)}"
+    words = (event.type, event.notification_id, event.title)
+    names = "  ".join(shortened(text, _WIDE) for text in words if text)
+    lines = wrapped(f"{clock(event.created_at_ms)}  {place}  {names}", indent="    ")
+    # Its escapes keep it to one line that cannot steer a terminal.
+    content = json.dumps({"body": event.body, "data": event.data})
+    return "\n".join([*lines, f"    {content}"] if payload else lines)
 
 
 def group_rows(report: StreamReport, parked: int) -> Iterator[list[Cell]]:

@@ -81,7 +81,7 @@ class Intake:
         join = partial(join_as, Role.INTAKE, client, self._settings)
         joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
         try:
-            return await joining.run(self._stop)
+            return await joining.run(self._stop) is not None
         finally:
             with suppress(*REDIS_ERRORS):
                 await client.aclose()

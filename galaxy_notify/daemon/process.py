@@ -92,7 +92,7 @@ class Daemon:
     async def _join(self) -> bool:
         join = partial(join_as, Role.DAEMON, self._client, self._settings)
         joining = DeploymentJoin(join, self._telemetry, self._supervisor, self._watchdog, self._log)
-        return await joining.run(self._stop)
+        return await joining.run(self._stop) is not None
 
     async def _work(self) -> None:
         key_space = KeySpace(self._settings.redis.prefix, self._policy.shared)

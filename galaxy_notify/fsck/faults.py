@@ -35,6 +35,7 @@ class Looked:
     notifications: int = 0
     routes: int = 0
     members: int = 0
+    user_keys: int = 0
 
 
 @dataclass(frozen=True)

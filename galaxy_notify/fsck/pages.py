@@ -14,7 +14,7 @@ from galaxy_notify.redis_client.faults import RedisFault, as_fault
 from galaxy_notify.redis_client.flows import Flow, unwrap
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Command, ScriptCall, script
-from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.keys import Keys, keys_with
 
 #: Members that one call may name.
 PAGE: Final = 256
@@ -26,7 +26,6 @@ INDEXES: Final = ("schedule", "abandoned", "dead")
 _COUNT: Final = 128
 #: What PTTL answers where there is no key.
 _ABSENT: Final = -2
-_SPECIAL: Final = "\\*?[]"
 
 
 @dataclass
@@ -109,8 +108,7 @@ def _notification_page(reply: Sequence[Any]) -> tuple[bytes, Sequence[bytes], Ce
 
 def fsck_scan_notifications(keys: Keys, at: bytes | str, left: Sequence[bytes]) -> ScriptCall:
     """Name the notifications of a page, or those *left* of one, that may count wrongly."""
-    prefix = keys.notification("")
-    pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
+    pattern = keys_with(keys.notification(""))
     return ScriptCall(
         script("fsck_scan_notifications"), [keys.never], [keys.tag, at, pattern, _COUNT, *left]
     )

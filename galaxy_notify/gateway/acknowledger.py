@@ -31,7 +31,8 @@ class Acknowledger:
     ) -> None:
         self._member = member
         self._options = options
-        self._limits = MarkLimits(round(options.marks_ttl_s * 1000), options.marks_max)
+        limits = MarkLimits(round(options.marks_ttl_s * 1000), options.marks_max)
+        self._limits = limits if options.marks else None
         self._retry = retry
         self._sending = asyncio.Lock()
         self._unacknowledged: dict[str, str] = {}
@@ -59,6 +60,8 @@ class Acknowledger:
             return set()
         # A mark on its way may miss the look-up, and be in Redis before the look-up is answered.
         being_marked = self._unmarked.intersection(event_ids)
+        if self._limits is None:
+            return being_marked
         return being_marked | await retry(lambda: self._member.seen(event_ids))
 
     def finish(self, event: Event) -> None:

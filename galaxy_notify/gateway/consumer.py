@@ -34,15 +34,15 @@ _UNKNOWN: Final = GroupReport(lag=None, pending=0, oldest_pending_s=None, lost=N
 class GatewayConsumer(NotCopied):
     """Delivers every event of the gateway streams to a handler, at least once.
 
-    The group is created at the start of the stream of each shard. An event is acknowledged after
-    its handler, together with a mark of its ``event_id`` in Redis, so that another delivery is not
-    handled again. A crash, or an outage longer than ``reclaim_idle_s``, repeats events that were
-    handled but not yet marked: on each shard at most 64 events and those in flight. So a handler
-    must de-duplicate effects that must not happen twice. If a handler raises, its event is
-    delivered again later, while others continue. An event that fails ten times, or cannot be read,
-    is parked with the reason. Consumers of a group share its events; each needs its own name, and
-    should keep it over restarts. Within a shard events come in the order of publishing, see
-    `ConsumerOptions`.
+    The group is created at the start of the stream of each shard, unless ``history_s`` says
+    otherwise. An event is acknowledged after its handler, together with a mark of its ``event_id``
+    in Redis, so that another delivery is not handled again. A crash, or an outage longer than
+    ``reclaim_idle_s``, repeats events that were handled but not yet marked: on each shard at most
+    64 events and those in flight. So a handler must de-duplicate effects that must not happen
+    twice. If a handler raises, its event is delivered again later, while others continue. An event
+    that fails ten times, or cannot be read, is parked with the reason. Consumers of a group share
+    its events; each needs its own name, and should keep it over restarts. Within a shard events
+    come in the order of publishing, see `ConsumerOptions`.
     """
 
     def __init__(
@@ -118,8 +118,9 @@ class GatewayConsumer(NotCopied):
         parked at once. If the handler raises, exceeds ``handler_timeout_s``, or returns anything
         else, such as the id of an event that it was not given, all its events count as failed.
 
-        A crash repeats one batch of each shard. Raises also `ConfigurationError` if
-        ``max_deliveries`` is 1, because a failing batch must be delivered again event by event.
+        A crash repeats one batch of each shard: together once, event by event after another crash.
+        Raises also `ConfigurationError` if ``max_deliveries`` is 1, because a failing batch must be
+        delivered again event by event.
         """
         self._check_open()
         check_callable("handler", handler, ("events",), asynchronous=True)
@@ -173,7 +174,13 @@ class GatewayConsumer(NotCopied):
             return
         readers = [
             ShardReader(
-                GroupMember(connection.at_shard(keys), keys, self.group, self.consumer),
+                GroupMember(
+                    connection.at_shard(keys),
+                    keys,
+                    self.group,
+                    self.consumer,
+                    self._options.history_ms,
+                ),
                 self._options,
                 runner,
                 self._stop,

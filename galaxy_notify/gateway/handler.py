@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.gateway.event import Event
 from galaxy_notify.gateway.watchdog import Watchdog
+from galaxy_notify.redis_client.faults import RedisFault
 
 Handler = Callable[[Event], Awaitable[None]]
 #: Returns the failures by event id, or None; see `GatewayConsumer.run_batches`.
@@ -23,12 +24,13 @@ class HandlerFailure(NamedTuple):
     """Why an event was not handled.
 
     *final* if another delivery would fail too; *invalid_answer* if what the handler returned cannot
-    be used.
+    be used; *uncounted* if it says nothing of the event, so that it is no delivery.
     """
 
     reason: str
     final: bool = False
     invalid_answer: bool = False
+    uncounted: bool = False
 
 
 #: What failed of a batch, by event id, or the failure of all of it.
@@ -55,7 +57,11 @@ class HandlerRunner:
         self._watchdog.shorten(seconds)
 
     async def call(self, given: Any) -> Any:
-        """Return what the handler returns, or a `HandlerFailure`."""
+        """Return what the handler returns, or a `HandlerFailure`.
+
+        Raises the `RedisFault` that one of our own handlers raises: its Redis failed, not the
+        events. No handler of others sees this class.
+        """
         task, is_late = self._watchdog.begin(), False
         try:
             try:
@@ -66,6 +72,8 @@ class HandlerRunner:
             if task.cancelling():
                 raise
             return HandlerFailure(_TIMED_OUT if is_late else "the handler was cancelled")
+        except RedisFault:
+            raise
         except Corrupt as error:
             return HandlerFailure(_bounded(str(error)), final=True)
         except TimeoutError as error:
@@ -114,7 +122,7 @@ def _failure(failure: object) -> HandlerFailure:
     if isinstance(failure, Corrupt):
         return HandlerFailure(_bounded(str(failure)), final=True)
     if isinstance(failure, BaseException):
-        return HandlerFailure(_reason(failure))
+        return HandlerFailure(_reason(failure), uncounted=isinstance(failure, RedisFault))
     try:
         return HandlerFailure(_bounded(str(failure)))
     except Exception:  # an object may fail to return its text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Final
 
 from galaxy_notify.errors import ConfigurationError
@@ -27,12 +28,22 @@ class ConsumerOptions:
       most. It is called with what there is; nothing waits for a batch to fill.
     - ``reclaim_idle_s``: entries that another consumer leaves idle for this long are taken over.
     - ``handler_timeout_s``: a handler that takes longer fails; at most, and by default, half of
-      ``reclaim_idle_s``, so that no other consumer takes over an event in flight.
+      ``reclaim_idle_s``, so that no other consumer takes over an event in flight. ``math.inf`` is
+      for a handler that bounds all of its own waits, and may run beside another consumer's with
+      the same event.
     - ``retry_min_s``, ``retry_max_s``: the pause before a failed event is delivered again
       doubles from one to the other.
     - ``max_deliveries``: an event that fails this many times is parked with the reason.
     - ``marks_ttl_s``, ``marks_max``: how long, and how many on each shard, handled events are
       remembered, so that a repeated one is not handled twice.
+    - ``marks``: False for a handler to which it does not matter that an event comes twice, because
+      its own store finds that out. Then handled events are not remembered: nothing is looked up
+      before a handler, and nothing but the acknowledgement is written after it.
+    - ``history_s``: a group that is made begins with the events of the last so many seconds; by
+      default with all that the stream has.
+    - ``keeps_name``: False for a consumer that has another name each time it starts. At a stop its
+      name leaves the group if nothing is pending for it, which needs the right to run ``XGROUP
+      DELCONSUMER``; the daemons remove what is left after an hour.
     - ``parked_max``: entries kept in the parked stream of each shard.
     - ``stop_within_s``: how long a stop waits for running handlers.
     """
@@ -49,21 +60,30 @@ class ConsumerOptions:
     parked_max: int = 10_000
     stop_within_s: float = 10.0
     batch_max: int = BATCH_MAX
+    marks: bool = True
+    history_s: float | None = None
+    keeps_name: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
+            if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ConfigurationError(f"{field.name}: {value} is not greater than 0")
         if self.batch_max > BATCH_MAX:
             raise ConfigurationError(f"batch_max: {self.batch_max} is more than {BATCH_MAX}")
-        if self.handler_timeout_s and self.handler_timeout_s > self.reclaim_idle_s / 2:
+        timeout_s = self.handler_timeout_s
+        if timeout_s and self.reclaim_idle_s / 2 < timeout_s < inf:
             raise ConfigurationError("handler_timeout_s: more than half of reclaim_idle_s")
 
     @property
     def reclaim_idle_ms(self) -> int:
         """The idle time in ms after which an entry of another consumer is taken over."""
         return round(self.reclaim_idle_s * 1000)
+
+    @property
+    def history_ms(self) -> int | None:
+        """How old the first event of a new group may be, in ms; None: any age."""
+        return None if self.history_s is None else round(self.history_s * 1000)
 
     @property
     def in_hand_s(self) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -15,6 +16,7 @@ from galaxy_notify.gateway.acknowledger import Acknowledger
 from galaxy_notify.gateway.delivery import BatchDelivery, Delivery
 from galaxy_notify.gateway.event import Event, decode_event
 from galaxy_notify.gateway.handler import BatchRunner, HandlerRunner
+from galaxy_notify.gateway.in_hand import InHand
 from galaxy_notify.gateway.options import ConsumerOptions
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
 from galaxy_notify.redis_client.faults import Fault
@@ -53,12 +55,13 @@ class ShardReader:
         self._member = member
         self._options = options
         self._stop = stop
-        self._retry_read, self._retry_sweep, retry_ack = (
+        self._retry_read, self._retry_sweep, retry_ack, retry_delivery = (
             RetryUntilStopped(stop, log, stagger, self._recover, node=lambda: member.node)
-            for _ in range(3)
+            for _ in range(4)
         )
+        self._in_hand = InHand(member, options.in_hand_s)
         self._acks = Acknowledger(member, options, retry_ack)
-        rest = (options, self._acks, self._retry_read, stop)
+        rest = (options, self._acks, retry_delivery, self._in_hand, stop)
         self._delivery = (
             BatchDelivery(runner, *rest)
             if isinstance(runner, BatchRunner)
@@ -84,6 +87,7 @@ class ShardReader:
             finally:
                 with suppress(Stopped):
                     await self._acks.close()
+                    await self._leave()
 
     async def _read(self) -> None:
         try:
@@ -105,19 +109,19 @@ class ShardReader:
             # consumers, so this is for those that are delivered in no time.
             self._ahead = asyncio.create_task(self._read_entries())
         began = time.monotonic()
-        await self._deliver(entries, read_at)
+        await self._deliver(entries, read_at, self._retry_read)
         # What came too late for the handler, or a few entries, do not show how quick it is.
-        is_quick = time.monotonic() - began < _QUICK_S and not self._delivery.is_late(read_at)
+        is_quick = time.monotonic() - began < _QUICK_S and not self._in_hand.is_late(read_at)
         self._is_quick = is_quick and (is_full or self._is_quick)
         return len(entries)
 
     async def _read_entries(self) -> _Read:
         """Read once; what came is in hand until it was delivered. Raises `Stopped`."""
-        most, in_hand = self._delivery.most, self._delivery.entries
+        most = self._delivery.most
         entries = await self._retry_read(lambda: self._member.read(most, _BLOCK_MS))
         # Where the group was set back, entries in hand come again: the sweep finds what is left.
-        entries = [entry for entry in entries if entry.stream_id not in in_hand]
-        in_hand.update([entry.stream_id for entry in entries])
+        entries = [entry for entry in entries if entry.stream_id not in self._in_hand]
+        self._in_hand.add(entries)
         return _Read(entries, time.monotonic())
 
     async def _put_back(self) -> None:
@@ -125,21 +129,23 @@ class ShardReader:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             entries, read_at = await ahead
-            if not self._delivery.is_late(read_at):  # or another consumer may have them by now
+            if not self._in_hand.is_late(read_at):  # or another consumer may have them by now
                 await self._release([entry.stream_id for entry in entries], self._retry_read)
 
-    async def _deliver(self, entries: Sequence[Entry], read_at: float) -> None:
+    async def _deliver(
+        self, entries: Sequence[Entry], read_at: float, retry: RetryUntilStopped
+    ) -> None:
         """Deliver entries that were read, and release what a stop leaves of them."""
-        in_hand = self._delivery.entries
+        in_hand = self._in_hand
         try:
             events = await self._decoded(entries)
-            lookup = await self._delivery.look_up(events, self._retry_read)
+            lookup = await self._delivery.look_up(events, retry)
             await self._delivery.deliver(events, lookup, read_at)
         finally:
             left = [entry.stream_id for entry in entries if entry.stream_id in in_hand]
-            in_hand.difference_update(left)
-        if self._stop and not self._delivery.is_late(read_at):
-            await self._release(left, self._retry_read)
+            in_hand.discard(left)
+        if self._stop and not in_hand.is_late(read_at):
+            await self._release(left, retry)
 
     async def _sweep(self) -> None:
         pause = min(_SWEEP_S, self._options.retry_min_s, self._options.reclaim_idle_s)
@@ -160,6 +166,9 @@ class ShardReader:
             )
         )
         self._is_crowded = len(own) >= _MOST_WAITING
+        shares = self._delivery.most_taken_over > 1
+        delivered += await self._take_over([one for one in stale if shares and one.deliveries == 1])
+        stale = [one for one in stale if not shares or one.deliveries > 1]
         for waiting, idle_ms in [(entry, self._pause_ms(entry)) for entry in own] + [
             (entry, options.reclaim_idle_ms) for entry in stale
         ]:
@@ -170,6 +179,22 @@ class ShardReader:
                     await self._redeliver(waiting, idle_ms)
                     delivered += 1
         return delivered
+
+    async def _take_over(self, once: Sequence[Waiting]) -> int:
+        """Deliver what dead consumers had been given once, many together; return their number."""
+        most, idle_ms = self._delivery.most_taken_over, self._options.reclaim_idle_ms
+        taken = 0
+        for at in range(0, len(once), most):
+            if self._stop:
+                break
+            some = [
+                one for one in once[at : at + most] if not self._delivery.is_held(one.stream_id)
+            ]
+            entries = await self._retry_sweep(partial(self._member.take_all, some, idle_ms))
+            self._in_hand.add(entries)
+            await self._deliver(entries, time.monotonic(), self._retry_sweep)
+            taken += len(entries)
+        return taken
 
     async def _redeliver(self, waiting: Waiting, idle_ms: int) -> None:
         # Claimed singly, just before the handler: an event that kills the process affects no other.
@@ -183,12 +208,12 @@ class ShardReader:
         if self._stop:
             await self._release([waiting.stream_id], self._retry_sweep)
             return
-        self._delivery.entries.add(entry.stream_id)
+        self._in_hand.add([entry])
         try:
             for event in await self._decoded([entry]):
                 await self._deliver_again(event)
         finally:
-            self._delivery.entries.discard(entry.stream_id)
+            self._in_hand.discard([entry.stream_id])
 
     async def _deliver_again(self, event: Event) -> None:
         lookup = await self._delivery.look_up([event], self._retry_sweep)
@@ -211,8 +236,13 @@ class ShardReader:
                 events.append(decode_event(entry, stream, shard))
             except Corrupt as error:
                 await self._acks.park(entry, str(error))
-                self._delivery.entries.discard(entry.stream_id)
+                self._in_hand.discard([entry.stream_id])
         return events
+
+    async def _leave(self) -> None:
+        """Take a name that will not come back out of the group; raise `Stopped`."""
+        if not self._options.keeps_name:
+            await self._retry_read(self._member.forget)
 
     async def _recover(self, fault: Fault) -> bool:
         recreated = await self._member.recover(fault)

@@ -30,7 +30,7 @@ class Watchdog:
         assert task is not None
         end = self._loop.time() + self._limit_s
         self._ends[task] = end = end if end < self._last_end else self._last_end
-        if self._timer is None:
+        if self._timer is None and end < inf:
             self._timer = self._loop.call_at(end, self._look)
         return task
 

@@ -18,7 +18,8 @@ from galaxy_notify.http.dependencies import AppState
 from galaxy_notify.http.direct import DirectCalls
 from galaxy_notify.http.middleware import Middleware
 from galaxy_notify.http.openapi import openapi_document
-from galaxy_notify.http.responses import Problem, internal, refused, refused_values
+from galaxy_notify.http.responses import internal, problem_response, refused, refused_values
+from galaxy_notify.web.problems import Problem
 
 _MODULES: Final = (intents, notifications, preferences, dead_letters, health)
 _ABOUT: Final = (
@@ -59,17 +60,17 @@ def make_app(state: AppState) -> Middleware:
 
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return error.response()
+    return problem_response(error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, Invalid)
-    return refused(error).response()
+    return problem_response(refused(error))
 
 
 async def _defect(_: Request, __: Exception) -> Response:
     # It is raised again after this: the middleware logs it.
-    return internal().response()
+    return problem_response(internal())
 
 
 async def _routing_problem(request: Request, error: Exception) -> Response:
@@ -79,9 +80,9 @@ async def _routing_problem(request: Request, error: Exception) -> Response:
     if error.status_code == METHOD_NOT_ALLOWED and request.method == "OPTIONS":
         return Response(None, NO_CONTENT, _allowed(path))
     if error.status_code == METHOD_NOT_ALLOWED:
-        return Problem("method-not-allowed", what, (), _allowed(path)).response()
+        return problem_response(Problem("method-not-allowed", what, (), _allowed(path)))
     kind = "not-found" if error.status_code == NOT_FOUND else "bad-request"
-    return Problem(kind, what, (), error.headers).response()
+    return problem_response(Problem(kind, what, (), error.headers))
 
 
 def _allowed(path: str) -> dict[str, str]:
@@ -97,4 +98,4 @@ def _allowed(path: str) -> dict[str, str]:
 
 async def _values_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return refused_values(error.errors()).response()
+    return problem_response(refused_values(error.errors()))

@@ -13,9 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from galaxy_notify.errors import InvalidIntent
 from galaxy_notify.http.dependencies import state_of
-from galaxy_notify.http.responses import Problem, fault
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.model.json_text import USUAL, JsonLimits, Shape, read_json
+from galaxy_notify.web.connection import ARRIVED
+from galaxy_notify.web.problems import Problem, fault
 
 #: Bytes beyond the limit that are read and thrown away, so that a client which sends a little too
 #: much can read its answer.
@@ -24,8 +25,6 @@ _GRACE: Final = 1 << 20
 SHORT_BYTES: Final = 1 << 17
 SHORT: Final = JsonLimits(1 << 10, 1 << 12)
 _LIGHT: Final = 1 << 12
-#: In the state of a request's scope: returns whether the whole body has arrived.
-ARRIVED: Final = "galaxy_notify.arrived"
 _CLOSE: Final = {"Connection": "close"}
 _JSON: Final = "application/json"
 _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

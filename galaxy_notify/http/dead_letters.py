@@ -14,14 +14,7 @@ from galaxy_notify.http.dependencies import ANY_CHANNEL, Operator, Reader, state
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.pools import Deadline
 from galaxy_notify.http.queries import DeadQuery, Replay, moment
-from galaxy_notify.http.responses import (
-    answer,
-    answer_of,
-    not_valid,
-    packed,
-    refused_values,
-    unavailable,
-)
+from galaxy_notify.http.responses import answer, answer_of, not_valid, refused_values, unavailable
 from galaxy_notify.http.schemas import DeadLetters, Replayed
 from galaxy_notify.model.ids import parse_target
 from galaxy_notify.operations import dead_letters
@@ -29,6 +22,7 @@ from galaxy_notify.operations.dead_letter import DeadFilter, DeadLetterView
 from galaxy_notify.operations.dead_moves import Run
 from galaxy_notify.operations.outcome import MoveOutcome
 from galaxy_notify.redis_state.deployment import Deployment
+from galaxy_notify.web.problems import packed
 
 router = APIRouter(tags=["dead letters"])
 

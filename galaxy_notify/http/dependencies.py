@@ -15,7 +15,7 @@ from starlette.types import Scope
 from galaxy_notify.http.auth import Authenticator, Client, forbidden
 from galaxy_notify.http.metrics import Metrics
 from galaxy_notify.http.pools import BlockingPools
-from galaxy_notify.http.responses import Problem, fault, not_valid, unavailable
+from galaxy_notify.http.responses import not_valid, unavailable
 from galaxy_notify.http.workers import Worker
 from galaxy_notify.intake.notifier import AsyncNotifier
 from galaxy_notify.intake.planner import Planner
@@ -23,6 +23,7 @@ from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.prometheus import Scraped
+from galaxy_notify.web.problems import Problem, fault
 
 #: The channel in a metric where the recipients choose, or the request names none.
 ANY_CHANNEL: Final = "any"

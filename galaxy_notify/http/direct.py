@@ -19,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from galaxy_notify.errors import Invalid
 from galaxy_notify.http import intents
-from galaxy_notify.http.responses import Problem, refused
+from galaxy_notify.http.responses import problem_response, refused
+from galaxy_notify.web.problems import Problem
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -53,7 +54,7 @@ class DirectCalls:
         try:
             response = await answer(Request(scope, receive))
         except Problem as problem:
-            response = problem.response()
+            response = problem_response(problem)
         except Invalid as error:
-            response = refused(error).response()
+            response = problem_response(refused(error))
         await response(scope, receive, send)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from galaxy_notify.http.dependencies import Reader, state_of
 from galaxy_notify.http.openapi import Responses, responses
 from galaxy_notify.http.pools import BlockingPool
-from galaxy_notify.http.responses import KINDS, Problem, answer, answer_of, packed
+from galaxy_notify.http.responses import answer, answer_of
 from galaxy_notify.http.schemas import Alive, Ready
 from galaxy_notify.operations.documents import Status
 from galaxy_notify.operations.health import write_round_trip
@@ -19,6 +19,7 @@ from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.deployment import Deployment
 from galaxy_notify.telemetry.prometheus import MEDIA_TYPE
+from galaxy_notify.web.problems import KINDS, Problem, packed
 
 router = APIRouter(tags=["observing"])
 

@@ -17,20 +17,13 @@ from galaxy_notify.http.middleware import request_id_in
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import AcceptQuery
 from galaxy_notify.http.request_schemas import INTENT, INTENTS
-from galaxy_notify.http.responses import (
-    Problem,
-    answer,
-    failed,
-    fault,
-    not_valid,
-    redis_faults,
-    refused,
-)
+from galaxy_notify.http.responses import answer, failed, not_valid, redis_faults, refused
 from galaxy_notify.http.schemas import Receipt, Receipts
 from galaxy_notify.intake import receipts
 from galaxy_notify.intake.plan import is_recent
 from galaxy_notify.model.intent import TRACEPARENT
 from galaxy_notify.telemetry import Telemetry
+from galaxy_notify.web.problems import Problem, fault
 
 router = APIRouter(tags=["notifications"])
 

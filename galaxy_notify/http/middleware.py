@@ -13,10 +13,11 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galaxy_notify.http.dependencies import RequestLimit
-from galaxy_notify.http.responses import ALWAYS_SENT, Problem, fault, internal
+from galaxy_notify.http.responses import internal, problem_response
 from galaxy_notify.settings.http import is_loopback
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.web.problems import ALWAYS_SENT, Problem, fault
 
 #: The first value of each header.
 Headers = Mapping[bytes, bytes]
@@ -70,7 +71,7 @@ class Middleware:
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
             refused = self._refusal(scope, headers)
-            app = refused.response() if refused else self._app
+            app = problem_response(refused) if refused else self._app
             await app(inner, receive, exchange.send)
         except Exception:
             await self._defect(inner, receive, exchange)
@@ -92,7 +93,7 @@ class Middleware:
     async def _defect(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
         self._log.exception("request failed", request_id=exchange.request_id)
         if exchange.status == 0:
-            await internal().response()(scope, receive, exchange.send)
+            await problem_response(internal())(scope, receive, exchange.send)
 
     def _report(self, scope: Scope, method: str, exchange: _Exchange, seconds: float) -> None:
         found = scope.get("route")

@@ -18,15 +18,7 @@ from galaxy_notify.http.dependencies import (
 from galaxy_notify.http.openapi import BODY, body_of, responses
 from galaxy_notify.http.queries import ListQuery, RouteQuery, ShowQuery, moment
 from galaxy_notify.http.request_schemas import MOMENT
-from galaxy_notify.http.responses import (
-    Problem,
-    answer,
-    answer_of,
-    not_valid,
-    packed,
-    packed_list,
-    redis_faults,
-)
+from galaxy_notify.http.responses import answer, answer_of, not_valid, packed_list, redis_faults
 from galaxy_notify.http.schemas import CancelledRoutes, Moved, Notifications
 from galaxy_notify.intake.receipts import Cancelled, Rescheduled
 from galaxy_notify.model.ids import Target, parse_target
@@ -35,6 +27,7 @@ from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.operations.listing import list_notifications
 from galaxy_notify.operations.show import show
 from galaxy_notify.redis_state.deployment import Deployment, server_now
+from galaxy_notify.web.problems import Problem, packed
 
 router = APIRouter(tags=["notifications"])
 

@@ -10,8 +10,8 @@ from fastapi.openapi.utils import get_openapi
 
 from galaxy_notify.http.queries import Replay
 from galaxy_notify.http.request_schemas import for_channels
-from galaxy_notify.http.responses import KINDS, MEDIA_TYPE
 from galaxy_notify.http.schemas import ProblemDocument
+from galaxy_notify.web.problems import KINDS, MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -14,7 +13,6 @@ from galaxy_notify.errors import (
     ConfigurationError,
     Invalid,
     Misconfigured,
-    Portable,
     ServerRefused,
 )
 from galaxy_notify.intake.receipts import Refusal
@@ -22,99 +20,17 @@ from galaxy_notify.model.json_data import printable
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.redis_client.failed_calls import failed_call
 from galaxy_notify.redis_client.faults import BUSY, RedisFault
+from galaxy_notify.web.problems import MEDIA_TYPE, Problem, fault, packed
 
-MEDIA_TYPE: Final = "application/problem+json"
-TYPE_PREFIX: Final = "urn:galaxy-notify:problem:"
 #: Long enough for a failover, short enough for a waiting client, in seconds.
 RETRY_AFTER_S: Final = 2
 
 
-#: What goes with every answer: it is not to be kept, shown as another type, or framed.
-ALWAYS_SENT: Final[Sequence[tuple[bytes, bytes]]] = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"referrer-policy", b"no-referrer"),
-)
-
-
-class ProblemKind(NamedTuple):
-    """A kind of problem: its status and what it is called."""
-
-    status: int
-    title: str
-
-
-#: The last part of ``type`` → what it stands for; docs/http.md has the same table.
-KINDS: Final[Mapping[str, ProblemKind]] = {
-    "bad-request": ProblemKind(400, "Malformed request"),
-    "unauthorized": ProblemKind(401, "Authentication required"),
-    "forbidden": ProblemKind(403, "Permission denied"),
-    "not-found": ProblemKind(404, "Not found"),
-    "method-not-allowed": ProblemKind(405, "Method not allowed"),
-    "request-timeout": ProblemKind(408, "Request timed out"),
-    "conflict": ProblemKind(409, "Conflict"),
-    "too-late": ProblemKind(409, "Too late to change"),
-    "precondition-failed": ProblemKind(412, "Precondition failed"),
-    "too-large": ProblemKind(413, "Request too large"),
-    "uri-too-long": ProblemKind(414, "Request URI too long"),
-    "unsupported-media-type": ProblemKind(415, "Unsupported media type"),
-    "invalid": ProblemKind(422, "Invalid value"),
-    "head-too-large": ProblemKind(431, "Request header too large"),
-    "internal": ProblemKind(500, "Internal server error"),
-    "misconfigured": ProblemKind(500, "Server misconfigured"),
-    "not-implemented": ProblemKind(501, "Transfer coding not supported"),
-    "unavailable": ProblemKind(503, "Redis unavailable, outcome unknown"),
-    "refused": ProblemKind(503, "Redis refused the write, nothing was written"),
-    "busy": ProblemKind(503, "Too many concurrent requests"),
-}
-_UNREAD: Final = {414: "uri-too-long", 431: "head-too-large", 501: "not-implemented"}
 #: As many values are named at most.
 _NAMED: Final = 10
 #: Where FastAPI found it: no part of the field's name.
 _PLACES: Final = ("query", "path", "header", "body")
 _CODES: Final = {"conflict": "conflict", "too_large": "too-large", "invalid": "invalid"}
-
-
-class Problem(Portable):
-    """Why a request is not answered with what it asked for."""
-
-    def __init__(
-        self,
-        kind: str,
-        detail: str,
-        errors: Sequence[Mapping[str, object]] = (),
-        headers: Mapping[str, str] | None = None,
-        more: Mapping[str, object] | None = None,
-    ) -> None:
-        """Name the kind; *errors* say which field or item, *more* goes beside them."""
-        super().__init__(detail)
-        self.kind = kind
-        self.detail = detail
-        self.errors = list(errors)
-        self.headers = dict(headers or {})
-        self.more = dict(more or {})
-
-    @property
-    def status(self) -> int:
-        return KINDS[self.kind].status
-
-    def response(self) -> Response:
-        document: dict[str, object] = {
-            "type": f"{TYPE_PREFIX}{self.kind}",
-            "title": KINDS[self.kind].title,
-            "status": self.status,
-            "detail": self.detail,
-            "errors": self.errors,
-        }
-        body = packed(document | self.more)
-        return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
-
-
-def packed(document: object) -> bytes:
-    """Return a JSON text in ASCII, which works for every value of this package."""
-    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def packed_list(about: Mapping[str, object], name: str, items: Iterable[object]) -> bytes:
@@ -135,9 +51,9 @@ def answer(
     return Response(packed(document), status, headers, media_type="application/json")
 
 
-def fault(field: str, message: str, code: str = "invalid") -> dict[str, object]:
-    """Return what ``errors`` says of one field."""
-    return {"field": field, "code": code, "message": message}
+def problem_response(problem: Problem) -> Response:
+    """Return a problem as the answer."""
+    return Response(problem.body, problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 
 def refused(error: Invalid | Refusal, more: Mapping[str, object] | None = None) -> Problem:
@@ -176,13 +92,6 @@ def _message(found: Mapping[str, Any]) -> str:
 def internal() -> Problem:
     """Return the problem for a defect of this server."""
     return Problem("internal", "see the log, by request id")
-
-
-def unread(status: int) -> tuple[bytes, int]:
-    """Return the answer to what cannot be read as a request, and its status."""
-    kind = _UNREAD.get(status, "bad-request")
-    problem = Problem(kind, "not a valid HTTP/1.1 request")
-    return bytes(problem.response().body), problem.status
 
 
 def unavailable(

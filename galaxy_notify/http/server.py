@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import shutil
@@ -17,28 +16,28 @@ from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Authenticator
-from galaxy_notify.http.connection import BoundedProtocol
 from galaxy_notify.http.dependencies import AppState
-from galaxy_notify.http.responses import Problem
-from galaxy_notify.http.sockets import BACKLOG, Listener, check_host, listen, listen_error
 from galaxy_notify.http.workers import STOP, ParentSupervisor, Worker, WorkerGroup
 from galaxy_notify.process.end_signals import EndSignals
 from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.process_id import process_id
-from galaxy_notify.process.supervisor import ProgressWatchdog, Supervisor, environ_supervisor
+from galaxy_notify.process.supervisor import environ_supervisor
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.redis_state.shared_settings import SharedSettings
 from galaxy_notify.settings import Settings
 from galaxy_notify.settings.http import Token
 from galaxy_notify.signals import SIGNALS
 from galaxy_notify.telemetry.logs import add_to_lines, get_logger
 from galaxy_notify.telemetry.prometheus import start_scraped
+from galaxy_notify.web.connection import BoundedProtocol
+from galaxy_notify.web.problems import Problem
+from galaxy_notify.web.server import SupervisedServer
+from galaxy_notify.web.sockets import BACKLOG, Listener, check_host, listen, listen_error, url_of
 
 # Longer than proxies keep theirs: so it is never we who close one that is just being used.
 _KEEP_ALIVE_S: Final = 75
 # What a stop takes beside waiting for requests: connections, telemetry.
 _LEAVING_S: Final = 4.5
-# Between two looks for connections that a stop is to end.
-_LOOK_AGAIN_S: Final = 0.1
 
 
 class ApiServer:
@@ -74,7 +73,7 @@ class ApiServer:
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=-(-settings.http.shutdown_ms // 1000),
         )
-        self._server = _Server(config, self._supervisor)
+        self._server = SupervisedServer(config, self._supervisor)
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or SIGHUP.
@@ -107,12 +106,12 @@ class ApiServer:
         telemetry, pulse = self._state.telemetry, self._server.pulse
         joining = DeploymentJoin(self._agree, telemetry, self._supervisor, pulse, self._log)
         # Its end cancels it: the thread that asks Redis is left to itself.
-        if await joining.run(asyncio.Event()):
+        if await joining.run(asyncio.Event()) is not None:
             self._supervisor.status("serving")
 
-    async def _agree(self) -> None:
+    async def _agree(self) -> SharedSettings:
         try:
-            await self._state.pools.probes.run(lambda deployment: deployment.shared)
+            return await self._state.pools.probes.run(lambda deployment: deployment.shared)
         except Problem as problem:
             cause = problem.__cause__
             if isinstance(cause, (RedisFault, ConfigurationError)):
@@ -188,7 +187,7 @@ def log_start(settings: Settings, sockets: list[Listener]) -> None:
     """Log where the API listens, and for whom."""
     own, log = settings.http, get_logger("http")
     about = {
-        "urls": [_url(one) for one in sockets],
+        "urls": [url_of(one) for one in sockets],
         "jwt": own.jwt_algorithm if own.takes_jwt else "",
         "clients": [_client_text(one) for one in own.clients],
     }
@@ -215,49 +214,6 @@ def start_problems(settings: Settings) -> Iterator[str]:
         yield f"http.host: cannot listen on {own.host}: {listen_error(error)}"
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, with our own signals; the watchdog is fed while its loop turns."""
-
-    def __init__(self, config: uvicorn.Config, supervisor: Supervisor) -> None:
-        super().__init__(config)
-        self._supervisor = supervisor
-        self.pulse = ProgressWatchdog(supervisor)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._supervisor.ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        closing = asyncio.create_task(self._close_connections())
-        try:
-            await super().shutdown(sockets)
-        finally:
-            closing.cancel()
-
-    async def _close_connections(self) -> None:
-        """Close also what was accepted while the stop began, which uvicorn's one look misses.
-
-        Clients of a worker that has just stopped connect to the next one, which is about to.
-        """
-        while True:
-            await asyncio.sleep(_LOOK_AGAIN_S)
-            for connection in list(self.server_state.connections):
-                connection.shutdown()
-
-    async def on_tick(self, counter: int) -> bool:
-        self.pulse.progressed(0)
-        return await super().on_tick(counter)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _client_text(client: Token) -> str:
     bound = [f"producer={one}" for one in sorted(client.producers or ())]
     return f"{client.name} ({' '.join([*sorted(client.scopes), *bound])})"
-
-
-def _url(listening: socket.socket) -> str:
-    host, port, *_ = listening.getsockname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

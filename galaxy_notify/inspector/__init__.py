@@ -19,6 +19,7 @@ from galaxy_notify.operations.documents import (
     Status,
     StreamStatus,
 )
+from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.notifications import Lease
 from galaxy_notify.redis_inspect.servers import Worker
 
@@ -29,6 +30,7 @@ __all__ = [
     "DeadLetterPage",
     "DeadLetterQuery",
     "Failure",
+    "Gateway",
     "GroupStatus",
     "HistoryLine",
     "Inspector",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.operations.status import DeploymentStatus
+from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.servers import Worker
 from galaxy_notify.redis_inspect.stream import StreamReport
+from galaxy_notify.redis_state.gateways import REALTIME_GROUP
 
-Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost"]
+Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost", "gateways"]
 
 #: A restart is reported for this long, and for longer if all data was lost.
 _RESTARTED_S: Final = 60
@@ -24,6 +26,8 @@ _BACK_S: Final = 10
 #: Running workers catch up with less before an operator could look.
 _LATE_MS: Final = 10_000
 _NAMED: Final = 3
+#: Gateways take over what another one left after seconds.
+_BEHIND_MS: Final = 60_000
 #: Consumers that were not seen for this long are gone: a restart or a long handler takes less.
 GONE_MS: Final = 3_600_000
 
@@ -47,6 +51,7 @@ def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
         yield from _channel(name, backlog, status.shards)
     for stream in status.streams:
         yield from _stream(stream)
+    yield from _gateways(status)
 
 
 def _server(status: DeploymentStatus) -> Iterator[Alarm]:
@@ -90,7 +95,7 @@ def _workers(status: DeploymentStatus) -> Iterator[Alarm]:
         todo = "routes it had claimed are claimed again when their leases expire"
         yield Alarm("workers", "warning", f"the process of {_ids_of(gone)} has ended", todo)
     if stopped := by_state.get("stopped"):
-        todo = f"`kill -CONT {' '.join(str(worker.pid) for worker in stopped[:_NAMED])}`"
+        todo = _continuing(stopped)
         what = f"the process of {_ids_of(stopped)} is stopped by a signal"
         yield Alarm("workers", "warning", what, todo)
     silent = by_state.get("silent")
@@ -119,10 +124,54 @@ def _no_worker(status: DeploymentStatus, gone: Sequence[Worker]) -> Alarm:
     return Alarm("workers", "error", "no worker is alive", todo, more)
 
 
-def _ids_of(workers: Sequence[Worker]) -> str:
-    named = ", ".join(worker.id for worker in workers[:_NAMED])
-    others = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
-    return f"worker{'s' * (len(workers) > 1)} {named}{others}"
+def _ids_of(processes: Sequence[Worker | Gateway], kind: str = "worker") -> str:
+    named = ", ".join(process.id for process in processes[:_NAMED])
+    others = f" and {len(processes) - _NAMED} more" if len(processes) > _NAMED else ""
+    return f"{kind}{'s' * (len(processes) > 1)} {named}{others}"
+
+
+def _continuing(stopped: Iterable[Worker | Gateway]) -> str:
+    return f"`kill -CONT {' '.join(str(process.pid) for process in [*stopped][:_NAMED])}`"
+
+
+def _gateways(status: DeploymentStatus) -> Iterator[Alarm]:
+    """Yield what needs an operator about gateways; a deployment without any needs nothing."""
+    by_state: dict[str, list[Gateway]] = {}
+    for gateway in status.gateways:
+        by_state.setdefault(gateway.state, []).append(gateway)
+    if gone := by_state.get("gone"):
+        what = f"the process of {_ids_of(gone, 'gateway')} has ended"
+        yield Alarm("gateways", "warning", what, "its users connect to another one: see its log")
+    if stopped := by_state.get("stopped"):
+        what = f"the process of {_ids_of(stopped, 'gateway')} is stopped by a signal"
+        yield Alarm("gateways", "warning", what, _continuing(stopped))
+    silent = by_state.get("silent")
+    if silent and not _cannot_report(status):
+        since = duration(status.at_ms - min(gateway.progress_ms for gateway in silent))
+        what = f"no progress for {since} of {_ids_of(silent, 'gateway')}"
+        todo = "it hangs, cannot reach Redis, or has died: see its log"
+        yield Alarm("gateways", "warning", what, todo)
+    for gateway in status.gateways:
+        if gateway.is_behind:
+            what = f"gateway {gateway.id} has {gateway.lag:,} unread entries in its inbox"
+            todo = "it hangs or has too many users: start another one"
+            yield Alarm("gateways", "warning", what, todo)
+    yield from _delays(status)
+
+
+def _delays(status: DeploymentStatus) -> Iterator[Alarm]:
+    is_read = any(gateway.is_alive and gateway.consumes for gateway in status.gateways)
+    for key, delay_ms in status.gateway_delays.items():
+        late = f"group {REALTIME_GROUP} of {key} is behind by {duration(delay_ms)}"
+        if not is_read:
+            what = f"no gateway is alive that reads events, {late}"
+            todo = "start one with `galaxy-notify gateway`"
+            if not status.gateways:
+                drop = f"`galaxy-notify stream drop-group {REALTIME_GROUP}`"
+                todo = f"{todo}, or drop the group: {drop}"
+            yield Alarm("gateways", "warning", what, todo)
+        elif delay_ms > _BEHIND_MS:
+            yield Alarm("gateways", "warning", late, "see the logs of the gateways, or start more")
 
 
 def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]:

@@ -9,6 +9,7 @@ from typing import Final
 from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError
 from galaxy_notify.operations import (
     deployment_checks,
+    gateway_checks,
     node_checks,
     replication_checks,
     scale_checks,
@@ -19,6 +20,7 @@ from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import read_status
 from galaxy_notify.redis_client.faults import Fault, RedisFault
 from galaxy_notify.redis_inspect import node_report
+from galaxy_notify.redis_inspect.gateways import read_lost_gateways
 from galaxy_notify.redis_inspect.node_report import Node, NodeReport
 from galaxy_notify.redis_inspect.pace import read_marks, read_pace
 from galaxy_notify.redis_inspect.readers import read_readers
@@ -47,23 +49,33 @@ def examine(deployment: Deployment, settings: Settings) -> Iterator[Finding]:
     yield from deployment_checks.agreement_findings(
         deployment.shared, SharedSettings.from_settings(settings)
     )
+    yield from _state(deployment, settings, refused.role)
+
+
+def _state(deployment: Deployment, settings: Settings, role: Role) -> Iterator[Finding]:
+    """Judge what the indexes hold, who works, and who reads."""
     try:
         status = read_status(deployment)
         groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
         readers = read_readers(deployment, groups)
         marked = [(stream.shard, name) for stream in status.streams for name in stream.groups]
         pace, marks = read_pace(deployment), read_marks(deployment, marked)
+        lost = read_lost_gateways(deployment, status.at_ms)
     except RedisFault as fault:
         if fault.fault.code in _AWAY:
             raise
         yield _unread(fault.fault)
         return
-    if refused.role in _WITHOUT_WRITES:
+    if role in _WITHOUT_WRITES:
         yield from work_checks.refusal_findings(status)
     yield from work_checks.server_findings(status)
     yield from work_checks.worker_findings(status)
     yield from work_checks.backlog_findings(status)
     yield from work_checks.stream_findings(status, readers)
+    yield from gateway_checks.gateway_findings(status, lost)
+    yield from gateway_checks.realtime_findings(
+        settings.realtime, deployment.shared.channels, has_gateways=bool(status.gateways)
+    )
     yield from scale_checks.scale_findings(status, deployment.shared, pace, marks)
 
 

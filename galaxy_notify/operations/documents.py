@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, SkipValidation, TypeAdapter
 
+from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.notifications import Lease
 from galaxy_notify.redis_inspect.servers import Worker
 
@@ -213,6 +214,7 @@ class Status:
     workers: tuple[Worker, ...]
     redis: RedisStatus
     memory: MemoryStatus | None = None
+    gateways: tuple[Gateway, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import Final
 
-from galaxy_notify.model.ids import random_id
+from galaxy_notify.model.ids import random_id, shard_of
 from galaxy_notify.operations.alarms import Alarm, alarms
 from galaxy_notify.operations.refusal import refusal
 from galaxy_notify.operations.status import DeploymentStatus, read_status
@@ -75,18 +75,27 @@ def write_round_trip(deployment: Deployment) -> float:
 
     It marks a notification that does not exist as cancelled, for a second.
     """
-    unknown = random_id(time_ns() // 1_000_000)
+    unknown = _unknown_ids(deployment.shared.shards)
     started = perf_counter()
     replies = run_all_sync(
         deployment.client,
         [
-            calls.route_cancel(keys, unknown, (), keep_ms=_MARK_MS, mark=True)
+            calls.route_cancel(keys, unknown[keys.shard], (), keep_ms=_MARK_MS, mark=True)
             for keys in deployment.all_keys
         ],
     )
     for reply in replies:
         unwrap(reply)
     return perf_counter() - started
+
+
+def _unknown_ids(shards: int) -> dict[int, str]:
+    """Return the id of no notification for each shard; fsck would report one on another's."""
+    found: dict[int, str] = {}
+    while len(found) < shards:
+        name = random_id(time_ns() // 1_000_000)
+        found[shard_of(name, shards)] = name
+    return found
 
 
 def _stands_still(status: DeploymentStatus, found: Sequence[Alarm]) -> Iterator[str]:

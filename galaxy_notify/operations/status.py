@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from galaxy_notify.operations.refusal import refusal
+from galaxy_notify.redis_inspect.gateways import Gateway, read_delays, read_gateways
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog, read_backlogs
 from galaxy_notify.redis_inspect.memory import MemoryUse, read_memory
@@ -35,6 +37,9 @@ class DeploymentStatus:
     redis: ServerState
     #: None where it was not asked for, or where this user may not ask.
     memory: MemoryUse | None = None
+    gateways: list[Gateway] = field(default_factory=list)
+    #: Stream -> how old the oldest event is that gateways have not acknowledged, in ms.
+    gateway_delays: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def alive(self) -> list[Worker]:
@@ -51,6 +56,7 @@ class DeploymentStatus:
             "totals": self.totals | {f"skipped:{why}": n for why, n in self.skipped.items() if n},
             "streams": {stream.key: _stream(stream) for stream in self.streams},
             "workers": [asdict(worker) for worker in self.workers],
+            "gateways": [asdict(gateway) for gateway in self.gateways],
             "redis": {
                 "writes": self.redis.writes,
                 "refusal": refusal(self.redis.refusal) if self.redis.refusal else None,
@@ -63,7 +69,7 @@ class DeploymentStatus:
 def read_status(deployment: Deployment, *, with_memory: bool = True) -> DeploymentStatus:
     """Read the state of a deployment; raise `RedisFault`."""
     now_ms = server_now(deployment)
-    totals = read_totals(deployment)
+    totals, streams = read_totals(deployment), read_streams(deployment)
     return DeploymentStatus(
         now_ms,
         read_server_name(deployment),
@@ -71,10 +77,12 @@ def read_status(deployment: Deployment, *, with_memory: bool = True) -> Deployme
         read_backlogs(deployment, deployment.shared.channels, now_ms),
         {name: totals.get(name, 0) for name in TOTALS},
         {name.partition(":")[2]: totals.get(name, 0) for name in SKIPPED},
-        read_streams(deployment),
+        streams,
         read_workers(deployment, now_ms),
         read_server_state(deployment),
         read_memory(deployment) if with_memory else None,
+        read_gateways(deployment, now_ms),
+        read_delays(deployment, streams, now_ms),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import redis.asyncio
 from structlog.typing import FilteringBoundLogger
@@ -28,38 +28,38 @@ from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.outage import EdgeLog
 
+T = TypeVar("T")
 # While Redis is away a start opens at most two connections a second, like a later outage.
 _RETRIES: Final = RetryPolicy(first_pause_s=0.6, least_pause_s=0.6)
 _LOOP: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentJoin:
+class DeploymentJoin(Generic[T]):
     """Joins the deployment, and waits for Redis for as long as it takes.
 
-    *join* is one attempt, see `join_as`.
+    *join* is one attempt, see `join_as`; it returns what the deployment agreed on.
     """
 
-    join: Callable[[], Awaitable[None]]
+    join: Callable[[], Awaitable[T]]
     telemetry: Telemetry
     supervisor: Supervisor
     watchdog: ProgressWatchdog
     log: FilteringBoundLogger
 
-    async def run(self, stop: asyncio.Event) -> bool:
-        """Join; return False if stopped first. Raises `ConfigurationError`."""
+    async def run(self, stop: asyncio.Event) -> T | None:
+        """Return what *join* returned; None if stopped first. Raises `ConfigurationError`."""
         flag = StopFlag(partial(self.watchdog.progressed, _LOOP), stop)
         log = OutageLog(EdgeLog(self.log))
         retry = RetryUntilStopped(flag, log, Stagger(), self._report, _RETRIES)
         flag.beat()
         try:
-            if not flag:
-                await retry(self.join)
+            joined = None if flag else await retry(self.join)
         except Stopped:
-            return False
+            return None
         finally:
             self.watchdog.forget(_LOOP)
-        return not flag
+        return None if flag else joined
 
     async def _report(self, fault: Fault) -> bool:
         refuse_permanent(fault)
@@ -68,13 +68,13 @@ class DeploymentJoin:
         return False
 
 
-async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -> None:
+async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -> SharedSettings:
     """Join the deployment, a daemon as its leader; raise `RedisFault`, `ConfigurationError`."""
     own, mine = settings.redis, SharedSettings.from_settings(settings)
     key_space, user = KeySpace(own.prefix, mine), user_name(settings)
     try:
         await check_rights(client, key_space.keys(0), role, user)
-        await run_flow(client, join_deployment(own.prefix, mine, lead=role is Role.DAEMON))
+        agreed = await run_flow(client, join_deployment(own.prefix, mine, lead=role is Role.DAEMON))
         by_node = {node_of(at_shard(client, keys.tag)): keys for keys in key_space.all_keys}
         for keys in by_node.values():
             await check_durability(client, keys, Confirmation.of(own.durability))
@@ -82,3 +82,4 @@ async def join_as(role: Role, client: redis.asyncio.Redis, settings: Settings) -
         if error.fault.remedy is Remedy.RESOLVE:
             await refresh_primary(client)
         raise
+    return agreed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import redis.asyncio
 from redis.exceptions import ResponseError
@@ -12,6 +12,8 @@ from galaxy_notify.redis_client.faults import Fault, Remedy, as_fault
 from galaxy_notify.redis_client.nodes import node_of, refresh_primary
 
 T = TypeVar("T")
+#: Entries of one claim, which then takes well below a millisecond.
+_KEPT_AT_ONCE: Final = 256
 
 
 class Entry(NamedTuple):
@@ -41,10 +43,11 @@ class StreamMember:
         self._client = client
 
     async def join(self) -> bool:
-        """Make the group at the stream's beginning unless it is there; True if it was made."""
+        """Make the group at its beginning unless it is there; True if it was made."""
+        first = await self._beginning()
         with as_fault("XGROUP"):
             try:
-                await self._client.xgroup_create(self.stream, self.group, id="0", mkstream=True)
+                await self._client.xgroup_create(self.stream, self.group, id=first, mkstream=True)
             except ResponseError as error:
                 if "BUSYGROUP" in str(error):
                     return False
@@ -92,6 +95,16 @@ class StreamMember:
             await ask(self._client.xack(stream, self.group, stream_id))
         return None
 
+    async def take_all(self, waiting: Sequence[Waiting], idle_ms: int) -> list[Entry]:
+        """Take waiting entries over; those that have gone, or that others took, are left out."""
+        deliveries = {one.stream_id: one.deliveries + 1 for one in waiting}
+        with as_fault("XCLAIM"):
+            rows: Any = await self._client.xclaim(
+                self.stream, self.group, self.consumer, idle_ms, list(deliveries)
+            )
+            found = [(row[0].decode(), row[1]) for row in rows if row[0] is not None]
+            return [Entry(name, fields, deliveries[name]) for name, fields in found]
+
     async def exists(self, stream_id: str) -> bool:
         """Return whether an entry is still in the stream."""
         return bool(await ask(self._client.xrange(self.stream, stream_id, stream_id)))
@@ -104,6 +117,26 @@ class StreamMember:
                 self.stream, self.group, self.consumer, 0, ids, idle=idle_ms, justid=True
             )
             await ask(claim)
+
+    async def retain(self, deliveries: Mapping[str, int]) -> None:
+        """Claim entries for longer, and count this many deliveries of each from now on.
+
+        An entry that another consumer has taken over meanwhile is taken back; one that was
+        acknowledged meanwhile stays so. Safe to repeat.
+        """
+        counts: dict[int, list[Any]] = {}
+        for stream_id, count in deliveries.items():
+            counts.setdefault(count, []).append(stream_id)
+        for count, ids in counts.items():
+            for at in range(0, len(ids), _KEPT_AT_ONCE):
+                some, group = ids[at : at + _KEPT_AT_ONCE], (self.group, self.consumer, 0)
+                await ask(
+                    self._client.xclaim(self.stream, *group, some, retrycount=count, justid=True)
+                )
+
+    async def _beginning(self) -> str:
+        """Return the id behind which a group that is made begins; raises `RedisFault`."""
+        return "0"
 
     @property
     def node(self) -> str:

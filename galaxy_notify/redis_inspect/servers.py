@@ -111,12 +111,13 @@ def _worker(name: str, fields: dict[bytes, bytes], now_ms: int, newest_ms: int) 
         reported.get("version", ""),
         number(reported.get("started_ms")),
         progress_ms,
-        _state(pid, reported.get("process", ""), now_ms - progress_ms),
+        progress_state(pid, reported.get("process", ""), silent=now_ms - progress_ms > SILENT_MS),
     )
 
 
-def _state(pid: int, process: str, silent_ms: int) -> WorkerState:
+def progress_state(pid: int, process: str, *, silent: bool) -> WorkerState:
+    """Return the state of a process that is *silent*, or reported progress just now."""
     match process_state(pid, process):
         case "gone" | "stopped" as known:
             return known
-    return "silent" if silent_ms > SILENT_MS else "working"
+    return "silent" if silent else "working"

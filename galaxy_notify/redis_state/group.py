@@ -12,6 +12,7 @@ from galaxy_notify.redis_client.faults import as_fault
 from galaxy_notify.redis_client.runner import run
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_client.stream_member import StreamMember, ask
+from galaxy_notify.redis_state.consumer_names import consumer_forget
 from galaxy_notify.redis_state.keys import Keys
 
 #: Items of one finish; its script stays far from what Lua can unpack.
@@ -55,12 +56,21 @@ def event_park(keys: Keys, group: str, consumer: str, item: Parking, most: int) 
 class GroupMember(StreamMember):
     """The reads and writes of one consumer of a group on one shard."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, group: str, consumer: str) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        group: str,
+        consumer: str,
+        history_ms: int | None = None,
+    ) -> None:
+        """Prepare; a group that is made begins *history_ms* ago, or at the stream's beginning."""
         super().__init__(client, keys.stream, group, consumer)
         self.keys = keys
+        self._history_ms = history_ms
 
     async def join(self) -> bool:
-        """Make the group at the stream's beginning unless it is there; True if it was made.
+        """Make the group at its beginning unless it is there; True if it was made.
 
         One of the same name may have lost something before: this one has not.
         """
@@ -78,9 +88,19 @@ class GroupMember(StreamMember):
             pairs = zip(event_ids, marks, strict=True)
             return {event_id for event_id, mark in pairs if mark is not None}
 
-    async def finish(self, done: Mapping[str, str], limits: MarkLimits) -> None:
-        """Mark at most `FINISH_MAX` events as handled and acknowledge them; safe to repeat."""
-        await run(self._client, event_ack(self.keys, self.group, done, limits))
+    async def finish(self, done: Mapping[str, str], limits: MarkLimits | None) -> None:
+        """Acknowledge at most `FINISH_MAX` events, and mark them as handled; safe to repeat.
+
+        Without *limits* nothing is marked.
+        """
+        if limits is None:
+            await ask(self._client.xack(self.stream, self.group, *done))
+        else:
+            await run(self._client, event_ack(self.keys, self.group, done, limits))
+
+    async def forget(self) -> None:
+        """Remove this consumer from the group, unless something is pending for it."""
+        await run(self._client, consumer_forget(self.keys, self.group, [self.consumer.encode()]))
 
     async def park(self, item: Parking, most: int) -> str:
         """Put an entry aside with the reason; safe to repeat."""
@@ -88,3 +108,10 @@ class GroupMember(StreamMember):
             self._client, event_park(self.keys, self.group, self.consumer, item, most)
         )
         return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    async def _beginning(self) -> str:
+        if self._history_ms is None:
+            return await super()._beginning()
+        # Ids of the stream are by the server's clock.
+        seconds, micros = await ask(self._client.time())
+        return str(max(0, seconds * 1000 + micros // 1000 - self._history_ms))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from galaxy_notify.model.ids import hash_tag
 
@@ -12,11 +12,6 @@ from galaxy_notify.model.ids import hash_tag
 def _key(name: str) -> cached_property[str]:
     """Return a property of `Keys`: the key of this name on the shard."""
     return cached_property(lambda keys: f"{keys.tag}{name}")
-
-
-def _keyed(name: str) -> Callable[[Keys, str], str]:
-    """Return a method of `Keys`: the key of this name for the channel or id that it is given."""
-    return lambda keys, of: f"{keys.tag}{name}:{of}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,8 @@ class Keys:
     janitor = _key("janitor")
     #: The sorted set of workers by their last progress.
     workers = _key("workers")
+    #: The sorted set of gateway instances by their last progress; on the first shard only.
+    gateways = _key("gateways")
     #: The mark of a deployment where some user has preferences.
     preferred = _key("preferred")
     #: The mark that ends a write which replicas or the disk confirm.
@@ -67,24 +64,41 @@ class Keys:
     #: The key that never exists: it makes a moving slot refuse a whole script.
     never = _key("never")
 
-    #: The hash of a notification and its routes.
-    notification = _keyed("notification")
-    #: The sorted set of members by when they are next due.
-    schedule = _keyed("schedule")
-    #: The sorted set of leases by when they expire.
-    leases = _keyed("leases")
-    #: The hash of how often members were left behind.
-    abandoned = _keyed("abandoned")
-    #: The sorted set of dead letters by when they died.
-    dead = _keyed("dead")
-    #: The list that wakes a blocked worker.
-    wake = _keyed("wake")
-    #: The hash in which a worker reports that it is alive.
-    worker = _keyed("worker")
-    #: The sorted set of events that a consumer group has handled.
-    seen = _keyed("seen")
-    #: The hash of a user's preferences.
-    preferences = _keyed("preferences")
+    def notification(self, notification_id: str) -> str:
+        """Return the hash of a notification and its routes."""
+        return f"{self.tag}notification:{notification_id}"
+
+    def schedule(self, channel: str) -> str:
+        """Return the sorted set of members by when they are next due."""
+        return f"{self.tag}schedule:{channel}"
+
+    def leases(self, channel: str) -> str:
+        """Return the sorted set of leases by when they expire."""
+        return f"{self.tag}leases:{channel}"
+
+    def abandoned(self, channel: str) -> str:
+        """Return the hash of how often members were left behind."""
+        return f"{self.tag}abandoned:{channel}"
+
+    def dead(self, channel: str) -> str:
+        """Return the sorted set of dead letters by when they died."""
+        return f"{self.tag}dead:{channel}"
+
+    def wake(self, channel: str) -> str:
+        """Return the list that wakes a blocked worker."""
+        return f"{self.tag}wake:{channel}"
+
+    def worker(self, worker_id: str) -> str:
+        """Return the hash in which a worker reports that it is alive."""
+        return f"{self.tag}worker:{worker_id}"
+
+    def seen(self, group: str) -> str:
+        """Return the sorted set of events that a consumer group has handled."""
+        return f"{self.tag}seen:{group}"
+
+    def preferences(self, user: str) -> str:
+        """Return the hash of a user's preferences."""
+        return f"{self.tag}preferences:{user}"
 
     def cooldown(self, kind: str, user: str) -> str:
         """Return the reservation of a user's cooldown of a type."""
@@ -93,6 +107,32 @@ class Keys:
     def newest(self, key: str, user: str) -> str:
         """Return the newest notifications of a collapse key for a user."""
         return f"{self.tag}newest:{key}:{user}"
+
+    def recent(self, user: str) -> str:
+        """Return the list of the newest events of a user."""
+        return f"{self.tag}recent:{user}"
+
+    def presence(self, user: str) -> str:
+        """Return the sorted set of instances that hold connections of a user."""
+        return f"{self.tag}presence:{user}"
+
+    def gateway(self, instance: str) -> str:
+        """Return the hash in which a gateway instance reports what it serves."""
+        return f"{self.tag}gateway:{instance}"
+
+
+#: Characters that a pattern of SCAN reads as more than themselves.
+_SPECIAL: Final = "\\*?[]"
+
+
+def keys_with(prefix: str) -> str:
+    """Return the pattern of SCAN that matches every key with this prefix."""
+    return "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
+
+
+def inbox_key(prefix: str, instance: str) -> str:
+    """Return the stream in which a gateway instance is told of events; it has a slot of its own."""
+    return f"{{{prefix}:i:{instance}}}:inbox"
 
 
 @dataclass(frozen=True)

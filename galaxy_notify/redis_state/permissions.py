@@ -33,12 +33,12 @@ _PROBED_ALIKE: Final[Mapping[tuple[Any, ...], str]] = {
         "del exists get hgetall hkeys hlen llen memory|usage persist pttl unlink xinfo|groups zcard"
     ),
     ("meta", "x"): "rpush sadd",
-    ("never", "0"): "hscan zscan",
-    ("never", "0", "0"): "zrange zremrangebyrank zrevrange",
+    ("never", "0"): "hscan lindex zscan",
+    ("never", "0", "0"): "lrange ltrim zrange zremrangebyrank zrevrange",
     ("never", "1", "0"): "zcount zrangebyscore zremrangebyscore",
     ("never", "f"): "hdel hexists hget hmget hstrlen",
     ("never", "g"): "xgroup|destroy xinfo|consumers xpending",
-    ("never", "x"): "sismember srem zmscore zrank zrem zscore",
+    ("never", "x"): "lpos sismember srem zmscore zrank zrem zscore",
 }
 #: A harmless form of every command; `never`, `meta` and `stream` stand for the keys.
 PROBES: Final[Mapping[str, tuple[Any, ...]]] = {

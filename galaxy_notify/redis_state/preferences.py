@@ -16,7 +16,7 @@ from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, ScriptCall, script
 from galaxy_notify.redis_state import calls
 from galaxy_notify.redis_state.calls import Answer
-from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.keys import Keys, keys_with
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
 
@@ -24,7 +24,6 @@ from galaxy_notify.redis_state.words import Word
 MOST_USERS: Final = 256
 #: Keys that a page of all users looks at.
 _COUNT: Final = 256
-_SPECIAL: Final = "\\*?[]"
 _FIELDS: Final = 4
 
 
@@ -77,8 +76,7 @@ def preference_read_page(keys: Keys, cursor: bytes | str = "0") -> ScriptCall:
 
 def preference_read(keys: Keys, *users: str, cursor: bytes | str = "") -> ScriptCall:
     """Read all that is stored of some users of one shard, or of a page of them."""
-    prefix = keys.preferences("")
-    pattern = "".join(f"\\{char}" if char in _SPECIAL else char for char in prefix) + "*"
+    pattern = keys_with(keys.preferences(""))
     # A few foreign fields are reported; a hash with many is not read.
     args: list[Argument] = [keys.tag, 2 * MOST_FIELDS, LONGEST, cursor, pattern, _COUNT, *users]
     return ScriptCall(script("preference_read"), [keys.never], args)

@@ -15,6 +15,7 @@ class Role(StrEnum):
     PRODUCER = "producer"
     INTAKE = "intake"
     CONSUMER = "consumer"
+    GATEWAY = "gateway"
     OPERATOR = "operator"
     READER = "reader"
 
@@ -171,11 +172,28 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         seen:* = pexpire zadd zremrangebyrank zremrangebyscore
         """,
     ),
+    Role.GATEWAY: _rights(
+        # Inboxes have slots of their own, and tags that the pattern of shards fits too.
+        "client-events gateway:* gateways inbox lost meta never parked presence:* recent:*",
+        """
+        exists hmget lindex llen lpos lrange time xlen xpending xrange xread zrangebyscore
+        """,
+        """
+        client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
+        gateway:* = del hset pexpire
+        gateways = zadd zrem zremrangebyscore
+        inbox = del pexpire xadd xtrim
+        lost = hdel
+        parked = xadd xtrim
+        presence:* = del pexpire zadd zrem zremrangebyscore
+        recent:* = del ltrim pexpire rpush
+        """,
+    ),
     Role.OPERATOR: _rights(
         # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
         """
-        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen
+        exec exists get hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen lrange
         memory|usage multi pttl scan sismember time xinfo|consumers xinfo|groups xlen xpending
         xrange xread xrevrange zcard zcount zmscore zrange zrangebyscore zrank zrevrange
         zrevrangebyscore zscan zscore
@@ -185,6 +203,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         accepted INTENTS orphans = xadd
         client-events = xgroup|destroy
         dead:* schedule:* = zadd zrem
+        gateways = del zrem
+        gateway:* inbox presence:* recent:* = del pexpire
         INTENTS INTENTS:rejects = xdel
         meta = hsetnx
         notification:* = del hincrby hset persist pexpire
@@ -203,7 +223,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.READER: _rights(
         "* INTENTS INTENTS:rejects",
         """
-        hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen memory|usage pttl scan
+        hexists hget hgetall hkeys hlen hmget hscan hstrlen info llen lrange memory|usage pttl scan
         sismember time xinfo|consumers xinfo|groups xlen xpending xrange xread xrevrange zcard
         zcount zmscore zrange zrangebyscore zrank zscan zscore
         """,

@@ -70,3 +70,10 @@ class Word(StrEnum):
     # stream_trim: what a group does to trimming
     HOLDS = auto()
     BEHIND = auto()
+    # user_deliver
+    APPENDED = auto()
+    # recent_read: why events may be missing
+    READ = auto()
+    ROLLED_BACK = auto()
+    TRIMMED = auto()
+    TOO_MANY = auto()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galaxy_notify.settings.http import HttpSettings
     from galaxy_notify.settings.loading import load_settings, settings_from
+    from galaxy_notify.settings.realtime import RealtimeSettings
     from galaxy_notify.settings.redis import RedisSettings
     from galaxy_notify.settings.sample import defaults_toml
     from galaxy_notify.settings.sections import (
@@ -30,6 +31,7 @@ __all__ = [
     "IntakeSettings",
     "LimitsSettings",
     "LogSettings",
+    "RealtimeSettings",
     "RedisSettings",
     "RetentionSettings",
     "RetrySettings",
@@ -47,6 +49,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(__all__, "sections"),
     "HttpSettings": "http",
+    "RealtimeSettings": "realtime",
     "RedisSettings": "redis",
     "defaults_toml": "sample",
     "load_settings": "loading",

@@ -17,6 +17,10 @@ SCOPES: Final = ("producer", "operator", "read-only")
 #: With these the key is a secret that both sides know; with the others it is a public key.
 SHARED: Final = ("HS256", "HS384", "HS512")
 LEAST_SECRET: Final = 32
+JwtAlgorithm: TypeAlias = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    "HS256", "HS384", "HS512",
+]  # fmt: skip
 _TOKEN: Final = re.compile(
     rf"(?P<name>{NAME}):(?P<scopes>[a-z+-]+):(?P<digest>[0-9a-f]{{64}})"
     rf"(?::producer=(?P<producers>{NAME}(?:\+{NAME})*))?"
@@ -108,10 +112,9 @@ class HttpSettings(Section):
         "and read-only; append :producer=NAME+NAME to limit a client to these producers. "
         "`galaxy-notify config hash-token` creates an entry from a token.",
     )
-    jwt_algorithm: Literal[
-        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-        "HS256", "HS384", "HS512",
-    ] = Field("RS256", description="The only accepted JWT signing algorithm.")  # fmt: skip
+    jwt_algorithm: JwtAlgorithm = Field(
+        "RS256", description="The only accepted JWT signing algorithm."
+    )
     jwt_key: FilePath | None = Field(
         None, description="File with the public key (PEM) that verifies JWTs."
     )

@@ -1,6 +1,6 @@
 """All settings: every field with its default, its bounds and what it means.
 
-The sections ``redis``, ``worker`` and ``http`` have files of their own.
+The sections ``redis``, ``worker``, ``http`` and ``realtime`` have files of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from galaxy_notify.settings.http import HttpSettings
+from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.settings.redis import RedisSettings
 from galaxy_notify.settings.values import (
     DAY_MS,
@@ -204,6 +205,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     log: LogSettings = Field(default_factory=LogSettings)
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    realtime: RealtimeSettings = Field(default_factory=RealtimeSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from galaxy_notify.model.json_data import printable
 from galaxy_notify.settings.http import LEAST_SECRET, SHARED, HttpSettings, is_loopback
+from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.settings.sections import Settings
 from galaxy_notify.settings.values import EMBEDDED
 
@@ -42,6 +43,7 @@ def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
     yield from _tls(settings)
     yield from _intents(settings)
     yield from _http(settings.http)
+    yield from _realtime(settings.realtime, settings.http)
     yield from _durability(settings)
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
@@ -120,30 +122,47 @@ def _http(http: HttpSettings) -> Iterator[BrokenRule]:
     if not http.is_guarded and not is_loopback(http.host):
         message = "must be a loopback address such as 127.0.0.1 without http.tokens or http.jwt_key"
         yield BrokenRule(("http.host", "http.tokens", "http.jwt_key"), message)
-    yield from _jwt(http)
+    yield from _jwt("http", http, ("jwt_issuer", "jwt_audience"))
     yield from _unreadable("http.jwt_key", http.jwt_key)
 
 
-def _jwt(http: HttpSettings) -> Iterator[BrokenRule]:
-    shared = http.jwt_algorithm in SHARED
+def _realtime(realtime: RealtimeSettings, http: HttpSettings) -> Iterator[BrokenRule]:
+    yield from _jwt("realtime", realtime, ("audience",))
+    yield from _unreadable("realtime.jwt_key", realtime.jwt_key)
+    if realtime.audience and realtime.audience == http.jwt_audience:
+        fields = ("realtime.audience", "http.jwt_audience")
+        yield BrokenRule(fields, "must differ from http.jwt_audience: a user is no service")
+    if realtime.port and (realtime.host, realtime.port) == (http.host, http.port):
+        listening = ("realtime.port", "realtime.host", "http.host", "http.port")
+        yield BrokenRule(listening, "must differ from http.port on the same host")
+    if not realtime.consume and not realtime.serve:
+        fields = ("realtime.serve", "realtime.consume")
+        yield BrokenRule(fields, "must be true where realtime.consume is false")
+
+
+def _jwt(
+    section: str, own: HttpSettings | RealtimeSettings, named: Sequence[str]
+) -> Iterator[BrokenRule]:
+    shared = own.jwt_algorithm in SHARED
     wanted, other = ("jwt_secret", "jwt_key") if shared else ("jwt_key", "jwt_secret")
-    named = ("jwt_issuer", "jwt_audience")
-    if not http.takes_jwt:
+    if not own.takes_jwt:
         for name in named:
-            if getattr(http, name):
-                yield BrokenRule((f"http.{name}", f"http.{wanted}"), f"needs http.{wanted} too")
+            if getattr(own, name):
+                fields = (f"{section}.{name}", f"{section}.{wanted}")
+                yield BrokenRule(fields, f"needs {section}.{wanted} too")
         return
-    if getattr(http, other) is not None:
-        message = f"does not match http.jwt_algorithm {http.jwt_algorithm}: set http.{wanted}"
-        yield BrokenRule((f"http.{other}", "http.jwt_algorithm"), message)
+    if getattr(own, other) is not None:
+        fields = (f"{section}.{other}", f"{section}.jwt_algorithm")
+        message = f"does not match {fields[1]} {own.jwt_algorithm}: set {section}.{wanted}"
+        yield BrokenRule(fields, message)
     for name in named:
-        if not getattr(http, name):
-            given = wanted if getattr(http, wanted) is not None else other
-            message = f"must be set together with http.{given}"
-            yield BrokenRule((f"http.{name}", f"http.{given}"), message)
-    secret = http.jwt_secret
+        if not getattr(own, name):
+            given = wanted if getattr(own, wanted) is not None else other
+            message = f"must be set together with {section}.{given}"
+            yield BrokenRule((f"{section}.{name}", f"{section}.{given}"), message)
+    secret = own.jwt_secret
     if secret and len(secret.get_secret_value().encode()) < LEAST_SECRET:
-        yield BrokenRule(("http.jwt_secret",), f"must have at least {LEAST_SECRET} bytes")
+        yield BrokenRule((f"{section}.jwt_secret",), f"must have at least {LEAST_SECRET} bytes")
 
 
 def _unreadable(name: str, path: Path | None) -> Iterator[BrokenRule]:

@@ -125,6 +125,24 @@ class Telemetry:
     def request(self, method: str, route: str, status: int, client: str, seconds: float) -> None:
         """Count a request of the HTTP API, note how long it took, and whose it was."""
 
+    def stream_began(self, result: str) -> None:
+        """Count a stream of the gateway that began: new, resumed or reset."""
+
+    def stream_reset(self, reason: str, count: int = 1) -> None:
+        """Count resets that clients were sent, by reason."""
+
+    def stream_ended(self, reason: str) -> None:
+        """Count a stream of the gateway that ended: left, or the reason given to the client."""
+
+    def stream_frames(self, kind: str, count: int) -> None:
+        """Count messages that were written to clients."""
+
+    def stream_latency(self, seconds: float) -> None:
+        """Note how long an event took from the gateway stream to a client."""
+
+    def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
+        """Replace what the gauges of a gateway process show."""
+
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         """Send what is left, for at most this long; False where that was not enough."""
         return True

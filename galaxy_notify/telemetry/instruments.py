@@ -38,6 +38,7 @@ _BUCKETS: Final[Mapping[str, tuple[float, ...]]] = {
     "batch.size": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1000.0),
     "script.duration": _SECONDS_BUSY,
     "http.request.duration": _SECONDS_BUSY,
+    "realtime.latency": _SECONDS_BUSY,
 }
 
 # A line has the name, the unit and the attributes; the indented text is the meaning.
@@ -89,6 +90,14 @@ state.faults {fault} code became
     Inconsistencies that the janitor's state check found, repaired or left
 http.client.requests {request} client status
     HTTP API requests by client
+realtime.streams {stream} result
+    Streams that began: new, resumed or reset
+realtime.resets {reset} reason
+    Resets sent to clients, because events may be missing
+realtime.ended {stream} reason
+    Streams that ended: left, or the reason that the client was given
+realtime.frames {frame} kind
+    Messages written to clients
 redis.errors {error} code
     Redis errors, by code
 """,
@@ -107,6 +116,12 @@ stream.length {event} shard
     Events in the gateway stream
 stream.group.lag {event} shard group
     Events not yet delivered to a consumer group; above 1,000 it may be a lower bound
+realtime.connections {connection}
+    Clients connected to this process
+realtime.users {user}
+    Users connected to this process
+realtime.inbox.lag {entry}
+    Entries of this process's inbox that it has not read
 loop.idle s shard
     Time since the worker loop last completed a round
 """,
@@ -117,6 +132,8 @@ batch.size {item} script
     Items in one script call
 script.duration s script
     Duration of one script call, as the caller sees it
+realtime.latency s
+    From the gateway stream to the write to a client; of several streams of a user the first
 http.request.duration s method route status
     Duration of an HTTP API request, from its header to the end of the response
 """,

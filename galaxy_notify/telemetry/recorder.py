@@ -23,7 +23,10 @@ MAX_CLIENTS: Final = 200
 SNAPSHOT_KEPT_S: Final = 60.0
 LATENESS_SAMPLED: Final = 8
 #: What each request counts.
-_DEFERRED: Final = ("notifications.accepted", "routes.accepted", "http.client.requests")
+_DEFERRED: Final = (
+    *("notifications.accepted", "routes.accepted", "http.client.requests"),
+    *("realtime.streams", "realtime.ended"),
+)
 _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
 
 Clock = Callable[[], float]
@@ -150,6 +153,28 @@ class Recorder(Telemetry):
         whose = {"client": self._clients.label(client), "status": str(status)}
         self._deferred["http.client.requests"].add(1, whose)
 
+    def stream_began(self, result: str) -> None:
+        self._deferred["realtime.streams"].add(1, {"result": result})
+
+    def stream_reset(self, reason: str, count: int = 1) -> None:
+        self._counters["realtime.resets"].add(count, {"reason": reason})
+
+    def stream_ended(self, reason: str) -> None:
+        self._deferred["realtime.ended"].add(1, {"reason": reason})
+
+    def stream_frames(self, kind: str, count: int) -> None:
+        self._counters["realtime.frames"].add(count, {"kind": kind})
+
+    def stream_latency(self, seconds: float) -> None:
+        self._histograms["realtime.latency"].record(seconds)
+
+    def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
+        self._gauges.gateway = {
+            "realtime.connections": connections,
+            "realtime.users": users,
+            "realtime.inbox.lag": inbox_lag,
+        }
+
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         # The SDK keeps no deadline when a collector is dead, so its threads are left behind.
         threads = [threading.Thread(target=stop, daemon=True) for stop in self._stops]
@@ -199,6 +224,8 @@ class Gauges:
         self._progress: dict[int, float] = {}
         #: What waits in a background notifier, by place.
         self.waiting: dict[str, int] = {}
+        #: What a gateway process holds, by the name of the gauge.
+        self.gateway: dict[str, int] = {}
         for instrument in INSTRUMENTS:
             self._register(meter, instrument)
 
@@ -219,6 +246,9 @@ class Gauges:
         elif short_name == "background.waiting":
             for place, count in self.waiting.items():
                 yield Observation(count, {"place": place})
+        elif short_name.startswith("realtime."):
+            if short_name in self.gateway:
+                yield Observation(self.gateway[short_name])
         elif self._clock() - self._observed_at <= SNAPSHOT_KEPT_S:
             yield from self._from_snapshot(short_name, self._snapshot)
 

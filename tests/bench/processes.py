@@ -25,7 +25,7 @@ class Running:
     def __init__(
         self, command: Sequence[str], environ: Mapping[str, str], output: IO[bytes], root: Path
     ) -> None:
-        self._command = command
+        self._name = " ".join(Path(word).name for word in command[1:3])
         self._output = output
         self._process = subprocess.Popen(
             command,
@@ -44,7 +44,7 @@ class Running:
     def alive(self) -> None:
         """Raise where the process ended otherwise than well."""
         if self._process.poll() not in (None, 0):
-            raise RuntimeError(f"{self._command[2]} ended: {self.output()[-500:]}")
+            raise RuntimeError(f"{self._name} ended: {self.output()[-500:]}")
 
     def output(self) -> str:
         """Return what the process has written so far."""
@@ -56,7 +56,7 @@ class Running:
         code = self._process.wait(seconds)
         self.alive()
         if code:
-            raise RuntimeError(f"{self._command[2]} ended with {code}")
+            raise RuntimeError(f"{self._name} ended with {code}")
 
     def cpu_s(self) -> float:
         """Return the seconds of processor time so far."""
@@ -67,6 +67,19 @@ class Running:
         status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
+
+    def pause(self) -> None:
+        """Stop the process for a while."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused process run."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the process at once, as a crash does."""
+        self._process.kill()
+        self._process.wait()
 
     def end(self) -> None:
         """Stop the process, at last by force."""
@@ -96,8 +109,15 @@ def running(*command: str, of: Checkout = HERE, **settings: str) -> Iterator[Run
     """
     named = {f"GALAXY_NOTIFY_{name}": value for name, value in settings.items()}
     own = {k: v for k, v in os.environ.items() if not k.startswith(("GALAXY_NOTIFY_", "OTEL_"))}
+    with started(of.command(*command), own | named, of.root) as process:
+        yield process
+
+
+@contextmanager
+def started(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> Iterator[Running]:
+    """Run a command as a process."""
     with tempfile.TemporaryFile() as output:
-        process = Running(of.command(*command), own | named, output, of.root)
+        process = Running(command, environ, output, folder)
         try:
             yield process
         finally:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.bench.bench_run import before
+from tests.bench.gateways.targets import GATEWAY_TARGETS
+from tests.bench.target import Target
 from tests.bench.workloads.http import HELLO
-
-
-class Target(NamedTuple):
-    """One target: a figure, or its ratio to another one of the same run, and its bound.
-
-    Without a bound the value is only reported: nobody asked for more or less of it.
-    """
-
-    what: str
-    workload: str
-    figure: str
-    bound: float | None
-    under: str = ""
-    at_least: bool = True
-    unit: str = "×"
-    #: The commit that the target names, where it is one; with another base it is not judged.
-    base: str = ""
-
 
 _SINGLE, _OURS, _LATE = "single, 200 B", "galaxy-notify", "late at 50 % of the peak"
 # What was newest when the targets were set: issues 15 and 16 ask for multiples of these.
@@ -269,4 +253,4 @@ _SIZES = (
     Target("four workers: × two, 5 % being noise", "workers", "4 workers", 0.95, "2 workers"),
 )
 
-TARGETS = (*_QUEUES, *_DRAINS, *_ACCEPTS, *_CONSUMERS, *_LATENESS, *_SIZES)
+TARGETS = (*_QUEUES, *_DRAINS, *_ACCEPTS, *_CONSUMERS, *_LATENESS, *_SIZES, *GATEWAY_TARGETS)

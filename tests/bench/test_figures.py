@@ -11,7 +11,8 @@ from tests.bench.figures import Figure, Figures, percentile, ratio
 from tests.bench.load import Load
 from tests.bench.registry import WORKLOADS
 from tests.bench.svg import bars
-from tests.bench.targets import TARGETS, Target
+from tests.bench.target import Target
+from tests.bench.targets import TARGETS
 from tests.bench.texts import texts
 from tests.bench.verdicts import Verdict, judge
 

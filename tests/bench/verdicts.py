@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tests.bench.figures import Figures, ratio
-from tests.bench.targets import TARGETS, Target
+from tests.bench.target import Target
+from tests.bench.targets import TARGETS
 
 
 class Verdict(NamedTuple):

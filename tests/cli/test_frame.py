@@ -39,7 +39,7 @@ def test_help__says_the_same_as_the_command(name: str) -> None:
     assert CommandLine(NOWHERE).run(name, "--help").exit_code == 0
 
 
-@pytest.mark.parametrize("name", sorted({*ALL} - {"run", "serve", "demo", "completion"}))
+@pytest.mark.parametrize("name", sorted({*ALL} - {"run", "serve", "gateway", "demo", "completion"}))
 def test_json__is_an_option_of_every_command(name: str) -> None:
     """Every command but those that print no data has ``--json``."""
     with click.Context(cli) as context:

@@ -76,7 +76,7 @@ def test_fsck__json_is_one_document(command: CommandLine, deployment: Deployment
     assert told == {
         "ok": False,
         "fix": False,
-        "looked_at": {"notifications": 1, "routes": 1, "members": 1},
+        "looked_at": {"notifications": 1, "routes": 1, "members": 1, "user_keys": 0},
         "found": 1,
         "mended": 0,
         "left": 1,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from galaxy_notify.redis_state.roles import RIGHTS, Role
 from galaxy_notify.redis_state.worker_process import process_of
-from tests.support.command import NOWHERE, CommandLine
+from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.dead_letters import DeadLetterFixture, dead_letter_fixture
+from tests.support.deployment import DeploymentFixture
 from tests.support.liveness import age, alive
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -187,3 +189,11 @@ def test_health__without_redis_is_told_as_json() -> None:
     told = CommandLine(NOWHERE).told("health")
     assert told["ok"] is False
     assert "redis is away" in told["reasons"][0]
+
+
+def test_health__leaves_nothing_that_fsck_reports(any_server: Server) -> None:
+    """The mark that it writes on each shard belongs there."""
+    with closing(DeploymentFixture(any_server.url, worker__shards=8)):
+        command = command_for(any_server, WORKER__SHARDS="8")
+        assert command.told("health")["write_ms"] > 0
+        assert command.told("fsck")["findings"] == []

@@ -51,8 +51,8 @@ def test_status__has_exactly_the_agreed_shape(
     alive(deployment)
     told = command.told("status")
     assert list(told) == [
-        *("at_ms", "server", "shards", "channels", "totals", "streams", "workers", "redis"),
-        "memory",
+        *("at_ms", "server", "shards", "channels", "totals", "streams", "workers", "gateways"),
+        *("redis", "memory"),
     ]
     assert list(told["server"]) == ["flavour", "version"]
     assert list(told["channels"]["push"]) == CHANNEL_KEYS

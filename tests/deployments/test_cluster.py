@@ -269,8 +269,7 @@ def _variables(cluster: Cluster) -> dict[str, str]:
 def test_preferences__lie_on_all_nodes(cluster: Cluster, deploy: Deploy) -> None:
     """Each user is stored where the shard is, and all of them come out again."""
     deployment = deploy()
-    settings = {"REDIS__CLUSTER": "true", "WORKER__SHARDS": str(SHARDS)}
-    command = CommandLine(cluster.url, settings)
+    command = command_on(cluster)
     users = [f"u{number}" for number in range(30)]
     lines = [json.dumps({"user": user, "preferences": {"silenced": True}}) for user in users]
     done = command.run("prefs", "import", stdin="\n".join(lines))

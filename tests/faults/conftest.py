@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.faults.support.delivery_run import DURABLE, DeliveryRun
 from tests.faults.support.fault_run import FaultRun, fault_run_on
 from tests.support.roads import Road
 from tests.support.seed import VARIABLE, seed_of_run
-from tests.support.servers import main_server, servers_found
+from tests.support.servers import main_server, running, servers_found
 
 NewFaultRun = Callable[..., FaultRun]
+NewDeliveryRun = Callable[..., DeliveryRun]
 
 
 #: A slow test may wait long for a busy machine; its own waits end sooner, and say for what.
@@ -57,3 +59,26 @@ def fault_run(request: pytest.FixtureRequest, rng: Random, road: Road) -> Iterat
 def any_fault_run(request: pytest.FixtureRequest, fault_run: NewFaultRun) -> NewFaultRun:
     """Make a deployment as `fault_run` does; the test runs once on each flavour of server."""
     return partial(fault_run, request.param)
+
+
+@pytest.fixture
+def delivery_run(request: pytest.FixtureRequest, rng: Random) -> Iterator[NewDeliveryRun]:
+    """Make a deployment for gateways: ``delivery_run(users=20, shards=2)``."""
+    with ExitStack() as stack:
+
+        def make(server: str = "", **given: Any) -> DeliveryRun:
+            binary = servers_found()[server] if server else main_server()
+            own = stack.enter_context(running(binary, tcp=True, **DURABLE))
+            made = DeliveryRun(own, rng, stack, **given)
+            request.node.user_properties.append(("figures", made.figures))
+            return made
+
+        yield make
+
+
+@pytest.fixture(params=list(servers_found()) or ["bundled"])
+def any_delivery_run(
+    request: pytest.FixtureRequest, delivery_run: NewDeliveryRun
+) -> NewDeliveryRun:
+    """Make a deployment as `delivery_run` does; the test runs once on each flavour of server."""
+    return partial(delivery_run, request.param)

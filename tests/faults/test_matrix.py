@@ -17,11 +17,12 @@ def _own_tests() -> str:
 
 def test_matrix__has_every_row_once_and_each_is_shown() -> None:
     """A row has tests, or says where they are, or why there are none."""
-    assert [row.number for row in rows()] == [*range(1, 73)]
+    every = [*range(1, 75), *(f"D{number}" for number in range(1, 11))]
+    assert [row.number for row in rows()] == every
     own = _own_tests()
-    shown = [row.number for row in rows() if row.tests or f"row{row.number:02}_" in own]
+    shown = [row.number for row in rows() if row.tests or f"row{row.mark}_" in own]
     told = [row.number for row in rows() if row.elsewhere or row.reason]
-    assert {*shown, *told} == {*range(1, 73)}
+    assert {*shown, *told} == {*every}
 
 
 def test_matrix__names_tests_that_exist() -> None:
@@ -40,8 +41,14 @@ def test_matrix__holds_invariants_that_are_told() -> None:
 
 def test_matrix__knows_every_test_of_a_row() -> None:
     """A test that names a row names one that there is."""
-    numbers = {int(number) for number in re.findall(r"\brow(\d\d)_", _own_tests())}
-    assert numbers <= {row.number for row in rows()}
+    marks = set(re.findall(r"\brow(\d\d|d\d+)_", _own_tests()))
+    assert marks <= {row.mark for row in rows()}
+
+
+def test_row__of_a_letter_knows_its_tests() -> None:
+    """``D1`` and ``D10`` are two rows."""
+    nodeid = f"{OWN}/test_x.py::test_rowd1__failover[bundled]"
+    assert [belongs(nodeid, Row(f"D{number}", "", "")) for number in (1, 10)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from galaxy_notify.http import connection as connection_module
-from galaxy_notify.http.connection import PIECE_BYTES, BoundedProtocol
-from galaxy_notify.http.sockets import listen
+from galaxy_notify.web import connection as connection_module
+from galaxy_notify.web.connection import PIECE_BYTES, BoundedProtocol
+from galaxy_notify.web.sockets import listen
 from tests.support.wait import HANG_S, until
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import httpx
 
-from galaxy_notify.http.responses import KINDS
+from galaxy_notify.web.problems import KINDS
 from tests.http.test_auth import GUARDED, ID
 from tests.support.api import INTENT, PATH, ApiProcess
 from tests.support.documents import rows, runnable

@@ -16,10 +16,11 @@ from galaxy_notify.http.app import make_app
 from galaxy_notify.http.auth import Authenticator
 from galaxy_notify.http.dependencies import AppState, RequestLimit
 from galaxy_notify.http.metrics import Metrics
-from galaxy_notify.http.responses import Problem, redis_faults
+from galaxy_notify.http.responses import redis_faults
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry.prometheus import start_scraped
+from galaxy_notify.web.problems import Problem
 from tests.http.conftest import BODY_MS, LIMIT
 from tests.support.api import INTENT, PATH, fields, problem
 from tests.support.telemetry import json_logs

@@ -10,8 +10,8 @@ import pytest
 
 from galaxy_notify.http.dependencies import RequestLimit
 from galaxy_notify.http.pools import BlockingPool, BlockingPools
-from galaxy_notify.http.responses import Problem
 from galaxy_notify.settings import settings_from
+from galaxy_notify.web.problems import Problem
 
 PLACE: Any = object()
 

@@ -8,10 +8,10 @@ import socket
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 
-from galaxy_notify.http.connection import BoundedProtocol
-from galaxy_notify.http.server import _Server
-from galaxy_notify.http.sockets import listen
 from galaxy_notify.process.supervisor import Supervisor
+from galaxy_notify.web.connection import BoundedProtocol
+from galaxy_notify.web.server import SupervisedServer
+from galaxy_notify.web.sockets import listen
 from tests.support.wait import HANG_S, until
 
 #: Less than a connection may take for its first head.
@@ -35,7 +35,7 @@ def test_stop__ends_a_connection_that_was_accepted_while_it_began() -> None:
             timeout_graceful_shutdown=_STOP_S,
         )
         config.load()
-        server = _Server(config, Supervisor({}))
+        server = SupervisedServer(config, Supervisor({}))
         server.lifespan = config.lifespan_class(config)
         (listening,) = listen("127.0.0.1", 0)
         with socket.create_connection(listening.getsockname(), timeout=HANG_S):

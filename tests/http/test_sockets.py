@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from galaxy_notify.http.sockets import listen
+from galaxy_notify.web.sockets import listen
 
 
 def test_connections__send_at_once() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from galaxy_notify.http.strict_parser import HEAD_BYTES, MOST_AHEAD
+from galaxy_notify.web.strict_parser import HEAD_BYTES, MOST_AHEAD
 from tests.support.api import INTENT, PATH, ApiProcess
 from tests.support.wait import HANG_S, wait_until
 

@@ -55,6 +55,8 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "prefs set": ("u1", "--channels", "push"),
     "prefs silence": ("u1",),
     "prefs unset": ("u1",),
+    "presence ls": (),
+    "presence show": ("u1",),
     "reschedule": (_ID, "2100-01-01T00:00:00Z"),
     "resume": ("push",),
     "show": (_ID,),
@@ -62,8 +64,10 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "stream drop-group": ("none",),
     "stream groups": (),
     "stream tail": (),
+    "stream user": ("u1",),
+    "users show": ("u1",),
 }
-SERVING: Final = frozenset({"run", "intake", "serve", "demo", "stream consume"})
+SERVING: Final = frozenset({"run", "intake", "serve", "gateway", "demo", "stream consume"})
 
 
 def leaves(group: click.Group, ahead: str = "") -> list[str]:

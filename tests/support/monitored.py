@@ -21,6 +21,10 @@ class Ran:
         """Note one line of MONITOR."""
         self._lines.append(line.split(" "))
 
+    def count(self, word: str) -> int:
+        """Return how many commands have this word."""
+        return sum(word in line for line in self._lines)
+
     def keys_of(self, command: str) -> set[str]:
         """Return the words that were handed to a command such as ``XGROUP CREATE``."""
         named = command.split()

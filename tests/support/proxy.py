@@ -53,6 +53,11 @@ class Proxy:
         with self._lock:
             self._losses.append((script(name).sha.encode(), how))
 
+    def lose_reply_to(self, words: bytes, how: Loss = "reset") -> None:
+        """Let the next request with these words be executed, and lose its reply."""
+        with self._lock:
+            self._losses.append((words, how))
+
     def delay_reply(self, name: str, seconds: float) -> None:
         """Let the reply to the next run of a script take so long."""
         with self._lock:

@@ -9,11 +9,14 @@ from galaxy_notify.cli import bench_measure as bench
 from galaxy_notify.redis_inspect.readers import read_readers
 from galaxy_notify.redis_inspect.stream import follow, read_streams
 from galaxy_notify.redis_state.deployment import connect, read_all
+from galaxy_notify.redis_state.keys import inbox_key
 from galaxy_notify.redis_state.roles import Role
 from tests.support import events
 from tests.support.deployment import DeploymentFixture, member_of
 from tests.support.faults import FAULTS
 from tests.support.intents import PLAIN
+from tests.support.recent import attend, deliver
+from tests.support.registered_gateways import gateway_alive
 from tests.support.role_daemon import lives
 from tests.support.roles import Stage, step
 
@@ -35,11 +38,23 @@ def _worked(stage: Stage) -> tuple[DeploymentFixture, str]:
     return deployment, member
 
 
+def _gateway(deployment: DeploymentFixture) -> None:
+    gateway_alive(deployment)
+    deliver(deployment, "u1", 1)
+    attend(deployment, "gw-1", "u1")
+
+
+def _replace(deployment: DeploymentFixture, *keys: str) -> None:
+    for key in keys:
+        deployment.client.set(key, "foreign")
+
+
 @step(Role.OPERATOR, Role.READER)
 def looks(stage: Stage) -> Iterator[None]:
     deployment, member = _worked(stage)
     waiting = member_of(deployment.notify("u9"), "u9")
     deployment.claim("push", 0)
+    _gateway(deployment)
     yield
     for command in ("status", "stream tail", "stream groups", "config show", "dead stats"):
         stage.cli(*command.split())
@@ -75,6 +90,35 @@ def looks_at_preferences(stage: Stage) -> Iterator[None]:
     yield
     stage.cli("prefs", "get", "u1")
     stage.cli("prefs", "export")
+
+
+@step(Role.OPERATOR, Role.READER)
+def looks_at_users(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy()
+    _gateway(deployment)
+    yield
+    stage.cli("presence", "ls")
+    stage.cli("presence", "show", "u1")
+    stage.cli("users", "show", "u1")
+    stage.cli("stream", "user", "u1")
+    stage.cli("fsck")
+
+
+@step(Role.OPERATOR)
+def mends_what_gateways_keep(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy()
+    _gateway(deployment)
+    keys = deployment.keys
+    deployment.client.zadd(keys.gateways, {"gw-old": 1})
+    own = [inbox_key("gn", "gw-1"), keys.gateway("gw-1"), keys.recent("u1"), keys.presence("u1")]
+    for key in own:
+        deployment.client.persist(key)
+    yield
+    stage.cli("fsck", "--fix")
+    _replace(deployment, *own)
+    stage.cli("fsck", "--fix")
+    _replace(deployment, keys.gateways)
+    stage.cli("fsck", "--fix")
 
 
 @step(Role.OPERATOR, Role.READER)

@@ -48,6 +48,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "jwt_audience": None, "jwt_scope_claim": "scope", "jwt_scope_prefix": "",
         "jwt_leeway_ms": 10000,
     },
+    "realtime": {
+        "channels": ["in_app", "push"], "history": 100, "history_ms": 86400000,
+        "presence_ttl_ms": 30000, "reorder_ms": 100, "buffer_events": 64, "buffer_bytes": 262144,
+        "max_age_ms": 600000, "ping_ms": 25000, "drain_ms": 30000, "max_connections": 20000,
+        "streams_per_user": 20, "connects_per_s": 200, "consume": True, "serve": True,
+        "host": "127.0.0.1", "port": 8090, "allowed_origins": [], "audience": None,
+        "jwt_algorithm": "RS256", "jwt_key": None, "jwt_secret": None, "jwt_issuer": None,
+        "jwt_leeway_ms": 10000, "cookie": "", "metrics_token": None, "reclaim_idle_ms": 5000,
+    },
 }  # fmt: skip
 NUMBERS = [
     ("worker.shards", 1, 1024),
@@ -81,6 +90,21 @@ NUMBERS = [
     ("http.body_ms", 100, 600_000),
     ("http.shutdown_ms", 0, 600_000),
     ("http.jwt_leeway_ms", 0, 300_000),
+    ("realtime.history", 1, 300),
+    ("realtime.history_ms", 1000, YEAR_MS),
+    ("realtime.presence_ttl_ms", 3000, 3_600_000),
+    ("realtime.reorder_ms", 1, 60_000),
+    ("realtime.buffer_events", 8, 10_000),
+    ("realtime.buffer_bytes", 4096, 67_108_864),
+    ("realtime.max_age_ms", 1000, 86_400_000),
+    ("realtime.ping_ms", 1000, 600_000),
+    ("realtime.drain_ms", 0, 600_000),
+    ("realtime.max_connections", 1, 1_000_000),
+    ("realtime.streams_per_user", 1, 1000),
+    ("realtime.connects_per_s", 1, 100_000),
+    ("realtime.port", 0, 65_535),
+    ("realtime.jwt_leeway_ms", 0, 300_000),
+    ("realtime.reclaim_idle_ms", 1000, 3_600_000),
 ]
 
 

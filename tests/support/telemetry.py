@@ -101,6 +101,12 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.script_ran("route_claim", 0.001, 128)
     telemetry.request("POST", "/v1/notifications", 201, "shop", 0.003)
     telemetry.redis_error("OOM")
+    telemetry.stream_began("new")
+    telemetry.stream_reset("trimmed", 2)
+    telemetry.stream_ended("rotate")
+    telemetry.stream_frames("notification", 5)
+    telemetry.stream_latency(0.004)
+    telemetry.gateway(3, 2, 1)
     telemetry.progressed(0)
     telemetry.observe(
         Snapshot(

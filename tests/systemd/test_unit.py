@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from galaxy_notify.settings.realtime import RealtimeSettings
 from tests.support.requirements import requires_program
 from tests.support.wait import HANG_S
 
 UNITS = Path(__file__).parents[2] / "systemd"
 DAEMON, API = "galaxy-notify.service", "galaxy-notify-http.service"
+GATEWAY = "galaxy-notify-gateway.service"
 
 
-@pytest.fixture(params=[DAEMON, API])
+@pytest.fixture(params=[DAEMON, API, GATEWAY])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Give a copy of a unit and its drop-ins that starts a program every machine has."""
     name: str = request.param
@@ -49,7 +51,7 @@ def test_unit__is_hardened(unit: Path) -> None:
     assert answer.returncode == 0, answer.stdout
 
 
-@pytest.mark.parametrize("name", [DAEMON, API])
+@pytest.mark.parametrize("name", [DAEMON, API, GATEWAY])
 def test_unit__does_what_the_process_relies_on(name: str) -> None:
     """The promises between the process and systemd stand in the unit."""
     lines = (UNITS / name).read_text().splitlines()
@@ -60,6 +62,14 @@ def test_unit__does_what_the_process_relies_on(name: str) -> None:
         "StartLimitIntervalSec=0",
         "RestartPreventExitStatus=78",
         "KillMode=mixed",
-        "TimeoutStopSec=30s",
-    } | ({"StateDirectoryMode=0700"} if name == DAEMON else set())
-    assert promised <= set(lines)
+    }
+    own = {
+        DAEMON: {"TimeoutStopSec=30s", "StateDirectoryMode=0700"},
+        API: {"TimeoutStopSec=30s"},
+        GATEWAY: {
+            "ExecReload=/bin/kill -HUP $MAINPID",
+            "LimitNOFILE=65536",
+            f"TimeoutStopSec={RealtimeSettings().drain_ms // 1000 + 15}s",
+        },
+    }
+    assert promised | own[name] <= set(lines)

@@ -21,7 +21,6 @@ from galaxy_notify import errors, gateway, inspector, settings
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
-from galaxy_notify.http.responses import Problem
 from galaxy_notify.intake import receipts, unknown
 from galaxy_notify.model.intent import Intent
 from galaxy_notify.model.json_data import UnfitData
@@ -30,6 +29,8 @@ from galaxy_notify.model.quiet import Quiet
 from galaxy_notify.model.user_preferences import UserPreferences
 from galaxy_notify.operations.list_filter import ListFilter
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
+from galaxy_notify.web.problems import Problem
+from galaxy_notify.web.signed_tokens import InvalidToken
 
 RECEIPT = receipts.Receipt("a" * 32, "accepted", 2, 1)
 REFUSED = receipts.refused(InvalidIntent("type", "must match"))
@@ -46,6 +47,7 @@ CHANNEL = inspector.ChannelStatus(1, 1, 0, 0.0, 0, 0, paused=False, paused_s=Non
 GROUP = inspector.GroupStatus(None, 1, 0.5, 0, 7)
 STREAM = inspector.StreamStatus(1, 10, holding=False, groups={"g": GROUP}, held_s=None)
 WORKER = inspector.Worker("w", "host", 1, "0.1.0", 1, 2, "working")
+GATEWAY = inspector.Gateway("gw", 2, 1, 0, "host", 1, "0.1.0", 1, 2)
 SERVER = inspector.Server("redis", "7.0.15")
 REDIS = inspector.RedisStatus("taken", None, 5)
 MEMORY = inspector.MemoryStatus(1, None, 3, 4, 5)
@@ -64,6 +66,7 @@ ERRORS: list[BaseException] = [
     RedisFault(Fault("OOM", Remedy.RETRY, "full", "127.0.0.1:1", "ann"), outcome_unknown=True),
     Problem("invalid", "type: wrong", [{"field": "type"}], {"A": "b"}, {"x": 1}),
     UnfitData("too deep", "a", ".b"),
+    InvalidToken("invalid token: it has expired"),
 ]
 VALUES: list[Any] = [
     Intent.parse(INTENT),
@@ -86,6 +89,7 @@ VALUES: list[Any] = [
         GROUP,
         STREAM,
         WORKER,
+        GATEWAY,
         SERVER,
         REDIS,
         MEMORY,
@@ -96,7 +100,9 @@ VALUES: list[Any] = [
     inspector.NotificationPage((LISTED,), "next"),
     inspector.DeadLetterPage((DEAD,), None),
     inspector.Status(
-        1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS, MEMORY
+        *(1, SERVER, 1, {"push": CHANNEL}, {"accepted": 1}, {"s": STREAM}, (WORKER,), REDIS),
+        MEMORY,
+        (GATEWAY,),
     ),
     BackgroundOptions(capacity=5, on_refused=print),
     Stats(enqueued=3, queued=3, dropped={"full": 0}),

@@ -17,21 +17,27 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.encoding import MsgpackEncoder
+from galaxy_notify.realtime import delivery
+from galaxy_notify.realtime.delivery import Delivery
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.stream_member import Entry
+from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.intents import IntentMember
 from galaxy_notify.redis_state.store import Store
 
 VARIABLE: Final = "GN_FAILPOINTS"
-#: `poison` is where a reader is handed an intent of the type ``failpoint.poison``.
+#: `poison` is where a reader is handed an intent of the type ``failpoint.poison``. The last line is
+#: of gateways: events go into recent lists, instances are told, entries are acknowledged.
 PLACES: Final = (
     *("before_publish", "after_publish"),
     *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),
     *("after_read", "before_admit", "after_admit", "before_refuse", "after_refuse", "poison"),
+    *("before_deliver", "after_deliver", "before_tell", "after_tell", "before_ack", "after_ack"),
 )
 _POISON: Final = b'"failpoint.poison"'
 _POINT: Final = re.compile(
-    rf"(?P<place>{'|'.join(PLACES)}):(?P<action>kill|raise|fault|hang|delay=(?P<ms>[0-9]+))"
+    rf"(?P<place>{'|'.join(PLACES)}):(?P<action>kill|raise|fault|hang|stop|"
+    r"(?P<delay>delay|upto)=(?P<ms>[0-9]+))"
     r"(?::(?P<chance>[01](?:\.[0-9]+)?))?"
 )
 
@@ -48,6 +54,7 @@ class Failpoints:
     def __init__(self, text: str) -> None:
         """Read the variable; raise `ValueError` where it means nothing."""
         seed, points = "", []
+        self._rng = Random()
         for word in text.split(","):
             if word.startswith("seed="):
                 seed = word.removeprefix("seed=")
@@ -55,9 +62,11 @@ class Failpoints:
             match = _POINT.fullmatch(word)
             if match is None:
                 raise ValueError(f"{VARIABLE}: {word!r} is no failpoint")
-            points.append(_Point(match["place"], _action(match), float(match["chance"] or 1)))
+            points.append(
+                _Point(match["place"], _action(match, self._rng), float(match["chance"] or 1))
+            )
         self._points = points
-        self._rng = Random(seed)
+        self._rng.seed(seed)
 
     def hit(self, place: str) -> None:
         """Do what is to be done at this place, if chance wants it so."""
@@ -83,6 +92,9 @@ def install(points: Failpoints) -> None:
     _surround(IntentMember, "settle", lambda when, *args: points.hit(f"{when}_{_verb(*args)}"))
     for method in ("read", "begin"):
         _see_entries(method, points)
+    _surround(Delivery, "_place", lambda when, *_: points.hit(f"{when}_deliver"))
+    _surround(delivery, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
+    _surround(GroupMember, "finish", lambda when, *_: points.hit(f"{when}_ack"))
 
     plain = MsgpackEncoder.encode
 
@@ -94,8 +106,8 @@ def install(points: Failpoints) -> None:
     MsgpackEncoder.encode = encode  # type: ignore[method-assign]  # that is what is wanted
 
 
-def _surround(owner: type, method: str, hit: Callable[..., None]) -> None:
-    """Have *hit* called before and after a method, with its arguments."""
+def _surround(owner: object, method: str, hit: Callable[..., None]) -> None:
+    """Have *hit* called before and after a method, or a function of a module."""
     plain = getattr(owner, method)
 
     @wraps(plain)
@@ -124,15 +136,18 @@ def _verb(_admitted: Sequence[str], rejects: Sequence[object], *_: object) -> st
     return "refuse" if rejects else "admit"
 
 
-def _action(match: re.Match[str]) -> Callable[[], object]:
+def _action(match: re.Match[str], rng: Random) -> Callable[[], object]:
     if match["ms"]:
         seconds = int(match["ms"]) / 1000
+        if match["delay"] == "upto":
+            return lambda: time.sleep(seconds * rng.random())
         return lambda: time.sleep(seconds)
     actions: Mapping[str, Callable[[], object]] = {
         "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
         "raise": _raise,
         "fault": _fault,
         "hang": lambda: time.sleep(86_400),
+        "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     }
     return actions[match["action"]]
 

@@ -14,7 +14,7 @@ import pytest
 TABLE = Path(__file__).parents[1] / "matrix.toml"
 OWN = "tests/faults"
 # In the name of the test, or of its parameter; what a parameter quotes does not count.
-_OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d)_")
+_OWN_ROW = re.compile(r"[^\[]*?(?:::test_|\[)row(\d\d|d\d+)_")
 _ROAD = re.compile(r"[\[-](script|leased|both)(?=[\]-])")
 #: What each invariant says.
 INVARIANTS = {
@@ -37,14 +37,22 @@ INVARIANTS = {
 
 @dataclass
 class Row:
-    """One fault: what must hold, and what shows it."""
+    """One fault: what must hold, and what shows it.
 
-    number: int
+    Faults of delivery to clients have a letter before the number: ``D1``.
+    """
+
+    number: int | str
     fault: str
     holds: str
     tests: list[str] = field(default_factory=list)
     elsewhere: str = ""
     reason: str = ""
+
+    @property
+    def mark(self) -> str:
+        """The number as names of tests have it."""
+        return self.number.lower() if isinstance(self.number, str) else f"{self.number:02}"
 
 
 def rows() -> list[Row]:
@@ -114,7 +122,7 @@ def belongs(nodeid: str, row: Row) -> bool:
     """Tell whether a test shows a row."""
     if nodeid.startswith(f"{OWN}/"):
         found = _OWN_ROW.match(nodeid)
-        return found is not None and row.number == int(found[1])
+        return found is not None and row.mark == found[1]
     return any(re.match(rf"{re.escape(test)}(?:::|\[|$)", nodeid) for test in row.tests)
 
 

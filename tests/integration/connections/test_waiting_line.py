@@ -14,11 +14,12 @@ import pytest
 import redis
 
 from galaxy_notify.errors import Unavailable
-from galaxy_notify.http.responses import Problem, redis_faults
+from galaxy_notify.http.responses import redis_faults
 from galaxy_notify.intake.notifier import AsyncNotifier, Notifier
 from galaxy_notify.redis_client import async_pools, connection, pools
 from galaxy_notify.redis_client.connection import async_client, sync_client
 from galaxy_notify.redis_client.failed_calls import failed_call
+from galaxy_notify.web.problems import Problem
 from tests.support.deployment import Deploy
 from tests.support.intents import PLAIN
 from tests.support.servers import Server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 
 from galaxy_notify.errors import ConfigurationError
 from galaxy_notify.gateway import ConsumerOptions, Event, GatewayConsumer
+from galaxy_notify.redis_client.faults import RedisFault, fault_in
 from tests.support.events import (
     KEYS,
     PATIENT,
@@ -19,6 +21,7 @@ from tests.support.events import (
     consuming_batches,
     event_id,
     number_of,
+    parked,
     pending,
     pending_entries,
     publish,
@@ -85,14 +88,18 @@ def test_batches__a_repeat_of_a_failed_event_is_handled(server: Server) -> None:
 
 
 def test_batches__take_over_from_a_dead_consumer(any_server: Server) -> None:
-    """What a consumer had in hand when it died goes to another one, each event alone."""
+    """What a consumer had in hand when it died goes to another one, together once."""
     seen = SeenBatches()
 
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 2, 3)
         client.xgroup_create(KEYS.stream, "gateway", "0")
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
+        entries: Any = client.xrange(KEYS.stream)
+        client.xclaim(KEYS.stream, "gateway", "dead, too", 0, [entries[0][0]])
         client.zadd(KEYS.seen("gateway"), {event_id(2): 1_900_000_000_000})
+        publish(client, 5)
+        client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
         async with consuming_batches(any_server, seen, options=QUICK):
             publish(client, 4)
             await until(lambda: pending(client) == 0, "everything is acknowledged")
@@ -100,8 +107,9 @@ def test_batches__take_over_from_a_dead_consumer(any_server: Server) -> None:
     with any_server.client() as client:
         write_deployment(client)
         asyncio.run(scenario(client))
-    assert sorted(seen.numbers) == [[1], [3], [4]]
-    assert {number_of(e): e.deliveries for (e,) in seen.batches} == {1: 2, 3: 2, 4: 1}
+    assert sorted(seen.numbers) == [[1], [3, 5], [4]]
+    deliveries = {number_of(event): event.deliveries for some in seen.batches for event in some}
+    assert deliveries == {1: 3, 3: 2, 4: 1, 5: 2}
 
 
 def test_batches__handler_that_hangs(server: Server) -> None:
@@ -190,3 +198,30 @@ def test_batches__refused_options(server: Server) -> None:
 
     with pytest.raises(ConfigurationError, match="max_deliveries"):
         asyncio.run(scenario())
+
+
+def test_batches__what_redis_did_not_take_is_no_delivery(any_server: Server) -> None:
+    """An event whose handler names a fault of Redis comes again alone, as if for the first time,
+    until it is taken; its neighbours are acknowledged.
+    """
+    given: list[tuple[int, int]] = []
+
+    async def handler(events: list[Event]) -> dict[str, object]:
+        given.extend((number_of(event), event.deliveries) for event in events)
+        is_away = sum(number == 2 for number, _ in given) < 6
+        fault = RedisFault(fault_in("CLUSTERDOWN The cluster is down"))
+        away = {event.event_id: fault for event in events if is_away and number_of(event) == 2}
+        if away and len(events) == 1:
+            raise fault
+        return {**away}
+
+    async def scenario(client: redis.Redis) -> None:
+        publish(client, 1, 2, 3)
+        async with consuming_batches(any_server, handler):
+            await until(lambda: pending(client) == 0 and len(given) == 8, "all are handled")
+
+    with any_server.client() as client:
+        write_deployment(client)
+        asyncio.run(scenario(client))
+        assert parked(client) == []
+    assert given == [(1, 1), (2, 1), (3, 1), *[(2, 1)] * 5]

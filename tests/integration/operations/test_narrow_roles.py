@@ -31,6 +31,7 @@ LACKED = {
     Role.PRODUCER: ("~{gn:*}:cooldown:*", "+zrange"),
     Role.INTAKE: ("~{gn:*}:cooldown:*", "+zrange"),
     Role.CONSUMER: ("~{gn:*}:seen:*", "+zmscore"),
+    Role.GATEWAY: ("~{gn:*}:recent:*", "+lpos"),
 }
 #: What the plain line of a role allows, and this one does not.
 DESTROYS: dict[Role, list[list[str]]] = {
@@ -40,6 +41,14 @@ DESTROYS: dict[Role, list[list[str]]] = {
         ["XADD", "{gn:0}:client-events", "*", "user_id", "u1"],
         ["ZADD", "{gn:0}:never", "1", "x"],
         ["HDEL", "{gn:0}:meta", "shards"],
+    ],
+    Role.GATEWAY: [
+        ["XTRIM", "{gn:0}:client-events", "MAXLEN", "0"],
+        ["XADD", "{gn:0}:client-events", "*", "user_id", "u1"],
+        ["DEL", "{gn:0}:parked"],
+        ["ZADD", "{gn:0}:never", "1", "x"],
+        ["HSET", "{gn:0}:meta", "shards", "7"],
+        ["HGETALL", "{gn:0}:notification:1"],
     ],
     Role.PRODUCER: [
         ["DEL", "{gn:0}:schedule:push"],

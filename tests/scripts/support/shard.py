@@ -51,7 +51,7 @@ _TIMELESS = {
     *("route_reposition", "channel_pause", "channel_resume", "event_park"),
     *("fsck_recount", "fsck_totals", "fsck_scan_notifications"),
     *("preference_query", "collapse_record", "preference_set", "preference_read"),
-    *("listing_trim", "listing_read", "group_read"),
+    *("listing_trim", "listing_read", "group_read", "recent_read"),
     *("intake_ack", "intake_reject", "intake_resubmit", "consumer_forget"),
 }
 _TIME_AT = {"lease_shorten": 0, "stream_trim": 2}

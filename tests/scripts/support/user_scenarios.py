@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from galaxy_notify.model.cursor import BEGINNING
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.preferences import (
     UserChange,
     preference_query,
     preference_read_page,
     preference_set,
+)
+from galaxy_notify.redis_state.recent import (
+    NewEvent,
+    RecentLimits,
+    RecentPlace,
+    presence_attend,
+    recent_read,
+    user_deliver,
 )
 from galaxy_notify.redis_state.reservations import Reservation, collapse_record, cooldown_reserve
 from tests.scripts.support.shard import NOW, Shard
@@ -69,3 +78,31 @@ def reading(shard: Shard) -> ScriptCall:
     shard.run(setting(shard))
     shard.client.set(shard.keys.preferences("u9"), "foreign")
     return preference_read_page(shard.keys)
+
+
+def _delivering(shard: Shard, epoch: str, *numbers: int) -> ScriptCall:
+    events = [
+        NewEvent(user, f"{number:032x}", b"event") for user in ("u1", "u2") for number in numbers
+    ]
+    return user_deliver(shard.keys, RecentLimits(2, 1000), epoch, events)
+
+
+def delivering(shard: Shard) -> ScriptCall:
+    """An event that is there, one that makes the list too long, a user of another gateway."""
+    shard.run(_delivering(shard, "a", 1, 2))
+    shard.run(presence_attend(shard.keys, "gw-1", ["u1"], 1000))
+    return _delivering(shard, "b", 2, 3)
+
+
+def reading_recent(shard: Shard) -> ScriptCall:
+    """A user with events behind the cursor, one without a list."""
+    shard.run(_delivering(shard, "a", 1, 2))
+    places = [RecentPlace("u1", BEGINNING), RecentPlace("u3", BEGINNING)]
+    return recent_read(shard.keys, places, most=9, count=9)
+
+
+def attending(shard: Shard) -> ScriptCall:
+    """A user with events who is present elsewhere, one who is nowhere."""
+    shard.run(_delivering(shard, "a", 1))
+    shard.run(presence_attend(shard.keys, "gw-1", ["u1"], 1000))
+    return presence_attend(shard.keys, "gw-2", ["u1", "u3"], 1000)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from galaxy_notify.operations.alarms import alarms
 from galaxy_notify.operations.status import DeploymentStatus
 from galaxy_notify.redis_client.faults import Fault, Remedy
+from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.gauges import SKIPPED, TOTALS
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.node_report import ServerState
@@ -19,6 +21,7 @@ from galaxy_notify.redis_state.group_report import GroupReport
 
 NOW = 1_900_000_000_000
 WORKER = Worker("a-1-ff", "a", 1, "0.1.0", NOW - 600_000, NOW)
+GATEWAY = Gateway("gw-1", 3, 2, 0, "a", 1, "0.1.0", NOW - 600_000, NOW)
 OOM = ServerState("refused", Fault("OOM", Remedy.RETRY, "command not allowed"), 7000)
 WELL = DeploymentStatus(
     NOW,
@@ -166,3 +169,31 @@ def test_alarms__name_a_group_to_drop_only_where_nobody_reads(readers: Readers, 
     stream = replace(WELL.streams[0], length=2000, holding=True, groups={"slow": group})
     (alarm,) = alarms(replace(WELL, streams=[replace(stream, readers={"slow": readers})]))
     assert alarm.more == (more,)
+
+
+@pytest.mark.parametrize(
+    ("state", "what"),
+    [
+        ("silent", "no progress for 20 s of gateway gw-1"),
+        ("stopped", "the process of gateway gw-1 is stopped by a signal"),
+        ("gone", "the process of gateway gw-1 has ended"),
+    ],
+)
+def test_alarms__a_gateway_that_does_not_work(state: Any, what: str) -> None:
+    """Each with what is known of it; a server that refuses writes explains silent ones."""
+    gateways = [replace(GATEWAY, state=state, progress_ms=NOW - 20_000)]
+    assert told(replace(WELL, gateways=gateways)) == [what]
+    refused = told(replace(WELL, gateways=gateways, redis=OOM))
+    assert (what in refused) is (state != "silent")
+
+
+def test_alarms__events_that_gateways_do_not_read() -> None:
+    """Some seconds are no news while a gateway is alive; without one each event waits."""
+    late = "group realtime of s is behind by"
+    some = replace(WELL, gateway_delays={"s": 5_000})
+    assert told(some) == [f"no gateway is alive that reads events, {late} 5 s"]
+    assert told(replace(some, gateways=[GATEWAY])) == []
+    serving = replace(some, gateways=[replace(GATEWAY, consumes=False)])
+    assert told(serving) == [f"no gateway is alive that reads events, {late} 5 s"]
+    later = replace(WELL, gateways=[GATEWAY], gateway_delays={"s": 61_000})
+    assert told(later) == [f"{late} 1 min 1 s"]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from galaxy_notify.http.body import ARRIVED
-from galaxy_notify.http.responses import ALWAYS_SENT, MEDIA_TYPE, unread
-from galaxy_notify.http.strict_parser import StrictProtocol, Unreadable
 from galaxy_notify.telemetry.logs import get_logger
+from galaxy_notify.web.problems import ALWAYS_SENT, MEDIA_TYPE, unread
+from galaxy_notify.web.strict_parser import StrictProtocol, Unreadable
 
+#: In the state of a request's scope: returns whether the whole body has arrived.
+ARRIVED: Final = "galaxy_notify.arrived"
+#: In the extensions of a request's scope: a `HandOver`.
+HAND_OVER: Final = "galaxy_notify.hand_over"
+#: Gives the connection of a request to another protocol and returns the transport: what is written
+#: to it from then on is the answer. Returns None where the client is gone.
+HandOver: TypeAlias = Callable[[asyncio.Protocol], asyncio.Transport | None]
 #: From the connect, or the first byte of a request, to the end of its head.
 HEAD_S: Final = 10.0
 #: The most to read at a time, in bytes. In chunks of one byte this takes some 10 ms to parse; for
@@ -182,6 +189,39 @@ class BoundedProtocol(StrictProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+
+class LentProtocol(BoundedProtocol):
+    """A connection that its request may take over, for an answer without an end."""
+
+    keeps_cookies = True
+
+    def on_headers_complete(self) -> None:
+        """Let the application take the connection over."""
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            extensions: dict[str, Any] = {HAND_OVER: self._hand_over}
+            self.cycle.scope["extensions"] = extensions
+
+    def _hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport | None:
+        cycle = self._answering
+        if cycle is None or cycle.disconnected:
+            return None
+        # Its application ends without an answer.
+        cycle.disconnected = True
+        self._stop_waiting()
+        self._forget_unread()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        # Requests that the client sent behind this one are never answered.
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        transport: asyncio.Transport = self.transport
+        transport.set_protocol(protocol)
+        # It leads back here, and would be left to the garbage collector.
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does with a lost connection
+        return transport
 
 
 class _Flow(FlowControl):

@@ -7,6 +7,16 @@ import socket
 from typing import Any, Final, cast
 
 BACKLOG: Final = 2048
+#: Accepted connections inherit these. A peer that went away without a word is noticed after this
+#: long, whether bytes to it are under way or not; by itself the system takes a quarter of an hour.
+_GONE_S: Final = 60
+_KEEP_ALIVE: Final = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _GONE_S // 2),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", _GONE_S // 6),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _GONE_S * 1000),
+)
 
 
 class Listener(socket.socket):
@@ -59,4 +69,14 @@ def _listening(family: int, address: tuple[Any, ...]) -> Listener:
     # Connections have it from here. asyncio sets it only where a socket names its protocol; without
     # it the body of an answer waits up to 40 ms until the head was acknowledged.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for level, name, value in _KEEP_ALIVE:
+        # Not every system has all of them.
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(level, option, value)
     return Listener(family, socket.SOCK_STREAM, 0, made.detach())
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return the address of a listening socket as a URL."""
+    host, port, *_ = listening.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

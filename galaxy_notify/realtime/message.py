@@ -1,0 +1,78 @@
+"""What is sent to clients: each message is rendered once, however many connections send it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.cursor import Cursor
+from galaxy_notify.model.live_event import LiveEvent
+
+_text: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message; only those with a cursor move the place of a client."""
+
+    kind: str
+    data: str
+    cursor: Cursor | None = None
+    #: After how many ms a client that lost its connection should connect again; None: unchanged.
+    retry_ms: int | None = None
+    #: When the event came into the gateway stream (ms since 1970); 0 where it is not live.
+    at_ms: int = 0
+    #: The check of the event before this one; empty where it is not known.
+    before: str = ""
+
+    @cached_property
+    def sse(self) -> bytes:
+        """The message as an event of a text/event-stream."""
+        # JSON has no line breaks outside of texts, and in texts they are escaped.
+        lines = [f"event: {self.kind}", f"data: {self.data}"]
+        if self.cursor is not None:
+            lines.insert(1, f"id: {self.cursor}")
+        if self.retry_ms is not None:
+            lines.insert(0, f"retry: {self.retry_ms}")
+        return ("\n".join(lines) + "\n\n").encode("utf-8", "backslashreplace")
+
+
+def hello(cursor: Cursor, *, resumed: bool, counts: Mapping[str, Any] | None = None) -> Message:
+    """Return the first message of a stream; what follows begins behind the cursor."""
+    data = {"cursor": str(cursor), "resumed": resumed, "counts": counts}
+    return Message("hello", _text(data), cursor)
+
+
+def notification(event: LiveEvent, cursor: Cursor, at_ms: int = 0, before: str = "") -> Message:
+    """Return the message of an event of its user, which came into its stream at *at_ms*.
+
+    *before* is the check of the event before it. Raises `Corrupt` for values that JSON does not
+    have: another program has written them.
+    """
+    try:
+        text = _text(event.document(cursor.offset))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Corrupt(f"event: {type(error).__name__}: {error}"[:200]) from error
+    return Message("notification", text, cursor, at_ms=at_ms, before=before)
+
+
+def reset(reason: str, cursor: Cursor) -> Message:
+    """Return the message that events may be missing; what follows begins behind the cursor."""
+    return Message("reset", _text({"reason": reason, "cursor": str(cursor)}))
+
+
+def status(*, live: bool) -> Message:
+    """Return the message that events are late while Redis is away, or no longer."""
+    return Message("status", _text({"live": live}))
+
+
+def bye(reason: str, retry_ms: int) -> Message:
+    """Return the last message of a stream, and when its client should connect again."""
+    data = {"reason": reason, "retry_ms": retry_ms}
+    return Message("bye", _text(data), retry_ms=retry_ms)

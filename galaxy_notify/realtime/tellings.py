@@ -1,0 +1,83 @@
+"""What the instances of a batch's users are told, each through its inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import redis.asyncio
+
+from galaxy_notify.realtime.parts import PartLimits, cut
+from galaxy_notify.redis_client.faults import RedisFault, Remedy
+from galaxy_notify.redis_client.nodes import refresh_primary
+from galaxy_notify.redis_client.runner import run_all
+from galaxy_notify.redis_state.inbox import Telling, tell
+from galaxy_notify.redis_state.recent import presence_end
+from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.telemetry.logs import get_logger
+
+#: What one entry holds. A reader asks for entries by number, so their size bounds its answer.
+ENTRY_LIMITS: Final = PartLimits(128, 1 << 16)
+#: Commands of one round trip that take instances out of presence.
+_ENDED_AT_ONCE: Final = 250
+
+
+class _Entry(NamedTuple):
+    """What one entry of an inbox tells its instance."""
+
+    instance: str
+    tellings: Sequence[Telling]
+
+
+async def tell_instances(
+    client: redis.asyncio.Redis, key_space: KeySpace, tellings: Mapping[str, Sequence[Telling]]
+) -> None:
+    """Tell each instance of its users' events; never fails.
+
+    An instance that could not be told finds the events by itself, within ten seconds. One without
+    an inbox is gone: it is taken out of the presence of these users, so that nobody else tries.
+    """
+    entries = [
+        _Entry(name, part)
+        for name, some in tellings.items()
+        for part in cut(some, ENTRY_LIMITS, lambda telling: len(telling.packed))
+    ]
+    answers = await _tell(client, key_space, entries)
+    if moved := [entry for entry, answer in answers if _has_moved(answer)]:
+        # Nothing else of a batch may have to do with the node of an inbox.
+        await refresh_primary(client)
+        rest = [one for one in answers if not _has_moved(one[1])]
+        answers = rest + await _tell(client, key_space, moved)
+    await _end_presence(client, key_space, [entry for entry, answer in answers if answer is None])
+    reasons = [answer.fault.reason for _, answer in answers if isinstance(answer, RedisFault)]
+    if reasons:
+        log = get_logger("realtime")
+        log.info("inboxes not written", entries=len(reasons), reason=reasons[0])
+
+
+async def _tell(
+    client: redis.asyncio.Redis, key_space: KeySpace, entries: Sequence[_Entry]
+) -> list[tuple[_Entry, object]]:
+    """Return what Redis answered to each entry: an id, nothing without an inbox, or its fault."""
+    calls = [tell(key_space.prefix, name, tellings) for name, tellings in entries]
+    try:
+        answers = await run_all(client, calls) if calls else []
+    except RedisFault as error:
+        answers = [error] * len(calls)
+    return list(zip(entries, answers, strict=True))
+
+
+def _has_moved(answer: object) -> bool:
+    return isinstance(answer, RedisFault) and answer.fault.remedy is Remedy.RESOLVE
+
+
+async def _end_presence(
+    client: redis.asyncio.Redis, key_space: KeySpace, gone: Iterable[_Entry]
+) -> None:
+    ended = {(name, telling.user): None for name, some in gone for telling in some}
+    calls = [presence_end(key_space.keys_of_user(user), name, user) for name, user in ended]
+    # What stays is tried again with the next event of the user, or lapses.
+    with suppress(RedisFault):
+        for at in range(0, len(calls), _ENDED_AT_ONCE):
+            await run_all(client, calls[at : at + _ENDED_AT_ONCE])

@@ -1,0 +1,165 @@
+"""The recent lists in Redis: the newest events of each user, on the user's own shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from galaxy_notify.model.cursor import BEGINNING, Cursor, parse_cursor, recent_id
+from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.words import Word
+
+#: Events that one call may deliver.
+DELIVER_MAX: Final = 128
+_FIELDS: Final = 3
+_READ_FIELDS: Final = 4
+
+
+class RecentLimits(NamedTuple):
+    """How many events a list keeps, and for how long after its last event."""
+
+    history: int
+    keep_ms: int
+
+
+class NewEvent(NamedTuple):
+    """An event to append to the recent list of a user."""
+
+    user: str
+    notification_id: str
+    packed: bytes
+
+
+class Delivered(NamedTuple):
+    """What became of a `NewEvent`.
+
+    *cursor* is the event's; it is None if the event was refused for the *reason*. *instances* hold
+    connections of the user. *is_new* is False if the list held the event already. *before* is the
+    check of the event before it, that of `BEGINNING` for the first one; empty where the list has
+    lost it.
+    """
+
+    cursor: Cursor | None
+    instances: Sequence[str] = ()
+    is_new: bool = False
+    reason: str = ""
+    before: str = ""
+
+
+def user_deliver(
+    keys: Keys, limits: RecentLimits, epoch: str, events: Sequence[NewEvent], now: int | None = None
+) -> ScriptCall:
+    """Append at most `DELIVER_MAX` events of one shard; safe to repeat.
+
+    *epoch* begins the names of new epochs: letters and digits that no other call has.
+    """
+    args: list[Argument] = [keys.tag, "" if now is None else now, *limits, epoch]
+    for event in events:
+        args += (event.user, recent_id(event.notification_id), event.packed)
+    return ScriptCall(script("user_deliver"), [keys.never], args)
+
+
+@reader
+def read_delivered(reply: Any, events: Sequence[NewEvent]) -> list[Delivered]:
+    """Read the answer to `user_deliver` of these events."""
+    if len(reply) != _FIELDS * len(events):
+        raise ValueError(f"no answer of {len(events)} events")
+    rows = zip(events, reply[::_FIELDS], reply[1::_FIELDS], reply[2::_FIELDS], strict=True)
+    return [_delivered(*row) for row in rows]
+
+
+def _delivered(event: NewEvent, word: bytes, place: bytes, detail: Any) -> Delivered:
+    if word == b"fault":
+        return Delivered(None, reason=detail.decode("utf-8", "replace"))
+    instances = [name.decode() for name in detail]
+    own, _, before = place.partition(b" ")
+    return Delivered(_cursor(own), instances, word == b"appended", before=before.decode())
+
+
+class RecentPlace(NamedTuple):
+    """From where on a user's events are read."""
+
+    user: str
+    cursor: Cursor
+
+
+class StoredEvent(NamedTuple):
+    """An event of a recent list; *packed* is what `NewEvent` had."""
+
+    cursor: Cursor
+    packed: bytes
+
+
+class Missed(NamedTuple):
+    """What a user has behind a cursor.
+
+    *word* is ``read``, or the reason why events may be missing. *events* follow the cursor in order
+    and without a hole; there are more of them where the last is not the *top*.
+    """
+
+    word: str
+    top: Cursor
+    events: Sequence[StoredEvent] = ()
+    reason: str = ""
+
+
+def recent_read(keys: Keys, places: Sequence[RecentPlace], *, most: int, count: int) -> ScriptCall:
+    """Read at most *count* events behind each place; none where more than *most* are there."""
+    args: list[Argument] = [keys.tag, most, count]
+    for user, cursor in places:
+        args += (user, *cursor)
+    return ScriptCall(script("recent_read"), [keys.never], args)
+
+
+@reader
+def read_missed(reply: Any, places: int) -> list[Missed]:
+    """Read the answer to `recent_read` of this many places."""
+    if len(reply) != places:
+        raise ValueError(f"no answer of {places} places")
+    return [_missed(*row) for row in reply]
+
+
+def _missed(word: bytes, top: bytes, flat: Any) -> Missed:
+    if word == b"fault":
+        return Missed(Word.FAULT, BEGINNING, reason=top.decode("utf-8", "replace"))
+    if len(flat) % 2:
+        raise ValueError("not pairs")
+    return Missed(word.decode(), _cursor(top), tuple(map(stored_event, flat[1::2])))
+
+
+def stored_event(stored: bytes) -> StoredEvent:
+    """Return the event of a pair of a recent list; raise `ValueError` if it is invalid."""
+    place, found, packed = stored.partition(b" ")
+    if not found:
+        raise ValueError("an event without a place")
+    return StoredEvent(_cursor(place), packed)
+
+
+def presence_attend(
+    keys: Keys, instance: str, users: Sequence[str], ttl_ms: int, now: int | None = None
+) -> ScriptCall:
+    """Note for *ttl_ms* that an instance holds connections of at most 250 users of one shard."""
+    args: list[Argument] = [keys.tag, "" if now is None else now, ttl_ms, instance, *users]
+    return ScriptCall(script("presence_attend"), [keys.never], args)
+
+
+def presence_end(keys: Keys, instance: str, user: str) -> Command:
+    """Note that an instance holds no connection of a user any more."""
+    return Command(["ZREM", keys.presence(user), instance])
+
+
+@reader
+def read_tops(reply: Any, users: int) -> list[Cursor | None]:
+    """Read the tops that `presence_attend` answers; None for a user whose presence was refused."""
+    if len(reply) != users:
+        raise ValueError(f"no answer of {users} users")
+    return [_cursor(place) if place else None for place in reply]
+
+
+def _cursor(place: bytes) -> Cursor:
+    cursor = parse_cursor(place.decode())
+    if cursor is None:
+        raise ValueError("not a place of a recent list")
+    return cursor

@@ -1,0 +1,1 @@
+"""What every HTTP listener is made of: sockets, connections with bounds, problems, tokens."""

@@ -1,0 +1,40 @@
+-- presence_attend: (none) -> (none)
+--
+-- Note that an instance holds connections of users, and return the tops of their recent lists:
+-- an instance that missed an event in its inbox finds it by this. What has expired is removed.
+--
+-- KEYS
+--   1 never      the guard against a moving slot
+-- ARGV
+--   1 tag        str  prefix of every key of the shard
+--   2 now        int  or '' for the server's clock
+--   3 ttl        int  ms until the presence expires
+--   4 instance   str
+--   5.. users    at most 250
+-- RETURNS the place of the top, '<epoch>.<offset>.<check>', for each user; '0.0.0' without a list;
+-- '' if the presence could not be noted
+
+local tag, now, ttl, instance = ARGV[1], now_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+
+local function attend(key)
+  local added = try('ZADD', key, digits(now + ttl), instance)
+  local refused = fault(added)
+  if refused and refused:find('WRONGTYPE', 1, true) then
+    try('DEL', key)
+    refused = fault(try('ZADD', key, digits(now + ttl), instance))
+  end
+  if refused then return refused end
+  try('ZREMRANGEBYSCORE', key, '-inf', digits(now))
+  try('PEXPIRE', key, digits(ttl))
+end
+
+local replies = {}
+for at = 5, #ARGV do
+  local place = ''
+  if not attend(tag .. 'presence:' .. ARGV[at]) then
+    local last = try('LINDEX', tag .. 'recent:' .. ARGV[at], -1)
+    place = (not fault(last) and last or ''):match('^(%w+%.%d+%.%x+) ') or '0.0.0'
+  end
+  replies[#replies + 1] = place
+end
+return replies

@@ -1,0 +1,100 @@
+-- user_deliver: (published) -> (recent)
+--
+-- Append events to the recent lists of their users, each with the next offset of its user. A
+-- list holds pairs: an id of 8 bytes, then the event behind its place,
+-- '<epoch>.<offset>.<check> '. Its last pair is the top; a user without a list begins a new
+-- epoch. An event that the list holds already keeps its place, so a repeat of the call, also by
+-- another gateway, changes nothing.
+-- A key of another type is deleted: its user begins a new epoch, and clients get a reset.
+--
+-- KEYS
+--   1 never      the guard against a moving slot
+-- ARGV
+--   1 tag        str  prefix of every key of the shard
+--   2 now        int  or '' for the server's clock
+--   3 history    int  events that a list keeps
+--   4 keep       int  ms for which a list is kept after its last event
+--   5 epoch      str  what a new epoch begins with; no other call has the same
+--   6.. items    each: user, id, event; at most 128
+-- RETURNS a word, a place and a detail for each item
+--   appended     the place is '<epoch>.<offset>.<check> ' and the check of the event before it, '0'
+--                for the first one, empty if the list has lost it; the detail is a list of the
+--                instances that hold a connection of the user
+--   known        the same; the list held the event already
+--   fault        nothing was appended; the detail is the error
+
+local tag, now, history, keep = ARGV[1], now_ms(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local PLACE = '^(%w+)%.(%d+)%.(%x+) '
+
+-- Return the check of an event: of its id, and of all before it in its epoch. A server that was
+-- replaced may give an offset, and even the same event at it, another past.
+local function check_of(before, id) return redis.sha1hex(before .. id):sub(1, 4) end
+
+-- User -> the instances with a connection of the user.
+local known_instances = {}
+
+local function instances_of(user)
+  local found = known_instances[user]
+  if not found then
+    local names = try('ZRANGEBYSCORE', tag .. 'presence:' .. user, '(' .. digits(now), '+inf')
+    -- Whoever renews the presence of the user replaces a key of another type.
+    found = fault(names) and {} or names
+    known_instances[user] = found
+  end
+  return found
+end
+
+-- Return the epoch of a list, its top and the check there; or a new epoch, 0 and '0'; or the error
+-- of a refused read.
+local function top_of(key, new_epoch)
+  local last = try('LINDEX', key, -1)
+  local refused = fault(last)
+  if refused and not refused:find('WRONGTYPE', 1, true) then return nil, refused end
+  if not refused and not last then return new_epoch, 0, '0' end
+  local epoch, offset, check
+  if not refused then epoch, offset, check = last:match(PLACE) end
+  if epoch then return epoch, tonumber(offset), check end
+  refused = fault(try('DEL', key))
+  if refused then return nil, refused end
+  return new_epoch, 0, '0'
+end
+
+local function placed(epoch, offset, check, before)
+  return ('%s.%s.%s %s'):format(epoch, offset, check, before)
+end
+
+-- Return the place of an event if a list holds it already, and the error of a refused read.
+local function place_in(key, id)
+  local at = try('LPOS', key, id)
+  if fault(at) or not at then return nil, fault(at) end
+  local found = try('LRANGE', key, math.max(0, at - 1), at + 1)
+  if fault(found) then return nil, found.err end
+  local epoch, offset, check = (found[#found] or ''):match(PLACE)
+  local before = #found == 3 and found[1]:match('^%w+%.%d+%.(%x+) ') or ''
+  return epoch and placed(epoch, offset, check, before)
+end
+
+local function deliver(number, user, id, event)
+  local key = tag .. 'recent:' .. user
+  local epoch, top, before = top_of(key, ARGV[5] .. digits(number))
+  if not epoch then return 'fault', '', top end
+  local place, refused
+  if top > 0 then place, refused = place_in(key, id) end
+  -- Whether the list holds the event is unknown: it must not stand there twice.
+  if refused then return 'fault', '', refused end
+  if place then return 'known', place, instances_of(user) end
+  local offset, check = digits(top + 1), check_of(before, id)
+  local length = try('RPUSH', key, id, ('%s.%s.%s '):format(epoch, offset, check) .. event)
+  if fault(length) then return 'fault', '', length.err end
+  if length > 2 * history then try('LTRIM', key, -2 * history, -1) end
+  try('PEXPIRE', key, keep)
+  return 'appended', placed(epoch, offset, check, before), instances_of(user)
+end
+
+local replies = {}
+for at = 6, #ARGV, 3 do
+  local word, place, detail = deliver((at - 6) / 3, ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  local last = #replies
+  replies[last + 1], replies[last + 2], replies[last + 3] = word, place, detail
+end
+return replies

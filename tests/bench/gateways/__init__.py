@@ -1,0 +1,1 @@
+"""Streams of events to many connections: ours, and Socket.IO beside it."""

@@ -1,0 +1,40 @@
+"""What tests of gateway processes share: one gateway of the usual settings, users of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.support.gateways import GatewayProcess, Publisher, gateway_on
+from tests.support.servers import Server, main_server, running
+
+_USERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def gateway() -> Iterator[GatewayProcess]:
+    """Give a gateway that no test ends, on a server that no test empties."""
+    with running(main_server()) as server, gateway_on(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def publish(gateway: GatewayProcess) -> Iterator[Publisher]:
+    """Give what publishes events to the users of that gateway."""
+    with gateway.server.client() as client:
+        yield Publisher(client)
+
+
+@pytest.fixture
+def user() -> str:
+    """Give a user that no other test has."""
+    return f"user-{next(_USERS)}"
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """Give a server that may be killed; it keeps what it answered."""
+    with running(main_server(), appendonly="yes") as server:
+        yield server

@@ -1,0 +1,38 @@
+"""Recent lists and presence, as gateways write them."""
+
+from __future__ import annotations
+
+from galaxy_notify.model.live_event import LiveEvent
+from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_state.recent import (
+    NewEvent,
+    RecentLimits,
+    presence_attend,
+    read_delivered,
+    user_deliver,
+)
+from tests.support.dead_letters import DeadLetterFixture
+
+CREATED_MS = 1_900_000_000_000
+
+
+def deliver(deployment: DeadLetterFixture, user: str, *numbers: int) -> None:
+    """Append events to the recent list of a user, each with the notification of its number."""
+    keys = deployment.key_space.keys_of_user(user)
+    for number in numbers:
+        name = f"{number:032x}"
+        data = {"turn": number}
+        event = LiveEvent(
+            f"{name}/push:{user}", "game.turn", "info", f"Turn {number}", "Go", data, CREATED_MS
+        )
+        events = [NewEvent(user, name, event.packed)]
+        call = user_deliver(keys, RecentLimits(100, 60_000), "e1x", events)
+        (found,) = read_delivered(run_sync(deployment.client, call), events)
+        assert found.cursor is not None
+
+
+def attend(deployment: DeadLetterFixture, instance: str, *users: str) -> None:
+    """Let an instance hold a connection of each of the users."""
+    for user in users:
+        keys = deployment.key_space.keys_of_user(user)
+        run_sync(deployment.client, presence_attend(keys, instance, [user], 30_000))

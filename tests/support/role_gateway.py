@@ -1,0 +1,172 @@
+"""What a gateway process does, as steps."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+from galaxy_notify.model.cursor import BEGINNING, Cursor
+from galaxy_notify.redis_client.flows import run_flow
+from galaxy_notify.redis_client.runner import run, run_all
+from galaxy_notify.redis_client.scripts import Command
+from galaxy_notify.redis_client.stream_member import Waiting
+from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
+from galaxy_notify.redis_state.gateways import REALTIME_GROUP, GatewayRegistry
+from galaxy_notify.redis_state.group import GroupMember, Parking
+from galaxy_notify.redis_state.inbox import Inbox, Telling, tell
+from galaxy_notify.redis_state.joining import adopt_deployment
+from galaxy_notify.redis_state.recent import (
+    NewEvent,
+    RecentLimits,
+    RecentPlace,
+    presence_attend,
+    presence_end,
+    recent_read,
+    user_deliver,
+)
+from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.settings import settings_from
+from tests.support import delivering, events
+from tests.support.daemons import daemon_on
+from tests.support.roles import PASSWORD, Stage, step
+from tests.support.wait import until, wait_until
+
+KEYS = events.KEYS
+
+
+@step(Role.GATEWAY, lasts=True)
+def delivers(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.xgroup_create(KEYS.stream, REALTIME_GROUP, id="0", mkstream=True)
+        events.publish(client, 1, 2, 3)
+        client.xreadgroup(REALTIME_GROUP, "gone", {KEYS.stream: ">"}, count=1)
+        client.xadd(KEYS.stream, {"nothing": "of ours"})
+        client.zadd(KEYS.presence("u1"), {"gone": 2e12})
+
+        def done() -> bool:
+            is_done = delivering.pending(client) == 0 and len(events.parked(client)) == 1
+            return is_done or bool(stage.denied())
+
+        async def deliver() -> None:
+            settings = delivering.settings_of(stage.url, reclaim_idle_ms=1000)
+            async with delivering.delivering(settings):
+                await until(done, "all is delivered or parked, or denied")
+
+        yield
+        asyncio.run(deliver())
+
+
+@step(Role.GATEWAY, lasts=True)
+def works(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        login = {"redis__username": stage.user, "redis__password": PASSWORD}
+        access = {"audience": "users", "jwt_algorithm": "HS256", "jwt_secret": "s" * 32}
+        given = login | {f"realtime__{name}": value for name, value in access.items()}
+        yield
+        with daemon_on(stage.server, command="gateway", realtime__port=0, **given) as gateway:
+            gateway.wait_for("consumer started")
+            # Before, it tried its rights, also on keys on which it needs none of them.
+            stage.admin.execute_command("ACL", "LOG", "RESET")
+            events.publish(client, 1)
+
+            def done() -> bool:
+                return bool(delivering.offsets(client, "u1") or stage.denied())
+
+            wait_until(done, "it is delivered, or denied")
+            gateway.signal(signal.SIGTERM)
+            assert gateway.ended() == 0
+
+
+@step(Role.GATEWAY)
+def calls_as_a_member(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        events.publish(client, 1, 2, 3)
+
+        async def call(connection: ConsumerConnection) -> None:
+            member = GroupMember(connection.client, KEYS, REALTIME_GROUP, "gw-1", 3_600_000)
+            await member.join()
+            first, second, third = await member.read(3, 1)
+            await member.waiting(0, 0, 10)
+            await member.take(Waiting(third.stream_id, "gw-1", 0, 1), 0)
+            await member.exists(first.stream_id)
+            await member.retain({first.stream_id: 0})
+            await member.park(Parking(second.stream_id, 1, "why"), 10)
+            await member.finish({first.stream_id: "", third.stream_id: ""}, None)
+            await member.forget()
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def calls_for_users(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.set(KEYS.recent("u2"), "x")
+        client.set(KEYS.presence("u2"), "x")
+
+        async def call(connection: ConsumerConnection) -> None:
+            redis = connection.client
+            new = [
+                NewEvent(user, events.notification_id(n), b"event")
+                for n, user in enumerate(("u1", "u1", "u2"), 1)
+            ]
+            await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
+            await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 1000))
+            places = [RecentPlace("u1", cursor) for cursor in (BEGINNING, Cursor("ex0", 1, "00"))]
+            await run(redis, recent_read(KEYS, places, most=100, count=10))
+            await run_all(redis, [presence_end(KEYS, "gw-1", "u1")])
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def keeps_an_inbox(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+
+        async def call(connection: ConsumerConnection) -> None:
+            inbox = Inbox(connection.client, "gn", "gw-1")
+            await inbox.renew()
+            await inbox.renew()
+            telling = Telling("u1", Cursor("ex0", 1, "00"), b"event", 1)
+            await run_all(connection.client, [tell("gn", "gw-1", [telling])])
+            await inbox.read(1, 10)
+            await inbox.close()
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def joins_and_registers(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+
+        async def call(connection: ConsumerConnection) -> None:
+            redis = connection.client
+            # What a process asks before all else, and before it tries its rights.
+            await run_flow(redis, adopt_deployment("gn"))
+            await run_all(redis, [Command(["EXISTS", KEYS.meta])])
+            registry = GatewayRegistry(redis, connection.key_space, "gw-1")
+            await registry.report(1, 1)
+            await registry.leave()
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+async def _connected(stage: Stage, call: Any) -> None:
+    settings = settings_from({"redis": {"url": stage.url}})
+    connection = await ConsumerConnection.open(settings, "gw-1")
+    assert connection is not None
+    try:
+        await call(connection)
+    finally:
+        await connection.close()

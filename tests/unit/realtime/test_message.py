@@ -1,0 +1,40 @@
+"""Messages as text: rendered once, and never anything that JSON does not have."""
+
+from __future__ import annotations
+
+import pytest
+
+from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.cursor import BEGINNING, Cursor
+from galaxy_notify.model.live_event import LiveEvent
+from galaxy_notify.realtime.message import bye, hello, notification, reset
+from tests.support.event_stream import EventParser, Frame
+
+_PLACE = Cursor("e", 7, "abcd")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": float("-inf")}]])
+def test_notification__of_what_json_does_not_have_is_corrupt(value: object) -> None:
+    """The reader of a list or an inbox passes it over; no other exception comes of it."""
+    event = LiveEvent(f"{1:032x}/push:u1", "t", "info", "", "", {"x": value}, 1)
+    with pytest.raises(Corrupt):
+        notification(event, _PLACE)
+
+
+def test_messages__have_the_forms_of_the_contract() -> None:
+    """Only what moves the place of a client has an id."""
+    messages = [
+        hello(BEGINNING, resumed=False),
+        hello(_PLACE, resumed=True, counts={"unread": 2}),
+        reset("trimmed", _PLACE),
+        bye("rotate", 1234),
+    ]
+    parser = EventParser()
+    frames = [frame for message in messages for frame in parser.feed(message.sse)]
+    counts = {"unread": 2}
+    assert frames == [
+        Frame("hello", "0.0.0", {"cursor": "0.0.0", "resumed": False, "counts": None}, None),
+        Frame("hello", "e.7.abcd", {"cursor": "e.7.abcd", "resumed": True, "counts": counts}, None),
+        Frame("reset", "e.7.abcd", {"reason": "trimmed", "cursor": "e.7.abcd"}, None),
+        Frame("bye", "e.7.abcd", {"reason": "rotate", "retry_ms": 1234}, 1234),
+    ]
