@@ -4,12 +4,15 @@ GalaxyNotifyError
 ├── Invalid                    invalid input; names the field
 │   ├── InvalidIntent          an invalid intent
 │   ├── InvalidPreference      invalid preferences of a user
-│   └── InvalidQuery           an invalid filter, limit or cursor
+│   ├── InvalidPush            an invalid message to users
+│   └── InvalidQuery           an invalid user, filter, limit or cursor
 ├── ConfigurationError         a setting is invalid or does not match the deployment (exit 78)
 │   └── Misconfigured          Redis refuses calls until a setting or a permission is changed
 ├── Unavailable                Redis is unavailable: the outcome of the call is unknown
 │   └── ServerRefused          Redis refused the call for now: nothing was written
 ├── AlreadyClosed              the object was closed before the call
+├── OtherEventLoop             the object runs in another event loop
+├── StreamClosed               a user's stream has ended; carries the reason
 ├── SourceFailed               the iterable of intents raised; carries the receipts so far
 ├── Corrupt                    a stored record or state is unreadable
 ├── StreamRefused              the stream refuses writes (wrong type, ids exhausted, permission)
@@ -74,8 +77,12 @@ class InvalidPreference(Invalid):
     """A user's preferences were refused."""
 
 
+class InvalidPush(Invalid):
+    """A message to users was refused."""
+
+
 class InvalidQuery(Invalid):
-    """A filter, limit or cursor of a query is invalid."""
+    """The user, a filter, the limit or the cursor of a query is invalid."""
 
 
 class ConfigurationError(GalaxyNotifyError):
@@ -135,6 +142,28 @@ class AlreadyClosed(GalaxyNotifyError):
     def named(cls, name: str) -> AlreadyClosed:
         """Return the error that names what was closed."""
         return cls(f"this {name} is closed: create a new one")
+
+
+class OtherEventLoop(GalaxyNotifyError):
+    """The object works in another event loop; create one in each."""
+
+    @classmethod
+    def named(cls, name: str) -> OtherEventLoop:
+        """Return the error that names the object."""
+        return cls(f"this {name} works in another event loop: create one in each")
+
+
+class StreamClosed(GalaxyNotifyError):
+    """A user's stream has ended; its cursor opens the next one without a gap.
+
+    ``reason`` is ``slow`` if the reader did not keep up, ``logout`` if the user was logged out,
+    ``shutdown`` after `Streams.close`, ``failed`` if the work in the background failed (that error
+    is the cause), and ``closed`` after the end of the block that opened the stream.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the stream has ended: {reason}")
+        self.reason = reason
 
 
 class SourceFailed(GalaxyNotifyError):

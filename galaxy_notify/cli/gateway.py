@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from galaxy_notify.settings import Settings
 
 #: What the extra `gateway` installs that the core lacks.
-_EXTRA: Final = frozenset({"httptools", "uvicorn", "jwt", "prometheus_client"})
+_EXTRA: Final = frozenset({"httptools", "uvicorn", "jwt", "prometheus_client", "websockets"})
 _EXPORTER: Final = "opentelemetry.exporter.prometheus"
 _INSTALL: Final = "gateway needs more packages: pip install 'galaxy-notify[gateway]'"
 

@@ -65,3 +65,25 @@ def show(app: Application, user: str, as_json: bool) -> None:
     for entry in recent.entries:
         for line in recent_line(entry).splitlines():
             echo(f"    {line}")
+
+
+@command.command("logout")
+@user_argument
+@with_json
+def logout(app: Application, user: str, as_json: bool) -> None:
+    """End a user's streams and refuse the tokens issued until now.
+
+    Valid for an hour, which is as long as any token is valid: have your application issue no new
+    ones to who must stay out. Safe to repeat.
+    """
+    from galaxy_notify.operations.logging_out import log_out
+
+    with app.open() as deployment:
+        done = log_out(deployment, user)
+    if as_json:
+        echo_json({"user": user, "instances": done.instances, "informed": done.told})
+        return
+    where = plural(done.instances, "gateway") if done.instances else "no gateway"
+    echo(f"{user} logged out; connected to {where}")
+    if done.told < done.instances:
+        echo("  some gateways were not reached: they end the streams within ten seconds")

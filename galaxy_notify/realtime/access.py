@@ -15,11 +15,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 #: Each means one thing: with two values it is unclear which one is meant.
 _SINGLE: Final = frozenset(
-    {b"authorization", b"cookie", b"last-event-id", b"origin", b"sec-fetch-site"}
+    {
+        *(b"authorization", b"cookie", b"last-event-id", b"origin", b"sec-fetch-site"),
+        *(b"sec-websocket-key", b"sec-websocket-version"),
+    }
 )
 _REALM: Final = 'Bearer realm="galaxy-notify"'
 _PREFLIGHT: Final[Headers] = (
-    (b"access-control-allow-methods", b"GET"),
+    (b"access-control-allow-methods", b"GET, POST"),
     (b"access-control-allow-headers", b"authorization, last-event-id, content-type"),
     (b"access-control-max-age", b"600"),
 )
@@ -49,22 +52,25 @@ class Access:
         self._cookie = settings.cookie
         self._origins = frozenset(settings.allowed_origins)
 
-    def user(self, headers: Mapping[bytes, str]) -> TokenUser:
-        """Return who asks; raise a `Problem` (401 or 403)."""
+    def user(self, headers: Mapping[bytes, str], *, only_reads: bool) -> TokenUser:
+        """Return who asks; raise a `Problem` (401 or 403).
+
+        A page that sends a cookie must name its origin, unless the request *only_reads*.
+        """
         header = headers.get(b"authorization")
         if header is not None:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != "bearer":
-                raise _unauthorized("the Authorization header must be: Bearer TOKEN")
+                raise unauthorized("the Authorization header must be: Bearer TOKEN")
         else:
             token = self._cookie_value(headers.get(b"cookie", ""))
             if not token:
-                raise _unauthorized("the Authorization header is missing")
-            self._check_page(headers)
+                raise unauthorized("the Authorization header is missing")
+            self._check_page(headers, only_reads=only_reads)
         try:
             return self._tokens.user(token.strip())
         except InvalidToken as error:
-            raise _unauthorized(str(error), "invalid_token") from None
+            raise unauthorized(str(error), "invalid_token") from None
 
     def cors(self, origin: str | None, *, preflight: bool = False) -> Headers:
         """Return the headers that let a listed page read the answer; no page of another origin."""
@@ -88,15 +94,17 @@ class Access:
         found = [value for name, _, value in cookies if name.strip() == self._cookie]
         return found[0].strip(' \t"') if len(found) == 1 else ""
 
-    def _check_page(self, headers: Mapping[bytes, str]) -> None:
+    def _check_page(self, headers: Mapping[bytes, str], *, only_reads: bool) -> None:
         """Refuse a foreign page: a browser sends the cookie with every request to this host."""
         origin = headers.get(b"origin")
-        if origin is None and headers.get(b"sec-fetch-site") == "same-origin":
+        is_own = headers.get(b"sec-fetch-site") == "same-origin"
+        if origin is None and only_reads and is_own:
             return
         if origin not in self._origins:
             raise Problem("forbidden", "a page of this origin may not use the cookie")
 
 
-def _unauthorized(detail: str, error: str = "") -> Problem:
+def unauthorized(detail: str, error: str = "") -> Problem:
+    """Return the problem (401) of a client that is not known."""
     challenge = f'{_REALM}, error="{error}"' if error else _REALM
     return Problem("unauthorized", detail, (), {"WWW-Authenticate": challenge})

@@ -107,15 +107,18 @@ class Arrivals:
 
     async def _admit(self, batch: Sequence[Arrival]) -> Sequence[Arrival]:
         """Begin streams; return those whose presence was refused."""
-        tops = await self._attendance.attend(sorted({one.stream.user for one in batch}))
-        begun = [one for one in batch if one.stream.user in tops]
+        attended = await self._attendance.attend(sorted({one.stream.user for one in batch}))
+        begun = [one for one in batch if one.stream.user in attended]
         places = {RecentPlace(a.stream.user, a.cursor) for a in begun if a.cursor is not None}
         reads = dict(zip(places, await self._attendance.read(tuple(places)), strict=True))
         for arrival in begun:
             user, cursor = arrival.stream.user, arrival.cursor
             read = reads[RecentPlace(user, cursor)] if cursor is not None else None
-            self._begin(arrival, tops[user], read)
-        return [one for one in batch if one.stream.user not in tops]
+            if arrival.stream.issued_at * 1000 <= attended[user].logout_ms:
+                arrival.stream.end("logout")
+            else:
+                self._begin(arrival, attended[user].top, read)
+        return [one for one in batch if one.stream.user not in attended]
 
     def _begin(self, arrival: Arrival, top: Cursor, read: Read | RedisFault | None) -> None:
         stream, cursor = arrival

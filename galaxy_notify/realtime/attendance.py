@@ -28,6 +28,7 @@ from galaxy_notify.redis_state.recent import (
     RecentPlace,
     StoredEvent,
     presence_attend,
+    read_logouts,
     read_missed,
     read_tops,
     recent_read,
@@ -51,6 +52,17 @@ class Read(NamedTuple):
     messages: Sequence[Message]
 
 
+class Attended(NamedTuple):
+    """What holds for a user who is here.
+
+    *top* is the newest event of the recent list. Tokens that were issued until *logout_ms* (since
+    1970) are void; 0 where the user was not logged out.
+    """
+
+    top: Cursor
+    logout_ms: int
+
+
 @dataclass(frozen=True)
 class Attendance:
     """The presence of this instance, and what it reads of recent lists. Raises `RedisFault`."""
@@ -63,8 +75,8 @@ class Attendance:
     #: What a client's buffer holds: a page fills half of it at most.
     buffer_events: int = 2 * _PAGE
 
-    async def attend(self, users: Sequence[str]) -> Mapping[str, Cursor]:
-        """Note that users are here, and return the tops of their lists.
+    async def attend(self, users: Sequence[str]) -> Mapping[str, Attended]:
+        """Note that users are here, and return what holds for them.
 
         A user whose presence was refused, or whose node did not answer while others did, is
         missing from the answer.
@@ -75,15 +87,20 @@ class Attendance:
             for some in slices(names, _USERS)
         ]
         replies = await self._ask(
-            presence_attend(keys, self.instance, some, self.ttl_ms) for keys, some in parts
+            call
+            for keys, some in parts
+            for call in (
+                presence_attend(keys, self.instance, some, self.ttl_ms),
+                Command(["MGET", *map(keys.logout, some)]),
+            )
         )
-        tops: dict[str, Cursor] = {}
-        for (_, some), reply in zip(parts, replies, strict=True):
-            if isinstance(reply, RedisFault):
+        attended: dict[str, Attended] = {}
+        for (_, some), tops, logouts in zip(parts, replies[::2], replies[1::2], strict=True):
+            if isinstance(tops, RedisFault) or isinstance(logouts, RedisFault):
                 continue
-            found = zip(some, read_tops(reply, len(some)), strict=True)
-            tops |= {user: top for user, top in found if top is not None}
-        return tops
+            rows = zip(some, read_tops(tops, len(some)), read_logouts(logouts), strict=True)
+            attended |= {user: Attended(top, at) for user, top, at in rows if top is not None}
+        return attended
 
     async def leave(self, users: Sequence[str]) -> None:
         """Note that users are no longer here."""
@@ -111,7 +128,7 @@ class Attendance:
                 answers |= zip(some, map(_as_messages, read_missed(reply, len(some))), strict=True)
         return [answers[place] for place in places]
 
-    async def _ask(self, calls: Iterable[ScriptCall]) -> list[object]:
+    async def _ask(self, calls: Iterable[ScriptCall | Command]) -> list[object]:
         """Return replies, or faults where only some of the nodes of a cluster did not answer."""
         replies = await run_all(self.client, list(calls))
         faults = [reply for reply in replies if isinstance(reply, RedisFault)]

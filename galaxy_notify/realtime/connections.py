@@ -11,8 +11,8 @@ from random import shuffle, uniform
 from time import monotonic, time
 from typing import Final, NamedTuple
 
+from galaxy_notify.realtime.connection import Connection, retry_ms
 from galaxy_notify.realtime.message import Message
-from galaxy_notify.realtime.sse import SseConnection, retry_ms
 from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.redis_client.async_retries import StopFlag
 from galaxy_notify.settings.realtime import RealtimeSettings
@@ -81,11 +81,12 @@ class Connections:
         self._own = settings
         self._telemetry = telemetry
         self._rate = ConnectRate(settings.connects_per_s)
-        self._entries: dict[SseConnection, _Entry] = {}
+        self._entries: dict[Connection, _Entry] = {}
         # User -> the connections, oldest first.
-        self._of_user: dict[str, dict[SseConnection, None]] = {}
+        self._of_user: dict[str, dict[Connection, None]] = {}
         self._frames: Counter[str] = Counter()
         self._last_timed: Message | None = None
+        self._latencies_s: list[float] = []
         self._stop = StopFlag()
         self._emptied = asyncio.Event()
         self.is_draining = False
@@ -110,7 +111,7 @@ class Connections:
         # One who asks all the time is counted each time, and would send others away for hours.
         return Refusal("too_many", max(retry_ms(), min(_LATEST_RETRY_MS, round(wait_s * 1000))))
 
-    def add(self, connection: SseConnection, user: TokenUser) -> None:
+    def add(self, connection: Connection, user: TokenUser) -> None:
         """Take a connection; the oldest one of the user ends where there are too many."""
         age_s = self._own.max_age_ms / 1000 * uniform(1 - _SPREAD, 1 + _SPREAD)  # no secret
         expires = user.expires_in_s < age_s
@@ -122,7 +123,7 @@ class Connections:
         if len(staying) > self._own.streams_per_user:
             staying[0].end("too_many")
 
-    def remove(self, connection: SseConnection) -> None:
+    def remove(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
         self._entries.pop(connection, None)
         user = connection.stream.user
@@ -134,10 +135,6 @@ class Connections:
             self._emptied.set()
         self._telemetry.stream_ended(connection.end_reason or "left")
 
-    def sent_away(self, reason: str) -> None:
-        """Count a client that was not let in."""
-        self._telemetry.stream_ended(reason)
-
     def sent(self, messages: Sequence[Message]) -> None:
         """Count messages that were written, and note how long an event took."""
         for message in messages:
@@ -146,7 +143,7 @@ class Connections:
         # An event of several streams is timed once: by the first of them.
         if newest.at_ms and newest is not self._last_timed:
             self._last_timed = newest
-            self._telemetry.stream_latency(max(0.0, time() - newest.at_ms / 1000))
+            self._latencies_s.append(max(0.0, time() - newest.at_ms / 1000))
 
     async def run(self) -> None:
         """Keep connections alive and end those whose time is over, until `stop`."""
@@ -163,6 +160,8 @@ class Connections:
         for kind, count in self._frames.items():
             self._telemetry.stream_frames(kind, count)
         self._frames.clear()
+        self._telemetry.stream_latencies(self._latencies_s)
+        self._latencies_s.clear()
 
     async def drain(self) -> None:
         """End all connections over ``realtime.drain_ms``, and wait for their last writes."""

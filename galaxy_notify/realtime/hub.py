@@ -116,7 +116,7 @@ class Hub:
             for stream in self.streams_of(user):
                 if stream.is_live and stream.has_room:
                     places.add(RecentPlace(user, stream.cursor))
-                elif stream.is_live and not stream.is_slow:
+                elif stream.is_live and not stream.end_reason:
                     self._read_in(user, self._reorder_s)
         return tuple(places)
 

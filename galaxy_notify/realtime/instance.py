@@ -16,13 +16,13 @@ from galaxy_notify.model.live_event import unpack_live_event
 from galaxy_notify.realtime.arrivals import Arrival, Arrivals
 from galaxy_notify.realtime.attendance import Attendance, slices
 from galaxy_notify.realtime.hub import Hub
-from galaxy_notify.realtime.message import notification, status
+from galaxy_notify.realtime.message import notification, pushed, status
 from galaxy_notify.realtime.stream import Stream
 from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag, Stopped, together
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
-from galaxy_notify.redis_state.inbox import Inbox, Telling
+from galaxy_notify.redis_state.inbox import Inbox, Logout, Push, Telling
 from galaxy_notify.redis_state.recent import RecentPlace
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
@@ -112,21 +112,38 @@ class Instance:
                 self._renew_soon.set()
             if page.unread:
                 self._log.warning("unreadable entries in the inbox", entries=page.unread)
-            await self.receive(page.tellings)
+            await self.receive(page.entries)
 
-    async def receive(self, tellings: Iterable[Telling]) -> None:
-        """Give events to those of their users who are here."""
+    async def receive(self, entries: Iterable[Telling | Push | Logout]) -> None:
+        """Give what came into the inbox to those of the users who are here."""
         given = size = 0
-        for telling in tellings:
-            if not self.hub.streams_of(telling.user):
+        for entry in entries:
+            if not self.hub.streams_of(entry.user):
                 continue
-            self._give(telling)
-            given, size = given + 1, size + len(telling.packed)
+            size += self._give(entry)
+            given += 1
             if given == _GIVEN or size > _GIVEN_BYTES:
                 given = size = 0
                 await asyncio.sleep(0)
 
-    def _give(self, telling: Telling) -> None:
+    def _give(self, entry: Telling | Push | Logout) -> int:
+        """Give an entry to the streams of its user, and return its size in bytes."""
+        match entry:
+            case Telling():
+                self._give_event(entry)
+                return len(entry.packed)
+            case Push():
+                message = pushed(entry.type, entry.data)
+                for stream in self.hub.streams_of(entry.user):
+                    # Nothing comes before the greeting of a stream.
+                    if stream.is_live:
+                        stream.put(message)
+                return len(message.data)
+            case Logout():
+                self._log_out(entry.user, entry.at_ms)
+        return 0
+
+    def _give_event(self, telling: Telling) -> None:
         user, cursor, packed, at_ms, before = telling
         try:
             message = notification(unpack_live_event(packed), cursor, at_ms, before)
@@ -134,6 +151,12 @@ class Instance:
             self._log.warning("unreadable event in the inbox", reason=str(error))
             return
         self.hub.receive(user, message)
+
+    def _log_out(self, user: str, at_ms: int) -> None:
+        """End the streams whose tokens were issued until then."""
+        for stream in self.hub.streams_of(user):
+            if stream.issued_at * 1000 <= at_ms:
+                stream.end("logout")
 
     async def _renew(self) -> None:
         """Renew the presence of all users, and read what none of the tellings said."""
@@ -145,10 +168,11 @@ class Instance:
             await self._retry_renew(self._inbox.renew)
             parts = list(slices(self.hub.users, _RENEWED))
             for some in parts:
-                tops = await self._retry_renew(partial(self._attendance.attend, some))
-                for user, top in tops.items():
-                    self.hub.compare(user, top)
-                self._arrivals.renewed(tops)
+                attended = await self._retry_renew(partial(self._attendance.attend, some))
+                for user, found in attended.items():
+                    self.hub.compare(user, found.top)
+                    self._log_out(user, found.logout_ms)
+                self._arrivals.renewed(attended)
                 # All at once would hold up Redis for others.
                 if some is not parts[-1] and await self._stop.wait(self._renew_s / 2 / len(parts)):
                     return

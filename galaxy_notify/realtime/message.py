@@ -17,6 +17,12 @@ _text: Final = json.JSONEncoder(
 ).encode
 
 
+#: What a message takes besides its data: kind, cursor, and how it is framed.
+_AROUND_BYTES: Final = 80
+#: Up to here the length of a frame is one byte.
+_SHORT_BYTES: Final = 125
+
+
 @dataclass(frozen=True)
 class Message:
     """One message; only those with a cursor move the place of a client."""
@@ -42,6 +48,30 @@ class Message:
             lines.insert(0, f"retry: {self.retry_ms}")
         return ("\n".join(lines) + "\n\n").encode("utf-8", "backslashreplace")
 
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes it takes, whichever way it is sent."""
+        text = self.data
+        length = len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))
+        return _AROUND_BYTES + length
+
+    @cached_property
+    def websocket(self) -> bytes:
+        """The message as a text frame of a WebSocket."""
+        place = "null" if self.cursor is None else f'"{self.cursor}"'
+        text = f'{{"event":"{self.kind}","id":{place},"data":{self.data}}}'
+        payload = text.encode("utf-8", "backslashreplace")
+        return _frame_head(len(payload)) + payload
+
+
+def _frame_head(size: int) -> bytes:
+    """Return what precedes a whole text of so many bytes in a frame of a server."""
+    if size <= _SHORT_BYTES:
+        return bytes((0x81, size))
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
+
 
 def hello(cursor: Cursor, *, resumed: bool, counts: Mapping[str, Any] | None = None) -> Message:
     """Return the first message of a stream; what follows begins behind the cursor."""
@@ -65,6 +95,11 @@ def notification(event: LiveEvent, cursor: Cursor, at_ms: int = 0, before: str =
 def reset(reason: str, cursor: Cursor) -> Message:
     """Return the message that events may be missing; what follows begins behind the cursor."""
     return Message("reset", _text({"reason": reason, "cursor": str(cursor)}))
+
+
+def pushed(kind: str, data: str) -> Message:
+    """Return a message of the user's own application; *data* is JSON text."""
+    return Message("message", f'{{"type":{_text(kind)},"data":{data}}}')
 
 
 def status(*, live: bool) -> Message:

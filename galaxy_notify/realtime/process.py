@@ -28,6 +28,7 @@ from galaxy_notify.realtime.consuming import EventDelivery
 from galaxy_notify.realtime.instance import Instance
 from galaxy_notify.realtime.readiness import Readiness
 from galaxy_notify.realtime.reporting import Reporting
+from galaxy_notify.realtime.ways_in import Serving
 from galaxy_notify.redis_client.access import open_async, user_name
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow
@@ -40,6 +41,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.permissions import check_rights
 from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.shared_settings import KeySpace
+from galaxy_notify.redis_state.tickets import Tickets
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry.logs import configure_logs, get_logger
 from galaxy_notify.telemetry.prometheus import start_scraped
@@ -212,7 +214,8 @@ class GatewayProcess:
                 client, key_space, name, own.presence_ttl_ms, own.history, own.buffer_events
             )
             instance = Instance(client, attendance, own.reorder_ms / 1000, self._telemetry)
-            self._app.begin(instance)
+            if self._app.ways_in is not None:
+                self._app.ways_in.begin(Serving(instance, Tickets(client, key_space)))
             parts += [instance, self._connections]
         if own.consume:
             parts.append(EventDelivery(self._settings, name))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-from galaxy_notify.realtime.connections import Connections
 from galaxy_notify.redis_client.async_retries import StopFlag
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_state.gateways import GatewayRegistry
@@ -17,6 +16,15 @@ from galaxy_notify.telemetry.outage import EdgeLog
 _REPORT_S: Final = 5.0
 
 
+class Served(Protocol):
+    """Those who are served: the number of streams."""
+
+    def __len__(self) -> int: ...
+    @property
+    def users(self) -> int:
+        """How many users they belong to."""
+
+
 class Reporting:
     """Keeps the entry of this process in the registry for as long as `run` runs."""
 
@@ -24,11 +32,11 @@ class Reporting:
         self,
         registry: GatewayRegistry,
         inbox: Inbox,
-        connections: Connections,
+        connections: Served,
         telemetry: Telemetry,
-        show: Callable[[str], object],
+        show: Callable[[str], object] = str,
     ) -> None:
-        """Prepare; *show* takes a line of status for the supervisor."""
+        """Prepare; *show* takes a line of status for the supervisor, where there is one."""
         self._registry = registry
         self._inbox = inbox
         self._connections = connections

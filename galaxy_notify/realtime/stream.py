@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from math import inf
 from typing import NamedTuple, Protocol
 
 from galaxy_notify.model.cursor import BEGINNING, Cursor
@@ -32,7 +33,7 @@ class Writer(Protocol):
     """The connection of a stream."""
 
     def wake(self) -> None:
-        """Write soon: there is something to take, or the stream is too slow."""
+        """Write soon: there is something to take, or the stream ends."""
 
     def write(self) -> None:
         """Write at once what the client can take."""
@@ -42,22 +43,27 @@ class Stream:
     """The messages to one client, in order and without a hole.
 
     The hub puts messages in, the transport takes them out. A client that does not keep up is cut
-    off: ``is_slow``. Until `go_live` events are left to the recent list.
+    off: ``end_reason``. Until `go_live` events are left to the recent list.
     """
 
     __slots__ = (
-        *("user", "cursor", "is_live", "was_passed_over", "is_slow"),
-        *("writer", "_limits", "_messages", "_bytes"),
+        *("user", "issued_at", "cursor", "is_live", "was_passed_over", "end_reason"),
+        *("dropped", "writer", "_limits", "_messages", "_bytes"),
     )
 
-    def __init__(self, user: str, limits: BufferLimits) -> None:
+    def __init__(self, user: str, limits: BufferLimits, issued_at: float = inf) -> None:
         self.user = user
+        #: When the token of the client was issued (seconds since 1970): a logout ends earlier ones.
+        self.issued_at = issued_at
         #: Behind which event the client is, once all that was put has arrived.
         self.cursor = BEGINNING
         self.is_live = False
         #: Whether an event came before the stream was live: the list has it, perhaps unread.
         self.was_passed_over = False
-        self.is_slow = False
+        #: Why the stream ends: slow or logout; empty while it goes on.
+        self.end_reason = ""
+        #: Messages that came behind the end, and were not kept.
+        self.dropped = 0
         self._limits = limits
         #: What takes messages out; none before the client's connection is ready, and behind it.
         self.writer: Writer | None = None
@@ -96,7 +102,7 @@ class Stream:
         """
         for message in messages:
             assert message.cursor is not None
-            if not self._fits(len(message.sse)):
+            if not self._fits(message.size):
                 return
             self._follow(message, message.cursor)
 
@@ -107,15 +113,23 @@ class Stream:
 
     def put(self, message: Message) -> None:
         """Send a message, unless the client is too slow already."""
-        size = len(message.sse)
+        size = message.size
         if not self._fits(size) and self.writer is not None:
             # Many events of one user came at once: what the client reads is no sign of it yet.
             self.writer.write()
         if not self._fits(size):
-            self.is_slow = True
-        if not self.is_slow:
+            self.end_reason = self.end_reason or "slow"
+        if not self.end_reason:
             self._messages.append(message)
             self._bytes += size
+        else:
+            self.dropped += 1
+        if self.writer is not None:
+            self.writer.wake()
+
+    def end(self, reason: str) -> None:
+        """End the stream for a reason that its client is told."""
+        self.end_reason = reason
         if self.writer is not None:
             self.writer.wake()
 
@@ -124,7 +138,7 @@ class Stream:
         if not self._messages:
             return None
         message = self._messages.pop(0)
-        self._bytes -= len(message.sse)
+        self._bytes -= message.size
         return message
 
     def _fits(self, size: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the instances of a batch's users are told, each through its inbox."""
+"""What instances are told of their users, each through its inbox."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from galaxy_notify.realtime.parts import PartLimits, cut
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run_all
+from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_state.inbox import Telling, tell
 from galaxy_notify.redis_state.recent import presence_end
 from galaxy_notify.redis_state.shared_settings import KeySpace
@@ -23,11 +24,12 @@ ENTRY_LIMITS: Final = PartLimits(128, 1 << 16)
 _ENDED_AT_ONCE: Final = 250
 
 
-class _Entry(NamedTuple):
-    """What one entry of an inbox tells its instance."""
+class InboxEntry(NamedTuple):
+    """An entry to write into the inbox of an instance, and the users whom it is about."""
 
     instance: str
-    tellings: Sequence[Telling]
+    users: Sequence[str]
+    command: Command
 
 
 async def tell_instances(
@@ -39,28 +41,38 @@ async def tell_instances(
     an inbox is gone: it is taken out of the presence of these users, so that nobody else tries.
     """
     entries = [
-        _Entry(name, part)
+        InboxEntry(name, [one.user for one in part], tell(key_space.prefix, name, part))
         for name, some in tellings.items()
         for part in cut(some, ENTRY_LIMITS, lambda telling: len(telling.packed))
     ]
-    answers = await _tell(client, key_space, entries)
-    if moved := [entry for entry, answer in answers if _has_moved(answer)]:
-        # Nothing else of a batch may have to do with the node of an inbox.
-        await refresh_primary(client)
-        rest = [one for one in answers if not _has_moved(one[1])]
-        answers = rest + await _tell(client, key_space, moved)
-    await _end_presence(client, key_space, [entry for entry, answer in answers if answer is None])
+    answers = await write_inboxes(client, key_space, entries)
     reasons = [answer.fault.reason for _, answer in answers if isinstance(answer, RedisFault)]
     if reasons:
         log = get_logger("realtime")
         log.info("inboxes not written", entries=len(reasons), reason=reasons[0])
 
 
-async def _tell(
-    client: redis.asyncio.Redis, key_space: KeySpace, entries: Sequence[_Entry]
-) -> list[tuple[_Entry, object]]:
-    """Return what Redis answered to each entry: an id, nothing without an inbox, or its fault."""
-    calls = [tell(key_space.prefix, name, tellings) for name, tellings in entries]
+async def write_inboxes(
+    client: redis.asyncio.Redis, key_space: KeySpace, entries: Sequence[InboxEntry]
+) -> list[tuple[InboxEntry, object]]:
+    """Return what Redis answered to each entry: an id, nothing without an inbox, or its fault.
+
+    An instance without an inbox is gone: it is taken out of the presence of these users.
+    """
+    answers = await _write(client, entries)
+    if moved := [entry for entry, answer in answers if _has_moved(answer)]:
+        # Nothing else of a batch may have to do with the node of an inbox.
+        await refresh_primary(client)
+        rest = [one for one in answers if not _has_moved(one[1])]
+        answers = rest + await _write(client, moved)
+    await _end_presence(client, key_space, [entry for entry, answer in answers if answer is None])
+    return answers
+
+
+async def _write(
+    client: redis.asyncio.Redis, entries: Sequence[InboxEntry]
+) -> list[tuple[InboxEntry, object]]:
+    calls = [entry.command for entry in entries]
     try:
         answers = await run_all(client, calls) if calls else []
     except RedisFault as error:
@@ -73,9 +85,9 @@ def _has_moved(answer: object) -> bool:
 
 
 async def _end_presence(
-    client: redis.asyncio.Redis, key_space: KeySpace, gone: Iterable[_Entry]
+    client: redis.asyncio.Redis, key_space: KeySpace, gone: Iterable[InboxEntry]
 ) -> None:
-    ended = {(name, telling.user): None for name, some in gone for telling in some}
+    ended = {(entry.instance, user): None for entry in gone for user in entry.users}
     calls = [presence_end(key_space.keys_of_user(user), name, user) for name, user in ended]
     # What stays is tried again with the next event of the user, or lapses.
     with suppress(RedisFault):

@@ -17,10 +17,16 @@ _USER: Final = re.compile(RECIPIENT)
 
 
 class TokenUser(NamedTuple):
-    """A user, and the seconds until the token expires."""
+    """A user, and when the token was issued and expires (seconds since 1970)."""
 
     name: str
-    expires_in_s: float
+    issued_at: float
+    expires_at: float
+
+    @property
+    def expires_in_s(self) -> float:
+        """The seconds that are left; 0 where there are none."""
+        return max(0.0, self.expires_at - time())
 
 
 class UserTokens:
@@ -43,7 +49,7 @@ class UserTokens:
         expires, issued = _seconds(claims, "exp"), _seconds(claims, "iat")
         if expires - issued > LIFETIME_S + leeway_s:
             raise InvalidToken("invalid token: it is valid for more than an hour")
-        return TokenUser(name, max(0.0, expires + leeway_s - time()))
+        return TokenUser(name, issued, expires + leeway_s)
 
 
 def _seconds(claims: Any, name: str) -> float:

@@ -92,15 +92,18 @@ def _opened(
     )
 
 
-def settings_at(url: str, prefix: str, redis: Mapping[str, Any]) -> Settings:
+def settings_at(
+    url: str, prefix: str, redis: Mapping[str, Any], **sections: Mapping[str, Any]
+) -> Settings:
     """Return the settings of a program that says itself where Redis is.
 
-    *redis* are further settings of the section ``redis``. Raises `ConfigurationError`.
+    *redis* are further settings of the section ``redis``, and *sections* those of others. Raises
+    `ConfigurationError`.
     """
     # Loaded here: building the models of all sections takes longer than an import should.
     from galaxy_notify.settings import settings_from
 
-    return settings_from({"redis": {"url": url, "prefix": prefix, **redis}})
+    return settings_from({"redis": {"url": url, "prefix": prefix, **redis}, **sections})
 
 
 def check_access(settings: Settings) -> None:

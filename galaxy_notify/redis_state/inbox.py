@@ -6,7 +6,7 @@ reads. It expires soon after its owner has stopped renewing it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +24,9 @@ from galaxy_notify.redis_state.keys import inbox_key
 TTL_MS: Final = 60_000
 #: Entries that wait for an instance that does not read; what is cut off is read from the lists.
 _ENTRIES_MAX: Final = 10_000
-_FIELD: Final = b"tellings"
+_TELLINGS: Final = b"tellings"
+_PUSHES: Final = b"pushes"
+_LOGOUTS: Final = b"logouts"
 _FIRST: Final = b"made"
 
 
@@ -42,17 +44,49 @@ class Telling(NamedTuple):
     before: str = ""
 
 
+class Push(NamedTuple):
+    """A message to a user that is not stored; *data* is JSON text."""
+
+    user: str
+    type: str
+    data: str
+
+
+class Logout(NamedTuple):
+    """A user who was logged out: tokens that were issued until then are void.
+
+    *at_ms* is since 1970, by the server's clock.
+    """
+
+    user: str
+    at_ms: int
+
+
 def tell(prefix: str, instance: str, tellings: Sequence[Telling]) -> Command:
     """Tell an instance of events; nothing is answered if it has no inbox (any more)."""
-    packed = msgpack.packb([(user, *cursor, *rest) for user, cursor, *rest in tellings])
-    key = inbox_key(prefix, instance)
-    return Command(["XADD", key, "NOMKSTREAM", "MAXLEN", "~", _ENTRIES_MAX, "*", _FIELD, packed])
+    rows = [(user, *cursor, *rest) for user, cursor, *rest in tellings]
+    return _entry(prefix, instance, _TELLINGS, rows)
+
+
+def push(prefix: str, instance: str, pushes: Sequence[Push]) -> Command:
+    """Give an instance messages for its users; answers as `tell`."""
+    return _entry(prefix, instance, _PUSHES, pushes)
+
+
+def tell_logout(prefix: str, instance: str, logout: Logout) -> Command:
+    """Tell an instance to end the streams of a user; answers as `tell`."""
+    return _entry(prefix, instance, _LOGOUTS, [logout])
+
+
+def _entry(prefix: str, instance: str, field: bytes, rows: Sequence[Any]) -> Command:
+    key, packed = inbox_key(prefix, instance), msgpack.packb(rows)
+    return Command(["XADD", key, "NOMKSTREAM", "MAXLEN", "~", _ENTRIES_MAX, "*", field, packed])
 
 
 class InboxPage(NamedTuple):
-    """What came into an inbox; *unread* entries could not be read."""
+    """What came into an inbox, in order; *unread* entries could not be read."""
 
-    tellings: Sequence[Telling]
+    entries: Sequence[Telling | Push | Logout]
     unread: int
 
 
@@ -108,8 +142,8 @@ class Inbox:
         with suppress(RedisFault):
             await ask(self._client.xtrim(self._key, minid=self._last, approximate=False))
         pages = [_read_entry(fields) for _, fields in rows]
-        tellings = [telling for page in pages if page is not None for telling in page]
-        return InboxPage(tellings, pages.count(None))
+        entries = [entry for page in pages if page is not None for entry in page]
+        return InboxPage(entries, pages.count(None))
 
     async def lag(self) -> int:
         """Return how many entries wait to be read; the newest one that was read is kept."""
@@ -131,19 +165,47 @@ def _rows(reply: Any) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
     return found
 
 
-def _read_entry(fields: Mapping[bytes, bytes]) -> list[Telling] | None:
-    """Return the tellings of an entry; None if it was not written by `tell`."""
+def _read_entry(fields: Mapping[bytes, bytes]) -> Sequence[Telling | Push | Logout] | None:
+    """Return what an entry says; None if it was not written by this module."""
     if _FIRST in fields:
         return []
     try:
-        rows = msgpack.unpackb(fields[_FIELD])
-        return [_telling(*row) for row in rows]
-    except (KeyError, ValueError, TypeError):
+        for name, read in _READERS.items():
+            if name in fields:
+                return [read(*row) for row in msgpack.unpackb(fields[name])]
+    except (ValueError, TypeError):
         return None
+    return None
 
 
 def _telling(*fields: Any) -> Telling:
-    if tuple(map(type, fields)) != (str, str, int, str, bytes, int, str):
-        raise TypeError("not an event of a user")
+    _check(fields, str, str, int, str, bytes, int, str)
     user, epoch, offset, check, *rest = fields
     return Telling(user, Cursor(epoch, offset, check), *rest)
+
+
+def _push(*fields: Any) -> Push:
+    _check(fields, str, str, str)
+    push = Push(*fields)
+    # JSON has line breaks between values only, and this package writes none: in an event stream
+    # they would begin other fields.
+    if "\n" in push.data or "\r" in push.data:
+        raise ValueError("data with line breaks")
+    return push
+
+
+def _logout(*fields: Any) -> Logout:
+    _check(fields, str, int)
+    return Logout(*fields)
+
+
+def _check(fields: Sequence[Any], *types: type) -> None:
+    if tuple(map(type, fields)) != types:
+        raise TypeError("not what this module writes")
+
+
+_READERS: Final[Mapping[bytes, Callable[..., Telling | Push | Logout]]] = {
+    _TELLINGS: _telling,
+    _PUSHES: _push,
+    _LOGOUTS: _logout,
+}

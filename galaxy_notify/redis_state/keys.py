@@ -112,6 +112,14 @@ class Keys:
         """Return the list of the newest events of a user."""
         return f"{self.tag}recent:{user}"
 
+    def tickets(self, user: str) -> str:
+        """Return the sorted set of a user's unused tickets, by when they expire."""
+        return f"{self.tag}tickets:{user}"
+
+    def logout(self, user: str) -> str:
+        """Return when a user was logged out: earlier tokens are refused."""
+        return f"{self.tag}logout:{user}"
+
     def presence(self, user: str) -> str:
         """Return the sorted set of instances that hold connections of a user."""
         return f"{self.tag}presence:{user}"

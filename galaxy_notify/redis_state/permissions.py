@@ -30,7 +30,8 @@ _UNLOADED: Final = "0" * 40
 # Arguments → the commands that they suit, as ACL rules name them.
 _PROBED_ALIKE: Final[Mapping[tuple[Any, ...], str]] = {
     ("never",): (
-        "del exists get hgetall hkeys hlen llen memory|usage persist pttl unlink xinfo|groups zcard"
+        "del exists get hgetall hkeys hlen llen memory|usage mget persist pttl unlink xinfo|groups"
+        " zcard"
     ),
     ("meta", "x"): "rpush sadd",
     ("never", "0"): "hscan lindex zscan",

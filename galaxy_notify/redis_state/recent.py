@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,24 @@ from galaxy_notify.redis_state.words import Word
 DELIVER_MAX: Final = 128
 _FIELDS: Final = 3
 _READ_FIELDS: Final = 4
+_MS: Final = re.compile(rb"[0-9]{1,15}")
+#: Begins the name of an application in presence: it holds connections of its own, and no inbox.
+_APPLICATION: Final = "app:"
+
+
+def application_name(instance: str) -> str:
+    """Return the name of an application's instance in presence."""
+    return _APPLICATION + instance
+
+
+def is_application(name: str) -> bool:
+    """Return whether a name in presence is that of an application: it has no inbox."""
+    return name.startswith(_APPLICATION)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of an instance as it calls itself."""
+    return name.removeprefix(_APPLICATION)
 
 
 class RecentLimits(NamedTuple):
@@ -36,9 +55,9 @@ class Delivered(NamedTuple):
     """What became of a `NewEvent`.
 
     *cursor* is the event's; it is None if the event was refused for the *reason*. *instances* hold
-    connections of the user. *is_new* is False if the list held the event already. *before* is the
-    check of the event before it, that of `BEGINNING` for the first one; empty where the list has
-    lost it.
+    connections of the user, and have an inbox. *is_new* is False if the list held the event
+    already. *before* is the check of the event before it, that of `BEGINNING` for the first one;
+    empty where the list has lost it.
     """
 
     cursor: Cursor | None
@@ -73,7 +92,7 @@ def read_delivered(reply: Any, events: Sequence[NewEvent]) -> list[Delivered]:
 def _delivered(event: NewEvent, word: bytes, place: bytes, detail: Any) -> Delivered:
     if word == b"fault":
         return Delivered(None, reason=detail.decode("utf-8", "replace"))
-    instances = [name.decode() for name in detail]
+    instances = [name for name in map(bytes.decode, detail) if not is_application(name)]
     own, _, before = place.partition(b" ")
     return Delivered(_cursor(own), instances, word == b"appended", before=before.decode())
 
@@ -156,6 +175,12 @@ def read_tops(reply: Any, users: int) -> list[Cursor | None]:
     if len(reply) != users:
         raise ValueError(f"no answer of {users} users")
     return [_cursor(place) if place else None for place in reply]
+
+
+@reader
+def read_logouts(reply: Any) -> list[int]:
+    """Read when users were logged out; 0 for who was not. What is no time counts as none."""
+    return [int(at) if at is not None and _MS.fullmatch(at) else 0 for at in reply]
 
 
 def _cursor(place: bytes) -> Cursor:

@@ -174,9 +174,12 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
     ),
     Role.GATEWAY: _rights(
         # Inboxes have slots of their own, and tags that the pattern of shards fits too.
-        "client-events gateway:* gateways inbox lost meta never parked presence:* recent:*",
         """
-        exists hmget lindex llen lpos lrange time xlen xpending xrange xread zrangebyscore
+        client-events gateway:* gateways inbox logout:* lost meta never parked presence:* recent:*
+        tickets:*
+        """,
+        """
+        exists hmget lindex llen lpos lrange mget scan time xlen xpending xrange xread zrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
@@ -187,6 +190,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         parked = xadd xtrim
         presence:* = del pexpire zadd zrem zremrangebyscore
         recent:* = del ltrim pexpire rpush
+        tickets:* = pexpire zadd zrem zremrangebyrank zremrangebyscore
         """,
     ),
     Role.OPERATOR: _rights(
@@ -205,6 +209,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         dead:* schedule:* = zadd zrem
         gateways = del zrem
         gateway:* inbox presence:* recent:* = del pexpire
+        inbox = xadd
+        logout:* = set
+        tickets:* = del
         INTENTS INTENTS:rejects = xdel
         meta = hsetnx
         notification:* = del hincrby hset persist pexpire

@@ -137,8 +137,8 @@ class Telemetry:
     def stream_frames(self, kind: str, count: int) -> None:
         """Count messages that were written to clients."""
 
-    def stream_latency(self, seconds: float) -> None:
-        """Note how long an event took from the gateway stream to a client."""
+    def stream_latencies(self, seconds: Sequence[float]) -> None:
+        """Note how long events took from the gateway stream to a client."""
 
     def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
         """Replace what the gauges of a gateway process show."""

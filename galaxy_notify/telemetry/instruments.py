@@ -133,7 +133,7 @@ batch.size {item} script
 script.duration s script
     Duration of one script call, as the caller sees it
 realtime.latency s
-    From the gateway stream to the write to a client; of several streams of a user the first
+    From the gateway stream to the write to a client; up to 100 events a second are measured
 http.request.duration s method route status
     Duration of an HTTP API request, from its header to the end of the response
 """,

@@ -22,6 +22,7 @@ MAX_GROUPS: Final = 50
 MAX_CLIENTS: Final = 200
 SNAPSHOT_KEPT_S: Final = 60.0
 LATENESS_SAMPLED: Final = 8
+_LATENCIES_SAMPLED: Final = 100
 #: What each request counts.
 _DEFERRED: Final = (
     *("notifications.accepted", "routes.accepted", "http.client.requests"),
@@ -30,6 +31,11 @@ _DEFERRED: Final = (
 _ATTEMPTS: Final = frozenset({"published", "retried", "dead_lettered"})
 
 Clock = Callable[[], float]
+
+
+def _sample(seconds: Sequence[float], most: int) -> Sequence[float]:
+    """Return so many of them, evenly spaced: to record one takes microseconds."""
+    return seconds[:: -(-len(seconds) // most) or 1]
 
 
 class CappedLabels:
@@ -109,9 +115,7 @@ class Recorder(Telemetry):
     ) -> None:
         for (kind, result, failure_class), count in counts.items():
             self._settled(channel, (self._types.label(kind), result, failure_class), count)
-        # A record costs microseconds: 128 of them would take as long as publishing the batch.
-        stride = -(-len(lateness_s) // LATENESS_SAMPLED) or 1
-        for seconds in lateness_s[::stride]:
+        for seconds in _sample(lateness_s, LATENESS_SAMPLED):
             self._histograms["routes.lateness"].record(max(0.0, seconds), {"channel": channel})
 
     def routes(self, verb: Verb, channel: str, count: int = 1) -> None:
@@ -165,8 +169,9 @@ class Recorder(Telemetry):
     def stream_frames(self, kind: str, count: int) -> None:
         self._counters["realtime.frames"].add(count, {"kind": kind})
 
-    def stream_latency(self, seconds: float) -> None:
-        self._histograms["realtime.latency"].record(seconds)
+    def stream_latencies(self, seconds: Sequence[float]) -> None:
+        for one in _sample(seconds, _LATENCIES_SAMPLED):
+            self._histograms["realtime.latency"].record(one)
 
     def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
         self._gauges.gateway = {

@@ -21,6 +21,8 @@ HAND_OVER: Final = "galaxy_notify.hand_over"
 #: Gives the connection of a request to another protocol and returns the transport: what is written
 #: to it from then on is the answer. Returns None where the client is gone.
 HandOver: TypeAlias = Callable[[asyncio.Protocol], asyncio.Transport | None]
+#: In the same place: the other protocols that the request offers, in lower case; empty for none.
+OFFER: Final = "galaxy_notify.offer"
 #: From the connect, or the first byte of a request, to the end of its head.
 HEAD_S: Final = 10.0
 #: The most to read at a time, in bytes. In chunks of one byte this takes some 10 ms to parse; for
@@ -201,8 +203,9 @@ class LentProtocol(BoundedProtocol):
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
-            extensions: dict[str, Any] = {HAND_OVER: self._hand_over}
+            extensions: dict[str, Any] = {HAND_OVER: self._hand_over, OFFER: self._offer.lower()}
             self.cycle.scope["extensions"] = extensions
+            self._offer = b""
 
     def _hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport | None:
         cycle = self._answering

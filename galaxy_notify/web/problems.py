@@ -42,6 +42,7 @@ KINDS: Final[Mapping[str, ProblemKind]] = {
     "uri-too-long": ProblemKind(414, "Request URI too long"),
     "unsupported-media-type": ProblemKind(415, "Unsupported media type"),
     "invalid": ProblemKind(422, "Invalid value"),
+    "upgrade-required": ProblemKind(426, "WebSocket required"),
     "head-too-large": ProblemKind(431, "Request header too large"),
     "internal": ProblemKind(500, "Internal server error"),
     "misconfigured": ProblemKind(500, "Server misconfigured"),

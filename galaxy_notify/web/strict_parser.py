@@ -47,6 +47,8 @@ class StrictProtocol(HttpToolsProtocol):
     _in_head = True
     _unknown_method = ""
     _upgrades = False
+    #: The other protocol that the request which is being read offers.
+    _offer = b""
     _hosts = 0
     #: Bytes received since a head ended, or a part of a body came.
     _unfinished = 0
@@ -130,6 +132,8 @@ class StrictProtocol(HttpToolsProtocol):
         if method == b"CONNECT":
             raise Unreadable
         kept = [b"%s: %s\r\n" % one for one in self.headers if one[0] != b"upgrade"]
+        if version != "1.0":  # an older client knows no other protocols: RFC 9110, 7.8
+            self._offer = b", ".join(value for name, value in self.headers if name == b"upgrade")
         line = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
         self._parse_instead(b"".join([line, *kept, b"\r\n", rest]))
 

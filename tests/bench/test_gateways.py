@@ -14,10 +14,12 @@ from tests.bench.gateways.frames import (
     frame,
     last_cursor,
     offsets_in,
+    session_in,
+    whole_answer,
     whole_frames,
     whole_sse,
 )
-from tests.bench.gateways.sides import Gateways
+from tests.bench.gateways.sides import Gateways, WebSockets
 from tests.bench.gateways.trials import Layout
 from tests.support.servers import main_server, running
 
@@ -77,6 +79,27 @@ def test_events__are_found_with_their_offsets() -> None:
     assert last_cursor(b"retry: 5\n\n") == ""
 
 
+def test_last_cursor__is_found_in_each_protocol() -> None:
+    """Ours as server-sent and over a WebSocket, and what Socket.IO adds to an event."""
+    ours = b'{"event":"notification","id":"e.8.abcd","data":{"data":{"turn":3}}}'
+    theirs = b'42["notification",{"data":{"turn":3}},"1700-0"]'
+    assert (last_cursor(_SSE + ours), last_cursor(theirs * 2)) == ("e.8.abcd", "1700-0")
+
+
+def test_session__is_there_where_it_can_be_recovered() -> None:
+    """Without recovery Socket.IO names the connection only."""
+    assert session_in(b'40{"sid":"a","pid":"b"}') == "b"
+    assert session_in(b'40{"sid":"a"}') == ""
+
+
+def test_whole_answer__begins_with_its_head() -> None:
+    """The answer to a handshake and a frame come together, or in pieces."""
+    answer = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    assert whole_answer(answer[:-1]) == 0
+    assert whole_answer(answer + frame("")[:1]) == len(answer)
+    assert whole_answer(b"\x81\x012" * 2) == 6
+
+
 def test_entries__carry_the_same_event() -> None:
     """Both sides are given the number and the time in the same form."""
     ours, theirs = gateway_entry(5, 3), adapter_entry(5, 3)
@@ -86,11 +109,12 @@ def test_entries__carry_the_same_event() -> None:
 
 
 def test_trials__of_our_side_deliver_each_event_once() -> None:
-    """A backlog, a storm and the sizes of lists, each as small as can be."""
+    """A backlog, a storm, losses and the sizes of lists, each as small as can be."""
     side = Gateways()
     with running(main_server(), tcp=True) as server:
         (speed,) = trials.full_speed(side, server, Layout(2, 8, 4), [40])
         assert (speed.events > 0, round(speed.frames / speed.events)) == (True, 2)
         assert trials.storm(side, server, 10, 10).resets == 0
+        assert trials.resumed(WebSockets(), server, 4) == (100, 100)
         one, two = trials.history_bytes(side, server, (1, 2)).values()
         assert 0 < one < two

@@ -92,6 +92,14 @@ def test_import__of_an_intent_or_a_receipt_loads_no_redis() -> None:
     assert among(modules, unused) == []
 
 
+def test_import__of_the_realtime_library_loads_no_server() -> None:
+    """An application that has its own needs neither extra."""
+    modules = loaded("from galaxy_notify.realtime import Presence, StreamEvent, Streams")
+    servers = ("uvicorn", "httptools", "jwt", "websockets", "fastapi", "prometheus_client")
+    assert "galaxy_notify.realtime.instance" in modules
+    assert among(modules, (*servers, "galaxy_notify.web", "galaxy_notify.http")) == []
+
+
 def test_help__and_completion_load_nothing_heavy() -> None:
     """The help of every command, the script for the shell and what it asks for are quick."""
     modules = loaded_by("--version", "completion bash", code=EVERY_HELP)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_notify.redis_state.keys import inbox_key
 from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.deployment import DeploymentFixture
 from tests.support.recent import CREATED_MS, attend, deliver
@@ -166,7 +167,46 @@ def test_users_show__has_all_that_is_kept(
         assert part in shown
 
 
-@pytest.mark.parametrize("words", ["presence show", "users show", "stream user"])
+def test_users_logout__voids_tokens_and_tickets(
+    command: CommandLine, deployment: DeploymentFixture
+) -> None:
+    """It is the same for a user of whom nothing is known, and may be repeated."""
+    keys = deployment.key_space.keys_of_user("u1")
+    for _ in range(2):
+        deployment.client.zadd(keys.tickets("u1"), {"digest": 2e12})
+        before = deployment.now()
+        told = command.told("users", "logout", "u1")
+        assert told == {"user": "u1", "instances": 0, "informed": 0}
+        mark: Any = deployment.client.get(keys.logout("u1"))
+        assert before <= int(mark) <= deployment.now()
+        assert not deployment.client.exists(keys.tickets("u1"))
+        assert deployment.client.pttl(keys.logout("u1")) > 3_600_000
+
+
+def test_users_logout__counts_the_gateways_that_were_not_told(
+    command: CommandLine, deployment: DeploymentFixture
+) -> None:
+    """One without an inbox finds out by itself: the command has done its work."""
+    attend(deployment, "gw-1", "u1")
+    attend(deployment, "gw-2", "u1")
+    deployment.client.xadd(inbox_key("gn", "gw-2"), {"made": "1"})
+    assert command.told("users", "logout", "u1")["informed"] == 1
+    assert deployment.client.xlen(inbox_key("gn", "gw-2")) == 2
+    assert not deployment.client.exists(inbox_key("gn", "gw-1"))
+    done = command.run("users", "logout", "u1")
+    assert done.exit_code == 0
+    assert "connected to 2 gateways" in done.stdout
+    assert "within ten seconds" in done.stdout
+
+
+def test_users_logout__without_redis_is_1() -> None:
+    """Nothing is known to be done, and it says so."""
+    done = CommandLine(NOWHERE).run("users", "logout", "u1")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr
+
+
+@pytest.mark.parametrize("words", ["presence show", "users show", "users logout", "stream user"])
 def test_user__that_no_recipient_can_have_is_refused(words: str) -> None:
     """Such a name is wrong usage, said before Redis is asked."""
     done = CommandLine(NOWHERE).run(*words.split(), "a b")

@@ -95,7 +95,8 @@ async def _attend(
 async def _tellings(inbox: Inbox, least: int) -> list[Telling]:
     found: list[Telling] = []
     while len(found) < least:
-        found += (await inbox.read(50, 256)).tellings
+        entries = (await inbox.read(50, 256)).entries
+        found += [entry for entry in entries if isinstance(entry, Telling)]
     return found
 
 

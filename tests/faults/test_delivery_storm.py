@@ -10,6 +10,7 @@ import pytest
 from tests.faults.conftest import NewDeliveryRun
 from tests.faults.support.delivery_run import DeliveryRun
 from tests.faults.support.delivery_storm import rolling_restart, storm
+from tests.faults.support.live_client import TicketClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.extended]
 
@@ -57,6 +58,32 @@ def test_rowd9__all_clients_of_a_gateway_come_to_the_other(delivery_run: NewDeli
             f"1,000 streams resumed in {took_s:.1f} s, Redis busy for {share:.0%}; {one.silences()}"
         )
         assert share < 0.5
+
+    asyncio.run(scenario())
+    one.assert_clean()
+
+
+def test_rowd9__clients_that_come_by_tickets(delivery_run: NewDeliveryRun) -> None:
+    """Each reconnect is two requests within the same limits: all resume, nothing is missing."""
+    one = delivery_run(users=400)
+
+    async def scenario() -> None:
+        first, second = (one.gateway(realtime__connects_per_s=_CONNECTS_PER_S) for _ in range(2))
+        async with one.leaving():
+            for at, user in enumerate(one.users):
+                client = TicketClient(user, [(first, second)[at % 2].port], one.rng)
+                one.clients.append(client)
+                client.come()
+            await one.until_connected()
+            await one.publish(range(400))
+            await one.until_all_came()
+            for other in one.clients:
+                other.ports = [second.port]
+            first.kill()
+            await one.publish(range(400, 800))
+            await one.until_all_came()
+            await one.until_connected()
+        one.figures.append(f"200 streams resumed by tickets; {one.silences()}")
 
     asyncio.run(scenario())
     one.assert_clean()

@@ -65,6 +65,7 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "stream groups": (),
     "stream tail": (),
     "stream user": ("u1",),
+    "users logout": ("u1",),
     "users show": ("u1",),
 }
 SERVING: Final = frozenset({"run", "intake", "serve", "gateway", "demo", "stream consume"})

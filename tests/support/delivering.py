@@ -62,7 +62,7 @@ class Told:
         while len(found) < count:
             page = await self.inbox.read(50, 256)
             assert page.unread == 0
-            found += page.tellings
+            found += [entry for entry in page.entries if isinstance(entry, Telling)]
         return found
 
 

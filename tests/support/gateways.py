@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,9 @@ SECRET = "a secret of users, which is long enough"
 AUDIENCE = "galaxy-notify-users"
 #: Of the deployment that gateways of tests serve.
 KEY_SPACE = KeySpace("gn", SharedSettings(shards=2))
+#: Between two events of a user, where they come all the time. A client that is away for as long as
+#: a process needs to start may resume.
+_PACE_S = 0.05
 
 
 def claims(user: str = "u1", **changed: Any) -> dict[str, Any]:
@@ -142,3 +147,42 @@ class Publisher:
             self._client.xadd(KEY_SPACE.keys(number % 2).stream, fields)
         self.last += len(users)
         return numbers
+
+
+@contextmanager
+def publishing(server: Server, *users: str) -> Iterator[Publisher]:
+    """Publish events of all users one after the other, all the time, while the block runs."""
+    stop = threading.Event()
+    with server.client() as client:
+        send = Publisher(client)
+
+        def publish() -> None:
+            while not stop.wait(_PACE_S):
+                send(*users)
+
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            yield send
+        finally:
+            stop.set()
+            thread.join()
+
+
+def restart(place: GatewayProcess, how: str) -> None:
+    """End a gateway as an operator or a crash does, and wait until it serves again."""
+    if how == "killed":
+        place.kill()
+    else:
+        place.signal(signal.SIGTERM)
+        assert place.ended() == 0
+    place.start()
+    wait_until(lambda: _serves(place), "the gateway serves again")
+
+
+def _serves(place: GatewayProcess) -> bool:
+    try:
+        with place.client() as client:
+            return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

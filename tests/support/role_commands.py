@@ -105,6 +105,15 @@ def looks_at_users(stage: Stage) -> Iterator[None]:
 
 
 @step(Role.OPERATOR)
+def logs_a_user_out(stage: Stage) -> Iterator[None]:
+    deployment = stage.deploy()
+    _gateway(deployment)
+    deployment.client.zadd(deployment.keys.tickets("u1"), {"digest": 2e12})
+    yield
+    stage.cli("users", "logout", "u1")
+
+
+@step(Role.OPERATOR)
 def mends_what_gateways_keep(stage: Stage) -> Iterator[None]:
     deployment = stage.deploy()
     _gateway(deployment)

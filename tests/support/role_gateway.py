@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from galaxy_notify.errors import GalaxyNotifyError
 from galaxy_notify.model.cursor import BEGINNING, Cursor
+from galaxy_notify.realtime import Presence, Streams
+from galaxy_notify.realtime.attendance import Attendance
+from galaxy_notify.realtime.resident import Joined
+from galaxy_notify.realtime.whereabouts import online_page
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command
@@ -27,11 +33,12 @@ from galaxy_notify.redis_state.recent import (
     user_deliver,
 )
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.tickets import Grant, Tickets
 from galaxy_notify.settings import settings_from
 from tests.support import delivering, events
 from tests.support.daemons import daemon_on
 from tests.support.roles import PASSWORD, Stage, step
-from tests.support.wait import until, wait_until
+from tests.support.wait import HANG_S, until, wait_until
 
 KEYS = events.KEYS
 
@@ -81,6 +88,31 @@ def works(stage: Stage) -> Iterator[None]:
             assert gateway.ended() == 0
 
 
+@step(Role.GATEWAY, lasts=True)
+def serves_an_application(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        events.publish(client, 1)
+        login: dict[str, Any] = {"username": stage.user, "password": PASSWORD}
+
+        async def serve() -> None:
+            async with (
+                Streams.from_url(stage.url, **login) as streams,
+                Presence.from_url(stage.url, **login) as presence,
+                presence.register("u2"),
+                streams.open("u1", "unknown.1.abcd", within_s=HANG_S) as stream,
+            ):
+                await anext(stream)
+                assert await streams.push("u1", "typing", {}) == 1
+                assert await presence.is_online("u1")
+                assert {user async for user in presence.online_users()} == {"u1", "u2"}
+
+        yield
+        # What is refused shows in the log of the server.
+        with suppress(GalaxyNotifyError):
+            asyncio.run(serve())
+
+
 @step(Role.GATEWAY)
 def calls_as_a_member(stage: Stage) -> Iterator[None]:
     with stage.server.client() as client:
@@ -114,13 +146,34 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
             redis = connection.client
             new = [
                 NewEvent(user, events.notification_id(n), b"event")
-                for n, user in enumerate(("u1", "u1", "u2"), 1)
+                for n, user in enumerate(("u1", "u1", "u2", "u3"), 1)
             ]
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
             await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 1000))
-            places = [RecentPlace("u1", cursor) for cursor in (BEGINNING, Cursor("ex0", 1, "00"))]
+            joined = Joined(redis, connection.key_space)
+            assert set((await online_page(joined, "0 0")).users) == {"u1", "u2"}
+            places = [
+                RecentPlace("u1", Cursor("ex0", 1, "00")),
+                RecentPlace("u3", BEGINNING),
+            ]
             await run(redis, recent_read(KEYS, places, most=100, count=10))
             await run_all(redis, [presence_end(KEYS, "gw-1", "u1")])
+
+        yield
+        asyncio.run(_connected(stage, call))
+
+
+@step(Role.GATEWAY)
+def lets_users_in(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+
+        async def call(connection: ConsumerConnection) -> None:
+            tickets = Tickets(connection.client, connection.key_space)
+            await tickets.redeem(await tickets.issue(Grant("u1", 0.0, 2e9)))
+            own = Attendance(connection.client, connection.key_space, "gw-1", 1000, 100)
+            # Beside the presence: whether the user was logged out.
+            await own.attend(["u1"])
 
         yield
         asyncio.run(_connected(stage, call))

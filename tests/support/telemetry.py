@@ -105,7 +105,7 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.stream_reset("trimmed", 2)
     telemetry.stream_ended("rotate")
     telemetry.stream_frames("notification", 5)
-    telemetry.stream_latency(0.004)
+    telemetry.stream_latencies([0.004])
     telemetry.gateway(3, 2, 1)
     telemetry.progressed(0)
     telemetry.observe(

@@ -1,4 +1,4 @@
-"""Clients of both sides: bare sockets that keep what arrives, with the time at which it was read.
+"""Clients of all sides: bare sockets that keep what arrives, with the time at which it was read.
 
 It is taken apart afterwards, so that reading costs both sides about the same.
 """
@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import jwt
 
 from tests.bench.gateways.events import user_of
-from tests.bench.gateways.frames import MARK, frame, last_cursor, whole_frames, whole_sse
+from tests.bench.gateways.frames import (
+    MARK,
+    frame,
+    last_cursor,
+    session_in,
+    whole_answer,
+    whole_sse,
+)
 
 if TYPE_CHECKING:
     from tests.bench.gateways.crowd_process import CrowdProcess
@@ -83,6 +92,9 @@ class Client(asyncio.Protocol):
 class SseClient(Client):
     """Reads server-sent events of our gateway."""
 
+    _PATH = "/v1/me/stream"
+    _HELLO, _RESET = b"event: hello\n", b"event: reset\n"
+
     def request(self) -> bytes:
         """Ask for the stream, behind the last event of an earlier connection."""
         now = int(time.time())
@@ -90,48 +102,79 @@ class SseClient(Client):
         token = jwt.encode(claims, SECRET, algorithm="HS256")
         chunks = b"".join(data for _, data in self.chunks)
         self.cursor = last_cursor(chunks) or self.cursor
-        resume = f"Last-Event-ID: {self.cursor}\r\n" if self.cursor else ""
-        head = f"GET /v1/me/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}"
-        return f"{head}\r\n{resume}\r\n".encode()
+        resume = (f"Last-Event-ID: {self.cursor}",) if self.cursor else ()
+        return head(self._PATH, f"Authorization: Bearer {token}", *self.upgrade(), *resume)
+
+    def upgrade(self) -> Sequence[str]:
+        """Return the headers that ask for another protocol."""
+        return ()
 
     def look(self, data: bytes) -> None:
         """Notice the first message, and a reset."""
-        if b"event: hello\n" in data:
+        if self._HELLO in data:
             self.cursor = last_cursor(data) or self.cursor
             self._crowd.resumed += b'"resumed":true' in data
             self.become_ready()
-        self._crowd.resets += data.count(b"event: reset\n")
+        self._crowd.resets += data.count(self._RESET)
+
+
+class WebSocketClient(SseClient):
+    """Reads the same stream of our gateway over a WebSocket."""
+
+    whole = staticmethod(whole_answer)
+    _PATH = "/v1/me/ws"
+    _HELLO, _RESET = b'{"event":"hello"', b'{"event":"reset"'
+
+    def upgrade(self) -> Sequence[str]:
+        return websocket(self.number)
 
 
 class SocketIoClient(Client):
     """Speaks Engine.IO 4 over WebSocket, as much of it as a client of Socket.IO needs."""
 
-    @staticmethod
-    def whole(data: bytes) -> int:
-        """Return how many bytes are whole; the head of the answer counts as well."""
-        head = data.find(b"\r\n\r\n") + 4 if data.startswith(b"HTTP/") else 0
-        if data.startswith(b"HTTP/") and head < 4:
-            return 0
-        return head + whole_frames(data[head:])
+    whole = staticmethod(whole_answer)
+
+    def __init__(self, crowd: CrowdProcess, number: int) -> None:
+        super().__init__(crowd, number)
+        #: What its server calls the session, where it can be recovered.
+        self._session = ""
 
     def request(self) -> bytes:
         """Ask for a WebSocket."""
-        key = base64.b64encode(b"%016d" % self.number).decode()
-        lines = (
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1",
-            "Host: localhost",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {key}",
-        )
-        return "\r\n".join([*lines, "", ""]).encode()
+        return head("/socket.io/?EIO=4&transport=websocket", *websocket(self.number))
 
     def look(self, data: bytes) -> None:
         """Answer what opens the connection, and each ping."""
         if b'40{"sid"' in data:
+            session = session_in(data)
+            self._crowd.resumed += bool(session) and session == self._session
+            self._session = session
             self.become_ready()
         elif b'0{"sid"' in data:
-            self.transport.write(frame(f'40{{"user":"{self.user}"}}'))
+            self.transport.write(frame(f"40{json.dumps(self._introduction())}"))
         if b"\x81\x012" in data:
             self.transport.write(frame("3"))
+
+    def _introduction(self) -> dict[str, str]:
+        """Name the user, and where to go on if the session may be recovered."""
+        chunks = b"".join(data for _, data in self.chunks)
+        self.cursor = last_cursor(chunks) or self.cursor
+        if not (self._session and self.cursor):
+            return {"user": self.user}
+        return {"user": self.user, "pid": self._session, "offset": self.cursor}
+
+
+def head(path: str, *headers: str) -> bytes:
+    """Return the head of a request."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def websocket(number: int) -> Sequence[str]:
+    """Return the headers that ask for a WebSocket."""
+    key = base64.b64encode(b"%016d" % number).decode()
+    return (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key}",
+    )

@@ -35,6 +35,14 @@ class Crowd:
         """Wait for events; return frames, the time of the last one, and percentiles in ms."""
         return self._ask("expect", first, count)
 
+    def leave(self) -> None:
+        """Close all connections; the clients stay away."""
+        self._ask("leave")
+
+    def come_back(self) -> None:
+        """Have them connect again, to the next process each."""
+        self._ask("come_back")
+
     def returned(self, count: int) -> dict[str, Any]:
         """Wait until clients are back; return when the last one was, and percentiles in s."""
         return self._ask("returned", count)

@@ -18,7 +18,7 @@ from itertools import count as counted
 from typing import Any
 
 from tests.bench.figures import percentile
-from tests.bench.gateways.clients import Client, SocketIoClient, SseClient
+from tests.bench.gateways.clients import Client, SocketIoClient, SseClient, WebSocketClient
 from tests.bench.gateways.events import Numbers
 from tests.bench.gateways.frames import events_in, last_cursor, offsets_in
 
@@ -27,7 +27,11 @@ _PATIENCE_S = 60
 _LOOK_S = 0.01
 #: What comes a second time comes within this.
 _AFTER_S = 0.5
-_KINDS: dict[str, type[Client]] = {"sse": SseClient, "socketio": SocketIoClient}
+_KINDS: dict[str, type[Client]] = {
+    "sse": SseClient,
+    "websocket": WebSocketClient,
+    "socketio": SocketIoClient,
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class CrowdProcess:
         self._back_s: list[float] = []
         self._returning: set[asyncio.Task[None]] = set()
         self._failures = 0
+        self._stays_away = False
 
     async def connect(self, more: int) -> dict[str, Any]:
         """Connect so many more."""
@@ -90,6 +95,21 @@ class CrowdProcess:
         }
         return {"frames": len(took), "last_s": last_us / 1e6, **shares}
 
+    async def leave(self) -> dict[str, Any]:
+        """Close all connections; the clients stay away until they are to come back."""
+        self._stays_away = True
+        for client in self.clients:
+            client.transport.abort()
+        await self._until(lambda: not self._ready, "all have left")
+        return {"connected": self._ready}
+
+    async def come_back(self) -> dict[str, Any]:
+        """Have clients that left connect again, to the next process each."""
+        self._stays_away = False
+        for client in self.clients:
+            self._begin_return(client)
+        return {"connected": self._ready}
+
     async def returned(self, clients: int) -> dict[str, Any]:
         """Wait until so many clients that lost their connection are back."""
         await self._until(lambda: len(self._back_s) >= clients, f"{clients} are back")
@@ -118,6 +138,10 @@ class CrowdProcess:
         """Have a client connect to the next process at once."""
         self._ready -= was_ready
         self._losses.setdefault(client.number, time.time())
+        if not self._stays_away:
+            self._begin_return(client)
+
+    def _begin_return(self, client: Client) -> None:
         task = asyncio.get_running_loop().create_task(self._return(client))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)

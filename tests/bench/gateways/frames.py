@@ -10,7 +10,9 @@ from typing import NamedTuple
 MARK = b'"at_us":'
 _EVENT = re.compile(rb'"turn":(\d+),"at_us":(\d+)')
 _OFFSET = re.compile(rb'"offset":(\d+)')
-_CURSOR = re.compile(rb"^id: (\S+)$", re.MULTILINE)
+#: Of an event of ours as server-sent, as a WebSocket has it; what Socket.IO adds to an event.
+_CURSOR = re.compile(rb'^id: (\S+)$|,"id":"([^"]+)","data":|,"(\d+-\d+)"\]', re.MULTILINE)
+_SESSION = re.compile(rb'40\{"sid":"[^"]+","pid":"([^"]+)"')
 
 Whole = Callable[[bytes], int]
 
@@ -34,6 +36,14 @@ def whole_frames(data: bytes) -> int:
     while (size := _frame_size(data, end)) and end + size <= len(data):
         end += size
     return end
+
+
+def whole_answer(data: bytes) -> int:
+    """Return how many bytes are whole frames; the head of the answer counts as well."""
+    head = data.find(b"\r\n\r\n") + 4 if data.startswith(b"HTTP/") else 0
+    if data.startswith(b"HTTP/") and head < 4:
+        return 0
+    return head + whole_frames(data[head:])
 
 
 def _frame_size(data: bytes, at: int) -> int:
@@ -67,6 +77,12 @@ def offsets_in(data: bytes) -> list[int]:
 
 
 def last_cursor(data: bytes) -> str:
-    """Return the last cursor that a stream was sent; empty without one."""
+    """Return the last cursor that a client was sent; empty without one."""
     found = _CURSOR.findall(data)
-    return found[-1].decode() if found else ""
+    return b"".join(found[-1]).decode() if found else ""
+
+
+def session_in(data: bytes) -> str:
+    """Return what Socket.IO calls a session that can be recovered; empty without one."""
+    found = _SESSION.search(data)
+    return found[1].decode() if found else ""

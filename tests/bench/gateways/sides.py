@@ -1,4 +1,4 @@
-"""Both sides: processes that carry events from Redis to connections."""
+"""The sides: processes that carry events from Redis to connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.bench.gateways.crowd import Crowd, crowd
 from tests.bench.gateways.crowd_process import Plan
 from tests.bench.gateways.events import Entry, adapter_entry, gateway_entry
 from tests.bench.gateways.producer import ADAPTER, STREAM
-from tests.bench.peers.socketio import SOCKET_IO
+from tests.bench.peers.socketio import SOCKET_IO, Manner
 from tests.bench.processes import Running, running, started
 from tests.support.servers import Server, free_port
 from tests.support.wait import wait_until
@@ -112,14 +112,22 @@ class Gateways(Side):
             yield Node(process, urlsplit(own).port or 0)
 
 
+class WebSockets(Gateways):
+    """galaxy-notify: the same processes; WebSocket."""
+
+    name, kind = "galaxy-notify, WebSocket", "websocket"
+
+
 class SocketIo(Side):
     """Socket.IO: each process reads every event; WebSocket."""
 
-    name, kind, way = "Socket.IO", "socketio", ADAPTER
+    kind, way = "socketio", ADAPTER
 
-    def __init__(self) -> None:
+    def __init__(self, manner: Manner) -> None:
         """Install it; raise `PeerError` where that fails."""
         SOCKET_IO.prepare()
+        self.name = manner.name
+        self._function = manner.function
 
     def written(self, number: int, users: int) -> Entry:
         return adapter_entry(number, users)
@@ -128,7 +136,7 @@ class SocketIo(Side):
     def node(self, url: str) -> Iterator[Node]:
         port = free_port()
         environ = {**os.environ, "BENCH_URL": url, "BENCH_PORT": str(port)}
-        command = SOCKET_IO.call("socketio_serve", "serve")
+        command = SOCKET_IO.call("socketio_serve", self._function)
         with started(command, environ, SOCKET_IO.folder) as process:
             wait_until(lambda: _listens(process, port), "Socket.IO listens", _START_S)
             yield Node(process, port)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.bench.target import Target
 
 _AT_MOST: Any = {"at_least": False}
-_OURS, _THEIRS = "galaxy-notify", "Socket.IO"
+_OURS, _OVER_WEBSOCKET, _THEIRS = "galaxy-notify", "galaxy-notify, WebSocket", "Socket.IO"
+_TUNED = "Socket.IO, tuned, no recovery"
 
 
 def _latency(way: str, connections: str, share: str, bound: float | None) -> Target:
@@ -15,9 +17,13 @@ def _latency(way: str, connections: str, share: str, bound: float | None) -> Tar
     return Target(figure, "gateway", figure, bound, unit="ms", **_AT_MOST)
 
 
-def _beside(what: str, figure: str, bound: float, *, at_least: bool = True) -> Target:
-    names = f"{_OURS}: {figure}", f"{_THEIRS}: {figure}"
-    return Target(f"× Socket.IO: {what}", "socketio", names[0], bound, names[1], at_least)
+def _beside(
+    what: str, figure: str, bound: float | None, *, ours: str = _OURS, at_least: bool = True
+) -> Iterator[Target]:
+    """Yield the target beside Socket.IO with recovery, and what it is beside the tuned one."""
+    for theirs, asked in ((_THEIRS, bound), (_TUNED, None)):
+        names = f"{ours}: {figure}", f"{theirs}: {figure}"
+        yield Target(f"× {theirs}: {what}", "socketio", names[0], asked, names[1], at_least)
 
 
 GATEWAY_TARGETS: Final = (
@@ -76,8 +82,31 @@ GATEWAY_TARGETS: Final = (
         for connections in ("2,000", "10,000")
     ),
     Target("storm: all clients are back", "crowds", "storm: all back", None, unit="s", **_AT_MOST),
-    _beside("events/s, 2 processes", "2 processes", 2),
-    _beside("events/s, 4 processes", "4 processes", 5),
-    _beside("1,000/s, 2 processes, p99", "1,000/s, p99", 0.7, at_least=False),
-    _beside("memory of an idle connection", "idle connection", 0.2, at_least=False),
+    Target(
+        "memory, idle WebSocket of 2,000",
+        "socketio",
+        f"{_OVER_WEBSOCKET}: idle connection",
+        24,
+        unit="KiB",
+        **_AT_MOST,
+    ),
+    *_beside("events/s, 1 process", "1 process", None),
+    *_beside("events/s, 2 processes", "2 processes", 2),
+    *_beside("events/s, 4 processes", "4 processes", 5),
+    *_beside("1,000/s, 2 processes, p99", "1,000/s, p99", 0.7, at_least=False),
+    *_beside("memory of an idle connection", "idle connection", 0.2, at_least=False),
+    *(
+        target
+        for processes in ("1 process", "2 processes", "4 processes")
+        for target in _beside(
+            f"events/s, {processes}, WebSocket", processes, None, ours=_OVER_WEBSOCKET
+        )
+    ),
+    *_beside(
+        "memory of an idle WebSocket",
+        "idle connection",
+        None,
+        ours=_OVER_WEBSOCKET,
+        at_least=False,
+    ),
 )

@@ -25,6 +25,8 @@ _WARM = 50
 _SETTLE_S = 8
 _PRODUCER_S = 120
 _SLOW_US = 3000
+#: A server notices within this that a client has left, and carries what was written meanwhile.
+_AWAY_S = 1
 
 
 class Layout(NamedTuple):
@@ -176,6 +178,44 @@ def storm(side: Side, server: Server, connections: int, rate: int) -> Storm:
         busy * 100,
         back["resets"],
     )
+
+
+class Resumed(NamedTuple):
+    """Which share of clients went on where they were, in %."""
+
+    after_loss: float
+    after_kill: float
+
+
+def resumed(side: Side, server: Server, connections: int) -> Resumed:
+    """Have clients lose their connection, and later their process, and come back to another one.
+
+    While they are away events go on, which those that resume must get, each once.
+    """
+    layout = Layout(2, connections)
+    shares = []
+    for is_killed in (False, True):
+        with (
+            side.nodes(server, 2) as nodes,
+            side.crowd(nodes, connections, spread=False) as clients,
+            patient(server) as client,
+        ):
+            clients.connect(connections)
+            write_all(client, side.written, layout.numbers(0, connections))
+            clients.expect(0, connections)
+            if is_killed:
+                nodes[0].process.kill()
+            else:
+                clients.leave()
+                time.sleep(_AWAY_S)
+                write_all(client, side.written, layout.numbers(connections, connections * 2))
+                time.sleep(_AWAY_S)
+                clients.come_back()
+            share = clients.returned(connections)["resumed"] / connections * 100
+            if not is_killed and share == 100:
+                clients.expect(connections, connections * 2)
+            shares.append(share)
+    return Resumed(*shares)
 
 
 def history_bytes(side: Side, server: Server, entries: Sequence[int]) -> dict[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -165,8 +166,9 @@ class LiveClient:
 
     async def _stay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if not (head := await self._head()):
+                return
             resume = f"Last-Event-ID: {self.cursor}\r\n" if self.cursor else ""
-            head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n"
             writer.write(f"{head}{resume}\r\n".encode())
             answer = await reader.readuntil(b"\r\n\r\n")
             if not answer.startswith(b"HTTP/1.1 200"):
@@ -176,6 +178,10 @@ class LiveClient:
                 self._take(frame)
         finally:
             writer.close()
+
+    async def _head(self) -> str:
+        """Return how the client asks for its stream; empty where it may not now."""
+        return f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n"
 
     def _take(self, frame: Frame) -> None:
         if frame.retry_ms is not None:
@@ -192,6 +198,29 @@ class LiveClient:
             self.cursor = frame.id
         elif frame.kind == "reset":
             self.cursor = frame.data["cursor"]
+
+
+class TicketClient(LiveClient):
+    """A client that sends no header of its own with its stream: it gets a ticket each time."""
+
+    async def _head(self) -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            asked = f"POST /v1/me/tickets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}"
+            writer.write(f"{asked}\r\nConnection: close\r\n\r\n".encode())
+            answer = (await reader.read()).decode()
+        finally:
+            writer.close()
+        head, _, body = answer.partition("\r\n\r\n")
+        if head.startswith("HTTP/1.1 503"):
+            (after,) = re.findall(r"(?i)\r\nretry-after: (\d+)", head)
+            self._retry_ms = int(after) * 1000
+            return ""
+        if not head.startswith("HTTP/1.1 200"):
+            self.record.violations.append(head.partition("\r\n")[0])
+            return ""
+        ticket = json.loads(body)["ticket"]
+        return f"GET {PATH}?ticket={ticket} HTTP/1.1\r\nHost: x\r\n"
 
 
 async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[Frame]:

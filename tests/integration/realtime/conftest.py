@@ -7,7 +7,10 @@ from itertools import count
 
 import pytest
 
+from tests.support.application import Application, application_on
+from tests.support.chromium import Chromium, running_chromium
 from tests.support.gateways import GatewayProcess, Publisher, gateway_on
+from tests.support.pages import Site, running_site
 from tests.support.servers import Server, main_server, running
 
 _USERS = count(1)
@@ -38,3 +41,38 @@ def own_server() -> Iterator[Server]:
     """Give a server that may be killed; it keeps what it answered."""
     with running(main_server(), appendonly="yes") as server:
         yield server
+
+
+@pytest.fixture
+def app(any_server: Server) -> Iterator[Application]:
+    """Give an application on each server."""
+    with application_on(any_server) as made:
+        yield made
+
+
+@pytest.fixture
+def own_app(own_server: Server) -> Iterator[Application]:
+    """Give an application on a server that may be killed."""
+    with application_on(own_server) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """Give a browser."""
+    with running_chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def profile(chromium: Chromium) -> Iterator[str]:
+    """Give a profile of the browser: its tabs share locks and channels, and no other does."""
+    with chromium.profile() as name:
+        yield name
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Give an origin with pages."""
+    with running_site() as made:
+        yield made

@@ -136,7 +136,7 @@ def test_event__that_json_does_not_have_costs_nobody_else(server: Server) -> Non
             numbers = publish("u1", "u2")
             found = [one.expect("notification").data["data"] for one in (stream, other)]
             assert found == [{"number": number} for number in numbers]
-        assert gateway.lines("event parked")
+        gateway.wait_for("event parked")
 
 
 def _first_kind(gateway: GatewayProcess) -> str:

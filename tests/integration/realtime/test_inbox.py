@@ -37,8 +37,8 @@ def test_inbox__gives_what_it_was_told_in_order(any_server: Server) -> None:
         replies = await run_all(client, [tell("gn", "gw-1", [ONE, TWO]), tell("gn", "gw-1", [ONE])])
         assert all(replies)
         page = await inbox.read(1, 100)
-        assert (page.tellings, page.unread) == ([ONE, TWO, ONE], 0)
-        assert (await inbox.read(1, 100)).tellings == ()
+        assert (page.entries, page.unread) == ([ONE, TWO, ONE], 0)
+        assert (await inbox.read(1, 100)).entries == ()
         assert not await inbox.renew()
         assert 0 < await client.pttl(KEY) <= TTL_MS
 
@@ -68,7 +68,7 @@ def test_inbox__that_was_lost_or_replaced_is_made_again(any_server: Server) -> N
         await client.set(KEY, "foreign")
         assert await inbox.renew()
         await run_all(client, [tell("gn", "gw-1", [ONE])])
-        assert (await inbox.read(1, 100)).tellings == [ONE]
+        assert (await inbox.read(1, 100)).entries == [ONE]
 
     _run(any_server, scenario)
 
@@ -83,6 +83,6 @@ def test_inbox__passes_over_what_it_cannot_read(any_server: Server) -> None:
         await client.xadd(KEY, {b"other": b"1"})
         await run_all(client, [tell("gn", "gw-1", [ONE])])
         page = await inbox.read(1, 100)
-        assert (page.tellings, page.unread) == ([ONE], 4)
+        assert (page.entries, page.unread) == ([ONE], 4)
 
     _run(any_server, scenario)

@@ -19,7 +19,7 @@ from galaxy_notify.realtime.instance import Instance
 from galaxy_notify.realtime.sse import HEADERS, SseConnection
 from galaxy_notify.realtime.stream import BufferLimits, Stream
 from galaxy_notify.redis_client.runner import run, run_all
-from galaxy_notify.redis_state.inbox import Telling, tell
+from galaxy_notify.redis_state.inbox import Push, Telling, tell
 from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, read_delivered, user_deliver
 from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.telemetry import Telemetry
@@ -206,5 +206,22 @@ def test_presence__ends_with_the_last_stream(any_server: Server) -> None:
 
     async def _is_gone(place: Place, key: str) -> bool:
         return not await place.client.exists(key)
+
+    asyncio.run(scenario())
+
+
+def test_push__comes_behind_the_greeting_only(any_server: Server) -> None:
+    """A stream that has not begun yet is given none; a later one is given its own."""
+
+    async def scenario() -> None:
+        async with _place(any_server) as place:
+            early = Stream("u1", BufferLimits(64, 262_144))
+            place.instance.hub.add(early)
+            async with _connected(place, "u1") as client:
+                assert (await client.frame()).kind == "hello"
+                await place.instance.receive([Push("u1", "typing", "{}")])
+                frame = await client.frame()
+                assert (frame.kind, frame.data) == ("message", {"type": "typing", "data": {}})
+                assert early.take() is None
 
     asyncio.run(scenario())

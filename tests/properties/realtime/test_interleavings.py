@@ -189,11 +189,11 @@ class World:
     async def sweep(self) -> Cursor:
         """Renew the presence and read all that is behind, as an instance does every ten seconds."""
         await self.settle_arrivals()
-        tops = await self.attendance.attend([USER])
-        self.hub.compare(USER, tops[USER])
+        top = (await self.attendance.attend([USER]))[USER].top
+        self.hub.compare(USER, top)
         for _ in range(100):
             if self.hub.due_in_s() is None:
-                return tops[USER]
+                return top
             await self.read()
         raise AssertionError("the hub never comes to rest")
 

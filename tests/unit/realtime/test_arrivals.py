@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from galaxy_notify.model.cursor import BEGINNING, Cursor
 from galaxy_notify.realtime.arrivals import Arrival, Arrivals
-from galaxy_notify.realtime.attendance import Attendance, Read
+from galaxy_notify.realtime.attendance import Attendance, Attended, Read
 from galaxy_notify.realtime.hub import Hub
 from galaxy_notify.realtime.stream import BufferLimits, Stream
 from galaxy_notify.redis_client.faults import NO_DEPLOYMENT, RedisFault
@@ -32,12 +32,12 @@ class _Attendance:
         self.answer: Read | RedisFault = Read(Word.READ, _TOP, ())
         self._meanwhile = meanwhile
 
-    async def attend(self, users: Sequence[str]) -> Mapping[str, Cursor]:
+    async def attend(self, users: Sequence[str]) -> Mapping[str, Attended]:
         self._enter()
         noted = [user for user in users if user not in self.refused]
         self.present.update(noted)
         self._meanwhile()
-        return dict.fromkeys(noted, _TOP)
+        return dict.fromkeys(noted, Attended(_TOP, 0))
 
     async def leave(self, users: Sequence[str]) -> None:
         self._enter()

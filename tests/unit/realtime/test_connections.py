@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, time
 from typing import Any, cast
 
 import pytest
 
 from galaxy_notify.realtime import connections as connections_module
+from galaxy_notify.realtime.connection import Connection
 from galaxy_notify.realtime.connections import Connections, ConnectRate
-from galaxy_notify.realtime.sse import SseConnection
+from galaxy_notify.realtime.message import Message
 from galaxy_notify.realtime.tokens import TokenUser
 from galaxy_notify.settings import settings_from
 from galaxy_notify.telemetry import Telemetry
@@ -74,12 +75,12 @@ def _connections(**own: Any) -> Connections:
 def _add(connections: Connections, user: str = "u1", expires_in_s: float = 3600.0) -> _Connection:
     made = _Connection(user)
     made.wrote_at = vars(connections_module)["monotonic"]()
-    connections.add(cast("SseConnection", made), TokenUser(user, expires_in_s))
+    connections.add(cast("Connection", made), TokenUser(user, time(), time() + expires_in_s))
     return made
 
 
 def _remove(connections: Connections, connection: _Connection) -> None:
-    connections.remove(cast("SseConnection", connection))
+    connections.remove(cast("Connection", connection))
 
 
 def test_rate__keeps_the_permits_of_one_second(clock: _Clock, monkeypatch: Any) -> None:
@@ -208,6 +209,18 @@ def test_keep_alive__is_for_those_who_heard_nothing(clock: _Clock) -> None:
     connections._look_at_all()
     assert (idle.pings, busy.pings, stalled.pings) == (1, 0, 0)
     assert (idle.is_aborted, stalled.is_aborted) == (False, True)
+
+
+def test_latencies__are_handed_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that several streams sent is timed by the first of them."""
+    connections, noted = _connections(), list[float]()
+    monkeypatch.setattr(connections._telemetry, "stream_latencies", noted.extend)
+    first, second = (Message("notification", "{}", at_ms=int(time() * 1000)) for _ in range(2))
+    for message in (first, first, second):
+        connections.sent([message])
+    for _ in range(2):
+        connections.flush()
+    assert len(noted) == 2
 
 
 def test_drain__is_spread_over_its_time(monkeypatch: pytest.MonkeyPatch, clock: _Clock) -> None:

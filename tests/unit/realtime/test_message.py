@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import BEGINNING, Cursor
 from galaxy_notify.model.live_event import LiveEvent
-from galaxy_notify.realtime.message import bye, hello, notification, reset
+from galaxy_notify.realtime.message import Message, bye, hello, notification, reset
 from tests.support.event_stream import EventParser, Frame
 
 _PLACE = Cursor("e", 7, "abcd")
@@ -38,3 +40,19 @@ def test_messages__have_the_forms_of_the_contract() -> None:
         Frame("reset", "e.7.abcd", {"reason": "trimmed", "cursor": "e.7.abcd"}, None),
         Frame("bye", "e.7.abcd", {"reason": "rotate", "retry_ms": 1234}, 1234),
     ]
+
+
+@pytest.mark.parametrize("size", [0, 50, 80, 81, 82, 83, 84, 90, 65_490, 65_500, 65_600])
+def test_websocket__is_a_text_frame(size: int) -> None:
+    """Each of the three forms of a length is what the library for WebSockets makes of it."""
+    data = "x" * size
+    text = f'{{"event":"m","id":null,"data":{data}}}'.encode()
+    assert Message("m", data).websocket == WebSocketFrame(Opcode.TEXT, text).serialize(mask=False)
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "é" * 500, "語" * 500, "\ud800" * 500])
+def test_size__is_about_that_of_what_is_sent(text: str) -> None:
+    """It is counted in bytes, and is no less than what is sent as an event of its user."""
+    message = Message("notification", text, _PLACE)
+    for sent in (message.sse, message.websocket):
+        assert len(sent) <= message.size <= len(sent) + 80

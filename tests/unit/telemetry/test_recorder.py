@@ -92,6 +92,15 @@ def test_lateness__is_sampled_over_the_whole_batch(metrics: Metrics) -> None:
     assert (point.explicit_bounds[0], point.explicit_bounds[-1]) == (0.001, 3600.0)
 
 
+def test_stream_latencies__are_sampled_evenly(metrics: Metrics) -> None:
+    """Few are all measured; of many a hundred, from the first to the last."""
+    metrics.recorder.stream_latencies([0.001] * 100)
+    metrics.recorder.stream_latencies([n / 1000 for n in range(1000)])
+    metrics.recorder.stream_latencies([])
+    (point,) = metrics.read()["realtime.latency"].data.data_points
+    assert (point.count, point.min, point.max) == (200, 0.0, 0.99)
+
+
 def test_types__are_capped(metrics: Metrics) -> None:
     """However many notification types there are, a counter has a bounded number of points."""
     for number in range(MAX_TYPES + 50):

@@ -1,0 +1,92 @@
+/** A notification, as the gateway sends it. */
+export interface Notification {
+  /** The same for all parts, channels and repeats: a page is given each id once. */
+  notification_id: string;
+  event_id: string;
+  type: string;
+  severity: "info" | "notice" | "warning" | "critical";
+  title: string;
+  body: string;
+  data: Record<string, unknown>;
+  created_at_ms: number;
+  offset: number;
+}
+
+/** A notification that was taken back: do not show it any more. The same one may come twice. */
+export interface Retraction {
+  notification_id: string;
+  offset: number;
+}
+
+/** The counts of a user's feed; the version grows with every change within an epoch. */
+export interface Counts {
+  unread: number;
+  unseen: number;
+  version: number;
+  epoch: string | number;
+}
+
+/** Events may be missing before the cursor: load the list again. */
+export interface Reset {
+  reason: "unknown" | "rolled_back" | "trimmed" | "too_many";
+  cursor: string;
+}
+
+/** What was pushed without being stored: not repeated, and lost while there is no connection. */
+export interface Message {
+  type: string;
+  data: unknown;
+}
+
+/**
+ * `connecting`: no stream yet, or none any more; the next attempt is on its way.
+ * `live`: events come as they happen. `late`: the gateway cannot read events now, and will.
+ * `closed`: by `close()`, or for good.
+ */
+export type State = "connecting" | "live" | "late" | "closed";
+
+export interface Status {
+  state: State;
+  /** Whether `state` is `live`. */
+  live: boolean;
+  /**
+   * Why the state is not `live`: what the gateway said at the end of a stream (`slow`, `rotate`,
+   * `expired`, `shutdown`, `too_many`), or `token` (it was not given, or cannot be read),
+   * `unauthorized`, `network`, `offline`, `silent`; of `closed` also `closed` (by the page),
+   * `logout`, or `user` (a token of another user was given: connect again).
+   */
+  reason?: string;
+}
+
+export interface Options {
+  /** Where the gateway is: `https://events.example.com`, with a path if a proxy gives it one. */
+  url: string | URL;
+  /** Returns a token of the user that is valid now. It is called for each connection. */
+  token: () => Promise<string> | string;
+  /** Each new notification, in order and once. */
+  onNotification?: (notification: Notification) => void;
+  onRetract?: (retraction: Retraction) => void;
+  onCounts?: (counts: Counts) => void;
+  onReset?: (reset: Reset) => void;
+  onMessage?: (message: Message) => void;
+  onStatus?: (status: Status) => void;
+  /**
+   * After how long without a byte the connection counts as lost, in ms (60000). Longer than the
+   * gateway's `realtime.ping_ms`.
+   */
+  silenceMs?: number;
+}
+
+export interface Handle {
+  readonly state: State;
+  /** End the stream; another tab of the user goes on. */
+  close(): void;
+}
+
+/**
+ * Show a page the notifications of a user.
+ *
+ * All tabs of a browser share one stream. A reload goes on behind the last event that was handed
+ * over. To change the user, close and connect again.
+ */
+export function connect(options: Options): Handle;
