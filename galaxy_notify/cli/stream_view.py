@@ -10,6 +10,7 @@ from galaxy_notify.cli.output import clock, count, shortened
 from galaxy_notify.cli.screen import bad, faint, warn, wrapped
 from galaxy_notify.cli.tables import Cell
 from galaxy_notify.errors import Corrupt
+from galaxy_notify.model.live_event import Retraction
 from galaxy_notify.model.wording import duration
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def recent_line(entry: RecentEntry, *, payload: bool = False) -> str:
     event = entry.event
     if event is None:
         return f"{place}  {bad('unreadable')}: {shortened(entry.error, _WIDE)}"
+    if isinstance(event, Retraction):
+        return f"{place}  retracted: {shortened(event.notification_id, _WIDE)}"
     words = (event.type, event.notification_id, event.title)
     names = "  ".join(shortened(text, _WIDE) for text in words if text)
     lines = wrapped(f"{clock(event.created_at_ms)}  {place}  {names}", indent="    ")

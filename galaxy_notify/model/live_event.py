@@ -12,6 +12,7 @@ from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.ids import first_part
 
 _FIELDS: Final = (str, str, str, str, str, dict, int)
+_RETRACTION: Final = (str,)
 _UNREADABLE: Final = (ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
@@ -43,6 +44,26 @@ class LiveEvent(NamedTuple):
         return fields if offset is None else {**fields, "offset": offset}
 
 
+class Retraction(NamedTuple):
+    """That a notification was taken back: its users are to show it no more.
+
+    It has a place of its own among the events of a user, so a client that was away learns of it.
+    """
+
+    notification_id: str
+
+    @property
+    def packed(self) -> bytes:
+        """The retraction as a recent list holds it: an array of the id alone."""
+        packed: bytes = msgpack.packb(self)
+        return packed
+
+    def document(self, offset: int | None = None) -> dict[str, Any]:
+        """Return the retraction as JSON data; with the offset at which its user has it."""
+        fields: dict[str, Any] = self._asdict()
+        return fields if offset is None else {**fields, "offset": offset}
+
+
 def live_event(event_id: str, payload: Mapping[str, Any]) -> LiveEvent:
     """Return the event of a payload that `unpack_payload` has read.
 
@@ -69,12 +90,15 @@ def _is_finite(data: Any) -> bool:
     return type(data) is not list or all([_is_finite(value) for value in data])
 
 
-def unpack_live_event(packed: bytes) -> LiveEvent:
-    """Return an event that was packed; raise `Corrupt` if it is invalid."""
+def unpack_live_event(packed: bytes) -> LiveEvent | Retraction:
+    """Return an event or a retraction that was packed; raise `Corrupt` if it is invalid."""
     try:
         fields = msgpack.unpackb(packed, max_ext_len=0, max_bin_len=0)
     except _UNREADABLE as error:
         raise Corrupt(f"event: {type(error).__name__}: {error}"[:200]) from error
-    if type(fields) is not list or tuple(map(type, fields)) != _FIELDS:
+    types = tuple(map(type, fields)) if type(fields) is list else ()
+    if types == _RETRACTION:
+        return Retraction(*fields)
+    if types != _FIELDS:
         raise Corrupt("event: not the fields of an event")
     return LiveEvent(*fields)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import Cursor
-from galaxy_notify.model.live_event import LiveEvent
+from galaxy_notify.model.live_event import LiveEvent, Retraction
 
 _text: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -79,17 +79,20 @@ def hello(cursor: Cursor, *, resumed: bool, counts: Mapping[str, Any] | None = N
     return Message("hello", _text(data), cursor)
 
 
-def notification(event: LiveEvent, cursor: Cursor, at_ms: int = 0, before: str = "") -> Message:
+def notification(
+    event: LiveEvent | Retraction, cursor: Cursor, at_ms: int = 0, before: str = ""
+) -> Message:
     """Return the message of an event of its user, which came into its stream at *at_ms*.
 
-    *before* is the check of the event before it. Raises `Corrupt` for values that JSON does not
-    have: another program has written them.
+    That of a retraction has the kind ``retract``. *before* is the check of the event before it.
+    Raises `Corrupt` for values that JSON does not have: another program has written them.
     """
     try:
         text = _text(event.document(cursor.offset))
     except (ValueError, TypeError, RecursionError) as error:
         raise Corrupt(f"event: {type(error).__name__}: {error}"[:200]) from error
-    return Message("notification", text, cursor, at_ms=at_ms, before=before)
+    kind = "retract" if isinstance(event, Retraction) else "notification"
+    return Message(kind, text, cursor, at_ms=at_ms, before=before)
 
 
 def reset(reason: str, cursor: Cursor) -> Message:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import Cursor
-from galaxy_notify.model.live_event import LiveEvent, unpack_live_event
+from galaxy_notify.model.live_event import LiveEvent, Retraction, unpack_live_event
 from galaxy_notify.redis_client.faults import RedisFault
 from galaxy_notify.redis_client.flows import unwrap
 from galaxy_notify.redis_state.deployment import Deployment, try_all
@@ -23,7 +23,7 @@ class RecentEntry:
     """An entry of a recent list; *error* says why it, or its event, cannot be read."""
 
     cursor: Cursor | None
-    event: LiveEvent | None
+    event: LiveEvent | Retraction | None
     error: str = ""
 
     def as_json(self, *, payload: bool = False) -> dict[str, object]:
@@ -34,6 +34,8 @@ class RecentEntry:
         }
         if self.event is None:
             return {**place, "error": self.error}
+        if isinstance(self.event, Retraction):
+            return {**place, "retracted": self.event.notification_id}
         shown = self.event.document()
         content = {name: shown.pop(name) for name in ("body", "data")}
         return {**place, **shown, **(content if payload else {})}

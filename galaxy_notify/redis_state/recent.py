@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.model.cursor import BEGINNING, Cursor, parse_cursor, recent_id
+from galaxy_notify.model.ids import first_part
+from galaxy_notify.model.live_event import Retraction
 from galaxy_notify.redis_client.replies import reader
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
 from galaxy_notify.redis_state.keys import Keys
@@ -49,6 +51,15 @@ class NewEvent(NamedTuple):
     user: str
     notification_id: str
     packed: bytes
+
+
+def new_retraction(user: str, notification_id: str) -> NewEvent:
+    """Return the retraction of a notification, to append to the recent list of a user.
+
+    Its id in the list is not that of the notification, so both have a place there.
+    """
+    name = first_part(notification_id)
+    return NewEvent(user, f"retract:{name}", Retraction(name).packed)
 
 
 class Delivered(NamedTuple):

@@ -12,7 +12,7 @@ import pytest
 from galaxy_notify.redis_state.keys import inbox_key
 from tests.support.command import NOWHERE, CommandLine, command_for
 from tests.support.deployment import DeploymentFixture
-from tests.support.recent import CREATED_MS, attend, deliver
+from tests.support.recent import CREATED_MS, attend, deliver, retract
 from tests.support.servers import Server
 
 NOTHING: dict[str, Any] = {"*": None, "types": {}, "silenced": False, "quiet": None}
@@ -119,6 +119,10 @@ def test_stream_user__shows_the_recent_list(
     assert done.exit_code == 0
     assert "Turn 3" in done.stdout
     assert '{"body": "Go", "data": {"turn": 3}}' in done.stdout
+    retract(deployment, "u1", 2)
+    (newest,) = lines(command, "stream", "user", "u1", "--limit", "1")
+    assert (newest["offset"], newest["retracted"]) == (4, f"{2:032x}")
+    assert "retracted: 0" in command.run("stream", "user", "u1", "--limit", "1").stdout
 
 
 def test_stream_user__shows_what_it_cannot_read(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from galaxy_notify.model.cursor import BEGINNING, Cursor, recent_id
+from galaxy_notify.model.live_event import Retraction, unpack_live_event
 from galaxy_notify.redis_client.scripts import ScriptCall
 from galaxy_notify.redis_state.recent import (
     Delivered,
@@ -15,6 +16,7 @@ from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
     RecentPlace,
+    new_retraction,
     presence_attend,
     read_delivered,
     read_missed,
@@ -89,6 +91,15 @@ def test_deliver__says_what_is_before_an_event(shard: Shard) -> None:
     assert [one.before for one in _deliver(shard, *events)] == checks
     # The list keeps four: what was before the first of them is not known any more.
     assert [one.before for one in _deliver(shard, *events[2:])] == ["", *checks[3:]]
+
+
+def test_deliver__gives_a_retraction_a_place_of_its_own(shard: Shard) -> None:
+    """It stands once beside its notification, of whichever part, and is read as what it is."""
+    new = [_event(1), *(new_retraction("u1", f"{_id(1)}{part}") for part in ("", ".2"))]
+    found = _deliver(shard, *new)
+    assert [one.cursor.offset for one in found if one.cursor] == [1, 2, 2]
+    missed = _missed(shard, _cursor(1, 1))
+    assert [unpack_live_event(event.packed) for event in missed.events] == [Retraction(_id(1))]
 
 
 def test_deliver__again_changes_nothing(shard: Shard) -> None:

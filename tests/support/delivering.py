@@ -10,7 +10,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from galaxy_notify.model.live_event import unpack_live_event
+from galaxy_notify.model.live_event import LiveEvent, unpack_live_event
 from galaxy_notify.realtime.consuming import EventDelivery
 from galaxy_notify.redis_client.runner import run
 from galaxy_notify.redis_state.gateways import REALTIME_GROUP
@@ -85,7 +85,9 @@ def offsets(client: redis.Redis, user: str, keys: Keys = events.KEYS) -> list[tu
 
 def _numbered(stored: bytes) -> tuple[int, int]:
     place, _, packed = stored.partition(b" ")
-    return int(place.split(b".")[1]), unpack_live_event(packed).data["number"]
+    event = unpack_live_event(packed)
+    assert isinstance(event, LiveEvent)
+    return int(place.split(b".")[1]), event.data["number"]
 
 
 def publish_to(client: redis.Redis, numbers: Iterable[int], users: Sequence[str]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from galaxy_notify.model.live_event import LiveEvent
 from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.recent import (
     NewEvent,
     RecentLimits,
+    new_retraction,
     presence_attend,
     read_delivered,
     user_deliver,
@@ -25,10 +27,19 @@ def deliver(deployment: DeadLetterFixture, user: str, *numbers: int) -> None:
         event = LiveEvent(
             f"{name}/push:{user}", "game.turn", "info", f"Turn {number}", "Go", data, CREATED_MS
         )
-        events = [NewEvent(user, name, event.packed)]
-        call = user_deliver(keys, RecentLimits(100, 60_000), "e1x", events)
-        (found,) = read_delivered(run_sync(deployment.client, call), events)
-        assert found.cursor is not None
+        _append(deployment, keys, NewEvent(user, name, event.packed))
+
+
+def retract(deployment: DeadLetterFixture, user: str, number: int) -> None:
+    """Append the retraction of a notification to the recent list of a user."""
+    keys = deployment.key_space.keys_of_user(user)
+    _append(deployment, keys, new_retraction(user, f"{number:032x}"))
+
+
+def _append(deployment: DeadLetterFixture, keys: Keys, event: NewEvent) -> None:
+    call = user_deliver(keys, RecentLimits(100, 60_000), "e1x", [event])
+    (found,) = read_delivered(run_sync(deployment.client, call), [event])
+    assert found.cursor is not None
 
 
 def attend(deployment: DeadLetterFixture, instance: str, *users: str) -> None:

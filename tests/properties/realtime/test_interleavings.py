@@ -227,9 +227,8 @@ async def _play(url: str, steps: Sequence[str | int]) -> None:
             await world.deliver_first()
             await world.deliver_second()
         top = await world.sweep()
-        kept = [
-            unpack_live_event(entry.partition(b" ")[2]).data["n"] for entry in await _kept(world)
-        ]
+        entries = [unpack_live_event(one.partition(b" ")[2]) for one in await _kept(world)]
+        kept = [one.data["n"] for one in entries if isinstance(one, LiveEvent)]
         world.read_all()
         for one in world.clients:
             assert one.at == top

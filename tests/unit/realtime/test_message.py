@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
 from galaxy_notify.errors import Corrupt
 from galaxy_notify.model.cursor import BEGINNING, Cursor
-from galaxy_notify.model.live_event import LiveEvent
+from galaxy_notify.model.live_event import LiveEvent, Retraction
 from galaxy_notify.realtime.message import Message, bye, hello, notification, reset
 from tests.support.event_stream import EventParser, Frame
 
@@ -56,3 +58,11 @@ def test_size__is_about_that_of_what_is_sent(text: str) -> None:
     message = Message("notification", text, _PLACE)
     for sent in (message.sse, message.websocket):
         assert len(sent) <= message.size <= len(sent) + 80
+
+
+def test_retraction__is_a_message_with_its_place() -> None:
+    """It names the notification and its own offset, and moves the place of a client."""
+    message = notification(Retraction("a" * 32), _PLACE)
+    assert (message.kind, message.cursor) == ("retract", _PLACE)
+    assert json.loads(message.data) == {"notification_id": "a" * 32, "offset": 7}
+    assert message.sse.startswith(b"event: retract\nid: e.7.abcd\ndata: ")
