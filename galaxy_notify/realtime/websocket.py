@@ -1,7 +1,8 @@
 """A stream over a WebSocket: the same messages, each as JSON text.
 
-The handshake is ours, since the HTTP server has read it. Frames are built and read by websockets'
-protocol without I/O; a client that sends nothing has none of it.
+The handshake is ours, since the HTTP server has read it, and so are the frames of messages, each
+built once for all streams. What clients send is read by websockets' protocol without I/O; a client
+that sends nothing has none of it.
 """
 
 from __future__ import annotations
