@@ -6,7 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import redis
+
 from tests.support.servers import Server
+from tests.support.wait import HANG_S
 
 _LAST = "that was the last one"
 
@@ -40,7 +43,9 @@ class Ran:
 def monitored(server: Server) -> Iterator[Ran]:
     """Listen to every command, those of scripts among them."""
     ran = Ran()
-    with server.client() as client, client.monitor() as monitor, server.client() as other:
+    # The server may have nothing to do for longer than a call may take.
+    patient = redis.Redis.from_url(server.url, socket_timeout=HANG_S)
+    with patient as client, client.monitor() as monitor, server.client() as other:
 
         def listen() -> None:
             while _LAST not in (line := str(monitor.next_command()["command"])):

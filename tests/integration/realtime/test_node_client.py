@@ -20,7 +20,8 @@ def test_fetch__reads_a_stream_over_its_rotations(server: Server) -> None:
     """It has every event once and in order, over connections that end and begin again."""
     with (
         server.client() as client,
-        gateway_on(server, realtime__max_age_ms=1000) as gateway,
+        # A client that is slow to come back misses no more than the list holds.
+        gateway_on(server, realtime__max_age_ms=1000, realtime__history=300) as gateway,
         subprocess.Popen(
             ["node", str(_SCRIPT), f"{gateway.url}{PATH}", token(), "203"],
             stdout=subprocess.PIPE,
