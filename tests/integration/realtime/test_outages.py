@@ -44,6 +44,7 @@ def test_redis_emptied__is_a_reset(own_server: Server) -> None:
     with gateway_on(own_server, realtime__presence_ttl_ms=3000) as gateway:
         with own_server.client() as client, gateway.open() as stream:
             publish = Publisher(client)
+            stream.expect("hello")
             publish("u1", "u1")
             cursor = [stream.until("notification")[-1].id for _ in range(2)][-1]
             for key in client.scan_iter("*recent*"):

@@ -51,6 +51,7 @@ def test_resume__is_without_gap_and_repeat(
 ) -> None:
     """The hello of a resume has the client's own cursor; what was missed follows, then the new."""
     with gateway.open(user) as client:
+        client.expect("hello")
         publish(*[user] * 3)
         cursor = client.until("notification")[-1].id
     publish(*[user] * 40)
@@ -68,6 +69,7 @@ def test_cursor__of_the_header_goes_before_that_of_the_query(
 ) -> None:
     """An EventSource keeps its address and sends the newer cursor as a header."""
     with gateway.open(user) as client:
+        client.expect("hello")
         publish(user, user)
         old, new = (client.until("notification")[-1].id for _ in range(2))
     with gateway.open(user, path=f"{PATH}?cursor={old}", cursor=new) as client:
@@ -105,6 +107,7 @@ def test_cursor__that_is_forged_is_a_reset(
 ) -> None:
     """What names no place in the user's list begins at the top, after a word about it."""
     with gateway.open(user) as client:
+        client.expect("hello")
         publish(user)
         top = client.until("notification")[-1].id
     with gateway.open(user, cursor) as client:
@@ -122,6 +125,8 @@ def test_cursor__of_another_user_shows_nothing_of_theirs(
     """A cursor is a place, no right: the user comes from the token."""
     other = f"other-than-{user}"
     with gateway.open(user) as client, gateway.open(other) as foreign:
+        client.expect("hello")
+        foreign.expect("hello")
         publish(other, other, user)
         cursor = foreign.until("notification")[-1].id
         client.until("notification")
@@ -137,8 +142,11 @@ def test_cursor__that_cannot_be_resumed_is_a_reset(server: Server) -> None:
     with server.client() as client, gateway_on(server, realtime__history=4) as gateway:
         publish = Publisher(client)
         with gateway.open() as stream:
-            publish(*["u1"] * 6)
-            cursors = [stream.until("notification")[-1].id for _ in range(6)]
+            stream.expect("hello")
+            cursors = []
+            for _ in range(6):
+                publish("u1")
+                cursors.append(stream.expect("notification").id)
         epoch, _, check = cursors[-1].split(".")
         # Pairs: an id and its event.
         client.ltrim(KEY_SPACE.keys_of_user("u1").recent("u1"), -4, -1)
