@@ -59,8 +59,9 @@ def test_method__that_is_not_there_is_405(gateway: GatewayProcess, method: str) 
 def test_metrics__count_what_happens(server: Server) -> None:
     """Only this machine reads them while there is no token, and no proxy may ask for others."""
     with server.client() as client, gateway_on(server) as gateway, gateway.open() as stream:
+        stream.expect("hello")
         Publisher(client)("u1")
-        stream.until("notification")
+        stream.expect("notification")
         frames = gateway.metric("galaxy_notify_realtime_frames_total")
         assert {labels for labels in frames if "notification" in labels or "hello" in labels}
         with gateway.client() as other:

@@ -70,6 +70,7 @@ def test_stop__does_not_wait_for_those_who_read_nothing(server: Server) -> None:
         gateway.open() as stream,
     ):
         publish = Publisher(client)
+        stream.expect("hello")
         # More than the kernel takes for one who does not read.
         for _ in range(120):
             publish("u1", body="x" * 60_000)
