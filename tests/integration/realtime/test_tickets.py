@@ -75,9 +75,10 @@ def test_ticket__opens_a_websocket_that_resumes(
     gateway: GatewayProcess, publish: Publisher, user: str
 ) -> None:
     """A browser's has no headers of its own: ticket and cursor are in the query."""
-    publish(user, user)
     with _open(gateway, _issue(gateway, user)) as stream:
-        cursor = stream.expect("hello").id
+        stream.expect("hello")
+        publish(user, user)
+        cursor = [stream.expect("notification").id for _ in range(2)][-1]
     (number,) = publish(user)
     query = f"?cursor={cursor}&ticket={_issue(gateway, user)}"
     sent = handshake("somebody", query, Authorization=None, Origin="https://evil.example")
