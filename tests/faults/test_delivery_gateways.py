@@ -201,5 +201,5 @@ def assert_one_offset_each(one: DeliveryRun) -> None:
             pairs: Any = client.lrange(one.key_space.keys_of_user(user).recent(user), 0, -1)
             ids, stored = pairs[::2], pairs[1::2]
             assert len({*ids}) == len(ids) == len(numbers)
-            offsets = [int(entry.partition(b" ")[0].partition(b".")[2]) for entry in stored]
+            offsets = [int(entry.split(b".", 2)[1]) for entry in stored]
             assert offsets == [*range(1, len(numbers) + 1)]
