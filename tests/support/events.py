@@ -103,6 +103,23 @@ def pending(client: redis.Redis, group: str = "gateway", keys: Keys = KEYS) -> i
     return int(summary["pending"])
 
 
+def unfinished(client: redis.Redis, group: str = "gateway", keys: Keys = KEYS) -> int:
+    """Return how many entries a group has not acknowledged or not been given yet.
+
+    Whoever waits for the end of what was published waits for this: before the first entry is given,
+    too, nothing is pending. Without the group it is -1.
+    """
+    try:
+        groups: Any = client.xinfo_groups(keys.stream)
+    except redis.ResponseError:
+        return -1
+    for found in groups:
+        if found["name"] == group.encode():
+            later: Any = client.xrange(keys.stream, b"(" + found["last-delivered-id"], "+")
+            return int(found["pending"]) + len(later)
+    return -1
+
+
 def parked(client: redis.Redis, keys: Keys = KEYS) -> list[dict[bytes, bytes]]:
     """Return the fields of the entries that were parked."""
     rows: Any = client.xrange(keys.parked)

@@ -22,6 +22,7 @@ from tests.support.events import (
     parked,
     pending,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.servers import Server
@@ -37,7 +38,7 @@ def test_batches__a_failed_part_is_delivered_again(any_server: Server) -> None:
         async with consuming_batches(any_server, seen):
             await until(lambda: pending(client) == 2, "the others are acknowledged")
             seen.failing.clear()
-            await until(lambda: pending(client) == 0, "the failed ones are handled")
+            await until(lambda: unfinished(client) == 0, "the failed ones are handled")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -62,7 +63,7 @@ def test_batches__poison_among_good_events(any_server: Server) -> None:
         client.xadd(KEYS.stream, {"nothing": "of ours"})
         async with consuming_batches(any_server, handler):
             await until(lambda: len(parked(client)) == 2, "the poison is parked")
-            await until(lambda: pending(client) == 0, "the neighbours are acknowledged")
+            await until(lambda: unfinished(client) == 0, "the neighbours are acknowledged")
 
     with any_server.client() as client, capture_logs() as logs:
         write_deployment(client)
@@ -87,7 +88,7 @@ def test_batches__corrupt_payload(server: Server) -> None:
         client.xadd(KEYS.stream, event_fields(2, payload_bytes=b"\xc1"))
         publish(client, 3)
         async with consuming_batches(server, handler):
-            await until(lambda: pending(client) == 0, "nothing is pending")
+            await until(lambda: unfinished(client) == 0, "nothing is pending")
 
     with server.client() as client:
         write_deployment(client)
@@ -106,7 +107,7 @@ def test_batches__a_failure_that_is_final(server: Server) -> None:
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 2)
         async with consuming_batches(server, handler):
-            await until(lambda: pending(client) == 0, "nothing is pending")
+            await until(lambda: unfinished(client) == 0, "nothing is pending")
 
     with server.client() as client:
         write_deployment(client)
@@ -149,7 +150,7 @@ def test_batches__an_answer_that_cannot_be_used(server: Server, answer: Any, rea
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 2, 3)
         async with consuming_batches(server, handler):
-            await until(lambda: pending(client) == 0, "all came again alone")
+            await until(lambda: unfinished(client) == 0, "all came again alone")
 
     with server.client() as client, capture_logs() as logs:
         write_deployment(client)

@@ -22,6 +22,7 @@ from tests.support.events import (
     pending,
     pending_entries,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.lossy_link import Link
@@ -43,7 +44,7 @@ def test_batches__lost_answers(server: Server, command: bytes) -> None:
             publish(client, 1, 2, 3)
             await until(lambda: link.lost == 1, "an answer is lost")
             await until(lambda: client.xlen(KEYS.parked) == 1, "the poison is parked")
-            await until(lambda: pending(client) == 0, "nothing is pending")
+            await until(lambda: unfinished(client) == 0, "nothing is pending")
 
     with server.client() as client:
         write_deployment(client)
@@ -65,7 +66,7 @@ def test_batches__lost_between_the_acknowledgement_and_the_next_read(server: Ser
             for number in range(20):
                 publish(client, 2 * number, 2 * number + 1)
                 await until(partial(seen.has, 2 * number + 1), "both are handled")
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with server.client() as client:
         write_deployment(client)
@@ -92,7 +93,7 @@ def test_batches__killed_in_a_batch(server: Server) -> None:
 
     async def scenario(client: redis.Redis) -> None:
         async with consuming_batches(server, seen, options=QUICK):
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with server.client() as client:
         write_deployment(client)
@@ -130,7 +131,7 @@ def test_batches__server_restarts_in_a_batch() -> None:
             may_end.set()
             await asyncio.to_thread(server.start)
             with server.client() as client:
-                await until(lambda: pending(client) == 0, "everything is acknowledged")
+                await until(lambda: unfinished(client) == 0, "everything is acknowledged")
         assert sorted(done) == list(range(10))
 
     with running(main_server(), appendonly="yes", appendfsync="always") as server:

@@ -25,6 +25,7 @@ from tests.support.events import (
     pending,
     pending_entries,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.servers import Server
@@ -39,7 +40,7 @@ def test_batches__hold_what_there_is_in_order(any_server: Server) -> None:
         publish(client, *range(700))
         async with consuming_batches(any_server, seen):
             await until(lambda: len(seen.flat) == 700, "the backlog is handled")
-            await until(lambda: pending(client) == 0, "all are acknowledged")
+            await until(lambda: unfinished(client) == 0, "all are acknowledged")
             publish(client, 700)
             await until(lambda: len(seen.flat) == 701, "a later event is handled")
 
@@ -57,12 +58,12 @@ def test_batches__handle_a_repeated_event_once(any_server: Server) -> None:
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 1, 2)
         async with consuming_batches(any_server, seen):
-            await until(lambda: pending(client) == 0 and len(seen.flat) == 2, "read together")
+            await until(lambda: unfinished(client) == 0 and len(seen.flat) == 2, "read together")
             publish(client, 2, 1, 3)
-            await until(lambda: pending(client) == 0 and len(seen.flat) == 3, "read later")
+            await until(lambda: unfinished(client) == 0 and len(seen.flat) == 3, "read later")
             client.xgroup_setid(KEYS.stream, "gateway", "0")
             publish(client, 4)
-            await until(lambda: pending(client) == 0 and len(seen.flat) == 4, "set back")
+            await until(lambda: unfinished(client) == 0 and len(seen.flat) == 4, "set back")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -79,7 +80,7 @@ def test_batches__a_repeat_of_a_failed_event_is_handled(server: Server) -> None:
         async with consuming_batches(server, seen):
             await until(lambda: len(seen.batches) > 1, "the second entry is tried")
             seen.failing.clear()
-            await until(lambda: pending(client) == 0, "all are acknowledged")
+            await until(lambda: unfinished(client) == 0, "all are acknowledged")
 
     with server.client() as client:
         write_deployment(client)
@@ -102,7 +103,7 @@ def test_batches__take_over_from_a_dead_consumer(any_server: Server) -> None:
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
         async with consuming_batches(any_server, seen, options=QUICK):
             publish(client, 4)
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -125,7 +126,7 @@ def test_batches__handler_that_hangs(server: Server) -> None:
         publish(client, 1, 2)
         options = replace(PATIENT, handler_timeout_s=0.2)
         async with consuming_batches(server, handler, options=options):
-            await until(lambda: pending(client) == 0, "both are acknowledged")
+            await until(lambda: unfinished(client) == 0, "both are acknowledged")
 
     with server.client() as client, capture_logs() as logs:
         write_deployment(client)
@@ -218,7 +219,7 @@ def test_batches__what_redis_did_not_take_is_no_delivery(any_server: Server) -> 
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 2, 3)
         async with consuming_batches(any_server, handler):
-            await until(lambda: pending(client) == 0 and len(given) == 8, "all are handled")
+            await until(lambda: unfinished(client) == 0 and len(given) == 8, "all are handled")
 
     with any_server.client() as client:
         write_deployment(client)

@@ -16,6 +16,7 @@ from tests.support.events import (
     event_id,
     pending,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.servers import Server
@@ -30,7 +31,7 @@ def test_consumer__delivers_from_the_beginning_in_order(any_server: Server) -> N
         publish(client, *range(200))
         async with consuming(any_server, seen):
             await until(lambda: len(seen.events) == 200, "all events are handled")
-            await until(lambda: pending(client) == 0, "all are acknowledged")
+            await until(lambda: unfinished(client) == 0, "all are acknowledged")
             publish(client, 200)
             await until(lambda: len(seen.events) == 201, "a later event is handled")
 
@@ -77,12 +78,12 @@ def test_consumer__handles_a_repeated_event_once(any_server: Server) -> None:
     async def scenario(client: redis.Redis) -> None:
         publish(client, 1, 1, 2)
         async with consuming(any_server, seen):
-            await until(lambda: pending(client) == 0 and len(seen.events) == 2, "read together")
+            await until(lambda: unfinished(client) == 0 and len(seen.events) == 2, "read together")
             publish(client, 2, 1, 3)
-            await until(lambda: pending(client) == 0 and len(seen.events) == 3, "read later")
+            await until(lambda: unfinished(client) == 0 and len(seen.events) == 3, "read later")
             client.xgroup_setid(KEYS.stream, "gateway", "0")
             publish(client, 4)
-            await until(lambda: pending(client) == 0 and len(seen.events) == 4, "set back")
+            await until(lambda: unfinished(client) == 0 and len(seen.events) == 4, "set back")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -101,7 +102,7 @@ def test_consumer__redelivers_what_a_dead_consumer_left(any_server: Server) -> N
         client.zadd(KEYS.seen("gateway"), {event_id(2): 1_900_000_000_000})
         async with consuming(any_server, seen):
             publish(client, 4)
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -121,7 +122,7 @@ def test_consumer__takes_up_its_own_after_a_restart(server: Server) -> None:
         client.xgroup_create(KEYS.stream, "gateway", "0")
         client.xreadgroup("gateway", "gw-1", {KEYS.stream: ">"})
         async with consuming(server, seen, options=patient):
-            await until(lambda: pending(client) == 0, "its own event is acknowledged")
+            await until(lambda: unfinished(client) == 0, "its own event is acknowledged")
 
     with server.client() as client:
         write_deployment(client)
@@ -163,7 +164,7 @@ def test_consumer__scripts_flushed_and_connections_killed(any_server: Server) ->
                 await until(partial(seen.has, number), "the event is handled")
                 client.script_flush()
                 client.client_kill_filter(_type="normal", skipme=True)
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -189,7 +190,7 @@ def test_consumer__group_deleted(any_server: Server) -> None:
             client.delete(KEYS.stream)
             publish(client, 4)
             await until(lambda: seen.numbers == [1, 2, 3, 4], "the event after the stream went")
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with any_server.client() as client:
         write_deployment(client)

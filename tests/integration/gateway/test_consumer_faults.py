@@ -7,7 +7,15 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.events import KEYS, Seen, consuming, pending, publish, write_deployment
+from tests.support.events import (
+    KEYS,
+    Seen,
+    consuming,
+    pending,
+    publish,
+    unfinished,
+    write_deployment,
+)
 from tests.support.lossy_link import Link
 from tests.support.servers import Server, main_server, running, servers_found, servers_of_run
 from tests.support.wait import until
@@ -25,7 +33,7 @@ def test_consumer__lost_answers(server: Server, command: bytes) -> None:
             publish(client, 1, 2, 3)
             await until(lambda: link.lost == 1, "an answer is lost")
             await until(lambda: client.xlen(KEYS.parked) == 1, "the poison is parked")
-            await until(lambda: pending(client) == 0, "nothing is pending")
+            await until(lambda: unfinished(client) == 0, "nothing is pending")
 
     with server.client() as client:
         write_deployment(client)
@@ -51,7 +59,7 @@ def test_consumer__server_restarts(name: str) -> None:
             with server.client() as client:
                 publish(client, 10)
                 await until(lambda: seen.has(10), "the event after the crash")
-                await until(lambda: pending(client) == 0, "everything is acknowledged")
+                await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     binary = servers_found()[name]
     with running(binary, appendonly="yes") as server:
@@ -116,7 +124,7 @@ def test_consumer__frozen_server(server: Server) -> None:
                 await until(lambda: any(log.get("code") == "timeout" for log in logs), "a timeout")
             finally:
                 server.resume()
-            await until(lambda: seen.has(2) and pending(client) == 0, "the second event")
+            await until(lambda: seen.has(2) and unfinished(client) == 0, "the second event")
 
     with server.client() as client, capture_logs() as logs:
         write_deployment(client)

@@ -16,9 +16,9 @@ from tests.support.events import (
     event_fields,
     event_id,
     parked,
-    pending,
     pending_entries,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.servers import Server
@@ -40,7 +40,7 @@ def test_consumer__parks_what_cannot_be_read(any_server: Server) -> None:
             client.xadd(KEYS.stream, fields)
             publish(client, 10 + number)
         async with consuming(any_server, seen):
-            await until(lambda: pending(client) == 0 and len(seen.events) == 4, "neighbours")
+            await until(lambda: unfinished(client) == 0 and len(seen.events) == 4, "neighbours")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -67,7 +67,7 @@ def test_consumer__parks_an_unreadable_payload_at_once(server: Server) -> None:
         client.xadd(KEYS.stream, event_fields(1, payload_bytes=b"\xc1"))
         publish(client, 2)
         async with consuming(server, handler):
-            await until(lambda: len(payloads) == 1 and pending(client) == 0, "the neighbour")
+            await until(lambda: len(payloads) == 1 and unfinished(client) == 0, "the neighbour")
 
     with server.client() as client:
         write_deployment(client)
@@ -85,7 +85,7 @@ def test_consumer__parks_what_fails_again_and_again(any_server: Server) -> None:
         publish(client, 1, 2, 3)
         async with consuming(any_server, seen):
             await until(lambda: len(parked(client)) == 1, "the poison is parked")
-            await until(lambda: pending(client) == 0, "nothing is pending")
+            await until(lambda: unfinished(client) == 0, "nothing is pending")
 
     with any_server.client() as client:
         write_deployment(client)
@@ -127,7 +127,7 @@ def test_consumer__parks_whatever_a_handler_raises(
         publish(client, 2)
         async with consuming(server, handler):
             await until(lambda: len(parked(client)) == 1, "it is parked")
-            await until(lambda: pending(client) == 0, "nothing is pending")
+            await until(lambda: unfinished(client) == 0, "nothing is pending")
 
     with server.client() as client:
         write_deployment(client)
@@ -147,7 +147,7 @@ def test_consumer__parks_what_kills_its_consumers(server: Server) -> None:
         client.xreadgroup("gateway", "dead", {KEYS.stream: ">"})
         client.xclaim(KEYS.stream, "gateway", "dead", 0, [poison], retrycount=3)
         async with consuming(server, seen):
-            await until(lambda: pending(client) == 0, "it is parked")
+            await until(lambda: unfinished(client) == 0, "it is parked")
 
     with server.client() as client:
         write_deployment(client)

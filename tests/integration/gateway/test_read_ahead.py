@@ -15,9 +15,9 @@ from tests.support.events import (
     KEYS,
     consuming,
     event_fields,
-    pending,
     pending_entries,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.holding import BOTH, TENS, Consuming, Holding, calls, last_read, until_read_ahead
@@ -45,7 +45,7 @@ def test_read_ahead__handles_each_event_once_and_in_order(
             await until_read_ahead(client, handler, ids[29])
             assert handler.numbers == list(range(10))
             handler.may_go.set()
-            await until(lambda: pending(client) == 0 and len(handler.numbers) == 35, "all")
+            await until(lambda: unfinished(client) == 0 and len(handler.numbers) == 35, "all")
         assert handler.numbers == list(range(35))
 
     with server.client() as client:
@@ -69,7 +69,7 @@ def test_read_ahead__keeps_the_order_of_each_user(server: Server) -> None:
             others = [n for n in range(20) if n < 10 or n % 3 != 10 % 3]
             await until(lambda: sorted(handler.numbers) == others, "the other users' events")
             handler.may_go.set()
-            await until(lambda: pending(client) == 0 and len(handler.numbers) == 60, "all")
+            await until(lambda: unfinished(client) == 0 and len(handler.numbers) == 60, "all")
         for user in range(3):
             of_user = [number for number in handler.numbers if number % 3 == user]
             assert of_user == list(range(user, 60, 3))
@@ -98,7 +98,7 @@ def test_read_ahead__stop_releases_it(server: Server, consume: Consuming) -> Non
         assert {e["times_delivered"] for e in left} == {1}
         assert min(e["time_since_delivered"] for e in left) >= 600_000
         async with consume(server, other, consumer="gw-2", options=TENS):
-            await until(lambda: pending(client) == 0, "the other consumer has the rest")
+            await until(lambda: unfinished(client) == 0, "the other consumer has the rest")
         assert sorted(handler.numbers + other.numbers) == list(range(30))
 
     with server.client() as client:
@@ -132,7 +132,7 @@ def test_read_ahead__leaves_the_rest_where_the_handler_is_slow(
             async with consume(server, other, consumer="gw-2", options=TENS):
                 await until(lambda: other.numbers == list(range(20, 30)), "the rest")
             slow.may_go.set()
-            await until(lambda: pending(client) == 0, "all are acknowledged")
+            await until(lambda: unfinished(client) == 0, "all are acknowledged")
         assert slow.numbers == list(range(20))
         assert slow.deliveries == other.deliveries == {1}
 
@@ -184,7 +184,7 @@ def test_read_ahead__gets_entries_again_that_are_with_the_handler(
             publish(client, 20)
             await until(lambda: last_read(client) == ids[19], "they are read again")
             handler.may_go.set()
-            await until(lambda: pending(client) == 0 and 20 in handler.numbers, "all")
+            await until(lambda: unfinished(client) == 0 and 20 in handler.numbers, "all")
         assert handler.numbers == list(range(21))
 
     with server.client() as client:

@@ -21,6 +21,7 @@ from tests.support.events import (
     pending,
     pending_entries,
     publish,
+    unfinished,
     write_deployment,
 )
 from tests.support.holding import BOTH, TENS, Consuming, Holding, last_read, until_read_ahead
@@ -52,7 +53,7 @@ def test_read_ahead__loses_its_answer(server: Server, consume: Consuming) -> Non
                 await handler.holds.wait()
                 await until(lambda: link.lost == 1, "the read ahead loses its answer")
                 handler.may_go.set()
-                await until(lambda: pending(client) == 0 and len(handler.numbers) >= 60, "all")
+                await until(lambda: unfinished(client) == 0 and len(handler.numbers) >= 60, "all")
         assert sorted(handler.numbers) == list(range(60))
 
     with server.client() as client:
@@ -78,7 +79,7 @@ def test_read_ahead__server_restarts(consume: Consuming) -> None:
             handler.may_go.set()
             with server.client() as client:
                 publish(client, *range(30, 60))
-                await until(lambda: pending(client) == 0 and len(handler.numbers) >= 60, "all")
+                await until(lambda: unfinished(client) == 0 and len(handler.numbers) >= 60, "all")
         assert sorted(handler.numbers) == list(range(60))
 
     with running(main_server(), appendonly="yes", appendfsync="always") as server:
@@ -194,7 +195,7 @@ def test_read_ahead__killed(server: Server, run: str) -> None:
     async def scenario(client: redis.Redis) -> None:
         options = replace(PATIENT, reclaim_idle_s=QUICK.reclaim_idle_s)
         async with consuming(server, handler, options=options):
-            await until(lambda: pending(client) == 0, "everything is acknowledged")
+            await until(lambda: unfinished(client) == 0, "everything is acknowledged")
 
     with server.client() as client:
         write_deployment(client)

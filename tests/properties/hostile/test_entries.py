@@ -13,7 +13,7 @@ from tests.support.events import (
     consuming,
     event_fields,
     parked,
-    pending,
+    unfinished,
     write_deployment,
 )
 from tests.support.servers import Server
@@ -51,7 +51,7 @@ def test_entry__is_parked_or_handled(server: Server) -> None:
                 await until(
                     lambda: len(parked(client)) >= len(bad), "all bad entries are parked", 60
                 )
-                await until(lambda: pending(client) == 0, "all others are handled")
+                await until(lambda: unfinished(client) == 0, "all others are handled")
 
         asyncio.run(consume())
         reasons = _told(parked(client), planted)
