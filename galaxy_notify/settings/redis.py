@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr, SecretStr
@@ -14,7 +13,7 @@ from galaxy_notify.settings.values import (
     Prefix,
     Section,
     Url,
-    credential_text,
+    current_password,
     number,
 )
 
@@ -82,7 +81,4 @@ class RedisSettings(Section):
 
     def current_password(self) -> str | None:
         """Return the password as it is now: a credential is read again at every call."""
-        if self._password_file is not None:
-            with suppress(OSError, UnicodeDecodeError):
-                return credential_text(self._password_file) or None
-        return self.password.get_secret_value() if self.password else None
+        return current_password(self._password_file, self.password)

@@ -1,6 +1,6 @@
 """All settings: every field with its default, its bounds and what it means.
 
-The sections ``redis``, ``worker``, ``http`` and ``realtime`` have files of their own.
+The sections ``redis``, ``worker``, ``http``, ``realtime`` and ``feed`` have files of their own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import (
     SecretStr,
 )
 
+from galaxy_notify.settings.feed import FeedSettings
 from galaxy_notify.settings.http import HttpSettings
 from galaxy_notify.settings.realtime import RealtimeSettings
 from galaxy_notify.settings.redis import RedisSettings
@@ -206,6 +207,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     realtime: RealtimeSettings = Field(default_factory=RealtimeSettings)
+    feed: FeedSettings = Field(default_factory=FeedSettings)
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 

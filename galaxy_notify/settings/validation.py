@@ -45,6 +45,8 @@ def broken_rules(settings: Settings) -> Iterator[BrokenRule]:
     yield from _http(settings.http)
     yield from _realtime(settings.realtime, settings.http)
     yield from _durability(settings)
+    if settings.feed.enabled and not settings.feed.url:
+        yield BrokenRule(("feed.url", "feed.enabled"), "must be set with feed.enabled = true")
     retry = settings.retry
     if retry.backoff_min_ms > retry.backoff_max_ms:
         fields = ("retry.backoff_min_ms", "retry.backoff_max_ms")

@@ -57,6 +57,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "jwt_algorithm": "RS256", "jwt_key": None, "jwt_secret": None, "jwt_issuer": None,
         "jwt_leeway_ms": 10000, "cookie": "", "metrics_token": None, "reclaim_idle_ms": 5000,
     },
+    "feed": {
+        "enabled": False, "url": "", "password": None, "channels": ["in_app"], "batch_size": 500,
+        "batch_ms": 50, "statement_timeout_ms": 10000, "backlog_max": 1000000, "retention_days": 0,
+    },
 }  # fmt: skip
 NUMBERS = [
     ("worker.shards", 1, 1024),

@@ -1,0 +1,1 @@
+"""The feed: a persistent list of each user's notifications, with exact counts."""
