@@ -39,7 +39,7 @@ PostgresUrl: TypeAlias = Annotated[str, AfterValidator(_url)]
 
 
 class FeedSettings(Section):
-    """The feed: the notifications of each user in Postgres. A deployment has one where url is set."""
+    """The feed: each user's notifications in Postgres, where url is set."""
 
     enabled: bool = Field(
         False,
