@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
 from tests.support.seed import VARIABLE, seed_of_run
 from tests.support.servers import (
@@ -90,6 +91,25 @@ def any_server(request: pytest.FixtureRequest, server_named: Callable[[str], Ser
     found = server_named(request.param)
     found.flush()
     return found
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a Postgres when it is first asked for, once per session (and per xdist worker)."""
+    with quick_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
+    """Give an empty database."""
+    postgres_server.ensure_running()
+    name = postgres_server.create_database()
+    try:
+        yield Postgres(postgres_server, name)
+    finally:
+        postgres_server.ensure_running()
+        postgres_server.drop_database(name)
 
 
 @pytest.fixture(params=ROADS)

@@ -17,8 +17,8 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.encoding import MsgpackEncoder
-from galaxy_notify.realtime import delivery
-from galaxy_notify.realtime.delivery import Delivery
+from galaxy_notify.live import placing
+from galaxy_notify.live.placing import Placing
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.stream_member import Entry
 from galaxy_notify.redis_state.group import GroupMember
@@ -92,8 +92,8 @@ def install(points: Failpoints) -> None:
     _surround(IntentMember, "settle", lambda when, *args: points.hit(f"{when}_{_verb(*args)}"))
     for method in ("read", "begin"):
         _see_entries(method, points)
-    _surround(Delivery, "_place", lambda when, *_: points.hit(f"{when}_deliver"))
-    _surround(delivery, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
+    _surround(Placing, "_append", lambda when, *_: points.hit(f"{when}_deliver"))
+    _surround(placing, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
     _surround(GroupMember, "finish", lambda when, *_: points.hit(f"{when}_ack"))
 
     plain = MsgpackEncoder.encode

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import redis.asyncio
 
-from galaxy_notify.realtime.parts import PartLimits, cut
+from galaxy_notify.live.parts import PartLimits, cut
 from galaxy_notify.redis_client.faults import RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run_all
