@@ -62,7 +62,8 @@ def _moment(value: object) -> int:
         raise PydanticCustomError("moment", "{reason}", {"reason": str(error)}) from None
 
 
-def _data(value: object) -> dict[str, Any]:
+def checked_data(value: object) -> dict[str, Any]:
+    """Return a copy of data; raise the error of pydantic that names the place in it."""
     try:
         return json_data.copy_of(value)
     except json_data.UnfitData as unfit:
@@ -120,7 +121,7 @@ class Intent(BaseModel):
     severity: Severity = "info"
     title: Text = ""
     body: Text = ""
-    data: Annotated[Mapping[str, Any], PlainValidator(_data)] = Field(default_factory=dict)
+    data: Annotated[Mapping[str, Any], PlainValidator(checked_data)] = Field(default_factory=dict)
     idempotency_key: Key | None = None
     collapse_key: Key | None = None
     due_at: Moment | None = None
