@@ -55,7 +55,7 @@ def examine(deployment: Deployment, settings: Settings) -> Iterator[Finding]:
 def _state(deployment: Deployment, settings: Settings, role: Role) -> Iterator[Finding]:
     """Judge what the indexes hold, who works, and who reads."""
     try:
-        status = read_status(deployment)
+        status = read_status(deployment, has_feed=bool(settings.feed.url))
         groups = [(stream.key, name) for stream in status.streams for name in stream.groups]
         readers = read_readers(deployment, groups)
         marked = [(stream.shard, name) for stream in status.streams for name in stream.groups]
