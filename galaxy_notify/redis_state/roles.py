@@ -129,8 +129,8 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events dead:* janitor leases:* lost meta never notification:*
-        orphans parked paused schedule:* totals wake:* worker:* workers
+        abandoned:* accepted client-events dead:* feed_backlog janitor leases:* lost meta never
+        notification:* orphans parked paused schedule:* totals wake:* worker:* workers
         """,
         """
         exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember

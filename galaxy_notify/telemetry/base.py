@@ -17,6 +17,9 @@ Verb = Literal["abandoned", "cancelled", "orphaned", "postponed", "purged", "rep
 #: What happened to entries of the intent stream.
 IntentVerb = Literal["read", "reclaimed", "rejected"]
 
+#: What a writer of the feed did with an event; a repeated one was in the feed already.
+FeedResult = Literal["written", "repeated", "parked"]
+
 
 #: What OpenTelemetry exports, as its environment variables name it.
 Signal = Literal["METRICS", "TRACES"]
@@ -54,6 +57,8 @@ class Snapshot:
     lags: Mapping[tuple[int, str], int] = field(default_factory=dict)
     #: (shard, outcome) → routes since the deployment began, over all processes
     totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    #: shard → events that wait for the feed outside of the gateway stream
+    feed_backlogs: Mapping[int, int] = field(default_factory=dict)
 
     def __or__(self, other: Snapshot) -> Snapshot:
         """Return the state of the shards of both."""
@@ -62,6 +67,7 @@ class Snapshot:
             {**self.streams, **other.streams},
             {**self.lags, **other.lags},
             {**self.totals, **other.totals},
+            {**self.feed_backlogs, **other.feed_backlogs},
         )
 
 
@@ -139,6 +145,12 @@ class Telemetry:
 
     def stream_latencies(self, seconds: Sequence[float]) -> None:
         """Note how long events took from the gateway stream to a client."""
+
+    def feed_rows(self, result: FeedResult, count: int = 1) -> None:
+        """Count events that a writer of the feed has handled."""
+
+    def feed_batch(self, seconds: float) -> None:
+        """Note how long a transaction of the feed took, from its begin to its commit."""
 
     def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
         """Replace what the gauges of a gateway process show."""

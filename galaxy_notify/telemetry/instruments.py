@@ -39,6 +39,7 @@ _BUCKETS: Final[Mapping[str, tuple[float, ...]]] = {
     "script.duration": _SECONDS_BUSY,
     "http.request.duration": _SECONDS_BUSY,
     "realtime.latency": _SECONDS_BUSY,
+    "feed.batch.duration": _SECONDS_BUSY,
 }
 
 # A line has the name, the unit and the attributes; the indented text is the meaning.
@@ -98,6 +99,8 @@ realtime.ended {stream} reason
     Streams that ended: left, or the reason that the client was given
 realtime.frames {frame} kind
     Messages written to clients
+feed.events {event} result
+    Events handled by this writer of the feed: written, repeated (there already) or parked
 redis.errors {error} code
     Redis errors, by code
 """,
@@ -116,6 +119,8 @@ stream.length {event} shard
     Events in the gateway stream
 stream.group.lag {event} shard group
     Events not yet delivered to a consumer group; above 1,000 it may be a lower bound
+feed.backlog {event} shard
+    Events that wait for Postgres outside of the gateway stream, where a deployment has a feed
 realtime.connections {connection}
     Clients connected to this process
 realtime.users {user}
@@ -134,6 +139,8 @@ script.duration s script
     Duration of one script call, as the caller sees it
 realtime.latency s
     From the gateway stream to the write to a client; up to 100 events a second are measured
+feed.batch.duration s
+    Duration of one transaction that writes the feed
 http.request.duration s method route status
     Duration of an HTTP API request, from its header to the end of the response
 """,

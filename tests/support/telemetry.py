@@ -106,6 +106,8 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.stream_ended("rotate")
     telemetry.stream_frames("notification", 5)
     telemetry.stream_latencies([0.004])
+    telemetry.feed_rows("written", 6)
+    telemetry.feed_batch(0.002)
     telemetry.gateway(3, 2, 1)
     telemetry.progressed(0)
     telemetry.observe(
@@ -114,6 +116,7 @@ def everything(telemetry: Telemetry) -> None:
             streams={0: 100},
             lags={(0, "gateway"): 4},
             totals={(0, "replayed"): 11},
+            feed_backlogs={0: 3},
         )
     )
 
