@@ -44,9 +44,8 @@ def command(application: Application) -> None:
     configure_logs(settings.log.level, settings.log.format)
     log = get_logger("realtime")
     with OwnPostgres(settings) as postgres:
-        if postgres.start():
+        if postgres.start(watch=True):
             process = _process(application, settings)
-            postgres.watch()
             serve(
                 process.run,
                 lambda error: log.error("gateway failed", exc_info=error),

@@ -40,8 +40,7 @@ def command(application: Application) -> None:
     faulthandler.enable()
     configure_logs(settings.log.level, settings.log.format)
     with OwnPostgres(settings, wanted=settings.feed.enabled) as postgres:
-        if postgres.start():
-            postgres.watch()
+        if postgres.start(watch=True):
             _run(application, settings, lingers=postgres.is_used)
 
 

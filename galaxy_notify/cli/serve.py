@@ -44,8 +44,7 @@ def command(application: Application) -> None:
     configure_logs(settings.log.level, settings.log.format)
     log = get_logger("http")
     with OwnPostgres(settings) as postgres:
-        if postgres.start():
-            # Not watched: several workers are forked from here, which a thread would not survive.
+        if postgres.start(watch=False):  # workers are forked from here
             server = _server(settings)
             serve(
                 server.run,
