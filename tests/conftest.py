@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import signal
@@ -13,6 +14,8 @@ import hypothesis
 import pytest
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
+from galaxy_notify.feed_store.migrations import migrate
+from galaxy_notify.settings import FeedSettings
 from tests.support.postgres import Postgres, PostgresServer, quick_server
 from tests.support.roads import ROADS, Road
 from tests.support.seed import VARIABLE, seed_of_run
@@ -105,6 +108,27 @@ def postgres(postgres_server: PostgresServer) -> Iterator[Postgres]:
     """Give an empty database."""
     postgres_server.ensure_running()
     name = postgres_server.create_database()
+    try:
+        yield Postgres(postgres_server, name)
+    finally:
+        postgres_server.ensure_running()
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres_server: PostgresServer) -> str:
+    """Name a database with the schema of the feed, to copy."""
+    postgres_server.ensure_running()
+    name = postgres_server.create_database()
+    asyncio.run(migrate(FeedSettings(url=postgres_server.url(name))))
+    return name
+
+
+@pytest.fixture
+def feed_database(postgres_server: PostgresServer, _migrated: str) -> Iterator[Postgres]:
+    """Give a database with the schema of the feed, and nothing in it."""
+    postgres_server.ensure_running()
+    name = postgres_server.create_database(_migrated)
     try:
         yield Postgres(postgres_server, name)
     finally:
