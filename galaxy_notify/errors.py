@@ -3,6 +3,7 @@
 GalaxyNotifyError
 ├── Invalid                    invalid input; names the field
 │   ├── InvalidIntent          an invalid intent
+│   ├── InvalidPublication     an invalid publication in the feed of a user
 │   ├── InvalidPreference      invalid preferences of a user
 │   ├── InvalidPush            an invalid message to users
 │   ├── InvalidQuery           an invalid user, filter, limit or cursor
@@ -73,6 +74,10 @@ class Invalid(GalaxyNotifyError):
 
 class InvalidIntent(Invalid):
     """An intent was refused."""
+
+
+class InvalidPublication(Invalid):
+    """A notification for the feed of a user was refused."""
 
 
 class InvalidPreference(Invalid):

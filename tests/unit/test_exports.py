@@ -55,7 +55,9 @@ SETTINGS = settings.settings_from({"redis": {"password": "secret"}})
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
     *(made("user", "unknown") for made in (errors.InvalidPreference, errors.InvalidQuery)),
-    *(errors.InvalidPush("data", "too long", "too_large"), errors.FeedRefused("", "too long")),
+    errors.InvalidPush("data", "too long", "too_large"),
+    errors.InvalidPublication("title", "must be text"),
+    errors.FeedRefused("", "too long"),
     *(made("why") for made in (errors.Portable, errors.GalaxyNotifyError, errors.Corrupt)),
     *(made("why") for made in (errors.ConfigurationError, errors.TransientEncodingError)),
     *(made("why") for made in (errors.AlreadyClosed, errors.StreamRefused)),
