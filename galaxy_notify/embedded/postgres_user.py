@@ -44,24 +44,32 @@ class ServerUser:
             os.chown(folder, self.uid, self.gid)
 
 
-def server_user(programs: Path, folder: Path, environ: Mapping[str, str]) -> ServerUser:
-    """Choose as whom a server runs whose *programs* are in one folder and whose data is in another.
+def nobody_id() -> int | None:
+    """Return the user that root's servers run as where namespaces are forbidden; None elsewhere."""
+    user = _nobody_entry() if os.geteuid() == 0 else None
+    return user.pw_uid if user else None
 
-    *folder* need not exist yet. Raises `ConfigurationError` where root has no way.
+
+def server_user(programs: Path, data: Path, environ: Mapping[str, str]) -> ServerUser:
+    """Choose as whom a server runs, from the folders of its programs and of its data.
+
+    *data* lies in the folder that is the server's own and need not exist yet; where that folder is
+    nobody's already it stays so. Raises `ConfigurationError` where there is no way.
     """
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return ServerUser()
     path = environ.get("PATH", os.defpath)
-    if (words := _namespace(path)) is not None:
+    own = data.parent
+    is_nobodys = own.exists() and own.stat().st_uid == nobody_id()
+    if not is_nobodys and (words := _namespace(path)) is not None:
         return ServerUser(words)
-    if os.geteuid() == 0 and (found := _nobody(path)) is not None:
-        above = next(one for one in folder.parents if one.exists())
-        if _may_enter(found, programs / "postgres") and _may_enter(found, above):
-            return found
+    found = _nobody(path) if os.geteuid() == 0 else None
+    if found is not None and _can_work(found, programs, data):
+        return found
     raise ConfigurationError(
-        "feed.url: embedded: Postgres does not run as root, user namespaces are forbidden here, and"
-        f" nobody cannot reach {programs} and {folder.parent}; run galaxy-notify as another user,"
-        " or set feed.url to a server of your own"
+        "feed.url: embedded: Postgres refuses to run as this user, user namespaces are forbidden,"
+        f" and the user nobody cannot reach {programs} and {own}; run galaxy-notify as another user, or"
+        " set feed.url to the URL of a Postgres"
     )
 
 
@@ -87,19 +95,28 @@ def _namespace(path: str) -> tuple[str, ...] | None:
 
 
 def _nobody(path: str) -> ServerUser | None:
-    setpriv = shutil.which("setpriv", path=path)
-    try:
-        user = pwd.getpwnam(_NOBODY)
-    except KeyError:
-        return None
-    if setpriv is None:
+    setpriv, user = shutil.which("setpriv", path=path), _nobody_entry()
+    if setpriv is None or user is None:
         return None
     words = (setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--")
     return ServerUser(words, user.pw_uid, user.pw_gid)
 
 
-def _may_enter(user: ServerUser, path: Path) -> bool:
-    return _succeeds(user.command(Path("test"), "-x", str(path)))
+def _nobody_entry() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(_NOBODY)
+    except KeyError:
+        return None
+
+
+def _can_work(user: ServerUser, programs: Path, data: Path) -> bool:
+    """Return whether a user can start the server and enter its data, or could if it was there.
+
+    The folder around it is handed over before the data is made.
+    """
+    entered = data if data.exists() else next(one for one in data.parents[1:] if one.exists())
+    places = (programs / "postgres", entered)
+    return all(_succeeds(user.command(Path("test"), "-x", str(place))) for place in places)
 
 
 def _succeeds(command: Sequence[str]) -> bool:

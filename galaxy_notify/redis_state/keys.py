@@ -54,6 +54,10 @@ class Keys:
     workers = _key("workers")
     #: The sorted set of gateway instances by their last progress; on the first shard only.
     gateways = _key("gateways")
+    #: The stream of events that were moved out of the way of trimming, until Postgres takes them.
+    feed_backlog = _key("feed_backlog")
+    #: The sorted set of writers of the feed by their last report.
+    feed_writers = _key("feed_writers")
     #: The mark of a deployment where some user has preferences.
     preferred = _key("preferred")
     #: The mark that ends a write which replicas or the disk confirm.

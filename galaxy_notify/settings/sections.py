@@ -25,6 +25,7 @@ from galaxy_notify.settings.values import (
     MASK,
     YEAR_MS,
     Channel,
+    Channels,
     Encoder,
     Group,
     Intents,
@@ -108,7 +109,10 @@ class LimitsSettings(Section):
         262_144, (128, 4_194_304), "Maximum size of an event's payload, in bytes."
     )
     max_routes: int = number(
-        1000, (1, 1000), "Maximum routes in one part; a larger intent is split into parts."
+        1000,
+        (1, 1000),
+        "Maximum routes in one part, or recipients if the intent names no channels; a larger "
+        "intent is split into parts.",
     )
     past_due_ms: int = number(
         0,
@@ -148,7 +152,13 @@ class RulesSettings(Section):
         "for the type itself applies.",
     )
     quiet_channels: Annotated[tuple[Channel, ...], Field(strict=False)] = Field(
-        ("push",), description="Channels that are deferred until a user's quiet hours end."
+        ("push",),
+        description="Channels that are deferred until a user's quiet hours end; in_app never is.",
+    )
+    default_channels: Channels = Field(
+        ("push",),
+        description="Channels of an intent that names none, where the recipient's preferences do "
+        "not either; those missing in worker.channels are ignored.",
     )
 
 

@@ -34,7 +34,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "settled_ms": 3600000, "idempotency_ms": 86400000, "dead_ms": 0, "dead_max": 0,
     },
     "limits": {"max_payload_bytes": 262144, "max_routes": 1000, "past_due_ms": 0},
-    "rules": {"cooldown_ms": 0, "cooldowns": [], "mandatory": [], "quiet_channels": ["push"]},
+    "rules": {
+        "cooldown_ms": 0, "cooldowns": [], "mandatory": [], "quiet_channels": ["push"],
+        "default_channels": ["push"],
+    },
     "log": {"level": "info", "format": "auto"},
     "intake": {
         "enabled": False, "stream": "gn:intents", "group": "galaxy-notify", "batch_size": 200,

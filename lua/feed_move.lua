@@ -1,0 +1,88 @@
+-- feed_move: (pending) -> (moved)
+--
+-- Move the oldest entries that the feed's group keeps the gateway stream from being trimmed by to
+-- the backlog: those that are pending, else those it was not given. Each is copied with all its
+-- fields and its id, then acknowledged. Where the first copy is refused, nothing has changed. A
+-- repeat moves the next ones.
+--
+-- KEYS
+--   1 stream        stream  gateway events
+--   2 feed_backlog  stream  events that were moved out of the way of trimming
+--   3 feed_writers  zset    writer -> when it reported last, in ms
+--   4 never         the guard against a moving slot
+-- ARGV
+--   1 group      str
+--   2 consumer   str
+--   3 now        int  or '' for the server's clock
+--   4 alone_ms   int  move only if no writer has reported for this long; '' = a writer moves
+--   5 max        int  entries of the backlog from which on nothing is moved
+--   6 most       int  entries to move
+--   7 bytes      int  about how many bytes of them to move
+-- RETURNS a word, how many entries were moved or had gone, the length of the backlog
+--   moved        the oldest of them, or there were none
+--   full         the backlog has the most entries that it may have
+--   stale        a writer lives, or the group is missing: nothing was moved
+
+local stream, backlog, group, now = KEYS[1], KEYS[2], ARGV[1], now_ms(ARGV[3])
+local length, most, bytes = call('XLEN', backlog), tonumber(ARGV[6]), tonumber(ARGV[7])
+local most_fields = 100
+
+if ARGV[4] ~= '' then
+  local latest = call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
+  if latest and now - tonumber(latest) < tonumber(ARGV[4]) then return {'stale', 0, length} end
+end
+local function last_delivered()
+  local found = try('XINFO', 'GROUPS', stream)
+  for _, flat in ipairs(fault(found) and {} or found) do
+    local info = {}
+    for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
+    if info.name == group then return info['last-delivered-id'] end
+  end
+end
+local last = last_delivered()
+if not last then return {'stale', 0, length} end
+most = math.min(most, tonumber(ARGV[5]) - length)
+if most <= 0 then return {'full', 0, length} end
+
+local size, moved, copies, refusal = 0, {}, {}, nil
+
+local function copy(id, entry)
+  local fields = {}
+  for at = 1, math.min(#entry, 2 * most_fields) do
+    fields[at], size = entry[at], size + #entry[at]
+  end
+  fields[#fields + 1], fields[#fields + 2] = 'stream_id', id
+  local copied = try('XADD', backlog, '*', unpack(fields))
+  refusal = fault(copied) and copied
+  if not refusal then moved[#moved + 1], copies[#copies + 1] = id, copied end
+end
+
+local pending = call('XPENDING', stream, group, '-', '+', most)
+for _, row in ipairs(pending) do
+  if refusal or size >= bytes then break end
+  local entry = call('XRANGE', stream, row[1], row[1])[1]
+  -- Redis 6.2 keeps an entry pending that was trimmed from the stream.
+  if entry then copy(row[1], entry[2]) else moved[#moved + 1] = row[1] end
+end
+local done = true
+if #pending == 0 then
+  for start = 0, most - 1, 16 do
+    local rows = call('XRANGE', stream, '(' .. last, '+', 'COUNT', math.min(16, most - start))
+    for _, row in ipairs(rows) do
+      if not (refusal or size >= bytes) then copy(row[1], row[2]) end
+      last = row[1]
+    end
+    if refusal or size >= bytes or #rows < 16 then break end
+  end
+  -- Given to the group, so that it does not get them again.
+  if #moved > 0 then
+    done = try('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', #moved, 'STREAMS', stream, '>')
+  end
+end
+if #moved == 0 and refusal then return refusal end
+if not fault(done) and #moved > 0 then done = try('XACK', stream, group, unpack(moved)) end
+if fault(done) then
+  if #copies > 0 then try('XDEL', backlog, unpack(copies)) end
+  return done
+end
+return {'moved', #moved, length + #copies}
