@@ -89,19 +89,17 @@ class EventRows:
         try:
             written = await self._write(tried)
         except Stopped:
-            return {one.event_id: _STOPPED for one in found} | corrupt
+            return {**{one.event_id: _STOPPED for one in found}, **corrupt}
         left += [one for one in tried if one.item.user_id in written.locked]
         self._count(len(found), len(left), len(corrupt), written)
-        return {one.event_id: _LOCKED for one in left} | corrupt | written.refused
+        return {**{one.event_id: _LOCKED for one in left}, **corrupt, **written.refused}
 
     def _chosen(self, found: Sequence[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
         """Return what to write now, and what to leave because of a lock."""
-        locked, free = self.locked_users, []
-        known = []
-        for one in found:
-            (known if one.item.user_id in locked else free).append(one)
-        if free:
-            return free, known
+        locked = self.locked_users
+        known = [one for one in found if one.item.user_id in locked]
+        if len(known) < len(found):
+            return [one for one in found if one.item.user_id not in locked], known
         due = {user for user in {one.item.user_id for one in known} if locked.is_due(user)}
         return (
             [one for one in known if one.item.user_id in due],
