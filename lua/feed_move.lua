@@ -21,7 +21,7 @@
 -- RETURNS a word, how many entries were moved or had gone, the length of the backlog
 --   moved        the oldest of them, or there were none
 --   full         the backlog has the most entries that it may have
---   stale        a writer lives, or there is no such group: nothing was moved
+--   stale        a writer lives, or the group is missing: nothing was moved
 
 local stream, backlog, group, now = KEYS[1], KEYS[2], ARGV[1], now_ms(ARGV[3])
 local length, most, bytes = call('XLEN', backlog), tonumber(ARGV[6]), tonumber(ARGV[7])
