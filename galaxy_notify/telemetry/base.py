@@ -17,9 +17,6 @@ Verb = Literal["abandoned", "cancelled", "orphaned", "postponed", "purged", "rep
 #: What happened to entries of the intent stream.
 IntentVerb = Literal["read", "reclaimed", "rejected"]
 
-#: What a writer of the feed did with an event; a repeated one was in the feed already.
-FeedResult = Literal["written", "repeated", "parked"]
-
 
 #: What OpenTelemetry exports, as its environment variables name it.
 Signal = Literal["METRICS", "TRACES"]
@@ -146,14 +143,17 @@ class Telemetry:
     def stream_latencies(self, seconds: Sequence[float]) -> None:
         """Note how long events took from the gateway stream to a client."""
 
-    def feed_rows(self, result: FeedResult, count: int = 1) -> None:
-        """Count events that a writer of the feed has handled."""
-
-    def feed_batch(self, seconds: float) -> None:
-        """Note how long a transaction of the feed took, from its begin to its commit."""
-
     def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
         """Replace what the gauges of a gateway process show."""
+
+    def feed_events(self, counts: Mapping[str, int]) -> None:
+        """Count events of a batch by what became of them: see `feed.events`."""
+
+    def feed_inserted(self, seconds: float) -> None:
+        """Record how long the insert of a batch took, COMMIT included."""
+
+    def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
+        """Replace what the gauges show of the events that a shard's feed has not taken."""
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         """Send what is left, for at most this long; False where that was not enough."""

@@ -1,4 +1,4 @@
-"""Gauges: what the last snapshot of the shards said, and what a process holds just now."""
+"""What is shown when a reader asks, such as the backlog of each channel."""
 
 from __future__ import annotations
 
@@ -9,28 +9,12 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from galaxy_notify.telemetry.base import Snapshot
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, Instrument
+from galaxy_notify.telemetry.labels import CappedLabels
 
 MAX_GROUPS: Final = 50
 SNAPSHOT_KEPT_S: Final = 60.0
 
 Clock = Callable[[], float]
-
-
-class CappedLabels:
-    """Let the first values pass unchanged and call all later ones ``other``."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._known: set[str] = set()
-
-    def label(self, value: str) -> str:
-        """Return the value, or ``other`` once the limit of distinct ones is reached."""
-        if value in self._known:
-            return value
-        if len(self._known) >= self._limit:
-            return "other"
-        self._known.add(value)
-        return value
 
 
 class Gauges:
@@ -53,6 +37,8 @@ class Gauges:
         self.waiting: dict[str, int] = {}
         #: What a gateway process holds, by the name of the gauge.
         self.gateway: dict[str, int] = {}
+        #: What a writer of the feed has not written, by the name of the gauge, by shard.
+        self.feed: dict[str, dict[int, int]] = {}
         for instrument in INSTRUMENTS:
             self._register(meter, instrument)
 
@@ -66,6 +52,12 @@ class Gauges:
 
     def read(self, short_name: str) -> Iterator[Observation]:
         """Yield what one gauge shows just now."""
+        yield from self._of_process(short_name)
+        if self._clock() - self._observed_at <= SNAPSHOT_KEPT_S:
+            yield from self._from_snapshot(short_name, self._snapshot)
+
+    def _of_process(self, short_name: str) -> Iterator[Observation]:
+        """Yield what this process itself has."""
         if short_name == "loop.idle":
             now = self._clock()
             for shard, at in self._progress.copy().items():
@@ -73,24 +65,24 @@ class Gauges:
         elif short_name == "background.waiting":
             for place, count in self.waiting.items():
                 yield Observation(count, {"place": place})
-        elif short_name.startswith("realtime."):
-            if short_name in self.gateway:
-                yield Observation(self.gateway[short_name])
-        elif self._clock() - self._observed_at <= SNAPSHOT_KEPT_S:
-            yield from self._from_snapshot(short_name, self._snapshot)
+        elif short_name in self.gateway:
+            yield Observation(self.gateway[short_name])
+        for shard, count in self.feed.get(short_name, {}).copy().items():
+            yield Observation(count, {"shard": shard})
 
     def _from_snapshot(self, short_name: str, snapshot: Snapshot) -> Iterator[Observation]:
-        if short_name in ("stream.length", "feed.backlog"):
-            is_backlog = short_name == "feed.backlog"
-            lengths = snapshot.feed_backlogs if is_backlog else snapshot.streams
-            for shard, length in lengths.items():
+        # The daemons show the backlog too: where no writer lives nothing else would.
+        backlogs = {} if self.feed else snapshot.feed_backlogs
+        lengths = {"stream.length": snapshot.streams, "feed.backlog": backlogs}
+        if short_name in lengths:
+            for shard, length in lengths[short_name].items():
                 yield Observation(length, {"shard": shard})
         elif short_name == "stream.group.lag":
             yield from self._lags(snapshot)
         elif short_name == "deployment.routes":
             for (shard, outcome), count in snapshot.totals.items():
                 yield Observation(count, {"shard": shard, "outcome": outcome})
-        else:
+        elif short_name.startswith("routes."):
             field = short_name.removeprefix("routes.")
             field = "oldest_overdue_s" if field == "oldest_overdue" else field
             for (shard, channel), backlog in snapshot.backlogs.items():

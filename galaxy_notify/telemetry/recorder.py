@@ -1,4 +1,4 @@
-"""Telemetry that is exported: counters, histograms and spans of OpenTelemetry, and its gauges."""
+"""Telemetry that is exported: counters, histograms, gauges and spans of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from typing import Final
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
-from galaxy_notify.telemetry.base import (
-    FeedResult,
-    IntentVerb,
-    Settled,
-    Snapshot,
-    Telemetry,
-    Verb,
-)
-from galaxy_notify.telemetry.gauges import CappedLabels, Gauges
+from galaxy_notify.telemetry.base import IntentVerb, Settled, Snapshot, Telemetry, Verb
+from galaxy_notify.telemetry.gauges import Gauges
 from galaxy_notify.telemetry.instruments import INSTRUMENTS, DeferredCounter
+from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.spans import publish_span, record_published_span
 
 MAX_TYPES: Final = 200
@@ -160,18 +154,24 @@ class Recorder(Telemetry):
         for one in _sample(seconds, _LATENCIES_SAMPLED):
             self._histograms["realtime.latency"].record(one)
 
-    def feed_rows(self, result: FeedResult, count: int = 1) -> None:
-        self._counters["feed.events"].add(count, {"result": result})
-
-    def feed_batch(self, seconds: float) -> None:
-        self._histograms["feed.batch.duration"].record(seconds)
-
     def gateway(self, connections: int, users: int, inbox_lag: int) -> None:
         self._gauges.gateway = {
             "realtime.connections": connections,
             "realtime.users": users,
             "realtime.inbox.lag": inbox_lag,
         }
+
+    def feed_events(self, counts: Mapping[str, int]) -> None:
+        for result, count in counts.items():
+            if count:
+                self._counters["feed.events"].add(count, {"result": result})
+
+    def feed_inserted(self, seconds: float) -> None:
+        self._histograms["feed.insert.duration"].record(seconds)
+
+    def feed_waiting(self, shard: int, waiting: int, backlog: int) -> None:
+        for name, count in (("feed.waiting", waiting), ("feed.backlog", backlog)):
+            self._gauges.feed.setdefault(name, {})[shard] = count
 
     def shutdown(self, timeout_s: float = 3.0) -> bool:
         # The SDK keeps no deadline when a collector is dead, so its threads are left behind.

@@ -106,9 +106,10 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.stream_ended("rotate")
     telemetry.stream_frames("notification", 5)
     telemetry.stream_latencies([0.004])
-    telemetry.feed_rows("written", 6)
-    telemetry.feed_batch(0.002)
     telemetry.gateway(3, 2, 1)
+    telemetry.feed_events({"written": 3, "left": 0})
+    telemetry.feed_inserted(0.004)
+    telemetry.feed_waiting(0, 7, 5)
     telemetry.progressed(0)
     telemetry.observe(
         Snapshot(
