@@ -16,7 +16,15 @@ import redis.asyncio
 from galaxy_notify.live.parts import PartLimits, cut
 from galaxy_notify.live.tellings import tell_instances
 from galaxy_notify.model.live_event import LiveEvent, Retraction
-from galaxy_notify.redis_client.faults import BUSY, Fault, RedisFault, Remedy, fault_in
+from galaxy_notify.redis_client.faults import (
+    BUSY,
+    Fault,
+    Garbled,
+    RedisFault,
+    Remedy,
+    fault_in,
+    fault_of,
+)
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import ScriptCall
@@ -127,9 +135,13 @@ class Placing:
 
 
 def _placed(some: Sequence[Incoming], reply: object) -> Iterable[Placed]:
-    if isinstance(reply, RedisFault):
-        return [Placed(one, None, reply.fault) for one in some]
-    answers = read_delivered(reply, [one.event for one in some])
+    try:
+        if isinstance(reply, RedisFault):
+            raise reply
+        answers = read_delivered(reply, [one.event for one in some])
+    except (RedisFault, Garbled) as error:
+        fault = fault_of(error, "user_deliver").fault
+        return [Placed(one, None, fault) for one in some]
     return [
         Placed(one, answer, None if answer.cursor else fault_in(answer.reason))
         for one, answer in zip(some, answers, strict=True)

@@ -45,6 +45,13 @@ async def tell_instances(
         for name, some in tellings.items()
         for part in cut(some, ENTRY_LIMITS, lambda telling: len(telling.packed))
     ]
+    await send_entries(client, key_space, entries)
+
+
+async def send_entries(
+    client: redis.asyncio.Redis, key_space: KeySpace, entries: Sequence[InboxEntry]
+) -> None:
+    """Write entries whose loss costs time only; never fails, as `tell_instances`."""
     answers = await write_inboxes(client, key_space, entries)
     reasons = [answer.fault.reason for _, answer in answers if isinstance(answer, RedisFault)]
     if reasons:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+_NUMBER: Final = re.compile(rb"[0-9]{1,15}")
 
 
 class Counts(NamedTuple):
@@ -21,6 +24,16 @@ class Counts(NamedTuple):
     def document(self) -> dict[str, Any]:
         """Return the counts as JSON data."""
         return self._asdict()
+
+    def is_newer(self, than: Counts | None) -> bool:
+        """Return whether these counts replace others of the same user; None is older than any."""
+        return than is None or (self.epoch, self.version) > (than.epoch, than.version)
+
+
+def parse_counts(values: Sequence[object]) -> Counts | None:
+    """Return counts from the digits of their fields, in order; None if they are invalid."""
+    given = [value for value in values if isinstance(value, bytes) and _NUMBER.fullmatch(value)]
+    return Counts(*map(int, given)) if len(given) == len(values) == len(Counts._fields) else None
 
 
 class NewItem(NamedTuple):

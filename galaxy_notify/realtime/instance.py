@@ -22,8 +22,9 @@ from galaxy_notify.redis_client.async_retries import RetryUntilStopped, StopFlag
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
-from galaxy_notify.redis_state.inbox import Inbox, Logout, Push, Telling
+from galaxy_notify.redis_state.inbox import Inbox, InboxItem, Logout, Push, Telling
 from galaxy_notify.redis_state.recent import RecentPlace
+from galaxy_notify.redis_state.unread import UserCounts
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
@@ -114,7 +115,7 @@ class Instance:
                 self._log.warning("unreadable entries in the inbox", entries=page.unread)
             await self.receive(page.entries)
 
-    async def receive(self, entries: Iterable[Telling | Push | Logout]) -> None:
+    async def receive(self, entries: Iterable[InboxItem]) -> None:
         """Give what came into the inbox to those of the users who are here."""
         given = size = 0
         for entry in entries:
@@ -126,7 +127,7 @@ class Instance:
                 given = size = 0
                 await asyncio.sleep(0)
 
-    def _give(self, entry: Telling | Push | Logout) -> int:
+    def _give(self, entry: InboxItem) -> int:
         """Give an entry to the streams of its user, and return its size in bytes."""
         match entry:
             case Telling():
@@ -141,6 +142,8 @@ class Instance:
                 return len(message.data)
             case Logout():
                 self._log_out(entry.user, entry.at_ms)
+            case UserCounts():
+                self.hub.receive_counts(*entry)
         return 0
 
     def _give_event(self, telling: Telling) -> None:
@@ -172,6 +175,8 @@ class Instance:
                 for user, found in attended.items():
                     self.hub.compare(user, found.top)
                     self._log_out(user, found.logout_ms)
+                    if found.counts is not None:
+                        self.hub.receive_counts(user, found.counts)
                 self._arrivals.renewed(attended)
                 # All at once would hold up Redis for others.
                 if some is not parts[-1] and await self._stop.wait(self._renew_s / 2 / len(parts)):

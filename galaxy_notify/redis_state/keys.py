@@ -116,6 +116,10 @@ class Keys:
         """Return the list of the newest events of a user."""
         return f"{self.tag}recent:{user}"
 
+    def unread(self, user: str) -> str:
+        """Return the hash of the counts of a user's feed."""
+        return f"{self.tag}unread:{user}"
+
     def tickets(self, user: str) -> str:
         """Return the sorted set of a user's unused tickets, by when they expire."""
         return f"{self.tag}tickets:{user}"

@@ -176,7 +176,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # Inboxes have slots of their own, and tags that the pattern of shards fits too.
         """
         client-events gateway:* gateways inbox logout:* lost meta never parked presence:* recent:*
-        tickets:*
+        tickets:* unread:*
         """,
         """
         exists hmget lindex llen lpos lrange mget scan time xlen xpending xrange xread zrangebyscore
@@ -191,6 +191,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         presence:* = del pexpire zadd zrem zremrangebyscore
         recent:* = del ltrim pexpire rpush
         tickets:* = pexpire zadd zrem zremrangebyrank zremrangebyscore
+        unread:* = del hset pexpire
         """,
     ),
     Role.OPERATOR: _rights(

@@ -19,8 +19,8 @@ from galaxy_notify.redis_state.recent import (
     new_retraction,
     presence_attend,
     read_delivered,
+    read_here,
     read_missed,
-    read_tops,
     recent_read,
     user_deliver,
 )
@@ -56,7 +56,7 @@ def _missed(shard: Shard, cursor: Cursor, *, most: int = 4, count: int = 99) -> 
 
 def _attend(shard: Shard, instance: str, *users: str, ttl_ms: int = 30_000) -> list[Cursor | None]:
     call = presence_attend(shard.keys, instance, users, ttl_ms)
-    return read_tops(shard.run(call), len(users))
+    return [here and here.top for here in read_here(shard.run(call), len(users))]
 
 
 def _cursor(number: int, offset: int, epoch: str = EPOCH + "0") -> Cursor:
@@ -270,4 +270,4 @@ def test_attend__replaces_a_foreign_key(shard: Shard) -> None:
 def test_attend__that_is_refused_is_no_top(shard: Shard) -> None:
     """Who is not noted must not believe that it will be told."""
     call = presence_attend(shard.keys, "gw-1", ["u1"], 30_000)
-    assert read_tops(refuse_all(shard, call, "ZADD").reply, 1) == [None]
+    assert read_here(refuse_all(shard, call, "ZADD").reply, 1) == [None]

@@ -283,6 +283,7 @@ SCENARIOS: dict[str, Callable[[Shard], ScriptCall]] = {
     "user_deliver": user_scenarios.delivering,
     "recent_read": user_scenarios.reading_recent,
     "presence_attend": user_scenarios.attending,
+    "unread_mark": user_scenarios.marking,
     **STREAMS,
     "intake_ack": handed_in.acknowledging,
     "intake_reject": handed_in.rejecting,
