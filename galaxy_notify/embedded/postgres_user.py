@@ -68,8 +68,8 @@ def server_user(programs: Path, data: Path, environ: Mapping[str, str]) -> Serve
         return found
     raise ConfigurationError(
         "feed.url: embedded: Postgres refuses to run as this user, user namespaces are forbidden,"
-        f" and the user nobody cannot reach {programs} and {own}; run galaxy-notify as another user, or"
-        " set feed.url to the URL of a Postgres"
+        f" and the user nobody cannot reach {programs} and {own}; run galaxy-notify as another"
+        " user, or set feed.url to the URL of a Postgres"
     )
 
 
