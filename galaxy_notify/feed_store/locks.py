@@ -28,3 +28,9 @@ async def lock_users(
     query = statement("user_lock", waiting="SKIP LOCKED" if skip_locked else "")
     cursor = await connection.execute(query, {"users": list(users)})
     return {user: Counts(*counts) for user, *counts in await cursor.fetchall()}
+
+
+async def counts_of(connection: Connection, user: str) -> Counts:
+    """Return the counts of a user; all but the epoch are 0 where it has none."""
+    cursor = await connection.execute(statement("counts"), {"user": user})
+    return Counts(*await cursor.fetchone() or (0, 0, 0, 0))

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from galaxy_notify.feed_store import inserting, migrations
+from galaxy_notify.feed_store import (
+    inserting,
+    listing,
+    marking,
+    migrations,
+    reconciling,
+    removing,
+)
 from galaxy_notify.feed_store.database import Connection, Database
 from galaxy_notify.feed_store.inserting import Inserted
+from galaxy_notify.feed_store.listing import ListQuery, Page
+from galaxy_notify.feed_store.locks import counts_of
+from galaxy_notify.feed_store.reconciling import Changed, Drift
+from galaxy_notify.feed_store.removing import Deleted, Retracted
 from galaxy_notify.feed_store.statements import statement
 from galaxy_notify.model.feed import Counts, NewItem
 from galaxy_notify.settings.feed import FeedSettings
@@ -66,9 +77,93 @@ class FeedStore:
 
     async def counts(self, user: str) -> Counts:
         """Return the counts of a user; all but the epoch are 0 where nothing is known of it."""
+        return await self._database.run(lambda connection: counts_of(connection, user))
 
-        async def read(connection: Connection) -> Counts:
-            cursor = await connection.execute(statement("counts"), {"user": user})
-            return Counts(*await cursor.fetchone() or (0, 0, 0, 0))
+    async def list(self, user: str, query: ListQuery) -> Page:
+        """Return a page of a user's items, newest first, with the counts of the same moment.
+
+        Raises `InvalidQuery` for a limit or a cursor that is none.
+        """
+        return await listing.list_page(self._database, user, query)
+
+    async def mark_read(self, user: str, ids: Sequence[str]) -> Counts:
+        """Mark items as read, and as seen; the first time stays. Return the counts.
+
+        *ids* are of notifications or of rows; those that the user does not have change nothing.
+        """
+        return await marking.mark_named(self._database, marking.READ, user, ids)
+
+    async def mark_unread(self, user: str, ids: Sequence[str]) -> Counts:
+        """Mark items as not read; see `mark_read`."""
+        return await marking.mark_named(self._database, marking.UNREAD, user, ids)
+
+    async def mark_seen(self, user: str, ids: Sequence[str]) -> Counts:
+        """Mark items as seen; see `mark_read`."""
+        return await marking.mark_named(self._database, marking.SEEN, user, ids)
+
+    async def archive(self, user: str, ids: Sequence[str]) -> Counts:
+        """Archive items: they are neither listed nor counted any more. See `mark_read`."""
+        return await marking.mark_named(self._database, marking.ARCHIVE, user, ids)
+
+    async def mark_all_read(self, user: str, until: str | None) -> Counts:
+        """Mark all items up to the notification *until* as read, 500 in a transaction.
+
+        Without *until*, all that is there when the call begins. Where the user has no such
+        notification nothing changes. Return the counts.
+        """
+        return await marking.mark_all(self._database, marking.READ, user, until)
+
+    async def mark_all_seen(self, user: str, until: str | None) -> Counts:
+        """Mark all items up to *until* as seen; see `mark_all_read`."""
+        return await marking.mark_all(self._database, marking.SEEN, user, until)
+
+    async def archive_all(self, user: str, until: str | None) -> Counts:
+        """Archive all items up to *until*; see `mark_all_read`."""
+        return await marking.mark_all(self._database, marking.ARCHIVE, user, until)
+
+    async def retract(self, notification_id: str, users: Sequence[str] | None) -> Retracted:
+        """Retract a notification for *users*, or for all that have it, 500 in a transaction.
+
+        Its text is deleted, and it is not listed any more. Where a user does not have it yet, it
+        is noted, so that a later insert changes nothing.
+        """
+        return await removing.retract(self._database, notification_id, users)
+
+    async def forget(self, user: str) -> int:
+        """Delete all rows of a user, 500 in a transaction, then its counts; return how many."""
+        return await removing.forget(self._database, user)
+
+    def delete_older_than(self, days: int) -> AsyncIterator[Deleted]:
+        """Delete what came into the feed more than *days* ago, a statement of 500 rows each.
+
+        Users whose lock another transaction holds are passed over.
+        """
+        return removing.delete_older_than(self._database, days)
+
+    async def now_ms(self) -> int:
+        """Return the time of Postgres' clock, in ms since 1970."""
+
+        async def read(connection: Connection) -> int:
+            cursor = await connection.execute(statement("now"))
+            return int((await cursor.fetchone() or [0])[0])
 
         return await self._database.run(read)
+
+    async def changed_since(
+        self, since_ms: int, after_user: str = "", limit: int = 500
+    ) -> Sequence[Changed]:
+        """Return users whose counts changed at *since_ms* or later, in their order.
+
+        The time is that of Postgres' clock. The next ones follow *after_user*. A transaction that
+        is not committed yet may have changed them up to two statement time-outs ago.
+        """
+        return await reconciling.changed_since(self._database, since_ms, after_user, limit)
+
+    def reconcile(
+        self, users: Sequence[str] | None = None, fix: bool = False
+    ) -> AsyncIterator[Drift]:
+        """Count the items of *users*, or of all, and yield those whose counts were wrong.
+
+        With *fix*, also correct them.
+        """
+        return reconciling.reconcile(self._database, users, fix)

@@ -63,12 +63,15 @@ CREATE TABLE feed_item (
     )
 );
 
--- A row is in exactly one of these two.
+-- A row is in exactly one of these three.
 CREATE INDEX feed_item_listed ON feed_item (user_id, at DESC, id DESC)
 WHERE archived_at IS NULL AND retracted_at IS NULL;
 
-CREATE INDEX feed_item_removed ON feed_item (user_id, at DESC, id DESC)
-WHERE archived_at IS NOT NULL OR retracted_at IS NOT NULL;
+CREATE INDEX feed_item_archived ON feed_item (user_id, at DESC, id DESC)
+WHERE archived_at IS NOT NULL AND retracted_at IS NULL;
+
+CREATE INDEX feed_item_retracted ON feed_item (user_id)
+WHERE retracted_at IS NOT NULL;
 
 CREATE INDEX feed_item_unread ON feed_item (user_id, at DESC, id DESC) WHERE unread;
 
