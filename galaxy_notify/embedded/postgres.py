@@ -27,10 +27,9 @@ from galaxy_notify.signals import SIGNALS
 
 _LOG: Final = "postgres.log"
 _ANSWER_SECONDS = 2.0
-# After a crash it first reads what it had logged since its last checkpoint.
-_START_SECONDS = 60.0
+_START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
-_TURN_SECONDS = _START_SECONDS + _STOP_SECONDS
+_TURN_SECONDS = postgres_data.MAKE_SECONDS + _START_SECONDS + _STOP_SECONDS
 
 # Servers left to other processes: kept, because a forgotten child is a ResourceWarning.
 _outliving: list[subprocess.Popen[bytes]] = []

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import redis.asyncio
 
 from galaxy_notify.redis_client.runner import run
-from galaxy_notify.redis_client.stream_member import StreamMember
+from galaxy_notify.redis_client.stream_member import StreamMember, ask
 from galaxy_notify.redis_state.feed_calls import (
     FEED_GROUP,
     WRITER_GONE_MS,
@@ -140,6 +140,10 @@ class FeedBacklog:
         """Report this writer, and move what lies beyond half of the stream."""
         attended = await self._count(self._consumer)
         return await self._move(self._consumer, MoveLimits(backlog_max), attended)
+
+    async def leave(self) -> None:
+        """Remove this writer from those that live: it ends as it should."""
+        await ask(self._client.zrem(self._keys.feed_writers, self._consumer))
 
     async def stand_in(self, backlog_max: int) -> Pass | None:
         """Move for writers where none has reported for a minute; None while one lives."""
