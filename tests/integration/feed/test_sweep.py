@@ -68,7 +68,7 @@ class Place:
     async def sweeping(self, name: str = "w-1") -> AsyncIterator[None]:
         """Sweep while the block runs."""
         stop = StopFlag()
-        outage = PostgresOutage(stop)
+        outage = PostgresOutage(stop, self.store.ready)
         sweep = CountsSweep(
             self.store,
             self.marks,
