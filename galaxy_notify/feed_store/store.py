@@ -159,6 +159,10 @@ class FeedStore:
         """
         return await reconciling.changed_since(self._database, since_ms, after_user, limit)
 
+    async def all_counts(self, after_user: str = "", limit: int = 500) -> Sequence[Changed]:
+        """Return the counts of the next users behind *after_user*, in their order."""
+        return await reconciling.counts_page(self._database, after_user, limit)
+
     def reconcile(
         self, users: Sequence[str] | None = None, fix: bool = False
     ) -> AsyncIterator[Drift]:
