@@ -130,8 +130,8 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events dead:* feed_backlog janitor leases:* lost meta never
-        notification:* orphans parked paused schedule:* totals wake:* worker:* workers
+        abandoned:* accepted client-events dead:* feed_backlog feed_writers janitor leases:* lost
+        meta never notification:* orphans parked paused schedule:* totals wake:* worker:* workers
         """,
         """
         exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember
@@ -141,8 +141,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         abandoned:* = hdel
         accepted = xdel xtrim
-        client-events = xack xadd xdel xgroup|delconsumer xtrim
+        client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         dead:* leases:* = zadd zrem
+        feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
         meta = hset hsetnx
@@ -199,10 +200,11 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # Also what it takes to deliver what is published directly, and its counts.
         """
         client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
-        unread:*
+        sweeper swept unread:*
         """,
         """
-        exists hmget lindex lpos time xinfo|groups xlen xpending xrange zrangebyscore zrevrange
+        exists get hmget lindex lpos pttl time xinfo|groups xlen xpending xrange zrangebyscore
+        zrevrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
@@ -213,6 +215,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         parked = xadd xtrim
         presence:* = zrem
         recent:* = del ltrim pexpire rpush
+        sweeper = del pexpire set
+        swept = del hset
         unread:* = del hset pexpire
         """,
     ),
