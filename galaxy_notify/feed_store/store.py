@@ -136,7 +136,7 @@ class FeedStore:
     def delete_older_than(self, days: int) -> AsyncIterator[Deleted]:
         """Delete what came into the feed more than *days* ago, a statement of 500 rows each.
 
-        Users whose lock another transaction holds are passed over.
+        With 0 days nothing is deleted. Users whose lock another transaction holds are passed over.
         """
         return removing.delete_older_than(self._database, days)
 
@@ -158,6 +158,10 @@ class FeedStore:
         is not committed yet may have changed them up to two statement time-outs ago.
         """
         return await reconciling.changed_since(self._database, since_ms, after_user, limit)
+
+    async def all_counts(self, after_user: str = "", limit: int = 500) -> Sequence[Changed]:
+        """Return the counts of the next users behind *after_user*, in their order."""
+        return await reconciling.counts_page(self._database, after_user, limit)
 
     def reconcile(
         self, users: Sequence[str] | None = None, fix: bool = False
