@@ -145,7 +145,7 @@ class FeedStore:
     def delete_older_than(self, days: int) -> AsyncIterator[Deleted]:
         """Delete what came into the feed more than *days* ago, a statement of 500 rows each.
 
-        Users whose lock another transaction holds are passed over.
+        With 0 days nothing is deleted. Users whose lock another transaction holds are passed over.
         """
         return removing.delete_older_than(self._database, days)
 

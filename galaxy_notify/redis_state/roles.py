@@ -129,8 +129,8 @@ _ACCEPT_WRITES: Final = """
 RIGHTS: Final[Mapping[Role, Rights]] = {
     Role.DAEMON: _rights(
         """
-        abandoned:* accepted client-events dead:* janitor leases:* lost meta never notification:*
-        orphans parked paused schedule:* totals wake:* worker:* workers
+        abandoned:* accepted client-events dead:* feed_backlog feed_writers janitor leases:* lost
+        meta never notification:* orphans parked paused schedule:* totals wake:* worker:* workers
         """,
         """
         exec exists get hexists hget hkeys hlen hmget hscan hstrlen llen multi pttl scan sismember
@@ -140,8 +140,9 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         """
         abandoned:* = hdel
         accepted = xdel xtrim
-        client-events = xack xadd xdel xgroup|delconsumer xtrim
+        client-events = xack xadd xdel xgroup|create xgroup|delconsumer xreadgroup xtrim
         dead:* leases:* = zadd zrem
+        feed_backlog = xadd xgroup|create xgroup|delconsumer
         janitor = del pexpire set
         lost = hdel hincrby
         meta = hset hsetnx
