@@ -9,7 +9,9 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.settings.values import EMBEDDED
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -52,31 +54,42 @@ def _write(application: Application) -> None:
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
-    store = open_store(settings)
-    telemetry = start_telemetry(
-        {"service.name": "galaxy-notify-feed", "service.version": __version__}
-    )
     log = get_logger("feed")
+    with OwnPostgres(settings) as postgres:
+        if not postgres.start(watch=True):
+            return
+        store = open_store(settings)
+        about = {"service.name": "galaxy-notify-feed", "service.version": __version__}
+        telemetry = start_telemetry(about)
 
-    async def main() -> None:
-        from galaxy_notify.feed.process import FeedProcess
+        async def main() -> None:
+            from galaxy_notify.feed.process import FeedProcess
 
-        await FeedProcess(settings, store, telemetry, read_settings).run()
+            await FeedProcess(settings, store, telemetry, read_settings).run()
 
-    serve(main, lambda error: log.error("feed failed", exc_info=error))
+        serve(
+            main,
+            lambda error: log.error("feed failed", exc_info=error),
+            lingers=postgres.is_used,
+        )
 
 
 def open_store(settings: Settings) -> FeedStore:
-    """Return the feed in Postgres.
+    """Return the feed in Postgres, for a process that writes it, whether Postgres lives or not.
 
     Raises `ConfigurationError` where there is no ``feed.url``, or the extra is not installed.
     """
-    if not settings.feed.url:
-        raise ConfigurationError("feed.url: not set: this deployment has no feed")
+    own = settings.feed
+    if not own.url:
+        raise ConfigurationError("feed.url: not set, so this deployment has no feed")
     try:
         from galaxy_notify.feed_store.store import FeedStore
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         raise ConfigurationError(_INSTALL) from None
-    return FeedStore.from_settings(settings.feed)
+    if own.url != EMBEDDED:
+        return FeedStore.from_settings(own)
+    from galaxy_notify.embedded.postgres import postgres_folder, server_url
+
+    return FeedStore.from_settings(own, server_url(postgres_folder(settings)))

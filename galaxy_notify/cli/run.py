@@ -12,6 +12,7 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.feed import open_store
 from galaxy_notify.cli.output import note
 from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.errors import Unavailable
@@ -78,10 +79,11 @@ def _serve(
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
+    feed = open_store(settings) if settings.feed.enabled else None
     telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
 
     async def main() -> None:
-        await Daemon(settings, telemetry, read_settings, revive).run()
+        await Daemon(settings, telemetry, read_settings, revive, feed).run()
 
     log = get_logger("daemon")
     serve(main, lambda error: log.error("daemon failed", exc_info=error), lingers=lingers)
