@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import faulthandler
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
 from galaxy_notify.cli.own_postgres import OwnPostgres
-from galaxy_notify.errors import ConfigurationError
-from galaxy_notify.settings.values import EMBEDDED
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.feed_store.store import FeedStore
     from galaxy_notify.settings import Settings
-
-#: What the extra `feed` installs that the core lacks.
-_EXTRA: Final = frozenset({"psycopg"})
-_INSTALL: Final = "feed needs more packages: pip install 'galaxy-notify[feed]'"
 
 
 @click.group("feed", invoke_without_command=True)
@@ -58,6 +51,8 @@ def _write(application: Application) -> None:
     with OwnPostgres(settings) as postgres:
         if not postgres.start(watch=True):
             return
+        from galaxy_notify.feed.opening import open_store
+
         store = open_store(settings)
         about = {"service.name": "galaxy-notify-feed", "service.version": __version__}
         telemetry = start_telemetry(about)
@@ -72,24 +67,3 @@ def _write(application: Application) -> None:
             lambda error: log.error("feed failed", exc_info=error),
             lingers=postgres.is_used,
         )
-
-
-def open_store(settings: Settings) -> FeedStore:
-    """Return the feed in Postgres, for a process that writes it, whether Postgres lives or not.
-
-    Raises `ConfigurationError` where there is no ``feed.url``, or the extra is not installed.
-    """
-    own = settings.feed
-    if not own.url:
-        raise ConfigurationError("feed.url: not set, so this deployment has no feed")
-    try:
-        from galaxy_notify.feed_store.store import FeedStore
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise ConfigurationError(_INSTALL) from None
-    if own.url != EMBEDDED:
-        return FeedStore.from_settings(own)
-    from galaxy_notify.embedded.postgres import postgres_folder, server_url
-
-    return FeedStore.from_settings(own, server_url(postgres_folder(settings)))

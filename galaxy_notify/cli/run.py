@@ -12,7 +12,6 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
-from galaxy_notify.cli.feed import open_store
 from galaxy_notify.cli.output import note
 from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.errors import Unavailable
@@ -79,7 +78,11 @@ def _serve(
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
-    feed = open_store(settings) if settings.feed.enabled else None
+    feed = None
+    if settings.feed.enabled:
+        from galaxy_notify.feed.opening import open_store
+
+        feed = open_store(settings)
     telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
 
     async def main() -> None:

@@ -201,7 +201,10 @@ def check_startable(folder: Path, environ: Mapping[str, str]) -> None:
 
 
 def server_url(folder: Path) -> str:
-    """Return the URL of the server of a folder, whether it lives or not."""
+    """Return the URL of the server of the folder, whether it runs or not.
+
+    Raises `ConfigurationError` for a folder that a URL cannot name.
+    """
     if "," in str(folder):
         raise ConfigurationError(f"feed.url: embedded: {folder} must not contain a comma")
     _ = postgres_files(folder).socket

@@ -99,9 +99,9 @@ async def _correct(database: Database, found: Drift) -> Drift:
 
     async def correct(connection: Connection) -> Drift:
         await add_users(connection, [found.user])
-        await lock_users(connection, [found.user])
+        locked = await lock_users(connection, [found.user])
         (now,) = await _counted(connection, users=[found.user])
-        if now.stored == now.real:
+        if now.stored == now.real or found.user not in locked:
             return found._replace(real=now.real)
         values = {"user": now.user, "unread": now.real.unread, "unseen": now.real.unseen}
         cursor = await connection.execute(statement("user_correct"), values)

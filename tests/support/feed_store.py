@@ -120,7 +120,7 @@ class FeedFixture:
     def change(self, text: str, values: Sequence[Any] = ()) -> None:
         """Run a statement without rows."""
         with self.postgres.client() as client:
-            client.execute(text.encode(), values)
+            client.execute(text.encode(), values or None)
 
 
 @contextmanager

@@ -101,6 +101,13 @@ def test_delete__of_what_is_too_old(feed: FeedFixture) -> None:
     assert feed.all(feed.store.delete_older_than(9)) == []
 
 
+def test_delete__of_nothing(feed: FeedFixture) -> None:
+    """0 days mean that nothing is ever too old."""
+    feed.fill("u1", 2)
+    assert feed.all(feed.store.delete_older_than(0)) == []
+    assert feed.unread("u1") == (2, 2)
+
+
 def test_delete__beside_a_lock(feed: FeedFixture) -> None:
     """A user whose lock is held keeps its items until the next run."""
     for user in ("u1", "u2"):
