@@ -14,22 +14,24 @@
 --   1 group      str
 --   2 consumer   str
 --   3 now        int  or '' for the server's clock
---   4 alone_ms   int  move only if no writer has reported for this long; '' = a writer moves
+--   4 alone_ms   int  move only if no writer has reported for this long, and where there has been
+--                one: the backlog exists from then on; '' = a writer moves
 --   5 max        int  entries of the backlog from which on nothing is moved
 --   6 most       int  entries to move
 --   7 bytes      int  about how many bytes of them to move
 -- RETURNS a word, how many entries were moved or had gone, the length of the backlog
 --   moved        the oldest of them, or there were none
 --   full         the backlog has the most entries that it may have
---   stale        a writer lives, or the group is missing: nothing was moved
+--   stale        a writer lives, none has ever run, or the group is missing: nothing was moved
 
 local stream, backlog, group, now = KEYS[1], KEYS[2], ARGV[1], now_ms(ARGV[3])
 local length, most, bytes = call('XLEN', backlog), tonumber(ARGV[6]), tonumber(ARGV[7])
 local most_fields = 100
 
 if ARGV[4] ~= '' then
-  local latest = call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
-  if latest and now - tonumber(latest) < tonumber(ARGV[4]) then return {'stale', 0, length} end
+  local latest = call('ZREVRANGEBYSCORE', KEYS[3], '+inf', '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  local lives = latest and now - tonumber(latest) < tonumber(ARGV[4])
+  if lives or call('EXISTS', backlog) == 0 then return {'stale', 0, length} end
 end
 local function last_delivered()
   local found = try('XINFO', 'GROUPS', stream)

@@ -76,7 +76,7 @@ def _installed_folders(search_path: str) -> Iterator[Path]:
 def _ask(folder: Path, *, bundled: bool = False) -> PostgresBinaries | None:
     """Ask for the version; None when no server is there, or one too old for us."""
     programs = (folder / "initdb", folder / "postgres")
-    if not all(path.is_file() and os.access(path, os.X_OK) for path in programs):
+    if not all(os.access(path, os.X_OK) for path in programs):
         return None
     try:
         answer = subprocess.run(

@@ -28,8 +28,8 @@ _NEW: Final = "data.new"
 _SOCKET: Final = f".s.PGSQL.{PORT}"
 _SETTING: Final = "feed.url: embedded"
 _PROCESSES: Final = Path("/proc")
-# It writes some 40 MB and waits for the disk.
-_MAKE_SECONDS = 120.0
+#: What making the data may take: it writes some 40 MB and waits for the disk.
+MAKE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _run_to_end(command: Sequence[str], environ: Mapping[str, str], lock: int) -
         )
     with process:
         try:
-            ended = wait_to_start(lambda: process.poll() is not None, _MAKE_SECONDS)
+            ended = wait_to_start(lambda: process.poll() is not None, MAKE_SECONDS)
         except BaseException:
             _kill_all(process)
             raise

@@ -68,8 +68,8 @@ def server_user(programs: Path, data: Path, environ: Mapping[str, str]) -> Serve
         return found
     raise ConfigurationError(
         "feed.url: embedded: Postgres refuses to run as this user, user namespaces are forbidden,"
-        f" and the user nobody cannot reach {programs} and {own}; run galaxy-notify as another user, or"
-        " set feed.url to the URL of a Postgres"
+        f" and the user nobody cannot reach {programs} and {own}; run galaxy-notify as another"
+        " user, or set feed.url to the URL of a Postgres"
     )
 
 
@@ -110,13 +110,15 @@ def _nobody_entry() -> pwd.struct_passwd | None:
 
 
 def _can_work(user: ServerUser, programs: Path, data: Path) -> bool:
-    """Return whether a user can start the server and enter its data, or could if it was there.
+    """Return whether a user can run the server and enter its data, or could if it was there.
 
     The folder around it is handed over before the data is made.
     """
+    server = programs / "postgres"
     entered = data if data.exists() else next(one for one in data.parents[1:] if one.exists())
-    places = (programs / "postgres", entered)
-    return all(_succeeds(user.command(Path("test"), "-x", str(place))) for place in places)
+    # The user's rights bind what runs as it; root's still hold where it is begun.
+    reached = [_succeeds(user.command(Path("test"), "-x", str(one))) for one in (server, entered)]
+    return all(reached) and _succeeds(user.command(server, "--version"))
 
 
 def _succeeds(command: Sequence[str]) -> bool:

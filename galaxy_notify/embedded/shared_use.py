@@ -19,16 +19,22 @@ from galaxy_notify.errors import Unavailable
 
 
 class SharedUse:
-    """The locks of one process on the folder of one server."""
+    """The locks of one process on the folder of one server.
+
+    A process forked from it uses the server as a part of it, and can neither leave nor stop it.
+    """
 
     def __init__(self, folder: ServerFolder) -> None:
         self._folder = folder
         self._user: int | None = None
+        self._pid = os.getpid()
 
     @property
     def joined(self) -> bool:
         """Return whether this process uses the server."""
-        return self._user is not None
+        # A lock belongs to all processes that a fork has made: closed here, it stays; had alone
+        # here, it is had alone beside those that still use the server.
+        return self._user is not None and self._pid == os.getpid()
 
     def join(self) -> None:
         """Use the server from now on, until `leave`."""
@@ -44,7 +50,7 @@ class SharedUse:
 
     def is_last(self) -> bool:
         """Return whether no other process uses the server; then none joins until `leave`."""
-        return self._user is not None and _try_lock(self._user)
+        return self.joined and self._user is not None and _try_lock(self._user)
 
     def turn(self, wait: Wait, seconds: float) -> AbstractContextManager[int]:
         """Have the folder alone for as long as a server is looked for, started or stopped."""

@@ -22,6 +22,7 @@ _LOGIN: Final = re.compile(
     r"|pg_hba\.conf|not permitted to log in|permission denied for database"
 )
 _DATABASE: Final = re.compile(r"database \".*\" does not exist|no such database")
+_URL: Final = re.compile(r"connection option|invalid \w+ value|invalid port")
 _TLS: Final = re.compile(r"SSL|certificate|sslrootcert|sslkey", re.IGNORECASE)
 # The server went away in the middle of the greeting: an outage, whatever else libpq says of it.
 _ENDED: Final = re.compile(r"EOF|reset by peer|closed the connection|timed? ?out", re.IGNORECASE)
@@ -82,7 +83,7 @@ def error_for(error: BaseException, server: str) -> GalaxyNotifyError:
     text, kind = _bounded(error), kind_of(error)
     state = getattr(error, "sqlstate", None) or ""
     if kind is Kind.REFUSED:
-        return FeedRefused("", f"Postgres refuses the item: {text}")
+        return FeedRefused("", f"Postgres refuses it: {text}")
     if kind is Kind.CONFIGURE:
         return Misconfigured(f"{_what(state, text)}: {text} ({server})", code=state or "connection")
     code = _CODES.get(state, state or "connection")
@@ -106,7 +107,7 @@ def _setting(text: str) -> str:
     """Return the setting to look at for an error while connecting, empty if it is an outage."""
     if _LOGIN.search(text):
         return "feed.url, feed.password"
-    if _DATABASE.search(text):
+    if _DATABASE.search(text) or _URL.search(text):
         return "feed.url"
     return (
         "feed.url (sslmode, sslrootcert)" if _TLS.search(text) and not _ENDED.search(text) else ""

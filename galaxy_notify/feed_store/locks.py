@@ -23,7 +23,8 @@ async def lock_users(
 ) -> dict[str, Counts]:
     """Lock those of the users that have counts, and return these.
 
-    With *skip_locked* the users that another transaction has locked are left out.
+    With *skip_locked* the users that another transaction has locked are left out. One that is
+    forgotten in just this moment is missing as well: without its lock, nothing of it is changed.
     """
     query = statement("user_lock", waiting="SKIP LOCKED" if skip_locked else "")
     cursor = await connection.execute(query, {"users": list(users)})

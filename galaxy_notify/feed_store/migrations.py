@@ -62,6 +62,7 @@ async def migrate(feed: FeedSettings, url: str | None = None) -> list[str]:
     database = Database(feed.model_copy(update={"statement_timeout_ms": _STATEMENT_MS}), url)
 
     async def apply(connection: Connection) -> list[str]:
+        await _check_encoding(connection)
         await connection.execute(statement("migration_lock"))
         await connection.execute(statement("migration_table"))
         missing = _missing(await _applied(connection))
@@ -99,6 +100,15 @@ async def check(database: Database) -> None:
         raise ConfigurationError(
             f"the schema of the feed lacks {', '.join(found.missing)} ({database.server}):"
             " run galaxy-notify feed migrate"
+        )
+
+
+async def _check_encoding(connection: Connection) -> None:
+    cursor = await connection.execute("SHOW server_encoding")
+    encoding = (await cursor.fetchone() or [""])[0]
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"feed.url: the database has the encoding {encoding}: create it with ENCODING 'UTF8'"
         )
 
 

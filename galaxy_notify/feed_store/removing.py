@@ -43,18 +43,29 @@ async def retract(
     """Retract a notification, a transaction for each 500 users; see `FeedStore.retract`."""
     counts: dict[str, Counts] = {}
     found = False
-    given = None if users is None else sorted(set(users))
-    after = ""
-    while page := (
-        await _users_of(database, notification_id, after)
-        if given is None
-        else given[len(counts) : len(counts) + PAGE]
-    ):
-        part, had = await _retract(database, notification_id, page)
-        counts |= part
-        found = found or had
-        after = page[-1]
+    async for page in _pages(database, notification_id, users):
+        left = page
+        while left:
+            part, had = await _retract(database, notification_id, left)
+            counts |= part
+            found = found or had
+            left = [user for user in left if user not in part]
     return Retracted(list(counts), counts, found)
+
+
+async def _pages(
+    database: Database, notification_id: str, users: Sequence[str] | None
+) -> AsyncIterator[list[str]]:
+    """Yield the users that are given, or all that have the notification, in their order."""
+    if users is not None:
+        given = sorted(set(users))
+        for begin in range(0, len(given), PAGE):
+            yield given[begin : begin + PAGE]
+        return
+    after = ""
+    while page := await _users_of(database, notification_id, after):
+        yield page
+        after = page[-1]
 
 
 async def _users_of(database: Database, notification_id: str, after: str) -> list[str]:
@@ -70,18 +81,20 @@ async def _users_of(database: Database, notification_id: str, after: str) -> lis
 async def _retract(
     database: Database, notification_id: str, users: list[str]
 ) -> tuple[dict[str, Counts], bool]:
-    """Retract for some users; return their counts, and whether one had the notification."""
-    picked = text("pick_notification")
-    query = statement("item_change", picked=picked, change=_EMPTIED, more="")
-    values = {"notification_id": notification_id, "users": users}
+    """Retract for some users; return their counts, and whether one had the notification.
+
+    A user who is forgotten in just this moment is left out, and was not changed.
+    """
+    query = statement("item_change", picked=text("pick_notification"), change=_EMPTIED, more="")
 
     async def change(connection: Connection) -> tuple[dict[str, Counts], bool]:
         await add_users(connection, users)
         locked = await lock_users(connection, users)
+        values = {"notification_id": notification_id, "users": list(locked)}
         added = await connection.execute(statement("retracted_add"), values)
         cursor = await connection.execute(query, values)
         changed = {row[0]: Counts(*row[1:5]) for row in await cursor.fetchall()}
-        return locked | changed, added.rowcount < len(users)
+        return locked | changed, added.rowcount < len(locked)
 
     return await database.run(change)
 
@@ -111,10 +124,11 @@ async def _forget_counts(database: Database, user: str) -> bool:
     """Delete the counts of a user, unless it has items again."""
 
     async def delete(connection: Connection) -> bool:
-        await lock_users(connection, [user])
+        locked = await lock_users(connection, [user])
         if await _rows_of(connection, user):
             return False
-        await connection.execute(statement("user_delete"), {"user": user})
+        if user in locked:
+            await connection.execute(statement("user_delete"), {"user": user})
         return True
 
     return await database.run(delete)
@@ -133,7 +147,7 @@ async def _delete(connection: Connection, rows: list[int]) -> dict[str, Counts]:
 
 async def delete_older_than(database: Database, days: int) -> AsyncIterator[Deleted]:
     """Delete what is too old, 500 rows in a transaction; see `FeedStore.delete_older_than`."""
-    after: int | None = 0
+    after = 0 if days else None
     while after is not None:
         deleted, after = await _delete_oldest(database, days, after)
         if deleted.rows:

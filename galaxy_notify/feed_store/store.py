@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from galaxy_notify.feed_store import (
     inserting,
@@ -79,6 +79,15 @@ class FeedStore:
         """Return the counts of a user; all but the epoch are 0 where nothing is known of it."""
         return await self._database.run(lambda connection: counts_of(connection, user))
 
+    async def counts_of(self, users: Sequence[str]) -> Mapping[str, Counts]:
+        """Return the counts of several users, each as `counts` does."""
+
+        async def read(connection: Connection) -> Mapping[str, Counts]:
+            cursor = await connection.execute(statement("counts_given"), {"users": [*users]})
+            return {user: Counts(*counts) for user, *counts in await cursor.fetchall()}
+
+        return await self._database.run(read)
+
     async def list(self, user: str, query: ListQuery) -> Page:
         """Return a page of a user's items, newest first, with the counts of the same moment.
 
@@ -136,7 +145,7 @@ class FeedStore:
     def delete_older_than(self, days: int) -> AsyncIterator[Deleted]:
         """Delete what came into the feed more than *days* ago, a statement of 500 rows each.
 
-        Users whose lock another transaction holds are passed over.
+        With 0 days nothing is deleted. Users whose lock another transaction holds are passed over.
         """
         return removing.delete_older_than(self._database, days)
 
@@ -158,6 +167,10 @@ class FeedStore:
         is not committed yet may have changed them up to two statement time-outs ago.
         """
         return await reconciling.changed_since(self._database, since_ms, after_user, limit)
+
+    async def all_counts(self, after_user: str = "", limit: int = 500) -> Sequence[Changed]:
+        """Return the counts of the next users behind *after_user*, in their order."""
+        return await reconciling.counts_page(self._database, after_user, limit)
 
     def reconcile(
         self, users: Sequence[str] | None = None, fix: bool = False

@@ -9,14 +9,18 @@ from typing import Final, Literal
 from galaxy_notify.model.wording import duration
 from galaxy_notify.operations.refusal import refusal, way_out
 from galaxy_notify.operations.status import DeploymentStatus
+from galaxy_notify.redis_inspect.feed import FeedState
 from galaxy_notify.redis_inspect.gateways import Gateway
 from galaxy_notify.redis_inspect.inspector import ChannelBacklog
 from galaxy_notify.redis_inspect.readers import Readers
 from galaxy_notify.redis_inspect.servers import Worker
 from galaxy_notify.redis_inspect.stream import StreamReport
+from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.gateways import REALTIME_GROUP
 
-Kind = Literal["restart", "writes", "workers", "paused", "late", "stream", "lost", "gateways"]
+Kind = Literal[
+    "restart", "writes", "workers", "paused", "late", "stream", "lost", "gateways", "feed"
+]
 
 #: A restart is reported for this long, and for longer if all data was lost.
 _RESTARTED_S: Final = 60
@@ -52,6 +56,8 @@ def alarms(status: DeploymentStatus) -> Iterator[Alarm]:
     for stream in status.streams:
         yield from _stream(stream)
     yield from _gateways(status)
+    if status.feed is not None:
+        yield from _feed(status.feed, status.shards)
 
 
 def _server(status: DeploymentStatus) -> Iterator[Alarm]:
@@ -172,6 +178,22 @@ def _delays(status: DeploymentStatus) -> Iterator[Alarm]:
             yield Alarm("gateways", "warning", what, todo)
         elif delay_ms > _BEHIND_MS:
             yield Alarm("gateways", "warning", late, "see the logs of the gateways, or start more")
+
+
+def _feed(feed: FeedState, shards: int) -> Iterator[Alarm]:
+    events = f"{feed.waiting:,} {'event waits' if feed.waiting == 1 else 'events wait'}"
+    oldest = f", the oldest for {duration(feed.oldest_ms)}" if feed.waiting else ""
+    if feed.unattended:
+        part = f" on {feed.unattended} of {shards} shards" if feed.unattended < shards else ""
+        todo = "start one with `galaxy-notify feed`, or with feed.enabled in the daemon"
+        if not feed.writers:
+            drop = f"`galaxy-notify stream drop-group {FEED_GROUP}`"
+            todo = f"{todo}; without a feed, drop its group: {drop}"
+        what = f"no writer of the feed is alive{part}, {events}{oldest}"
+        yield Alarm("feed", "warning", what, todo)
+    elif feed.oldest_ms > _BEHIND_MS:
+        todo = "Postgres is away or slow: `galaxy-notify doctor`, and see the logs of the writers"
+        yield Alarm("feed", "warning", f"the feed is behind: {events}{oldest}", todo)
 
 
 def _channel(name: str, backlog: ChannelBacklog, shards: int) -> Iterator[Alarm]:

@@ -3,39 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 
-from galaxy_notify.settings.values import EMBEDDED, Channels, Section, current_password, number
-
-_SCHEMES: Final = ("postgresql://", "postgres://")
-_FORM: Final = f"must be postgresql://USER@HOST:PORT/DATABASE, or {EMBEDDED}"
-#: What else the client's own URLs may say would change how we connect, or break it.
-_OPTIONS: Final = frozenset(
-    {"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"}
-)
-
-
-def _url(value: str) -> str:
-    if value in ("", EMBEDDED):
-        return value
-    if not value.startswith(_SCHEMES) or not value.isprintable() or " " in value:
-        raise ValueError(_FORM)
-    parts = urlsplit(value)
-    given = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    if parts.fragment or not parts.path.strip("/"):
-        raise ValueError(_FORM)
-    if len(set(given)) < len(given):
-        raise ValueError("must not repeat a parameter after the ?")
-    if unknown := set(given) - _OPTIONS:
-        known = ", ".join(sorted(_OPTIONS))
-        raise ValueError(f"may have only {known} after the ?, not {min(unknown)}")
-    return value
-
-
-PostgresUrl: TypeAlias = Annotated[str, AfterValidator(_url)]
+from galaxy_notify.settings.postgres_url import PostgresUrl
+from galaxy_notify.settings.values import Channels, Section, current_password, number
 
 
 class FeedSettings(Section):

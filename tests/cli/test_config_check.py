@@ -17,6 +17,7 @@ from tests.support.command import NOWHERE, CommandLine
 from tests.support.program import PROGRAM, ROOT
 from tests.support.servers import Server
 from tests.support.tls import Authority
+from tests.support.wait import HANG_S
 
 ENCODERS = """
 import functools
@@ -56,7 +57,7 @@ def ended(*command: str, folder: Any = None, **settings: str) -> tuple[int, list
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_S,
     )
     return done.returncode, done.stderr.splitlines()
 

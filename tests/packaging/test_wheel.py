@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wait import HANG_S
+
 pytestmark = pytest.mark.extended
 
 ROOT = Path(__file__).parents[2]
 
 
-def _run(*command: str | Path, cwd: Path, timeout: float = 120) -> str:
+def _run(*command: str | Path, cwd: Path, timeout: float = HANG_S) -> str:
     done = subprocess.run(
         command,
         cwd=cwd,

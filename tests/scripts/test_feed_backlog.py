@@ -116,10 +116,19 @@ def test_move__acknowledges_what_was_trimmed(client: redis.Redis) -> None:
 def test_move__leaves_a_living_writer_its_entries(client: redis.Redis) -> None:
     """The janitor moves only where no writer has reported for a minute."""
     publish(client, 1)
+    client.xgroup_create(KEYS.feed_backlog, FEED_GROUP, "0", mkstream=True)
     _attend(client)
     assert _move(client, now=NOW + WRITER_GONE_MS - 1, alone_ms=WRITER_GONE_MS).word == "stale"
     assert _backlog(client) == []
     assert _move(client, now=NOW + WRITER_GONE_MS, alone_ms=WRITER_GONE_MS).word == "moved"
+
+
+def test_move__leaves_a_group_that_was_never_a_writers(client: redis.Redis) -> None:
+    """A group of this name may belong to another program: then there is no backlog."""
+    publish(client, 1)
+    assert _move(client, alone_ms=WRITER_GONE_MS).word == "stale"
+    client.xgroup_create(KEYS.feed_backlog, FEED_GROUP, "0", mkstream=True)
+    assert _move(client, alone_ms=WRITER_GONE_MS).word == "moved"
 
 
 def test_move__without_a_group(client: redis.Redis) -> None:

@@ -8,7 +8,6 @@ WITH gone AS (
 by_user AS (
     SELECT
         user_id,
-        count(*) AS items,
         count(*) FILTER (WHERE unread) AS unread,
         count(*) FILTER (WHERE unseen) AS unseen
     FROM gone
@@ -24,5 +23,4 @@ SET
 FROM by_user
 WHERE feed_user.user_id = by_user.user_id
 RETURNING
-    feed_user.user_id, feed_user.unread, feed_user.unseen, version, (SELECT epoch FROM feed_epoch),
-    items
+    feed_user.user_id, feed_user.unread, feed_user.unseen, version, (SELECT epoch FROM feed_epoch)

@@ -49,3 +49,12 @@ def test_asks_password__over_tcp_only() -> None:
         with pytest.raises(psycopg.OperationalError, match="no password"):
             psycopg.connect(postgres.tcp_url)
         psycopg.connect(postgres.tcp_url, password=PASSWORD).close()
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_each_test_of_the_feed_has_its_schema(feed_database: Postgres, time: int) -> None:
+    """The database of a test of the feed is migrated, and has no row of another test."""
+    with feed_database.client() as client:
+        assert client.execute("SELECT FROM feed_migration").rowcount > 0
+        assert client.execute("SELECT FROM feed_user").rowcount == 0
+        client.execute("INSERT INTO feed_user (user_id) VALUES ('ada')")

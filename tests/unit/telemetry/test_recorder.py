@@ -17,9 +17,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from galaxy_notify.telemetry import Backlog, Snapshot, Telemetry
+from galaxy_notify.telemetry.gauges import Gauges
 from galaxy_notify.telemetry.instruments import INSTRUMENTS
+from galaxy_notify.telemetry.labels import CappedLabels
 from galaxy_notify.telemetry.pipeline import recorder
-from galaxy_notify.telemetry.recorder import MAX_TYPES, CappedLabels, Gauges
+from galaxy_notify.telemetry.recorder import MAX_TYPES
 from galaxy_notify.telemetry.spans import MAX_LINKS
 from galaxy_notify.telemetry.tracing import current_traceparent
 from tests.support.telemetry import Metrics, everything, traceparent

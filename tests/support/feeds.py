@@ -1,0 +1,98 @@
+"""Feeds for tests: events for them, the process that writes them, and what is in Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from galaxy_notify.feed_store import migrations
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.settings.feed import FeedSettings
+from tests.support.daemons import DaemonProcess
+from tests.support.events import KEYS, event_fields, notification_id
+from tests.support.postgres import Postgres
+from tests.support.servers import Server
+from tests.support.wait import HANG_S
+
+#: What `feed_item` must say of the counts of each user.
+_DRIFT = """
+SELECT user_id FROM feed_user LEFT JOIN (
+    SELECT
+        user_id,
+        count(*) FILTER (WHERE unread) AS unread,
+        count(*) FILTER (WHERE unseen) AS unseen
+    FROM feed_item GROUP BY user_id
+) AS items USING (user_id)
+WHERE (feed_user.unread, feed_user.unseen)
+    IS DISTINCT FROM (coalesce(items.unread, 0), coalesce(items.unseen, 0))
+"""
+
+
+def migrate(postgres: Postgres) -> None:
+    """Give the database of a test the schema of the feed."""
+    asyncio.run(migrations.migrate(FeedSettings(url=postgres.url)))
+
+
+def publish(
+    client: redis.Redis,
+    numbers: Sequence[int],
+    *,
+    keys: Keys = KEYS,
+    users: int = 20,
+    **changed: bytes | str,
+) -> None:
+    """Add events of the feed to a shard's stream, in turn for some users."""
+    pipeline = client.pipeline(transaction=False)
+    for number in numbers:
+        user = f"u{number % users}"
+        event = {"event_id": f"{notification_id(number)}/in_app:{user}"} | changed
+        pipeline.xadd(keys.stream, event_fields(number, user, **event))
+    pipeline.execute()
+
+
+def rows_of(numbers: Sequence[int], users: int = 20) -> list[tuple[str, str]]:
+    """Return the rows that those events are, in order."""
+    return sorted((f"u{number % users}", notification_id(number)) for number in numbers)
+
+
+def rows(postgres: Postgres) -> list[tuple[str, str]]:
+    """Return user and notification of every row, in order; more than one row is there as often."""
+    with postgres.client() as client:
+        found = client.execute("SELECT user_id, notification_id FROM feed_item").fetchall()
+    return sorted(found)
+
+
+def drift(postgres: Postgres) -> list[Any]:
+    """Return the users whose counts are not those of their rows."""
+    with postgres.client() as client:
+        return client.execute(_DRIFT).fetchall()
+
+
+class FeedProcess(DaemonProcess):
+    """A writer of the feed on a server and a database."""
+
+    @property
+    def writer(self) -> str:
+        """Its name in Redis."""
+        return str(self.wait_for("feed started")["writer"])
+
+
+@contextmanager
+def feed_on(
+    server: Server, postgres: Postgres, *, url: str = "", **settings: Any
+) -> Iterator[FeedProcess]:
+    """Run a writer while the block runs; a process that still runs is killed at the end."""
+    given = {"feed__url": url or postgres.url} | settings
+    process = FeedProcess(server, command="feed", **given)
+    try:
+        yield process
+    finally:
+        if process.process.poll() is None:
+            process.kill()
+        process.process.wait(HANG_S)
+        shutil.rmtree(process.folder)
