@@ -10,7 +10,6 @@ from galaxy_notify.errors import TransientEncodingError
 from galaxy_notify.model.notification import Notification
 from galaxy_notify.model.route import HISTORY_KEPT, MESSAGE_KEPT, Route, Status
 from tests.support.deployment import Deploy, DeploymentFixture, member_of
-from tests.support.intents import PLAIN
 from tests.support.roads import both_roads
 from tests.support.servers import Server
 from tests.support.wait import wait_until
@@ -31,19 +30,6 @@ def step_when_due(deployment: DeploymentFixture, harness: WorkerHarness, member:
     """Let the server's clock reach a route's due time, then run a pass."""
     wait_until(lambda: deployment.now() >= deployment.due()[member], "it is due")
     harness.step()
-
-
-def notify_for(deployment: DeploymentFixture, user: str, left_ms: int) -> tuple[str, int]:
-    """Notify a user of what soon expires, but not before it is accepted, however long that takes.
-
-    Return the member and when it expires.
-    """
-    for longer in (1, 10, 100):
-        end = deployment.now() + longer * left_ms
-        receipt = deployment.notifier.accept({**PLAIN, "recipients": [user], "expires_at": end})
-        if receipt.notification_id is not None:
-            return member_of(receipt.notification_id, user), end
-    raise AssertionError(receipt)
 
 
 def test_retry__comes_after_exactly_its_delay(any_server: Server, deploy: Deploy) -> None:
@@ -212,7 +198,7 @@ def test_retry__that_would_come_too_late_expires(any_server: Server, deploy: Dep
 def test_route__claimed_late_expires(any_server: Server, deploy: Deploy) -> None:
     """A route that nobody claimed in time is not published; one without an end always is."""
     deployment = deploy(any_server)
-    late, end = notify_for(deployment, "late", 60)
+    late, end = deployment.notify_for("late", 60)
     deployment.notify("endless")
     wait_until(lambda: deployment.now() >= end, "its end has come")
     assert deployment.worker_harness().step() == 2
@@ -225,7 +211,7 @@ def test_route__that_expires_between_claim_and_settle_is_not_published(
 ) -> None:
     """The end of a route is checked by the server's clock when its event would be appended."""
     deployment = deploy(any_server)
-    late, end = notify_for(deployment, "late", 120)
+    late, end = deployment.notify_for("late", 120)
     deployment.notify("endless")
 
     def dawdle(notification: Notification, _: Route) -> bytes:
@@ -243,7 +229,7 @@ def test_replayed_route__has_no_end(any_server: Server, deploy: Deploy) -> None:
     deployment = deploy(any_server)
     harness = deployment.worker_harness(permanent)
     for left_ms in (100, 1_000, 10_000):
-        member, end = notify_for(deployment, f"user-{left_ms}", left_ms)
+        member, end = deployment.notify_for(f"user-{left_ms}", left_ms)
         harness.step()
         if deployment.route(member).status is Status.DEAD_LETTER:
             break  # else it has expired before it was its turn
