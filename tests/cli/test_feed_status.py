@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from galaxy_notify.operations.documents import STATUS
+from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.runner import run_sync
+from galaxy_notify.redis_inspect.gauges import read_gauges
 from galaxy_notify.redis_state.feed_backlog import backlog_keys
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP, MoveLimits, feed_attend, feed_move
 from galaxy_notify.redis_state.group import Parking, event_park
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.settings import settings_from
+from galaxy_notify.telemetry import Snapshot
 from tests.support.command import NOWHERE, CommandLine
 from tests.support.dead_letters import DeadLetterFixture, dead_letter_fixture
 from tests.support.liveness import alive
@@ -162,6 +167,26 @@ def test_health__names_a_feed_that_is_a_minute_behind(
     assert warning.startswith(wanted)
     (found,) = _findings(command)
     assert (found["level"], found["risk"]) == ("warning", "availability")
+
+
+def test_gauges__have_the_backlog_of_a_deployment_with_a_feed(
+    any_server: Server, deployment: DeadLetterFixture
+) -> None:
+    """What every daemon measures; nothing where there is no feed."""
+
+    async def read() -> Snapshot:
+        client = open_async(settings_from({"redis": {"url": any_server.url}}), connections=1)
+        try:
+            return await read_gauges(client, KEYS, ["push"])
+        finally:
+            await client.aclose()
+
+    assert asyncio.run(read()).feed_backlogs == {}
+    _publish(deployment, 3)
+    _group(deployment)
+    assert asyncio.run(read()).feed_backlogs == {0: 0}
+    run_sync(deployment.client, feed_move(KEYS, "w-1", MoveLimits(1000)))
+    assert asyncio.run(read()).feed_backlogs == {0: 3}
 
 
 @pytest.mark.parametrize(("count", "level"), [(799, None), (800, "warning"), (1000, "error")])
