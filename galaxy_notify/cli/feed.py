@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import faulthandler
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
-from galaxy_notify.errors import ConfigurationError
+from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
-    from galaxy_notify.feed_store.store import FeedStore
     from galaxy_notify.settings import Settings
-
-#: What the extra `feed` installs that the core lacks.
-_EXTRA: Final = frozenset({"psycopg"})
-_INSTALL: Final = "feed needs more packages: pip install 'galaxy-notify[feed]'"
 
 
 @click.group("feed", invoke_without_command=True)
@@ -52,31 +47,23 @@ def _write(application: Application) -> None:
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
-    store = open_store(settings)
-    telemetry = start_telemetry(
-        {"service.name": "galaxy-notify-feed", "service.version": __version__}
-    )
     log = get_logger("feed")
+    with OwnPostgres(settings) as postgres:
+        if not postgres.start(watch=True):
+            return
+        from galaxy_notify.feed.opening import open_store
 
-    async def main() -> None:
-        from galaxy_notify.feed.process import FeedProcess
+        store = open_store(settings)
+        about = {"service.name": "galaxy-notify-feed", "service.version": __version__}
+        telemetry = start_telemetry(about)
 
-        await FeedProcess(settings, store, telemetry, read_settings).run()
+        async def main() -> None:
+            from galaxy_notify.feed.process import FeedProcess
 
-    serve(main, lambda error: log.error("feed failed", exc_info=error))
+            await FeedProcess(settings, store, telemetry, read_settings).run()
 
-
-def open_store(settings: Settings) -> FeedStore:
-    """Return the feed in Postgres.
-
-    Raises `ConfigurationError` where there is no ``feed.url``, or the extra is not installed.
-    """
-    if not settings.feed.url:
-        raise ConfigurationError("feed.url: not set: this deployment has no feed")
-    try:
-        from galaxy_notify.feed_store.store import FeedStore
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise ConfigurationError(_INSTALL) from None
-    return FeedStore.from_settings(settings.feed)
+        serve(
+            main,
+            lambda error: log.error("feed failed", exc_info=error),
+            lingers=postgres.is_used,
+        )

@@ -55,7 +55,7 @@ class EmbeddedPostgres:
         none may be started, and `Unavailable` where none comes up, or where a signal asks the
         process to end meanwhile. A server that still recovers its data by then goes on with it.
         """
-        url = _url(self.folder)
+        url = server_url(self.folder)
         postgres_files(self.folder).prepare()
         with self._use.turn(wait_to_start, _TURN_SECONDS):
             self._use.join()
@@ -182,7 +182,7 @@ def postgres_folder(settings: Settings, environ: Mapping[str, str] | None = None
 
 def connect_url(folder: Path) -> str:
     """Return the URL of the living server of the folder; without one, say how to start it."""
-    url = _url(folder)
+    url = server_url(folder)
     if _standing(folder) is Standing.AWAY:
         raise Unavailable(
             f"no embedded Postgres runs in {folder}; start it with: galaxy-notify feed"
@@ -195,12 +195,16 @@ def check_startable(folder: Path, environ: Mapping[str, str]) -> None:
 
     Raises `ConfigurationError`, as the start would.
     """
-    _url(folder)
+    server_url(folder)
     postgres_files(folder).check()
     postgres_data.choose(folder, environ)
 
 
-def _url(folder: Path) -> str:
+def server_url(folder: Path) -> str:
+    """Return the URL of the server of the folder, whether it runs or not.
+
+    Raises `ConfigurationError` for a folder that a URL cannot name.
+    """
     if "," in str(folder):
         raise ConfigurationError(f"feed.url: embedded: {folder} must not contain a comma")
     _ = postgres_files(folder).socket

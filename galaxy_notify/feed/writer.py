@@ -11,12 +11,14 @@ from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed.outage import PostgresOutage
 from galaxy_notify.feed.rows import EventRows
 from galaxy_notify.feed.shard import FeedShard, Sharing
+from galaxy_notify.feed.sweep import CountsSweep
 from galaxy_notify.feed_store.store import FeedStore
 from galaxy_notify.gateway.handler import BatchRunner
 from galaxy_notify.redis_client.access import open_async
 from galaxy_notify.redis_client.async_retries import StopFlag, together
 from galaxy_notify.redis_client.faults import REDIS_ERRORS
 from galaxy_notify.redis_client.retries import OutageLog, Stagger
+from galaxy_notify.redis_state.count_sweeps import CountSweeps
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -63,13 +65,11 @@ class FeedWriter:
         self._stop = stop
         if self._is_ended:
             stop.set()
-        rows = EventRows(
-            self._store,
-            Marks(client, key_space),
-            frozenset(feed.channels),
-            PostgresOutage(stop, self._store.ready),
-            self._telemetry,
-        )
+        marks, outage = Marks(client, key_space), PostgresOutage(stop, self._store.ready)
+        channels = frozenset(feed.channels)
+        rows = EventRows(self._store, marks, channels, outage, self._telemetry)
+        progress = CountSweeps(client, key_space.keys(0), self._writer_id)
+        sweep = CountsSweep(self._store, marks, progress, outage, stop, feed.statement_timeout_ms)
         runner = self._runner = BatchRunner(rows, inf)
         log = OutageLog(EdgeLog(self._log))
         sharing = Sharing(
@@ -78,7 +78,7 @@ class FeedWriter:
         parts = [FeedShard(sharing, keys, runner) for keys in key_space.all_keys]
         self._log.info("feed writing", shards=shards, channels=list(feed.channels))
         try:
-            await together(stop, *(part.run() for part in parts))
+            await together(stop, sweep.run(), *(part.run() for part in parts))
         finally:
             with suppress(*REDIS_ERRORS):
                 await client.aclose()

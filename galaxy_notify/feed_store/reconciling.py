@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from galaxy_notify.feed_store.database import Connection, Database
@@ -34,10 +34,20 @@ async def changed_since(
     database: Database, since_ms: int, after_user: str, limit: int
 ) -> Sequence[Changed]:
     """Return the next users that changed; see `FeedStore.changed_since`."""
-    values = {"since_ms": since_ms, "after": after_user, "most": limit}
+    values: dict[str, str | int] = {"since_ms": since_ms, "after": after_user, "most": limit}
+    return await _read_changed(database, "changed_since", values)
 
+
+async def counts_page(database: Database, after_user: str, limit: int) -> Sequence[Changed]:
+    """Return the next of all users; see `FeedStore.all_counts`."""
+    return await _read_changed(database, "counts_page", {"after": after_user, "most": limit})
+
+
+async def _read_changed(
+    database: Database, name: str, values: Mapping[str, str | int]
+) -> Sequence[Changed]:
     async def read(connection: Connection) -> Sequence[Changed]:
-        cursor = await connection.execute(statement("changed_since"), values)
+        cursor = await connection.execute(statement(name), values)
         rows = await cursor.fetchall()
         return [Changed(user, Counts(*counts), at_ms) for user, *counts, at_ms in rows]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from galaxy_notify.feed_store import (
     inserting,
@@ -78,6 +78,15 @@ class FeedStore:
     async def counts(self, user: str) -> Counts:
         """Return the counts of a user; all but the epoch are 0 where nothing is known of it."""
         return await self._database.run(lambda connection: counts_of(connection, user))
+
+    async def counts_of(self, users: Sequence[str]) -> Mapping[str, Counts]:
+        """Return the counts of several users, each as `counts` does."""
+
+        async def read(connection: Connection) -> Mapping[str, Counts]:
+            cursor = await connection.execute(statement("counts_given"), {"users": [*users]})
+            return {user: Counts(*counts) for user, *counts in await cursor.fetchall()}
+
+        return await self._database.run(read)
 
     async def list(self, user: str, query: ListQuery) -> Page:
         """Return a page of a user's items, newest first, with the counts of the same moment.
@@ -158,6 +167,10 @@ class FeedStore:
         is not committed yet may have changed them up to two statement time-outs ago.
         """
         return await reconciling.changed_since(self._database, since_ms, after_user, limit)
+
+    async def all_counts(self, after_user: str = "", limit: int = 500) -> Sequence[Changed]:
+        """Return the counts of the next users behind *after_user*, in their order."""
+        return await reconciling.counts_page(self._database, after_user, limit)
 
     def reconcile(
         self, users: Sequence[str] | None = None, fix: bool = False

@@ -114,8 +114,7 @@ class Arrivals:
         for arrival in begun:
             user, cursor = arrival.stream.user, arrival.cursor
             read = reads[RecentPlace(user, cursor)] if cursor is not None else None
-            if (counts := attended[user].counts) is not None:
-                self._hub.receive_counts(user, counts)
+            self._hub.receive_counts(user, attended[user].counts)
             if arrival.stream.issued_at * 1000 <= attended[user].logout_ms:
                 arrival.stream.end("logout")
             else:

@@ -40,10 +40,19 @@ class _User:
 class Hub:
     """Which streams each user has on this instance, and what they still need."""
 
-    def __init__(self, reorder_s: float, wake: Callable[[], object]) -> None:
-        """Prepare; *wake* is called when the recent list of some user should be read."""
+    def __init__(
+        self,
+        reorder_s: float,
+        wake: Callable[[], object],
+        miss_counts: Callable[[str], object] = bool,
+    ) -> None:
+        """Prepare; *wake* is called when the recent list of some user should be read.
+
+        *miss_counts* is called with a user who is here and has no unread mark.
+        """
         self._reorder_s = reorder_s
         self._wake = wake
+        self._miss_counts = miss_counts
         self._users: dict[str, _User] = {}
         # User -> from when on (monotonic clock) its recent list is read.
         self._unsure: dict[str, float] = {}
@@ -109,10 +118,15 @@ class Hub:
         user = self._users.get(user_id)
         return user.counts if user else None
 
-    def receive_counts(self, user_id: str, counts: Counts) -> None:
-        """Give the counts of a feed to the streams of its user, unless newer ones are known."""
+    def receive_counts(self, user_id: str, counts: Counts | None) -> None:
+        """Give the counts of a feed to the streams of its user, unless newer ones are known.
+
+        None says that the user has no unread mark.
+        """
         user = self._users.get(user_id)
-        if user is None or not counts.is_newer(user.counts):
+        if user is not None and counts is None:
+            self._miss_counts(user_id)
+        if user is None or counts is None or not counts.is_newer(user.counts):
             return
         user.counts = counts
         message = counted(counts)

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import redis.asyncio
 
 from galaxy_notify.errors import Corrupt
+from galaxy_notify.feed.marks import Marks
 from galaxy_notify.model.live_event import unpack_live_event
 from galaxy_notify.realtime.arrivals import Arrival, Arrivals
 from galaxy_notify.realtime.attendance import Attendance, slices
@@ -28,6 +29,10 @@ from galaxy_notify.redis_state.unread import UserCounts
 from galaxy_notify.telemetry import Telemetry
 from galaxy_notify.telemetry.logs import get_logger
 from galaxy_notify.telemetry.outage import EdgeLog
+
+if TYPE_CHECKING:
+    # It needs psycopg, and a deployment may have no feed.
+    from galaxy_notify.feed.missing_marks import MissingMarks
 
 #: The presence of all users is renewed three times in its time to live.
 _RENEW_SHARE: Final = 1 / 3
@@ -53,8 +58,11 @@ class Instance:
         attendance: Attendance,
         reorder_s: float,
         telemetry: Telemetry,
+        missing: MissingMarks | None = None,
     ) -> None:
-        self.hub = Hub(reorder_s, self._wake)
+        """Prepare; *missing* makes the unread marks that users here lack."""
+        self.hub = Hub(reorder_s, self._wake, missing.ask if missing else bool)
+        self._missing = missing
         self._attendance = attendance
         self._telemetry = telemetry
         self._renew_s = attendance.ttl_ms / 1000 * _RENEW_SHARE
@@ -84,6 +92,8 @@ class Instance:
     def stop(self) -> None:
         """End `run` soon."""
         self._stop.set()
+        if self._missing is not None:
+            self._missing.stop()
         self._unsure.set()
         self._renew_soon.set()
         self._arrivals.again()
@@ -98,7 +108,10 @@ class Instance:
     async def _serve(self) -> None:
         # Without an inbox nobody may be told that users are here.
         await self._retry_listen(self._inbox.renew)
-        loops = (self._listen(), self._renew(), self._admit(), self._read())
+        loops = [self._listen(), self._renew(), self._admit(), self._read()]
+        if self._missing is not None:
+            marks = Marks(self._client, self._attendance.key_space)
+            loops.append(self._missing.run(marks, self.hub.receive_counts))
         await together(self._stop, *(_until_stopped(loop) for loop in loops))
 
     async def _listen(self) -> None:
@@ -175,8 +188,7 @@ class Instance:
                 for user, found in attended.items():
                     self.hub.compare(user, found.top)
                     self._log_out(user, found.logout_ms)
-                    if found.counts is not None:
-                        self.hub.receive_counts(user, found.counts)
+                    self.hub.receive_counts(user, found.counts)
                 self._arrivals.renewed(attended)
                 # All at once would hold up Redis for others.
                 if some is not parts[-1] and await self._stop.wait(self._renew_s / 2 / len(parts)):

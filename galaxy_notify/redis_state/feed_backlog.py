@@ -67,6 +67,13 @@ class BacklogMember(GroupMember):
         return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
+def feed_members(
+    client: redis.asyncio.Redis, keys: Keys, consumer: str
+) -> tuple[GroupMember, BacklogMember]:
+    """Return a consumer of the feed as a member of both of its groups on a shard."""
+    return GroupMember(client, keys, FEED_GROUP, consumer), BacklogMember(client, keys, consumer)
+
+
 class Distance:
     """How many entries the group is behind, counted once each; at most a page too many.
 
@@ -155,9 +162,10 @@ class FeedBacklog:
     async def _move(self, writer: str, limits: MoveLimits, attended: Attended) -> Pass:
         moved, backlog, is_full = 0, attended.backlog, False
         for _ in range(_CALLS):
-            if not self._is_behind:
+            if (excess := self._excess) <= 0:
                 break
-            call = feed_move(self._keys, self._consumer, limits)
+            few = limits._replace(most=min(limits.most, excess))
+            call = feed_move(self._keys, self._consumer, few)
             answer = read_moved(await run(self._client, call))
             moved, backlog = moved + answer.entries, answer.backlog
             is_full = answer.word == Word.FULL
@@ -165,12 +173,13 @@ class FeedBacklog:
                 break
             attended = await self._count(writer)
         is_joined = attended.position is not None
-        more = self._is_behind and not is_full
+        more = self._excess > 0 and not is_full
         return Pass(self._distance.entries, moved, backlog, is_full, is_joined, more)
 
     @property
-    def _is_behind(self) -> bool:
-        return self._most is not None and self._distance.entries > self._most
+    def _excess(self) -> int:
+        """How many entries the group is behind beyond what it may be."""
+        return 0 if self._most is None else self._distance.entries - self._most
 
     async def _count(self, writer: str) -> Attended:
         """Count until the end of the stream, or until the group is too far behind."""
@@ -178,6 +187,6 @@ class FeedBacklog:
             call = feed_attend(self._keys, writer, self._distance.last)
             attended = read_attended(await run(self._client, call))
             self._distance.add(attended)
-            if not attended.more or self._is_behind:
+            if not attended.more or self._excess > 0:
                 break
         return attended

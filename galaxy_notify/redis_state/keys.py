@@ -58,6 +58,10 @@ class Keys:
     feed_backlog = _key("feed_backlog")
     #: The sorted set of writers of the feed by their last report.
     feed_writers = _key("feed_writers")
+    #: The process that sweeps the counts of the feed; on the first shard only.
+    sweeper = _key("sweeper")
+    #: The hash of how far that sweep has come; on the first shard only.
+    swept = _key("swept")
     #: The mark of a deployment where some user has preferences.
     preferred = _key("preferred")
     #: The mark that ends a write which replicas or the disk confirm.
