@@ -100,7 +100,7 @@ def install(points: Failpoints) -> None:
     _surround(placing, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
     _surround(GroupMember, "finish", lambda when, *_: points.hit(f"{when}_ack"))
     _surround(FeedStore, "insert", lambda when, *_: points.hit(f"{when}_insert"))
-    _surround(Marks, "publish", lambda when, *_: points.hit(f"{when}_mark"))
+    _surround(Marks, "publish", lambda when, counts: points.hit(f"{when}_mark" * bool(counts)))
 
     plain = MsgpackEncoder.encode
 
