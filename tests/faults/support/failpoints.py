@@ -102,7 +102,7 @@ def install(points: Failpoints) -> None:
     for member in (GroupMember, BacklogMember):
         _surround(member, "finish", lambda when, *_: points.hit(f"{when}_ack"))
     _surround(FeedStore, "insert", lambda when, *_: points.hit(f"{when}_insert"))
-    _surround(Marks, "publish", lambda when, *_: points.hit(f"{when}_mark"))
+    _surround(Marks, "publish", lambda when, counts: points.hit(f"{when}_mark" * bool(counts)))
 
     plain = MsgpackEncoder.encode
 
