@@ -13,6 +13,8 @@ from contextlib import ExitStack
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from galaxy_notify.embedded.binaries import ServerBinary, version_key
 from galaxy_notify.feed_store.migrations import migrate
@@ -42,6 +44,10 @@ hypothesis.settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, *(_BY_LUCK if runs_all() else [])],
 )
 hypothesis.settings.load_profile("shared")
+if not runs_all():
+    # Values are drawn from all modules that happen to be loaded, too: of a part of the tests, and
+    # of another worker, they would be others.
+    pytest.MonkeyPatch().setattr(providers, "_get_local_constants", Constants)
 
 
 def pytest_configure() -> None:

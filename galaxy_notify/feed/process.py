@@ -14,16 +14,20 @@ from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError, FeedUnavailable
 from galaxy_notify.feed.writer import FeedWriter
 from galaxy_notify.feed_store.store import FeedStore
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.process_id import process_id
 from galaxy_notify.process.supervisor import ProgressWatchdog, environ_supervisor
-from galaxy_notify.redis_client.access import open_async
+from galaxy_notify.redis_client.access import open_async, user_name
 from galaxy_notify.redis_client.faults import REDIS_ERRORS, RedisFault, Remedy
 from galaxy_notify.redis_client.flows import run_flow
 from galaxy_notify.redis_client.nodes import refresh_primary
 from galaxy_notify.redis_client.scripts import load_all
 from galaxy_notify.redis_state.joining import adopt_deployment
+from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.permissions import check_rights
+from galaxy_notify.redis_state.roles import Role
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.settings import Settings
 from galaxy_notify.telemetry import Telemetry
@@ -73,7 +77,7 @@ class FeedProcess:
             if key_space is not None:
                 await self._work(key_space)
         finally:
-            await self._store.close()
+            await close_soon(self._store)
             self._telemetry.shutdown()
             self._signals.disarm()
         self._log.info("feed stopped")
@@ -102,6 +106,8 @@ class FeedProcess:
     async def _adopt(self, client: redis.asyncio.Redis) -> KeySpace:
         prefix = self._settings.redis.prefix
         try:
+            keys, user = Keys(prefix, 0), user_name(self._settings)
+            await check_rights(client, keys, Role.FEED, user)
             return KeySpace(prefix, await run_flow(client, adopt_deployment(prefix)))
         except RedisFault as error:
             if error.fault.remedy is Remedy.RESOLVE:

@@ -75,10 +75,13 @@ class Placed(NamedTuple):
     @property
     def is_away(self) -> bool:
         """Whether any other event would have failed as well: that passes, or is repaired."""
-        if self.fault is None:
-            return False
-        unanswered = self.fault.code in _UNANSWERED or self.fault.remedy is Remedy.RESOLVE
-        return unanswered or self.fault.is_refusal or self.fault.is_permanent
+        return self.fault is not None and is_away(self.fault)
+
+
+def is_away(fault: Fault) -> bool:
+    """Return whether a fault meets any other call as well, and passes or is repaired."""
+    unanswered = fault.code in _UNANSWERED or fault.remedy is Remedy.RESOLVE
+    return unanswered or fault.is_refusal or fault.is_permanent
 
 
 class _Part(NamedTuple):

@@ -84,6 +84,11 @@ class Publication(BaseModel):
             raise InvalidPublication(json_data.printable(unknown), "unknown field")
         return cls.model_validate(fields)
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether another publication may have the same id, by its key or because it names it."""
+        return self.idempotency_key is not None or self.notification_id is not None
+
     def id_at(self, at_ms: int) -> str:
         """Return the id of the notification; without one, and without a key, another each time."""
         if self.idempotency_key is not None:

@@ -16,6 +16,7 @@ class Role(StrEnum):
     INTAKE = "intake"
     CONSUMER = "consumer"
     GATEWAY = "gateway"
+    FEED = "feed"
     OPERATOR = "operator"
     READER = "reader"
 
@@ -195,6 +196,30 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         unread:* = del hset pexpire
         """,
     ),
+    Role.FEED: _rights(
+        # Also what it takes to deliver what is published directly, and its counts.
+        """
+        client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
+        sweeper swept unread:*
+        """,
+        """
+        exists get hmget lindex lpos pttl time xinfo|groups xlen xpending xrange zrangebyscore
+        zrevrangebyscore
+        """,
+        """
+        client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
+        feed_backlog = xack xadd xclaim xdel xgroup|create xgroup|delconsumer xreadgroup
+        feed_writers = zadd zrem zremrangebyscore
+        inbox = xadd
+        lost = hdel
+        parked = xadd xtrim
+        presence:* = zrem
+        recent:* = del ltrim pexpire rpush
+        sweeper = del pexpire set
+        swept = del hset
+        unread:* = del hset pexpire
+        """,
+    ),
     Role.OPERATOR: _rights(
         # `bench` writes below a prefix of its own, with any prefix of the deployment.
         "* {gn-bench-*}:* INTENTS INTENTS:rejects INTENTS:never",
@@ -210,7 +235,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         client-events = xgroup|destroy
         dead:* schedule:* = zadd zrem
         gateways = del zrem
-        gateway:* inbox presence:* recent:* = del pexpire
+        gateway:* inbox presence:* recent:* unread:* = del pexpire
         inbox = xadd
         logout:* = set
         tickets:* = del

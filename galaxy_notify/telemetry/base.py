@@ -54,6 +54,8 @@ class Snapshot:
     lags: Mapping[tuple[int, str], int] = field(default_factory=dict)
     #: (shard, outcome) → routes since the deployment began, over all processes
     totals: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    #: shard → events that wait for the feed outside of the gateway stream
+    feed_backlogs: Mapping[int, int] = field(default_factory=dict)
 
     def __or__(self, other: Snapshot) -> Snapshot:
         """Return the state of the shards of both."""
@@ -62,6 +64,7 @@ class Snapshot:
             {**self.streams, **other.streams},
             {**self.lags, **other.lags},
             {**self.totals, **other.totals},
+            {**self.feed_backlogs, **other.feed_backlogs},
         )
 
 

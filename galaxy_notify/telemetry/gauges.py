@@ -71,8 +71,11 @@ class Gauges:
             yield Observation(count, {"shard": shard})
 
     def _from_snapshot(self, short_name: str, snapshot: Snapshot) -> Iterator[Observation]:
-        if short_name == "stream.length":
-            for shard, length in snapshot.streams.items():
+        # The daemons show the backlog too: where no writer lives nothing else would.
+        backlogs = {} if self.feed else snapshot.feed_backlogs
+        lengths = {"stream.length": snapshot.streams, "feed.backlog": backlogs}
+        if short_name in lengths:
+            for shard, length in lengths[short_name].items():
                 yield Observation(length, {"shard": shard})
         elif short_name == "stream.group.lag":
             yield from self._lags(snapshot)

@@ -117,6 +117,7 @@ def everything(telemetry: Telemetry) -> None:
             streams={0: 100},
             lags={(0, "gateway"): 4},
             totals={(0, "replayed"): 11},
+            feed_backlogs={0: 3},
         )
     )
 

@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 import galaxy_notify
-from galaxy_notify import errors, gateway, inspector, realtime, settings
+from galaxy_notify import errors, feed, gateway, inspector, realtime, settings
 from galaxy_notify.background.options import BackgroundOptions
 from galaxy_notify.background.stats import Closed, Stats
 from galaxy_notify.errors import InvalidIntent, Misconfigured, ServerRefused, Unavailable
@@ -51,6 +51,10 @@ GATEWAY = inspector.Gateway("gw", 2, 1, 0, "host", 1, "0.1.0", 1, 2)
 SERVER = inspector.Server("redis", "7.0.15")
 REDIS = inspector.RedisStatus("taken", None, 5)
 MEMORY = inspector.MemoryStatus(1, None, 3, 4, 5)
+COUNTS = feed.Counts(1, 2, 3, 4)
+ITEM = feed.FeedItem(
+    *(1, "a" * 32, "t", "p", "info", "", "", {"turn": [1]}, 1, 2, None, None, None, ("push",))
+)
 SETTINGS = settings.settings_from({"redis": {"password": "secret"}})
 ERRORS: list[BaseException] = [
     *(made("type", "must match", "conflict") for made in (errors.Invalid, errors.InvalidIntent)),
@@ -109,6 +113,12 @@ VALUES: list[Any] = [
         MEMORY,
         (GATEWAY,),
     ),
+    feed.Publication(user="u1", type="t", producer="p", data={"turn": [1, {"a": None}]}),
+    feed.FeedReceipt("a" * 32, "refused", REFUSED.error),
+    COUNTS,
+    ITEM,
+    feed.Page((ITEM,), "next", COUNTS),
+    feed.Retracted(["u1"], {"u1": COUNTS}, found=True),
     BackgroundOptions(capacity=5, on_refused=print),
     Stats(enqueued=3, queued=3, dropped={"full": 0}),
     Closed(Stats(enqueued=1, queued=1)),
@@ -121,8 +131,8 @@ VALUES: list[Any] = [
     *(getattr(SETTINGS, name) for name in type(SETTINGS).model_fields),
 ]
 NOT_COPIED = (
-    *("AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "GatewayConsumer"),
-    *("Inspector", "Notifier", "Presence", "Streams"),
+    *("AsyncFeed", "AsyncInspector", "AsyncNotifier", "BackgroundNotifier", "Feed"),
+    *("GatewayConsumer", "Inspector", "Notifier", "Presence", "Streams"),
 )
 #: Values of a process only: what they stand for ends with it.
 HELD = ("Registration", "UserStream")
@@ -141,7 +151,7 @@ WAYS: list[Callable[[Any], Any]] = [
 
 def exported() -> Iterator[type]:
     """Yield every class that ``__all__`` names, lazily loaded ones too, and every error class."""
-    for package in (galaxy_notify, gateway, realtime, settings):
+    for package in (galaxy_notify, feed, gateway, realtime, settings):
         found = (getattr(package, name) for name in package.__all__)
         yield from (one for one in found if isinstance(one, type))
     for module in pkgutil.walk_packages(galaxy_notify.__path__, "galaxy_notify."):
@@ -217,7 +227,7 @@ def test_errors__leave_a_pool_of_processes_whole() -> None:
 @pytest.mark.parametrize("name", NOT_COPIED)
 def test_clients__say_that_they_are_not_copied(name: str) -> None:
     """One clear error, the same for each way."""
-    homes = (gateway, realtime, galaxy_notify)
+    homes = (feed, gateway, realtime, galaxy_notify)
     kind = next(getattr(home, name) for home in homes if hasattr(home, name))
     client = kind.__new__(kind)
     for way in WAYS:

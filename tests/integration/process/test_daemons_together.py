@@ -66,6 +66,7 @@ def test_dead_daemon__leaves_its_routes_to_another(
     given = {
         "worker__lease_ttl_ms": 1000,
         "worker__batch_size": 20,
+        "worker__max_abandoned": 50,
         "gateway__encoder": f"{ENCODERS}:brisk",
     }
     first, second = run(**given), run(**given)
