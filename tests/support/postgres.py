@@ -78,6 +78,16 @@ class PostgresServer:
         """Return the URL of a database over TCP, without a password."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def programs(self) -> Path:
+        """Return the folder of the programs of its version."""
+        return self._binaries.folder
+
+    @property
+    def socket(self) -> Path:
+        """Return the path of the UNIX socket."""
+        return self.folder / f".s.PGSQL.{self.port}"
+
     def client(self, database: str = _FIRST, **options: Any) -> psycopg.Connection[Any]:
         """Connect over the socket, each statement a transaction of its own; use it in `with`."""
         return psycopg.connect(self.url(database), **({"autocommit": True} | options))
@@ -131,6 +141,21 @@ class PostgresServer:
     def resume(self) -> None:
         """Let all its frozen processes go on."""
         self._signal_all(signal.SIGCONT)
+
+    def follow(self, primary: PostgresServer) -> None:
+        """Become a standby of a server that runs, with all that it has; for one not started yet."""
+        data = self.folder / "data"
+        shutil.rmtree(data)
+        self._user.own(self.folder)
+        words = ["--pgdata", str(data), "--dbname", primary.url(), "--checkpoint=fast", "--no-sync"]
+        program = self.programs / "pg_basebackup"
+        command = self._user.command(program, *words, "--write-recovery-conf")
+        subprocess.run(command, check=True, timeout=HANG_S)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        with self.client() as client:
+            client.execute("SELECT pg_promote()")
 
     def ensure_running(self) -> None:
         """Make good what the test before may have left: a frozen server, or none."""

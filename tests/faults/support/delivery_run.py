@@ -21,6 +21,7 @@ from galaxy_notify.redis_state.keys import Keys
 from galaxy_notify.redis_state.shared_settings import KeySpace
 from tests.faults.support.gateways import FaultyGateway, faulty_gateway_on
 from tests.faults.support.live_client import LiveClient
+from tests.support.daemons import DaemonProcess
 from tests.support.events import event_fields, write_deployment
 from tests.support.servers import Server
 from tests.support.wait import until
@@ -265,17 +266,17 @@ def _unread(client: redis.Redis, keys: Keys, group: Any) -> int:
     return len(rows)
 
 
-def is_frozen(gateway: FaultyGateway) -> bool:
+def is_frozen(process: DaemonProcess) -> bool:
     """Return whether a process has been stopped by a signal."""
-    stat = Path(f"/proc/{gateway.process.pid}/stat").read_text()
+    stat = Path(f"/proc/{process.process.pid}/stat").read_text()
     return stat.rpartition(")")[2].split()[0] == "T"
 
 
-def freeze(gateway: FaultyGateway) -> None:
+def freeze(process: DaemonProcess) -> None:
     """Stop a process as a long pause of the machine would."""
-    os.kill(gateway.process.pid, signal.SIGSTOP)
+    os.kill(process.process.pid, signal.SIGSTOP)
 
 
-def thaw(gateway: FaultyGateway) -> None:
+def thaw(process: DaemonProcess) -> None:
     """Let a frozen process go on."""
-    os.kill(gateway.process.pid, signal.SIGCONT)
+    os.kill(process.process.pid, signal.SIGCONT)
