@@ -67,10 +67,7 @@ def test_users_and_types__are_checked() -> None:
     assert checked_users(["b", "a", "b"]) == ["b", "a"]
     assert checked_types("a.b") == ("a.b",)
     assert checked_types(["a", "b"]) == ("a", "b")
-    for call, field in (
-        (lambda: checked_users("u1"), "users"),
-        (lambda: checked_types([7]), "type"),
-    ):
-        with pytest.raises(InvalidQuery) as raised:
-            call()
-        assert raised.value.field == field
+    with pytest.raises(InvalidQuery, match="users: must be a list, not text"):
+        checked_users("u1")
+    with pytest.raises(InvalidQuery, match="type: must match"):
+        checked_types(["a", ""])
