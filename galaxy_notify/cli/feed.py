@@ -9,6 +9,7 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -46,17 +47,23 @@ def _write(application: Application) -> None:
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
-    from galaxy_notify.feed.opening import open_store
-
-    store = open_store(settings)
-    telemetry = start_telemetry(
-        {"service.name": "galaxy-notify-feed", "service.version": __version__}
-    )
     log = get_logger("feed")
+    with OwnPostgres(settings) as postgres:
+        if not postgres.start(watch=True):
+            return
+        from galaxy_notify.feed.opening import open_store
 
-    async def main() -> None:
-        from galaxy_notify.feed.process import FeedProcess
+        store = open_store(settings)
+        about = {"service.name": "galaxy-notify-feed", "service.version": __version__}
+        telemetry = start_telemetry(about)
 
-        await FeedProcess(settings, store, telemetry, read_settings).run()
+        async def main() -> None:
+            from galaxy_notify.feed.process import FeedProcess
 
-    serve(main, lambda error: log.error("feed failed", exc_info=error))
+            await FeedProcess(settings, store, telemetry, read_settings).run()
+
+        serve(
+            main,
+            lambda error: log.error("feed failed", exc_info=error),
+            lingers=postgres.is_used,
+        )

@@ -78,10 +78,15 @@ def _serve(
     def read_settings() -> Settings:
         return load_settings(application.config, embedded=application.embedded)
 
+    feed = None
+    if settings.feed.enabled:
+        from galaxy_notify.feed.opening import open_store
+
+        feed = open_store(settings)
     telemetry = start_telemetry({"service.name": "galaxy-notify", "service.version": __version__})
 
     async def main() -> None:
-        await Daemon(settings, telemetry, read_settings, revive).run()
+        await Daemon(settings, telemetry, read_settings, revive, feed).run()
 
     log = get_logger("daemon")
     serve(main, lambda error: log.error("daemon failed", exc_info=error), lingers=lingers)

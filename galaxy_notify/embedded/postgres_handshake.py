@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -44,17 +44,14 @@ def ask(path: Path, user: str, database: str, seconds: float) -> Standing:
             connection.connect(str(path))
             connection.sendall(hello)
             kind, text = _message(connection)
-            connection.sendall(_END)
-        except TimeoutError:
-            return Standing.SILENT
-        except BlockingIOError:
-            return Standing.SILENT  # its line of connections is full
-        except ConnectionRefusedError:
-            return Standing.AWAY
-        except FileNotFoundError:
+        except (TimeoutError, BlockingIOError):
+            return Standing.SILENT  # where it blocks, its line of connections is full
+        except (ConnectionRefusedError, FileNotFoundError):
             return Standing.AWAY
         except OSError:
             return Standing.BETWEEN  # it was there, and ended the connection
+        with suppress(OSError):  # it may have ended the connection with its answer
+            connection.sendall(_END)
     return Standing.BETWEEN if kind == _REFUSAL and _NOT_NOW in text else Standing.READY
 
 

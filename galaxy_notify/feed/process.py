@@ -14,6 +14,7 @@ from galaxy_notify import __version__
 from galaxy_notify.errors import ConfigurationError, FeedUnavailable
 from galaxy_notify.feed.writer import FeedWriter
 from galaxy_notify.feed_store.store import FeedStore
+from galaxy_notify.process.closing import close_soon
 from galaxy_notify.process.end_signals import DRAIN_S, EndSignals
 from galaxy_notify.process.join import DeploymentJoin
 from galaxy_notify.process.process_id import process_id
@@ -76,7 +77,7 @@ class FeedProcess:
             if key_space is not None:
                 await self._work(key_space)
         finally:
-            await self._store.close()
+            await close_soon(self._store)
             self._telemetry.shutdown()
             self._signals.disarm()
         self._log.info("feed stopped")

@@ -104,7 +104,7 @@ def _options(feed: FeedSettings) -> ConsumerOptions:
         concurrency=2,
         batch_max=feed.batch_size,
         batch_wait_s=feed.batch_ms / 1000,
-        reclaim_idle_s=10.0,
+        reclaim_idle_s=5.0,
         # Each call to Postgres is bounded, and its outage is waited out.
         handler_timeout_s=inf,
         keeps_claims=True,

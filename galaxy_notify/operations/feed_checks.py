@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from galaxy_notify.errors import ConfigurationError, GalaxyNotifyError, Misconfigured
+from galaxy_notify.errors import (
+    ConfigurationError,
+    GalaxyNotifyError,
+    Misconfigured,
+    Unavailable,
+)
 from galaxy_notify.model.preference import IN_APP
 from galaxy_notify.model.wording import duration, size
 from galaxy_notify.operations.alarms import alarms
@@ -103,12 +109,22 @@ def postgres_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _report(settings: Settings) -> PostgresReport:
-    from galaxy_notify.embedded.postgres import connect_url, postgres_folder
     from galaxy_notify.feed_store.report import read_report
 
     feed = settings.feed
-    url = connect_url(postgres_folder(settings)) if feed.url == EMBEDDED else None
-    return asyncio.run(read_report(feed, url))
+    return asyncio.run(read_report(feed, _embedded_url(settings) if feed.url == EMBEDDED else None))
+
+
+def _embedded_url(settings: Settings) -> str:
+    """Return the URL of the embedded server; without one, say also why none could be started."""
+    from galaxy_notify.embedded.postgres import check_startable, connect_url, postgres_folder
+
+    folder = postgres_folder(settings)
+    try:
+        return connect_url(folder)
+    except Unavailable:
+        check_startable(folder, os.environ)
+        raise
 
 
 def _failed(error: GalaxyNotifyError) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from galaxy_notify.model.feed import Counts
 from galaxy_notify.redis_client.flows import unwrap_or
 from galaxy_notify.redis_client.replies import moment, pairs, text
 from galaxy_notify.redis_inspect.gateways import read_delays
@@ -14,6 +15,7 @@ from galaxy_notify.redis_state.deployment import Deployment, read_all, try_all
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP
 from galaxy_notify.redis_state.group_report import least_lag, order_of
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.unread import mark_query, read_mark
 
 #: A writer reports to each shard every few seconds.
 WRITER_SILENT_MS: Final = 15_000
@@ -98,6 +100,17 @@ def read_feed(
         unattended=sum(shard.latest_ms <= now_ms - WRITER_SILENT_MS for shard in shards),
         writers=[FeedWriter(name, at_ms) for name, at_ms in sorted(latest.items())],
     )
+
+
+def read_mark_of(deployment: Deployment, user: str) -> Counts | None:
+    """Return the counts that Redis remembers of a user's feed; raise `RedisFault`.
+
+    None where it has no mark of the user, or none that can be read.
+    """
+    keys = deployment.key_space.keys_of_user(user)
+    (reply,) = try_all(deployment, [mark_query(keys, user).command])
+    found = unwrap_or(reply, None)
+    return None if found is None else read_mark(found)
 
 
 def _lag(stream: StreamReport) -> int:

@@ -200,10 +200,11 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         # Also what it takes to deliver what is published directly, and its counts.
         """
         client-events feed_backlog feed_writers inbox lost meta never parked presence:* recent:*
-        unread:*
+        sweeper swept unread:*
         """,
         """
-        exists hmget lindex lpos time xinfo|groups xlen xpending xrange zrangebyscore zrevrange
+        exists get hmget lindex lpos pttl time xinfo|groups xlen xpending xrange zrangebyscore
+        zrevrangebyscore
         """,
         """
         client-events = xack xclaim xgroup|create xgroup|delconsumer xreadgroup
@@ -214,6 +215,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         parked = xadd xtrim
         presence:* = zrem
         recent:* = del ltrim pexpire rpush
+        sweeper = del pexpire set
+        swept = del hset
         unread:* = del hset pexpire
         """,
     ),
@@ -232,7 +235,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         client-events = xgroup|destroy
         dead:* schedule:* = zadd zrem
         gateways = del zrem
-        gateway:* inbox presence:* recent:* = del pexpire
+        gateway:* inbox presence:* recent:* unread:* = del pexpire
         inbox = xadd
         logout:* = set
         tickets:* = del

@@ -58,7 +58,8 @@ class RedisSettings(Section):
     state_dir: FilePath | None = Field(
         None,
         description="Data directory of the embedded server; unset: $STATE_DIRECTORY, else "
-        "$XDG_STATE_HOME/galaxy-notify, else ~/.local/state/galaxy-notify.",
+        "$XDG_STATE_HOME/galaxy-notify, else ~/.local/state/galaxy-notify. The embedded Postgres "
+        "uses the same name with -postgres.",
     )
     durability: Durability = Field(
         "none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import redis
 
 from galaxy_notify.feed_store import migrations
 from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.shared_settings import KeySpace, SharedSettings
 from galaxy_notify.settings.feed import FeedSettings
 from tests.support.daemons import DaemonProcess
 from tests.support.events import KEYS, event_fields, notification_id
@@ -73,6 +75,29 @@ def drift(postgres: Postgres) -> list[Any]:
         return client.execute(_DRIFT).fetchall()
 
 
+def marks_differ(client: redis.Redis, postgres: Postgres, shards: int = 1) -> list[str]:
+    """Return the users whose mark in Redis has not the counts of Postgres."""
+    with postgres.client() as found:
+        counts = found.execute("SELECT user_id, unread, unseen, version FROM feed_user").fetchall()
+    key_space, differ = KeySpace("gn", SharedSettings(shards=shards)), []
+    for user, *numbers in counts:
+        key = key_space.keys_of_user(user).unread(user)
+        mark: Any = client.hmget(key, ["unread", "unseen", "version"])
+        if mark != [str(number).encode() for number in numbers]:
+            differ.append(user)
+    return differ
+
+
+def order_of_users(postgres: Postgres) -> dict[str, list[int]]:
+    """Return the numbers of each user's notifications, in the order of its list."""
+    with postgres.client() as client:
+        found = client.execute("SELECT user_id, notification_id FROM feed_item ORDER BY at, id")
+        order: dict[str, list[int]] = {}
+        for user, name in found.fetchall():
+            order.setdefault(user, []).append(int(name, 16))
+    return order
+
+
 class FeedProcess(DaemonProcess):
     """A writer of the feed on a server and a database."""
 
@@ -81,14 +106,21 @@ class FeedProcess(DaemonProcess):
         """Its name in Redis."""
         return str(self.wait_for("feed started")["writer"])
 
+    def end(self) -> None:
+        """Stop it as a supervisor does; it must end with 0."""
+        self.wait_for("feed started")
+        self.signal(signal.SIGTERM)
+        assert self.ended() == 0, self.log.read_text()
+
 
 @contextmanager
 def feed_on(
-    server: Server, postgres: Postgres, *, url: str = "", **settings: Any
+    server: Server, postgres: Postgres, *, failpoints: str = "", **settings: Any
 ) -> Iterator[FeedProcess]:
     """Run a writer while the block runs; a process that still runs is killed at the end."""
-    given = {"feed__url": url or postgres.url} | settings
-    process = FeedProcess(server, command="feed", **given)
+    given = {"feed__url": postgres.url} | settings
+    variables = {"GN_FAILPOINTS": failpoints} if failpoints else {}
+    process = FeedProcess(server, variables=variables, command="feed", **given)
     try:
         yield process
     finally:

@@ -73,9 +73,8 @@ def retries_buries_and_expires(stage: Stage) -> Iterator[None]:
     harness = deployment.worker_harness(_broken, url=stage.url)
     deployment.notify(title="later")
     deployment.notify()
-    deployment.notify(expires_at=deployment.now() + 100, title="later")
-    wait = deployment.now() + 101
-    wait_until(lambda: deployment.now() > wait, "it has expired")
+    _, end = deployment.notify_for("u1", 100, title="later")
+    wait_until(lambda: deployment.now() > end, "it has expired")
     yield
     harness.step()
 

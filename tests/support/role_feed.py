@@ -15,6 +15,7 @@ from galaxy_notify.redis_client.runner import run, run_all
 from galaxy_notify.redis_client.scripts import Command
 from galaxy_notify.redis_client.stream_member import Waiting
 from galaxy_notify.redis_state.consumer_connection import ConsumerConnection
+from galaxy_notify.redis_state.count_sweeps import CountSweeps, Swept
 from galaxy_notify.redis_state.feed_backlog import BacklogMember, FeedBacklog
 from galaxy_notify.redis_state.feed_calls import FEED_GROUP, MoveLimits, feed_attend, feed_move
 from galaxy_notify.redis_state.group import GroupMember, Parking
@@ -91,6 +92,24 @@ async def _read_backlog(member: BacklogMember) -> None:
     await member.park(Parking(second.stream_id, 1, "why"), 10)
     await member.finish({first.stream_id: ""}, None)
     await member.forget()
+
+
+@step(Role.FEED)
+def sweeps_counts(stage: Stage) -> Iterator[None]:
+    with stage.server.client() as client:
+        events.write_deployment(client)
+        client.set(KEYS.swept, "x")
+
+        async def call(connection: ConsumerConnection) -> None:
+            sweeps = CountSweeps(connection.client, KEYS, "w-1")
+            for _ in range(2):
+                await sweeps.lease()
+            await sweeps.read()
+            await sweeps.write(Swept(1, 1, 1))
+            await sweeps.end_lease()
+
+        yield
+        asyncio.run(_connected(stage, call))
 
 
 @step(Role.FEED)

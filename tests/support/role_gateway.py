@@ -151,7 +151,7 @@ def calls_for_users(stage: Stage) -> Iterator[None]:
                 for n, user in enumerate(("u1", "u1", "u2", "u3"), 1)
             ]
             await run(redis, user_deliver(KEYS, RecentLimits(1, 60_000), "ex", new))
-            await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 1000))
+            await run(redis, presence_attend(KEYS, "gw-1", ["u1", "u2"], 60_000))
             joined = Joined(redis, connection.key_space)
             assert set((await online_page(joined, "0 0")).users) == {"u1", "u2"}
             places = [

@@ -28,9 +28,9 @@ from galaxy_notify.redis_state.intents import IntentMember
 from galaxy_notify.redis_state.store import Store
 
 VARIABLE: Final = "GN_FAILPOINTS"
-#: `poison` is where a reader is handed an intent of the type ``failpoint.poison``. The last
-#: lines are of gateways: events go into recent lists, instances are told, entries are acknowledged;
-#: and of writers of the feed: items go into Postgres, counts into unread marks.
+#: `poison`: a reader is handed an intent of the type ``failpoint.poison``. Behind it, of gateways:
+#: events go into recent lists, instances are told, entries are acknowledged. The last line is of
+#: writers of the feed: items are committed, marks are written.
 PLACES: Final = (
     *("before_publish", "after_publish"),
     *("before_claim", "after_claim", "encode", "before_settle", "after_settle"),

@@ -110,7 +110,7 @@ def test_outage__loses_nothing_that_was_queued(server: Server, lines: Lines) -> 
 
 
 def test_spill__waits_for_the_next_process(server: Server, tmp_path: Path) -> None:
-    """What could not be published is in the file, and the next queue publishes it first."""
+    """What could not be published is in the file, and the next queue publishes it, once."""
     path = tmp_path / "feed.spill"
     spill = {"on_full": "spill", "spill_path": path, "capacity": 100}
     with running_postgres() as postgres, feed_in(postgres, server.url) as feed:
@@ -122,8 +122,8 @@ def test_spill__waits_for_the_next_process(server: Server, tmp_path: Path) -> No
         with queue(feed, **spill) as notifier:
             put(notifier, 1, title="last")
             drained(notifier)
-        titles = [item.title for item in reversed(items(feed, "u1"))]
-        assert titles == [*(str(n) for n in range(90)), "last"]
+        titles = sorted(item.title for item in items(feed, "u1"))
+        assert titles == sorted([*(str(n) for n in range(90)), "last"])
 
 
 def test_spill__of_another_target_is_refused(

@@ -11,6 +11,7 @@ from galaxy_notify.feed_store.migrations import migrate
 from galaxy_notify.feed_store.report import PostgresReport, read_report
 from galaxy_notify.operations.feed_checks import judge_postgres, postgres_findings
 from galaxy_notify.settings import FeedSettings, settings_from
+from tests.support.pgbouncer import needs_pgbouncer, running_pgbouncer
 from tests.support.postgres import Postgres
 
 
@@ -96,6 +97,17 @@ def test_report__of_a_newer_schema_is_refused(postgres: Postgres) -> None:
     (found,) = postgres_findings(settings_from({"feed": {"url": postgres.url}}))
     assert (found.level, found.check) == ("error", "postgres")
     assert "step 0099" in found.what
+
+
+@needs_pgbouncer
+def test_report__knows_a_pooler_and_what_it_shares(postgres: Postgres) -> None:
+    """Two clients that are given the same connection one after the other share it."""
+    _migrated(postgres)
+    with running_pgbouncer(postgres, connections=1) as bouncer:
+        report = _report(FeedSettings(url=bouncer.url))
+    assert report.pooling == "transaction"
+    assert report.missing == []
+    assert report.unenforced == []
 
 
 def test_report__while_postgres_is_away(postgres: Postgres) -> None:

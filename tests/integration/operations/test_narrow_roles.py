@@ -32,7 +32,7 @@ LACKED = {
     Role.INTAKE: ("~{gn:*}:cooldown:*", "+zrange"),
     Role.CONSUMER: ("~{gn:*}:seen:*", "+zmscore"),
     Role.GATEWAY: ("~{gn:*}:recent:*", "+lpos"),
-    Role.FEED: ("~{gn:*}:unread:*", "+zrevrange"),
+    Role.FEED: ("~{gn:*}:unread:*", "+zrevrangebyscore"),
 }
 #: What the plain line of a role allows, and this one does not.
 DESTROYS: dict[Role, list[list[str]]] = {

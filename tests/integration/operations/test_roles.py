@@ -197,7 +197,7 @@ def test_producer__reads_no_events(any_server: Server, deploy: Deploy) -> None:
 @ROLES
 def test_doctor__knows_the_role_by_its_rights(any_server: Server, role: Role) -> None:
     """A missing right is told as that of the role, with the words that give it."""
-    taken = {Role.INTAKE: "xpending", Role.GATEWAY: "lpos", Role.FEED: "zrevrange"}.get(
+    taken = {Role.INTAKE: "xpending", Role.GATEWAY: "lpos", Role.FEED: "xreadgroup"}.get(
         role, "hget"
     )
     with stage(any_server, role) as user, any_server.client() as admin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ class Row:
         return int(shown and not self.read), int(shown and not self.seen)
 
 
-CHANGES: dict[str, dict[str, bool]] = {
+CHANGES: dict[str, dict[str, Any]] = {
     "mark_read": {"read": True, "seen": True},
     "mark_unread": {"read": False},
     "mark_seen": {"seen": True},
@@ -56,7 +56,7 @@ CHANGES: dict[str, dict[str, bool]] = {
 }
 ALL = {"mark_all_read": "mark_read", "mark_all_seen": "mark_seen", "archive_all": "archive"}
 #: What a change of all leaves alone: archived items count no more, and are not looked for.
-CONCERNS = {
+CONCERNS: dict[str, Callable[[Row], bool]] = {
     "mark_all_read": lambda row: row.counts[0] == 1,
     "mark_all_seen": lambda row: row.counts[1] == 1,
     "archive_all": lambda row: not row.archived,
@@ -80,15 +80,16 @@ DEFECTS = [
 class FeedMachine(RuleBasedStateMachine):
     """A feed of a few users, and the rows that they should have, oldest first."""
 
-    def __init__(self, feed: FeedFixture) -> None:
+    feed: FeedFixture
+
+    def __init__(self) -> None:
         super().__init__()
-        self.feed = feed
         self.rows: dict[str, list[Row]] = {user: [] for user in USERS}
         self.before = {user: (list[Row](), 0) for user in USERS}
         self.newest = dict.fromkeys(USERS, 0)
-        self.epoch = feed.run(feed.store.epoch())
-        feed.change("DELETE FROM feed_item")
-        feed.change("DELETE FROM feed_user")
+        self.epoch = self.feed.run(self.feed.store.epoch())
+        self.feed.change("DELETE FROM feed_item")
+        self.feed.change("DELETE FROM feed_user")
 
     def _done(self, call: Any, fate: str | None = None) -> None:
         """Make a change, whose COMMIT may be lost; a caller repeats it until it knows."""
@@ -99,7 +100,7 @@ class FeedMachine(RuleBasedStateMachine):
             self.feed.run(call())
         LosingConnection.loses = None
 
-    def _change(self, user: str, names: set[str], **changes: bool) -> None:
+    def _change(self, user: str, names: set[str], **changes: Any) -> None:
         self.rows[user] = [
             replace(row, **changes) if row.name in names and not row.retracted else row
             for row in self.rows[user]
@@ -213,8 +214,12 @@ def feed(postgres: Postgres) -> Iterator[FeedFixture]:
 
 
 def _run(feed: FeedFixture, number: int, **options: Any) -> None:
+    class Machine(FeedMachine):
+        pass
+
+    Machine.feed = feed
     run_state_machine_as_test(
-        lambda: FeedMachine(feed),
+        Machine,
         settings=settings(
             max_examples=number, stateful_step_count=25, deadline=None, database=None, **options
         ),

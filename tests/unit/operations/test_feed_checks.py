@@ -82,6 +82,17 @@ def test_findings__of_an_embedded_postgres_that_does_not_run(tmp_path: Path) -> 
     assert "no embedded Postgres runs" in found.what
 
 
+def test_findings__of_an_embedded_postgres_that_cannot_start(tmp_path: Path) -> None:
+    """What its start would refuse is worth more than that it does not run."""
+    sections = {"feed": {"url": "embedded"}, "redis": {"state_dir": str(tmp_path / "state")}}
+    data = tmp_path / "state-postgres" / "data"
+    data.mkdir(parents=True)
+    data.parent.chmod(0o700)
+    (data / "PG_VERSION").write_text("99\n")
+    (found,) = postgres_findings(settings_from(sections))
+    assert "was written by postgres 99" in found.what
+
+
 def _channels(feed: dict[str, Any], **shared: Any) -> list[Finding]:
     return list(channel_findings(settings_from({"feed": feed}), SharedSettings(**shared)))
 
