@@ -240,3 +240,22 @@ def test_doctor__asks_postgres_also_while_redis_is_away() -> None:
     (found,) = [finding for finding in told["findings"] if finding["check"] == "postgres"]
     assert found["level"] == "error"
     assert "127.0.0.1:9/d" in found["what"]
+
+
+def test_drop_group__of_the_feed_takes_its_backlog(
+    command: CommandLine, deployment: DeadLetterFixture
+) -> None:
+    """It asks for that too, also where the group itself is gone; then there is no feed."""
+    client = deployment.client
+    _publish(deployment, 1)
+    for _ in range(2):
+        client.xadd(KEYS.feed_backlog, {"user_id": "u1"})
+    _report(deployment, "w-1")
+    done = command.run("stream", "drop-group", "feed")
+    assert done.exit_code == 2
+    assert "and a backlog of 2?" in done.stderr
+    assert client.exists(KEYS.feed_backlog)
+    _group(deployment)
+    assert command.told("stream", "drop-group", "feed", "--yes")["shards"] == 1
+    assert not client.exists(KEYS.feed_backlog, KEYS.feed_writers)
+    assert command.told("status")["feed"] is None
