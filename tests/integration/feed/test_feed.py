@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from galaxy_notify.errors import (
     InvalidQuery,
@@ -21,7 +23,16 @@ from tests.support.deployment import Deploy, DeploymentFixture
 from tests.support.direct_feeds import PLAIN, feed_in, items
 from tests.support.postgres import Postgres
 from tests.support.servers import Server
+from tests.support.suite import examples
 
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
 ID = "0123456789abcdef" * 2
 
 
@@ -190,6 +201,19 @@ def test_list__pages_and_filters(feed: Feed) -> None:
     assert len(items(feed, "u1", unread=True)) == 1
     assert len(items(feed, "u1", severity="critical")) == 1
     assert len(feed.list("u1").items) == 50
+
+
+def test_data__comes_back_as_it_was(feed: Feed) -> None:
+    """FT-06: every value that JSON has, of any size and depth that an intent may have too."""
+
+    @settings(max_examples=examples(20, 200), deadline=None)
+    @given(st.lists(st.dictionaries(st.text(), _VALUES, max_size=4), min_size=1, max_size=10))
+    def check(data: list[dict[str, Any]]) -> None:
+        receipts = feed.publish_many({"user": "u1", **PLAIN, "data": one} for one in data)
+        found = {item.notification_id: item.data for item in feed.list("u1", limit=200).items}
+        assert [found[str(one.notification_id)] for one in receipts] == data
+
+    check()
 
 
 def test_arguments__are_named(feed: Feed) -> None:
