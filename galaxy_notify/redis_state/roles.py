@@ -203,7 +203,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         sweeper swept unread:*
         """,
         """
-        exists get hmget lindex lpos pttl time xinfo|groups xlen xpending xrange zrangebyscore
+        exists get hmget lindex lpos pttl scan time xinfo|groups xlen xpending xrange zrangebyscore
         zrevrangebyscore
         """,
         """
