@@ -170,6 +170,10 @@ class PostgresServer:
         with self.client() as client:
             client.execute("SELECT pg_promote()")
 
+    def own(self, folder: Path) -> None:
+        """Hand an empty folder to the user that it runs as."""
+        self._user.own(folder)
+
     def ensure_running(self) -> None:
         """Make good what the test before may have left: a frozen server, or none."""
         if self.has_ended:

@@ -60,8 +60,9 @@ class DeliveryRun:
     """A deployment whose gateways are broken, its clients, and what they were sent."""
 
     def __init__(
-        self, server: Server, rng: Random, stack: ExitStack, *, users: int = 20, shards: int = 2
+        self, server: Server, rng: Random, stack: ExitStack, *, users: int = 20, **shared: Any
     ) -> None:
+        """Found it; *shared* are settings of the deployment, which has two shards otherwise."""
         self.server = server
         self.rng = rng
         self.stack = stack
@@ -75,8 +76,8 @@ class DeliveryRun:
         #: Event -> when it was handed in (monotonic clock).
         self.sent_at: dict[int, float] = {}
         with server.client() as client:
-            shared = write_deployment(client, shards=shards, channels=("push",))
-        self.key_space = KeySpace("gn", shared)
+            agreed = write_deployment(client, **{"shards": 2, "channels": ("push",)} | shared)
+        self.key_space = KeySpace("gn", agreed)
 
     def gateway(self, failpoints: str = "", **given: Any) -> FaultyGateway:
         """Start a gateway, perhaps with failpoints, and wait until it serves.
