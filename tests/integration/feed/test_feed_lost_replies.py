@@ -56,8 +56,11 @@ def test_publish__survives_a_reset(
     assert drift(feed_database) == []
 
 
-def test_publish__of_a_key_is_there_once(feed: Feed, proxy: Proxy, feed_database: Postgres) -> None:
-    """Where another publish may have the same id, a repeat may find its own row: a duplicate."""
+def test_publish__of_a_key_is_there_once(
+    feed: Feed, proxy: Proxy, feed_database: Postgres, server: Server, deploy: Deploy
+) -> None:
+    """A repeat may find its own row: a duplicate, which is announced all the same."""
+    deployment = deploy(server)
     feed.publish("u1", **PLAIN)
     proxy.lose_reply_to(b"COMMIT")
     assert feed.publish("u1", **PLAIN, idempotency_key="k").status == "duplicate"
