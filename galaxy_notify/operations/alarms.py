@@ -183,7 +183,8 @@ def _delays(status: DeploymentStatus) -> Iterator[Alarm]:
 def _feed(status: DeploymentStatus, feed: FeedState) -> Iterator[Alarm]:
     events = f"{feed.waiting:,} {'event waits' if feed.waiting == 1 else 'events wait'}"
     oldest = f", the oldest for {duration(feed.oldest_ms)}" if feed.waiting else ""
-    if feed.unattended and not _cannot_report(status):
+    # While Redis refuses writes, no writer can report.
+    if feed.unattended and status.redis.refusal is None:
         is_part = feed.unattended < status.shards
         part = f" on {feed.unattended} of {status.shards} shards" if is_part else ""
         todo = "start one with `galaxy-notify feed`, or with feed.enabled in the daemon"
