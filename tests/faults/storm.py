@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from contextlib import ExitStack
-from random import Random
 
-from galaxy_notify.embedded.binaries import ServerBinary
-from tests.faults.support.delivery_run import DURABLE, DeliveryRun
-from tests.faults.support.delivery_storm import rolling_restart, storm
-from tests.faults.support.feed_away import OUTAGES, feed_away
-from tests.faults.support.feed_run import FeedRun, FeedShape
-from tests.faults.support.feed_storm import feed_storm
-from tests.support.postgres import running_postgres
-from tests.support.seed import seed_of_run
-from tests.support.servers import main_server, running, servers_found
+from tests.faults.support.feed_away import OUTAGES
+from tests.support.servers import main_server, servers_found
 
 #: Events and their rate, where none are given.
 _USUAL = {"storm": (60_000, 1000.0), "restart": (0, 1000.0), "feed": (50_000, 1000.0)}
