@@ -186,7 +186,7 @@ class FeedRun:
 def _is_done(client: redis.Redis, keys: Keys) -> bool:
     """Return whether the group has all of a stream and owes nothing, which nothing trims here."""
     try:
-        last: Any = client.xinfo_stream(keys.stream)["last-generated-id"]  # type: ignore[index]
+        last: Any = client.xinfo_stream(keys.stream)["last-generated-id"]
         groups: Any = client.xinfo_groups(keys.stream)
     except redis.ResponseError:  # no event came to this shard
         return True
