@@ -9,6 +9,8 @@ import click
 
 from galaxy_notify import __version__
 from galaxy_notify.cli.context import Application, pass_uninterrupted
+from galaxy_notify.cli.feed_care import migrate, reconcile, restored
+from galaxy_notify.cli.feed_items import counts, ls, read
 from galaxy_notify.cli.own_postgres import OwnPostgres
 from galaxy_notify.signals import SIGNALS
 
@@ -29,6 +31,10 @@ def command(application: Application, context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         _write(application)
+
+
+for _subcommand in (migrate, ls, counts, read, reconcile, restored):
+    command.add_command(_subcommand)
 
 
 def _write(application: Application) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING, Final, Self
 
@@ -137,4 +136,6 @@ def _migrate(settings: Settings, url: str) -> None:
         if (error.name or "").partition(".")[0] not in ("psycopg", "psycopg_pool"):
             raise
         raise ConfigurationError(_INSTALL) from None
+    import asyncio  # the help needs no event loop
+
     asyncio.run(migrate(settings.feed, url))

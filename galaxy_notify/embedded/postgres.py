@@ -27,7 +27,8 @@ from galaxy_notify.signals import SIGNALS
 
 _LOG: Final = "postgres.log"
 _ANSWER_SECONDS = 2.0
-_START_SECONDS = 10.0
+# After a crash it first writes all its files to the disk, and reads its log since a checkpoint.
+_START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _TURN_SECONDS = postgres_data.MAKE_SECONDS + _START_SECONDS + _STOP_SECONDS
 

@@ -51,4 +51,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        text = "galaxy_notify.feed needs more packages: pip install 'galaxy-notify[feed]'"
+        raise ModuleNotFoundError(text, name=error.name) from None

@@ -22,6 +22,7 @@ from galaxy_notify.feed.asked import (
     selection,
 )
 from galaxy_notify.feed.calls import Calls, tried
+from galaxy_notify.feed.opening import open_store
 from galaxy_notify.feed.prepared import Prepared, all_prepared, prepared
 from galaxy_notify.feed.publisher import (
     OpenReceipts,
@@ -32,10 +33,8 @@ from galaxy_notify.feed.publisher import (
     only_receipt,
 )
 from galaxy_notify.feed.receipts import FeedReceipt
-from galaxy_notify.feed.whereabouts import feed_url
 from galaxy_notify.feed_store.listing import ListQuery, Page
 from galaxy_notify.feed_store.removing import Retracted
-from galaxy_notify.feed_store.store import FeedStore
 from galaxy_notify.intake.planner import Planner, is_heavy
 from galaxy_notify.intake.source import IntentSource
 from galaxy_notify.live.placing import incoming
@@ -93,10 +92,10 @@ class AsyncFeed(NotCopied):
     def __init__(self, settings: Settings) -> None:
         """Prepare to connect by *settings*; nothing is sent before the first call.
 
-        Raises `ConfigurationError` without `feed.url`, and if it is embedded and no server runs.
+        Raises `ConfigurationError` without ``feed.url``.
         """
         self._most_bytes = settings.limits.max_payload_bytes
-        self._store = FeedStore.from_settings(settings.feed, feed_url(settings))
+        self._store = open_store(settings)
         self._announcer = Announcer(settings)
         self._publisher = Publisher(self._store, self._announcer)
         self._planner = Planner()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from galaxy_notify.feed.async_feed import AsyncFeed
 from galaxy_notify.feed.loop_thread import LoopThread
+from galaxy_notify.feed.opening import open_store
 from galaxy_notify.feed.prepared import Prepared, all_prepared
 from galaxy_notify.feed.publisher import OpenReceipts, Outcomes, Receipts, interruption
 from galaxy_notify.feed.queue_target import FeedTarget
 from galaxy_notify.feed.receipts import FeedReceipt
-from galaxy_notify.feed.whereabouts import feed_url
 from galaxy_notify.intake.source import IntentSource
 from galaxy_notify.model.not_copied import NotCopied
 from galaxy_notify.model.publication import PublicationLike
@@ -49,10 +49,9 @@ class Feed(NotCopied):
     def __init__(self, settings: Settings) -> None:
         """Prepare to connect by *settings*; nothing is sent before the first call.
 
-        Raises `ConfigurationError` without `feed.url`, and `FeedUnavailable` if it is embedded and
-        no server runs.
+        Raises `ConfigurationError` without ``feed.url``.
         """
-        feed_url(settings)
+        open_store(settings)
         self._most_bytes = settings.limits.max_payload_bytes
         self._loop = LoopThread(type(self).__name__, lambda: AsyncFeed(settings))
 

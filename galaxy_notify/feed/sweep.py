@@ -2,7 +2,7 @@
 
 A process that dies behind its COMMIT publishes nothing, and Redis may be away or lose what it was
 given. So one process of the deployment looks at what changed since the last sweep, every ten
-seconds, and at all users once a day.
+seconds; at all users once a day; and at all marks where the counts are of another epoch.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed.outage import PostgresOutage
+from galaxy_notify.feed.renewal import FIRST_PAGE, renew_page
 from galaxy_notify.feed_store.reconciling import Changed
 from galaxy_notify.feed_store.store import FeedStore
 from galaxy_notify.redis_client.async_retries import StopFlag, Stopped
@@ -32,13 +33,6 @@ _SETTLING_MS: Final = 1000
 _CHANGED, _ALL = 5000, 500
 #: Between two pages: Postgres and Redis have other work.
 _PAUSE_S: Final = 0.02
-
-
-class _Walk(NamedTuple):
-    """A look at all users: behind which one it goes on, and since when their counts matter."""
-
-    after: str
-    since_ms: int
 
 
 class CountsSweep:
@@ -65,7 +59,10 @@ class CountsSweep:
         self._stop = stop
         # What a transaction has changed is seen only once it is committed.
         self._overlap_ms = 2 * statement_timeout_ms
-        self._walk: _Walk | None = None
+        #: Where the look at all marks goes on; None while it is not under way.
+        self._renewing: str | None = None
+        #: Behind which user the look at all users goes on.
+        self._comparing: str | None = None
         self._log = get_logger("feed")
         self._edges = EdgeLog(self._log, "counts not swept", "counts swept again")
 
@@ -82,15 +79,18 @@ class CountsSweep:
             self._log.info("lease of the sweep left to expire", reason=error.fault.reason)
 
     async def _turn(self, until: float) -> None:
-        """Publish what changed; then, where it is due, some of all users, *until* that time."""
+        """Publish what changed; then, where it is due, some of all marks or users, *until* then."""
         try:
             if not await self._sweeps.lease():
-                self._walk = None
+                self._renewing = self._comparing = None
                 return
             swept = await self._sweep_changes()
-            while self._walk is not None and monotonic() < until:
-                swept = await self._go_on(self._walk, swept)
+            while not self._is_done:
+                swept = await self._go_on(swept)
                 await self._pause()
+                # At least one page of each turn, however long the changes took.
+                if monotonic() > until:
+                    break
         except RedisFault as error:
             self._edges.down(error.fault.code, error.fault.reason)
             if error.fault.remedy is Remedy.RESOLVE:
@@ -98,20 +98,20 @@ class CountsSweep:
         else:
             self._edges.up()
 
+    @property
+    def _is_done(self) -> bool:
+        return self._renewing is None and self._comparing is None
+
     async def _sweep_changes(self) -> Swept:
         """Publish the counts that changed since the last sweep; raise `RedisFault`."""
         old = await self._sweeps.read()
         # Who has just committed still publishes by itself.
         now_ms = await self._postgres.answered(self._store.now_ms) - _SETTLING_MS
-        epoch = await self._postgres.answered(self._store.epoch)
         # Redis has lost what it knew, or this is another server, with another clock.
-        since_ms = old.changes_ms if 0 < old.changes_ms <= now_ms else now_ms
-        is_whole = since_ms == old.changes_ms and epoch == old.epoch
-        swept = Swept(now_ms, old.all_ms if is_whole else 0, epoch)
-        if self._walk is None and not 0 <= now_ms - swept.all_ms < _ALL_MS:
-            # A mark that expired since is made again when its user connects. After a restoration
-            # those that did not expire are wrong.
-            self._walk = _Walk("", now_ms - KEEP_MS if epoch == old.epoch else 0)
+        is_known = 0 < old.changes_ms <= now_ms
+        since_ms = old.changes_ms if is_known else now_ms
+        swept = Swept(now_ms, old.all_ms if is_known else 0, old.epoch)
+        await self._plan(swept)
         after, is_last = "", False
         while not is_last:
             page = await self._changed(since_ms - self._overlap_ms, after)
@@ -123,17 +123,44 @@ class CountsSweep:
         await self._sweeps.write(swept)
         return swept
 
-    async def _go_on(self, walk: _Walk, swept: Swept) -> Swept:
-        """Publish the counts of the next of all users; raise `RedisFault`."""
-        page = await self._postgres.answered(lambda: self._store.all_counts(walk.after, _ALL))
-        await self._publish([one for one in page if one.changed_at_ms >= walk.since_ms])
-        if len(page) == _ALL:
-            self._walk = walk._replace(after=page[-1].user)
-            return swept
-        self._walk = None
-        swept = swept._replace(all_ms=swept.changes_ms)
-        await self._sweeps.write(swept)
-        return swept
+    async def _plan(self, swept: Swept) -> None:
+        """Begin what is due, unless it is under way."""
+        epoch = await self._postgres.answered(self._store.epoch)
+        if self._renewing is None and epoch != swept.epoch:
+            self._renewing = FIRST_PAGE
+        if self._comparing is None and not 0 <= swept.changes_ms - swept.all_ms < _ALL_MS:
+            self._comparing = ""
+
+    async def _go_on(self, swept: Swept) -> Swept:
+        """Publish the next page of marks or users, and return how far that is."""
+        done = swept
+        if self._renewing is not None:
+            done = await self._renew(self._renewing, swept)
+        elif self._comparing is not None:
+            done = await self._compare(self._comparing, swept)
+        if done != swept:
+            await self._sweeps.write(done)
+        return done
+
+    async def _renew(self, begin: str, swept: Swept) -> Swept:
+        """Renew a page of the marks that are of another epoch."""
+        epoch = await self._postgres.answered(self._store.epoch)
+        found = await self._postgres.answered(lambda: renew_page(self._store, self._marks, begin))
+        if found.users:
+            self._log.info("counts published late", users=found.users)
+        self._renewing = found.following or None
+        return swept if self._renewing else swept._replace(epoch=epoch)
+
+    async def _compare(self, after: str, swept: Swept) -> Swept:
+        """Publish the counts of the next of all users.
+
+        A mark that expired since its counts changed is made again when its user connects.
+        """
+        page = await self._postgres.answered(lambda: self._store.all_counts(after, _ALL))
+        since_ms = swept.changes_ms - KEEP_MS
+        await self._publish([one for one in page if one.changed_at_ms >= since_ms])
+        self._comparing = page[-1].user if len(page) == _ALL else None
+        return swept if self._comparing else swept._replace(all_ms=swept.changes_ms)
 
     async def _changed(self, since_ms: int, after: str) -> Sequence[Changed]:
         return await self._postgres.answered(

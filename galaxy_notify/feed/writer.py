@@ -9,6 +9,7 @@ from typing import Final
 
 from galaxy_notify.feed.marks import Marks
 from galaxy_notify.feed.outage import PostgresOutage
+from galaxy_notify.feed.retention import FeedRetention
 from galaxy_notify.feed.rows import EventRows
 from galaxy_notify.feed.shard import FeedShard, Sharing
 from galaxy_notify.feed.sweep import CountsSweep
@@ -70,6 +71,7 @@ class FeedWriter:
         rows = EventRows(self._store, marks, channels, outage, self._telemetry)
         progress = CountSweeps(client, key_space.keys(0), self._writer_id)
         sweep = CountsSweep(self._store, marks, progress, outage, stop, feed.statement_timeout_ms)
+        retention = FeedRetention(self._store, marks, outage, stop, feed.retention_days)
         runner = self._runner = BatchRunner(rows, inf)
         log = OutageLog(EdgeLog(self._log))
         sharing = Sharing(
@@ -78,7 +80,7 @@ class FeedWriter:
         parts = [FeedShard(sharing, keys, runner) for keys in key_space.all_keys]
         self._log.info("feed writing", shards=shards, channels=list(feed.channels))
         try:
-            await together(stop, sweep.run(), *(part.run() for part in parts))
+            await together(stop, sweep.run(), retention.run(), *(part.run() for part in parts))
         finally:
             with suppress(*REDIS_ERRORS):
                 await client.aclose()

@@ -76,7 +76,7 @@ async def _write(
     blocked = frozenset(item.user_id for item in items) - locked.keys()
     if not mine:
         return Inserted(frozenset(), {}, blocked)
-    cursor = await connection.execute(statement("item_insert"), _columns(mine))
+    cursor = await connection.execute(statement("item_insert"), columns(mine))
     changed = {user: (Counts(*counts), ids) for user, *counts, ids in await cursor.fetchall()}
     return Inserted(
         frozenset((user, one) for user, (_, ids) in changed.items() for one in ids),
@@ -85,7 +85,8 @@ async def _write(
     )
 
 
-def _columns(items: Sequence[NewItem]) -> dict[str, list[Any]]:
+def columns(items: Sequence[NewItem]) -> dict[str, list[Any]]:
+    """Return the values of items by field, as statements take them."""
     return dict(zip(NewItem._fields, map(list, zip(*items, strict=True)), strict=True))
 
 

@@ -10,7 +10,7 @@ import msgpack
 from galaxy_notify.errors import InvalidQuery
 from galaxy_notify.feed_store.database import Connection, Database
 from galaxy_notify.feed_store.positions import NEWEST, Position, position_at
-from galaxy_notify.feed_store.statements import statement
+from galaxy_notify.feed_store.statements import statement, text
 from galaxy_notify.model.feed import Counts, FeedItem
 
 MOST_ITEMS: Final = 200
@@ -50,8 +50,8 @@ class ListQuery(NamedTuple):
         return {
             **start._asdict(),
             "user": user,
-            "look_at": LOOKED_AT if self._is_filter else self.limit + 1,
-            "most": self.limit + 1,
+            "most": LOOKED_AT if self._is_filter else self.limit + 1,
+            "wanted": self.limit + 1,
             "types": list(self.types) or None,
             "severity": self.severity,
             "unread": self.unread,
@@ -70,8 +70,11 @@ async def list_page(database: Database, user: str, query: ListQuery) -> Page:
     """Return a page; counts and items are of the same moment. See `FeedStore.list`."""
     values = query._values(user)
 
+    most = text("most", counted="unread") if query._shelf == "unread" else "%(most)s"
+    selected = statement("list", shelf=query._shelf, most=most)
+
     async def read(connection: Connection) -> Page:
-        cursor = await connection.execute(statement("list", shelf=query._shelf), values)
+        cursor = await connection.execute(selected, values)
         return _page(await cursor.fetchall(), query)
 
     return await database.run(read)
@@ -79,7 +82,7 @@ async def list_page(database: Database, user: str, query: ListQuery) -> Page:
 
 def _page(rows: Sequence[Sequence[Any]], query: ListQuery) -> Page:
     counts, looked, end = Counts(*rows[0][:4]), rows[0][4], rows[0][5:7]
-    found = [(row[7], _item(row[8:])) for row in rows if row[8] is not None]
+    found = [(row[7], _item(row[8:], row[7])) for row in rows if row[8] is not None]
     shown = found[: query.limit]
     following = None
     if len(found) > query.limit:
@@ -89,8 +92,8 @@ def _page(rows: Sequence[Sequence[Any]], query: ListQuery) -> Page:
     return Page([item for _, item in shown], following and following.cursor, counts)
 
 
-def _item(row: Sequence[Any]) -> FeedItem:
-    fields = [*row[:7], _data(row[7]), *row[8:]]
+def _item(row: Sequence[Any], at_us: int) -> FeedItem:
+    fields = [*row[:7], _data(row[7]), row[8], at_us // 1000, *row[9:]]
     return FeedItem(*fields)
 
 

@@ -27,17 +27,19 @@ class Mark(NamedTuple):
     change: str
     #: Of an item that is named: what it is where the change changes anything.
     unchanged: str
-    #: The same for a list, in the words of an index.
+    #: The same for a list, in the words of an index; and what counts its items, if anything does.
     listed: str
+    counted: str = ""
 
 
 READ: Final = Mark(
     "read_at = statement_timestamp(), seen_at = coalesce(seen_at, statement_timestamp())",
     "read_at IS NULL",
     "unread",
+    "unread",
 )
 UNREAD: Final = Mark("read_at = NULL", "read_at IS NOT NULL", "")
-SEEN: Final = Mark("seen_at = statement_timestamp()", "seen_at IS NULL", "unseen")
+SEEN: Final = Mark("seen_at = statement_timestamp()", "seen_at IS NULL", "unseen", "unseen")
 ARCHIVE: Final = Mark(
     "archived_at = statement_timestamp()",
     "archived_at IS NULL",
@@ -48,7 +50,7 @@ ARCHIVE: Final = Mark(
 async def mark_named(database: Database, mark: Mark, user: str, ids: Sequence[str]) -> Counts:
     """Mark the named items of a user; names that it does not have change nothing."""
     picked = text("pick_named", unchanged=mark.unchanged)
-    query = statement("item_change", picked=picked, change=mark.change, more="")
+    query = statement("item_change", picked=picked, change=mark.change)
 
     async def change(connection: Connection) -> Counts:
         locked = await lock_users(connection, [user])
@@ -94,20 +96,21 @@ async def _mark_page(
     database: Database, mark: Mark, user: str, below: Position
 ) -> tuple[Counts, Position | None]:
     """Mark the next items below a position; return the counts and where to go on, if anywhere."""
-    picked = text("pick_page", unchanged=mark.listed)
-    query = statement("item_change", picked=picked, change=mark.change, more=text("page_end"))
+    most = text("most", counted=mark.counted) if mark.counted else "%(most)s"
+    page = statement("page", listed=mark.listed, most=most)
+    picked = text("pick_rows", unchanged=mark.unchanged)
+    query = statement("item_change", picked=picked, change=mark.change)
 
     async def change(connection: Connection) -> tuple[Counts, Position | None]:
+        values = {"user": user, "most": PAGE, **below._asdict()}
+        found = await (await connection.execute(page, values)).fetchall()
         locked = await lock_users(connection, [user])
         if user not in locked:
             return await counts_of(connection, user), None
-        values = {"user": user, "most": PAGE, **below._asdict()}
-        cursor = await connection.execute(query, values)
-        row = await cursor.fetchone()
-        if row is None:
-            return locked[user], None
-        _, *counts, size, at_us, last = row
-        return Counts(*counts), Position(at_us, last) if size == PAGE else None
+        rows = {"user": user, "rows": [row for row, _ in found]}
+        changed = await (await connection.execute(query, rows)).fetchone()
+        counts = Counts(*changed[1:5]) if changed else locked[user]
+        return counts, Position(found[-1][1], found[-1][0]) if len(found) == PAGE else None
 
     return await database.run(change)
 

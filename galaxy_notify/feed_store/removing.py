@@ -85,7 +85,7 @@ async def _retract(
 
     A user who is forgotten in just this moment is left out, and was not changed.
     """
-    query = statement("item_change", picked=text("pick_notification"), change=_EMPTIED, more="")
+    query = statement("item_change", picked=text("pick_notification"), change=_EMPTIED)
 
     async def change(connection: Connection) -> tuple[dict[str, Counts], bool]:
         await add_users(connection, users)

@@ -33,7 +33,9 @@ _OF_USERS: Final = "[rpu][ern][cer][es]*:*"
 
 
 class RealtimeCheck:
-    """Checks recent lists, presence, marks, inboxes and the registry; *report* is called with each fault.
+    """Checks recent lists, presence, marks, inboxes and the registry.
+
+    *report* is called with each fault.
 
     Every fault is found twice before it is reported, so that work in progress is not taken for a
     fault.

@@ -203,7 +203,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         sweeper swept unread:*
         """,
         """
-        exists get hmget lindex lpos pttl time xinfo|groups xlen xpending xrange zrangebyscore
+        exists get hmget lindex lpos pttl scan time xinfo|groups xlen xpending xrange zrangebyscore
         zrevrangebyscore
         """,
         """
@@ -246,7 +246,7 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         pauses = hdel hset
         preferences:* = del hdel hset
         cooldown:* newest:* preferred = set
-        seen:* = unlink
+        feed_backlog feed_writers seen:* = unlink
         totals = hincrby
         wake:* = rpush
         workers = zadd

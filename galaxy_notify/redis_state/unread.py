@@ -5,18 +5,26 @@ Postgres has the true counts. A mark answers without it, and may be missing at a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import redis.asyncio
+
 from galaxy_notify.model.feed import Counts, parse_counts
-from galaxy_notify.redis_client.replies import reader
+from galaxy_notify.redis_client.faults import RedisFault
+from galaxy_notify.redis_client.nodes import at_shard
+from galaxy_notify.redis_client.replies import reader, text
+from galaxy_notify.redis_client.runner import run_all
 from galaxy_notify.redis_client.scripts import Argument, Command, ScriptCall, script
-from galaxy_notify.redis_state.keys import Keys
+from galaxy_notify.redis_state.keys import Keys, keys_with
 from galaxy_notify.redis_state.recent import is_application
+from galaxy_notify.redis_state.shared_settings import KeySpace
 from galaxy_notify.redis_state.words import Word
 
 #: Marks that one call may write.
 MARK_MAX: Final = 128
+#: Keys that a page looks at.
+_COUNT: Final = 512
 #: For how long a mark is kept after it was written.
 KEEP_MS: Final = 30 * 86_400_000
 
@@ -74,3 +82,45 @@ def mark_query(keys: Keys, user: str) -> Command:
 def read_mark(reply: Any) -> Counts | None:
     """Read the answer to `mark_query`; None where there is no mark, or none that can be read."""
     return parse_counts(reply)
+
+
+class MarksPage(NamedTuple):
+    """Users who have a mark, and where the next page begins; empty behind the last one.
+
+    Counts are None where the mark cannot be read.
+    """
+
+    marks: Mapping[str, Counts | None]
+    following: str
+
+
+async def marks_page(client: redis.asyncio.Redis, key_space: KeySpace, begin: str) -> MarksPage:
+    """Return a page of all marks; the first begins at ``0 0``.
+
+    One that is written between two pages may be missing; one may come twice. Raises `RedisFault`.
+    """
+    shard, cursor = begin.split()
+    keys = key_space.keys(int(shard))
+    # SCAN names no key: in a cluster it is to ask the server of the shard.
+    node, prefix = at_shard(client, keys.tag), keys.unread("")
+    (reply,) = await run_all(
+        node, [Command(["SCAN", cursor, "MATCH", keys_with(prefix), "COUNT", _COUNT])]
+    )
+    if isinstance(reply, RedisFault):
+        raise reply
+    cursor, names = text(reply[0]), reply[1]
+    users = list(dict.fromkeys(text(name)[len(prefix) :] for name in names))
+    found = await run_all(client, [mark_query(keys, user) for user in users]) if users else []
+    marks = dict(zip(users, map(_mark_or_none, found), strict=True))
+    if cursor == "0":
+        shard = str(keys.shard + 1)
+    is_last = int(shard) == key_space.shared.shards
+    return MarksPage(marks, "" if is_last else f"{shard} {cursor}")
+
+
+def _mark_or_none(reply: Any) -> Counts | None:
+    if isinstance(reply, RedisFault):
+        if "WRONGTYPE" not in reply.fault.text:
+            raise reply
+        return None
+    return read_mark(reply)

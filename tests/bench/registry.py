@@ -56,6 +56,7 @@ WORKLOADS = (
     Workload("gateway", "The gateway: events to connections", 1800, 120, "ms"),
     Workload("crowds", "The gateway: many connections", 1800, 120, "KiB/connection"),
     Workload("socketio", "The gateway beside Socket.IO", 1800, 300, "events/s", in_quick=False),
+    Workload("feed", "The feed in Postgres", 1800, 90, "rows/s"),
     Workload("workers", "Workers", 600, 45, "routes/s"),
     Workload("shards", "Shards", 600, 45, "routes/s"),
     Workload("idle", "Idle", 900, 60, "% of a core"),

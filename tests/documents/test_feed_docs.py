@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
+
+from galaxy_notify.cli.group import cli
 from galaxy_notify.feed import Publication
 from tests.support.direct_feeds import migrated
-from tests.support.documents import runnable
+from tests.support.documents import rows, runnable
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT, environment
 from tests.support.servers import Server
@@ -36,3 +39,11 @@ def test_page__names_every_field() -> None:
     """The table has each field of a publication."""
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in Publication.model_fields)
+
+
+def test_page__names_every_command() -> None:
+    """The table has each command of the feed, in the order of its help."""
+    command = cli.get_command(click.Context(cli), "feed")
+    assert isinstance(command, click.Group)
+    told = [row[0].strip("`").split()[2] for row in rows(PAGE, "commands")[1:]]
+    assert sorted(told) == sorted(command.commands)

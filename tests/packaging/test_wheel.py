@@ -83,6 +83,7 @@ def test_sdist__holds_what_an_operator_needs(dist: Path) -> None:
         "README.md",
         "config/galaxy_notify.toml",
         "constraints.txt",
+        "systemd/galaxy-notify-feed.service",
         "systemd/galaxy-notify-gateway.service",
         "systemd/galaxy-notify-http.service",
         "systemd/galaxy-notify.service",

@@ -21,13 +21,14 @@ from galaxy_notify.embedded.postgres_data import postgres_files, process_of
 from galaxy_notify.embedded.shared_use import SharedUse
 from galaxy_notify.errors import Unavailable
 from tests.support.postgres import postgres_found
+from tests.support.servers import Server
 from tests.support.wait import HANG_S, wait_until
 
 
 @contextmanager
-def postgres_state(within: Path | None = None) -> Iterator[Path]:
+def postgres_state() -> Iterator[Path]:
     """Give a short folder of one's own, and leave no server behind in it."""
-    root = Path(tempfile.mkdtemp(prefix="gn-", dir=within))
+    root = Path(tempfile.mkdtemp(prefix="gn-", dir=Server.root))
     folder = root / "state-postgres"
     try:
         yield folder
@@ -46,7 +47,7 @@ def open_to_all() -> Iterator[Path]:
 
     Those of the environment may lie where only its owner gets. A host's are open to all already.
     """
-    root = Path(tempfile.mkdtemp(prefix="gn-"))
+    root = Path(tempfile.mkdtemp(prefix="gn-", dir=Server.root))
     try:
         root.chmod(0o755)
         place = root / "programs"

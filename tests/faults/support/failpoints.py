@@ -23,6 +23,7 @@ from galaxy_notify.live import placing
 from galaxy_notify.live.placing import Placing
 from galaxy_notify.redis_client.faults import Fault, RedisFault, Remedy
 from galaxy_notify.redis_client.stream_member import Entry
+from galaxy_notify.redis_state.feed_backlog import BacklogMember
 from galaxy_notify.redis_state.group import GroupMember
 from galaxy_notify.redis_state.intents import IntentMember
 from galaxy_notify.redis_state.store import Store
@@ -98,7 +99,8 @@ def install(points: Failpoints) -> None:
         _see_entries(method, points)
     _surround(Placing, "_append", lambda when, *_: points.hit(f"{when}_deliver"))
     _surround(placing, "tell_instances", lambda when, *_: points.hit(f"{when}_tell"))
-    _surround(GroupMember, "finish", lambda when, *_: points.hit(f"{when}_ack"))
+    for member in (GroupMember, BacklogMember):
+        _surround(member, "finish", lambda when, *_: points.hit(f"{when}_ack"))
     _surround(FeedStore, "insert", lambda when, *_: points.hit(f"{when}_insert"))
     _surround(Marks, "publish", lambda when, counts: points.hit(f"{when}_mark" * bool(counts)))
 

@@ -109,6 +109,23 @@ def test_outage__loses_nothing_that_was_queued(server: Server, lines: Lines) -> 
     assert events(lines).count("postgres available again") == 1
 
 
+def test_close__ends_while_postgres_hangs(server: Server) -> None:
+    """FT-05: at the deadline it names what is left, also what is being sent just then."""
+    with (
+        running_postgres() as postgres,
+        feed_in(postgres, server.url, statement_timeout_ms=100) as feed,
+    ):
+        feed.publish("u1", **PLAIN)
+        postgres.pause()
+        with queue(feed, batch=5) as notifier:
+            ids = put(notifier, 20)
+            wait_until(lambda: notifier.stats().in_flight, "some are being sent")
+            closed = notifier.close(0)
+        assert sorted([*closed.unknown, *closed.remaining]) == sorted(filter(None, ids))
+        assert closed.unknown
+        postgres.resume()
+
+
 def test_spill__waits_for_the_next_process(server: Server, tmp_path: Path) -> None:
     """What could not be published is in the file, and the next queue publishes it, once."""
     path = tmp_path / "feed.spill"

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from galaxy_notify.errors import (
-    AlreadyClosed,
-    ConfigurationError,
     InvalidQuery,
-    OtherEventLoop,
     SourceFailed,
 )
-from galaxy_notify.feed import AsyncFeed, Feed, FeedRefused, FeedUnavailable, InvalidPublication
+from galaxy_notify.feed import Feed, FeedRefused, InvalidPublication
 from galaxy_notify.model.ids import id_for_key
 from galaxy_notify.model.live_event import LiveEvent, Retraction
 from galaxy_notify.redis_client.replies import text
 from galaxy_notify.redis_inspect.recent import read_recent
 from galaxy_notify.redis_state.deployment import Deployment
 from tests.support.deployment import Deploy, DeploymentFixture
-from tests.support.direct_feeds import PLAIN, feed_in, items, migrated
-from tests.support.postgres import Postgres, running_postgres
+from tests.support.direct_feeds import PLAIN, feed_in, items
+from tests.support.postgres import Postgres
 from tests.support.servers import Server
+from tests.support.suite import examples
 
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
 ID = "0123456789abcdef" * 2
 
 
@@ -198,6 +203,19 @@ def test_list__pages_and_filters(feed: Feed) -> None:
     assert len(feed.list("u1").items) == 50
 
 
+def test_data__comes_back_as_it_was(feed: Feed) -> None:
+    """FT-06: every value that JSON has, of any size and depth that an intent may have too."""
+
+    @settings(max_examples=examples(20, 200), deadline=None)
+    @given(st.lists(st.dictionaries(st.text(), _VALUES, max_size=4), min_size=1, max_size=10))
+    def check(data: list[dict[str, Any]]) -> None:
+        receipts = feed.publish_many({"user": "u1", **PLAIN, "data": one} for one in data)
+        found = {item.notification_id: item.data for item in feed.list("u1", limit=200).items}
+        assert [found[str(one.notification_id)] for one in receipts] == data
+
+    check()
+
+
 def test_arguments__are_named(feed: Feed) -> None:
     """An argument that cannot be asked for is one clear error."""
     for call, field in (
@@ -243,116 +261,3 @@ def test_retract__takes_back_what_was_published(feed: Feed, deployment: Deployme
     assert feed.retract("e" * 32, users=["u3"]).users == ["u3"]
     assert not feed.publish("u3", **PLAIN, notification_id="e" * 32).is_new
     assert items(feed, "u3") == []
-
-
-def test_threads__share_a_feed(feed: Feed) -> None:
-    """Calls of many threads are each answered, and all are counted."""
-    failed: list[BaseException] = []
-
-    def work(number: int) -> None:
-        try:
-            for _ in range(10):
-                assert feed.publish("u1", **PLAIN).is_new
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert failed == []
-    assert feed.counts("u1").unread == 80
-
-
-def test_fork__gives_the_child_connections_of_its_own(feed: Feed) -> None:
-    """Parent and child publish through one object, and neither disturbs the other."""
-    feed.publish("u1", **PLAIN)
-    if not (child := os.fork()):
-        is_new = feed.publish("u1", **PLAIN).is_new
-        feed.close()
-        os._exit(0 if is_new else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    feed.publish("u1", **PLAIN)
-    assert feed.counts("u1").unread == 3
-
-
-def test_outage__of_postgres_is_repeated_under_the_id(deployment: DeploymentFixture) -> None:
-    """The error has the id; the repeat makes one row, whatever became of the first call."""
-    with running_postgres() as postgres, feed_in(postgres, deployment.settings.redis.url) as feed:
-        feed.publish("u1", **PLAIN)
-        postgres.kill()
-        with pytest.raises(FeedUnavailable) as raised:
-            feed.publish("u1", **PLAIN)
-        name = raised.value.notification_id
-        many: list[Any] = [{"user": "u1", **PLAIN}, {"user": ""}, {"user": "u2", **PLAIN}]
-        with pytest.raises(FeedUnavailable) as all_raised:
-            feed.publish_many(many)
-        receipts = all_raised.value.receipts
-        assert [one and one.status for one in receipts] == [None, "refused", None]
-        assert all_raised.value.not_written == ()
-        with pytest.raises(FeedUnavailable):
-            feed.mark_read("u1", all=True)
-        postgres.start()
-        assert name is not None
-        statuses = [feed.publish("u1", **PLAIN, notification_id=name).status for _ in range(2)]
-        assert statuses[1] == "duplicate"
-        assert feed.counts("u1").unread == 2
-
-
-def test_url__is_needed_and_checked(server: Server) -> None:
-    """Without a URL there is no feed; a wrong one is one clear error."""
-    for url, reason in (("", "feed.url: not set"), ("mysql://x/y", "feed.url: must be postgresql")):
-        for kind in (Feed, AsyncFeed):
-            with pytest.raises(ConfigurationError, match=reason):
-                kind.from_url(url, redis=server.url)
-
-
-def test_close__refuses_later_calls(postgres: Postgres, server: Server) -> None:
-    """Closing twice does nothing; a closed feed is one clear error."""
-    feed = Feed.from_url(migrated(postgres), redis=server.url)
-    assert feed.counts("u1")[:2] == (0, 0)
-    feed.close()
-    feed.close()
-    with pytest.raises(AlreadyClosed, match="this Feed is closed"):
-        feed.counts("u1")
-
-
-def test_async__completes_what_is_cancelled(postgres: Postgres, server: Server) -> None:
-    """A cancelled publish is in the feed once it is closed."""
-    url = migrated(postgres)
-
-    async def publish() -> None:
-        async with AsyncFeed.from_url(url, redis=server.url) as feed:
-            await feed.publish("u1", **PLAIN)
-            task = asyncio.create_task(feed.publish("u1", **PLAIN))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        with pytest.raises(AlreadyClosed):
-            await feed.counts("u1")
-        async with AsyncFeed.from_url(url, redis=server.url) as feed:
-            assert (await feed.counts("u1")).unread == 2
-
-    asyncio.run(publish())
-
-
-def test_async__belongs_to_one_loop(postgres: Postgres, server: Server) -> None:
-    """Another loop is refused by one clear error."""
-    feed = AsyncFeed.from_url(migrated(postgres), redis=server.url)
-
-    async def first() -> None:
-        await feed.counts("u1")
-
-    async def second() -> None:
-        with pytest.raises(OtherEventLoop):
-            await feed.counts("u1")
-
-    async def both() -> None:
-        await first()
-        await asyncio.to_thread(lambda: asyncio.run(second()))
-        await feed.close()
-
-    asyncio.run(both())

@@ -165,10 +165,12 @@ def test_sweep__makes_lost_marks_again(any_server: Server, postgres: Postgres) -
 
 
 def test_sweep__gives_restored_counts_to_all(any_server: Server, postgres: Postgres) -> None:
-    """Another epoch is another truth, also for users of whom nothing changes any more."""
+    """Another epoch is another truth, also for users of whom the backup knows nothing."""
 
     async def scenario(place: Place) -> None:
         await place.insert(*USERS)
+        lost = (await place.store.counts(USERS[0]))._replace(unread=3)
+        await place.marks.publish({"later": lost})
         async with place.sweeping():
             await until(place.is_equal, "all marks are there")
             await until(lambda: _swept_all(place), "all users were looked at")
@@ -177,6 +179,7 @@ def test_sweep__gives_restored_counts_to_all(any_server: Server, postgres: Postg
             epoch = await place.store.restored()
             await until(place.is_equal, "all marks are of the new epoch")
             assert [(await _read(place, user)).epoch for user in USERS] == [epoch] * len(USERS)
+            await until(lambda: _is_zero(place, "later"), "of the other one nothing is unread")
 
     _run(any_server, postgres, scenario)
 
@@ -235,6 +238,10 @@ def test_sweep__is_not_held_up_by_strange_keys(
 
 async def _swept_all(place: Place) -> bool:
     return bool((await place.sweeps("").read()).all_ms)
+
+
+async def _is_zero(place: Place, user: str) -> bool:
+    return (await _read(place, user))[:2] == (0, 0)
 
 
 async def _read(place: Place, user: str) -> Counts:

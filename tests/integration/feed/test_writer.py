@@ -73,7 +73,7 @@ def test_writer__makes_one_row_of_a_notification(server: Server, database: Postg
             *(f"{name}/in_app:u7", f"{name}/push:u7", f"{name}.1/in_app:u7"),
             *(f"{name}/in_app:u7#2", f"{notification_id(8)}/email:u7"),
         ):
-            publish(client, [7], event_id=event_id)
+            publish(client, [7], changed={"event_id": event_id})
         publish(client, [9])
         wait_until(lambda: ("u9", notification_id(9)) in rows(database), "the last is a row")
     assert rows(database) == rows_of([7, 9])

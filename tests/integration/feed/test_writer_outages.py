@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -97,8 +99,9 @@ def test_rows__refused(server: Server, database: Postgres) -> None:
     with server.client() as client:
         write_deployment(client)
         for number in range(500):
-            publish(client, [number], **_bad(bad, number))
-        publish(client, [600], event_id=f"{notification_id(600)}/in_app:u0", user_id="u\0")
+            changed = {"payload_bytes": bad[number]} if number in bad else {}
+            publish(client, [number], changed=changed)
+        publish(client, [600], changed={"user_id": "u\0"})
         with feed_on(server, database) as feed:
             wait_until(lambda: unfinished(client, FEED_GROUP) == 0, "nothing is left")
             feed.end()
@@ -118,8 +121,8 @@ def _payload(number: int, **fields: Any) -> bytes:
     return packed
 
 
-def _bad(bad: dict[int, bytes], number: int) -> dict[str, bytes | str]:
-    return {"payload_bytes": bad[number]} if number in bad else {}
+def _are_rows(database: Postgres, numbers: Sequence[int]) -> bool:
+    return rows(database) == rows_of(numbers)
 
 
 def test_user__locked(server: Server, database: Postgres) -> None:
@@ -133,7 +136,7 @@ def test_user__locked(server: Server, database: Postgres) -> None:
             for start in range(40, 440, 40):
                 publish(client, range(start, start + 40))
                 free = [n for n in range(start + 40) if n % 20 != 3 or n < 40]
-                wait_until(lambda free=free: rows(database) == rows_of(free), "the others are rows")
+                wait_until(partial(_are_rows, database, free), "the others are rows")
             wait_until(lambda: pending(client, FEED_GROUP) == 20, "the others are acknowledged")
             assert not feed.lines("postgres unavailable")
         wait_until(lambda: unfinished(client, FEED_GROUP) == 0, "all are acknowledged")

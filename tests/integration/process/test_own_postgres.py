@@ -30,7 +30,7 @@ REALTIME = {
     "AUDIENCE": AUDIENCE,
     "PORT": "0",
 }
-COMMANDS = ["run", "gateway", "serve", "serve of two"]
+COMMANDS = ["run", "feed", "gateway", "serve", "serve of two"]
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_run__publishes_where_its_postgres_does_not_start(server: Server, folder
     assert has_ended(folder)
 
 
-@pytest.mark.parametrize("command", ["run", "gateway", "serve", "config check"])
+@pytest.mark.parametrize("command", ["run", "feed", "gateway", "serve", "config check"])
 def test_command__refuses_a_postgres_that_cannot_be_used(
     server: Server, folder: Path, command: str
 ) -> None:

@@ -165,9 +165,10 @@ def test_silence__is_a_lost_connection(chromium: Chromium, profile: str, site: S
     """Nothing comes, not even a comment: the client comes back with its cursor."""
     silent = [hello("e.1.aaaa"), notification("e.2.bbbb", 2)]
     with scripted_gateway(silent, [hello("e.2.bbbb", resumed=True), BYE]) as gateway:
-        tab = Tab(chromium, profile, site.page(gateway.url, "u1", silence=300))
+        tab = Tab(chromium, profile, site.page(gateway.url, "u1", silence=1000))
         tab.wait(lambda: "silent" in tab.reasons, "the connection counts as lost")
-        wait_until(lambda: gateway.cursors[1:2] == ["e.2.bbbb"], "the client comes back")
+        # On a busy machine even the first answer may seem to be lost.
+        wait_until(lambda: "e.2.bbbb" in gateway.cursors[1:], "the client comes back")
 
 
 def test_logout__ends_the_client(chromium: Chromium, profile: str, site: Site) -> None:

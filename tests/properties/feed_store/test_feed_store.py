@@ -71,7 +71,7 @@ DEFECTS = [
     ("item_delete.sql", "FILTER (WHERE unread)", ""),
     ("item_insert.sql", "count(*) AS items", "1 AS items"),
     ("pick_named.sql", "AND retracted_at IS NULL", ""),
-    ("pick_page.sql", "< (timestamptz", "<> (timestamptz"),
+    ("page.sql", "< (timestamptz", "<> (timestamptz"),
     ("retracted_add.sql", "DO NOTHING", "DO UPDATE SET retracted_at = NULL"),
     ("user_delete.sql", "WHERE user_id = %(user)s", ""),
 ]
